@@ -1,0 +1,106 @@
+"""Sea-ice thickness super-resolution by continuous-time diffusion (SYSTEMS.md, system 3).
+
+    python main.py --config=configs/diffusion_sit.py           about 8 minutes on 2 CPU cores, idealised data
+    python main.py --config=configs/diffusion_sit.py:smoke     under a minute: does it run?
+    python main.py --config=configs/diffusion_sit.py:paper     the published size and constants, for accelerators
+
+What to expect is in the README's tables. Real data: set data.path and the other data keys (README, "Your own data").
+"""
+
+from ml_collections import ConfigDict
+
+INFINITY = float('inf')
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    """`variant`: '' for the default, 'smoke' or 'paper'."""
+    if variant not in ('', 'smoke', 'paper'):
+        raise ValueError(f"unknown variant ':{variant}' of diffusion_sit: valid are :smoke and :paper")
+    config = ConfigDict()
+    config.seed = 0
+
+    config.data = ConfigDict()
+    config.data.path = ''  # file, glob, Zarr store or URL; empty: idealised sea ice is simulated
+    config.data.simulate = ConfigDict({'size': 256, 'states': 529})  # cells of 4 km a side; half days
+    config.data.target = 'sit'
+    config.data.inputs = ('sit', 'sic', 'divergence', 'shear')  # the target must be among them
+    config.data.kernel_km = (120.0, 24.0, 120.0, 120.0)  # box kernel of each input
+    config.data.spacing_km = (25.0, 12.0, 60.0, 60.0)  # grid on which it is observed; (): half the kernel; 0: fine grid
+    config.data.noise = ()  # observation error of each input, standard deviation in its units; (): none
+    config.data.mask = ''  # variable that says where the field exists; empty: wherever it has values
+    # each a pair of dates or a tuple of pairs, both ends included; blocks in every season, days at the seams dropped
+    config.data.train = (('2020-01-01', '2020-02-19'), ('2020-02-29', '2020-05-06'), ('2020-05-16', '2020-08-31'))
+    config.data.validation = (('2020-09-03', '2020-09-08'),)
+    config.data.test = (('2020-02-22', '2020-02-26'), ('2020-05-09', '2020-05-13'), ('2020-09-11', '2020-09-20'))
+    config.data.anomaly = True  # learn fine - coarse; False: the full field, which induces large-scale biases
+    config.data.bounds = (0.0, INFINITY)  # physical bounds of the target, applied to what is generated
+    config.data.patch = 64  # cells a side
+    config.data.patches_per_record = 8  # cut from each record in an epoch
+    config.data.flips = True  # all variables are scalars
+
+    config.model = ConfigDict()
+    config.model.widths = (64, 96)
+    config.model.bottleneck = 128
+    config.model.blocks = 2
+    config.model.embedding = 64
+    config.model.stem = 4
+    config.model.tail = 128
+    config.model.time = 'blocks'
+    config.model.dtype = 'float32'  # of the computation: 'bfloat16' on accelerators; parameters stay float32
+
+    config.diffusion = ConfigDict()
+    config.diffusion.signal_rates = (0.9995, 0.01)  # at t = 0 and t = 1
+    config.diffusion.prediction = 'v'  # or 'eps', 'x0'
+    config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
+    config.diffusion.first_guess = True  # generate what the regression leaves open; False: the target itself
+
+    config.training = ConfigDict()
+    config.training.batch_size = 16
+    config.training.accumulate = 1  # microbatches a step
+    config.training.ema_decay = 0.995
+    config.training.log_every = 50
+    config.training.validate_every = 200
+    config.training.validation_batches = 8
+    config.training.keep = 2
+    config.training.phases = ('main',)
+    config.training.main = ConfigDict()
+    config.training.main.steps = 700  # for the regression and for the diffusion
+    config.training.main.learning_rate = 1e-3
+    config.training.main.warmup = 50
+    config.training.main.clip = 1.0
+    config.training.main.weight_decay = 1e-4
+    config.training.main.optimizer = 'adamw'
+
+    config.sampling = ConfigDict()
+    config.sampling.steps = 16
+    config.sampling.tile = 512  # cells a side at most, a multiple of the network's stride
+    config.sampling.overlap = 32
+    config.sampling.members = 8  # of one work unit
+
+    config.evaluation = ConfigDict()
+    config.evaluation.members = 16
+    config.evaluation.days = 8  # evenly spread over the test split; 0: all
+    config.evaluation.window = 40  # cells a side of the windows for spectra
+    config.evaluation.ice = 0.15  # target above which a cell counts as ice
+
+    if variant == 'smoke':
+        config.data.simulate = ConfigDict({'size': 96, 'states': 40})
+        config.data.train = (('2020-01-01', '2020-01-12'),)
+        config.data.validation = (('2020-01-14', '2020-01-16'),)
+        config.data.test = (('2020-01-18', '2020-01-20'),)
+        config.data.patch = 32
+        config.model.update({'widths': (16, 16), 'bottleneck': 16, 'blocks': 1, 'tail': 16})
+        config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})
+        config.training.main.update({'steps': 20, 'warmup': 5})
+        config.sampling.update({'steps': 4, 'members': 2})
+        config.evaluation.update({'members': 4, 'days': 2})
+    if variant == 'paper':
+        config.data.spacing_km = (0.0, 0.0, 0.0, 0.0)  # filtered inputs stay on the fine grid: nearly invertible
+        config.model.update({'widths': (32, 64, 96, 128), 'bottleneck': 160, 'stem': 1, 'tail': 0, 'time': 'input'})
+        config.diffusion.signal_rates = (0.95, 0.02)
+        config.diffusion.update({'prediction': 'eps', 'weighting': 'eps', 'first_guess': False})
+        config.training.update({'ema_decay': 0.999, 'validate_every': 1000, 'log_every': 100})
+        config.training.main.update({'steps': 200_000, 'warmup': 1000, 'learning_rate': 1e-4})
+        config.sampling.update({'steps': 50, 'members': 10})
+        config.evaluation.update({'members': 30, 'days': 0})
+    return config

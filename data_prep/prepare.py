@@ -1,0 +1,189 @@
+"""Raw data -> canonical fields -> coarse inputs in the observation's image -> TFDS records with their transform.
+
+The prepared directory (`downscale_jax.pipeline.records`) is named by what it is made from, so that runs share it and
+a changed setting makes a new one. It is written aside and renamed: an interrupted preparation leaves nothing behind.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from glob import glob
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+import xarray as xr
+from tqdm import tqdm
+
+from downscale_jax.fields import grid, normalize, store
+from downscale_jax.fields.times import encode_times
+from downscale_jax.pipeline.records import NAME, Prepared
+from downscale_jax.runtime.errors import UserError
+
+CHUNK = 16  # times filtered at once
+SPLITS = ('train', 'validation', 'test')
+VERSION = 1  # of this file's results: raise it when they change
+
+
+def prepare(data: dict, seed: int, root: Path) -> Prepared:
+    """Prepares what the `data` section of a config asks for, under `root`, unless it is there already."""
+    directory = root / f'{data["target"]}-{fingerprint(data, seed)}'
+    if not directory.exists():
+        splits = {name: data[name] for name in SPLITS}
+        check_inputs(data)
+        fields = open_fields(data, seed)
+        store.check_splits(splits, fields['time'].values)
+        check_kernels(data, fields)
+        aside = directory.with_name(f'.{directory.name}.partial')
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        try:
+            write(fields, data, splits, seed, aside)
+            aside.rename(directory)
+        except OSError as error:
+            raise UserError(f'cannot write prepared data to {directory}: {error.strerror or error}') from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    return Prepared(directory)
+
+
+def fingerprint(data: dict, seed: int) -> str:
+    """Of the settings that preparation depends on, and of the files' sizes and times of change."""
+    keys = ('path', 'simulate', 'target', 'inputs', 'mask', *SPLITS, 'kernel_km', 'spacing_km', 'noise', 'anomaly')
+    keys += ('bounds',)
+    files = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in map(Path, sorted(glob(data['path'])))]
+    text = json.dumps([VERSION, seed, {k: data[k] for k in keys}, files], sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def open_fields(data: dict, seed: int) -> xr.Dataset:
+    """Canonical fields with a `mask`, lazily: simulated where data.path is empty."""
+    names = list(dict.fromkeys([data['target'], *data['inputs']]))
+    if not data['path']:
+        from data_prep import sea_ice
+
+        fields = sea_ice.simulate(seed=seed, size=data['simulate']['size'], states=data['simulate']['states'])
+        return store.canonical(fields, names, 'mask', 'the simulated sea ice')
+    return store.canonical(store.open_dataset(data['path']), names, data['mask'], data['path'])
+
+
+def check_inputs(data: dict) -> None:
+    """One kernel an input; the anomaly needs the coarse target among the inputs."""
+    if data['target'] not in data['inputs']:
+        raise UserError(
+            f"data.inputs {data['inputs']} lack the target '{data['target']}': its coarse field is what is refined"
+        )
+    for key in ('kernel_km', 'spacing_km', 'noise'):
+        found, wanted = len(data[key]), len(data['inputs'])
+        if found != wanted and (found or key == 'kernel_km'):
+            raise UserError(f'data.{key} has {found} values for {wanted} inputs {data["inputs"]}: give one each')
+
+
+def check_kernels(data: dict, fields: xr.Dataset) -> None:
+    dy, dx = grid.cell_sizes_km(fields)
+    cell = max(float(np.median(dy)), float(np.median(dx)))
+    for name, kernel in zip(data['inputs'], data['kernel_km'], strict=True):
+        if kernel < cell:
+            raise UserError(
+                f'data.kernel_km: {kernel:g} km for {name} is smaller than a cell of {cell:.3g} km: '
+                'choose a kernel of several cells'
+            )
+
+
+def write(fields: xr.Dataset, data: dict, splits: dict, seed: int, directory: Path) -> None:
+    statics = fields[['mask']].drop_vars('time', errors='ignore')
+    area = grid.cell_areas_km2(statics)
+    statics['cell_area'] = (fields['mask'].dims, area.astype(np.float32), {'units': 'km2', 'standard_name': 'cell_area'})
+    statics['mask'] = statics['mask'].astype(np.int8)
+    store.write_netcdf(statics, directory / 'statics.nc')
+
+    kept: dict[str, int] = {}
+    with Writer(directory / 'records' / NAME, area.shape, len(data['inputs'])) as writer:
+        moments = normalize.Fit(data['inputs'].index(data['target']), len(data['inputs']), data['anomaly'])
+        for name, dates in splits.items():
+            kept[name] = 0
+            part = store.select_dates(fields, dates)
+            for times, fine, coarse in tqdm(
+                pairs(part, data, area, seed), f'preparing {name}', -(-part.sizes['time'] // CHUNK), leave=False
+            ):
+                whole = np.isfinite(fine).any((1, 2)) & np.isfinite(coarse).any((1, 2, 3))
+                if name == 'train':
+                    moments.add(fine[whole], coarse[whole])
+                for i in np.flatnonzero(whole):
+                    writer.add(name, fine[i], coarse[i], times[i])
+                kept[name] += int(whole.sum())
+            if not kept[name]:
+                raise UserError(f"split '{name}' ({dates}): every value of {data['target']} is missing")
+    units = [fields[name].attrs.get('units', '1') for name in data['inputs']]
+    transform = moments.transform(
+        target=data['target'],
+        units=fields[data['target']].attrs.get('units', '1'),
+        inputs=tuple(data['inputs']),
+        input_units=tuple(units),
+        bounds=tuple(data['bounds']),
+    )
+    meta = {
+        'transform': transform.to_json(),
+        'calendar': fields['time'].dt.calendar,
+        'records': kept,
+        'idealised': not data['path'],
+        'attributes': {k: str(v) for k, v in fields[data['target']].attrs.items()},
+        'kernel_km': data['kernel_km'],
+    }
+    (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
+
+
+def pairs(fields: xr.Dataset, data: dict, area: np.ndarray, seed: int) -> Iterator[tuple]:
+    """(times [T], fine [T, H, W], coarse [T, H, W, Cin]) in chunks; one chunk in memory at a time."""
+    sizes, periodic = grid.cell_sizes_km(fields), grid.is_periodic(fields)
+    mask = fields['mask'].values
+    spacings = data['spacing_km'] or [kernel / 2 for kernel in data['kernel_km']]
+    errors = data['noise'] or [0.0] * len(data['inputs'])
+    for start in range(0, fields.sizes['time'], CHUNK):
+        chunk = store.load(fields.isel(time=slice(start, start + CHUNK)), data['path'])
+        times = encode_times(chunk['time'].values)
+        channels = []
+        for name, kernel, spacing, error in zip(data['inputs'], data['kernel_km'], spacings, errors, strict=True):
+            field = np.where(mask, chunk[name].values, np.nan)
+            shape = grid.observation_shape(mask.shape, sizes, spacing)
+            # keyed by input and time stamp: the same error however the series is cut
+            noise = [np.random.default_rng((seed, abs(int(t)), *name.encode())).normal(0, error, shape) for t in times]
+            channels.append(
+                grid.observe(field, area * mask, sizes, kernel, spacing, np.array(noise) if error else None, periodic)
+            )
+        fine = np.where(mask, chunk[data['target']].values, np.nan)
+        yield times, fine.astype(np.float32), np.stack(channels, -1).astype(np.float32)
+
+
+class Writer:
+    """TFDS records, written by its sequential writer: no TensorFlow needed."""
+
+    def __init__(self, directory: Path, shape: tuple[int, ...], channels: int):
+        raw = {'dtype': np.float32, 'encoding': tfds.features.Encoding.BYTES}
+        features = {
+            'fine': tfds.features.Tensor(shape=shape, **raw),
+            'coarse': tfds.features.Tensor(shape=(*shape, channels), **raw),
+            'time': tfds.features.Scalar(np.int64),
+        }
+        directory.mkdir(parents=True)
+        name, version = directory.parent.name, directory.name
+        info = tfds.core.DatasetInfo(
+            builder=tfds.core.DatasetIdentity(
+                name=name, version=tfds.core.Version(version), data_dir=str(directory), module_name=__name__
+            ),
+            features=tfds.features.FeaturesDict(features),
+            description='Fine fields and their coarse inputs, a record a time.',
+        )
+        per_shard = max(1, 2**28 // (4 * int(np.prod(shape)) * (channels + 1)))  # about 256 MiB
+        self._writer = tfds.core.SequentialWriter(info, per_shard, overwrite=True, file_format='array_record')
+        self._writer.initialize_splits(list(SPLITS))
+
+    def __enter__(self) -> 'Writer':
+        return self
+
+    def add(self, split: str, fine: np.ndarray, coarse: np.ndarray, time: int) -> None:
+        self._writer.add_examples({split: [{'fine': fine, 'coarse': coarse, 'time': time}]})
+
+    def __exit__(self, *_) -> None:
+        self._writer.close_all()

@@ -1,0 +1,69 @@
+"""Continuous-time cosine schedule and the three ways to name what a network predicts.
+
+A noisy field is z = cos(gamma) y + sin(gamma) eps with the angle gamma in (0, pi/2): signal rate cos(gamma), noise
+rate sin(gamma), so z keeps unit variance when y has it. Time t in [0, 1] runs from clean to noise.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+Prediction = Literal['eps', 'v', 'x0']
+
+
+@dataclass(frozen=True)
+class CosineSchedule:
+    """gamma = gamma_min + t (gamma_max - gamma_min), the limits given as signal rates at t = 0 and t = 1.
+
+    The published limits (0.95, 0.02) cannot keep fine-scale power: the last denoising keeps only
+    s / (s + tan^2 gamma_min) of the power of a mode with variance s.
+    """
+
+    signal_rates: tuple[float, float] = (0.9995, 0.01)
+
+    def __post_init__(self):
+        start, end = self.signal_rates
+        if not 0 < end < start < 1:
+            raise ValueError(f'signal rates must fall within (0, 1), found {self.signal_rates}')
+
+    def gamma(self, t: jax.Array) -> jax.Array:
+        """Angle [rad] at time t, any shape."""
+        start, end = (math.acos(rate) for rate in self.signal_rates)
+        return start + t * (end - start)
+
+
+def expand(gamma: jax.Array, like: jax.Array) -> jax.Array:
+    """[B] -> [B, 1, 1, 1], to go with maps."""
+    return gamma.reshape(gamma.shape + (1,) * (like.ndim - gamma.ndim))
+
+
+def noisy(y: jax.Array, noise: jax.Array, gamma: jax.Array) -> jax.Array:
+    """z = cos(gamma) y + sin(gamma) eps; y and noise [B, H, W, C], gamma [B]."""
+    gamma = expand(gamma, y)
+    return jnp.cos(gamma) * y + jnp.sin(gamma) * noise
+
+
+def expected(y: jax.Array, noise: jax.Array, gamma: jax.Array, prediction: Prediction) -> jax.Array:
+    """What a perfect network would say: eps, x0 = y, or v = cos(gamma) eps - sin(gamma) y (Salimans and Ho 2022)."""
+    gamma = expand(gamma, y)
+    return {'eps': noise, 'x0': y, 'v': jnp.cos(gamma) * noise - jnp.sin(gamma) * y}[prediction]
+
+
+def clean(output: jax.Array, z: jax.Array, gamma: jax.Array, prediction: Prediction) -> jax.Array:
+    """The denoised field x0 [B, H, W, C] that a network's output stands for."""
+    gamma = expand(gamma, z)
+    if prediction == 'eps':
+        return (z - jnp.sin(gamma) * output) / jnp.cos(gamma)
+    return output if prediction == 'x0' else jnp.cos(gamma) * z - jnp.sin(gamma) * output
+
+
+def error_weight(gamma: jax.Array, prediction: Prediction, weighting: Prediction) -> jax.Array:
+    """Factor that turns the squared error of `prediction` into the squared error of `weighting`, [B] -> [B].
+
+    For one z the errors are in proportion: eps = cos(gamma) v, x0 = -sin(gamma) v.
+    """
+    size = {'eps': jnp.cos(gamma), 'x0': jnp.sin(gamma), 'v': jnp.ones_like(gamma)}
+    return (size[weighting] / size[prediction]) ** 2

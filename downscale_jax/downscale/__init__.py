@@ -1,0 +1,1 @@
+"""Trained generator + coarse data set -> fine ensemble; tiled, streamed, resumable."""

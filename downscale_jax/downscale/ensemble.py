@@ -1,0 +1,195 @@
+"""A coarse data set -> an ensemble, unit by unit: in memory, or in a Zarr store that a killed run goes on with.
+
+The store holds `<target>` (member, time, y, x), one chunk a work unit, and `clipped_share` (unit, time): the share of
+a unit's valid cells that fell outside the physical bounds before clipping. A finite share also marks a unit as done,
+since it is written after the unit's values.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import jax
+import numpy as np
+import xarray as xr
+import zarr
+from tqdm import tqdm
+
+from downscale_jax.downscale.generate import Generator, stamp_words
+from downscale_jax.downscale.inputs import CoarseInputs
+from downscale_jax.fields import store
+from downscale_jax.fields.times import encode_times
+from downscale_jax.runtime import parallel
+from downscale_jax.runtime.errors import UserError
+
+Unit = tuple[int, int]  # (index of the time, index of the group of members)
+
+
+def generate(
+    generator: Generator, inputs: CoarseInputs, mask: np.ndarray, members: int, seed: int, units: list[Unit]
+) -> Iterator[tuple[Unit, np.ndarray, float]]:
+    """Yields (unit, fields [M, H, W] within the bounds, share clipped), in order.
+
+    As many units run at once as there are devices; the last batch is filled up with repetitions. Reading the next
+    inputs overlaps computing, since JAX returns before a result is there.
+    """
+    run = generator.units(mask.shape)
+    devices, size = jax.device_count(), generator.members
+    stamps = encode_times(inputs.times)
+    shared = (generator.params, parallel.replicate(mask[..., None]), parallel.replicate(np.uint32(seed)))
+    waiting: tuple[list[Unit], jax.Array] | None = None
+    for first in range(0, len(units), devices):
+        batch = units[first : first + devices]
+        filled = batch + [batch[-1]] * (devices - len(batch))
+        rows = (
+            np.stack([inputs[time] for time, _ in filled]),
+            np.stack([stamp_words(int(stamps[time])) for time, _ in filled]),
+            np.stack([np.arange(group * size, (group + 1) * size, dtype=np.uint32) for _, group in filled]),
+        )
+        result = run(*shared, *parallel.split_rows(rows))
+        if waiting:
+            yield from _finish(generator, *waiting, members)
+        waiting = batch, result
+    if waiting:
+        yield from _finish(generator, *waiting, members)
+
+
+def _finish(generator: Generator, units: list[Unit], result: jax.Array, members: int):
+    low, high = generator.transform.bounds
+    for unit, fields in zip(units, np.asarray(result), strict=False):
+        fields = fields[: members - unit[1] * generator.members]
+        valid = np.isfinite(fields)
+        with np.errstate(invalid='ignore'):
+            outside = ((fields < low) | (fields > high)).sum() / max(valid.sum(), 1)
+        # clipping keeps NaN; np.float32 bounds keep float32
+        yield unit, np.clip(fields, np.float32(low), np.float32(high)), float(outside)
+
+
+def all_units(generator: Generator, times: int, members: int) -> list[Unit]:
+    groups = -(-members // generator.members)
+    return [(time, group) for time in range(times) for group in range(groups)]
+
+
+def in_memory(
+    generator: Generator, dataset: xr.Dataset, statics: xr.Dataset, members: int, seed: int, attrs: dict[str, Any]
+) -> xr.Dataset:
+    """The ensemble as a data set (member, time, y, x), with coordinates, units and provenance."""
+    inputs = CoarseInputs(dataset, generator.transform, statics)
+    mask = statics['mask'].values.astype(bool)
+    values = np.full((members, len(inputs), *mask.shape), np.nan, np.float32)
+    units, shares = all_units(generator, len(inputs), members), []
+    for (time, group), fields, share in generate(generator, inputs, mask, members, seed, units):
+        values[group * generator.members :, time][: len(fields)] = fields
+        shares.append(share)
+    result = template(generator, inputs.times, statics, members, attrs)
+    result[generator.transform.target].values = values
+    result.attrs['clipped_share'] = float(np.mean(shares))
+    return result.drop_vars('clipped_share')
+
+
+def template(
+    generator: Generator, times: np.ndarray, statics: xr.Dataset, members: int, attrs: dict[str, Any]
+) -> xr.Dataset:
+    """The data set to be filled: dask zeros, one chunk a work unit."""
+    transform = generator.transform
+    dims = statics['mask'].dims
+    shape = (members, len(times), *statics['mask'].shape)
+    groups = -(-members // generator.members)
+    low, high = transform.bounds
+    bounds = {'valid_min': low} if np.isfinite(low) else {}
+    bounds |= {'valid_max': high} if np.isfinite(high) else {}
+    return xr.Dataset(
+        {
+            transform.target: (
+                ('member', 'time', *dims),
+                dask.array.full(shape, np.nan, dtype=np.float32, chunks=(generator.members, 1, *shape[2:])),
+                {'units': transform.units, 'cell_methods': 'area: mean', **bounds, **attrs.pop('variable', {})},
+            ),
+            'clipped_share': (
+                ('unit', 'time'),
+                dask.array.full((groups, len(times)), np.nan, dtype=np.float32, chunks=(1, 1)),
+                {'units': '1', 'long_name': 'share of values outside the physical bounds before clipping'},
+            ),
+        },
+        coords={
+            'member': ('member', np.arange(members), {'standard_name': 'realization', 'units': '1'}),
+            'time': ('time', times, {'standard_name': 'time', 'axis': 'T'}),
+            **{name: coordinate for name, coordinate in statics.coords.items() if name != 'time'},
+        },
+        attrs={'Conventions': 'CF-1.8', 'source': f'downscale_jax {version("downscale_jax")}', **attrs},
+    )
+
+
+def to_store(
+    generator: Generator,
+    dataset: xr.Dataset,
+    statics: xr.Dataset,
+    members: int,
+    seed: int,
+    attrs: dict[str, Any],
+    path: Path,
+    request: dict[str, Any],
+) -> None:
+    """Fills the Zarr store at `path`, going on where an earlier run with the same request stopped.
+
+    `request` says what is asked for; it is kept in the store. Raises UserError where the store holds another.
+    """
+    inputs = CoarseInputs(dataset, generator.transform, statics, request.get('input', 'the data set'))
+    mask = statics['mask'].values.astype(bool)
+    request = json.loads(
+        json.dumps({**request, 'members': members, 'seed': seed, 'sampling': asdict(generator.sampling)}, default=str)
+    )
+    check_request(path, request)
+    if not path.exists():
+        begun = path.with_name(f'.{path.name}.partial')
+        shutil.rmtree(begun, ignore_errors=True)
+        empty = template(generator, inputs.times, statics, members, {**attrs, 'request': json.dumps(request)})
+        try:
+            empty.to_zarr(begun, compute=False, consolidated=False, zarr_format=3)
+            begun.rename(path)
+        except OSError as error:
+            shutil.rmtree(begun, ignore_errors=True)
+            raise UserError(f'cannot write {path}: {error.strerror or error}') from error
+    group = zarr.open_group(path, mode='r+')
+    shares = np.asarray(group['clipped_share'])
+    units = all_units(generator, len(inputs), members)
+    left = [(time, part) for time, part in units if not np.isfinite(shares[part, time])]
+    if not left:
+        return
+    size = generator.members
+    bar = tqdm(total=len(units), initial=len(units) - len(left), desc=f'downscaling to {path.name}', unit='unit')
+    with bar:
+        for (time, part), fields, share in generate(generator, inputs, mask, members, seed, left):
+            try:
+                group[generator.transform.target][part * size : part * size + len(fields), time] = fields
+                group['clipped_share'][part, time] = share
+            except OSError as error:
+                raise UserError(f'cannot write {path}: {error.strerror or error}; what is done is kept') from error
+            bar.update()
+
+
+def check_request(path: Path, request: dict[str, Any]) -> None:
+    """Raises UserError where `path` holds something else than this request, begun or finished."""
+    if not path.exists():
+        return
+    try:
+        found = json.loads(zarr.open_group(path, mode='r').attrs['request'])
+    except Exception as error:
+        raise UserError(f'{path} exists and is not an ensemble of this program: choose another --output') from error
+    other = {key: (found.get(key), request.get(key)) for key in {*found, *request} if found.get(key) != request.get(key)}
+    if other:
+        told = ', '.join(f'{key} {a!r} there, {b!r} asked for' for key, (a, b) in sorted(other.items()))
+        raise UserError(f'{path} holds an ensemble of another request ({told}): choose another --output or remove it')
+
+
+def export_netcdf(zarr_path: Path, path: Path) -> None:
+    """The finished store as one CF NetCDF file, written lazily."""
+    with xr.open_zarr(zarr_path, consolidated=False) as dataset:
+        shares = dataset['clipped_share'].values
+        dataset = dataset.drop_vars('clipped_share').assign_attrs(clipped_share=float(shares.mean()))
+        store.write_netcdf(dataset, path)

@@ -1,0 +1,110 @@
+"""A network over a domain of any size: tiles anchored to the domain, blended in a fixed order; and its noise.
+
+The tiler wraps one evaluation of the network, so that overlaps are fused at every sampling step and no seam shows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+NOISE_BLOCK = 64  # cells a side
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Tiles of `tile` cells a side that overlap by at least `overlap`; sides and origins are multiples of `stride`."""
+
+    shape: tuple[int, int]  # the domain
+    stride: int  # of the network
+    tile: int
+    overlap: int
+
+    def __post_init__(self):
+        if not 0 <= 2 * self.overlap <= self.tile - 2 * self.stride or self.tile % self.stride:
+            raise ValueError(
+                f'tile {self.tile} must be a multiple of {self.stride} and exceed twice the overlap {self.overlap} '
+                f'by {2 * self.stride} or more'
+            )
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """The domain, grown at its far ends to multiples of the stride."""
+        h, w = (-(-n // self.stride) * self.stride for n in self.shape)
+        return h, w
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        h, w = (min(self.tile, n) for n in self.padded)
+        return h, w
+
+    @property
+    def origins(self) -> np.ndarray:
+        """[T, 2] (row, column), evenly spread."""
+        axes = []
+        for n, size in zip(self.padded, self.sizes, strict=True):
+            count = 1 if n == size else -(-(n - self.overlap) // (size - self.overlap))
+            axes.append((np.linspace(0, n - size, count) / self.stride).round().astype(int) * self.stride)
+        return np.stack(np.meshgrid(*axes, indexing='ij'), -1).reshape(-1, 2)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """[h, w, 1]: rises linearly over the overlap, never zero."""
+        ramps = []
+        for size in self.sizes:
+            edge = np.minimum(np.arange(size), np.arange(size)[::-1]) + 1
+            ramps.append(np.minimum(edge / (self.overlap + 1), 1.0))
+        return np.outer(*ramps)[..., None].astype(np.float32)
+
+    def pad(self, x: jax.Array) -> jax.Array:
+        """[..., H, W, C] -> [..., padded H, padded W, C], with zeros: invalid cells of the condition."""
+        grow = [(0, p - n) for p, n in zip(self.padded, self.shape, strict=True)]
+        return jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [*grow, (0, 0)])
+
+    def crop(self, x: jax.Array) -> jax.Array:
+        """Undoes `pad`."""
+        return x[..., : self.shape[0], : self.shape[1], :]
+
+    def apply(self, network: Callable[..., jax.Array], *fields: jax.Array) -> jax.Array:
+        """`network(*tiles)` over padded fields [N, H, W, C_i] -> [N, H, W, C], one tile of all N at a time."""
+        if len(self.origins) == 1:
+            return network(*fields)
+        size, weights = self.sizes, jnp.asarray(self.weights)
+
+        def cut(x, origin):
+            return jax.lax.dynamic_slice(x, (0, *origin, 0), (x.shape[0], *size, x.shape[-1]))
+
+        def add(canvas, patch, origin):
+            return jax.lax.dynamic_update_slice(canvas, cut(canvas, origin) + patch, (0, *origin, 0))
+
+        def one(canvases, origin):
+            out = network(*(cut(x, origin) for x in fields))
+            return (add(canvases[0], out * weights, origin), add(canvases[1], weights[None], origin)), None
+
+        shape = jax.eval_shape(network, *(jax.eval_shape(lambda x: cut(x, (0, 0)), x) for x in fields))
+        canvas = jnp.zeros((shape.shape[0], *self.padded, shape.shape[-1]))
+        total = jnp.zeros((1, *self.padded, 1))
+        (canvas, total), _ = jax.lax.scan(one, (canvas, total), jnp.asarray(self.origins))
+        return canvas / total
+
+
+def noise(seed: jax.Array, member: jax.Array, stamp: jax.Array, shape: tuple[int, int], channels: int) -> jax.Array:
+    """Standard normals [H, W, C] that belong to (seed, member, time stamp, block of the domain) and nothing else.
+
+    seed, member uint32; stamp [2] uint32, the two halves of seconds since 1970. Neither tile, batch nor device enters.
+    """
+    key = jax.random.key(seed)
+    for word in (member, stamp[0], stamp[1]):
+        key = jax.random.fold_in(key, word)
+    rows, columns = (-(-n // NOISE_BLOCK) for n in shape)
+
+    def block(row, column):
+        at = jax.random.fold_in(jax.random.fold_in(key, row), column)
+        return jax.random.normal(at, (NOISE_BLOCK, NOISE_BLOCK, channels))
+
+    over_columns = jax.vmap(block, (None, 0))
+    blocks = jax.vmap(over_columns, (0, None))(jnp.arange(rows), jnp.arange(columns))
+    whole = blocks.transpose(0, 2, 1, 3, 4).reshape(rows * NOISE_BLOCK, columns * NOISE_BLOCK, channels)
+    return whole[: shape[0], : shape[1]]

@@ -1,0 +1,253 @@
+"""Grids: cell sizes, mask-aware box filter, the observation's image of a field, interpolation to the fine grid.
+
+Arrays are NumPy [..., H, W] with rows along y or latitude; sums run in float64. A grid is a canonical data set
+(`store.canonical`): x, y in metres, or lat, lon in degrees, or 2-D lat, lon on a curvilinear grid.
+"""
+
+import numpy as np
+import scipy.ndimage
+import scipy.sparse
+import scipy.spatial
+import xarray as xr
+
+from downscale_jax.runtime.errors import UserError
+
+EARTH_RADIUS_KM = 6371.0
+
+
+def cell_sizes_km(grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """(dy [H], dx [H]) in km, row by row; on a curvilinear grid the median of each row."""
+    if 'x' in grid.coords and 'y' in grid.coords:
+        dy, dx = (float(np.median(np.abs(np.diff(grid[name].values)))) / 1000 for name in ('y', 'x'))
+        return np.full(grid.sizes['y'], dy), np.full(grid.sizes['y'], dx)
+    if 'lat' not in grid.coords or 'lon' not in grid.coords:
+        raise UserError(f'the grid has neither x, y nor lat, lon coordinates, found {sorted(map(str, grid.coords))}')
+    if grid['lat'].ndim == 1:
+        degree = EARTH_RADIUS_KM * np.pi / 180
+        lat, lon = grid['lat'].values.astype(float), grid['lon'].values.astype(float)
+        dy = np.median(np.abs(np.diff(lat))) * degree
+        dx = np.median(np.abs(np.diff(lon))) * degree * np.cos(np.deg2rad(lat))
+        # a row at the pole has no width: it gets that of a row a quarter of a cell away
+        return np.full(lat.size, dy), np.maximum(dx, dx.max() * np.sin(np.deg2rad(np.median(np.abs(np.diff(lat))) / 4)))
+    points = unit_vectors(grid['lat'].values, grid['lon'].values)
+    down = EARTH_RADIUS_KM * np.median(np.linalg.norm(np.diff(points, axis=0), axis=-1), axis=1)
+    across = EARTH_RADIUS_KM * np.median(np.linalg.norm(np.diff(points, axis=1), axis=-1), axis=1)
+    return np.append(down, down[-1]), across
+
+
+def cell_areas_km2(grid: xr.Dataset) -> np.ndarray:
+    """[H, W], the same along a row."""
+    dy, dx = cell_sizes_km(grid)
+    width = grid[next(iter(grid.data_vars))].shape[-1] if grid.data_vars else grid['lon'].shape[-1]
+    return np.repeat((dy * dx)[:, None], width, 1)
+
+
+def is_periodic(grid: xr.Dataset) -> bool:
+    """True where the last column is the neighbour of the first, across the date line."""
+    if 'lon' not in grid.coords or grid['lon'].ndim != 1 or grid['lon'].size < 4:
+        return False
+    step = np.abs(np.diff(grid['lon'].values.astype(float)))
+    return bool(abs(np.median(step) * grid['lon'].size - 360) < 0.5 * np.median(step))
+
+
+def unit_vectors(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+    """Degrees [...] -> points on the unit sphere [..., 3]."""
+    lat, lon = np.deg2rad(lat.astype(float)), np.deg2rad(lon.astype(float))
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], -1)
+
+
+def box_weights(width: float) -> np.ndarray:
+    """Weights of a centred box `width` cells wide: an odd number of taps, the ends weighing what they overlap.
+
+    30 cells: 31 taps with half-weight ends, since 30 full ones would shift the field by half a cell.
+    """
+    half = max(width - 1, 0) / 2
+    ends = half - np.floor(half)
+    inner = np.ones(2 * int(np.floor(half)) + 1)
+    return np.concatenate([[ends], inner, [ends]]) if ends > 1e-9 else inner
+
+
+def box_filter(field: np.ndarray, weight: np.ndarray, widths_y: float, widths_x: np.ndarray, periodic: bool):
+    """Mean over a box around each cell, by `weight` (cell area, zero where invalid): filter(f w) / filter(w).
+
+    field, weight [..., H, W]; widths in cells, in x row by row [H]. Land neither gives nor takes: its weight is zero,
+    and the result is NaN where the weight is zero or the field missing.
+    """
+    valid = (weight > 0) & np.isfinite(field)
+    weight = np.where(valid, weight, 0.0).astype(np.float64)
+    total = _box_sum(np.where(valid, field, 0.0) * weight, widths_y, widths_x, periodic)
+    norm = _box_sum(weight, widths_y, widths_x, periodic)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return np.where(valid, total / norm, np.nan)
+
+
+def _box_sum(x: np.ndarray, width_y: float, widths_x: np.ndarray, periodic: bool) -> np.ndarray:
+    mode = 'wrap' if periodic else 'constant'
+    x = x.copy()
+    # rows of one width are filtered together: a projected grid has a single one
+    limited = np.minimum(np.round(widths_x, 3), x.shape[-1])
+    for width in np.unique(limited):
+        rows = limited == width
+        x[..., rows, :] = scipy.ndimage.convolve1d(x[..., rows, :], box_weights(width), axis=-1, mode=mode)
+    return scipy.ndimage.convolve1d(x, box_weights(min(width_y, x.shape[-2])), axis=-2, mode='constant')
+
+
+def linear_matrix(source: np.ndarray, target: np.ndarray, period: float = 0.0) -> scipy.sparse.csr_array:
+    """Linear interpolation from points `source` [n] (monotonic) to `target` [m], as a sparse [m, n] matrix.
+
+    Targets up to half a cell outside take the end value; further out the row is empty. With a period (360 for
+    longitudes) the last point is the neighbour of the first.
+    """
+    order = np.argsort(source)
+    points, index = source[order].astype(float), order
+    if period:
+        target = points[0] + np.mod(target - points[0], period)
+        points, index = np.append(points, points[0] + period), np.append(index, index[0])
+    cell = np.median(np.diff(points)) if points.size > 1 else np.inf
+    inside = (target >= points[0] - cell / 2 - 1e-6 * cell) & (target <= points[-1] + cell / 2 + 1e-6 * cell)
+    left = np.clip(np.searchsorted(points, target, 'right') - 1, 0, max(points.size - 2, 0))
+    right = np.minimum(left + 1, points.size - 1)
+    share = np.clip((target - points[left]) / np.maximum(points[right] - points[left], 1e-12), 0, 1)
+    rows = np.arange(target.size)
+    values = np.concatenate([(1 - share) * inside, share * inside])
+    columns = np.concatenate([index[left], index[right]])
+    matrix = scipy.sparse.coo_array((values, (np.tile(rows, 2), columns)), (target.size, source.size))
+    return matrix.tocsr()
+
+
+def apply_matrices(along_y: scipy.sparse.csr_array, along_x: scipy.sparse.csr_array, x: np.ndarray) -> np.ndarray:
+    """[..., H, W] -> [..., H', W'], one matrix along each axis."""
+    lead, (h, w) = x.shape[:-2], x.shape[-2:]
+    x = (along_x @ x.reshape(-1, w).T).T.reshape(-1, h, along_x.shape[0])
+    x = np.moveaxis(x, 1, 0).reshape(h, -1)
+    x = (along_y @ x).reshape(along_y.shape[0], -1, along_x.shape[0])
+    return np.moveaxis(x, 0, 1).reshape(*lead, along_y.shape[0], along_x.shape[0])
+
+
+def interpolate(along_y: scipy.sparse.csr_array, along_x: scipy.sparse.csr_array, field: np.ndarray) -> np.ndarray:
+    """Bilinear interpolation over valid points only; where all four neighbours are missing, their neighbours' mean.
+
+    Cells further than about two source cells from any valid point stay NaN.
+    """
+    valid = np.isfinite(field)
+    known, weight = np.where(valid, field, 0.0).astype(np.float64), valid.astype(np.float64)
+    ring = np.ones(3)
+
+    def around(x):
+        for axis in (-1, -2):
+            x = scipy.ndimage.convolve1d(x, ring, axis=axis, mode='constant')
+        return x
+
+    neighbours = around(weight)
+    gaps = ~valid & (neighbours > 0.5)
+    near = np.where(gaps, around(known) / np.maximum(neighbours, 1), 0.0)
+    near, known, gaps, weight = (apply_matrices(along_y, along_x, a) for a in (near, known, gaps * 1.0, weight))
+    with np.errstate(invalid='ignore', divide='ignore'):
+        first = known / weight
+        second = near / gaps
+    return np.where(weight > 1e-6, first, np.where(gaps > 1e-6, second, np.nan))
+
+
+def observe(
+    field: np.ndarray,
+    weight: np.ndarray,
+    sizes_km: tuple[np.ndarray, np.ndarray],
+    kernel_km: float,
+    spacing_km: float,
+    noise: np.ndarray | None,
+    periodic: bool,
+) -> np.ndarray:
+    """The observation's image of a fine field, on the fine grid: filtered, sampled, interpolated back.
+
+    field, weight [..., H, W]; sizes_km from `cell_sizes_km`; `noise`: standard normals times the observation error,
+    on the observation's grid [..., H', W'] (`observation_shape`), or None. spacing_km = 0 skips the sampling: the
+    published form, nearly invertible by deconvolution, which no observation would allow.
+    """
+    dy, dx = float(np.median(sizes_km[0])), sizes_km[1]
+    if kernel_km < max(dy, float(np.median(dx))):
+        raise UserError(
+            f'kernel of {kernel_km:g} km is smaller than a cell of {max(dy, float(np.median(dx))):.3g} km: '
+            'choose data.kernel_km of several cells'
+        )
+    smooth = box_filter(field, weight, kernel_km / dy, kernel_km / dx, periodic)
+    if not spacing_km:
+        return smooth if noise is None else smooth + noise
+    there, back = observation_matrices(field.shape[-2:], sizes_km, spacing_km, periodic)
+    valid = np.isfinite(smooth)
+    amount = apply_matrices(*there, valid.astype(np.float64))
+    with np.errstate(invalid='ignore', divide='ignore'):
+        # an observation stands where at least half of what it samples is there: none on land
+        seen = np.where(amount > 0.5, apply_matrices(*there, np.where(valid, smooth, 0.0)) / amount, np.nan)
+    if noise is not None:
+        seen = seen + noise
+    return np.where(weight > 0, interpolate(*back, seen), np.nan)
+
+
+def observation_points(cells: int, spacing: float) -> np.ndarray:
+    """Centres of the observation's cells in fine cells, the first half a spacing from the edge."""
+    count = max(int(np.ceil(cells / spacing - 1e-9)), 1)
+    return np.clip((np.arange(count) + 0.5) * spacing - 0.5, 0, cells - 1)
+
+
+def observation_shape(shape: tuple[int, int], sizes_km: tuple, spacing_km: float) -> tuple[int, int]:
+    """(H', W') of the observation's grid; the fine grid's own where spacing_km = 0."""
+    if not spacing_km:
+        return shape
+    steps = (np.median(size) for size in sizes_km)
+    return tuple(observation_points(n, spacing_km / step).size for n, step in zip(shape, steps, strict=True))
+
+
+def observation_matrices(shape: tuple[int, int], sizes_km: tuple, spacing_km: float, periodic: bool):
+    """((y, x) matrices fine -> observation, (y, x) matrices back)."""
+    there, back = [], []
+    for axis, (n, size) in enumerate(zip(shape, sizes_km, strict=True)):
+        fine, period = np.arange(n, dtype=float), float(n) if periodic and axis == 1 else 0.0
+        points = observation_points(n, spacing_km / float(np.median(size)))
+        there.append(linear_matrix(fine, points, period))
+        back.append(linear_matrix(points, fine, period))
+    return there, back
+
+
+def to_fine(coarse: xr.DataArray, fine: xr.Dataset) -> np.ndarray:
+    """A coarse variable [..., h, w] on its own grid -> the fine grid [..., H, W], NaN where nothing is near.
+
+    Equal grids: as it is. Axes of the same kind (x, y in metres or 1-D lat, lon): bilinear along them over valid
+    points. Otherwise by 2-D latitudes and longitudes: inverse distance over the four nearest valid points, none
+    further than two coarse cells. Raises UserError where the two grids share no kind of coordinate.
+    """
+    values = coarse.values
+    for names in (('y', 'x'), ('lat', 'lon')):
+        if all(name in g.coords and g[name].ndim == 1 for name in names for g in (coarse, fine)):
+            source, target = ([g[name].values.astype(float) for name in names] for g in (coarse, fine))
+            if all(s.shape == t.shape and np.allclose(s, t) for s, t in zip(source, target, strict=True)):
+                return values
+            period = 360.0 if names[0] == 'lat' else 0.0
+            along_x = linear_matrix(source[1], target[1], period if is_periodic(coarse.to_dataset(name='_')) else 0.0)
+            return interpolate(linear_matrix(source[0], target[0]), along_x, values)
+    if not all('lat' in g.coords and 'lon' in g.coords for g in (coarse, fine)):
+        raise UserError(
+            f'the coarse grid ({", ".join(map(str, coarse.coords))}) and the fine grid '
+            f'({", ".join(map(str, fine.coords))}) share no coordinates: give both x, y or both lat, lon'
+        )
+    return _by_distance(values, _points(coarse), _points(fine))
+
+
+def _points(grid) -> np.ndarray:
+    lat, lon = grid['lat'].values, grid['lon'].values
+    if lat.ndim == 1:
+        lat, lon = np.meshgrid(lat, lon, indexing='ij')
+    return unit_vectors(lat, lon)
+
+
+def _by_distance(values: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    lead, flat = values.shape[:-2], values.reshape(-1, values.shape[-2] * values.shape[-1])
+    spacing = np.median(np.linalg.norm(np.diff(source, axis=1), axis=-1))
+    distance, index = scipy.spatial.cKDTree(source.reshape(-1, 3)).query(
+        target.reshape(-1, 3), k=4, distance_upper_bound=2 * spacing
+    )
+    index = np.minimum(index, flat.shape[1] - 1)  # beyond the bound the distance is inf, the weight zero
+    near = flat[:, index]
+    weight = np.where(np.isfinite(near), 1 / np.maximum(distance, 1e-9) ** 2, 0.0)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        result = (np.nan_to_num(near) * weight).sum(-1) / weight.sum(-1)
+    return result.reshape(*lead, *target.shape[:2])

@@ -1,0 +1,71 @@
+"""Pieces that several networks share. Maps are [B, H, W, C]; compute in `dtype`, parameters in float32."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+Dtype = Any
+
+
+def space_to_depth(x: jax.Array, factor: int) -> jax.Array:
+    """[B, H, W, C] -> [B, H/factor, W/factor, factor * factor * C]."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // factor, factor, w // factor, factor, c)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h // factor, w // factor, factor * factor * c)
+
+
+def depth_to_space(x: jax.Array, factor: int) -> jax.Array:
+    """[B, H, W, factor * factor * C] -> [B, factor * H, factor * W, C]; inverse of `space_to_depth`."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h, w, factor, factor, c // factor**2)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h * factor, w * factor, c // factor**2)
+
+
+def pixel_norm(x: jax.Array) -> jax.Array:
+    """Divides by the root mean square over channels, pixel by pixel.
+
+    Unlike batch or group norm it knows nothing of the rest of the map or of the batch, so that a patch, a tile and
+    a whole domain give the same value at the same place, and devices need not talk.
+    """
+    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x.astype(jnp.float32)), -1, keepdims=True) + 1e-6).astype(x.dtype)
+
+
+def sinusoidal_embedding(level: jax.Array, size: int, highest: float = 1000.0) -> jax.Array:
+    """Noise level in [0, 1], [B] -> [B, size]: sines and cosines at frequencies log-spaced from 1 to `highest`."""
+    frequencies = jnp.exp(jnp.linspace(0.0, jnp.log(highest), size // 2))
+    angles = 2 * jnp.pi * frequencies * level[:, None]
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)
+
+
+def downsample(x: jax.Array) -> jax.Array:
+    """2 x 2 average pooling."""
+    return nn.avg_pool(x, (2, 2), (2, 2))
+
+
+def upsample(x: jax.Array) -> jax.Array:
+    """Doubles height and width, bilinear."""
+    b, h, w, c = x.shape
+    return jax.image.resize(x, (b, 2 * h, 2 * w, c), 'bilinear')
+
+
+class ResidualBlock(nn.Module):
+    """norm - conv3 - SiLU - conv3, added to the input (through a 1 x 1 projection where the channels change).
+
+    With `embedding` [B, E] the map is scaled and shifted per channel after the norm (FiLM), as the noise level asks.
+    """
+
+    width: int
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, embedding: jax.Array | None = None) -> jax.Array:
+        shortcut = x if x.shape[-1] == self.width else nn.Conv(self.width, (1, 1), dtype=self.dtype)(x)
+        x = nn.Conv(self.width, (3, 3), dtype=self.dtype)(pixel_norm(x))
+        if embedding is not None:
+            film = nn.Dense(2 * self.width, dtype=self.dtype, kernel_init=nn.initializers.zeros)(embedding)
+            scale, shift = jnp.split(film[:, None, None, :], 2, -1)
+            x = pixel_norm(x) * (1 + scale) + shift
+        x = nn.Conv(self.width, (3, 3), dtype=self.dtype)(nn.silu(x))
+        return shortcut + x

@@ -1,0 +1,87 @@
+"""Prepared data: a directory with TFDS records, the grid they live on and the transform fitted to them.
+
+    records/           TFDS data set (array_record: random access), a split each for train, validation, test
+    statics.nc         mask, cell area and coordinates of the fine grid
+    prepared.json      transform, calendar, counts, what it was made from
+
+A record is one time: `fine` [H, W] and `coarse` [H, W, Cin], float32 in physical units with NaN where missing, and
+`time` in seconds since 1970-01-01 of the data's calendar. Reading needs no TensorFlow.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from downscale_jax.fields.grid import is_periodic
+from downscale_jax.fields.normalize import Transform
+from downscale_jax.fields.times import decode_times
+from downscale_jax.runtime.errors import UserError
+
+NAME = 'fields/1.0.0'  # TFDS wants name and version
+CACHE_BYTES = 2**31  # decoded records kept in memory: decoding them anew for each patch would cost more than a step
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared directory, opened."""
+
+    directory: Path
+
+    @cached_property
+    def meta(self) -> dict:
+        path = self.directory / 'prepared.json'
+        if not path.exists():
+            raise UserError(f'no prepared data at {self.directory}: run --mode=train first')
+        return json.loads(path.read_text())
+
+    @cached_property
+    def transform(self) -> Transform:
+        return Transform.from_json(self.meta['transform'])
+
+    @cached_property
+    def statics(self) -> xr.Dataset:
+        with xr.open_dataset(self.directory / 'statics.nc') as dataset:
+            return dataset.load()
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """[H, W] bool, True where the field exists."""
+        return self.statics['mask'].values.astype(bool)
+
+    @cached_property
+    def periodic(self) -> bool:
+        return is_periodic(self.statics)
+
+    def split(self, name: str) -> 'Split':
+        import tensorflow_datasets as tfds
+
+        source = tfds.builder_from_directory(str(self.directory / 'records' / NAME)).as_data_source(name)
+        return Split(source, self.meta['calendar'])
+
+
+class Split:
+    """Random access to the records of one split, the last used kept decoded."""
+
+    def __init__(self, source, calendar: str):
+        self._source, self._calendar = source, calendar
+        self._read = lru_cache(self.capacity)(self._source.__getitem__)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return self._read(index)
+
+    @property
+    def capacity(self) -> int:
+        first = self._source[0]
+        return max(16, CACHE_BYTES // sum(np.asarray(v).nbytes for v in first.values()))
+
+    @property
+    def times(self) -> np.ndarray:
+        """Time stamps of all records: datetime64 in the standard calendars, cftime objects in the others."""
+        return decode_times(np.array([self[i]['time'] for i in range(len(self))]), self._calendar)

@@ -1,0 +1,80 @@
+"""Devices: one mesh axis named `batch` over all devices of all hosts, and the pmap that lives on it.
+
+`pmap` is jit + shard_map, what `jax.pmap` itself is made of since JAX 0.8: the state has no device axis, so that it
+can be donated, saved and restored as it is. `check_vma=False` because otherwise `pmean` of gradients comes out
+multiplied by the number of devices (Adam hides it, SGD does not).
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from downscale_jax.runtime.errors import UserError
+
+AXIS = 'batch'
+WHOLE = PartitionSpec()  # the same on every device
+ROWS = PartitionSpec(AXIS)  # leading axis split over the devices
+
+
+@cache
+def mesh() -> Mesh:
+    """All devices of all processes along one axis."""
+    return Mesh(np.array(jax.devices()), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def pmap(function: Callable, in_specs: tuple, out_specs: Any, donate: tuple[int, ...] = ()) -> Callable:
+    """Jits `function`, run once on each device with its share; collectives name the axis `AXIS`."""
+    mapped = jax.shard_map(function, mesh=mesh(), in_specs=in_specs, out_specs=out_specs, check_vma=False)
+    return jax.jit(mapped, donate_argnums=donate)
+
+
+def replicate(tree: Any) -> Any:
+    """Host arrays, equal in every process -> arrays on every device."""
+    sharding = NamedSharding(mesh(), WHOLE)
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
+
+
+def abstract(tree: Any) -> Any:
+    """Shapes of `tree` with the layout that `replicate` gives."""
+    sharding = NamedSharding(mesh(), WHOLE)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+
+
+def split_rows(tree: Any) -> Any:
+    """This process's rows [B / processes, ...] -> global arrays [B, ...] laid out over the devices."""
+    sharding = NamedSharding(mesh(), ROWS)
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
+
+
+def local_rows(batch_size: int) -> range:
+    """Rows of the global batch that this process reads. Raises UserError if they do not divide over the devices."""
+    devices = jax.device_count()
+    if batch_size % devices:
+        raise UserError(
+            f'batch size {batch_size} is not divisible by the {devices} devices: '
+            f'choose a multiple of {devices}, for example {max(1, round(batch_size / devices)) * devices}'
+        )
+    rows = batch_size // jax.process_count()
+    return range(jax.process_index() * rows, (jax.process_index() + 1) * rows)
+
+
+def row_indices(rows: int) -> jax.Array:
+    """Inside pmap: indices in the global batch of this device's `rows`."""
+    return jax.lax.axis_index(AXIS) * rows + jnp.arange(rows)
+
+
+def row_normals(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Inside pmap: standard normals [rows, ...] keyed by index in the global batch: the same on any split."""
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(row_indices(shape[0]))
+    return jax.vmap(lambda k: jax.random.normal(k, shape[1:]))(keys)
+
+
+def row_uniforms(key: jax.Array, rows: int) -> jax.Array:
+    """Inside pmap: [rows] in [0, 1), spread evenly over the global batch (Kingma et al. 2021, appendix I.1)."""
+    total = rows * jax.lax.axis_size(AXIS)
+    return (jax.random.uniform(key) + row_indices(rows) / total) % 1.0

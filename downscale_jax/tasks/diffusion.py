@@ -1,0 +1,113 @@
+"""Conditional continuous-time diffusion (SYSTEMS.md, system 3).
+
+With a first guess (the trained regression, handed over at `init`) the diffusion learns what the guess leaves open: it
+sees the guess as one more condition and generates (target - guess) / scale, where scale is the guess's error on
+validation data. The mean of the ensemble then starts from the regression instead of learning it anew through noise
+(the two-stage form of Mardani et al. 2025, CorrDiff). Without one it generates the target itself, as published.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from downscale_jax.diffusion.loss import denoising_loss
+from downscale_jax.diffusion.schedule import CosineSchedule, Prediction, clean
+from downscale_jax.models.unet import UNet
+from downscale_jax.runtime import parallel
+from downscale_jax.tasks.regression import Batch, Regression
+from downscale_jax.training import state as states
+from downscale_jax.training.optimizer import Phase, create, gradient_step
+from downscale_jax.training.state import State
+
+
+class FirstGuess(NamedTuple):
+    """A trained regression's parameters and the root mean square of its error, in units of the normalised target."""
+
+    params: Any
+    scale: jax.Array
+
+
+class Params(NamedTuple):
+    """What sampling needs."""
+
+    unet: Any
+    guess: FirstGuess | None
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """`denoise` is all that a sampler asks of it; `regression` is the task whose result serves as first guess."""
+
+    network: UNet
+    phases: tuple[Phase, ...]
+    schedule: CosineSchedule = CosineSchedule()
+    prediction: Prediction = 'v'
+    weighting: Prediction = 'v'
+    regression: Regression | None = None
+    accumulate: int = 1
+    ema_decay: float = 0.999
+
+    def init(self, key: jax.Array, batch: Batch, guess: FirstGuess | None = None) -> State:
+        channels = batch['condition'].shape[-1] + (batch['target'].shape[-1] if self.regression else 0)
+        shape = (1, *batch['target'].shape[1:3])
+        z, condition = jnp.zeros((*shape, batch['target'].shape[-1])), jnp.zeros((*shape, channels))
+        params = self.network.init(key, z, condition, jnp.zeros(1))
+        return states.create(params, create(self.phases[0]), frozen=guess)
+
+    def condition(self, guess: FirstGuess | None, condition: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """(what the network is shown [B, H, W, Cc (+ C)], the first guess [B, H, W, C], zero without one)."""
+        if self.regression is None:
+            return condition, jnp.zeros((*condition.shape[:3], self.network.channels))
+        first = self.regression.generate(guess.params, condition)
+        return jnp.concatenate([condition, first], -1), first
+
+    def output(self, unet: Any, z: jax.Array, gamma: jax.Array, shown: jax.Array) -> jax.Array:
+        return self.network.apply(unet, z, shown, gamma / (jnp.pi / 2))
+
+    def losses(self, unet: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Denoising loss [B]; `rows` holds the batch, what the network is shown, t [B] and noise like the target."""
+        loss = denoising_loss(
+            lambda z, gamma: self.output(unet, z, gamma, rows['shown']),
+            rows['residual'],
+            rows['mask'],
+            self.schedule.gamma(rows['t']),
+            rows['noise'],
+            self.prediction,
+            self.weighting,
+        )
+        return loss, {'loss': loss}
+
+    def rows(self, guess: FirstGuess | None, batch: Batch, key: jax.Array) -> Batch:
+        """The batch with all that a loss needs besides parameters, random numbers by index in the global batch."""
+        shown, first = self.condition(guess, batch['condition'])
+        scale = 1.0 if guess is None else guess.scale
+        residual = jnp.where(batch['mask'], (batch['target'] - first) / scale, 0)
+        time_key, noise_key = jax.random.split(key)
+        return {
+            'mask': batch['mask'],
+            'shown': shown,
+            'residual': residual,
+            't': parallel.row_uniforms(time_key, len(residual)),
+            'noise': parallel.row_normals(noise_key, residual.shape),
+        }
+
+    def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:
+        rows = self.rows(state.frozen, batch, key)
+        return gradient_step(self.losses, state, rows, phase, self.accumulate, self.ema_decay)
+
+    def eval_step(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
+        """Per example, [B]: the loss of the running average."""
+        return self.losses(state.ema_params, self.rows(state.frozen, batch, key))[1]
+
+    def inference_params(self, state: State) -> Params:
+        return Params(state.ema_params, state.frozen)
+
+    def denoise(self, params: Params, z: jax.Array, gamma: jax.Array, shown: jax.Array) -> jax.Array:
+        """The clean residual [B, H, W, C] that the network sees in z at angle gamma [B]."""
+        return clean(self.output(params.unet, z, gamma, shown), z, gamma, self.prediction)
+
+    def decode(self, params: Params, residual: jax.Array, first: jax.Array) -> jax.Array:
+        """Normalised target from a sampled residual and the first guess."""
+        return residual if params.guess is None else first + params.guess.scale * residual

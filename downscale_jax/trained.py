@@ -1,0 +1,138 @@
+"""A work directory, opened: the tasks of its config, their trained networks, and downscaling from Python."""
+
+import json
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from downscale_jax.diffusion.schedule import CosineSchedule
+from downscale_jax.downscale import ensemble
+from downscale_jax.downscale.generate import Generator, Sampling
+from downscale_jax.fields.normalize import Transform
+from downscale_jax.models.unet import UNet
+from downscale_jax.pipeline.records import Prepared
+from downscale_jax.runtime.checkpoints import Checkpoints
+from downscale_jax.runtime.errors import UserError
+from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
+from downscale_jax.tasks.regression import Regression
+from downscale_jax.training.loop import abstract_state
+from downscale_jax.training.optimizer import Phase
+from downscale_jax.training.state import State
+
+Config = dict[str, Any]
+Task = Regression | Diffusion
+
+
+def build(config: Config) -> dict[str, Task]:
+    """The tasks of a config in the order in which they are trained, later ones building on earlier ones."""
+    training, diffusion = config['training'], config['diffusion']
+    common = {
+        'network': UNet(channels=1, **{**config['model'], 'widths': tuple(config['model']['widths'])}),
+        'phases': tuple(Phase(name, **training[name]) for name in training['phases']),
+        'accumulate': training['accumulate'],
+        'ema_decay': training['ema_decay'],
+    }
+    regression = Regression(**common)
+    return {
+        'regression': regression,
+        'diffusion': Diffusion(
+            **common,
+            schedule=CosineSchedule(tuple(diffusion['signal_rates'])),
+            prediction=diffusion['prediction'],
+            weighting=diffusion['weighting'],
+            regression=regression if diffusion['first_guess'] else None,
+        ),
+    }
+
+
+def example_batch(config: Config, transform: Transform) -> dict[str, jax.Array]:
+    """A batch of zeros of the shapes that the pipeline gives, to build networks from."""
+    patch = (1, config['data']['patch'], config['data']['patch'])
+    return {
+        'target': np.zeros((*patch, 1), np.float32),
+        'condition': np.zeros((*patch, len(transform.inputs) + 1), np.float32),
+        'mask': np.ones((*patch, 1), bool),
+    }
+
+
+def initialiser(name: str, tasks: dict[str, Task], checkpoints: Path, batch: dict) -> Callable[..., State]:
+    """The task's `init(key, batch)`; a diffusion is handed the best regression that was trained before it."""
+    task = tasks[name]
+    if isinstance(task, Regression) or task.regression is None:
+        return task.init
+    state, loss = restore('regression', tasks, checkpoints, batch)
+    # the regression's loss is the mean square of what it leaves open: its root becomes the unit of the residual
+    guess = FirstGuess(state.ema_params, np.float32(np.sqrt(loss)))
+    return lambda key, batch: task.init(key, batch, guess)
+
+
+def restore(name: str, tasks: dict[str, Task], checkpoints: Path, batch: dict) -> tuple[State, float]:
+    """(state, validation loss) of the checkpoint with the lowest validation loss, UserError where there is none."""
+    if not (checkpoints / name).exists():
+        raise UserError(f'no checkpoint in {checkpoints / name}: train first (--mode=train, the same --workdir)')
+    saved = Checkpoints(checkpoints / name, read_only=True)
+    step = saved.best()
+    if step is None:
+        raise UserError(f'no complete checkpoint in {checkpoints / name}: train first (--mode=train)')
+    init = initialiser(name, tasks, checkpoints, batch)
+    state = saved.restore_state(step, abstract_state(tasks[name], init, batch, step))
+    return state, saved.metric(step)
+
+
+class Trained:
+    """What a work directory holds. Raises UserError where it holds no trained model."""
+
+    def __init__(self, workdir: str | Path, sampling: dict | None = None):
+        self.workdir = Path(workdir)
+        if not (self.workdir / 'config.json').exists():
+            raise UserError(f'{workdir} is no work directory (no config.json): train first, or check --workdir')
+        self.config: Config = json.loads((self.workdir / 'config.json').read_text())
+        self.sampling = Sampling(**(sampling or self.config['sampling']))
+        self.tasks = build(self.config)
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """Transform and grid, copied beside the checkpoints: the training data are not needed."""
+        return Prepared(self.workdir)
+
+    def generator(self, name: str) -> Generator:
+        """`regression` or `diffusion`, with its best parameters."""
+        transform = self.prepared.transform
+        batch = example_batch(self.config, transform)
+        state, _ = restore(name, self.tasks, self.workdir / 'checkpoints', batch)
+        task = self.tasks[name]
+        return Generator(task, task.inference_params(jax.device_get(state)), transform, self.sampling)
+
+    def attributes(self, name: str) -> dict[str, Any]:
+        """Provenance for what this model generates."""
+        meta = self.prepared.meta
+        told = 'trained on idealised, simulated data' if meta['idealised'] else f'trained on {self.config["data"]["path"]}'
+        step = Checkpoints(self.workdir / 'checkpoints' / name, read_only=True).best()
+        return {
+            'title': f'{self.prepared.transform.target} downscaled by {name}',
+            'history': f'{name}, step {step}, {told}',
+            'variable': {k: v for k, v in meta['attributes'].items() if k in ('standard_name', 'long_name')},
+        }
+
+    def downscale(
+        self, dataset: xr.Dataset, members: int = 8, seed: int = 0, statics: xr.Dataset | None = None
+    ) -> xr.Dataset:
+        """An ensemble of fine fields (member, time, y, x) for every time of a coarse data set.
+
+        `dataset` holds the inputs of training on any grid (`fields.grid.to_fine` says how it is brought to the fine
+        one); `statics` another fine grid with a `mask`, by default that of training. The same seed gives the same
+        members. Raises UserError for missing variables, units that do not convert, grids that do not overlap.
+        """
+        return ensemble.in_memory(
+            self.generator('diffusion'),
+            dataset,
+            self.prepared.statics if statics is None else statics,
+            members,
+            seed,
+            self.attributes('diffusion'),
+        )

@@ -1,0 +1,200 @@
+"""One loop for every task: phases, steps over all devices, validation, checkpoints, resume, a clean stop."""
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from downscale_jax.runtime import parallel
+from downscale_jax.runtime.checkpoints import Checkpoints
+from downscale_jax.runtime.errors import UserError
+from downscale_jax.training.log import Log
+from downscale_jax.training.optimizer import Phase, create
+from downscale_jax.training.state import State, enter_phase
+
+Batch = dict[str, np.ndarray]
+STEPS = 'steps'  # entry of the sums that counts what was added
+
+
+class Task(Protocol):
+    """All that the loop knows of a system. Steps run inside `parallel.pmap`."""
+
+    phases: tuple[Phase, ...]
+
+    def train_step(self, state: State, batch: Any, key: jax.Array, phase: Phase) -> tuple[State, dict]: ...
+
+    def eval_step(self, state: State, batch: Any, key: jax.Array) -> dict[str, jax.Array]: ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How often, in steps. Checkpoints fall on validations, validations on rows of the log."""
+
+    log_every: int
+    validate_every: int
+    keep: int  # newest checkpoints kept, besides the best
+
+    def __post_init__(self):
+        if self.validate_every % self.log_every:
+            raise UserError(
+                f'training.validate_every={self.validate_every} is not a multiple of '
+                f'training.log_every={self.log_every}: choose one that is'
+            )
+
+
+def train(
+    task: Task,
+    name: str,
+    init: Callable[[jax.Array, Batch], State],
+    batches: Callable[[int], Iterator[Batch]],
+    validation: Iterable[Batch],
+    schedule: Schedule,
+    seed: int,
+    directory: Path,
+    log: Log,
+) -> None:
+    """Trains `task` to the end of its last phase, from the newest checkpoint under `directory` if there is one.
+
+    `batches(start)` gives this process's rows of the global batches from step `start` on; `init(key, batch)` a state
+    at step 0. All phases of a task report the same metrics. On SIGTERM the state is saved and the process exits with
+    status 143. Raises UserError where the loss is not finite.
+    """
+    total = sum(phase.steps for phase in task.phases)
+    checkpoints = Checkpoints(directory, schedule.keep)
+    step = checkpoints.latest() or 0
+    log.cut(name, step)
+    if step >= total:
+        return checkpoints.close()
+    key = jax.random.key(seed)
+    feed = map(parallel.split_rows, batches(step))
+    batch = next(feed)
+    state = parallel.replicate(jax.jit(init)(key, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), batch)))
+    done = np.cumsum([phase.steps for phase in task.phases]).tolist()
+    last = _phase_of(task, step)
+    if last:
+        state = _enter(state, last, task.phases[last])
+    sums = _zero_sums(task, state, batch, key)
+    if step:
+        state, sums = checkpoints.restore(step, state, sums)
+    held_out = [parallel.split_rows(rows) for rows in validation]
+    evaluate = _evaluation(task, key)
+    bar = tqdm(total=total, initial=step, desc=f'training {name}', unit='step', dynamic_ncols=True, mininterval=1)
+    tick = time.perf_counter(), step
+    with bar, _Termination() as termination:
+        for i, (phase, end) in enumerate(zip(task.phases, done, strict=True)):
+            if i and step == done[i - 1]:
+                state = _enter(state, i, phase)
+            advance = _advance(task, phase, key)
+            while step < end:
+                state, sums = advance(state, sums, batch)
+                step += 1
+                bar.update()
+                if step < total:
+                    batch = next(feed)
+                if step % schedule.log_every == 0 or step == end:
+                    means = _means(jax.device_get(sums))
+                    _check_finite(means, name, step, checkpoints.latest())
+                    sums = jax.tree.map(jnp.zeros_like, sums)
+                    speed = (step - tick[1]) / (time.perf_counter() - tick[0])
+                    tick = time.perf_counter(), step
+                    log.row(name, phase.name, step, means, steps_per_second=speed)
+                    bar.set_postfix(loss=f'{means["train/loss"]:.4g}', refresh=False)
+                if step % schedule.validate_every == 0 or step == end:
+                    losses = [jax.device_get(evaluate(state, rows, n)) for n, rows in enumerate(held_out)]
+                    means = {f'validation/{k}': float(np.mean([loss[k] for loss in losses])) for k in losses[0]}
+                    log.row(name, phase.name, step, means)
+                    checkpoints.save(step, state, sums, means['validation/loss'])
+                elif termination.asked:
+                    checkpoints.save(step, state, sums, None)
+                if termination.asked:
+                    checkpoints.close()
+                    tqdm.write(f'stopped by SIGTERM, saved at step {step} of {name}: the same command goes on', sys.stderr)
+                    raise SystemExit(143)
+    checkpoints.close()
+
+
+def abstract_state(task: Task, init: Callable[[jax.Array, Batch], State], batch: Batch, step: int) -> State:
+    """Shapes of the state after `step`, laid out over the devices: what a checkpoint is restored into."""
+
+    def make(key, batch):
+        state, last = init(key, batch), _phase_of(task, step)
+        return enter_phase(state, last, create(task.phases[last])) if last else state
+
+    return parallel.abstract(jax.eval_shape(make, jax.random.key(0), batch))
+
+
+def _phase_of(task: Task, step: int) -> int:
+    """Index of the phase in which a step was done."""
+    ends = np.cumsum([phase.steps for phase in task.phases])
+    return int(np.searchsorted(ends, max(step, 1)))
+
+
+def _enter(state: State, index: int, phase: Phase) -> State:
+    return jax.jit(lambda s: enter_phase(s, index, create(phase)), donate_argnums=0)(state)
+
+
+def _advance(task: Task, phase: Phase, key: jax.Array) -> Callable:
+    """(state, sums, batch) -> (state, sums) on all devices; metrics are summed there, fetched once a row of the log."""
+
+    def advance(state, sums, batch):
+        state, metrics = task.train_step(state, batch, jax.random.fold_in(key, state.step), phase)
+        return state, jax.tree.map(jnp.add, sums, {**metrics, STEPS: jnp.ones(())})
+
+    whole, rows = parallel.WHOLE, parallel.ROWS
+    return parallel.pmap(advance, (whole, whole, rows), (whole, whole), donate=(0, 1))
+
+
+def _zero_sums(task: Task, state: State, batch: Any, key: jax.Array) -> dict[str, jax.Array]:
+    def metrics(state, batch):
+        return {**task.train_step(state, batch, key, task.phases[0])[1], STEPS: jnp.ones(())}
+
+    shapes = jax.eval_shape(parallel.pmap(metrics, (parallel.WHOLE, parallel.ROWS), parallel.WHOLE), state, batch)
+    return parallel.replicate(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes))
+
+
+def _means(sums: dict[str, np.ndarray]) -> dict[str, float]:
+    return {f'train/{k}': float(v / sums[STEPS]) for k, v in sums.items() if k != STEPS}
+
+
+def _evaluation(task: Task, key: jax.Array) -> Callable:
+    """(state, batch, index of the batch) -> {name: mean over the global batch}; the same noise at every validation."""
+
+    def evaluate(state, batch, index):
+        metrics = task.eval_step(state, batch, jax.random.fold_in(key, index))
+        return jax.lax.pmean(jax.tree.map(jnp.mean, metrics), parallel.AXIS)
+
+    return parallel.pmap(evaluate, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.WHOLE)
+
+
+def _check_finite(means: dict[str, float], name: str, step: int, saved: int | None) -> None:
+    if not all(math.isfinite(value) for value in means.values()):
+        kept = f'the checkpoint of step {saved} is kept' if saved else 'no checkpoint was written yet'
+        raise UserError(
+            f'training {name}: the loss is not finite at step {step} ({means}); {kept}: '
+            'lower the learning rate or the gradient clipping of this phase'
+        )
+
+
+class _Termination:
+    """Notes a SIGTERM instead of dying of it."""
+
+    def __enter__(self) -> '_Termination':
+        self.asked = False
+        try:
+            self._previous = signal.signal(signal.SIGTERM, lambda *_: setattr(self, 'asked', True))
+        except ValueError:  # not the main thread: a notebook's worker, say
+            self._previous = None
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGTERM, self._previous)

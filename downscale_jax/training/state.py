@@ -1,0 +1,49 @@
+"""What training changes, and how one step changes it."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+
+class State(struct.PyTreeNode):
+    """Everything that a restart needs besides the data: no device axis, saved and restored as it is."""
+
+    step: jax.Array  # steps done, over all phases
+    phase: jax.Array  # index of the phase in which the last step was done
+    params: Any
+    ema_params: Any
+    frozen: Any  # parameters of networks that the task was handed
+    opt_state: Any
+
+
+def create(params: Any, optimizer: optax.GradientTransformation, frozen: Any = None) -> State:
+    """A state at step 0; the running average starts from the parameters."""
+    return State(
+        step=jnp.zeros((), jnp.int32),
+        phase=jnp.zeros((), jnp.int32),
+        params=params,
+        ema_params=jax.tree.map(jnp.copy, params),  # a copy: both are donated
+        frozen=frozen,
+        opt_state=optimizer.init(params),
+    )
+
+
+def enter_phase(state: State, phase: int, optimizer: optax.GradientTransformation) -> State:
+    """The state at the start of a later phase: the optimiser begins anew."""
+    return state.replace(phase=jnp.asarray(phase, jnp.int32), opt_state=optimizer.init(state.params))
+
+
+def apply_gradients(state: State, grads: Any, optimizer: optax.GradientTransformation, ema_decay: float) -> State:
+    """One optimiser step and one step of the running average with decay min(ema_decay, (1 + n) / (10 + n)).
+
+    The warm-up of the decay forgets the zero-output network of the start within a few steps.
+    """
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    n = state.step.astype(jnp.float32)
+    decay = jnp.minimum(ema_decay, (1 + n) / (10 + n))
+    ema_params = jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), state.ema_params, params)
+    return state.replace(step=state.step + 1, params=params, ema_params=ema_params, opt_state=opt_state)

@@ -1,0 +1,103 @@
+"""python main.py --config=configs/NAME.py [--workdir=...] [--mode=train|evaluate|downscale|describe]"""
+
+import os
+import runpy
+import sys
+from pathlib import Path
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # before anything imports TensorFlow
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # it only feeds batches, and would announce oneDNN on stderr
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path.home() / '.cache' / 'downscale_jax' / 'xla'))
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+from downscale_jax.runtime.errors import UserError, nearest
+
+MODES = ('train', 'evaluate', 'downscale', 'describe')
+FLAGS = flags.FLAGS
+CONFIG = config_flags.DEFINE_config_file('config', None, 'configs/NAME.py[:smoke|:paper]')
+flags.DEFINE_string('workdir', '', 'Work directory; by default runs/NAME, with the variant behind it.')
+flags.DEFINE_string('mode', 'train', f'One of {", ".join(MODES)}.')
+flags.DEFINE_string('input', '', 'downscale: coarse data set, a file, glob, Zarr store or URL.')
+flags.DEFINE_string('output', '', 'downscale: ensemble to write, .zarr or .nc.')
+flags.DEFINE_string('statics', '', 'downscale: fine grid of another domain, a file with `mask` and coordinates.')
+flags.DEFINE_integer('members', 16, 'downscale: members of the ensemble.')
+flags.DEFINE_integer('seed', 0, 'downscale: seed of the noise.')
+
+
+def main(argv: list[str]) -> None:
+    source = parse(argv)
+    logging.set_verbosity(logging.ERROR)
+    from data_prep.prepare import prepare
+    from downscale_jax import run
+
+    config = CONFIG.value.to_dict()
+    name, _, variant = source.partition(':')
+    workdir = Path(FLAGS.workdir or Path('runs') / '-'.join(filter(None, [Path(name).stem, variant])))
+    if FLAGS.mode == 'train':
+        run.train(config, workdir, prepare)
+    elif FLAGS.mode == 'evaluate':
+        run.evaluate(config, workdir, prepare)
+    elif FLAGS.mode == 'describe':
+        run.describe(config, workdir)
+    else:
+        run.downscale(
+            workdir, config['sampling'], FLAGS.input, FLAGS.output, FLAGS.statics, FLAGS.members, FLAGS.seed
+        )
+
+
+def parse(argv: list[str]) -> str:
+    """Parses the command line and returns the value of --config. Raises UserError for whatever is wrong with it."""
+    given = [a.split('=', 1)[1] for a in argv if a.startswith(('--config=', '-config='))]
+    if not given and '--help' not in argv:
+        found = ', '.join(sorted(map(str, Path('configs').glob('[a-z]*.py'))))
+        raise UserError(f'--config is missing: give one of {found}')
+    if given and not Path(given[-1].partition(':')[0]).is_file():
+        found = [str(p) for p in Path('configs').glob('[a-z]*.py')]
+        raise UserError(f'--config: there is no file {given[-1].partition(":")[0]}; {nearest(given[-1], found)}')
+    check_overrides(argv, *given[-1].partition(':')[::2])
+    try:
+        rest = FLAGS(argv)[1:]
+    except Exception as error:  # absl and ml_collections raise half a dozen kinds
+        raise UserError(str(error)) from error
+    if rest:
+        raise UserError(f"'{rest[0]}' is no flag: write --name=value")
+    if FLAGS.mode not in MODES:
+        raise UserError(f"--mode='{FLAGS.mode}' is unknown: {nearest(FLAGS.mode, MODES)}")
+    missing = [n for n in ('input', 'output') if FLAGS.mode == 'downscale' and not getattr(FLAGS, n)]
+    if missing:
+        raise UserError(f'--mode=downscale needs --{missing[0]}')
+    return given[-1]
+
+
+def check_overrides(argv: list[str], path: str, variant: str) -> None:
+    """Raises UserError for a variant or an overridden key that the config does not have, naming the nearest it has."""
+    try:
+        known = leaves(runpy.run_path(path)['get_config'](variant).to_dict())
+    except Exception as error:
+        raise UserError(f'--config={path}: {error}') from error
+    for key in (a[len('--config.') :].split('=', 1)[0] for a in argv if a.startswith('--config.')):
+        if key not in known:
+            raise UserError(f"{path} has no key '{key}': {nearest(key, known)}")
+
+
+def leaves(tree: dict, prefix: str = '') -> list[str]:
+    return [
+        key
+        for name, value in tree.items()
+        for key in (leaves(value, f'{prefix}{name}.') if isinstance(value, dict) else [f'{prefix}{name}'])
+    ]
+
+
+def cli() -> None:
+    try:
+        main(sys.argv)
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == '__main__':
+    cli()
