@@ -30,6 +30,10 @@ flags.DEFINE_integer('seed', 0, 'downscale: seed of the noise.')
 def main(argv: list[str]) -> None:
     source = parse(argv)
     logging.set_verbosity(logging.ERROR)
+    if 'JAX_COORDINATOR_ADDRESS' in os.environ:  # several hosts; before anything asks for devices
+        import jax
+
+        jax.distributed.initialize()
     from data_prep.prepare import prepare
     from downscale_jax import run
 
@@ -43,21 +47,23 @@ def main(argv: list[str]) -> None:
     elif FLAGS.mode == 'describe':
         run.describe(config, workdir)
     else:
-        run.downscale(
-            workdir, config['sampling'], FLAGS.input, FLAGS.output, FLAGS.statics, FLAGS.members, FLAGS.seed
-        )
+        run.downscale(workdir, config['sampling'], FLAGS.input, FLAGS.output, FLAGS.statics, FLAGS.members, FLAGS.seed)
 
 
 def parse(argv: list[str]) -> str:
     """Parses the command line and returns the value of --config. Raises UserError for whatever is wrong with it."""
-    given = [a.split('=', 1)[1] for a in argv if a.startswith(('--config=', '-config='))]
-    if not given and '--help' not in argv:
-        found = ', '.join(sorted(map(str, Path('configs').glob('[a-z]*.py'))))
-        raise UserError(f'--config is missing: give one of {found}')
-    if given and not Path(given[-1].partition(':')[0]).is_file():
-        found = [str(p) for p in Path('configs').glob('[a-z]*.py')]
-        raise UserError(f'--config: there is no file {given[-1].partition(":")[0]}; {nearest(given[-1], found)}')
-    check_overrides(argv, *given[-1].partition(':')[::2])
+    if {'--help', '-h'} & set(argv):
+        print(__doc__, FLAGS.main_module_help(), sep='\n')
+        sys.exit(0)
+    named = [a for flag, a in zip(argv, argv[1:], strict=False) if flag in ('--config', '-config')]
+    named += [a.split('=', 1)[1] for a in argv if a.startswith(('--config=', '-config='))]
+    choices = sorted(map(str, Path('configs').glob('[a-z]*.py')))
+    if not named:
+        raise UserError(f'--config is missing: give one of {", ".join(choices)}')
+    path, _, variant = named[-1].partition(':')
+    if not Path(path).is_file():
+        raise UserError(f'--config: there is no file {path}; {nearest(path, choices)}')
+    check_overrides(argv, path, variant)
     try:
         rest = FLAGS(argv)[1:]
     except Exception as error:  # absl and ml_collections raise half a dozen kinds
@@ -69,7 +75,7 @@ def parse(argv: list[str]) -> str:
     missing = [n for n in ('input', 'output') if FLAGS.mode == 'downscale' and not getattr(FLAGS, n)]
     if missing:
         raise UserError(f'--mode=downscale needs --{missing[0]}')
-    return given[-1]
+    return named[-1]
 
 
 def check_overrides(argv: list[str], path: str, variant: str) -> None:

@@ -17,6 +17,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from downscale_jax.fields import grid, normalize, store
+from downscale_jax.fields.dates import check_splits, select_dates
 from downscale_jax.fields.times import encode_times
 from downscale_jax.pipeline.records import NAME, Prepared
 from downscale_jax.runtime.errors import UserError
@@ -33,7 +34,7 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
         splits = {name: data[name] for name in SPLITS}
         check_inputs(data)
         fields = open_fields(data, seed)
-        store.check_splits(splits, fields['time'].values)
+        check_splits(splits, fields['time'].values)
         check_kernels(data, fields)
         aside = directory.with_name(f'.{directory.name}.partial')
         shutil.rmtree(aside, ignore_errors=True)
@@ -50,8 +51,8 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
 
 def fingerprint(data: dict, seed: int) -> str:
     """Of the settings that preparation depends on, and of the files' sizes and times of change."""
-    keys = ('path', 'simulate', 'target', 'inputs', 'mask', *SPLITS, 'kernel_km', 'spacing_km', 'noise', 'anomaly')
-    keys += ('bounds',)
+    keys: tuple[str, ...] = ('path', 'simulate', 'target', 'inputs', 'mask', *SPLITS)
+    keys = (*keys, 'kernel_km', 'spacing_km', 'noise', 'anomaly', 'bounds')
     files = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in map(Path, sorted(glob(data['path'])))]
     text = json.dumps([VERSION, seed, {k: data[k] for k in keys}, files], sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -94,7 +95,11 @@ def check_kernels(data: dict, fields: xr.Dataset) -> None:
 def write(fields: xr.Dataset, data: dict, splits: dict, seed: int, directory: Path) -> None:
     statics = fields[['mask']].drop_vars('time', errors='ignore')
     area = grid.cell_areas_km2(statics)
-    statics['cell_area'] = (fields['mask'].dims, area.astype(np.float32), {'units': 'km2', 'standard_name': 'cell_area'})
+    statics['cell_area'] = (
+        fields['mask'].dims,
+        area.astype(np.float32),
+        {'units': 'km2', 'standard_name': 'cell_area'},
+    )
     statics['mask'] = statics['mask'].astype(np.int8)
     store.write_netcdf(statics, directory / 'statics.nc')
 
@@ -103,7 +108,7 @@ def write(fields: xr.Dataset, data: dict, splits: dict, seed: int, directory: Pa
         moments = normalize.Fit(data['inputs'].index(data['target']), len(data['inputs']), data['anomaly'])
         for name, dates in splits.items():
             kept[name] = 0
-            part = store.select_dates(fields, dates)
+            part = select_dates(fields, dates)
             for times, fine, coarse in tqdm(
                 pairs(part, data, area, seed), f'preparing {name}', -(-part.sizes['time'] // CHUNK), leave=False
             ):

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.fields import store
+from downscale_jax.fields.units import convert_units
 from downscale_jax.runtime.errors import UserError, nearest
 
 _EARTH_RADIUS = 6.371e6
@@ -34,14 +35,14 @@ def read_nextsim(paths: str | Sequence[str]) -> xr.Dataset:
             )
         spacing = {dim: data[dim] for dim in ('x', 'y') if dim in data.coords and 'units' in data[dim].attrs}
         if len(spacing) == 2:
-            spacing = {dim: _steps(store.convert_units(axis, 'm'), dim) for dim, axis in spacing.items()}
+            spacing = {dim: _steps(convert_units(axis, 'm'), dim) for dim, axis in spacing.items()}
         else:
             _require(data, 'latitude', 'longitude')
             spacing = {dim: _great_circle(data['latitude'], data['longitude'], dim) for dim in ('x', 'y')}
-        u, v = (store.convert_units(data[name], 'm day-1') for name in ('siu', 'siv'))
+        u, v = (convert_units(data[name], 'm day-1') for name in ('siu', 'siv'))
         fields = {
-            'sit': store.convert_units(data['sit'], 'm'),
-            'sic': store.convert_units(data['sic'], '1'),
+            'sit': convert_units(data['sit'], 'm'),
+            'sic': convert_units(data['sic'], '1'),
             **_deformation(u, v, spacing['x'], spacing['y']),
             'mask': data['sit'].isel(time=0, drop=True).notnull(),
         }
@@ -60,11 +61,11 @@ def read_cs2smos(paths: str | Sequence[str]) -> xr.Dataset:
     def read(data):
         thickness, conc = 'analysis_sea_ice_thickness', 'sea_ice_concentration'
         _require(data, thickness, f'{thickness}_unc', conc)
-        sic = store.convert_units(data[conc], '1')
-        sit = store.convert_units(data[thickness], 'm')
+        sic = convert_units(data[conc], '1')
+        sit = convert_units(data[thickness], 'm')
         fields = {
             'sit': sit.where(~((sic == 0) & sit.isnull()), 0).assign_attrs(units='m'),
-            'sit_uncertainty': store.convert_units(data[f'{thickness}_unc'], 'm'),
+            'sit_uncertainty': convert_units(data[f'{thickness}_unc'], 'm'),
             'sic': sic,
             'mask': sic.isel(time=0, drop=True).notnull(),
         }
@@ -82,7 +83,7 @@ def read_osisaf_concentration(paths: str | Sequence[str]) -> xr.Dataset:
 
     def read(data):
         _require(data, 'ice_conc', 'status_flag')
-        sic = store.convert_units(data['ice_conc'], '1')
+        sic = convert_units(data['ice_conc'], '1')
         land = _land(data['status_flag'].isel(time=0, drop=True))
         mask = sic.notnull().any('time') if land is None else ~land
         return _replace(data, {'sic': sic, 'mask': mask}, data['ice_conc'])
@@ -107,8 +108,8 @@ def read_osisaf_drift(paths: str | Sequence[str]) -> xr.Dataset:
             bounds = data['time_bnds']
             days = (bounds.isel({bounds.dims[-1]: 1}) - bounds.isel({bounds.dims[-1]: 0})) / np.timedelta64(1, 'D')
         usable = data[flag] >= _USABLE_DRIFT
-        u, v = (store.convert_units(data[name], 'm').where(usable) / days for name in ('dX', dy))
-        dx, dy = (_steps(store.convert_units(data[dim], 'm'), dim) for dim in ('xc', 'yc'))
+        u, v = (convert_units(data[name], 'm').where(usable) / days for name in ('dX', dy))
+        dx, dy = (_steps(convert_units(data[dim], 'm'), dim) for dim in ('xc', 'yc'))
         fields = _deformation(u, v, dx, dy)
         fields['mask'] = data[flag].isel(time=0, drop=True) != _DRIFT_OVER_LAND
         return _replace(data, fields, data['dX'])

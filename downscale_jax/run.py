@@ -1,7 +1,6 @@
 """What a run is: prepare -> train -> evaluate in a work directory; and what can be done with a trained one."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import xarray as xr
-from flax import linen as nn
 
 from downscale_jax.downscale import ensemble
 from downscale_jax.evaluation.evaluate import evaluate as score
@@ -19,9 +18,10 @@ from downscale_jax.fields import store
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError, nearest
-from downscale_jax.trained import Config, Trained, build, initialiser
+from downscale_jax.runtime.files import write_json
+from downscale_jax.trained import Config, Trained, build, initialiser, untrained_initialiser
 from downscale_jax.training.log import Log
-from downscale_jax.training.loop import Schedule
+from downscale_jax.training.loop import Schedule, abstract_state, advance_with, zero_sums
 from downscale_jax.training.loop import train as train_task
 
 Prepare = Callable[[dict[str, Any], int, Path], Prepared]  # data section, seed, folder -> prepared data
@@ -40,6 +40,8 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
         )
     tasks = build(config)
     claim(config, workdir)
+    if not (workdir / 'checkpoints').exists():
+        describe(config, workdir)
     prepared = prepare(data, config['seed'], workdir.parent / 'data')
     for name in ('statics.nc', 'prepared.json'):
         shutil.copy(prepared.directory / name, workdir / name)
@@ -63,7 +65,10 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
             log=log,
         )
     log.close()
-    evaluate(config, workdir, prepare)
+    if jax.process_count() > 1:
+        print(f'trained on {jax.process_count()} processes; score it on one: --mode=evaluate --workdir={workdir}')
+    else:
+        evaluate(config, workdir, prepare)
 
 
 def evaluate(config: Config, workdir: Path, prepare: Prepare) -> None:
@@ -103,22 +108,47 @@ def fine_grid(path: str) -> xr.Dataset:
     return store.load(dataset[['mask']], path)
 
 
-def describe(config: Config, workdir: Path) -> dict[str, Any]:
-    """Prints layers, parameters, memory and cost of a training step; writes describe.json."""
-    data, training = config['data'], config['training']
-    batch_size, patch = training['batch_size'], data['patch']
+def describe(config: Config, workdir: Path) -> None:
+    """Prints layers, parameters, cost and memory of a training step; writes describe.json into the work directory."""
+    data, key = config['data'], jax.random.key(0)
     tasks = build(config)
-    shape = (batch_size, patch, patch)
+    rows = config['training']['batch_size'] // jax.device_count()
+    shape = (rows * jax.device_count(), data['patch'], data['patch'])
     batch = {
-        'target': jax.ShapeDtypeStruct((*shape, 1), 'float32'),
-        'condition': jax.ShapeDtypeStruct((*shape, len(data['inputs']) + 1), 'float32'),
-        'mask': jax.ShapeDtypeStruct((*shape, 1), 'bool'),
+        'target': jax.ShapeDtypeStruct((*shape, 1), np.float32),
+        'condition': jax.ShapeDtypeStruct((*shape, len(data['inputs']) + 1), np.float32),
+        'mask': jax.ShapeDtypeStruct((*shape, 1), bool),
     }
-    task = tasks['regression']
-    key = jax.random.key(0)
-    print(nn.tabulate(task.network, key, depth=1, console_kwargs={'width': 120})(None, batch['condition']))
-    ...
-    return {}
+    batch = parallel.abstract(batch, parallel.ROWS)
+    networks, cost = {}, {}
+    for name, task in tasks.items():
+        state = abstract_state(task, untrained_initialiser(name, tasks), batch, 0)
+        networks['unet' if name == 'diffusion' else name] = state.params
+        sums = zero_sums(task, state, batch, key)
+        step = advance_with(task, task.phases[0], key).lower(state, sums, batch).compile()
+        cost[name] = step.cost_analysis()['flops'], step.cost_analysis()['bytes accessed']
+        count = parameters(state.params)
+        print(f'{name}: {count:,} parameters, {cost[name][0] / 1e9:.3g} GFLOP and {cost[name][1] / 1e9:.3g} GB a step')
+        print(
+            f'  of {rows} patches a device, {step.memory_analysis().temp_size_in_bytes / 2**20:,.0f} MiB of work memory'
+        )
+    print('layers of the unet:')
+    for layer, weights in networks['unet']['params'].items():
+        kernel = max(jax.tree.leaves(weights), key=lambda leaf: leaf.size).shape
+        print(f'  {layer:20} {parameters(weights):>10,}  {" x ".join(map(str, kernel))}')
+    flops, traffic = cost['diffusion']
+    described = {
+        'parameters': {name: parameters(params) for name, params in networks.items()},
+        'step_flops': flops,
+        'step_bytes': traffic,
+    }
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json(workdir / 'describe.json', described)
+
+
+def parameters(tree: Any) -> int:
+    """Number of values in a tree."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def claim(config: Config, workdir: Path) -> None:
@@ -133,16 +163,14 @@ def claim(config: Config, workdir: Path) -> None:
             raise UserError(f'{workdir} was made with another config ({told}): choose another --workdir')
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix('.partial')
-        aside.write_text(json.dumps(config, indent=1))
-        os.replace(aside, path)
+        write_json(path, config)
     except OSError as error:
         raise UserError(f'cannot write to the work directory {workdir}: {error.strerror or error}') from error
 
 
 def flat(tree: Config, prefix: str = '') -> dict[str, Any]:
     """{'a': {'b': 1}} -> {'a.b': 1}."""
-    leaves = {}
+    leaves: dict[str, Any] = {}
     for key, value in tree.items():
         leaves |= flat(value, f'{prefix}{key}.') if isinstance(value, dict) else {f'{prefix}{key}': value}
     return leaves

@@ -37,6 +37,11 @@ def build(config: Config) -> dict[str, Task]:
         'accumulate': training['accumulate'],
         'ema_decay': training['ema_decay'],
     }
+    stride, patch = common['network'].stride, config['data']['patch']
+    if patch % stride:
+        raise UserError(
+            f'data.patch={patch} is not a multiple of {stride}, the stride of the network: choose one that is'
+        )
     regression = Regression(**common)
     return {
         'regression': regression,
@@ -50,7 +55,7 @@ def build(config: Config) -> dict[str, Task]:
     }
 
 
-def example_batch(config: Config, transform: Transform) -> dict[str, jax.Array]:
+def example_batch(config: Config, transform: Transform) -> dict[str, np.ndarray]:
     """A batch of zeros of the shapes that the pipeline gives, to build networks from."""
     patch = (1, config['data']['patch'], config['data']['patch'])
     return {
@@ -69,6 +74,15 @@ def initialiser(name: str, tasks: dict[str, Task], checkpoints: Path, batch: dic
     # the regression's loss is the mean square of what it leaves open: its root becomes the unit of the residual
     guess = FirstGuess(state.ema_params, np.float32(np.sqrt(loss)))
     return lambda key, batch: task.init(key, batch, guess)
+
+
+def untrained_initialiser(name: str, tasks: dict[str, Task]) -> Callable[..., State]:
+    """As `initialiser`, with an untrained first guess: for shapes and costs."""
+    task = tasks[name]
+    if isinstance(task, Regression) or task.regression is None:
+        return task.init
+    first = tasks['regression']
+    return lambda key, batch: task.init(key, batch, FirstGuess(first.init(key, batch).params, np.float32(1)))
 
 
 def restore(name: str, tasks: dict[str, Task], checkpoints: Path, batch: dict) -> tuple[State, float]:
@@ -111,7 +125,9 @@ class Trained:
     def attributes(self, name: str) -> dict[str, Any]:
         """Provenance for what this model generates."""
         meta = self.prepared.meta
-        told = 'trained on idealised, simulated data' if meta['idealised'] else f'trained on {self.config["data"]["path"]}'
+        told = (
+            'trained on idealised, simulated data' if meta['idealised'] else f'trained on {self.config["data"]["path"]}'
+        )
         step = Checkpoints(self.workdir / 'checkpoints' / name, read_only=True).best()
         return {
             'title': f'{self.prepared.transform.target} downscaled by {name}',

@@ -11,6 +11,8 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from downscale_jax.runtime.errors import UserError
+
 Prediction = Literal['eps', 'v', 'x0']
 
 
@@ -27,7 +29,7 @@ class CosineSchedule:
     def __post_init__(self):
         start, end = self.signal_rates
         if not 0 < end < start < 1:
-            raise ValueError(f'signal rates must fall within (0, 1), found {self.signal_rates}')
+            raise UserError(f'signal rates must fall from t = 0 to t = 1 within (0, 1), found {self.signal_rates}')
 
     def gamma(self, t: jax.Array) -> jax.Array:
         """Angle [rad] at time t, any shape."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dask.array
 import jax
@@ -156,18 +156,19 @@ def to_store(
             shutil.rmtree(begun, ignore_errors=True)
             raise UserError(f'cannot write {path}: {error.strerror or error}') from error
     group = zarr.open_group(path, mode='r+')
-    shares = np.asarray(group['clipped_share'])
+    fields, shares = (cast(zarr.Array, group[name]) for name in (generator.transform.target, 'clipped_share'))
+    known = np.asarray(shares)
     units = all_units(generator, len(inputs), members)
-    left = [(time, part) for time, part in units if not np.isfinite(shares[part, time])]
+    left = [(time, part) for time, part in units if not np.isfinite(known[part, time])]
     if not left:
         return
     size = generator.members
     bar = tqdm(total=len(units), initial=len(units) - len(left), desc=f'downscaling to {path.name}', unit='unit')
     with bar:
-        for (time, part), fields, share in generate(generator, inputs, mask, members, seed, left):
+        for (time, part), values, share in generate(generator, inputs, mask, members, seed, left):
             try:
-                group[generator.transform.target][part * size : part * size + len(fields), time] = fields
-                group['clipped_share'][part, time] = share
+                fields[part * size : part * size + len(values), time] = values
+                shares[part, time] = share  # behind the values: it marks them as done
             except OSError as error:
                 raise UserError(f'cannot write {path}: {error.strerror or error}; what is done is kept') from error
             bar.update()
@@ -178,10 +179,12 @@ def check_request(path: Path, request: dict[str, Any]) -> None:
     if not path.exists():
         return
     try:
-        found = json.loads(zarr.open_group(path, mode='r').attrs['request'])
+        found = json.loads(str(zarr.open_group(path, mode='r').attrs['request']))
     except Exception as error:
         raise UserError(f'{path} exists and is not an ensemble of this program: choose another --output') from error
-    other = {key: (found.get(key), request.get(key)) for key in {*found, *request} if found.get(key) != request.get(key)}
+    other = {
+        key: (found.get(key), request.get(key)) for key in {*found, *request} if found.get(key) != request.get(key)
+    }
     if other:
         told = ', '.join(f'{key} {a!r} there, {b!r} asked for' for key, (a, b) in sorted(other.items()))
         raise UserError(f'{path} holds an ensemble of another request ({told}): choose another --output or remove it')

@@ -5,6 +5,7 @@ import xarray as xr
 
 from downscale_jax.fields import grid, store
 from downscale_jax.fields.normalize import Transform
+from downscale_jax.fields.units import convert_units
 from downscale_jax.runtime.errors import UserError
 
 
@@ -18,7 +19,7 @@ class CoarseInputs:
     def __init__(self, dataset: xr.Dataset, transform: Transform, statics: xr.Dataset, source: str = 'the data set'):
         fields = store.canonical(dataset, list(transform.inputs), source=source)
         for name, units in zip(transform.inputs, transform.input_units, strict=True):
-            fields[name] = store.convert_units(fields[name], units)
+            fields[name] = convert_units(fields[name], units)
         self._fields, self._names, self._source = fields, transform.inputs, source
         self._statics = statics
         self.times: np.ndarray = fields['time'].values
@@ -38,5 +39,3 @@ class CoarseInputs:
                 'do the two grids overlap, in the same projection?'
             )
         return coarse
-
-

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from downscale_jax.runtime.errors import UserError
+
 NOISE_BLOCK = 64  # cells a side
 
 
@@ -24,8 +26,8 @@ class Tiling:
 
     def __post_init__(self):
         if not 0 <= 2 * self.overlap <= self.tile - 2 * self.stride or self.tile % self.stride:
-            raise ValueError(
-                f'tile {self.tile} must be a multiple of {self.stride} and exceed twice the overlap {self.overlap} '
+            raise UserError(
+                f'sampling.tile {self.tile} must be a multiple of {self.stride} and exceed twice the overlap {self.overlap} '
                 f'by {2 * self.stride} or more'
             )
 

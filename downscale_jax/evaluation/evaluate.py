@@ -1,8 +1,6 @@
 """Test days -> ensembles beside baselines -> scores.json, figures, report.html."""
 
-import json
 import math
-import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +16,7 @@ from downscale_jax.downscale.generate import Generator
 from downscale_jax.evaluation import figures, report, scores, spectra
 from downscale_jax.fields import grid
 from downscale_jax.pipeline.records import Prepared, Split
+from downscale_jax.runtime.files import write_json
 from downscale_jax.training.log import read
 
 FINEST = 4  # cells: the shortest wavelength at which power is scored
@@ -45,18 +44,20 @@ def evaluate(
         opened[name] = xr.open_zarr(path, consolidated=False)
     sums, powers = collect(opened, prepared, split, days, settings)
     table, intervals = summarise(sums, powers, opened, prepared, settings)
-    write_json(workdir / 'scores.json', table)
+    write_json(workdir / 'scores.json', {m: {k: finite(v) for k, v in sorted(s.items())} for m, s in table.items()})
     draw(opened, prepared, split, days, powers, settings, config, workdir)
-    notes = describe_days(prepared, split, days, powers)
     report.write(
         workdir / 'report.html',
-        title=f'{label(prepared)}: {", ".join(generators)}',
+        title=f'{label(prepared)} downscaled',
+        lead=f'An ensemble of {settings["members"]} members by diffusion beside a regression with the same network '
+        'and the coarse field as it is.',
+        unit=prepared.transform.units,
         summary=headline(table, prepared),
         scores=table,
         intervals=intervals,
         figures={caption: workdir / 'figures' / f'{name}.png' for name, caption in captions(prepared).items()},
         config=config,
-        notes=notes,
+        notes=describe_days(prepared, split, days, powers),
     )
     print_table(table, prepared.transform.units)
     return table
@@ -89,7 +90,7 @@ def coarse_dataset(prepared: Prepared, split: Split, days: list[int]) -> xr.Data
 def day_fields(opened: Mapping[str, xr.Dataset], prepared: Prepared, split: Split, day: int, index: int):
     """(truth [H, W], coarse [H, W], {method: members}) of one day: all that is in memory at a time."""
     record, transform = split[day], prepared.transform
-    coarse = np.clip(record['coarse'][..., transform.channel], *np.float32(transform.bounds))
+    coarse = np.clip(record['coarse'][..., transform.channel], *map(np.float32, transform.bounds))
     methods: Methods = {'coarse': coarse[None]}
     for name, dataset in opened.items():
         methods[name] = dataset[transform.target].isel(time=index).values
@@ -145,7 +146,7 @@ def summarise(sums, powers, opened, prepared: Prepared, settings: dict):
 def power_ratios(powers: dict[str, list], line: str, prepared: Prepared, settings: dict) -> np.ndarray:
     """Power over truth's at every wavelength from the target's kernel down to four cells; empty without windows."""
     truth, found = spectra.mean(powers['truth']), spectra.mean(powers[line])
-    if truth is None:
+    if truth is None or found is None:
         return np.zeros(0)
     cell = cell_km(prepared)
     wavelength = spectra.wavelengths(settings['window'], cell)
@@ -173,8 +174,8 @@ def draw(opened, prepared: Prepared, split: Split, days, powers, settings: dict,
     folder = workdir / 'figures'
     folder.mkdir(exist_ok=True)
     unit, cell = prepared.transform.units, cell_km(prepared)
-    index = int(np.argmax([np.nanstd(split[day]['fine'] - split[day]['coarse'][..., prepared.transform.channel])
-                           for day in days]))  # fmt: skip
+    channel = prepared.transform.channel
+    index = int(np.argmax([np.nanstd(split[day]['fine'] - split[day]['coarse'][..., channel]) for day in days]))
     truth, coarse, methods = day_fields(opened, prepared, split, days[index], index)
     y = prepared.statics[prepared.statics['mask'].dims[0]]
     figure = figures.maps(
@@ -186,19 +187,21 @@ def draw(opened, prepared: Prepared, split: Split, days, powers, settings: dict,
         label(prepared).lower(),
         unit,
         title=label(prepared),
-        subtitle=f'{np.datetime_as_string(split.times[days[index]].astype("datetime64[h]")) if np.issubdtype(split.times.dtype, np.datetime64) else split.times[days[index]]}, '
-        f'the test day with the strongest anomaly; {len(methods["diffusion"])} members',
+        subtitle=f'{str(split.times[days[index]])[:13]} h, the test day with the strongest anomaly; '
+        f'{len(methods["diffusion"])} members',
         regression=methods['regression'][0],
         zoom=liveliest(truth - coarse, prepared.mask, min(96, *(n // 2 for n in truth.shape))),
         y_up=bool(y.size < 2 or y[0] < y[-1]),
     )
     figures.save(figure, folder / 'maps.png')
-    means = {kind: {name: spectra.mean(parts) for name, parts in by.items()} for kind, by in powers.items()}
-    found = means['field']['truth'] is not None
+    means = {
+        kind: {name: mean for name, parts in by.items() if (mean := spectra.mean(parts)) is not None}
+        for kind, by in powers.items()
+    }
     figure = figures.spectra(
         spectra.wavelengths(settings['window'], cell),
-        means['field'] if found else None,
-        means['anomaly'] if found else None,
+        means['field'],
+        means['anomaly'],
         unit,
         {'kernel': kernel_km(prepared), f'{FINEST} cells': FINEST * cell},
         title='Power by wavelength',
@@ -252,11 +255,9 @@ def describe_days(prepared: Prepared, split: Split, days: list[int], powers) -> 
     ]
 
 
-def write_json(path: Path, value: Any) -> None:
-    aside = path.with_suffix('.partial')
-    clean = {m: {k: v if math.isfinite(v) else None for k, v in s.items()} for m, s in value.items()}
-    aside.write_text(json.dumps(clean, indent=1, sort_keys=True) + '\n')
-    os.replace(aside, path)
+def finite(value: float) -> float | None:
+    """JSON knows no NaN."""
+    return value if math.isfinite(value) else None
 
 
 def print_table(table: dict[str, dict[str, float]], units: str) -> None:

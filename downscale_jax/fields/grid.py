@@ -74,22 +74,45 @@ def box_filter(field: np.ndarray, weight: np.ndarray, widths_y: float, widths_x:
     and the result is NaN where the weight is zero or the field missing.
     """
     valid = (weight > 0) & np.isfinite(field)
-    weight = np.where(valid, weight, 0.0).astype(np.float64)
+    shared = common(valid)
+    weight = np.where(shared, weight, 0.0).astype(np.float64)
     total = _box_sum(np.where(valid, field, 0.0) * weight, widths_y, widths_x, periodic)
     norm = _box_sum(weight, widths_y, widths_x, periodic)
     with np.errstate(invalid='ignore', divide='ignore'):
         return np.where(valid, total / norm, np.nan)
 
 
+def common(valid: np.ndarray) -> np.ndarray:
+    """The mask of all times [1, H, W] where it is the same at all of them, else `valid` [..., H, W] itself.
+
+    Filtering a mask costs as much as filtering a field, and most masks do not change.
+    """
+    return valid[:1] if valid.ndim == 3 and (valid == valid[:1]).all() else valid
+
+
 def _box_sum(x: np.ndarray, width_y: float, widths_x: np.ndarray, periodic: bool) -> np.ndarray:
-    mode = 'wrap' if periodic else 'constant'
-    x = x.copy()
-    # rows of one width are filtered together: a projected grid has a single one
+    # rows of one width are summed together: a projected grid has a single one
     limited = np.minimum(np.round(widths_x, 3), x.shape[-1])
+    along_x = np.empty(x.shape)
     for width in np.unique(limited):
         rows = limited == width
-        x[..., rows, :] = scipy.ndimage.convolve1d(x[..., rows, :], box_weights(width), axis=-1, mode=mode)
-    return scipy.ndimage.convolve1d(x, box_weights(min(width_y, x.shape[-2])), axis=-2, mode='constant')
+        along_x[..., rows, :] = _running_sum(x[..., rows, :], width, -1, periodic)
+    return _running_sum(along_x, min(width_y, x.shape[-2]), -2, False)
+
+
+def _running_sum(x: np.ndarray, width: float, axis: int, periodic: bool) -> np.ndarray:
+    """Sum under `box_weights(width)` along an axis, by cumulative sums: independent of the width."""
+    taps = box_weights(width)
+    reach, end = taps.size // 2, taps[0] if taps[0] < 1 else 0.0
+    inner = reach - 1 if end else reach
+    x = np.moveaxis(x, axis, -1)
+    x = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(reach, reach)], mode='wrap' if periodic else 'constant')
+    sums = np.pad(x.cumsum(-1), [(0, 0)] * (x.ndim - 1) + [(1, 0)])
+    n, skip = x.shape[-1] - 2 * reach, reach - inner
+    result = sums[..., skip + 2 * inner + 1 :][..., :n] - sums[..., skip:][..., :n]
+    if end:
+        result = result + end * (x[..., :n] + x[..., 2 * reach :])
+    return np.moveaxis(result, -1, axis)
 
 
 def linear_matrix(source: np.ndarray, target: np.ndarray, period: float = 0.0) -> scipy.sparse.csr_array:
@@ -129,23 +152,23 @@ def interpolate(along_y: scipy.sparse.csr_array, along_x: scipy.sparse.csr_array
 
     Cells further than about two source cells from any valid point stay NaN.
     """
-    valid = np.isfinite(field)
-    known, weight = np.where(valid, field, 0.0).astype(np.float64), valid.astype(np.float64)
-    ring = np.ones(3)
+    valid = common(np.isfinite(field))
+    known, ring = np.where(np.isfinite(field), field, 0.0).astype(np.float64), np.ones(3)
 
     def around(x):
         for axis in (-1, -2):
             x = scipy.ndimage.convolve1d(x, ring, axis=axis, mode='constant')
         return x
 
-    neighbours = around(weight)
-    gaps = ~valid & (neighbours > 0.5)
-    near = np.where(gaps, around(known) / np.maximum(neighbours, 1), 0.0)
-    near, known, gaps, weight = (apply_matrices(along_y, along_x, a) for a in (near, known, gaps * 1.0, weight))
+    neighbours = around(valid.astype(np.float64))
     with np.errstate(invalid='ignore', divide='ignore'):
-        first = known / weight
-        second = near / gaps
-    return np.where(weight > 1e-6, first, np.where(gaps > 1e-6, second, np.nan))
+        near = np.where(neighbours > 0.5, around(known) / neighbours, 0.0)
+    # filled gaps weigh next to nothing, so that they count only where no valid point does
+    weight = np.where(valid, 1.0, np.where(neighbours > 0.5, 1e-9, 0.0))
+    total = apply_matrices(along_y, along_x, np.where(valid, known, near) * weight)
+    norm = apply_matrices(along_y, along_x, weight)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return np.where(norm > 1e-12, total / norm, np.nan)
 
 
 def observe(
@@ -174,7 +197,7 @@ def observe(
         return smooth if noise is None else smooth + noise
     there, back = observation_matrices(field.shape[-2:], sizes_km, spacing_km, periodic)
     valid = np.isfinite(smooth)
-    amount = apply_matrices(*there, valid.astype(np.float64))
+    amount = apply_matrices(*there, common(valid).astype(np.float64))
     with np.errstate(invalid='ignore', divide='ignore'):
         # an observation stands where at least half of what it samples is there: none on land
         seen = np.where(amount > 0.5, apply_matrices(*there, np.where(valid, smooth, 0.0)) / amount, np.nan)
@@ -221,8 +244,9 @@ def to_fine(coarse: xr.DataArray, fine: xr.Dataset) -> np.ndarray:
             source, target = ([g[name].values.astype(float) for name in names] for g in (coarse, fine))
             if all(s.shape == t.shape and np.allclose(s, t) for s, t in zip(source, target, strict=True)):
                 return values
-            period = 360.0 if names[0] == 'lat' else 0.0
-            along_x = linear_matrix(source[1], target[1], period if is_periodic(coarse.to_dataset(name='_')) else 0.0)
+            if names[0] == 'lat':  # 355 and -5 degrees are one
+                target[1] = (target[1] - source[1].mean() + 180) % 360 - 180 + source[1].mean()
+            along_x = linear_matrix(source[1], target[1], 360.0 if is_periodic(coarse.to_dataset(name='_')) else 0.0)
             return interpolate(linear_matrix(source[0], target[0]), along_x, values)
     if not all('lat' in g.coords and 'lon' in g.coords for g in (coarse, fine)):
         raise UserError(

@@ -72,8 +72,9 @@ class Moments:
 
     @property
     def std(self) -> float:
+        """1 where all values are equal, to the rounding of float32."""
         variance = self.squares / max(self.count, 1) - self.mean**2
-        return float(np.sqrt(max(variance, 0.0))) or 1.0
+        return float(np.sqrt(variance)) if variance > 1e-12 * self.mean**2 else 1.0
 
 
 class Fit:

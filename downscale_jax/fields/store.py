@@ -1,4 +1,4 @@
-"""Data sets in and out of xarray: opening, the canonical form, units, dates, NetCDF.
+"""Data sets in and out of xarray: opening, the canonical form, NetCDF.
 
 Everything is lazy: dask arrays in chunks of time; only the first and the last field are read for a check.
 Every mistake in a user's file becomes a `UserError` that names the file.
@@ -10,13 +10,15 @@ import itertools
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import scipy.io
 import xarray as xr
 
+from downscale_jax.fields.dates import iso
+from downscale_jax.fields.units import convert_units
 from downscale_jax.runtime.errors import UserError, nearest
 
 _GRIB_SUFFIXES = ('.grib', '.grb', '.grib2', '.grb2', '.grib1')
@@ -35,8 +37,6 @@ _DEGREES = {
     **dict.fromkeys(('degrees_north', 'degree_north', 'degree_n', 'degrees_n', 'degreen', 'degreesn'), 'lat'),
     **dict.fromkeys(('degrees_east', 'degree_east', 'degree_e', 'degrees_e', 'degreee', 'degreese'), 'lon'),
 }
-_DIMENSIONLESS = {'(0 - 1)', '0-1', '0 - 1', 'fraction', 'unitless', 'none', '-', '~'}
-_DATE = re.compile(r'\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d)?)?)?)?)?')
 
 
 def open_dataset(path: str) -> xr.Dataset:
@@ -306,15 +306,9 @@ def _times(dataset: xr.Dataset, name: str, source: str) -> xr.Variable:
         )
     for before, after in itertools.pairwise(values):
         if not after > before:
-            what = 'occurs twice' if after == before else f'is followed by {_date(after)}'
-            raise UserError(
-                f'{source}: time {_date(before)} {what}; times must increase: sort them, drop the duplicates'
-            )
+            what = 'occurs twice' if after == before else f'is followed by {iso(after)}'
+            raise UserError(f'{source}: time {iso(before)} {what}; times must increase: sort them, drop the duplicates')
     return xr.Variable('time', values, {'standard_name': 'time'})
-
-
-def _date(time) -> str:
-    return str(np.datetime64(time, 's')) if isinstance(time, np.datetime64) else time.isoformat()
 
 
 def _coordinates(dataset: xr.Dataset, array: xr.DataArray, space: tuple[str, str], source: str) -> dict:
@@ -391,100 +385,6 @@ def _check_values(field: xr.Variable, what: str) -> None:
         if np.isfinite(load(plane, what).values).any():
             return
     raise UserError(f'{what} has no value but NaN; check _FillValue and the mask')
-
-
-def convert_units(array: xr.DataArray, units: str) -> xr.DataArray:
-    """`array` in `units`, lazily; the same object where they are equal or '' is asked for. CF and UDUNITS spellings."""
-    name = array.name or 'the array'
-    own = array.attrs.get('units')
-    if own == units or units == '':
-        return array
-    if own is None:
-        raise UserError(f"'{name}' has no units; '{units}' was expected: add the attribute units to the variable")
-    from cf_xarray.units import units as registry  # 1.5 s
-
-    try:
-        factor, unit = _parse(registry, str(own))
-        _, target = _parse(registry, units)
-        data = registry.Quantity(array.data * factor if factor != 1 else array.data, unit).to(target).magnitude
-    except Exception as error:  # pint's errors have no common base but Exception
-        raise UserError(f"'{name}' has units '{own}', which cannot be converted to '{units}'; correct one") from error
-    dtype = array.dtype if array.dtype.kind == 'f' else np.float64
-    return array.copy(data=data.astype(dtype)).assign_attrs(units=units)
-
-
-def _parse(registry, units: str):
-    """(factor, unit): CMEMS has axes in '100 km', ECMWF fractions in '(0 - 1)'."""
-    if units.strip().lower() in _DIMENSIONLESS:
-        return 1, registry.parse_units('1')
-    if match := re.fullmatch(r'\s*(\d+(?:\.\d*)?(?:e[+-]?\d+)?)(?:\s+(.*)|)', units, re.IGNORECASE):
-        return float(match[1]), registry.parse_units(match[2] or '1')
-    return 1, registry.parse_units(units)
-
-
-def select_dates(dataset: xr.Dataset, pairs) -> xr.Dataset:
-    """The times within one (start, end) or several, both ends inclusive; '2016-08' is the whole month.
-
-    ISO strings, in the data set's own calendar. Raises UserError where a date is malformed or nothing is selected.
-    """
-    index = dataset.indexes['time']
-    chosen = _positions(index, pairs, 'dates')
-    if not len(chosen):
-        raise UserError(f'dates {_told(pairs)} select nothing; the data set has {_date_range(dataset["time"].values)}')
-    return dataset.isel(time=chosen)
-
-
-def check_splits(splits: Mapping[str, Sequence], times) -> None:
-    """Raises UserError where a split ({name: pairs as in `select_dates`}) of `times` is empty or shares a time."""
-    index = xr.Dataset(coords={'time': ('time', np.asarray(times))}).indexes['time']
-    positions = {name: _positions(index, pairs, f"split '{name}'") for name, pairs in splits.items()}
-    names = list(splits)
-    for number, name in enumerate(names):
-        if not len(positions[name]):
-            raise UserError(
-                f"split '{name}' {_told(splits[name])} is empty; the data set has {_date_range(index.values)}"
-            )
-        for other in names[:number]:
-            shared = np.intersect1d(positions[name], positions[other])
-            if len(shared):
-                raise UserError(
-                    f"splits '{other}' {_told(splits[other])} and '{name}' {_told(splits[name])} share "
-                    f'{_date_range(index.values[shared])}; they must not overlap'
-                )
-
-
-def _pairs(pairs) -> list[tuple[str, str]]:
-    pairs = list(pairs)
-    flat = not all(isinstance(pair, Sequence) and not isinstance(pair, str) for pair in pairs)
-    return [tuple(pairs)] if flat else [tuple(pair) for pair in pairs]
-
-
-def _told(pairs) -> str:
-    return ', '.join(f'{start} to {end}' for start, end in _pairs(pairs)) or 'without dates'
-
-
-def _date_range(times: np.ndarray) -> str:
-    return f'{_date(times[0])} to {_date(times[-1])}'
-
-
-def _positions(index, pairs, what: str) -> np.ndarray:
-    chosen = [np.empty(0, int)]
-    if isinstance(pairs, str) or not isinstance(pairs, Iterable):
-        raise UserError(f'{what}: {pairs!r} is no pair of dates; (start, end) was expected')
-    for pair in _pairs(pairs):
-        if len(pair) != 2 or not all(isinstance(date, str) and _DATE.fullmatch(date) for date in pair):
-            raise UserError(
-                f"{what}: {pair} is no pair of dates; (start, end) as in ('2016-08', '2016-09-15') was expected"
-            )
-        start, end = pair
-        shared = min(len(start), len(end))
-        if start[:shared].replace(' ', 'T') > end[:shared].replace(' ', 'T'):
-            raise UserError(f'{what}: {end} is before {start}; start first, then end')
-        try:
-            chosen.append(np.arange(len(index))[index.slice_indexer(start, end)])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f'{what}: {start} or {end} is no date ({_first_line(error)}); correct it') from error
-    return np.unique(np.concatenate(chosen))
 
 
 def write_netcdf(dataset: xr.Dataset, path) -> None:

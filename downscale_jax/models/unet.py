@@ -1,4 +1,4 @@
-"""Residual U-Net f(x, condition, level) for diffusion and regression.
+"""Residual U-Net f(x, condition, noise level) for diffusion and regression.
 
 Two forms of one network (SYSTEMS.md, system 3):
 - the published sea-ice one (`:paper`): stem=1, time='input'. 1 x 1 stem; the sinusoidal embedding of the noise level
@@ -47,31 +47,32 @@ class UNet(nn.Module):
         return self.stem * 2 ** len(self.widths)
 
     @nn.compact
-    def __call__(self, x: jax.Array | None, condition: jax.Array, level: jax.Array | None = None) -> jax.Array:
-        """`x` is the noisy field, None for a regression; `level` [B] the noise level in [0, 1], None likewise."""
+    def __call__(self, x: jax.Array | None, condition: jax.Array, noise: jax.Array | None = None) -> jax.Array:
+        """`x` is the noisy field, None for a regression; `noise` [B] its level in [0, 1], None likewise."""
         inputs = condition if x is None else jnp.concatenate([x, condition], -1)
         inputs = space_to_depth(inputs, self.stem).astype(self.dtype)  # [B, h, w, stem^2 (Cx + Cc)]
         h = nn.Conv(self.widths[0], (1, 1) if self.stem == 1 else (3, 3), dtype=self.dtype, name='stem_conv')(inputs)
         embedding = None
-        if level is not None:
-            embedding = sinusoidal_embedding(level, self.embedding).astype(self.dtype)
+        if noise is not None:
+            embedding = sinusoidal_embedding(noise, self.embedding).astype(self.dtype)
             if self.time == 'input':
                 tiled = jnp.broadcast_to(embedding[:, None, None], (*h.shape[:3], self.embedding))
                 h, embedding = jnp.concatenate([h, tiled], -1), None
             else:
                 embedding = nn.silu(nn.Dense(2 * self.embedding, dtype=self.dtype)(embedding))
         skips = []
-        for width in self.widths:
-            for _ in range(self.blocks):
-                h = ResidualBlock(width, self.dtype)(h, embedding)
+        for level, width in enumerate(self.widths):
+            for i in range(self.blocks):
+                h = ResidualBlock(width, self.dtype, name=f'down{level}_block{i}')(h, embedding)
                 skips.append(h)
             h = downsample(h)
-        for _ in range(self.blocks):
-            h = ResidualBlock(self.bottleneck, self.dtype)(h, embedding)
-        for width in reversed(self.widths):
+        for i in range(self.blocks):
+            h = ResidualBlock(self.bottleneck, self.dtype, name=f'middle_block{i}')(h, embedding)
+        for level, width in reversed(list(enumerate(self.widths))):
             h = upsample(h)
-            for _ in range(self.blocks):
-                h = ResidualBlock(width, self.dtype)(jnp.concatenate([h, skips.pop()], -1), embedding)
+            for i in range(self.blocks):
+                h = jnp.concatenate([h, skips.pop()], -1)
+                h = ResidualBlock(width, self.dtype, name=f'up{level}_block{i}')(h, embedding)
         if self.tail:
             h = jnp.concatenate([pixel_norm(h), inputs], -1)
             h = nn.silu(nn.Conv(self.tail, (3, 3), dtype=self.dtype, name='tail_conv')(h))

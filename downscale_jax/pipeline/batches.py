@@ -30,7 +30,9 @@ class Patches:
     def __post_init__(self):
         h, w = self.prepared.mask.shape
         if self.size > min(h, w):
-            raise UserError(f'patch of {self.size} cells does not fit the grid of {h} x {w}: choose a smaller data.patch')
+            raise UserError(
+                f'patch of {self.size} cells does not fit the grid of {h} x {w}: choose a smaller data.patch'
+            )
 
     def source(self) -> 'PatchSource':
         return PatchSource(self)

@@ -13,8 +13,12 @@ class Checkpoints:
     """Steps under a directory. What is saved is a pytree of arrays; config and transform lie in the work directory."""
 
     def __init__(self, directory: Path, keep: int = 2, read_only: bool = False):
-        best = policies.BestN(get_metric_fn=lambda metrics: metrics[METRIC], reverse=True, n=1)
+        def loss(metrics):
+            return metrics[METRIC]
+
+        best = policies.BestN(get_metric_fn=loss, reverse=True, n=1, keep_checkpoints_without_metrics=False)
         options = ocp.CheckpointManagerOptions(
+            best_fn=loss,  # without it orbax writes no metrics
             preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),
             read_only=read_only,
             create=not read_only,

@@ -27,7 +27,7 @@ def mesh() -> Mesh:
     return Mesh(np.array(jax.devices()), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def pmap(function: Callable, in_specs: tuple, out_specs: Any, donate: tuple[int, ...] = ()) -> Callable:
+def pmap(function: Callable, in_specs: tuple, out_specs: Any, donate: tuple[int, ...] = ()) -> Any:
     """Jits `function`, run once on each device with its share; collectives name the axis `AXIS`."""
     mapped = jax.shard_map(function, mesh=mesh(), in_specs=in_specs, out_specs=out_specs, check_vma=False)
     return jax.jit(mapped, donate_argnums=donate)
@@ -39,9 +39,9 @@ def replicate(tree: Any) -> Any:
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
 
 
-def abstract(tree: Any) -> Any:
-    """Shapes of `tree` with the layout that `replicate` gives."""
-    sharding = NamedSharding(mesh(), WHOLE)
+def abstract(tree: Any, spec: PartitionSpec = WHOLE) -> Any:
+    """Shapes of `tree` with the layout that `replicate` (or, with ROWS, `split_rows`) gives."""
+    sharding = NamedSharding(mesh(), spec)
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
 
 

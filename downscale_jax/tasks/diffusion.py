@@ -7,15 +7,17 @@ validation data. The mean of the ensemble then starts from the regression instea
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from downscale_jax.diffusion.loss import denoising_loss
 from downscale_jax.diffusion.schedule import CosineSchedule, Prediction, clean
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
+from downscale_jax.runtime.errors import UserError, nearest
 from downscale_jax.tasks.regression import Batch, Regression
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create, gradient_step
@@ -26,7 +28,7 @@ class FirstGuess(NamedTuple):
     """A trained regression's parameters and the root mean square of its error, in units of the normalised target."""
 
     params: Any
-    scale: jax.Array
+    scale: jax.Array | np.floating
 
 
 class Params(NamedTuple):
@@ -42,12 +44,19 @@ class Diffusion:
 
     network: UNet
     phases: tuple[Phase, ...]
-    schedule: CosineSchedule = CosineSchedule()
+    schedule: CosineSchedule
     prediction: Prediction = 'v'
     weighting: Prediction = 'v'
     regression: Regression | None = None
     accumulate: int = 1
     ema_decay: float = 0.999
+
+    def __post_init__(self):
+        for choice in (self.prediction, self.weighting):
+            if choice not in get_args(Prediction):
+                raise UserError(
+                    f"a diffusion cannot predict or weigh '{choice}': {nearest(choice, get_args(Prediction))}"
+                )
 
     def init(self, key: jax.Array, batch: Batch, guess: FirstGuess | None = None) -> State:
         channels = batch['condition'].shape[-1] + (batch['target'].shape[-1] if self.regression else 0)
@@ -58,13 +67,13 @@ class Diffusion:
 
     def condition(self, guess: FirstGuess | None, condition: jax.Array) -> tuple[jax.Array, jax.Array]:
         """(what the network is shown [B, H, W, Cc (+ C)], the first guess [B, H, W, C], zero without one)."""
-        if self.regression is None:
+        if self.regression is None or guess is None:
             return condition, jnp.zeros((*condition.shape[:3], self.network.channels))
         first = self.regression.generate(guess.params, condition)
         return jnp.concatenate([condition, first], -1), first
 
     def output(self, unet: Any, z: jax.Array, gamma: jax.Array, shown: jax.Array) -> jax.Array:
-        return self.network.apply(unet, z, shown, gamma / (jnp.pi / 2))
+        return jnp.asarray(self.network.apply(unet, z, shown, gamma / (jnp.pi / 2)))
 
     def losses(self, unet: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Denoising loss [B]; `rows` holds the batch, what the network is shown, t [B] and noise like the target."""

@@ -30,7 +30,7 @@ class Regression:
 
     def losses(self, params: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Mean squared error over the valid cells of each example, [B]."""
-        error = jnp.square(self.network.apply(params, None, rows['condition']) - rows['target'])
+        error = jnp.square(self.generate(params, rows['condition']) - rows['target'])
         loss = masked_mean(error, rows['mask'])
         return loss, {'loss': loss}
 
@@ -46,4 +46,4 @@ class Regression:
 
     def generate(self, params: Any, condition: jax.Array) -> jax.Array:
         """Normalised target [B, H, W, C] from the condition."""
-        return self.network.apply(params, None, condition)
+        return jnp.asarray(self.network.apply(params, None, condition))

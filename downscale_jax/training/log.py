@@ -1,11 +1,12 @@
 """What training says: metrics.jsonl and TensorBoard, written by the first process only."""
 
 import json
-import os
 from pathlib import Path
 
 import jax
 import tensorboardX
+
+from downscale_jax.runtime.files import write_text
 
 
 class Log:
@@ -20,9 +21,7 @@ class Log:
         """Drops rows of `task` beyond `step`: a resumed run writes them again."""
         if self._writes and self._path.exists():
             rows = [row for row in read(self._path) if row['task'] != task or row['step'] <= step]
-            aside = self._path.with_suffix('.partial')
-            aside.write_text(''.join(json.dumps(row) + '\n' for row in rows))
-            os.replace(aside, self._path)
+            write_text(self._path, ''.join(json.dumps(row) + '\n' for row in rows))
 
     def row(self, task: str, phase: str, step: int, metrics: dict[str, float], **unwritten: float) -> None:
         """Appends a row; `unwritten` metrics, speeds for example, go to TensorBoard only."""

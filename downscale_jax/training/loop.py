@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,7 +29,8 @@ STEPS = 'steps'  # entry of the sums that counts what was added
 class Task(Protocol):
     """All that the loop knows of a system. Steps run inside `parallel.pmap`."""
 
-    phases: tuple[Phase, ...]
+    @property
+    def phases(self) -> tuple[Phase, ...]: ...
 
     def train_step(self, state: State, batch: Any, key: jax.Array, phase: Phase) -> tuple[State, dict]: ...
 
@@ -79,27 +81,29 @@ def train(
     batch = next(feed)
     state = parallel.replicate(jax.jit(init)(key, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), batch)))
     done = np.cumsum([phase.steps for phase in task.phases]).tolist()
+    sums = zero_sums(task, state, batch, key)
     last = _phase_of(task, step)
     if last:
         state = _enter(state, last, task.phases[last])
-    sums = _zero_sums(task, state, batch, key)
     if step:
         state, sums = checkpoints.restore(step, state, sums)
     held_out = [parallel.split_rows(rows) for rows in validation]
     evaluate = _evaluation(task, key)
     bar = tqdm(total=total, initial=step, desc=f'training {name}', unit='step', dynamic_ncols=True, mininterval=1)
-    tick = time.perf_counter(), step
-    with bar, _Termination() as termination:
+    tick, running = (time.perf_counter(), step), None
+    with closing(checkpoints), bar, _Termination() as termination:
         for i, (phase, end) in enumerate(zip(task.phases, done, strict=True)):
             if i and step == done[i - 1]:
                 state = _enter(state, i, phase)
-            advance = _advance(task, phase, key)
+            advance = advance_with(task, phase, key)
             while step < end:
-                state, sums = advance(state, sums, batch)
+                state, sums, loss = advance(state, sums, batch)
                 step += 1
-                bar.update()
                 if step < total:
                     batch = next(feed)
+                jax.block_until_ready(running)  # the step before this one: the device has work, the host no lead
+                running = loss
+                bar.update()
                 if step % schedule.log_every == 0 or step == end:
                     means = _means(jax.device_get(sums))
                     _check_finite(means, name, step, checkpoints.latest())
@@ -111,15 +115,18 @@ def train(
                 if step % schedule.validate_every == 0 or step == end:
                     losses = [jax.device_get(evaluate(state, rows, n)) for n, rows in enumerate(held_out)]
                     means = {f'validation/{k}': float(np.mean([loss[k] for loss in losses])) for k in losses[0]}
+                    _check_finite(means, name, step, checkpoints.latest())
                     log.row(name, phase.name, step, means)
                     checkpoints.save(step, state, sums, means['validation/loss'])
                 elif termination.asked:
+                    _check_finite(_means(jax.device_get(sums)), name, step, checkpoints.latest())
                     checkpoints.save(step, state, sums, None)
                 if termination.asked:
                     checkpoints.close()
-                    tqdm.write(f'stopped by SIGTERM, saved at step {step} of {name}: the same command goes on', sys.stderr)
+                    tqdm.write(
+                        f'stopped by SIGTERM, saved at step {step} of {name}: the same command goes on', sys.stderr
+                    )
                     raise SystemExit(143)
-    checkpoints.close()
 
 
 def abstract_state(task: Task, init: Callable[[jax.Array, Batch], State], batch: Batch, step: int) -> State:
@@ -142,18 +149,23 @@ def _enter(state: State, index: int, phase: Phase) -> State:
     return jax.jit(lambda s: enter_phase(s, index, create(phase)), donate_argnums=0)(state)
 
 
-def _advance(task: Task, phase: Phase, key: jax.Array) -> Callable:
-    """(state, sums, batch) -> (state, sums) on all devices; metrics are summed there, fetched once a row of the log."""
+def advance_with(task: Task, phase: Phase, key: jax.Array) -> Any:
+    """(state, sums, batch) -> (state, sums, loss) on all devices.
+
+    Metrics are summed there and fetched once a row of the log; the loss is there to be waited for.
+    """
 
     def advance(state, sums, batch):
         state, metrics = task.train_step(state, batch, jax.random.fold_in(key, state.step), phase)
-        return state, jax.tree.map(jnp.add, sums, {**metrics, STEPS: jnp.ones(())})
+        return state, jax.tree.map(jnp.add, sums, {**metrics, STEPS: jnp.ones(())}), metrics['loss']
 
     whole, rows = parallel.WHOLE, parallel.ROWS
-    return parallel.pmap(advance, (whole, whole, rows), (whole, whole), donate=(0, 1))
+    return parallel.pmap(advance, (whole, whole, rows), (whole, whole, whole), donate=(0, 1))
 
 
-def _zero_sums(task: Task, state: State, batch: Any, key: jax.Array) -> dict[str, jax.Array]:
+def zero_sums(task: Task, state: State, batch: Any, key: jax.Array) -> dict[str, jax.Array]:
+    """The sums before the first step; arguments may be abstract."""
+
     def metrics(state, batch):
         return {**task.train_step(state, batch, key, task.phases[0])[1], STEPS: jnp.ones(())}
 
@@ -162,7 +174,7 @@ def _zero_sums(task: Task, state: State, batch: Any, key: jax.Array) -> dict[str
 
 
 def _means(sums: dict[str, np.ndarray]) -> dict[str, float]:
-    return {f'train/{k}': float(v / sums[STEPS]) for k, v in sums.items() if k != STEPS}
+    return {f'train/{k}': float(v / max(sums[STEPS], 1)) for k, v in sums.items() if k != STEPS}
 
 
 def _evaluation(task: Task, key: jax.Array) -> Callable:

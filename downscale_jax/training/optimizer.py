@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from downscale_jax.runtime import parallel
+from downscale_jax.runtime.errors import UserError, nearest
 from downscale_jax.training.state import State, apply_gradients
 
 Loss = Callable[[Any, Any], tuple[jax.Array, dict[str, jax.Array]]]
@@ -33,10 +34,13 @@ def create(phase: Phase) -> optax.GradientTransformation:
     rate = optax.warmup_cosine_decay_schedule(
         0.0 if warmup else phase.learning_rate, phase.learning_rate, warmup, max(phase.steps, warmup + 1)
     )
-    rule = {
+    rules = {
         'adamw': lambda: optax.adamw(rate, b2=0.99, weight_decay=phase.weight_decay),
         'sgd': lambda: optax.sgd(rate, momentum=0.9),
-    }[phase.optimizer]()
+    }
+    if phase.optimizer not in rules:
+        raise UserError(f"there is no optimizer '{phase.optimizer}': {nearest(phase.optimizer, rules)}")
+    rule = rules[phase.optimizer]()
     return optax.chain(optax.clip_by_global_norm(phase.clip), rule) if phase.clip else rule
 
 
@@ -71,5 +75,5 @@ def gradient_step(
     belong to each row, so that neither devices nor microbatches change the result but for rounding.
     """
     grads, metrics = mean_gradients(loss, state.params, rows, accumulate)
-    metrics = {**metrics, 'gradient_norm': optax.global_norm(grads)}
+    metrics = {**metrics, 'gradient_norm': optax.tree.norm(grads)}
     return apply_gradients(state, grads, create(phase), ema_decay), metrics

@@ -1,12 +1,12 @@
 import subprocess
 import sys
 
-import cftime
 import numpy as np
 import pytest
 import xarray as xr
 
 from downscale_jax.fields import store
+from downscale_jax.fields.dates import select_dates
 from downscale_jax.runtime.errors import UserError
 
 
@@ -222,7 +222,7 @@ class TestCanonical:
         data['time'] = 'time', [58, 59, 60, 61], {'units': 'days since 2000-01-01', 'calendar': calendar}
         data.to_netcdf(tmp_path / 'a.nc')
         found = store.canonical(store.open_dataset(tmp_path / 'a.nc'), ['sit'])
-        march = store.select_dates(found, ('2000-03', '2000-03'))
+        march = select_dates(found, ('2000-03', '2000-03'))
         assert march.sizes['time'] == {'noleap': 3, '360_day': 2, 'standard': 2}[calendar]
 
     def test_valid_time_of_a_forecast(self):
@@ -327,78 +327,6 @@ class TestMask:
         assert 'leaves no cell' in error_of(store.canonical, data, ['sit'], mask='land')
         assert "mask 'other' is" in error_of(store.canonical, data, ['sit'], mask='other')
         assert "no variable 'lamd'" in error_of(store.canonical, data, ['sit'], mask='lamd')
-
-
-class TestUnits:
-    @pytest.mark.parametrize(
-        ('own', 'wanted', 'value', 'expected'),
-        [
-            ('%', '1', 50.0, 0.5),
-            ('percent', '1', 50.0, 0.5),
-            ('1', '%', 0.5, 50.0),
-            ('cm', 'm', 250.0, 2.5),
-            ('s-1', 'day-1', 1e-5, 0.864),
-            ('K', 'degC', 273.15, 0.0),
-            ('degC', 'K', -1.8, 271.35),
-            ('100 km', 'm', 2.0, 2e5),
-            ('1e-3', '1', 35.0, 0.035),
-            ('(0 - 1)', '%', 0.5, 50.0),
-        ],
-    )
-    def test_conversion_is_lazy(self, own, wanted, value, expected):
-        array = xr.DataArray(np.full(3, value, 'float32'), dims='x', name='a', attrs={'units': own}).chunk()
-        found = store.convert_units(array, wanted)
-        assert found.chunks is not None
-        assert found.dtype == np.float32
-        assert found.attrs['units'] == wanted
-        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=2e-5)
-
-    def test_nothing_to_do(self):
-        array = xr.DataArray([1.0], attrs={'units': 'm'})
-        assert store.convert_units(array, 'm') is array
-        assert store.convert_units(array.drop_attrs(), '').attrs == {}
-
-    def test_mistakes(self):
-        array = xr.DataArray([1.0], name='sit', attrs={'units': 'm'})
-        message = error_of(store.convert_units, array, 's')
-        assert "'sit' has units 'm', which cannot be converted to 's'" in message
-        assert "'fathoms_of_ice'" in error_of(store.convert_units, array.assign_attrs(units='fathoms_of_ice'), 'm')
-        assert 'has no units' in error_of(store.convert_units, array.drop_attrs(), 'm')
-
-
-class TestDates:
-    def test_selection(self):
-        data = plane_data(times=60)
-        assert store.select_dates(data, ('2016-09', '2016-09')).sizes['time'] == 29
-        assert store.select_dates(data, ('2016-08-02', '2016-08-04')).sizes['time'] == 3
-        assert store.select_dates(data, [('2016-08', '2016-08'), ('2016-08-30', '2016-09-01')]).sizes['time'] == 32
-
-    def test_other_calendar(self):
-        times = [cftime.Datetime360Day(2000, 2, day) for day in (28, 29, 30)]
-        data = xr.Dataset({'a': ('time', [1, 2, 3])}, {'time': times})
-        assert store.select_dates(data, ('2000-02-30', '2000-02-30')).a == 3
-        assert '2000-02-28' in error_of(store.select_dates, data, ('2001', '2002'))
-
-    def test_mistakes(self):
-        data = plane_data()
-        assert '2016-08-01T00:00:00 to 2016-08-04' in error_of(store.select_dates, data, ('2015', '2015-12'))
-        assert 'is before' in error_of(store.select_dates, data, ('2016-08-02', '2016-07'))
-        for pair in ('2016-13', '2016-14'), ('2016-02-30', '2016-03'), ('Aug', 'Sep'), ('2016',), (2016, 2017), '2016':
-            assert 'date' in error_of(store.select_dates, data, pair)
-
-    def test_splits(self):
-        times = plane_data(times=60).time
-        good = {
-            'train': [('2016-08-01', '2016-08-20'), ('2016-09-10', '2016-12')],
-            'test': ('2016-08-21', '2016-09-09'),
-        }
-        store.check_splits(good, times)
-        message = error_of(store.check_splits, {**good, 'validation': ('2016-09-05', '2016-09-15')}, times)
-        assert "'train'" in message
-        assert "'validation'" in message
-        assert '2016-09-10T00:00:00 to 2016-09-15' in message
-        assert "split 'test' 2017 to 2018 is empty" in error_of(store.check_splits, {'test': ('2017', '2018')}, times)
-        assert "split 'test'" in error_of(store.check_splits, {'test': ()}, times.values)
 
 
 class TestWrite:

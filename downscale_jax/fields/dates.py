@@ -1,0 +1,81 @@
+"""Dates: selecting by pairs of ISO strings in any CF calendar, and splits that must not overlap."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+from downscale_jax.runtime.errors import UserError
+
+_DATE = re.compile(r'\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d)?)?)?)?)?')
+
+
+def select_dates(dataset: xr.Dataset, pairs) -> xr.Dataset:
+    """The times within one (start, end) or several, both ends inclusive; '2016-08' is the whole month.
+
+    ISO strings, in the data set's own calendar. Raises UserError where a date is malformed or nothing is selected.
+    """
+    index = dataset.indexes['time']
+    chosen = _positions(index, pairs, 'dates')
+    if not len(chosen):
+        raise UserError(f'dates {_told(pairs)} select nothing; the data set has {_date_range(dataset["time"].values)}')
+    return dataset.isel(time=chosen)
+
+
+def check_splits(splits: Mapping[str, Sequence], times) -> None:
+    """Raises UserError where a split ({name: pairs as in `select_dates`}) of `times` is empty or shares a time."""
+    index = xr.Dataset(coords={'time': ('time', np.asarray(times))}).indexes['time']
+    positions = {name: _positions(index, pairs, f"split '{name}'") for name, pairs in splits.items()}
+    names = list(splits)
+    for number, name in enumerate(names):
+        if not len(positions[name]):
+            raise UserError(
+                f"split '{name}' {_told(splits[name])} is empty; the data set has {_date_range(index.values)}"
+            )
+        for other in names[:number]:
+            shared = np.intersect1d(positions[name], positions[other])
+            if len(shared):
+                raise UserError(
+                    f"splits '{other}' {_told(splits[other])} and '{name}' {_told(splits[name])} share "
+                    f'{_date_range(index.values[shared])}; they must not overlap'
+                )
+
+
+def iso(time) -> str:
+    """A time stamp (datetime64 or cftime) in messages, to the second."""
+    return str(np.datetime64(time, 's')) if isinstance(time, np.datetime64) else time.isoformat()
+
+
+def _pairs(pairs) -> list[tuple[str, str]]:
+    pairs = list(pairs)
+    flat = not all(isinstance(pair, Sequence) and not isinstance(pair, str) for pair in pairs)
+    return [tuple(pairs)] if flat else [tuple(pair) for pair in pairs]
+
+
+def _told(pairs) -> str:
+    return ', '.join(f'{start} to {end}' for start, end in _pairs(pairs)) or 'without dates'
+
+
+def _date_range(times: np.ndarray) -> str:
+    return f'{iso(times[0])} to {iso(times[-1])}'
+
+
+def _positions(index, pairs, what: str) -> np.ndarray:
+    chosen = [np.empty(0, int)]
+    if isinstance(pairs, str) or not isinstance(pairs, Iterable):
+        raise UserError(f'{what}: {pairs!r} is no pair of dates; (start, end) was expected')
+    for pair in _pairs(pairs):
+        if len(pair) != 2 or not all(isinstance(date, str) and _DATE.fullmatch(date) for date in pair):
+            raise UserError(
+                f"{what}: {pair} is no pair of dates; (start, end) as in ('2016-08', '2016-09-15') was expected"
+            )
+        start, end = pair
+        shared = min(len(start), len(end))
+        if start[:shared].replace(' ', 'T') > end[:shared].replace(' ', 'T'):
+            raise UserError(f'{what}: {end} is before {start}; start first, then end')
+        try:
+            chosen.append(np.arange(len(index))[index.slice_indexer(start, end)])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f'{what}: {start} or {end} is no date ({error}); correct it') from error
+    return np.unique(np.concatenate(chosen))

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from downscale_jax.fields.units import convert_units
+from downscale_jax.runtime.errors import UserError
+
+
+def error_of(function, *args) -> str:
+    with pytest.raises(UserError) as caught:
+        function(*args)
+    assert '\n' not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('own', 'wanted', 'value', 'expected'),
+    [
+        ('%', '1', 50.0, 0.5),
+        ('percent', '1', 50.0, 0.5),
+        ('1', '%', 0.5, 50.0),
+        ('cm', 'm', 250.0, 2.5),
+        ('s-1', 'day-1', 1e-5, 0.864),
+        ('K', 'degC', 273.15, 0.0),
+        ('degC', 'K', -1.8, 271.35),
+        ('100 km', 'm', 2.0, 2e5),
+        ('1e-3', '1', 35.0, 0.035),
+        ('(0 - 1)', '%', 0.5, 50.0),
+    ],
+)
+def test_conversion_is_lazy(own, wanted, value, expected):
+    array = xr.DataArray(np.full(3, value, 'float32'), dims='x', name='a', attrs={'units': own}).chunk()
+    found = convert_units(array, wanted)
+    assert found.chunks is not None
+    assert found.dtype == np.float32
+    assert found.attrs['units'] == wanted
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=2e-5)
+
+
+def test_nothing_to_do():
+    array = xr.DataArray([1.0], attrs={'units': 'm'})
+    assert convert_units(array, 'm') is array
+    assert convert_units(array.drop_attrs(), '').attrs == {}
+
+
+def test_mistakes():
+    array = xr.DataArray([1.0], name='sit', attrs={'units': 'm'})
+    message = error_of(convert_units, array, 's')
+    assert "'sit' has units 'm', which cannot be converted to 's'" in message
+    assert "'fathoms_of_ice'" in error_of(convert_units, array.assign_attrs(units='fathoms_of_ice'), 'm')
+    assert 'has no units' in error_of(convert_units, array.drop_attrs(), 'm')
