@@ -1,5 +1,6 @@
 """python main.py --config=configs/NAME.py [--workdir=...] [--mode=train|evaluate|downscale|describe]"""
 
+import itertools
 import os
 import runpy
 import sys
@@ -55,7 +56,7 @@ def parse(argv: list[str]) -> str:
     if {'--help', '-h'} & set(argv):
         print(__doc__, FLAGS.main_module_help(), sep='\n')
         sys.exit(0)
-    named = [a for flag, a in zip(argv, argv[1:], strict=False) if flag in ('--config', '-config')]
+    named = [a for flag, a in itertools.pairwise(argv) if flag in ('--config', '-config')]
     named += [a.split('=', 1)[1] for a in argv if a.startswith(('--config=', '-config='))]
     choices = sorted(map(str, Path('configs').glob('[a-z]*.py')))
     if not named:

@@ -35,7 +35,6 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
         check_inputs(data)
         fields = open_fields(data, seed)
         check_splits(splits, fields['time'].values)
-        check_kernels(data, fields)
         aside = directory.with_name(f'.{directory.name}.partial')
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
@@ -79,17 +78,6 @@ def check_inputs(data: dict) -> None:
         found, wanted = len(data[key]), len(data['inputs'])
         if found != wanted and (found or key == 'kernel_km'):
             raise UserError(f'data.{key} has {found} values for {wanted} inputs {data["inputs"]}: give one each')
-
-
-def check_kernels(data: dict, fields: xr.Dataset) -> None:
-    dy, dx = grid.cell_sizes_km(fields)
-    cell = max(float(np.median(dy)), float(np.median(dx)))
-    for name, kernel in zip(data['inputs'], data['kernel_km'], strict=True):
-        if kernel < cell:
-            raise UserError(
-                f'data.kernel_km: {kernel:g} km for {name} is smaller than a cell of {cell:.3g} km: '
-                'choose a kernel of several cells'
-            )
 
 
 def write(fields: xr.Dataset, data: dict, splits: dict, seed: int, directory: Path) -> None:

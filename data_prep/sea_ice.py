@@ -17,7 +17,7 @@ STEP = 0.5  # day, between states
 SPIN_UP = 30  # day, before the first state: the drawn texture becomes one that the drift has made
 
 # Free drift. Rates of 100 km means: Stern & Lindsay (2009), 0.02 to 0.05 day-1.
-STRAIN = 0.035  # day-1, rms gradient of the solenoidal flow
+STRAIN = 0.02  # day-1, rms gradient of the solenoidal flow
 COMPRESSION = 0.3  # of the flow's gradient that is divergent rather than solenoidal
 MEAN_DRIFT = 5.0  # km day-1, standard deviation of the drift along the coast
 SYNOPTIC_DAYS = 2.5  # day, memory of the wind
@@ -31,10 +31,11 @@ LEE_KM = 15  # within reach of any coast the ice slides along it rather than mov
 
 # Plates and faults.
 PARTITIONS = 3  # fault systems alive at a time, each fading in and out: lines cross where they overlap
-FAULT_DAYS = 5.0  # day, life of a fault system; LKF live about a day to some days (Hutter et al. 2019)
-HALF_ANGLE = 22.0  # degree, between fault and compression; conjugate faults meet at 40 to 50 (Hutter et al. 2022)
+FAULT_DAYS = 3.0  # day, life of a fault system; LKF live about a day to some days (Hutter et al. 2019)
+HALF_ANGLE = 28.0  # degree, between fault and compression; conjugate faults meet at 40 to 60 (Hutter et al. 2022)
 HALF_ANGLE_SPREAD = 9.0  # degree
 PLATE_KM = 50  # size of the smallest plates
+YIELD = 0.8  # km day-1: plates that would slip less stay with their parent, so few faults carry much
 COARSEST_LEVEL = 2  # of the tree that moves by itself: 2**2 plates
 WARP_KM = ((200, 14), (50, 3.0))  # wavelength and amplitude of the faults' undulation
 RIGID_CONCENTRATION = (0.55, 0.85)  # free drift below, plates above (Hibler's exp(-20 (1 - A)) falls as fast)
@@ -50,7 +51,7 @@ WARM_OCEAN = 0.05  # m day-1 of melt beyond the ice edge
 LATERAL = 0.15  # day-1, concentration lost to lateral melt there
 LEAD_CLOSING = 0.3  # m, new ice that closes open water (Hibler 1979 has 0.5)
 THIN = 0.1  # m, thickness at which open water freezes
-KEEL = (3.5, 60.0)  # m and m day: thicker ice loses (excess / m)^2 / (60 m day), for keels melt and ridges collapse
+KEEL = (2.8, 25.0)  # m and m day: thicker ice loses excess^2 / (25 m day), for keels melt and ridges collapse
 
 SMOOTHING = 0.12  # weight of each neighbour when a fault is blunted
 COURANT = 0.9  # largest Courant number of an advection step
@@ -79,10 +80,10 @@ def simulate(
     year_day = (times - times.astype('datetime64[Y]')) / np.timedelta64(1, 'D')
     names = ('sit', 'sic', 'divergence', 'shear')
     fields = {name: np.full((states, size, size), np.nan, np.float32) for name in names}
-    sea = ~land
+    sea, u, v = ~land, flow.u, np.pad(flow.v, ((0, 1), (0, 0)))
     for state in range(-round(SPIN_UP / STEP), states):
         day = year_day[max(state, 0)]
-        u, v = drift(flow, plates, ice[1], land, cell_km)
+        u, v = drift(u, v, flow, plates, ice[1], land)
         ice = advect(ice, u * (STEP / cell_km), v * (STEP / cell_km))
         ice = climate.grow(ice, day)
         if state >= 0:
@@ -152,10 +153,10 @@ class Flow:
         self.stream, self.potential = (Modes(rng, size, cell_km, SYNOPTIC_KM, SYNOPTIC_DAYS) for _ in range(2))
         self.eddies = Modes(rng, size, cell_km, EDDY_KM, EDDY_DAYS)
         bodies, count = ndimage.label(land)
-        self.off_land = 1 - np.exp(-_distance(land, cell_km) / LEE_KM)
-        self.off_mainland = 1 - np.exp(-_distance(bodies == bodies[-1, 0], cell_km) / COAST_KM)
+        self.off_land = 1 - np.exp(-((_distance(land, cell_km) / LEE_KM) ** 2))
+        self.off_mainland = 1 - np.exp(-((_distance(bodies == bodies[-1, 0], cell_km) / COAST_KM) ** 2))
         self.islands = [bodies == i for i in range(1, count + 1) if i != bodies[-1, 0]]
-        self.near = [np.exp(-_distance(island, cell_km) / ISLAND_KM) for island in self.islands]
+        self.near = [np.exp(-((_distance(island, cell_km) / ISLAND_KM) ** 2)) for island in self.islands]
         self.along = (cell_km * (0.89 * size - np.arange(size, dtype=np.float32)))[:, None]  # a stream function of 1
         self.mean = rng.standard_normal()
         self._evaluate()
@@ -197,11 +198,11 @@ class Plates:
         self.undulation = [(Modes(self.rng, self.size, self.cell_km, (km / 2, km)), a) for km, a in WARP_KM]
         self._cut()
 
-    def step(self) -> None:
-        """Grows older, is carried by the free drift, and is cut anew at the end of its life."""
+    def step(self, u: np.ndarray, v: np.ndarray) -> None:
+        """Grows older, is carried by the ice and is cut anew at the end of its life."""
         self.age += STEP
-        self.moved_x += self.flow.u * STEP
-        self.moved_y += self.flow.v * STEP
+        self.moved_x += u * STEP
+        self.moved_y += v * STEP
         if self.age >= FAULT_DAYS:
             self.age -= FAULT_DAYS
             for modes, _ in self.undulation:
@@ -247,29 +248,34 @@ class Plates:
         )
 
     def velocity(self) -> np.ndarray:
-        """(2, y, x): the rigid motions closest to the free drift, averaged over the levels of the tree."""
+        """(2, y, x): each plate's rigid motion, its parent's where the flow would hardly tear it off."""
         label, x = self.here()
         total = _sums(label, 2**self.levels)
         y, u, v = self.y, self.flow.u, self.flow.v
         sums = np.stack([total(q) for q in (np.ones_like(x), x, y, x * x + y * y, u, v, x * v - y * u)])
-        motion = np.zeros((3, 2**self.levels))
+        motion = fitted = np.zeros((3, 1))
         for level in range(COARSEST_LEVEL, self.levels + 1):
             n, x0, y0, r2, u0, v0, spin = sums.reshape(7, 2**level, -1).sum(-1)
             x0, y0, u0, v0 = (a / np.maximum(n, 1) for a in (x0, y0, u0, v0))
             inertia = np.maximum(r2 - n * (x0**2 + y0**2), self.cell_km**2)
             turn = (spin - n * (x0 * v0 - y0 * u0)) / inertia
-            motion += np.repeat([u0 + turn * y0, v0 - turn * x0, turn], 2 ** (self.levels - level), axis=1)
-        motion = (motion / (self.levels + 1 - COARSEST_LEVEL)).astype(np.float32)
+            parent, fitted = fitted, np.stack([u0 + turn * y0, v0 - turn * x0, turn])
+            repeat = fitted.shape[1] // parent.shape[1]
+            apart = fitted - np.repeat(parent, repeat, axis=1)
+            slip = (apart[0] - apart[2] * y0) ** 2 + (apart[1] + apart[2] * x0) ** 2
+            yields = slip / (slip + YIELD**2) if level > COARSEST_LEVEL else 1
+            motion = np.repeat(motion, repeat, axis=1) + yields * apart
+        motion = motion.astype(np.float32)
         u0, v0, turn = (m.take(label) for m in motion)
         return np.stack([u0 - turn * y, v0 + turn * x])
 
 
-def drift(flow: Flow, plates: list, concentration: np.ndarray, land: np.ndarray, cell_km: float):
-    """Velocity of the next half day on the faces, km day-1: u (y, x) on the west, v (y + 1, x) on the south."""
+def drift(u, v, flow: Flow, plates: list, concentration: np.ndarray, land: np.ndarray):
+    """Velocity on the faces, km day-1, from the last half day's: u (y, x) on the west, v (y + 1, x) on the south."""
     flow.step()
     centre = 0.0
     for system in plates:
-        system.step()
+        system.step(u, v[:-1])
         centre = centre + 2 / PARTITIONS * np.sin(np.pi * system.age / FAULT_DAYS) ** 2 * system.velocity()
     low, high = RIGID_CONCENTRATION
     around = ndimage.uniform_filter(np.where(land, 1, concentration), 9, mode=('nearest', 'wrap'))

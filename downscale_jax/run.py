@@ -39,25 +39,29 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
             f'{len(rows) // jax.local_device_count()} rows of a device: choose a divisor'
         )
     tasks = build(config)
-    claim(config, workdir)
-    if not (workdir / 'checkpoints').exists():
-        describe(config, workdir)
+    if jax.process_index() == 0:
+        claim(config, workdir)
+        if not (workdir / 'checkpoints').exists():
+            describe(config, workdir)
+        prepared = prepare(data, config['seed'], workdir.parent / 'data')
+        for name in ('statics.nc', 'prepared.json'):
+            shutil.copy(prepared.directory / name, workdir / name)
+    parallel.barrier('data are prepared')
     prepared = prepare(data, config['seed'], workdir.parent / 'data')
-    for name in ('statics.nc', 'prepared.json'):
-        shutil.copy(prepared.directory / name, workdir / name)
 
     from downscale_jax.pipeline.batches import Patches, batches
 
     cut = partial(Patches, prepared, size=data['patch'], per_record=data['patches_per_record'], seed=config['seed'])
+    train_split = partial(batches, cut(split='train', flips=data['flips']), training['batch_size'])
     held_out = batches(cut(split='validation', flips=False), training['batch_size'])
-    validation = list(islice(held_out, training['validation_batches']))
+    validation, examples = (list(islice(rows, training['validation_batches'])) for rows in (held_out, train_split()))
     log = Log(workdir)
     for name, task in tasks.items():
         train_task(
             task,
             name,
-            init=initialiser(name, tasks, workdir / 'checkpoints', validation[0]),
-            batches=partial(batches, cut(split='train', flips=data['flips']), training['batch_size']),
+            init=initialiser(name, tasks, workdir / 'checkpoints', examples),
+            batches=train_split,
             validation=validation,
             schedule=schedule,
             seed=config['seed'],

@@ -1,7 +1,7 @@
 """A work directory, opened: the tasks of its config, their trained networks, and downscaling from Python."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.records import Prepared
+from downscale_jax.runtime import parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
 from downscale_jax.tasks.regression import Regression
-from downscale_jax.training.loop import abstract_state
+from downscale_jax.training.loop import abstract_state, evaluation_with
 from downscale_jax.training.optimizer import Phase
 from downscale_jax.training.state import State
 
@@ -65,14 +66,21 @@ def example_batch(config: Config, transform: Transform) -> dict[str, np.ndarray]
     }
 
 
-def initialiser(name: str, tasks: dict[str, Task], checkpoints: Path, batch: dict) -> Callable[..., State]:
-    """The task's `init(key, batch)`; a diffusion is handed the best regression that was trained before it."""
+def initialiser(
+    name: str, tasks: dict[str, Task], checkpoints: Path, examples: Sequence[dict[str, np.ndarray]]
+) -> Callable[..., State]:
+    """The task's `init(key, batch)`; a diffusion is handed the best regression that was trained before it.
+
+    The mean square of what that regression leaves open in `examples`, batches of training data, sets the unit of the
+    residual, so that the diffusion learns to generate fields of unit variance.
+    """
     task = tasks[name]
     if isinstance(task, Regression) or task.regression is None:
         return task.init
-    state, loss = restore('regression', tasks, checkpoints, batch)
-    # the regression's loss is the mean square of what it leaves open: its root becomes the unit of the residual
-    guess = FirstGuess(state.ema_params, np.float32(np.sqrt(loss)))
+    state = restore('regression', tasks, checkpoints, examples[0])
+    evaluate = evaluation_with(tasks['regression'], jax.random.key(0))
+    losses = [evaluate(state, parallel.split_rows(batch), n)['loss'] for n, batch in enumerate(examples)]
+    guess = FirstGuess(jax.device_get(state.ema_params), np.sqrt(np.float32(np.mean(jax.device_get(losses)))))
     return lambda key, batch: task.init(key, batch, guess)
 
 
@@ -85,17 +93,15 @@ def untrained_initialiser(name: str, tasks: dict[str, Task]) -> Callable[..., St
     return lambda key, batch: task.init(key, batch, FirstGuess(first.init(key, batch).params, np.float32(1)))
 
 
-def restore(name: str, tasks: dict[str, Task], checkpoints: Path, batch: dict) -> tuple[State, float]:
-    """(state, validation loss) of the checkpoint with the lowest validation loss, UserError where there is none."""
+def restore(name: str, tasks: dict[str, Task], checkpoints: Path, batch: dict[str, np.ndarray]) -> State:
+    """State of the checkpoint with the lowest validation loss, UserError where there is none."""
     if not (checkpoints / name).exists():
         raise UserError(f'no checkpoint in {checkpoints / name}: train first (--mode=train, the same --workdir)')
     saved = Checkpoints(checkpoints / name, read_only=True)
     step = saved.best()
     if step is None:
         raise UserError(f'no complete checkpoint in {checkpoints / name}: train first (--mode=train)')
-    init = initialiser(name, tasks, checkpoints, batch)
-    state = saved.restore_state(step, abstract_state(tasks[name], init, batch, step))
-    return state, saved.metric(step)
+    return saved.restore_state(step, abstract_state(tasks[name], untrained_initialiser(name, tasks), batch, step))
 
 
 class Trained:
@@ -118,7 +124,7 @@ class Trained:
         """`regression` or `diffusion`, with its best parameters."""
         transform = self.prepared.transform
         batch = example_batch(self.config, transform)
-        state, _ = restore(name, self.tasks, self.workdir / 'checkpoints', batch)
+        state = restore(name, self.tasks, self.workdir / 'checkpoints', batch)
         task = self.tasks[name]
         return Generator(task, task.inference_params(jax.device_get(state)), transform, self.sampling)
 

@@ -27,8 +27,8 @@ class Tiling:
     def __post_init__(self):
         if not 0 <= 2 * self.overlap <= self.tile - 2 * self.stride or self.tile % self.stride:
             raise UserError(
-                f'sampling.tile {self.tile} must be a multiple of {self.stride} and exceed twice the overlap {self.overlap} '
-                f'by {2 * self.stride} or more'
+                f'sampling.tile {self.tile} must be a multiple of {self.stride} and exceed twice the overlap '
+                f'{self.overlap} by {2 * self.stride} or more'
             )
 
     @property

@@ -90,7 +90,8 @@ def coarse_dataset(prepared: Prepared, split: Split, days: list[int]) -> xr.Data
 def day_fields(opened: Mapping[str, xr.Dataset], prepared: Prepared, split: Split, day: int, index: int):
     """(truth [H, W], coarse [H, W], {method: members}) of one day: all that is in memory at a time."""
     record, transform = split[day], prepared.transform
-    coarse = np.clip(record['coarse'][..., transform.channel], *map(np.float32, transform.bounds))
+    low, high = (np.float32(bound) for bound in transform.bounds)
+    coarse = np.clip(record['coarse'][..., transform.channel], low, high)
     methods: Methods = {'coarse': coarse[None]}
     for name, dataset in opened.items():
         methods[name] = dataset[transform.target].isel(time=index).values

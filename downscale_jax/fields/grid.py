@@ -13,6 +13,7 @@ import xarray as xr
 from downscale_jax.runtime.errors import UserError
 
 EARTH_RADIUS_KM = 6371.0
+Matrices = tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]  # along y, along x
 
 
 def cell_sizes_km(grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -216,19 +217,22 @@ def observation_shape(shape: tuple[int, int], sizes_km: tuple, spacing_km: float
     """(H', W') of the observation's grid; the fine grid's own where spacing_km = 0."""
     if not spacing_km:
         return shape
-    steps = (np.median(size) for size in sizes_km)
-    return tuple(observation_points(n, spacing_km / step).size for n, step in zip(shape, steps, strict=True))
+    h, w = (
+        observation_points(n, spacing_km / float(np.median(size))).size for n, size in zip(shape, sizes_km, strict=True)
+    )
+    return h, w
 
 
-def observation_matrices(shape: tuple[int, int], sizes_km: tuple, spacing_km: float, periodic: bool):
-    """((y, x) matrices fine -> observation, (y, x) matrices back)."""
-    there, back = [], []
-    for axis, (n, size) in enumerate(zip(shape, sizes_km, strict=True)):
-        fine, period = np.arange(n, dtype=float), float(n) if periodic and axis == 1 else 0.0
-        points = observation_points(n, spacing_km / float(np.median(size)))
-        there.append(linear_matrix(fine, points, period))
-        back.append(linear_matrix(points, fine, period))
-    return there, back
+def observation_matrices(
+    shape: tuple[int, ...], sizes_km: tuple[np.ndarray, np.ndarray], spacing_km: float, periodic: bool
+) -> tuple[Matrices, Matrices]:
+    """(fine grid -> observation's grid, back), a matrix along y and one along x each."""
+    pairs = []
+    for n, size, period in zip(shape, sizes_km, (0.0, shape[1] if periodic else 0.0), strict=True):
+        fine, points = np.arange(n, dtype=float), observation_points(n, spacing_km / float(np.median(size)))
+        pairs.append((linear_matrix(fine, points, period), linear_matrix(points, fine, period)))
+    (y_there, y_back), (x_there, x_back) = pairs
+    return (y_there, x_there), (y_back, x_back)
 
 
 def to_fine(coarse: xr.DataArray, fine: xr.Dataset) -> np.ndarray:

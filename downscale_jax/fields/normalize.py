@@ -1,6 +1,7 @@
 """Between physical fields and what a network sees. Works on NumPy and JAX arrays alike."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +36,8 @@ class Transform:
 
     @classmethod
     def from_json(cls, values: dict) -> 'Transform':
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        lists_to_tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**lists_to_tuples)
 
     def condition(self, coarse, mask):
         """Coarse inputs [..., H, W, Cin] in physical units and mask [..., H, W, 1] -> [..., H, W, Cin + 1]."""

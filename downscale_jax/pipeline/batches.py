@@ -69,9 +69,10 @@ class PatchSource:
         top, left = divmod(int(origins[rng.integers(origins.size)]), width - size + 1)
         crops = [a[top : top + size, left : left + size] for a in arrays]
         if self.patches.flips:
-            for axis in np.flatnonzero(rng.integers(0, 2, 2)):
-                crops = [np.flip(c, axis) for c in crops]
-        return tuple(crops)
+            rows, columns = 1 - 2 * rng.integers(0, 2, 2)
+            crops = [c[::rows, ::columns] for c in crops]
+        target, condition, valid = crops
+        return target, condition, valid
 
     def batch(self, epochs: np.ndarray, indices: np.ndarray) -> list[np.ndarray]:
         examples = [self.example(int(e), int(i)) for e, i in zip(epochs, indices, strict=True)]

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from downscale_jax.runtime.errors import UserError
@@ -49,6 +50,12 @@ def split_rows(tree: Any) -> Any:
     """This process's rows [B / processes, ...] -> global arrays [B, ...] laid out over the devices."""
     sharding = NamedSharding(mesh(), ROWS)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
+
+
+def barrier(name: str) -> None:
+    """Waits for all processes."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
 
 
 def local_rows(batch_size: int) -> range:

@@ -2,7 +2,7 @@
 
 With a first guess (the trained regression, handed over at `init`) the diffusion learns what the guess leaves open: it
 sees the guess as one more condition and generates (target - guess) / scale, where scale is the guess's error on
-validation data. The mean of the ensemble then starts from the regression instead of learning it anew through noise
+training data. The mean of the ensemble then starts from the regression instead of learning it anew through noise
 (the two-stage form of Mardani et al. 2025, CorrDiff). Without one it generates the target itself, as published.
 """
 

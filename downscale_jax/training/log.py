@@ -14,25 +14,25 @@ class Log:
 
     def __init__(self, workdir: Path):
         self._path = workdir / 'metrics.jsonl'
-        self._writes = jax.process_index() == 0
-        self._board = tensorboardX.SummaryWriter(str(workdir / 'tensorboard')) if self._writes else None
+        first = jax.process_index() == 0
+        self._board = tensorboardX.SummaryWriter(str(workdir / 'tensorboard')) if first else None
 
     def cut(self, task: str, step: int) -> None:
         """Drops rows of `task` beyond `step`: a resumed run writes them again."""
-        if self._writes and self._path.exists():
+        if self._board and self._path.exists():
             rows = [row for row in read(self._path) if row['task'] != task or row['step'] <= step]
             write_text(self._path, ''.join(json.dumps(row) + '\n' for row in rows))
 
     def row(self, task: str, phase: str, step: int, metrics: dict[str, float], **unwritten: float) -> None:
         """Appends a row; `unwritten` metrics, speeds for example, go to TensorBoard only."""
-        if self._writes:
+        if self._board:
             with self._path.open('a') as file:
                 file.write(json.dumps({'task': task, 'phase': phase, 'step': step, **metrics}) + '\n')
             for name, value in {**metrics, **unwritten}.items():
                 self._board.add_scalar(f'{task}/{name}', value, step)
 
     def close(self) -> None:
-        if self._writes:
+        if self._board:
             self._board.close()
 
 

@@ -88,7 +88,7 @@ def train(
     if step:
         state, sums = checkpoints.restore(step, state, sums)
     held_out = [parallel.split_rows(rows) for rows in validation]
-    evaluate = _evaluation(task, key)
+    evaluate = evaluation_with(task, key)
     bar = tqdm(total=total, initial=step, desc=f'training {name}', unit='step', dynamic_ncols=True, mininterval=1)
     tick, running = (time.perf_counter(), step), None
     with closing(checkpoints), bar, _Termination() as termination:
@@ -177,7 +177,7 @@ def _means(sums: dict[str, np.ndarray]) -> dict[str, float]:
     return {f'train/{k}': float(v / max(sums[STEPS], 1)) for k, v in sums.items() if k != STEPS}
 
 
-def _evaluation(task: Task, key: jax.Array) -> Callable:
+def evaluation_with(task: Task, key: jax.Array) -> Callable:
     """(state, batch, index of the batch) -> {name: mean over the global batch}; the same noise at every validation."""
 
     def evaluate(state, batch, index):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from downscale_jax.diffusion.schedule import CosineSchedule, clean, error_weight, expected, noisy
+from downscale_jax.runtime.errors import UserError
 
 PREDICTIONS = ('eps', 'v', 'x0')
 
@@ -42,7 +43,7 @@ def test_published_limits():
 
 @pytest.mark.parametrize('rates', [(1.0, 0.01), (0.99, 0.0), (0.02, 0.95), (0.5, 0.5), (1.2, 0.1), (math.nan, 0.1)])
 def test_bad_rates(rates):
-    with pytest.raises(ValueError, match='signal rates'):
+    with pytest.raises(UserError, match='signal rates'):
         CosineSchedule(rates)
 
 

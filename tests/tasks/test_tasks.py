@@ -1,0 +1,170 @@
+"""Both tasks on tiny networks, stepped as the loop steps them: inside `parallel.pmap`, here on one device."""
+
+from dataclasses import replace
+from functools import cache
+
+import jax
+import numpy as np
+import pytest
+
+from downscale_jax.diffusion.schedule import CosineSchedule
+from downscale_jax.models.unet import UNet
+from downscale_jax.runtime import parallel
+from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
+from downscale_jax.tasks.regression import Regression
+from downscale_jax.training import state as states
+from downscale_jax.training.optimizer import Phase, create
+
+NETWORK = UNet(channels=1, widths=(8,), bottleneck=8, blocks=1, embedding=4, stem=2, tail=4, time='blocks')
+PHASE = Phase('main', steps=150, learning_rate=1e-2)
+REGRESSION = Regression(NETWORK, (PHASE,))
+DIFFUSION = Diffusion(NETWORK, (PHASE,), CosineSchedule())
+TWO_STAGES = replace(DIFFUSION, regression=REGRESSION)
+SIZE, SCALE = 8, np.float32(0.5)
+
+
+def example(valid=0.9, batch=8):
+    """A target that follows from the condition, but for noise of a tenth; a share of `valid` cells."""
+    rng = np.random.default_rng(0)
+    mask = rng.random((batch, SIZE, SIZE, 1)) < valid
+    condition = rng.normal(size=(batch, SIZE, SIZE, 2)).astype('f4')
+    target = np.tanh(condition[..., :1]) + 0.1 * rng.normal(size=mask.shape)
+    return {
+        'target': np.where(mask, target, 0).astype('f4'),
+        'condition': np.concatenate([np.where(mask, condition, 0), mask], -1).astype('f4'),
+        'mask': mask,
+    }
+
+
+def draw(shapes, seed=0):
+    """Random values in place of `init`, whose compilation takes longer than all that is tested here."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda s: (rng.normal(size=s.shape) / max(1, np.prod(s.shape[:-1])) ** 0.5).astype(s.dtype), shapes
+    )
+
+
+@cache
+def guess():
+    return FirstGuess(draw(jax.eval_shape(REGRESSION.init, jax.random.key(0), example()).params, seed=1), SCALE)
+
+
+def begin(task, phase=PHASE):
+    """A state at step 0; `out_conv` is zero as at the start of training."""
+    handed = (guess(),) if task is not REGRESSION and getattr(task, 'regression', None) else ()
+    params = draw(jax.eval_shape(task.init, jax.random.key(0), example(), *handed).params)
+    params['params']['out_conv'] = jax.tree.map(np.zeros_like, params['params']['out_conv'])
+    return parallel.replicate(states.create(params, create(phase), frozen=handed[0] if handed else None))
+
+
+def stepping(task, phase=PHASE):
+    whole, rows = parallel.WHOLE, parallel.ROWS
+
+    def step(state, batch, key):
+        return task.train_step(state, batch, jax.random.fold_in(key, state.step), phase)
+
+    return parallel.pmap(step, (whole, rows, whole), (whole, whole), donate=(0,))
+
+
+def shown_of(task, batch):
+    return jax.jit(lambda guess, c: task.condition(guess, c))(guess() if task.regression else None, batch['condition'])
+
+
+@pytest.mark.parametrize(
+    ('task', 'factor'),
+    [(REGRESSION, 10), (DIFFUSION, 2), (TWO_STAGES, 2)],
+    ids=['regression', 'diffusion', 'two stages'],
+)
+def test_overfits_one_batch(task, factor):
+    batch, key = parallel.split_rows(example()), jax.random.key(1)
+    state, step, losses = begin(task), stepping(task), []
+    for _ in range(PHASE.steps):
+        state, metrics = step(state, batch, key)
+        losses.append(metrics['loss'])
+        assert metrics['loss'].shape == ()
+    losses = np.array(jax.device_get(losses))
+    assert np.isfinite(losses).all()
+    assert losses[-10:].mean() < losses[:5].mean() / factor
+    assert state.step == PHASE.steps
+    # the running average has left the start, and is evaluated example by example
+    rows = parallel.ROWS
+    evaluate = parallel.pmap(task.eval_step, (parallel.WHOLE, rows, parallel.WHOLE), rows)
+    found = evaluate(state, batch, key)['loss']
+    assert found.shape == (8,)
+    assert np.mean(found) < losses[:5].mean() / factor
+
+
+@pytest.mark.parametrize('task', [REGRESSION, TWO_STAGES], ids=['regression', 'two stages'])
+def test_microbatches_change_nothing(task):
+    # SGD without clipping: the change of the parameters is the gradient
+    phase = Phase('main', steps=10, learning_rate=0.1, clip=0.0, optimizer='sgd')
+    batch, key = parallel.split_rows(example(valid=0.5)), jax.random.key(1)
+    start = jax.device_get(begin(task, phase).params)
+    found = []
+    for accumulate in (1, 4):
+        state, metrics = stepping(replace(task, accumulate=accumulate), phase)(begin(task, phase), batch, key)
+        found.append(jax.device_get((state.params, metrics)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), *found)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), found[0][0], start)
+    assert moved['params']['out_conv']['kernel'] > 1e-4
+
+
+@pytest.mark.parametrize('task', [REGRESSION, TWO_STAGES], ids=['regression', 'two stages'])
+def test_hardly_any_valid_cell(task):
+    batch = example(valid=0.02)
+    batch['mask'][0] = False  # and one example without any
+    batch['target'] = np.where(batch['mask'], batch['target'], 0)
+    state, metrics = stepping(task)(begin(task), parallel.split_rows(batch), jax.random.key(1))
+    for leaf in jax.tree.leaves(jax.device_get((state.params, metrics))):
+        assert np.isfinite(leaf).all()
+
+
+def test_no_example_knows_what_is_outside_its_mask():
+    batch = example(valid=0.5)
+    state = begin(REGRESSION).replace(ema_params=draw(jax.eval_shape(lambda: begin(REGRESSION).params)))
+    evaluate = jax.jit(REGRESSION.eval_step)
+    broken = {**batch, 'target': np.where(batch['mask'], batch['target'], np.nan)}
+    np.testing.assert_array_equal(
+        evaluate(state, broken, jax.random.key(0))['loss'], evaluate(state, batch, jax.random.key(0))['loss']
+    )
+
+
+@pytest.mark.parametrize('task', [DIFFUSION, TWO_STAGES], ids=['diffusion', 'two stages'])
+def test_denoise(task):
+    batch = example()
+    shown, first = shown_of(task, batch)
+    assert shown.shape == (8, SIZE, SIZE, 4 if task.regression else 3)
+    assert first.shape == (8, SIZE, SIZE, 1)
+    params = Params(begin(task).params, guess() if task.regression else None)
+    z = np.random.default_rng(1).normal(size=(8, SIZE, SIZE, 1)).astype('f4')
+    gamma = np.linspace(0.1, 1.5, 8, dtype='f4')
+    # the network of the start says v = 0, so that x0 = cos(gamma) z
+    found = jax.jit(task.denoise)(params, z, gamma, shown)
+    np.testing.assert_allclose(found, np.cos(gamma)[:, None, None, None] * z, rtol=1e-5, atol=1e-6)
+
+
+def test_first_guess():
+    batch = example()
+    shown, first = shown_of(TWO_STAGES, batch)
+    np.testing.assert_array_equal(shown[..., :3], batch['condition'])
+    np.testing.assert_array_equal(shown[..., 3:], first)
+    np.testing.assert_allclose(first, jax.jit(REGRESSION.generate)(guess().params, batch['condition']), rtol=1e-6)
+    assert np.std(first) > 0.1
+    # what training asks for and what sampling gives back are inverse: target = first + scale * residual
+    rows = parallel.pmap(TWO_STAGES.rows, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.ROWS)
+    residual = rows(guess(), batch, jax.random.key(0))['residual']
+    decoded = TWO_STAGES.decode(Params(None, guess()), residual, first)
+    mask = batch['mask']
+    np.testing.assert_allclose(np.asarray(decoded)[mask], batch['target'][mask], atol=1e-6)
+    assert (np.asarray(residual)[~mask] == 0).all()
+
+
+def test_noise_levels_are_spread_evenly():
+    batch = example()
+    rows = parallel.pmap(DIFFUSION.rows, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.ROWS)
+    found = rows(None, batch, jax.random.key(0))
+    np.testing.assert_allclose(np.diff(np.sort(found['t'])), 1 / 8, atol=1e-6)
+    assert found['noise'].shape == batch['target'].shape
+    other = rows(None, batch, jax.random.key(1))
+    assert not np.isclose(found['noise'], other['noise']).any()
+    np.testing.assert_array_equal(found['residual'], batch['target'])  # without a guess the target itself
