@@ -37,8 +37,8 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
         check_splits(splits, fields['time'].values)
         aside = directory.with_name(f'.{directory.name}.partial')
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
         try:
+            aside.mkdir(parents=True)
             write(fields, data, splits, seed, aside)
             aside.rename(directory)
         except OSError as error:
@@ -65,7 +65,12 @@ def open_fields(data: dict, seed: int) -> xr.Dataset:
 
         fields = sea_ice.simulate(seed=seed, size=data['simulate']['size'], states=data['simulate']['states'])
         return store.canonical(fields, names, 'mask', 'the simulated sea ice')
-    return store.canonical(store.open_dataset(data['path']), names, data['mask'], data['path'])
+    fields = store.canonical(store.open_dataset(data['path']), names, data['mask'], data['path'])
+    if not data['mask']:
+        # one more pass over the file: without it land would count as ocean, and coarse fields would reach over it
+        ever = fields[data['target']].notnull().any('time')
+        fields['mask'] = store.load(ever, data['path']).assign_attrs(fields['mask'].attrs)
+    return fields
 
 
 def check_inputs(data: dict) -> None:
@@ -141,7 +146,7 @@ def pairs(fields: xr.Dataset, data: dict, area: np.ndarray, seed: int) -> Iterat
             field = np.where(mask, chunk[name].values, np.nan)
             shape = grid.observation_shape(mask.shape, sizes, spacing)
             # keyed by input and time stamp: the same error however the series is cut
-            noise = [np.random.default_rng((seed, abs(int(t)), *name.encode())).normal(0, error, shape) for t in times]
+            noise = [np.random.default_rng((seed, int(t) % 2**64, *name.encode())).normal(0, error, shape) for t in times]
             channels.append(
                 grid.observe(field, area * mask, sizes, kernel, spacing, np.array(noise) if error else None, periodic)
             )

@@ -47,17 +47,22 @@ class Tiling:
         """[T, 2] (row, column), evenly spread."""
         axes = []
         for n, size in zip(self.padded, self.sizes, strict=True):
-            count = 1 if n == size else -(-(n - self.overlap) // (size - self.overlap))
+            step = (size - self.overlap) // self.stride * self.stride
+            count = 1 if n == size else 1 - (size - n) // step
             axes.append((np.linspace(0, n - size, count) / self.stride).round().astype(int) * self.stride)
         return np.stack(np.meshgrid(*axes, indexing='ij'), -1).reshape(-1, 2)
 
     @property
     def weights(self) -> np.ndarray:
-        """[h, w, 1]: rises linearly over the overlap, never zero."""
-        ramps = []
+        """[h, w, 1]: rises linearly over the inner half of the overlap.
+
+        Next to nothing in its outer quarter, where the network sees the padding of its convolutions rather than the
+        field; not zero, since at the edges of the domain there is no other tile.
+        """
+        ramps, margin = [], self.overlap // 4
         for size in self.sizes:
             edge = np.minimum(np.arange(size), np.arange(size)[::-1]) + 1
-            ramps.append(np.minimum(edge / (self.overlap + 1), 1.0))
+            ramps.append(np.clip((edge - margin) / (self.overlap - 2 * margin + 1), 1e-6, 1.0))
         return np.outer(*ramps)[..., None].astype(np.float32)
 
     def pad(self, x: jax.Array) -> jax.Array:

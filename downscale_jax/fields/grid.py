@@ -200,7 +200,7 @@ def observe(
     valid = np.isfinite(smooth)
     amount = apply_matrices(*there, common(valid).astype(np.float64))
     with np.errstate(invalid='ignore', divide='ignore'):
-        # an observation stands where at least half of what it samples is there: none on land
+        # an observation stands where more than half of what it samples is there: none on land
         seen = np.where(amount > 0.5, apply_matrices(*there, np.where(valid, smooth, 0.0)) / amount, np.nan)
     if noise is not None:
         seen = seen + noise

@@ -13,6 +13,7 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.parallel import local_rows
 
 Batch = dict[str, np.ndarray]
+CACHE_BYTES = 2**31  # normalised records kept in memory: reading one anew for each patch would cost more than a step
 MIN_VALID = 0.25  # share of a patch that must be valid (ocean, not missing), where the record has such a patch
 
 
@@ -45,7 +46,8 @@ class PatchSource:
         self.patches = patches
         self.records = patches.prepared.split(patches.split)
         self.count = len(self.records) * patches.per_record  # examples an epoch
-        self._record = lru_cache(self.records.capacity)(self._normalised)
+        first = sum(array.nbytes for array in self._normalised(0))
+        self._record = lru_cache(max(16, CACHE_BYTES // first))(self._normalised)
 
     def _normalised(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """target [H, W', 1], condition [H, W', Cc], valid [H, W', 1] and the flat origins of admissible patches."""

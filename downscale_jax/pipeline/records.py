@@ -10,7 +10,7 @@ A record is one time: `fine` [H, W] and `coarse` [H, W, Cin], float32 in physica
 
 import json
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ from downscale_jax.fields.times import decode_times
 from downscale_jax.runtime.errors import UserError
 
 NAME = 'fields/1.0.0'  # TFDS wants name and version
-CACHE_BYTES = 2**31  # decoded records kept in memory: decoding them anew for each patch would cost more than a step
 
 
 @dataclass(frozen=True)
@@ -64,22 +63,16 @@ class Prepared:
 
 
 class Split:
-    """Random access to the records of one split, the last used kept decoded."""
+    """Random access to the records of one split."""
 
     def __init__(self, source, calendar: str):
         self._source, self._calendar = source, calendar
-        self._read = lru_cache(self.capacity)(self._source.__getitem__)
 
     def __len__(self) -> int:
         return len(self._source)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return self._read(index)
-
-    @property
-    def capacity(self) -> int:
-        first = self._source[0]
-        return max(16, CACHE_BYTES // sum(np.asarray(v).nbytes for v in first.values()))
+        return self._source[index]
 
     @property
     def times(self) -> np.ndarray:

@@ -79,7 +79,9 @@ def train(
     key = jax.random.key(seed)
     feed = map(parallel.split_rows, batches(step))
     batch = next(feed)
-    state = parallel.replicate(jax.jit(init)(key, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), batch)))
+    # initial weights by the hardware's generator: threefry over all those shapes takes 10 s longer to compile
+    weights_key = jax.random.key(seed, impl='unsafe_rbg')
+    state = parallel.replicate(jax.jit(init)(weights_key, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), batch)))
     done = np.cumsum([phase.steps for phase in task.phases]).tolist()
     sums = zero_sums(task, state, batch, key)
     last = _phase_of(task, step)

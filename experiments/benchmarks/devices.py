@@ -49,7 +49,8 @@ def losses(devices: list[int], steps: int, batch: int, patch: int, width: int) -
     settings = [f'--steps={steps}', f'--batch={batch}', f'--patch={patch}', f'--width={width}']
 
     def measure(count: int) -> list[float]:
-        env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': f'--xla_force_host_platform_device_count={count}'}
+        flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={count}'
+        env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags}
         with tempfile.TemporaryDirectory() as workdir:
             command = [sys.executable, __file__, f'--worker={workdir}', *settings]
             done = subprocess.run(command, env=env, capture_output=True, text=True)
@@ -77,7 +78,7 @@ def train(workdir: Path, steps: int, batch: int, patch: int, width: int) -> None
     from downscale_jax.training.loop import train as train_task
     from downscale_jax.training.optimizer import Phase
 
-    phases = (Phase('main', steps, learning_rate=0.05, warmup=0, optimizer='sgd'),)
+    phases = (Phase('main', steps, learning_rate=0.2, optimizer='sgd'),)
     network = UNet(1, widths=(width,), bottleneck=width, blocks=1, stem=4, tail=width, time='blocks')
     regression = Regression(network, phases)
     task = Diffusion(network, phases, CosineSchedule(), regression=regression)
@@ -91,21 +92,19 @@ def train(workdir: Path, steps: int, batch: int, patch: int, width: int) -> None
             whole = {'target': target, 'condition': condition, 'mask': rng.random(target.shape) > 0.2}
             yield {name: array[rows.start : rows.stop] for name, array in whole.items()}
 
-    def init(key, batch):
-        guess = regression.init(key, batch).params
-        # an untrained network says zero: let the first guess say something
-        leaves, tree = jax.tree.flatten(guess)
-        keys = jax.random.split(key, len(leaves))
-        noise = [0.1 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
-        return task.init(key, batch, FirstGuess(jax.tree.unflatten(tree, noise), np.float32(0.5)))
+    example = next(batches(0))
+    shapes = jax.eval_shape(regression.init, jax.random.key(0), example).params
+    rng = np.random.default_rng(0)
+    # an untrained network says zero: let the first guess say something
+    guess = jax.tree.map(lambda s: (0.1 * rng.normal(size=s.shape)).astype(np.float32), shapes)
 
     log = Log(workdir)
     train_task(
         task,
         'diffusion',
-        init=init,
+        init=lambda key, batch: task.init(key, batch, FirstGuess(guess, np.float32(0.5))),
         batches=batches,
-        validation=[next(batches(0))],
+        validation=[example],
         schedule=Schedule(log_every=1, validate_every=steps, keep=1),
         seed=0,
         directory=workdir / 'checkpoints',

@@ -223,6 +223,13 @@ class TestObserve:
         rows, columns = grid.observation_points(20, 3.0)[:-1], grid.observation_points(31, 3.0)[:-1]
         np.testing.assert_allclose(found[np.ix_(rows.astype(int), columns.astype(int))], noise[:-1, :-1], atol=1e-12)
 
+    def test_no_observation_where_half_is_land(self):
+        # points at 1.5 and 5.5: the first between sea and land, the second between cells of sea
+        weight = np.array([[1.0, 1, 0, 0, 0, 1, 1, 1]])
+        noise = np.array([[10.0, 20.0]])  # tells which observation is seen
+        found = grid.observe(np.zeros((1, 8)), weight, (np.full(1, 4.0), np.full(1, 4.0)), 4.0, 16.0, noise, False)
+        np.testing.assert_allclose(found, [[20, 20, np.nan, np.nan, np.nan, 20, 20, 20]])
+
     def test_kernel_below_a_cell(self):
         with pytest.raises(UserError, match=r'3 km is smaller than a cell of 4 km'):
             grid.observe(np.ones((5, 5)), np.ones((5, 5)), self.sizes(5), 3.0, 0.0, None, False)

@@ -15,7 +15,7 @@ from downscale_jax.tasks.regression import Regression
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create
 
-NETWORK = UNet(channels=1, widths=(8,), bottleneck=8, blocks=1, embedding=4, stem=2, tail=4, time='blocks')
+NETWORK = UNet(channels=1, widths=(6,), bottleneck=6, blocks=1, embedding=4, stem=2, tail=4, time='blocks')
 PHASE = Phase('main', steps=150, learning_rate=1e-2)
 REGRESSION = Regression(NETWORK, (PHASE,))
 DIFFUSION = Diffusion(NETWORK, (PHASE,), CosineSchedule())
@@ -57,11 +57,12 @@ def begin(task, phase=PHASE):
     return parallel.replicate(states.create(params, create(phase), frozen=handed[0] if handed else None))
 
 
+@cache  # a compilation takes seconds
 def stepping(task, phase=PHASE):
     whole, rows = parallel.WHOLE, parallel.ROWS
 
     def step(state, batch, key):
-        return task.train_step(state, batch, jax.random.fold_in(key, state.step), phase)
+        return task.train_step(state, batch, key, phase)
 
     return parallel.pmap(step, (whole, rows, whole), (whole, whole), donate=(0,))
 
@@ -70,43 +71,38 @@ def shown_of(task, batch):
     return jax.jit(lambda guess, c: task.condition(guess, c))(guess() if task.regression else None, batch['condition'])
 
 
-@pytest.mark.parametrize(
-    ('task', 'factor'),
-    [(REGRESSION, 10), (DIFFUSION, 2), (TWO_STAGES, 2)],
-    ids=['regression', 'diffusion', 'two stages'],
-)
-def test_overfits_one_batch(task, factor):
-    batch, key = parallel.split_rows(example()), jax.random.key(1)
+@pytest.mark.parametrize('task', [REGRESSION, DIFFUSION, TWO_STAGES], ids=['regression', 'diffusion', 'two stages'])
+def test_overfits_one_batch(task):
+    batch, key = parallel.split_rows(example()), jax.random.key(1)  # one key: the noise, too, can be learnt
     state, step, losses = begin(task), stepping(task), []
     for _ in range(PHASE.steps):
         state, metrics = step(state, batch, key)
         losses.append(metrics['loss'])
-        assert metrics['loss'].shape == ()
     losses = np.array(jax.device_get(losses))
     assert np.isfinite(losses).all()
-    assert losses[-10:].mean() < losses[:5].mean() / factor
+    assert losses[-1] < losses[0] / 4
     assert state.step == PHASE.steps
     # the running average has left the start, and is evaluated example by example
     rows = parallel.ROWS
     evaluate = parallel.pmap(task.eval_step, (parallel.WHOLE, rows, parallel.WHOLE), rows)
-    found = evaluate(state, batch, key)['loss']
+    found = np.asarray(evaluate(state, batch, key)['loss'])
     assert found.shape == (8,)
-    assert np.mean(found) < losses[:5].mean() / factor
+    assert found.mean() < losses[0] / 4
 
 
-@pytest.mark.parametrize('task', [REGRESSION, TWO_STAGES], ids=['regression', 'two stages'])
-def test_microbatches_change_nothing(task):
+def test_microbatches_change_nothing():
     # SGD without clipping: the change of the parameters is the gradient
     phase = Phase('main', steps=10, learning_rate=0.1, clip=0.0, optimizer='sgd')
     batch, key = parallel.split_rows(example(valid=0.5)), jax.random.key(1)
-    start = jax.device_get(begin(task, phase).params)
+    start = jax.device_get(begin(TWO_STAGES, phase).params)
     found = []
     for accumulate in (1, 4):
-        state, metrics = stepping(replace(task, accumulate=accumulate), phase)(begin(task, phase), batch, key)
+        step = stepping(replace(TWO_STAGES, accumulate=accumulate), phase)
+        state, metrics = step(begin(TWO_STAGES, phase), batch, key)
         found.append(jax.device_get((state.params, metrics)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), *found)
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), found[0][0], start)
-    assert moved['params']['out_conv']['kernel'] > 1e-4
+    assert moved['params']['out_conv']['kernel'] > 1e-3
 
 
 @pytest.mark.parametrize('task', [REGRESSION, TWO_STAGES], ids=['regression', 'two stages'])
@@ -119,14 +115,11 @@ def test_hardly_any_valid_cell(task):
         assert np.isfinite(leaf).all()
 
 
-def test_no_example_knows_what_is_outside_its_mask():
+def test_the_loss_knows_nothing_outside_the_mask():
     batch = example(valid=0.5)
-    state = begin(REGRESSION).replace(ema_params=draw(jax.eval_shape(lambda: begin(REGRESSION).params)))
-    evaluate = jax.jit(REGRESSION.eval_step)
     broken = {**batch, 'target': np.where(batch['mask'], batch['target'], np.nan)}
-    np.testing.assert_array_equal(
-        evaluate(state, broken, jax.random.key(0))['loss'], evaluate(state, batch, jax.random.key(0))['loss']
-    )
+    losses = jax.jit(REGRESSION.losses)
+    np.testing.assert_array_equal(losses(guess().params, broken)[0], losses(guess().params, batch)[0])
 
 
 @pytest.mark.parametrize('task', [DIFFUSION, TWO_STAGES], ids=['diffusion', 'two stages'])

@@ -1,0 +1,128 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from downscale_jax.downscale.tiles import NOISE_BLOCK, Tiling, noise
+
+# tiles of 24 cells, 8 shared, on a domain that is no multiple of the stride
+TILING = Tiling((50, 71), stride=4, tile=24, overlap=8)
+
+
+def field(shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def mean3(x):
+    """3 x 3 mean with zeros beyond the edges, as a convolution pads."""
+    return jax.lax.reduce_window(x, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), 'SAME') / 9
+
+
+def test_origins_and_sizes_by_hand():
+    assert TILING.padded == (52, 72)
+    assert TILING.sizes == (24, 24)
+    # 52 = 24 + 28: two steps of 16 at most, evenly 14, rounded to the stride; 72 = 24 + 3 x 16
+    rows, columns = sorted({int(r) for r, _ in TILING.origins}), sorted({int(c) for _, c in TILING.origins})
+    assert rows == [0, 16, 28]
+    assert columns == [0, 16, 32, 48]
+
+
+@pytest.mark.parametrize('overlap', [0, 3, 4, 6, 8])
+@pytest.mark.parametrize('shape', [(24, 25), (33, 47), (100, 61), (129, 128)])
+def test_tiles_cover_the_domain_and_overlap_enough(shape, overlap):
+    tiling = Tiling(shape, stride=4, tile=24, overlap=overlap)
+    for axis in (0, 1):
+        starts = np.unique(tiling.origins[:, axis])
+        assert starts[0] == 0
+        assert starts[-1] + tiling.sizes[axis] == tiling.padded[axis]
+        assert (starts % 4 == 0).all()
+        assert (np.diff(starts) <= tiling.sizes[axis] - overlap).all()
+
+
+def test_identity_gives_the_field_back():
+    x = field((2, *TILING.padded, 3))
+    np.testing.assert_allclose(TILING.apply(lambda x: x, x), x, rtol=1e-6)
+
+
+def test_a_local_network_gives_what_it_gives_without_tiles():
+    x = field((2, *TILING.padded, 1))
+    np.testing.assert_allclose(TILING.apply(mean3, x), mean3(x), atol=1e-6)
+
+
+def test_constant_output_has_no_seam():
+    x = field((1, *TILING.padded, 1))
+    result = np.asarray(TILING.apply(jnp.ones_like, x))
+    np.testing.assert_allclose(result, 1, rtol=1e-6)
+
+
+def test_outputs_that_differ_from_tile_to_tile_are_blended_without_a_jump():
+    # each tile says its own mean: the worst case, steps of size one between tiles without blending
+    x = jnp.broadcast_to(jnp.arange(72.0)[None, None, :, None], (1, 52, 72, 1))
+    result = np.asarray(TILING.apply(lambda x: jnp.broadcast_to(x.mean(), x.shape), x))[0, :, :, 0]
+    assert np.ptp(result, 0).max() < 1e-4
+    # 16 from tile to tile, handed over within the overlap of 8
+    assert np.abs(np.diff(result[0])).max() < 16 / 3
+    assert (np.diff(result[0]) >= -1e-5).all()
+
+
+def test_several_fields_are_cut_alike():
+    x, y = field((1, *TILING.padded, 2)), field((1, *TILING.padded, 1), seed=1)
+    np.testing.assert_allclose(TILING.apply(lambda x, y: x[..., :1] * y, x, y), x[..., :1] * y, rtol=1e-5, atol=1e-6)
+
+
+def test_a_single_tile_is_the_network_itself():
+    tiling = Tiling((22, 24), stride=4, tile=24, overlap=8)
+    x = field((2, *tiling.padded, 1))
+    assert len(tiling.origins) == 1
+    np.testing.assert_array_equal(tiling.apply(mean3, x), mean3(x))
+
+
+def test_pad_and_crop():
+    x = field((2, 50, 71, 3))
+    padded = TILING.pad(x)
+    assert padded.shape == (2, 52, 72, 3)
+    np.testing.assert_array_equal(padded[:, 50:], 0)
+    np.testing.assert_array_equal(padded[:, :, 71:], 0)
+    np.testing.assert_array_equal(TILING.crop(padded), x)
+    np.testing.assert_array_equal(TILING.pad(jnp.ones((50, 71, 1), bool))[50:], False)
+
+
+@pytest.mark.parametrize(('tile', 'overlap'), [(24, 9), (22, 4), (24, -1), (4, 0)])
+def test_tiles_that_cannot_work(tile, overlap):
+    with pytest.raises(ValueError, match='must be a multiple of 4 and exceed twice the overlap'):
+        Tiling((50, 71), 4, tile, overlap)
+
+
+def draw(seed=1, member=2, stamp=(3, 4), shape=(80, 150), channels=1):
+    return np.asarray(noise(jnp.uint32(seed), jnp.uint32(member), jnp.asarray(stamp, jnp.uint32), shape, channels))
+
+
+def test_noise_belongs_to_the_place_not_to_the_size_of_the_domain():
+    whole = draw()
+    for shape in ((80, 100), (NOISE_BLOCK, NOISE_BLOCK), (7, 9)):
+        np.testing.assert_array_equal(draw(shape=shape), whole[: shape[0], : shape[1]])
+
+
+@pytest.mark.parametrize('change', [{'seed': 9}, {'member': 3}, {'stamp': (0, 4)}, {'stamp': (3, 5)}])
+def test_noise_is_another_for_another(change):
+    one, other = draw(), draw(**change)
+    # 12 000 values: a correlation of 0.05 would be more than five standard deviations
+    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.05
+    np.testing.assert_array_equal(draw(), one)
+
+
+def test_seed_and_member_are_not_interchangeable():
+    assert (draw(seed=1, member=2) != draw(seed=2, member=1)).any()
+    assert (draw(stamp=(3, 4)) != draw(stamp=(4, 3))).any()
+
+
+def test_noise_is_standard_normal_and_white():
+    values = draw(shape=(256, 256), channels=2)
+    assert abs(values.mean()) < 0.015
+    assert abs(values.std() - 1) < 0.01
+    assert abs((values**4).mean() - 3) < 0.1
+    blocks = values[..., 0].reshape(4, 64, 4, 64).transpose(0, 2, 1, 3).reshape(16, -1)
+    correlation = np.corrcoef(np.concatenate([blocks, values[..., 1].reshape(16, -1)]))
+    assert np.abs(correlation - np.eye(32)).max() < 0.08
+    assert abs((values[1:] * values[:-1]).mean()) < 0.015
+    assert abs((values[:, 1:] * values[:, :-1]).mean()) < 0.015
