@@ -7,8 +7,6 @@ Thickness and concentration are then carried by that velocity, opened, ridged, f
 Grid: y from the open ocean to the coast, x along the coast and periodic; lengths in km and times in days inside.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import xarray as xr
 from scipy import fft, ndimage
@@ -32,7 +30,7 @@ LEE_KM = 15  # within reach of any coast the ice slides along it rather than mov
 # Plates and faults.
 PARTITIONS = 3  # fault systems alive at a time, each fading in and out: lines cross where they overlap
 FAULT_DAYS = 3.0  # day, life of a fault system; LKF live about a day to some days (Hutter et al. 2019)
-HALF_ANGLE = 28.0  # degree, between fault and compression; conjugate faults meet at 40 to 60 (Hutter et al. 2022)
+HALF_ANGLE = 28.0  # degree, between fault and compression; observed 20 to 25, where plates open too much
 HALF_ANGLE_SPREAD = 9.0  # degree
 PLATE_KM = 50  # size of the smallest plates
 YIELD = 0.8  # km day-1: plates that would slip less stay with their parent, so few faults carry much
@@ -48,15 +46,15 @@ AIR = (-14.0, 18.0, 35)  # degree C mean, degree C amplitude, day of the year th
 MELT = (0.0145, 196, 54)  # m day-1 at the height of summer, its day of the year, half the melt season in days
 OCEAN = 0.0006  # m day-1 of basal melt: 2 W m-2
 WARM_OCEAN = 0.05  # m day-1 of melt beyond the ice edge
+LATERAL = 0.15  # day-1, concentration lost to waves and lateral melt there
 SIDES = 0.1  # of the melt that takes concentration rather than thickness (Hibler 1979: 0.5, for all thin ice at once)
-LATERAL = 0.15  # day-1, concentration lost to lateral melt there
 LEAD_CLOSING = 0.3  # m, new ice that closes open water (Hibler 1979 has 0.5)
 SPREADING = 0.08  # day-1, pace at which rubble and broken floes of over 1 m spread into leads, summer too
 THIN = 0.1  # m, thickness at which open water freezes
 KEEL = (2.8, 25.0)  # m and m day: thicker ice loses excess^2 / (25 m day), for keels melt and ridges collapse
 
 # Without it old ridges and leads pile up to a white mottle; of 20 km they now last a week, fresh ones stay sharp.
-MIXING = 1.6  # km2 day-1, floes shuffled within the cells
+MIXING = 1.4  # km2 day-1, floes shuffled within the cells
 SMOOTHING = 0.08  # weight of each neighbour when a fault is blunted
 COURANT = 1.0  # largest of an advection step: stable, and exact when it is reached
 BLOCK = 64  # rows or columns advected at once: fits the cache, twice as fast as 256
@@ -78,10 +76,9 @@ def simulate(
     flow = Flow(rng, land, cell_km)
     plates = [Plates(rng, size, cell_km, flow, age=i * FAULT_DAYS / PARTITIONS) for i in range(PARTITIONS)]
     climate = Climate(rng, land, cell_km)
-    ice = climate.first_ice(rng, plates)
-
     times = np.datetime64(start, 'ns') + np.arange(states) * np.timedelta64(int(STEP * 24), 'h')
     year_day = (times - times.astype('datetime64[Y]')) / np.timedelta64(1, 'D')
+    ice = climate.first_ice(rng, plates, year_day[0])
     names = ('sit', 'sic', 'divergence', 'shear')
     fields = {name: np.full((states, size, size), np.nan, np.float32) for name in names}
     sea = ~land
@@ -187,22 +184,14 @@ class Flow:
         self.eddy = np.stack([-e_y, e_x]) * (EDDY_STRAIN / self.eddies.wavenumber**2 * self.off_land)
 
 
-@dataclass
 class Plates:
     """One fault system: a binary tree of plates cut along the conjugate directions of the flow at its birth."""
 
-    rng: np.random.Generator
-    size: int
-    cell_km: float
-    flow: Flow
-    age: float = 0.0
-    y: np.ndarray = field(init=False)
-    x: np.ndarray = field(init=False)
-
-    def __post_init__(self):
-        self.y, self.x = (self.cell_km * np.mgrid[: self.size, : self.size]).astype(np.float32)
-        self.levels = max(COARSEST_LEVEL + 1, round(2 * np.log2(self.size * self.cell_km / PLATE_KM)))
-        self.undulation = [(Modes(self.rng, self.size, self.cell_km, (km / 2, km)), a) for km, a in WARP_KM]
+    def __init__(self, rng, size, cell_km, flow, age):
+        self.rng, self.size, self.cell_km, self.flow, self.age = rng, size, cell_km, flow, age
+        self.y, self.x = (cell_km * np.mgrid[:size, :size]).astype(np.float32)
+        self.levels = max(COARSEST_LEVEL + 1, round(2 * np.log2(size * cell_km / PLATE_KM)))
+        self.undulation = [(Modes(rng, size, cell_km, (km / 2, km)), a) for km, a in WARP_KM]
         self._cut()
 
     def step(self) -> None:
@@ -259,9 +248,8 @@ class Plates:
         j = np.clip(cells[:, None] - np.rint(self.moved_y / self.cell_km).astype(int), 0, self.size - 1)
         rounds, i = np.divmod(cells - np.rint(self.moved_x / self.cell_km).astype(int), self.size)
         index = j * self.size + i
-        return self.label.take(index), self.x + (self.size * self.cell_km) * (
-            self.wraps.take(index) - rounds.astype(np.float32)
-        )
+        wraps = self.wraps.take(index) - rounds.astype(np.float32)
+        return self.label.take(index), self.x + (self.size * self.cell_km) * wraps
 
     def _fit(self):
         """Each plate's rigid motion closest to the flow, its parent's where the flow would hardly tear it off."""
@@ -285,7 +273,7 @@ class Plates:
         self.motion = (weight * motion).astype(np.float32)
 
 
-def drift(flow: Flow, plates: list, concentration: np.ndarray, land: np.ndarray):
+def drift(flow: Flow, plates: list[Plates], concentration: np.ndarray, land: np.ndarray):
     """Velocity of the next half day on the faces, km day-1: u (y, x) on the west, v (y + 1, x) on the south."""
     flow.step()
     for system in plates:
@@ -332,7 +320,7 @@ def advect(ice: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Carries ice (..., y, x) over u, v in cells per step: flux form, x periodic, ice-free beyond the south.
 
     Split in the directions, fifth order upwind in space and time (Leonard 1991) without a limiter: limiters flatten
-    extremes, and a lead of two cells is nothing else. Undershoots, of some per cent, are left to what freezes.
+    extremes, and a lead of two cells is nothing else. It undershoots by some per cent; `Climate.grow` cuts that off.
     """
     steps = max(1, int(np.ceil(max(np.abs(u).max(), np.abs(v).max()) / COURANT)))
     u = np.concatenate([u, u[:, :1]], axis=1).T / np.float32(steps)
@@ -375,11 +363,11 @@ class Climate:
         self.north = (np.arange(size, dtype=np.float32)[:, None] + 0.5) / size  # 0 open ocean, 1 coast
         self.meander = 0.05 * Modes(rng, size, cell_km, (250, 900)).draw()
 
-    def first_ice(self, rng, plates) -> np.ndarray:
+    def first_ice(self, rng, plates, day) -> np.ndarray:
         """(2, y, x): thickness [m] and concentration, floes of uneven age along the plates."""
         floes = sum(rng.standard_normal(2**p.levels).astype(np.float32)[p.label] for p in plates) / np.sqrt(len(plates))
         mean = 0.9 + 2.0 * np.clip((self.north - 0.35) / 0.5, 0, 1) ** 1.3
-        cover = self.sea * (1 - self.warm(0.0))
+        cover = self.sea * (1 - self.warm(day))
         return np.stack([mean * np.exp(0.25 * floes) * cover, np.minimum(cover, 0.99)]).astype(np.float32)
 
     def warm(self, day: float) -> np.ndarray:

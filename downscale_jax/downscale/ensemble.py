@@ -108,7 +108,7 @@ def template(
             transform.target: (
                 ('member', 'time', *dims),
                 dask.array.full(shape, np.nan, dtype=np.float32, chunks=(generator.members, 1, *shape[2:])),
-                {'units': transform.units, 'cell_methods': 'area: mean', **bounds, **attrs.pop('variable', {})},
+                {'units': transform.units, 'cell_methods': 'area: mean', **bounds, **attrs.get('variable', {})},
             ),
             'clipped_share': (
                 ('unit', 'time'),
@@ -121,7 +121,11 @@ def template(
             'time': ('time', times, {'standard_name': 'time', 'axis': 'T'}),
             **{name: coordinate for name, coordinate in statics.coords.items() if name != 'time'},
         },
-        attrs={'Conventions': 'CF-1.8', 'source': f'downscale_jax {version("downscale_jax")}', **attrs},
+        attrs={
+            'Conventions': 'CF-1.8',
+            'source': f'downscale_jax {version("downscale_jax")}',
+            **{key: value for key, value in attrs.items() if key != 'variable'},
+        },
     )
 
 

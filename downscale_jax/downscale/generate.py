@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import jax
@@ -35,6 +35,7 @@ class Generator:
         self.task, self.transform, self.sampling = task, transform, sampling
         self.members = sampling.members if isinstance(task, Diffusion) else 1
         self._params = params
+        self.units = cache(self._units)  # compiled once for each shape of the domain
 
     @cached_property
     def params(self) -> Any:
@@ -48,7 +49,7 @@ class Generator:
             digest.update(np.ascontiguousarray(leaf).tobytes())
         return digest.hexdigest()[:16]
 
-    def units(self, shape: tuple[int, int]) -> Callable[..., jax.Array]:
+    def _units(self, shape: tuple[int, int]) -> Callable[..., jax.Array]:
         """Jitted over all devices, one unit each: coarse [D, H, W, Cin] in physical units, mask [H, W, 1] bool,
         stamps [D, 2] uint32, members [D, M] uint32, seed uint32 -> fields [D, M, H, W] in physical units, not clipped,
         NaN outside the mask or where the coarse target is missing."""

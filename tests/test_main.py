@@ -1,0 +1,250 @@
+"""The command line, as a user meets it: main.py in processes of its own, on a file of 48 x 48 cells."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+ROOT = Path(__file__).parents[1]
+SIZE, DAYS = 48, 30
+CONFIG = '--config=configs/diffusion_sit.py:smoke'
+SETTINGS = (
+    "--config.data.inputs=('sit', 'sic')",
+    '--config.data.kernel_km=(40.0, 24.0)',
+    '--config.data.spacing_km=(20.0, 12.0)',
+    "--config.data.train=(('2020-01-01', '2020-01-20'),)",
+    "--config.data.validation=(('2020-01-22', '2020-01-24'),)",
+    "--config.data.test=(('2020-01-26', '2020-01-30'),)",
+    '--config.training.main.steps=10',
+    '--config.evaluation.window=24',
+)
+
+
+def red_noise(shape, seed):
+    """Unit variance, power falling as the third power of the wavenumber."""
+    wavenumber = np.hypot(np.fft.fftfreq(shape[-2])[:, None], np.fft.rfftfreq(shape[-1])) + 1 / 64
+    field = np.fft.irfft2(np.fft.rfft2(np.random.default_rng(seed).normal(size=shape)) * wavenumber**-1.5, shape[-2:])
+    return (field - field.mean()) / field.std()
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """fields.nc: thickness and concentration with a coast; coarse.nc: two days of them on cells of 20 km."""
+    folder = tmp_path_factory.mktemp('main')
+    fields = red_noise((2, DAYS, SIZE, SIZE), 0).astype(np.float32)
+    fields[..., :12, :16] = np.nan
+    dataset = xr.Dataset(
+        {
+            'sit': (('time', 'y', 'x'), np.maximum(1.5 + 0.5 * fields[0], 0), {'units': 'm'}),
+            'sic': (('time', 'y', 'x'), np.clip(0.8 + 0.1 * fields[1], 0, 1), {'units': '1'}),
+        },
+        {
+            'time': np.datetime64('2020-01-01', 'ns') + np.timedelta64(1, 'D') * np.arange(DAYS),
+            **{name: (name, 4e3 * np.arange(SIZE), {'units': 'm'}) for name in 'yx'},
+        },
+    )
+    dataset.to_netcdf(folder / 'fields.nc')
+    coarse = dataset.isel(time=[26, 27]).coarsen(x=5, y=5, boundary='trim').mean(keep_attrs=True)
+    coarse.to_netcdf(folder / 'coarse.nc')
+    coarse.drop_vars('sic').to_netcdf(folder / 'sit_only.nc')
+    whole = (folder / 'fields.nc').read_bytes()
+    (folder / 'cut.nc').write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+@pytest.fixture(scope='module')
+def run(folder, tmp_path_factory):
+    """run(*arguments, devices=1) -> the finished process."""
+    env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_COMPILATION_CACHE_DIR': str(tmp_path_factory.mktemp('xla'))}
+
+    def call(*arguments, devices=1):
+        flags = f'--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0'
+        return subprocess.run(
+            [sys.executable, 'main.py', *map(str, arguments)],
+            cwd=ROOT,
+            env={**env, 'XLA_FLAGS': flags},
+            capture_output=True,
+            text=True,
+        )
+
+    return call
+
+
+@pytest.fixture(scope='module')
+def common(folder):
+    return (CONFIG, f'--config.data.path={folder / "fields.nc"}', *SETTINGS)
+
+
+@pytest.fixture(scope='module')
+def trained(run, folder, common):
+    """Work directory of a finished `--mode=train`."""
+    done = run(*common, f'--workdir={folder / "run"}')
+    assert done.returncode == 0, done.stderr
+    return folder / 'run'
+
+
+def told(done) -> str:
+    """The one line that a user's mistake prints."""
+    assert done.returncode == 2, (done.returncode, done.stderr)
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith('error: ')
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'parts'),
+    [
+        ([], ['--config is missing', 'configs/diffusion_sit.py']),
+        (['--config=configs/difusion_sit.py'], ['no file configs/difusion_sit.py', "'configs/diffusion_sit.py'"]),
+        (['--config=configs/diffusion_sit.py:smok'], ["unknown variant ':smok'", ':smoke', ':paper']),
+        ([CONFIG, '--mode=evalute'], ["--mode='evalute' is unknown", "did you mean 'evaluate'"]),
+        ([CONFIG, '--config.data.pth=x'], ["has no key 'data.pth'", "did you mean 'data.path'"]),
+        ([CONFIG, '--config.training.batch_size=many'], ['batch_size', 'many']),
+        ([CONFIG, '--wrkdir=x'], ['wrkdir']),
+        ([CONFIG, '--members=few', '--mode=downscale'], ['members', 'few']),
+        ([CONFIG, 'train'], ["'train' is no flag"]),
+        ([CONFIG, '--mode=downscale', '--output=x.zarr'], ['--mode=downscale needs --input']),
+        ([CONFIG, '--mode=downscale', '--input=x.nc'], ['--mode=downscale needs --output']),
+    ],
+)
+def test_mistakes_on_the_command_line(run, arguments, parts):
+    line = told(run(*arguments))
+    assert all(part in line for part in parts), line
+
+
+@pytest.mark.parametrize(
+    ('change', 'devices', 'parts'),
+    [
+        (['--config.training.batch_size=12'], 8, ['batch size 12', '8 devices', 'for example 16']),
+        (['--config.training.validate_every=7'], 1, ['training.validate_every=7', 'training.log_every=5']),
+        (['--config.training.accumulate=3'], 1, ['training.accumulate=3', '8 rows']),
+        (['--config.data.path=nowhere.nc'], 1, ['nowhere.nc', 'no such file']),
+        (['--config.data.target=thickness'], 1, ['data.inputs', "lack the target 'thickness'"]),
+        (['--config.data.patch=64'], 1, ['patch of 64 cells', '48 x 48']),
+        (['--config.data.patch=30'], 1, ['data.patch', '30', '16']),
+        (["--config.data.test=(('1999-01-01', '1999-02-01'),)"], 1, ["split 'test'", 'is empty', '2020-01-01']),
+        (['--config.training.main.optimizer=adam'], 1, ['optimizer', "'adam'", "'adamw'"]),
+        (['--config.diffusion.prediction=noise'], 1, ['prediction', "'noise'", 'eps']),
+        (['--config.sampling.overlap=300'], 1, ['overlap', '300']),
+    ],
+)
+def test_mistakes_in_the_config(run, common, folder, tmp_path, change, devices, parts):
+    line = told(run(*common, *change, f'--workdir={tmp_path / "run"}', devices=devices))
+    assert all(part in line for part in parts), line
+    left = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*') if path.is_file()]
+    assert not [name for name in left if 'partial' in name or 'checkpoints' in name or 'metrics' in name], left
+
+
+def test_a_truncated_file(run, common, folder, tmp_path):
+    line = told(run(*common, f'--config.data.path={folder / "cut.nc"}', f'--workdir={tmp_path / "run"}'))
+    assert 'cut.nc' in line
+    assert not list((tmp_path / 'data').glob('*'))
+
+
+def test_nothing_trained_yet(run, common, folder, tmp_path):
+    downscale = ('--mode=downscale', f'--input={folder / "coarse.nc"}', f'--output={tmp_path / "out.zarr"}')
+    for mode in (downscale, ('--mode=evaluate',)):
+        line = told(run(*common, *mode, f'--workdir={tmp_path / "run"}'))
+        assert 'is no work directory' in line
+        assert 'train first' in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_training_writes_what_the_contract_says(trained):
+    config = json.loads((trained / 'config.json').read_text())
+    assert config['data']['target'] == 'sit'
+    assert config['training']['main']['steps'] == 10
+    rows = [json.loads(line) for line in (trained / 'metrics.jsonl').read_text().splitlines()]
+    assert [(row['task'], row['step']) for row in rows if 'train/loss' in row] == [
+        (task, step) for task in ('regression', 'diffusion') for step in (5, 10)
+    ]
+    scores = json.loads((trained / 'scores.json').read_text())
+    assert {'coarse', 'regression', 'diffusion'} <= set(scores)
+    numbers = [value for method in scores.values() for value in method.values()]
+    assert np.isfinite(numbers).all()
+    assert list((trained / 'figures').glob('*.png'))
+    assert (trained / 'report.html').stat().st_size > 1000
+    described = json.loads((trained / 'describe.json').read_text())
+    assert described['parameters']['unet'] > 0
+    assert list((trained / 'tensorboard').iterdir())
+    for task in ('regression', 'diffusion'):
+        assert (trained / 'checkpoints' / task / '10').is_dir()
+
+
+def test_the_same_command_again_changes_nothing(run, common, trained):
+    kept = {name: (trained / name).read_bytes() for name in ('scores.json', 'metrics.jsonl', 'config.json')}
+    for mode in ('train', 'evaluate'):
+        (trained / 'scores.json').unlink()
+        if mode == 'evaluate':
+            shutil.rmtree(trained / 'ensembles')
+        done = run(*common, f'--workdir={trained}', f'--mode={mode}')
+        assert done.returncode == 0, done.stderr
+        for name, before in kept.items():
+            assert (trained / name).read_bytes() == before, (mode, name)
+
+
+def test_a_work_directory_of_another_config(run, common, trained):
+    before = (trained / 'config.json').read_bytes()
+    line = told(run(*common, '--config.training.main.learning_rate=0.5', f'--workdir={trained}'))
+    assert 'training.main.learning_rate is 0.001 there, 0.5 here' in line
+    assert 'choose another --workdir' in line
+    assert (trained / 'config.json').read_bytes() == before
+
+
+def test_downscale_to_zarr_and_netcdf(run, common, trained, folder, tmp_path):
+    for name in ('out.zarr', 'out.nc'):
+        output = (f'--output={tmp_path / name}', '--members=3', '--seed=4')
+        done = run(*common, '--mode=downscale', f'--workdir={trained}', f'--input={folder / "coarse.nc"}', *output)
+        assert done.returncode == 0, done.stderr
+    with (
+        xr.open_zarr(tmp_path / 'out.zarr', consolidated=False) as stored,
+        xr.open_dataset(tmp_path / 'out.nc') as written,
+    ):
+        assert dict(written['sit'].sizes) == {'member': 3, 'time': 2, 'y': SIZE, 'x': SIZE}
+        np.testing.assert_array_equal(stored['sit'].values, written['sit'].values)
+        assert np.nanmin(written['sit'].values) >= 0
+        assert np.isfinite(written['sit'].values[..., 14:40, 18:40]).all()
+        # land of the training grid
+        assert np.isnan(written['sit'].values[..., :12, :16]).all()
+        assert written['sit'].attrs['units'] == 'm'
+
+    import downscale_jax
+
+    found = downscale_jax.load(trained).downscale(xr.open_dataset(folder / 'coarse.nc'), members=3, seed=4)
+    with xr.open_dataset(tmp_path / 'out.nc') as written:
+        # another optimisation level of the compiler than in the processes above: the same but for rounding
+        np.testing.assert_allclose(found['sit'].values, written['sit'].values, atol=1e-3)
+
+    line = told(run(*common, '--mode=downscale', f'--workdir={trained}', f'--input={folder / "coarse.nc"}',
+                    f'--output={tmp_path / "out.zarr"}', '--members=3', '--seed=5'))  # fmt: skip
+    assert 'seed 4 there, 5 asked for' in line
+
+
+@pytest.mark.parametrize(
+    ('source', 'output', 'parts'),
+    [
+        ('sit_only.nc', 'out.zarr', ['sit_only.nc', "no variable 'sic'", 'it has sit']),
+        ('nothing.nc', 'out.zarr', ['nothing.nc', 'no such file']),
+        ('coarse.nc', 'out.tif', ['out.tif', 'must end in .zarr or .nc']),
+        ('coarse.nc', 'nowhere/out.nc', ['nowhere', 'there is no folder']),
+    ],
+)
+def test_mistakes_of_downscaling(run, common, trained, folder, tmp_path, source, output, parts):
+    files = (f'--input={folder / source}', f'--output={tmp_path / output}')
+    line = told(run(*common, '--mode=downscale', f'--workdir={trained}', *files))
+    assert all(part in line for part in parts), line
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_earlier_netcdf_is_not_taken_for_the_answer(run, common, trained, folder, tmp_path):
+    (tmp_path / 'out.nc').write_bytes(b'something else')
+    files = (f'--input={folder / "coarse.nc"}', f'--output={tmp_path / "out.nc"}', '--members=2')
+    assert 'out.nc' in told(run(*common, '--mode=downscale', f'--workdir={trained}', *files))
+    assert (tmp_path / 'out.nc').read_bytes() == b'something else'
