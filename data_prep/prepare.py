@@ -103,7 +103,11 @@ def write(fields: xr.Dataset, data: dict, splits: dict, seed: int, directory: Pa
             kept[name] = 0
             part = select_dates(fields, dates)
             for times, fine, coarse in tqdm(
-                pairs(part, data, area, seed), f'preparing {name}', -(-part.sizes['time'] // CHUNK), leave=False
+                pairs(part, data, area, seed),
+                f'preparing {name}',
+                -(-part.sizes['time'] // CHUNK),
+                leave=False,
+                disable=None,  # where stderr is no terminal, it is left to error messages
             ):
                 whole = np.isfinite(fine).any((1, 2)) & np.isfinite(coarse).any((1, 2, 3))
                 if name == 'train':
@@ -146,7 +150,9 @@ def pairs(fields: xr.Dataset, data: dict, area: np.ndarray, seed: int) -> Iterat
             field = np.where(mask, chunk[name].values, np.nan)
             shape = grid.observation_shape(mask.shape, sizes, spacing)
             # keyed by input and time stamp: the same error however the series is cut
-            noise = [np.random.default_rng((seed, int(t) % 2**64, *name.encode())).normal(0, error, shape) for t in times]
+            noise = [
+                np.random.default_rng((seed, int(t) % 2**64, *name.encode())).normal(0, error, shape) for t in times
+            ]
             channels.append(
                 grid.observe(field, area * mask, sizes, kernel, spacing, np.array(noise) if error else None, periodic)
             )

@@ -92,13 +92,17 @@ def downscale(workdir: Path, sampling: dict, source: str, output: str, statics: 
         raise UserError(f'--members={members}: at least 1 is needed')
     if not path.parent.is_dir():
         raise UserError(f"--output '{output}': there is no folder '{path.parent}': make it first")
+    zarr = path.with_suffix('.zarr')
+    if path.exists() and not zarr.exists():
+        raise UserError(
+            f'{path} exists without the store {zarr} it would come from: choose another --output or remove it'
+        )
     trained = Trained(workdir, sampling)
     dataset = store.open_dataset(source)
     fine = fine_grid(statics) if statics else trained.prepared.statics
     generator = trained.generator('diffusion')
     attrs = trained.attributes('diffusion')
     request = {'input': source, 'statics': statics, 'model': generator.identity}
-    zarr = path if path.suffix == '.zarr' else path.with_suffix('.zarr')
     ensemble.to_store(generator, dataset, fine, members, seed, attrs, zarr, request)
     if path.suffix == '.nc' and not path.exists():
         ensemble.export_netcdf(zarr, path)

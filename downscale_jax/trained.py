@@ -13,6 +13,7 @@ import xarray as xr
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
+from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.records import Prepared
@@ -43,6 +44,7 @@ def build(config: Config) -> dict[str, Task]:
         raise UserError(
             f'data.patch={patch} is not a multiple of {stride}, the stride of the network: choose one that is'
         )
+    Tiling((patch, patch), stride, config['sampling']['tile'], config['sampling']['overlap'])  # raises if they clash
     regression = Regression(**common)
     return {
         'regression': regression,
@@ -146,9 +148,9 @@ class Trained:
     ) -> xr.Dataset:
         """An ensemble of fine fields (member, time, y, x) for every time of a coarse data set.
 
-        `dataset` holds the inputs of training on any grid (`fields.grid.to_fine` says how it is brought to the fine
-        one); `statics` another fine grid with a `mask`, by default that of training. The same seed gives the same
-        members. Raises UserError for missing variables, units that do not convert, grids that do not overlap.
+        `dataset` holds the inputs of training on any grid (`fields.interpolation.ToFine` says how it is brought to
+        the fine one); `statics` another fine grid with a `mask`, by default that of training. The same seed gives the
+        same members. Raises UserError for missing variables, units that do not convert, grids that do not overlap.
         """
         return ensemble.in_memory(
             self.generator('diffusion'),

@@ -150,6 +150,7 @@ def to_store(
     )
     check_request(path, request)
     if not path.exists():
+        _ = generator.units(mask.shape), inputs[0]  # what is wrong with tiles or inputs shows before a store is there
         begun = path.with_name(f'.{path.name}.partial')
         shutil.rmtree(begun, ignore_errors=True)
         empty = template(generator, inputs.times, statics, members, {**attrs, 'request': json.dumps(request)})
@@ -167,7 +168,7 @@ def to_store(
     if not left:
         return
     size = generator.members
-    bar = tqdm(total=len(units), initial=len(units) - len(left), desc=f'downscaling to {path.name}', unit='unit')
+    bar = tqdm(total=len(units), initial=len(units) - len(left), desc=f'downscaling to {path.name}', disable=None)
     with bar:
         for (time, part), values, share in generate(generator, inputs, mask, members, seed, left):
             try:

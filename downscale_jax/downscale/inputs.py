@@ -3,14 +3,15 @@
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields import grid, store
+from downscale_jax.fields import store
+from downscale_jax.fields.interpolation import ToFine
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.fields.units import convert_units
 from downscale_jax.runtime.errors import UserError
 
 
 class CoarseInputs:
-    """Lazy: `inputs[i]` reads one time and brings it to the fine grid by the rule of `grid.to_fine`.
+    """Lazy: `inputs[i]` reads one time and brings it to the fine grid by the rule of `ToFine`.
 
     `dataset` holds the transform's inputs, at the resolution the model was trained to refine, on any grid. Raises
     UserError where a variable is missing, units do not convert, or no value falls on the fine grid.
@@ -21,7 +22,8 @@ class CoarseInputs:
         for name, units in zip(transform.inputs, transform.input_units, strict=True):
             fields[name] = convert_units(fields[name], units)
         self._fields, self._names, self._source = fields, transform.inputs, source
-        self._statics = statics
+        self._mask = statics['mask'].values.astype(bool)
+        self._to_fine = ToFine(fields, statics)  # the variables of a canonical data set share a grid
         self.times: np.ndarray = fields['time'].values
 
     def __len__(self) -> int:
@@ -30,10 +32,9 @@ class CoarseInputs:
     def __getitem__(self, index: int) -> np.ndarray:
         """[H, W, Cin] float32, NaN where missing."""
         fields = store.load(self._fields.isel(time=index), self._source)
-        channels = [grid.to_fine(fields[name], self._statics) for name in self._names]
-        coarse = np.stack(channels, -1).astype(np.float32)
-        mask = self._statics['mask'].values.astype(bool)
-        if not np.isfinite(coarse[mask]).any():
+        channels = self._to_fine(np.stack([fields[name].values for name in self._names]))
+        coarse = np.moveaxis(channels, 0, -1).astype(np.float32, order='C')
+        if not np.isfinite(coarse[self._mask]).any():
             raise UserError(
                 f'{self._source}: no value of {", ".join(self._names)} falls on the fine grid at {self.times[index]}: '
                 'do the two grids overlap, in the same projection?'

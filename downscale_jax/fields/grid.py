@@ -1,19 +1,26 @@
-"""Grids: cell sizes, mask-aware box filter, the observation's image of a field, interpolation to the fine grid.
+"""Grids: cell sizes, mask-aware box filter, the observation's image of a field.
 
 Arrays are NumPy [..., H, W] with rows along y or latitude; sums run in float64. A grid is a canonical data set
 (`store.canonical`): x, y in metres, or lat, lon in degrees, or 2-D lat, lon on a curvilinear grid.
 """
 
+import functools
+
 import numpy as np
-import scipy.ndimage
-import scipy.sparse
-import scipy.spatial
 import xarray as xr
 
+from downscale_jax.fields.interpolation import (
+    Matrices,
+    apply_matrices,
+    common,
+    full_circle,
+    interpolate,
+    linear_matrix,
+    unit_vectors,
+)
 from downscale_jax.runtime.errors import UserError
 
 EARTH_RADIUS_KM = 6371.0
-Matrices = tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]  # along y, along x
 
 
 def cell_sizes_km(grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -45,16 +52,7 @@ def cell_areas_km2(grid: xr.Dataset) -> np.ndarray:
 
 def is_periodic(grid: xr.Dataset) -> bool:
     """True where the last column is the neighbour of the first, across the date line."""
-    if 'lon' not in grid.coords or grid['lon'].ndim != 1 or grid['lon'].size < 4:
-        return False
-    step = np.abs(np.diff(grid['lon'].values.astype(float)))
-    return bool(abs(np.median(step) * grid['lon'].size - 360) < 0.5 * np.median(step))
-
-
-def unit_vectors(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
-    """Degrees [...] -> points on the unit sphere [..., 3]."""
-    lat, lon = np.deg2rad(lat.astype(float)), np.deg2rad(lon.astype(float))
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], -1)
+    return 'lon' in grid.coords and grid['lon'].ndim == 1 and full_circle(grid['lon'].values)
 
 
 def box_weights(width: float) -> np.ndarray:
@@ -83,14 +81,6 @@ def box_filter(field: np.ndarray, weight: np.ndarray, widths_y: float, widths_x:
         return np.where(valid, total / norm, np.nan)
 
 
-def common(valid: np.ndarray) -> np.ndarray:
-    """The mask of all times [1, H, W] where it is the same at all of them, else `valid` [..., H, W] itself.
-
-    Filtering a mask costs as much as filtering a field, and most masks do not change.
-    """
-    return valid[:1] if valid.ndim == 3 and (valid == valid[:1]).all() else valid
-
-
 def _box_sum(x: np.ndarray, width_y: float, widths_x: np.ndarray, periodic: bool) -> np.ndarray:
     # rows of one width are summed together: a projected grid has a single one
     limited = np.minimum(np.round(widths_x, 3), x.shape[-1])
@@ -114,62 +104,6 @@ def _running_sum(x: np.ndarray, width: float, axis: int, periodic: bool) -> np.n
     if end:
         result = result + end * (x[..., :n] + x[..., 2 * reach :])
     return np.moveaxis(result, -1, axis)
-
-
-def linear_matrix(source: np.ndarray, target: np.ndarray, period: float = 0.0) -> scipy.sparse.csr_array:
-    """Linear interpolation from points `source` [n] (monotonic) to `target` [m], as a sparse [m, n] matrix.
-
-    Targets up to half a cell outside take the end value; further out the row is empty. With a period (360 for
-    longitudes) the last point is the neighbour of the first.
-    """
-    order = np.argsort(source)
-    points, index = source[order].astype(float), order
-    if period:
-        target = points[0] + np.mod(target - points[0], period)
-        points, index = np.append(points, points[0] + period), np.append(index, index[0])
-    cell = np.median(np.diff(points)) if points.size > 1 else np.inf
-    inside = (target >= points[0] - cell / 2 - 1e-6 * cell) & (target <= points[-1] + cell / 2 + 1e-6 * cell)
-    left = np.clip(np.searchsorted(points, target, 'right') - 1, 0, max(points.size - 2, 0))
-    right = np.minimum(left + 1, points.size - 1)
-    share = np.clip((target - points[left]) / np.maximum(points[right] - points[left], 1e-12), 0, 1)
-    rows = np.arange(target.size)
-    values = np.concatenate([(1 - share) * inside, share * inside])
-    columns = np.concatenate([index[left], index[right]])
-    matrix = scipy.sparse.coo_array((values, (np.tile(rows, 2), columns)), (target.size, source.size))
-    return matrix.tocsr()
-
-
-def apply_matrices(along_y: scipy.sparse.csr_array, along_x: scipy.sparse.csr_array, x: np.ndarray) -> np.ndarray:
-    """[..., H, W] -> [..., H', W'], one matrix along each axis."""
-    lead, (h, w) = x.shape[:-2], x.shape[-2:]
-    x = (along_x @ x.reshape(-1, w).T).T.reshape(-1, h, along_x.shape[0])
-    x = np.moveaxis(x, 1, 0).reshape(h, -1)
-    x = (along_y @ x).reshape(along_y.shape[0], -1, along_x.shape[0])
-    return np.moveaxis(x, 0, 1).reshape(*lead, along_y.shape[0], along_x.shape[0])
-
-
-def interpolate(along_y: scipy.sparse.csr_array, along_x: scipy.sparse.csr_array, field: np.ndarray) -> np.ndarray:
-    """Bilinear interpolation over valid points only; where all four neighbours are missing, their neighbours' mean.
-
-    Cells further than about two source cells from any valid point stay NaN.
-    """
-    valid = common(np.isfinite(field))
-    known, ring = np.where(np.isfinite(field), field, 0.0).astype(np.float64), np.ones(3)
-
-    def around(x):
-        for axis in (-1, -2):
-            x = scipy.ndimage.convolve1d(x, ring, axis=axis, mode='constant')
-        return x
-
-    neighbours = around(valid.astype(np.float64))
-    with np.errstate(invalid='ignore', divide='ignore'):
-        near = np.where(neighbours > 0.5, around(known) / neighbours, 0.0)
-    # filled gaps weigh next to nothing, so that they count only where no valid point does
-    weight = np.where(valid, 1.0, np.where(neighbours > 0.5, 1e-9, 0.0))
-    total = apply_matrices(along_y, along_x, np.where(valid, known, near) * weight)
-    norm = apply_matrices(along_y, along_x, weight)
-    with np.errstate(invalid='ignore', divide='ignore'):
-        return np.where(norm > 1e-12, total / norm, np.nan)
 
 
 def observe(
@@ -204,7 +138,7 @@ def observe(
         seen = np.where(amount > 0.5, apply_matrices(*there, np.where(valid, smooth, 0.0)) / amount, np.nan)
     if noise is not None:
         seen = seen + noise
-    return np.where(weight > 0, interpolate(*back, seen), np.nan)
+    return np.where(weight > 0, interpolate(functools.partial(apply_matrices, *back), seen, periodic), np.nan)
 
 
 def observation_points(cells: int, spacing: float) -> np.ndarray:
@@ -233,49 +167,3 @@ def observation_matrices(
         pairs.append((linear_matrix(fine, points, period), linear_matrix(points, fine, period)))
     (y_there, y_back), (x_there, x_back) = pairs
     return (y_there, x_there), (y_back, x_back)
-
-
-def to_fine(coarse: xr.DataArray, fine: xr.Dataset) -> np.ndarray:
-    """A coarse variable [..., h, w] on its own grid -> the fine grid [..., H, W], NaN where nothing is near.
-
-    Equal grids: as it is. Axes of the same kind (x, y in metres or 1-D lat, lon): bilinear along them over valid
-    points. Otherwise by 2-D latitudes and longitudes: inverse distance over the four nearest valid points, none
-    further than two coarse cells. Raises UserError where the two grids share no kind of coordinate.
-    """
-    values = coarse.values
-    for names in (('y', 'x'), ('lat', 'lon')):
-        if all(name in g.coords and g[name].ndim == 1 for name in names for g in (coarse, fine)):
-            source, target = ([g[name].values.astype(float) for name in names] for g in (coarse, fine))
-            if all(s.shape == t.shape and np.allclose(s, t) for s, t in zip(source, target, strict=True)):
-                return values
-            if names[0] == 'lat':  # 355 and -5 degrees are one
-                target[1] = (target[1] - source[1].mean() + 180) % 360 - 180 + source[1].mean()
-            along_x = linear_matrix(source[1], target[1], 360.0 if is_periodic(coarse.to_dataset(name='_')) else 0.0)
-            return interpolate(linear_matrix(source[0], target[0]), along_x, values)
-    if not all('lat' in g.coords and 'lon' in g.coords for g in (coarse, fine)):
-        raise UserError(
-            f'the coarse grid ({", ".join(map(str, coarse.coords))}) and the fine grid '
-            f'({", ".join(map(str, fine.coords))}) share no coordinates: give both x, y or both lat, lon'
-        )
-    return _by_distance(values, _points(coarse), _points(fine))
-
-
-def _points(grid) -> np.ndarray:
-    lat, lon = grid['lat'].values, grid['lon'].values
-    if lat.ndim == 1:
-        lat, lon = np.meshgrid(lat, lon, indexing='ij')
-    return unit_vectors(lat, lon)
-
-
-def _by_distance(values: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    lead, flat = values.shape[:-2], values.reshape(-1, values.shape[-2] * values.shape[-1])
-    spacing = np.median(np.linalg.norm(np.diff(source, axis=1), axis=-1))
-    distance, index = scipy.spatial.cKDTree(source.reshape(-1, 3)).query(
-        target.reshape(-1, 3), k=4, distance_upper_bound=2 * spacing
-    )
-    index = np.minimum(index, flat.shape[1] - 1)  # beyond the bound the distance is inf, the weight zero
-    near = flat[:, index]
-    weight = np.where(np.isfinite(near), 1 / np.maximum(distance, 1e-9) ** 2, 0.0)
-    with np.errstate(invalid='ignore', divide='ignore'):
-        result = (np.nan_to_num(near) * weight).sum(-1) / weight.sum(-1)
-    return result.reshape(*lead, *target.shape[:2])

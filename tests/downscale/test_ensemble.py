@@ -269,6 +269,12 @@ def test_inputs_that_do_not_fit(generator, coarse, statics, change, told):
     assert '\n' not in str(error.value)
 
 
+def test_what_does_not_fit_leaves_no_store(generator, coarse, statics, tmp_path):
+    with pytest.raises(UserError, match='falls on the fine grid'):
+        store(generator, coarse.assign_coords(x=coarse.x + 1e6), statics, tmp_path / 'out.zarr')
+    assert not list(tmp_path.iterdir())
+
+
 def test_units_are_converted(generator, coarse, statics, whole):
     in_cm = coarse.assign(sit=(coarse['sit'] * 100).assign_attrs(units='cm'))
     found = ensemble.in_memory(generator, in_cm, statics, 1, 0, {})

@@ -4,8 +4,7 @@ from pathlib import Path
 devices = runpy.run_path(str(Path(__file__).parents[2] / 'experiments' / 'benchmarks' / 'devices.py'))
 
 
-def test_the_first_twenty_losses_are_the_same_on_one_four_and_eight_devices(monkeypatch):
-    monkeypatch.setenv('XLA_FLAGS', '--xla_backend_optimization_level=0')  # compiles in a third of the time
+def test_the_first_twenty_losses_are_the_same_on_one_four_and_eight_devices():
     found = devices['losses']([1, 4, 8], steps=20, batch=8, patch=16, width=8)
     assert [len(losses) for losses in found.values()] == [20, 20, 20]
     # it does learn: equal losses of a network that stands still would say nothing

@@ -14,12 +14,6 @@ def sphere(lat, lon):
     return xr.Dataset(coords={'lat': np.asarray(lat, float), 'lon': np.asarray(lon, float)})
 
 
-def on(values, like):
-    """An array over the last two dimensions of a grid."""
-    dims = ('y', 'x') if 'y' in like.sizes else ('lat', 'lon')
-    return xr.DataArray(values, like.coords, dims)
-
-
 def land_field(shape, seed=0):
     """(field with land as NaN, weights with land as zero), a third of it land."""
     rng = np.random.default_rng(seed)
@@ -128,55 +122,6 @@ class TestBoxFilter:
         ramp = 2.0 * x - 0.5 * y
         found = grid.box_filter(ramp, np.ones((20, 24)), width, np.full(20, width), False)
         np.testing.assert_allclose(found[4:-4, 4:-4], ramp[4:-4, 4:-4], rtol=1e-12)
-
-
-class TestLinearMatrix:
-    def test_exact_for_linear_functions(self):
-        source, target = np.array([0.0, 1.0, 3.0, 6.0]), np.array([0.0, 0.25, 2.0, 5.9, 6.0])
-        matrix = grid.linear_matrix(source, target)
-        np.testing.assert_allclose(matrix @ (3 * source - 1), 3 * target - 1)
-        np.testing.assert_allclose(matrix.sum(1), 1)
-
-    def test_falling_axis(self):
-        source, target = np.arange(5.0)[::-1], np.linspace(0, 4, 9)
-        found = grid.linear_matrix(source, target) @ source**2
-        np.testing.assert_allclose(found, [0, 0.5, 1, 2.5, 4, 6.5, 9, 12.5, 16])
-
-    def test_ends(self):
-        # half a cell outside takes the end value, further out nothing
-        matrix = grid.linear_matrix(np.arange(4.0), np.array([-0.6, -0.5, 3.5, 3.6]))
-        np.testing.assert_array_equal(matrix.sum(1), [0, 1, 1, 0])
-        np.testing.assert_allclose(matrix @ np.arange(4.0), [0, 0, 3, 0])
-
-    def test_periodic(self):
-        source = np.arange(0.0, 360.0, 90.0)
-        matrix = grid.linear_matrix(source, np.array([315.0, -45.0, 405.0]), 360.0)
-        np.testing.assert_allclose(matrix.toarray(), [[0.5, 0, 0, 0.5], [0.5, 0, 0, 0.5], [0.5, 0.5, 0, 0]])
-
-    def test_one_point(self):
-        np.testing.assert_array_equal(grid.linear_matrix(np.zeros(1), np.array([-9.0, 9.0])).toarray(), [[1], [1]])
-
-    def test_two_axes(self):
-        rng = np.random.default_rng(0)
-        along_y, along_x = (grid.linear_matrix(np.arange(n), rng.uniform(0, n - 1, m)) for n, m in ((5, 3), (6, 4)))
-        x = rng.normal(size=(2, 3, 5, 6))
-        expected = np.einsum('ai,bj,...ij->...ab', along_y.toarray(), along_x.toarray(), x)
-        np.testing.assert_allclose(grid.apply_matrices(along_y, along_x, x), expected)
-
-
-class TestInterpolate:
-    def test_over_valid_points_only(self):
-        matrix = grid.linear_matrix(np.arange(4.0), np.array([0.5, 1.0, 1.75]))
-        one = grid.linear_matrix(np.zeros(1), np.zeros(1))
-        found = grid.interpolate(one, matrix, np.array([[2.0, np.nan, np.nan, np.nan]]))
-        # between 0 and 1 only point 0 counts; at 1 the neighbour of a gap; at 1.75 both points are gaps, one near 0
-        np.testing.assert_allclose(found, [[2, 2, 2]])
-
-    def test_far_from_values_stays_missing(self):
-        matrix = grid.linear_matrix(np.arange(6.0), np.arange(6.0))
-        one = grid.linear_matrix(np.zeros(1), np.zeros(1))
-        found = grid.interpolate(one, matrix, np.array([[1.0, *[np.nan] * 5]]))
-        np.testing.assert_array_equal(np.isfinite(found), [[True, True, False, False, False, False]])
 
 
 class TestObserve:
@@ -293,78 +238,3 @@ class TestIsPeriodic:
 
     def test_metres(self):
         assert not grid.is_periodic(plane(3, 3))
-
-
-class TestToFine:
-    def test_identical_grid(self):
-        values = np.random.default_rng(0).normal(size=(5, 6)).astype('float32')
-        values[2, 2] = np.nan
-        np.testing.assert_array_equal(grid.to_fine(on(values, plane(5, 6)), plane(5, 6)), values)
-
-    def test_bilinear_is_exact_for_a_bilinear_field(self):
-        coarse, fine = plane(5, 6, 25e3), plane(25, 31, 4e3)
-
-        def value(g):
-            return (0.1 + g.y * 1e-4 * (2 + g.x * 1e-5) - g.x * 3e-5).transpose('y', 'x')
-
-        np.testing.assert_allclose(grid.to_fine(value(coarse), fine), value(fine), rtol=1e-10)
-
-    @pytest.mark.parametrize('axes', [('y',), ('x',), ('y', 'x')])
-    def test_direction_does_not_matter(self, axes):
-        coarse, fine = plane(5, 6, 25e3), plane(25, 31, 4e3)
-        field = on(np.random.default_rng(0).normal(size=(5, 6)), coarse)
-        turned = {axis: slice(None, None, -1) for axis in axes}
-        expected = on(grid.to_fine(field, fine), fine)
-        np.testing.assert_allclose(grid.to_fine(field.isel(turned), fine), expected)
-        np.testing.assert_allclose(grid.to_fine(field, fine.isel(turned)), expected.isel(turned))
-
-    def test_far_outside(self):
-        coarse, fine = plane(3, 3, 10e3), plane(3, 9, 5e3)  # to 20 km and to 40 km
-        found = grid.to_fine(on(np.full((3, 3), 2.0), coarse), fine)
-        np.testing.assert_array_equal(np.isfinite(found), fine.x.values <= 25e3 + 0 * fine.y.values[:, None])
-        assert (found[:, :6] == 2).all()
-
-    def test_across_the_date_line(self):
-        coarse = sphere([0.0, 10.0], np.arange(0.0, 360.0, 30.0))
-        wave = on(np.tile(np.cos(np.deg2rad(coarse.lon.values)), (2, 1)), coarse)
-        fine = sphere([0.0, 5.0], [-15.0, 0.0, 345.0])
-        expected = (1 + np.cos(np.deg2rad(30))) / 2
-        np.testing.assert_allclose(grid.to_fine(wave, fine), np.tile([expected, 1, expected], (2, 1)))
-
-    def test_longitudes_counted_otherwise(self):
-        coarse, fine = sphere([0.0, 10.0], [-20.0, -10.0, 0.0, 10.0]), sphere([0.0], [345.0, 355.0, 5.0, 90.0])
-        found = grid.to_fine(on(np.tile(coarse.lon.values, (2, 1)), coarse), fine)
-        np.testing.assert_allclose(found, [[-15, -5, 5, np.nan]])
-
-    def test_two_dimensional(self):
-        # a rotated grid of half a degree inside a regular one of one degree
-        y, x = np.meshgrid(np.arange(-4.0, 4.1, 0.5), np.arange(-4.0, 4.1, 0.5), indexing='ij')
-        lat, lon = 50 + 0.8 * y + 0.6 * x, 10 - 0.6 * y + 0.8 * x
-        fine = xr.Dataset(coords={'lat': (('y', 'x'), lat), 'lon': (('y', 'x'), lon)})
-
-        def smooth(lat, lon):
-            return np.sin(lat / 4) + np.cos(lon / 5)  # changes by at most 0.32 in a degree
-
-        coarse = sphere(np.arange(40.0, 61.0), np.arange(0.0, 21.0))
-        field = on(smooth(coarse.lat.values[:, None], coarse.lon.values), coarse)
-        found = grid.to_fine(xr.concat([field, -field], 'time').transpose('time', ...), fine)
-        error = np.abs(found[0] - smooth(lat, lon))
-        assert error.max() < 0.08
-        assert error.mean() < 0.03
-        np.testing.assert_allclose(found[1], -found[0])
-        far = fine.assign_coords(lat=fine.lat - 40)
-        assert np.isnan(grid.to_fine(field, far)).all()
-
-    def test_two_dimensional_at_the_same_points(self):
-        lat, lon = np.meshgrid(np.arange(70.0, 75.0), np.arange(0.0, 12.0, 2.0), indexing='ij')
-        curved = xr.Dataset(coords={'lat': (('y', 'x'), lat), 'lon': (('y', 'x'), lon)})
-        values = np.random.default_rng(0).normal(size=(5, 6))
-        values[0, 0] = np.nan
-        found = grid.to_fine(xr.DataArray(values, curved.coords, ('y', 'x')), curved)
-        np.testing.assert_allclose(found.ravel()[1:], values.ravel()[1:], rtol=1e-6)
-        assert np.isfinite(found[0, 0])  # from its neighbours
-
-    def test_nothing_in_common(self):
-        field = on(np.ones((2, 4)), sphere([0.0, 1.0], range(4)))
-        with pytest.raises(UserError, match='share no coordinates'):
-            grid.to_fine(field, plane(3, 3))

@@ -67,8 +67,8 @@ def measure() -> dict:
 def measured() -> dict[int, dict]:
     running = {}
     for devices in DEVICES:
-        env = {**os.environ, 'JAX_PLATFORMS': 'cpu'}
-        env['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={devices}'
+        flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
+        env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags}
         running[devices] = subprocess.Popen(
             [sys.executable, __file__], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
