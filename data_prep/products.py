@@ -6,7 +6,7 @@ u_x + v_y and shear sqrt((u_x - v_y)^2 + (u_y + v_x)^2), both on the grid of the
 """
 
 import glob
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -100,15 +100,15 @@ def read_osisaf_drift(paths: str | Sequence[str]) -> xr.Dataset:
     """
 
     def read(data):
-        dy = 'dY_v1p4' if 'dY_v1p4' in data else 'dY'
+        along_y = 'dY_v1p4' if 'dY_v1p4' in data else 'dY'
         flag = 'status_flag_v1p4' if 'status_flag_v1p4' in data else 'status_flag'
-        _require(data, 'dX', dy, flag)
+        _require(data, 'dX', along_y, flag)
         days = 2.0
         if 'time_bnds' in data:
             bounds = data['time_bnds']
             days = (bounds.isel({bounds.dims[-1]: 1}) - bounds.isel({bounds.dims[-1]: 0})) / np.timedelta64(1, 'D')
         usable = data[flag] >= _USABLE_DRIFT
-        u, v = (convert_units(data[name], 'm').where(usable) / days for name in ('dX', dy))
+        u, v = (convert_units(data[name], 'm').where(usable) / days for name in ('dX', along_y))
         dx, dy = (_steps(convert_units(data[dim], 'm'), dim) for dim in ('xc', 'yc'))
         fields = _deformation(u, v, dx, dy)
         fields['mask'] = data[flag].isel(time=0, drop=True) != _DRIFT_OVER_LAND
@@ -184,7 +184,7 @@ def _steps(axis: xr.DataArray, dim: str) -> xr.DataArray:
 
 def _great_circle(latitude: xr.DataArray, longitude: xr.DataArray, dim: str) -> xr.DataArray:
     """As `_steps`, by the haversine formula: exact enough for neighbours, where the cosine formula loses digits."""
-    lat, lon = (np.deg2rad(angle.reset_coords(drop=True).astype('float64')) for angle in (latitude, longitude))
+    lat, lon = (angle.reset_coords(drop=True).astype('float64') * (np.pi / 180) for angle in (latitude, longitude))
     lat2, lon2 = lat.shift({dim: -1}), lon.shift({dim: -1})
     half = np.sin((lat2 - lat) / 2) ** 2 + np.cos(lat) * np.cos(lat2) * np.sin((lon2 - lon) / 2) ** 2
     return 2 * _EARTH_RADIUS * np.arcsin(np.sqrt(half))
@@ -195,14 +195,14 @@ def _deformation(u: xr.DataArray, v: xr.DataArray, dx: xr.DataArray, dy: xr.Data
     y, x = u.dims[-2:]
     u, v = (velocity.astype('float64') for velocity in (u, v))
     u_x, u_y, v_x, v_y = (_slope(*terms) for terms in ((u, dx, x), (u, dy, y), (v, dx, x), (v, dy, y)))
-    shear = np.sqrt((u_x - v_y) ** 2 + (u_y + v_x) ** 2)
+    shear = ((u_x - v_y) ** 2 + (u_y + v_x) ** 2) ** 0.5  # NumPy takes the root of it, and xarray's type is kept
     return {
         'divergence': (u_x + v_y).assign_attrs(units='day-1', long_name='divergence of sea-ice velocity'),
         'shear': shear.assign_attrs(units='day-1', long_name='maximum shear of sea-ice velocity'),
     }
 
 
-def _slope(field: xr.DataArray, steps: xr.DataArray, dim: str) -> xr.DataArray:
+def _slope(field: xr.DataArray, steps: xr.DataArray, dim: Hashable) -> xr.DataArray:
     """Mean of the differences to both neighbours, or the one that exists: exact for linear fields up to the coast."""
     forward = (field.shift({dim: -1}) - field) / steps
     backward = forward.shift({dim: 1})

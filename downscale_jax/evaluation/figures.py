@@ -5,26 +5,28 @@ magma, errors blue to red. Figures are 9 inches wide: at 900 pixels the type is 
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 _WIDTH = 9.0
 _INK, _QUIET, _LAND, _NOTHING = '#1a1a1a', '#5f6368', '#b9bcc0', '#eef0f2'
-_LOOK = {
+_LOOK: dict[Any, Any] = {
     'font.size': 10, 'axes.titlesize': 10.5, 'axes.labelsize': 9.5, 'xtick.labelsize': 9, 'ytick.labelsize': 9,
     'axes.spines.top': False, 'axes.spines.right': False, 'axes.linewidth': 0.8, 'lines.linewidth': 1.8,
     'axes.edgecolor': _QUIET, 'xtick.color': _QUIET, 'ytick.color': _QUIET, 'axes.labelcolor': _QUIET,
     'text.color': _INK, 'axes.titlecolor': _INK,
 }  # fmt: skip
-_LINES = {
+_LINES: dict[str, dict[str, Any]] = {
     'truth': {'color': '#000000', 'linewidth': 2.4},
     'coarse': {'color': '#6b6b6b', 'linestyle': (0, (1, 1.4))},
     'regression': {'color': '#d55e00', 'linestyle': (0, (5, 1.6))},
@@ -44,9 +46,9 @@ def save(figure: Figure, path: str | Path) -> None:
 
 def _figure(height: float, title: str, subtitle: str) -> Figure:
     """An empty figure with its headline flush left; `height` in inches without the headline."""
-    figure = Figure(figsize=(_WIDTH, height + 0.62), layout='constrained', facecolor='white')
     top = height / (height + 0.62)
-    figure.get_layout_engine().set(rect=(0.005, 0, 0.99, top), w_pad=0.04, h_pad=0.04)
+    layout = ConstrainedLayoutEngine(rect=(0.005, 0, 0.99, top), w_pad=0.04, h_pad=0.04)
+    figure = Figure(figsize=(_WIDTH, height + 0.62), layout=layout, facecolor='white')
     figure.text(0.012, 1 - 0.12 / (height + 0.62), title, fontsize=13, fontweight='bold', va='top')
     figure.text(0.012, 1 - 0.38 / (height + 0.62), subtitle, fontsize=10, color=_QUIET, va='top')
     return figure
@@ -88,26 +90,30 @@ def maps(
         below = None
 
     low, high = np.quantile(truth[known], (0.01, 0.99)) if known.any() else (0.0, 1.0)
-    looks = [{'vmin': low, 'vmax': high if high > low else low + 1, 'cmap': 'viridis'}] * 4
+    looks: list[dict[str, Any]] = [{'vmin': low, 'vmax': high if high > low else low + 1, 'cmap': 'viridis'}] * 4
     limit = _quantile(np.abs(error[known]), 0.99)
-    signed = {'vmin': -limit, 'vmax': limit, 'cmap': 'RdBu_r'}
+    signed: dict[str, Any] = {'vmin': -limit, 'vmax': limit, 'cmap': 'RdBu_r'}
 
     shape, size = truth.shape, _WIDTH / 4
     tall = size * min(max(shape[0] / shape[1], 0.5), 1.6)
     heights = [tall] + [size] * bool(zoom) + [tall] * ensemble
     figure = _figure(sum(heights) + 0.95, title, subtitle)
     axes = figure.subplots(len(heights), 4, squeeze=False, height_ratios=heights)
-    frame = {'ocean': ocean, 'cell_km': cell_km, 'y_up': y_up}
+    frame: dict[str, Any] = {'ocean': ocean, 'cell_km': cell_km, 'y_up': y_up}
     top_looks = looks if ensemble else [*looks[:3], signed]
-    images = [_map(one, *panel, **frame, **look) for one, panel, look in zip(axes[0], top, top_looks, strict=True)]
-    for index in range(4) if zoom else ():
-        _map(axes[1, index], top[index][0], '', **frame, **top_looks[index])
-        _zoom(axes[0, index], axes[1, index], zoom, cell_km, shape[0], y_up)
+    images = [
+        _map(one, values, name, **frame, **look)
+        for one, (values, name), look in zip(axes[0], top, top_looks, strict=True)
+    ]
+    if zoom:
+        for index in range(4):
+            _map(axes[1, index], top[index][0], '', **frame, **top_looks[index])
+            _zoom(axes[0, index], axes[1, index], zoom, cell_km, shape[0], y_up)
     fields = 3
     if below:
-        doubt = {'vmin': 0, 'vmax': _quantile(spread[known], 0.99), 'cmap': 'magma'}
+        doubt: dict[str, Any] = {'vmin': 0, 'vmax': _quantile(spread[known], 0.99), 'cmap': 'magma'}
         for index, (panel, look) in enumerate(zip(below, [*looks[:2], doubt, signed], strict=True)):
-            images[index] = _map(axes[-1, index], *panel, **frame, **look) if panel else None
+            images[index] = _map(axes[-1, index], panel[0], panel[1], **frame, **look) if panel else None
         _bar(figure, images[2], axes[-1, 2], f'standard deviation ({unit})', 'max')
         fields = 2 if third else 1
     _bar(figure, images[0], axes[-1, :fields], f'{quantity} ({unit})', 'both')
@@ -124,7 +130,10 @@ def _quantile(values: np.ndarray, share: float) -> float:
 def _map(axes: Axes, values: np.ndarray, name: str, ocean: np.ndarray, cell_km: float, y_up: bool, **look):
     """Draws one field in km axes; land is grey, sea without a value nearly white."""
     height, width = values.shape
-    frame = {'extent': (0, width * cell_km, 0, height * cell_km), 'origin': 'lower' if y_up else 'upper'}
+    frame: dict[str, Any] = {
+        'extent': (0, width * cell_km, 0, height * cell_km),
+        'origin': 'lower' if y_up else 'upper',
+    }
     # cells wider than a pixel keep their edges; finer ones are averaged, not picked
     frame['interpolation'] = 'nearest' if width <= 320 else 'auto'
     axes.imshow(ocean, cmap=ListedColormap([_LAND, _NOTHING]), vmin=0, vmax=1, **frame)
@@ -223,10 +232,10 @@ def spectra(
     return figure
 
 
-_OUTSIDE = {'textcoords': 'offset points', 'va': 'center', 'fontsize': 9, 'annotation_clip': False}
+_OUTSIDE: dict[str, Any] = {'textcoords': 'offset points', 'va': 'center', 'fontsize': 9, 'annotation_clip': False}
 
 
-def _looks(names: Sequence[str]) -> dict[str, dict]:
+def _looks(names: Collection[str]) -> dict[str, dict]:
     spare = iter(_SPARE * len(names))
     return {name: _LINES.get(name) or {'color': next(spare)} for name in names}
 
@@ -279,8 +288,8 @@ def training(rows: Sequence[Mapping], title: str = '', subtitle: str = '') -> Fi
         panel.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f'{step:,.0f}'.replace(',', '\u202f')))
         ends = {}
         for name, look in (('train', _LINES['member']), ('validation', _LINES['regression'])):
-            points = [(row['step'], row[f'{name}/loss']) for row in mine if row.get(f'{name}/loss') is not None]
-            points = np.array([point for point in points if np.isfinite(point[1]) and point[1] > 0]).reshape(-1, 2)
+            told = [(row['step'], row[f'{name}/loss']) for row in mine if row.get(f'{name}/loss') is not None]
+            points = np.array([point for point in told if np.isfinite(point[1]) and point[1] > 0]).reshape(-1, 2)
             if len(points):
                 panel.plot(*points.T, color=look['color'], marker='o' if len(points) < 20 else '', markersize=3.5)
                 ends[name] = (points[-1, 1], look['color'])

@@ -170,8 +170,9 @@ def _cell(value: float | None, interval: tuple[float, float] | None, best: bool)
     if not _is_number(value):
         return '<td>–</td>'
     shown = escape(_text(value))
-    ends = interval and all(_is_number(end) for end in interval)
-    small = f'<small>{escape(_text(interval[0]))} … {escape(_text(interval[1]))}</small>' if ends else ''
+    small = ''
+    if interval and all(_is_number(end) for end in interval):
+        small = f'<small>{escape(_text(interval[0]))} … {escape(_text(interval[1]))}</small>'
     return f'<td>{f"<b>{shown}</b>" if best else shown}{small}</td>'
 
 

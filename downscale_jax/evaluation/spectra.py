@@ -88,7 +88,7 @@ def _rings(size: int) -> tuple[np.ndarray, np.ndarray]:
 def mean(parts: Iterable[tuple[np.ndarray, int]]) -> np.ndarray | None:
     """Mean power of a window from (sum over windows [..., n], number of windows) by day; None without a window."""
     parts = [part for part in parts if part[1]]
-    return sum(total for total, _ in parts) / sum(count for _, count in parts) if parts else None
+    return np.sum([total for total, _ in parts], 0) / sum(count for _, count in parts) if parts else None
 
 
 def ratio(power: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ def check_splits(splits: Mapping[str, Sequence], times) -> None:
 
 def iso(time) -> str:
     """A time stamp (datetime64 or cftime) in messages, to the second."""
-    return str(np.datetime64(time, 's')) if isinstance(time, np.datetime64) else time.isoformat()
+    return str(time.astype('datetime64[s]')) if isinstance(time, np.datetime64) else time.isoformat()
 
 
 def _pairs(pairs) -> list[tuple[str, str]]:

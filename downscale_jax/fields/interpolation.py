@@ -23,8 +23,8 @@ Matrices = tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]  # along y, alo
 class ToFine:
     """From a coarse to a fine grid: weights made once, then called with values [..., h, w] -> [..., H, W].
 
-    Equal grids: values as they are. Axes of the same kind (x, y in metres or 1-D lat, lon): bilinear along them. Else by
-    2-D latitudes and longitudes, linear in a triangle of coarse points in an equal-area plane around the fine domain
+    Equal grids: values as they are. Axes of the same kind (x, y in metres or 1-D lat, lon): bilinear along them. Else
+    by 2-D latitudes and longitudes, linear in a triangle of coarse points in an equal-area plane around the fine domain
     (`plane_matrix`). Both take valid values only, fill gaps as `interpolate` does, and leave NaN further than about two
     coarse cells from any value. Raises UserError where the two grids share no kind of coordinate.
     """
@@ -143,7 +143,7 @@ def plane_matrix(source: np.ndarray, target: np.ndarray, cell: np.ndarray) -> sc
     centres = centre[None] / max(np.linalg.norm(centre), 1e-12)
     if np.nanmin(targets @ centres[0]) < np.cos(np.deg2rad(75)):
         centres = np.concatenate([np.eye(3), -np.eye(3)])
-    nearest = np.argmax(targets @ centres.T, 1)  # argmax of NaN is 0, and NaN targets find no triangle there
+    nearest = np.argmax(targets @ centres.T, 1)
     matrix = scipy.sparse.csr_array((len(targets), len(points)))
     for number, centre in enumerate(centres):
         chosen = np.flatnonzero((nearest == number) & np.isfinite(targets).all(1))
@@ -159,6 +159,8 @@ def _one_plane(
     # three cells around the domain suffice; what lies beyond a hemisphere would be torn apart by the projection
     reach = np.arccos(np.clip((targets[chosen] @ centre).min(), -1, 1)) + 3 * np.nanmax(cell)
     index = np.flatnonzero(points @ centre > max(np.cos(min(reach, np.pi)), 0.0))
+    # a place counts once: a row of latitude 90, which trigonometry scatters by 1e-16, would be a knot of triangles
+    index = index[np.unique(np.round(equal_area(points[index], centre) @ [1, 1j], 10), return_index=True)[1]]
     corners, weights = np.zeros((chosen.size, 3), int), np.zeros((chosen.size, 3))
     if index.size:
         near, goal, cell = points[index], targets[chosen], cell[index]
@@ -181,17 +183,19 @@ def _one_plane(
 def _barycentric(flat: np.ndarray, goal: np.ndarray, closest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(corners, weights) [m, 3] of goals [m, 2] in Delaunay's triangles of points `flat` [n, 2]; zero outside them.
 
-    Walks from a triangle at the closest point [m] to that around the goal, in the direction of the most negative weight.
-    Delaunay.find_simplex does so too, but first calls LAPACK for every triangle: 11 s for 432 x 432 points where a
-    threaded BLAS shares busy cores, against 0.3 s.
+    Walks from a triangle at the closest point [m] to that around the goal, in the direction of the most negative
+    weight. Delaunay.find_simplex does so too, but first calls LAPACK for every triangle: 11 s for 432 x 432 points
+    where a threaded BLAS shares busy cores, against 0.3 s.
     """
     corners, weights = np.zeros((len(goal), 3), int), np.zeros((len(goal), 3))
     try:
         triangles = scipy.spatial.Delaunay(flat)
     except (scipy.spatial.QhullError, ValueError):  # fewer than three points, or all on a line
         return corners, weights
-    walking, at = np.arange(len(goal)), triangles.vertex_to_simplex[closest]
-    for _ in range(200):
+    start = triangles.vertex_to_simplex.copy()
+    start[triangles.coplanar[:, 0]] = triangles.coplanar[:, 1]  # what Qhull left out
+    walking, at = np.arange(len(goal)), start[closest]
+    for _ in range(10_000):  # a few steps, but around a pole half as many as there are meridians
         walking, at = walking[at >= 0], at[at >= 0]  # the others have left the hull
         shares = _shares(flat[triangles.simplices[at]] - goal[walking, None])
         lowest = shares.argmin(1)

@@ -10,8 +10,9 @@ import itertools
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.io
@@ -77,7 +78,7 @@ def _open(path: str) -> xr.Dataset:
     files = _files(path) if kind != 'OPeNDAP' else [path]
     for file in files if kind != 'OPeNDAP' else ():
         _check_length(file)
-    options = {'decode_timedelta': False}
+    options: dict[str, Any] = {'decode_timedelta': False}
     if kind == 'GRIB':
         if importlib.util.find_spec('cfgrib') is None:
             raise UserError(f'{path}: GRIB needs cfgrib; pip install downscale_jax[grib]')
@@ -94,7 +95,7 @@ def _open(path: str) -> xr.Dataset:
     )  # fmt: skip
 
 
-def _time_chunk(dataset: xr.Dataset) -> dict[str, int]:
+def _time_chunk(dataset: xr.Dataset) -> dict[Hashable, int]:
     for name in dataset.sizes:
         if _role(dataset, name) == 'time':
             largest = max((v for v in dataset.variables.values() if name in v.dims), key=lambda v: v.size)
@@ -187,7 +188,8 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
                 f"{source}: no variable '{name}'; it has {', '.join(present) or 'none'}; {nearest(name, present)}"
             )
     fields = {name: _ordered(dataset, name, source) for name in names}
-    first, space = fields[names[0]], fields[names[0]].dims[-2:]
+    first = fields[names[0]]
+    space = ('lat', 'lon') if 'lat' in first.dims else ('y', 'x')
     grids = {name: [d for d in dataset[name].dims if _role(dataset, d) != 'time'] for name in names}
     for name in names:
         if set(grids[name]) != set(grids[names[0]]):
@@ -218,7 +220,7 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
     return result
 
 
-def _role(dataset: xr.Dataset, name: str) -> str:
+def _role(dataset: xr.Dataset, name: Hashable) -> str:
     """'time', 'lat', 'lon', 'y', 'x' or '' of a dimension; CF attributes before names."""
     attrs = dataset[name].attrs if name in dataset.coords else {}
     values = dataset[name].dtype if name in dataset.coords else None
@@ -237,11 +239,11 @@ def _role(dataset: xr.Dataset, name: str) -> str:
     )
 
 
-def _is_valid_time(coordinate: xr.DataArray, dim: str) -> bool:
+def _is_valid_time(coordinate: xr.DataArray, dim: Hashable) -> bool:
     return coordinate.dims == (dim,) and coordinate.attrs.get('standard_name') == 'time'
 
 
-def _roles(dataset: xr.Dataset, dims: Sequence[str]) -> dict[str, str]:
+def _roles(dataset: xr.Dataset, dims: Iterable[Hashable]) -> dict[Hashable, str]:
     """{dimension: role}; two unknown or unpaired last dimensions are y and x."""
     roles = {dim: _role(dataset, dim) for dim in dims}
     rest = [dim for dim in dims if roles[dim] != 'time' and (roles[dim] or dataset.sizes[dim] > 1)]
@@ -289,9 +291,9 @@ def _scalar_time(dataset: xr.Dataset, array: xr.DataArray) -> xr.DataArray | Non
 
 def _times(dataset: xr.Dataset, name: str, source: str) -> xr.Variable:
     array = dataset[name]
-    dim = next((d for d in array.dims if _role(dataset, d) == 'time'), None)
-    if dim is None:
-        time = _scalar_time(dataset, array).expand_dims('time')
+    dim, scalar = next((d for d in array.dims if _role(dataset, d) == 'time'), None), _scalar_time(dataset, array)
+    if dim is None and scalar is not None:
+        time = scalar.expand_dims('time')
     else:
         along = [c for n, c in array.coords.items() if c.dims == (dim,) and (n == dim or _is_valid_time(c, dim))]
         if not along:
@@ -314,7 +316,7 @@ def _times(dataset: xr.Dataset, name: str, source: str) -> xr.Variable:
 def _coordinates(dataset: xr.Dataset, array: xr.DataArray, space: tuple[str, str], source: str) -> dict:
     roles = _roles(dataset, array.dims)
     dims = {role: dim for dim, role in roles.items()}
-    coords = {}
+    coords: dict[str, Any] = {}
     for role in space:
         if dims[role] not in dataset.coords:
             continue
@@ -342,7 +344,7 @@ def _coordinates(dataset: xr.Dataset, array: xr.DataArray, space: tuple[str, str
     return coords
 
 
-def _plane(dataset: xr.Dataset, role: str, y: str, x: str) -> xr.DataArray | None:
+def _plane(dataset: xr.Dataset, role: str, y: Hashable, x: Hashable) -> xr.DataArray | None:
     """Two-dimensional latitude or longitude; usual names first, since drift products have others of their own."""
     planes = [name for name, var in dataset.variables.items() if set(var.dims) == {y, x}]
     usual = [name for name in planes if str(name).lower() in _NAMES[role]]
@@ -395,7 +397,7 @@ def write_netcdf(dataset: xr.Dataset, path) -> None:
     path = Path(path)
     if not path.parent.is_dir():
         raise UserError(f"{path}: no folder '{path.parent}'; create it")
-    encoding = {name: {'_FillValue': None} for name in dataset.coords}
+    encoding: dict[Hashable, dict[str, Any]] = {name: {'_FillValue': None} for name in dataset.coords}
     for name, array in dataset.data_vars.items():
         if array.dtype.kind == 'f':
             encoding[name] = {'dtype': 'float32', 'zlib': True, 'complevel': 4, '_FillValue': np.float32(np.nan)}

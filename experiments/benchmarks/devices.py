@@ -1,6 +1,6 @@
 """One against several simulated devices: how far do the losses of the first steps lie apart?
 
-    python experiments/benchmarks/devices.py [--devices 1 4 8] [--steps 20]      about half a minute on 2 CPU cores
+    python experiments/benchmarks/devices.py [--devices 1 4 8] [--steps 20]      about a minute on 2 CPU cores
 
 Trains the diffusion with its first guess on synthetic batches through the training loop, in float32 by SGD (Adam hides
 wrong factors), once for each number of devices in a process of its own. Prints the largest relative difference from

@@ -74,5 +74,5 @@ def test_weights_are_made_once(monkeypatch, module, name, fine, times):
 
 def test_no_overlap():
     inputs = CoarseInputs(coarse(), TRANSFORM, curvilinear(north=10.0), source='a.nc')
-    with pytest.raises(UserError, match='a.nc: no value of sit, sic falls on the fine grid'):
+    with pytest.raises(UserError, match=r'a\.nc: no value of sit, sic falls on the fine grid'):
         inputs[0]

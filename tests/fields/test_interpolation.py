@@ -31,7 +31,7 @@ def polar_stereographic(x, y, meridian=-45.0):
 
 
 def linear_around(lat, lon):
-    """A function linear in the equal-area plane around a place: a closed form in degrees (Snyder 1987, eq. 24-2 to 4)."""
+    """A function linear in the equal-area plane around a place, by closed form in degrees (Snyder 1987, 24-2 to 4)."""
     lat0, lon0 = np.deg2rad(lat), np.deg2rad(lon)
 
     def value(grid):
@@ -170,6 +170,15 @@ class TestByPlaces:
         value = linear_around(90.0, 0.0)
         np.testing.assert_allclose(ToFine(coarse, fine)(value(coarse)), value(fine), rtol=1e-6, atol=1e-7)
 
+    @pytest.mark.parametrize('lon', [np.arange(0.0, 360.0, 0.5), np.arange(0.0, 361.0)])
+    @pytest.mark.parametrize('step', [3e3, 12e3])
+    def test_places_that_repeat_count_once(self, lon, step):
+        # 720 points at the pole, or a last column that is the first: one place each, and no knot of triangles
+        coarse = sphere(np.arange(80.0, 90.1, 0.25), lon)
+        fine = polar_stereographic(np.arange(-30, 31) * step, np.arange(-30, 31) * step)
+        value = linear_around(90.0, 0.0)
+        np.testing.assert_allclose(ToFine(coarse, fine)(value(coarse)), value(fine), rtol=1e-6, atol=1e-7)
+
     def test_off_the_pole_it_is_exact_in_the_plane_around_the_fine_domain(self):
         coarse = sphere(np.arange(50.0, 90.0, 1.5), np.arange(120.0, 240.0, 2.5))
         fine = polar_stereographic(np.arange(-6, 7) * 50e3, np.arange(10, 36) * 50e3, meridian=0.0)
@@ -281,9 +290,7 @@ class TestByPlaces:
         value = linear_around(90.0, 0.0)
         # its own pole is a hole in Greenland, up to 81.3 degrees north
         free = fine.lat.values > 82
-        np.testing.assert_allclose(
-            ToFine(piomas, fine)(value(piomas))[free], value(fine)[free], rtol=1e-6, atol=1e-7
-        )
+        np.testing.assert_allclose(ToFine(piomas, fine)(value(piomas))[free], value(fine)[free], rtol=1e-6, atol=1e-7)
 
     def test_speed(self):
         # measured on a busy machine: 0.01 s; setting up takes 3 s, nearly all of it Delaunay's
