@@ -72,7 +72,8 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.main.optimizer = 'adamw'
 
     config.sampling = ConfigDict()
-    config.sampling.steps = 16
+    config.sampling.sampler = 'dpm_solver'  # or 'ddim', the published one
+    config.sampling.steps = 10  # evaluations of the network
     config.sampling.tile = 512  # cells a side at most, a multiple of the network's stride
     config.sampling.overlap = 32
     config.sampling.members = 8  # of one work unit
@@ -101,6 +102,6 @@ def get_config(variant: str = '') -> ConfigDict:
         config.diffusion.update({'prediction': 'eps', 'weighting': 'eps', 'first_guess': False})
         config.training.update({'ema_decay': 0.999, 'validate_every': 1000, 'log_every': 100})
         config.training.main.update({'steps': 200_000, 'warmup': 1000, 'learning_rate': 1e-4})
-        config.sampling.update({'steps': 50, 'members': 10})
+        config.sampling.update({'sampler': 'ddim', 'steps': 50, 'members': 10})
         config.evaluation.update({'members': 30, 'days': 0})
     return config

@@ -45,7 +45,7 @@ def build(config: Config) -> dict[str, Task]:
             f'data.patch={patch} is not a multiple of {stride}, the stride of the network: choose one that is'
         )
     Tiling((patch, patch), stride, config['sampling']['tile'], config['sampling']['overlap'])  # raises if they clash
-    regression = Regression(**common)
+    regression = Regression(**{**common, 'network': common['network'].clone(channels=2)})
     return {
         'regression': regression,
         'diffusion': Diffusion(
@@ -73,15 +73,15 @@ def initialiser(
 ) -> Callable[..., State]:
     """The task's `init(key, batch)`; a diffusion is handed the best regression that was trained before it.
 
-    The mean square of what that regression leaves open in `examples`, batches of training data, sets the unit of the
-    residual, so that the diffusion learns to generate fields of unit variance.
+    What that regression's errors in `examples`, batches of training data, are beside what it expects of them sets the
+    unit of the residual, so that the diffusion learns to generate fields of unit variance.
     """
     task = tasks[name]
     if isinstance(task, Regression) or task.regression is None:
         return task.init
     state = restore('regression', tasks, checkpoints, examples[0])
     evaluate = evaluation_with(tasks['regression'], jax.random.key(0))
-    losses = [evaluate(state, parallel.split_rows(batch), n)['loss'] for n, batch in enumerate(examples)]
+    losses = [evaluate(state, parallel.split_rows(batch), n)['calibration'] for n, batch in enumerate(examples)]
     guess = FirstGuess(jax.device_get(state.ema_params), np.sqrt(np.float32(np.mean(jax.device_get(losses)))))
     return lambda key, batch: task.init(key, batch, guess)
 

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from downscale_jax.diffusion.samplers import ddim
+from downscale_jax.diffusion.samplers import SAMPLERS
 from downscale_jax.downscale.tiles import Tiling, noise
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.runtime import parallel
+from downscale_jax.runtime.errors import UserError, nearest
 from downscale_jax.tasks.diffusion import Diffusion
 from downscale_jax.tasks.regression import Regression
 
@@ -22,10 +23,17 @@ from downscale_jax.tasks.regression import Regression
 class Sampling:
     """How an ensemble is drawn."""
 
+    sampler: str  # a name in `diffusion.samplers.SAMPLERS`
     steps: int  # evaluations of the network a sample
     tile: int  # cells a side, at most
     overlap: int  # cells that neighbouring tiles share
     members: int  # of one work unit
+
+    def __post_init__(self):
+        if self.sampler not in SAMPLERS:
+            raise UserError(f"there is no sampler '{self.sampler}': {nearest(self.sampler, SAMPLERS)}")
+        if self.steps < 2:
+            raise UserError(f'sampling.steps={self.steps}: at least 2 evaluations are needed')
 
 
 class Generator:
@@ -60,7 +68,7 @@ class Generator:
             known = mask & jnp.isfinite(coarse[..., self.transform.channel, None])
             condition = tiling.pad(self.transform.condition(coarse, known))
             valid = tiling.pad(known)
-            sample = draw(self.task, params, tiling, self.sampling.steps, condition, valid, seed, stamp, members)
+            sample = draw(self.task, params, tiling, self.sampling, condition, valid, seed, stamp, members)
             field = self.transform.decode(tiling.crop(sample), coarse)
             return jnp.where(known, field, jnp.nan)[..., 0]
 
@@ -72,14 +80,14 @@ class Generator:
         return parallel.pmap(rows, (whole, whole, whole, split, split, split), split)
 
 
-def _regression(task, params, tiling, steps, condition, valid, seed, stamp, members) -> jax.Array:
+def _regression(task, params, tiling, sampling, condition, valid, seed, stamp, members) -> jax.Array:
     """[1, H, W, 1], normalised."""
     return tiling.apply(lambda c: task.generate(params, c), condition[None])
 
 
-def _diffusion(task, params, tiling, steps, condition, valid, seed, stamp, members) -> jax.Array:
+def _diffusion(task, params, tiling, sampling, condition, valid, seed, stamp, members) -> jax.Array:
     """[M, H, W, 1], normalised. What is the same for all members is computed once."""
-    shown, first = _shown(task, params, tiling, condition)
+    shown, mean, error = _shown(task, params, tiling, condition)
     start = jax.vmap(lambda m: noise(seed, m, stamp, tiling.padded, task.network.channels))(members)
     shown_all = jnp.broadcast_to(shown, (len(members), *shown.shape[1:]))
 
@@ -90,15 +98,17 @@ def _diffusion(task, params, tiling, steps, condition, valid, seed, stamp, membe
         # invalid cells hold a clean zero, as they did in training
         return jnp.where(valid, tiling.apply(network, z, shown_all), 0)
 
-    residual = ddim(denoise, start, task.schedule, steps)
-    return task.decode(params, residual, first)
+    residual = SAMPLERS[sampling.sampler](denoise, start, task.schedule, sampling.steps)
+    return mean + error * residual
 
 
-def _shown(task: Diffusion, params: Any, tiling: Tiling, condition: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The task's condition and first guess over the whole domain, [1, H, W, C] each, the guess fused across tiles."""
+def _shown(
+    task: Diffusion, params: Any, tiling: Tiling, condition: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """What the task's network is shown, mean and error over the whole domain, [1, H, W, C] each, fused across tiles."""
+    parts = tiling.apply(lambda c: jnp.concatenate(task.condition(params.guess, c), -1), condition[None])
     channels = task.network.channels
-    both = tiling.apply(lambda c: jnp.concatenate(task.condition(params.guess, c), -1), condition[None])
-    return both[..., :-channels], both[..., -channels:]
+    return parts[..., : -2 * channels], parts[..., -2 * channels : -channels], parts[..., -channels:]
 
 
 def stamp_words(seconds: int) -> np.ndarray:

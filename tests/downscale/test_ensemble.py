@@ -46,7 +46,7 @@ def generators() -> dict[str, Generator]:
     condition, shown = np.tile(plane, 3), np.tile(plane, 4)
     guess = drawn(regression, None, condition)
     params = Params(drawn(diffusion, plane, shown, np.zeros(1)), FirstGuess(guess, np.float32(0.5)))
-    sampling = Sampling(steps=2, tile=24, overlap=8, members=2)
+    sampling = Sampling(sampler='ddim', steps=2, tile=24, overlap=8, members=2)
     return {
         'diffusion': Generator(diffusion, params, TRANSFORM, sampling),
         'regression': Generator(regression, guess, TRANSFORM, sampling),
