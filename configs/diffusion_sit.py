@@ -64,7 +64,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.keep = 2
     config.training.phases = ('main',)
     config.training.main = ConfigDict()
-    config.training.main.steps = 700  # for the regression and for the diffusion
+    config.training.main.steps = 600  # for the regression and for the diffusion
     config.training.main.learning_rate = 1e-3
     config.training.main.warmup = 50
     config.training.main.clip = 1.0
@@ -80,7 +80,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
     config.evaluation = ConfigDict()
     config.evaluation.members = 16
-    config.evaluation.days = 8  # evenly spread over the test split; 0: all
+    config.evaluation.days = 6  # evenly spread over the test split; 0: all
     config.evaluation.window = 40  # cells a side of the windows for spectra
     config.evaluation.ice = 0.15  # target above which a cell counts as ice
 

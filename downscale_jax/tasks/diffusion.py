@@ -68,8 +68,8 @@ class Diffusion:
         return states.create(params, create(self.phases[0]), frozen=guess)
 
     def condition(self, guess: FirstGuess | None, condition: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """(what the network is shown [B, H, W, Cc (+ 2 C)], mean and error [B, H, W, C] that turn what it generates into
-        the normalised target); zero and one without a first guess."""
+        """(shown, mean, error): what the network sees [B, H, W, Cc (+ 2 C)], and what turns the field that it generates
+        into the normalised target, [B, H, W, C] each; zero and one without a first guess."""
         if self.regression is None or guess is None:
             mean = jnp.zeros((*condition.shape[:3], self.network.channels))
             return condition, mean, jnp.ones_like(mean)

@@ -80,7 +80,7 @@ def train(workdir: Path, steps: int, batch: int, patch: int, width: int) -> None
 
     phases = (Phase('main', steps, learning_rate=0.2, optimizer='sgd'),)
     network = UNet(1, widths=(width,), bottleneck=width, blocks=1, stem=4, tail=width, time='blocks')
-    regression = Regression(network, phases)
+    regression = Regression(network.clone(channels=2), phases)
     task = Diffusion(network, phases, CosineSchedule(), regression=regression)
 
     def batches(start):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from downscale_jax.diffusion.samplers import ddim
+from downscale_jax.diffusion.samplers import SAMPLERS, ddim, dpm_solver
 from downscale_jax.diffusion.schedule import CosineSchedule
 
 VARIANCES = np.array([0.05, 0.3, 1.0, 4.0])  # one a channel
@@ -31,20 +31,33 @@ def exact(noise, schedule):
 
 
 @pytest.mark.parametrize('rates', [(0.9995, 0.01), (0.95, 0.02)])
-def test_first_order(rates):
+@pytest.mark.parametrize(('sampler', 'order'), [(ddim, 1), (dpm_solver, 2)])
+def test_order(sampler, order, rates):
     schedule = CosineSchedule(rates)
     with jax.enable_x64(True):
         noise = jnp.asarray(normals(1, 4, 4, 4))
         assert noise.dtype == jnp.float64
         start = schedule.gamma(0.0)
         errors = []
-        for intervals in (50, 100, 200):
-            x0 = ddim(denoise, noise, schedule, intervals + 1)
+        for intervals in (200, 400, 800):
+            x0 = sampler(denoise, noise, schedule, intervals + 1)
             z = x0 * power(start) / (jnp.cos(start) * VARIANCES)  # before the last denoising, which is exact
             errors.append(np.abs(z / exact(noise, schedule) - 1).max((0, 1, 2)))
     ratios = np.divide(errors[:-1], errors[1:])
-    np.testing.assert_allclose(ratios, 2, atol=0.1)
+    np.testing.assert_allclose(ratios, 2**order, rtol=0.1)
     assert (errors[-1] < 0.05).all()
+
+
+def test_few_steps():
+    # ten evaluations: amplitudes that the second order keeps and the first loses
+    noise = normals(1, 8, 8, 4).astype('f4')
+    kept = {
+        name: np.abs(sampler(denoise, noise, CosineSchedule(), 10)).sum((0, 1, 2)) / np.abs(noise).sum((0, 1, 2))
+        for name, sampler in SAMPLERS.items()
+    }
+    np.testing.assert_allclose(kept['dpm_solver'] / VARIANCES**0.5, 1, atol=0.04)
+    step = np.diff(CosineSchedule().gamma(np.array([1.0, 0.0])))[0] / 9
+    np.testing.assert_allclose(kept['ddim'][2], np.cos(step) ** 9 * np.cos(CosineSchedule().gamma(0.0)), rtol=1e-3)
 
 
 def test_variance_of_samples():

@@ -40,10 +40,10 @@ def drawn(task, *inputs):
 def generators() -> dict[str, Generator]:
     phases = (Phase('main', 1, 0.1),)
     network = UNet(1, widths=(8,), bottleneck=8, blocks=1, embedding=8, stem=2, tail=8, time='blocks')
-    regression = Regression(network, phases)
+    regression = Regression(network.clone(channels=2), phases)
     diffusion = Diffusion(network, phases, CosineSchedule(), regression=regression)
     plane = np.zeros((1, 8, 8, 1), np.float32)
-    condition, shown = np.tile(plane, 3), np.tile(plane, 4)
+    condition, shown = np.tile(plane, 3), np.tile(plane, 5)
     guess = drawn(regression, None, condition)
     params = Params(drawn(diffusion, plane, shown, np.zeros(1)), FirstGuess(guess, np.float32(0.5)))
     sampling = Sampling(sampler='ddim', steps=2, tile=24, overlap=8, members=2)

@@ -11,13 +11,13 @@ from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
-from downscale_jax.tasks.regression import Regression
+from downscale_jax.tasks.regression import SMALLEST_ERROR, Regression
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create
 
 NETWORK = UNet(channels=1, widths=(6,), bottleneck=6, blocks=1, embedding=4, stem=2, tail=4, time='blocks')
 PHASE = Phase('main', steps=150, learning_rate=1e-2)
-REGRESSION = Regression(NETWORK, (PHASE,))
+REGRESSION = Regression(NETWORK.clone(channels=2), (PHASE,))
 DIFFUSION = Diffusion(NETWORK, (PHASE,), CosineSchedule())
 TWO_STAGES = replace(DIFFUSION, regression=REGRESSION)
 SIZE, SCALE = 8, np.float32(0.5)
@@ -125,9 +125,9 @@ def test_the_loss_knows_nothing_outside_the_mask():
 @pytest.mark.parametrize('task', [DIFFUSION, TWO_STAGES], ids=['diffusion', 'two stages'])
 def test_denoise(task):
     batch = example()
-    shown, first = shown_of(task, batch)
-    assert shown.shape == (8, SIZE, SIZE, 4 if task.regression else 3)
-    assert first.shape == (8, SIZE, SIZE, 1)
+    shown, mean, error = shown_of(task, batch)
+    assert shown.shape == (8, SIZE, SIZE, 5 if task.regression else 3)
+    assert mean.shape == error.shape == (8, SIZE, SIZE, 1)
     params = Params(begin(task).params, guess() if task.regression else None)
     z = np.random.default_rng(1).normal(size=(8, SIZE, SIZE, 1)).astype('f4')
     gamma = np.linspace(0.1, 1.5, 8, dtype='f4')
@@ -138,18 +138,45 @@ def test_denoise(task):
 
 def test_first_guess():
     batch = example()
-    shown, first = shown_of(TWO_STAGES, batch)
+    shown, mean, error = shown_of(TWO_STAGES, batch)
     np.testing.assert_array_equal(shown[..., :3], batch['condition'])
-    np.testing.assert_array_equal(shown[..., 3:], first)
-    np.testing.assert_allclose(first, jax.jit(REGRESSION.generate)(guess().params, batch['condition']), rtol=1e-6)
-    assert np.std(first) > 0.1
-    # what training asks for and what sampling gives back are inverse: target = first + scale * residual
+    np.testing.assert_array_equal(shown[..., 3:4], mean)
+    np.testing.assert_allclose(error, SCALE * shown[..., 4:], rtol=1e-6)
+    np.testing.assert_allclose(mean, jax.jit(REGRESSION.generate)(guess().params, batch['condition']), rtol=1e-6)
+    assert np.std(mean) > 0.1
+    assert np.min(error) >= SCALE * SMALLEST_ERROR
+    # what training asks for and what sampling gives back are inverse: target = mean + error * residual
     rows = parallel.pmap(TWO_STAGES.rows, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.ROWS)
     residual = rows(guess(), batch, jax.random.key(0))['residual']
-    decoded = TWO_STAGES.decode(Params(None, guess()), residual, first)
+    decoded = mean + error * residual
     mask = batch['mask']
     np.testing.assert_allclose(np.asarray(decoded)[mask], batch['target'][mask], atol=1e-6)
     assert (np.asarray(residual)[~mask] == 0).all()
+
+
+def test_the_size_of_the_error_is_learnt_and_the_mean_does_not_see_it():
+    # errors of 0.3 left of the middle column and 1.2 right of it, told apart by the condition
+    rng = np.random.default_rng(0)
+    side = np.broadcast_to(np.where(np.arange(SIZE) < SIZE // 2, -1.0, 1.0)[:, None], (64, SIZE, SIZE, 1))
+    size = np.where(side < 0, 0.3, 1.2)
+    batch = {
+        'target': (size * rng.normal(size=side.shape)).astype('f4'),
+        'condition': np.concatenate([side, 0 * side, np.ones_like(side)], -1).astype('f4'),
+        'mask': np.ones(side.shape, bool),
+    }
+    state, step = begin(REGRESSION), stepping(REGRESSION)
+    rows = parallel.split_rows(batch)
+    for _ in range(PHASE.steps):
+        state, metrics = step(state, rows, jax.random.key(0))
+    mean, found = jax.jit(REGRESSION.distribution)(state.params, batch['condition'])
+    made = np.sqrt(np.square(batch['target'] - mean).reshape(64, SIZE, 2, SIZE // 2).mean((0, 1, 3)))
+    np.testing.assert_allclose(np.asarray(found).reshape(64, SIZE, 2, -1).mean((0, 1, 3)), made, rtol=0.1)
+    np.testing.assert_allclose(metrics['calibration'], 1, atol=0.1)
+    # the likelihood reaches the mean's output by no way: without it, its gradient is the same
+    params, bias = guess().params, lambda grads: grads['params']['out_conv']['bias'].reshape(-1, 2)[:, 0]
+    whole = jax.grad(lambda p: REGRESSION.losses(p, batch)[0].mean())(params)
+    alone = jax.grad(lambda p: REGRESSION.losses(p, batch)[1]['loss'].mean())(params)
+    np.testing.assert_allclose(bias(whole), bias(alone), rtol=1e-4, atol=1e-6)
 
 
 def test_noise_levels_are_spread_evenly():
