@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +116,14 @@ class Trained:
         self.config: Config = json.loads((self.workdir / 'config.json').read_text())
         self.sampling = Sampling(**(sampling or self.config['sampling']))
         self.tasks = build(self.config)
+        self.generator = cache(self._generator)  # restored and compiled once
 
     @cached_property
     def prepared(self) -> Prepared:
         """Transform and grid, copied beside the checkpoints: the training data are not needed."""
         return Prepared(self.workdir)
 
-    def generator(self, name: str) -> Generator:
+    def _generator(self, name: str) -> Generator:
         """`regression` or `diffusion`, with its best parameters."""
         transform = self.prepared.transform
         batch = example_batch(self.config, transform)
