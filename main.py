@@ -15,6 +15,7 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.settings import flat
 
 MODES = ('train', 'evaluate', 'downscale', 'describe')
 FLAGS = flags.FLAGS
@@ -34,21 +35,32 @@ def main(argv: list[str]) -> None:
     if 'JAX_COORDINATOR_ADDRESS' in os.environ:  # several hosts; before anything asks for devices
         import jax
 
-        jax.distributed.initialize()
-    from data_prep.prepare import prepare
+        count, index = (
+            int(os.environ[n]) if n in os.environ else None for n in ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
+        )
+        jax.distributed.initialize(num_processes=count, process_id=index)
     from downscale_jax import run
 
     config = CONFIG.value.to_dict()
+    given = {key: value for key, value in flat(config).items() if key in overridden(argv)}
     name, _, variant = source.partition(':')
     workdir = Path(FLAGS.workdir or Path('runs') / '-'.join(filter(None, [Path(name).stem, variant])))
-    if FLAGS.mode == 'train':
-        run.train(config, workdir, prepare)
-    elif FLAGS.mode == 'evaluate':
-        run.evaluate(config, workdir, prepare)
-    elif FLAGS.mode == 'describe':
+    if FLAGS.mode == 'describe':
         run.describe(config, workdir)
+    elif FLAGS.mode == 'downscale':
+        run.downscale(workdir, given, FLAGS.input, FLAGS.output, FLAGS.statics, FLAGS.members, FLAGS.seed)
     else:
-        run.downscale(workdir, config['sampling'], FLAGS.input, FLAGS.output, FLAGS.statics, FLAGS.members, FLAGS.seed)
+        from data_prep.prepare import prepare
+
+        if FLAGS.mode == 'train':
+            run.train(config, workdir, prepare)
+        else:
+            run.evaluate(workdir, given, prepare)
+
+
+def overridden(argv: list[str]) -> list[str]:
+    """Keys of the config that the command line sets."""
+    return [a[len('--config.') :].split('=', 1)[0] for a in argv if a.startswith('--config.')]
 
 
 def parse(argv: list[str]) -> str:
@@ -82,20 +94,12 @@ def parse(argv: list[str]) -> str:
 def check_overrides(argv: list[str], path: str, variant: str) -> None:
     """Raises UserError for a variant or an overridden key that the config does not have, naming the nearest it has."""
     try:
-        known = leaves(runpy.run_path(path)['get_config'](variant).to_dict())
+        known = flat(runpy.run_path(path)['get_config'](variant).to_dict())
     except Exception as error:
         raise UserError(f'--config={path}: {error}') from error
-    for key in (a[len('--config.') :].split('=', 1)[0] for a in argv if a.startswith('--config.')):
+    for key in overridden(argv):
         if key not in known:
             raise UserError(f"{path} has no key '{key}': {nearest(key, known)}")
-
-
-def leaves(tree: dict, prefix: str = '') -> list[str]:
-    return [
-        key
-        for name, value in tree.items()
-        for key in (leaves(value, f'{prefix}{name}.') if isinstance(value, dict) else [f'{prefix}{name}'])
-    ]
 
 
 def cli() -> None:

@@ -6,9 +6,9 @@ a changed setting makes a new one. It is written aside and renamed: an interrupt
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
-from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -24,23 +24,23 @@ from downscale_jax.runtime.errors import UserError
 
 CHUNK = 16  # times filtered at once
 SPLITS = ('train', 'validation', 'test')
-VERSION = 1  # of this file's results: raise it when they change
+VERSION = 2  # of this file's results: raise it when they change
 
 
 def prepare(data: dict, seed: int, root: Path) -> Prepared:
     """Prepares what the `data` section of a config asks for, under `root`, unless it is there already."""
-    directory = root / f'{data["target"]}-{fingerprint(data, seed)}'
+    directory = root / name_of(data, seed)
     if not directory.exists():
         splits = {name: data[name] for name in SPLITS}
         check_inputs(data)
         fields = open_fields(data, seed)
         check_splits(splits, fields['time'].values)
-        aside = directory.with_name(f'.{directory.name}.partial')
-        shutil.rmtree(aside, ignore_errors=True)
+        aside = directory.with_name(f'.{directory.name}.{os.getpid()}.partial')
         try:
             aside.mkdir(parents=True)
             write(fields, data, splits, seed, aside)
-            aside.rename(directory)
+            if not directory.exists():  # another run may have made the same in the meantime
+                aside.rename(directory)
         except OSError as error:
             raise UserError(f'cannot write prepared data to {directory}: {error.strerror or error}') from error
         finally:
@@ -48,13 +48,13 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
     return Prepared(directory)
 
 
-def fingerprint(data: dict, seed: int) -> str:
-    """Of the settings that preparation depends on, and of the files' sizes and times of change."""
+def name_of(data: dict, seed: int) -> str:
+    """The target and a digest of the settings that preparation depends on and of the files' sizes and times."""
     keys: tuple[str, ...] = ('path', 'simulate', 'target', 'inputs', 'mask', *SPLITS)
     keys = (*keys, 'kernel_km', 'spacing_km', 'noise', 'anomaly', 'bounds')
-    files = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in map(Path, sorted(glob(data['path'])))]
-    text = json.dumps([VERSION, seed, {k: data[k] for k in keys}, files], sort_keys=True, default=list)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    state = store.fingerprint(data['path'])
+    text = json.dumps([VERSION, seed, {k: data[k] for k in keys}, state], sort_keys=True, default=list)
+    return f'{data["target"]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}'
 
 
 def open_fields(data: dict, seed: int) -> xr.Dataset:
@@ -66,6 +66,7 @@ def open_fields(data: dict, seed: int) -> xr.Dataset:
         fields = sea_ice.simulate(seed=seed, size=data['simulate']['size'], states=data['simulate']['states'])
         return store.canonical(fields, names, 'mask', 'the simulated sea ice')
     fields = store.canonical(store.open_dataset(data['path']), names, data['mask'], data['path'])
+    store.check_timed(fields, names, data['path'])
     if not data['mask']:
         # one more pass over the file: without it land would count as ocean, and coarse fields would reach over it
         ever = fields[data['target']].notnull().any('time')
@@ -126,6 +127,7 @@ def write(fields: xr.Dataset, data: dict, splits: dict, seed: int, directory: Pa
         bounds=tuple(data['bounds']),
     )
     meta = {
+        'name': name_of(data, seed),
         'transform': transform.to_json(),
         'calendar': fields['time'].dt.calendar,
         'records': kept,

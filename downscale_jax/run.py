@@ -1,7 +1,6 @@
 """What a run is: prepare -> train -> evaluate in a work directory; and what can be done with a trained one."""
 
 import json
-import shutil
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
@@ -10,44 +9,45 @@ from typing import Any
 
 import jax
 import numpy as np
-import xarray as xr
 
 from downscale_jax.downscale import ensemble
+from downscale_jax.downscale.generate import Sampling
+from downscale_jax.downscale.inputs import fine_grid
 from downscale_jax.evaluation.evaluate import evaluate as score
 from downscale_jax.fields import store
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
-from downscale_jax.trained import Config, Trained, build, initialiser, untrained_initialiser
+from downscale_jax.runtime.settings import flat
+from downscale_jax.trained import AFTERWARDS, Config, Trained, build, initialiser, untrained_initialiser
 from downscale_jax.training.log import Log
 from downscale_jax.training.loop import Schedule, abstract_state, advance_with, zero_sums
 from downscale_jax.training.loop import train as train_task
 
 Prepare = Callable[[dict[str, Any], int, Path], Prepared]  # data section, seed, folder -> prepared data
-AFTERWARDS = ('sampling', 'evaluation')  # sections that may differ from those a work directory was trained with
 
 
 def train(config: Config, workdir: Path, prepare: Prepare) -> None:
     """Prepares data if need be, trains every task from where it stands, evaluates."""
     data, training = config['data'], config['training']
-    rows = parallel.local_rows(training['batch_size'])
-    schedule = Schedule(training['log_every'], training['validate_every'], training['keep'])
-    if len(rows) % (training['accumulate'] * jax.local_device_count()):
-        raise UserError(
-            f'training.accumulate={training["accumulate"]} does not divide the '
-            f'{len(rows) // jax.local_device_count()} rows of a device: choose a divisor'
-        )
+    check(config)
     tasks = build(config)
+    schedule = Schedule(training['log_every'], training['validate_every'], training['keep'])
+    check_workdir(config, workdir)
     if jax.process_index() == 0:
-        claim(config, workdir)
-        if not (workdir / 'checkpoints').exists():
-            describe(config, workdir)
-        prepared = prepare(data, config['seed'], workdir.parent / 'data')
-        for name in ('statics.nc', 'prepared.json'):
-            shutil.copy(prepared.directory / name, workdir / name)
+        prepare(data, config['seed'], workdir.parent / 'data')
     parallel.barrier('data are prepared')
     prepared = prepare(data, config['seed'], workdir.parent / 'data')
+    if data['patch'] > min(prepared.mask.shape):
+        raise UserError(
+            f'data.patch={data["patch"]} does not fit the grid of {prepared.mask.shape}: choose a smaller one'
+        )
+    if jax.process_index() == 0:
+        claim(config, workdir, prepared)
+    parallel.barrier('the work directory is claimed')
+    if not (workdir / 'checkpoints').exists():
+        describe(config, workdir)
 
     from downscale_jax.pipeline.batches import Patches, batches
 
@@ -70,50 +70,58 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
         )
     log.close()
     if jax.process_count() > 1:
-        print(f'trained on {jax.process_count()} processes; score it on one: --mode=evaluate --workdir={workdir}')
+        tell(f'trained on {jax.process_count()} processes; score it on one: --mode=evaluate --workdir={workdir}')
     else:
-        evaluate(config, workdir, prepare)
+        evaluate(workdir, {}, prepare)
 
 
-def evaluate(config: Config, workdir: Path, prepare: Prepare) -> None:
+def evaluate(workdir: Path, given: dict[str, Any], prepare: Prepare) -> None:
     """Scores the trained tasks and the coarse field on days of the test split: scores.json, figures, report.html."""
-    trained = Trained(workdir, config['sampling'])
-    generators = {name: trained.generator(name) for name in trained.tasks}
+    alone('evaluate')
+    trained = Trained(workdir, given)
+    check(trained.config)
     prepared = prepare(trained.config['data'], trained.config['seed'], workdir.parent / 'data')
-    score(generators, prepared, config['evaluation'], trained.config, workdir)
+    check_data(prepared, workdir)
+    score({name: trained.generator(name) for name in trained.tasks}, prepared, trained.config, workdir)
 
 
-def downscale(workdir: Path, sampling: dict, source: str, output: str, statics: str, members: int, seed: int) -> None:
+def downscale(
+    workdir: Path, given: dict[str, Any], source: str, output: str, statics: str, members: int, seed: int
+) -> None:
     """Coarse file in, ensemble out: a Zarr store, or by way of one a NetCDF file where `output` ends in .nc."""
+    alone('downscale')
     path = Path(output)
     if path.suffix not in ('.nc', '.zarr'):
         raise UserError(f"--output '{output}' must end in .zarr or .nc")
     if members < 1:
         raise UserError(f'--members={members}: at least 1 is needed')
+    if not 0 <= seed < 2**32:
+        raise UserError(f'--seed={seed} must lie between 0 and 2^32 - 1')
     if not path.parent.is_dir():
         raise UserError(f"--output '{output}': there is no folder '{path.parent}': make it first")
-    zarr = path.with_suffix('.zarr')
-    if path.exists() and not zarr.exists():
-        raise UserError(
-            f'{path} exists without the store {zarr} it would come from: choose another --output or remove it'
-        )
-    trained = Trained(workdir, sampling)
+    trained = Trained(workdir, given)
+    check(trained.config)
     dataset = store.open_dataset(source)
-    fine = fine_grid(statics) if statics else trained.prepared.statics
+    fine = fine_grid(store.open_dataset(statics), statics) if statics else trained.prepared.statics
     generator = trained.generator('diffusion')
-    attrs = trained.attributes('diffusion')
-    request = {'input': source, 'statics': statics, 'model': generator.identity}
-    ensemble.to_store(generator, dataset, fine, members, seed, attrs, zarr, request)
+    request = {
+        'input': source,
+        'input_state': store.fingerprint(source),
+        'statics': statics,
+        'statics_state': store.fingerprint(statics),
+        'model': generator.identity,
+    }
+    zarr = path if path.suffix == '.zarr' else path.with_suffix('.zarr')
+    if path.suffix == '.nc' and path.exists() and not zarr.exists():
+        raise UserError(f'{path} exists and {zarr}, from which it would be written, does not: choose another --output')
+    ensemble.to_store(generator, dataset, fine, members, seed, trained.attributes('diffusion'), zarr, request)
     if path.suffix == '.nc' and not path.exists():
         ensemble.export_netcdf(zarr, path)
 
 
-def fine_grid(path: str) -> xr.Dataset:
-    """The fine grid of another domain: a file with `mask` (non-zero where the field exists) and its coordinates."""
-    dataset = store.open_dataset(path)
-    if 'mask' not in dataset:
-        raise UserError(f"--statics {path} has no variable 'mask': {nearest('mask', map(str, dataset.data_vars))}")
-    return store.load(dataset[['mask']], path)
+def alone(mode: str) -> None:
+    if jax.process_count() > 1:
+        raise UserError(f'--mode={mode} runs in one process, found {jax.process_count()}: start it once')
 
 
 def describe(config: Config, workdir: Path) -> None:
@@ -136,14 +144,14 @@ def describe(config: Config, workdir: Path) -> None:
         step = advance_with(task, task.phases[0], key).lower(state, sums, batch).compile()
         cost[name] = step.cost_analysis()['flops'], step.cost_analysis()['bytes accessed']
         count = parameters(state.params)
-        print(f'{name}: {count:,} parameters, {cost[name][0] / 1e9:.3g} GFLOP and {cost[name][1] / 1e9:.3g} GB a step')
-        print(
+        tell(f'{name}: {count:,} parameters, {cost[name][0] / 1e9:.3g} GFLOP and {cost[name][1] / 1e9:.3g} GB a step')
+        tell(
             f'  of {rows} patches a device, {step.memory_analysis().temp_size_in_bytes / 2**20:,.0f} MiB of work memory'
         )
-    print('layers of the unet:')
+    tell('layers of the unet:')
     for layer, weights in networks['unet']['params'].items():
         kernel = max(jax.tree.leaves(weights), key=lambda leaf: leaf.size).shape
-        print(f'  {layer:20} {parameters(weights):>10,}  {" x ".join(map(str, kernel))}')
+        tell(f'  {layer:20} {parameters(weights):>10,}  {" x ".join(map(str, kernel))}')
     flops, traffic = cost['diffusion']
     described = {
         'parameters': {name: parameters(params) for name, params in networks.items()},
@@ -151,7 +159,14 @@ def describe(config: Config, workdir: Path) -> None:
         'step_bytes': traffic,
     }
     workdir.mkdir(parents=True, exist_ok=True)
-    write_json(workdir / 'describe.json', described)
+    if jax.process_index() == 0:
+        write_json(workdir / 'describe.json', described)
+
+
+def tell(text: str) -> None:
+    """Prints once, whatever the number of processes."""
+    if jax.process_index() == 0:
+        print(text)
 
 
 def parameters(tree: Any) -> int:
@@ -159,26 +174,59 @@ def parameters(tree: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def claim(config: Config, workdir: Path) -> None:
-    """Writes config.json into the work directory; raises UserError where it was trained with another config."""
+def check(config: Config) -> None:
+    """Raises UserError for values that would fail later, perhaps after training."""
+    data, training, evaluation = (config[name] for name in ('data', 'training', 'evaluation'))
+    rows = len(parallel.local_rows(training['batch_size'])) // jax.local_device_count()
+    sampling = Sampling(**config['sampling'])
+    positive = {
+        **{f'data.{k}': data[k] for k in ('patch', 'patches_per_record')},
+        **{f'training.{k}': training[k] for k in ('log_every', 'validation_batches', 'keep', 'accumulate')},
+        **{f'training.{name}.steps': training.get(name, {}).get('steps', 0) for name in training['phases']},
+        'sampling.members': sampling.members,
+    }
+    wrong = [f'{key}={value}: at least 1 is needed' for key, value in positive.items() if value < 1]
+    if not wrong and rows % training['accumulate']:
+        wrong.append(f'training.accumulate={training["accumulate"]} does not divide the {rows} rows of a device')
+    if len(data['bounds']) != 2:
+        wrong.append(f'data.bounds={data["bounds"]}: a lower and an upper one are needed')
+    if evaluation['window'] < 4 or evaluation['window'] % 2:
+        wrong.append(f'evaluation.window={evaluation["window"]}: an even number of cells, at least 4, is needed')
+    if evaluation['members'] < 2:
+        wrong.append(f'evaluation.members={evaluation["members"]}: an ensemble has at least 2')
+    if config['model']['time'] not in ('input', 'blocks'):
+        wrong.append(f"model.time='{config['model']['time']}': 'input' or 'blocks'")
+    if config['model']['dtype'] not in ('float32', 'bfloat16'):
+        wrong.append(f"model.dtype='{config['model']['dtype']}': 'float32' or 'bfloat16'")
+    if wrong:
+        raise UserError('; '.join(wrong))
+
+
+def check_workdir(config: Config, workdir: Path) -> None:
+    """Raises UserError where the work directory was made with another config; writes nothing."""
     path = workdir / 'config.json'
-    ours = flat(json.loads(json.dumps(config)))
     if path.exists():
-        there = flat(json.loads(path.read_text()))
+        ours, there = flat(json.loads(json.dumps(config))), flat(json.loads(path.read_text()))
         differ = sorted(k for k in {*there, *ours} if there.get(k) != ours.get(k) and k.split('.')[0] not in AFTERWARDS)
         if differ:
             told = ', '.join(f'{k} is {there.get(k)!r} there, {ours.get(k)!r} here' for k in differ[:3])
             raise UserError(f'{workdir} was made with another config ({told}): choose another --workdir')
+
+
+def check_data(prepared: Prepared, workdir: Path) -> None:
+    """Raises UserError where the data have changed since the work directory was made."""
+    if (workdir / 'prepared.json').exists() and Prepared(workdir).meta['name'] != prepared.meta['name']:
+        raise UserError(f'the data have changed since {workdir} was made: choose another --workdir')
+
+
+def claim(config: Config, workdir: Path, prepared: Prepared) -> None:
+    """Makes the work directory: config, transform and grid, which with the checkpoints are all that use needs."""
+    check_data(prepared, workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        write_json(path, config)
+        if not (workdir / 'statics.nc').exists():
+            store.write_netcdf(prepared.statics, workdir / 'statics.nc')
+        write_json(workdir / 'prepared.json', prepared.meta)
+        write_json(workdir / 'config.json', config)
     except OSError as error:
         raise UserError(f'cannot write to the work directory {workdir}: {error.strerror or error}') from error
-
-
-def flat(tree: Config, prefix: str = '') -> dict[str, Any]:
-    """{'a': {'b': 1}} -> {'a.b': 1}."""
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        leaves |= flat(value, f'{prefix}{key}.') if isinstance(value, dict) else {f'{prefix}{key}': value}
-    return leaves

@@ -1,7 +1,7 @@
 """A work directory, opened: the tasks of its config, their trained networks, and downscaling from Python."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import xarray as xr
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
+from downscale_jax.downscale.inputs import fine_grid
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.models.unet import UNet
@@ -20,6 +21,7 @@ from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.settings import flat
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
 from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.loop import abstract_state, evaluation_with
@@ -28,6 +30,7 @@ from downscale_jax.training.state import State
 
 Config = dict[str, Any]
 Task = Regression | Diffusion
+AFTERWARDS = ('sampling', 'evaluation')  # sections that may differ from those a work directory was trained with
 
 
 def build(config: Config) -> dict[str, Task]:
@@ -107,14 +110,24 @@ def restore(name: str, tasks: dict[str, Task], checkpoints: Path, batch: dict[st
 
 
 class Trained:
-    """What a work directory holds. Raises UserError where it holds no trained model."""
+    """What a work directory holds, with values `given` ('sampling.steps': 20, say) in place of its config's.
 
-    def __init__(self, workdir: str | Path, sampling: dict | None = None):
+    Raises UserError where it holds no trained model, or was trained with another value than one given.
+    """
+
+    def __init__(self, workdir: str | Path, given: Mapping[str, Any] | None = None):
         self.workdir = Path(workdir)
         if not (self.workdir / 'config.json').exists():
             raise UserError(f'{workdir} is no work directory (no config.json): train first, or check --workdir')
         self.config: Config = json.loads((self.workdir / 'config.json').read_text())
-        self.sampling = Sampling(**(sampling or self.config['sampling']))
+        for key, value in (given or {}).items():
+            section, _, name = key.partition('.')
+            there = flat(self.config)[key]
+            if section in AFTERWARDS:
+                self.config[section][name] = value
+            elif there != json.loads(json.dumps(value)):
+                raise UserError(f'{workdir} was made with another config ({key} is {there!r} there, {value!r} here)')
+        self.sampling = Sampling(**self.config['sampling'])
         self.tasks = build(self.config)
         self.generator = cache(self._generator)  # restored and compiled once
 
@@ -156,7 +169,7 @@ class Trained:
         return ensemble.in_memory(
             self.generator('diffusion'),
             dataset,
-            self.prepared.statics if statics is None else statics,
+            self.prepared.statics if statics is None else fine_grid(statics, 'statics'),
             members,
             seed,
             self.attributes('diffusion'),

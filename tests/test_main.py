@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -125,7 +124,7 @@ def test_mistakes_on_the_command_line(run, arguments, parts):
         (['--config.training.validate_every=7'], 1, ['training.validate_every=7', 'training.log_every=5']),
         (['--config.data.path=nowhere.nc'], 1, ['nowhere.nc', 'no such file']),
         (['--config.data.target=thickness'], 1, ['data.inputs', "lack the target 'thickness'"]),
-        (['--config.data.patch=64'], 1, ['patch of 64 cells', '48 x 48']),
+        (['--config.data.patch=64'], 1, ['data.patch=64', '(48, 48)']),
         (['--config.data.patch=30'], 1, ['data.patch', '30', '16']),
         (["--config.data.test=(('1999-01-01', '1999-02-01'),)"], 1, ["split 'test'", 'is empty', '2020-01-01']),
         (['--config.training.main.optimizer=adam'], 1, ['optimizer', "'adam'", "'adamw'"]),
@@ -139,7 +138,8 @@ def test_mistakes_in_the_config(run, common, folder, tmp_path, change, devices, 
     line = told(run(*kept, *change, f'--workdir={tmp_path / "run"}', devices=devices))
     assert all(part in line for part in parts), line
     left = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*') if path.is_file()]
-    assert not [name for name in left if 'partial' in name or 'checkpoints' in name or 'metrics' in name], left
+    assert not [name for name in left if not name.startswith('data/')], left  # prepared data are kept
+    assert not [name for name in left if 'partial' in name], left
 
 
 def test_a_truncated_file(run, common, folder, tmp_path):
@@ -182,8 +182,10 @@ def test_the_same_command_again_changes_nothing(run, common, trained):
     kept = {name: (trained / name).read_bytes() for name in ('scores.json', 'metrics.jsonl', 'config.json')}
     for mode in ('train', 'evaluate'):
         (trained / 'scores.json').unlink()
-        if mode == 'evaluate':
-            shutil.rmtree(trained / 'ensembles')
+        if mode == 'evaluate':  # other settings replace the ensembles, and the old ones bring the old scores back
+            other = run(*common, f'--workdir={trained}', '--mode=evaluate', '--config.evaluation.days=0')
+            assert other.returncode == 0, other.stderr
+            assert (trained / 'scores.json').read_bytes() != kept['scores.json']
         done = run(*common, f'--workdir={trained}', f'--mode={mode}')
         assert done.returncode == 0, done.stderr
         for name, before in kept.items():

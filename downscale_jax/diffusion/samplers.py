@@ -54,8 +54,8 @@ def dpm_solver(denoise: Denoise, noise: jax.Array, schedule: CosineSchedule, ste
         z = jnp.sin(there) / jnp.sin(here) * z + jnp.cos(there) * -jnp.expm1(-h) * x
         return (z, x0, h), None
 
-    ends = half_log_snr(schedule.gamma(jnp.array([1.0, 0.0])))
-    gammas = jnp.arctan(jnp.exp(-jnp.linspace(*ends, steps)))
+    noisiest, cleanest = half_log_snr(schedule.gamma(jnp.array([1.0, 0.0])))
+    gammas = jnp.arctan(jnp.exp(-jnp.linspace(noisiest, cleanest, steps)))
     start = noise, jnp.zeros_like(noise), jnp.full_like(gammas[0], jnp.inf)  # an infinite step before has no weight
     (z, _, _), _ = jax.lax.scan(step, start, (gammas[:-1], gammas[1:]))
     return denoise(z, gammas[-1])

@@ -5,6 +5,7 @@ a unit's valid cells that fell outside the physical bounds before clipping. A fi
 since it is written after the unit's values.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -138,17 +139,24 @@ def to_store(
     attrs: dict[str, Any],
     path: Path,
     request: dict[str, Any],
+    replace: bool = False,
 ) -> None:
     """Fills the Zarr store at `path`, going on where an earlier run with the same request stopped.
 
-    `request` says what is asked for; it is kept in the store. Raises UserError where the store holds another.
+    `request` says what is asked for; it is kept in the store. Where the store holds another it is removed if `replace`,
+    otherwise UserError is raised.
     """
     inputs = CoarseInputs(dataset, generator.transform, statics, request.get('input', 'the data set'))
     mask = statics['mask'].values.astype(bool)
-    request = json.loads(
-        json.dumps({**request, 'members': members, 'seed': seed, 'sampling': asdict(generator.sampling)}, default=str)
-    )
-    check_request(path, request)
+    times = hashlib.sha256(encode_times(inputs.times).tobytes()).hexdigest()[:16]
+    asked = {**request, 'times': times, 'members': members, 'seed': seed, 'sampling': asdict(generator.sampling)}
+    request = json.loads(json.dumps(asked))
+    try:
+        check_request(path, request)
+    except UserError:
+        if not replace:
+            raise
+        shutil.rmtree(path)
     if not path.exists():
         _ = generator.units(mask.shape), inputs[0]  # what is wrong with tiles or inputs shows before a store is there
         begun = path.with_name(f'.{path.name}.partial')

@@ -41,7 +41,8 @@ class Generator:
 
     def __init__(self, task: Regression | Diffusion, params: Any, transform: Transform, sampling: Sampling):
         self.task, self.transform, self.sampling = task, transform, sampling
-        self.members = sampling.members if isinstance(task, Diffusion) else 1
+        self.draws = isinstance(task, Diffusion)  # members differ; a regression has a single one
+        self.members = sampling.members if self.draws else 1
         self._params = params
         self.units = cache(self._units)  # compiled once for each shape of the domain
 

@@ -7,7 +7,7 @@ from downscale_jax.fields import store
 from downscale_jax.fields.interpolation import ToFine
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.fields.units import convert_units
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.errors import UserError, nearest
 
 
 class CoarseInputs:
@@ -19,6 +19,7 @@ class CoarseInputs:
 
     def __init__(self, dataset: xr.Dataset, transform: Transform, statics: xr.Dataset, source: str = 'the data set'):
         fields = store.canonical(dataset, list(transform.inputs), source=source)
+        store.check_timed(fields, transform.inputs, source)
         for name, units in zip(transform.inputs, transform.input_units, strict=True):
             fields[name] = convert_units(fields[name], units)
         self._fields, self._names, self._source = fields, transform.inputs, source
@@ -40,3 +41,11 @@ class CoarseInputs:
                 'do the two grids overlap, in the same projection?'
             )
         return coarse
+
+
+def fine_grid(dataset: xr.Dataset, source: str) -> xr.Dataset:
+    """The fine grid of another domain: `mask` (non-zero where the field exists) with canonical coordinates, loaded."""
+    if 'mask' not in dataset:
+        raise UserError(f"{source} has no variable 'mask': {nearest('mask', map(str, dataset.data_vars))}")
+    fields = store.canonical(dataset.rename(mask='domain'), ['domain'], mask='domain', source=source)
+    return store.load(fields[['mask']], source)

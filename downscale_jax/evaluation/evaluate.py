@@ -24,23 +24,28 @@ Methods = dict[str, np.ndarray]  # name -> members [M, H, W] of one day
 
 
 def evaluate(
-    generators: Mapping[str, Generator], prepared: Prepared, settings: dict[str, Any], config: dict, workdir: Path
+    generators: Mapping[str, Generator], prepared: Prepared, config: dict[str, Any], workdir: Path
 ) -> dict[str, dict[str, float]]:
-    """Scores every generator and the coarse field as it is on `settings['days']` days of the test split (0: all).
+    """Scores every generator and the coarse field as it is on `evaluation.days` days of the test split (0: all).
 
     Ensembles go to workdir/ensembles/NAME.zarr first, by the same way as `--mode=downscale`, so that a killed
-    evaluation goes on. Returns {method: {score: number}}, also written to scores.json.
+    evaluation goes on; those of other settings are replaced. Returns {method: {score: number}}, also written to
+    scores.json.
     """
+    settings = config['evaluation']
     split = prepared.split('test')
     days = spread_evenly(len(split), settings['days'])
     coarse = coarse_dataset(prepared, split, days)
     opened = {}
     for name, generator in generators.items():
-        members = settings['members'] if generator.members > 1 else 1
+        members = settings['members'] if generator.draws else 1
         path = workdir / 'ensembles' / f'{name}.zarr'
         path.parent.mkdir(exist_ok=True)
         request = {'input': f'{prepared.directory.name}, {len(days)} days of test', 'model': generator.identity}
-        ensemble.to_store(generator, coarse, prepared.statics, members, config['seed'], {}, path, request)
+        attrs = {'title': f'{label(prepared)} downscaled by {name}, days of the test split'}
+        ensemble.to_store(
+            generator, coarse, prepared.statics, members, config['seed'], attrs, path, request, replace=True
+        )
         opened[name] = xr.open_zarr(path, consolidated=False)
     sums, powers = collect(opened, prepared, split, days, settings)
     table, intervals = summarise(sums, powers, opened, prepared, settings)

@@ -143,6 +143,20 @@ def _is_whole(file: str) -> bool:
     return True
 
 
+def check_timed(fields: xr.Dataset, names: Sequence[str], source: str) -> None:
+    """Raises UserError where a variable of a canonical data set has no time axis."""
+    for name in names:
+        if 'time' not in fields[name].dims:
+            raise UserError(f"{source}: '{name}' has no time axis, found {fields[name].dims}; (time, y, x) is needed")
+
+
+def fingerprint(path: str) -> list[tuple[str, int, int]]:
+    """(name, size, time of change in ns) of every local file behind `path`; empty for a URL or an empty path."""
+    found = [Path(p) for p in sorted(glob.glob(path, recursive=True))] if path else []
+    files = [f for p in found for f in (sorted(p.rglob('*')) if p.is_dir() else [p]) if f.is_file()]
+    return [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+
+
 def load(data, source: str = ''):
     """`data` (DataArray or Dataset) in memory; a file cut or damaged in the middle raises UserError naming it.
 

@@ -25,8 +25,9 @@ class Regression:
     """Minimises the squared error of the mean; beside it, a second output learns how large that error is where.
 
     The size of the error is fitted by the Gaussian likelihood of the errors made, ln s^2 + (y - mean)^2 / s^2, whose
-    minimum is s^2 = E[(y - mean)^2 | condition] whatever the distribution (Nix and Weigend 1994); the mean does not
-    see that loss. `network` has two output channels for each of the target's.
+    minimum is s^2 = E[(y - mean)^2 | condition] whatever the distribution (Nix and Weigend 1994). The mean's output
+    gets no gradient from it; the layers that both outputs share do. `network` has two output channels for each of the
+    target.
     """
 
     network: UNet

@@ -23,6 +23,7 @@ from downscale_jax.training.optimizer import Phase, create
 from downscale_jax.training.state import State, enter_phase
 
 Batch = dict[str, np.ndarray]
+VALIDATION = 2**31 - 1  # stands in the place of a step in the keys of validation noise
 STEPS = 'steps'  # entry of the sums that counts what was added
 
 
@@ -91,7 +92,9 @@ def train(
         state, sums = checkpoints.restore(step, state, sums)
     held_out = [parallel.split_rows(rows) for rows in validation]
     evaluate = evaluation_with(task, key)
-    bar = tqdm(total=total, initial=step, desc=f'training {name}', unit='step', dynamic_ncols=True, mininterval=1)
+    bar = tqdm(
+        total=total, disable=None, initial=step, desc=f'training {name}', unit='step', dynamic_ncols=True, mininterval=1
+    )
     tick, running = (time.perf_counter(), step), None
     with closing(checkpoints), bar, _Termination() as termination:
         for i, (phase, end) in enumerate(zip(task.phases, done, strict=True)):
@@ -119,6 +122,8 @@ def train(
                     means = {f'validation/{k}': float(np.mean([loss[k] for loss in losses])) for k in losses[0]}
                     _check_finite(means, name, step, checkpoints.latest())
                     log.row(name, phase.name, step, means)
+                    if jax.process_index() == 0:
+                        tqdm.write(f'{name}, step {step} of {total}: validation loss {means["validation/loss"]:.4g}')
                     checkpoints.save(step, state, sums, means['validation/loss'])
                 elif termination.asked:
                     _check_finite(_means(jax.device_get(sums)), name, step, checkpoints.latest())
@@ -183,7 +188,7 @@ def evaluation_with(task: Task, key: jax.Array) -> Callable:
     """(state, batch, index of the batch) -> {name: mean over the global batch}; the same noise at every validation."""
 
     def evaluate(state, batch, index):
-        metrics = task.eval_step(state, batch, jax.random.fold_in(key, index))
+        metrics = task.eval_step(state, batch, jax.random.fold_in(jax.random.fold_in(key, VALIDATION), index))
         return jax.lax.pmean(jax.tree.map(jnp.mean, metrics), parallel.AXIS)
 
     return parallel.pmap(evaluate, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.WHOLE)
