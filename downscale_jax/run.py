@@ -24,6 +24,7 @@ from downscale_jax.trained import AFTERWARDS, Config, Trained, build, initialise
 from downscale_jax.training.log import Log
 from downscale_jax.training.loop import Schedule, abstract_state, advance_with, zero_sums
 from downscale_jax.training.loop import train as train_task
+from downscale_jax.training.optimizer import create
 
 Prepare = Callable[[dict[str, Any], int, Path], Prepared]  # data section, seed, folder -> prepared data
 
@@ -200,6 +201,8 @@ def check(config: Config) -> None:
         wrong.append(f"model.dtype='{config['model']['dtype']}': 'float32' or 'bfloat16'")
     if wrong:
         raise UserError('; '.join(wrong))
+    for phase in build(config)['regression'].phases:
+        create(phase)  # raises for an unknown optimiser
 
 
 def check_workdir(config: Config, workdir: Path) -> None:
