@@ -123,7 +123,8 @@ def maps(
 
 
 def _quantile(values: np.ndarray, share: float) -> float:
-    """Upper end of a colour scale, above zero whatever the values."""
+    """Upper end of a colour scale, above zero whatever the values; cells that no member reaches are NaN."""
+    values = values[np.isfinite(values)]
     return max(float(np.quantile(values, share)) if values.size else 1.0, 1e-12)
 
 
