@@ -1,6 +1,6 @@
 """Sea-ice thickness super-resolution by continuous-time diffusion (SYSTEMS.md, system 3).
 
-    python main.py --config=configs/diffusion_sit.py           about 8 minutes on 2 CPU cores, idealised data
+    python main.py --config=configs/diffusion_sit.py           under 10 minutes on 2 CPU cores, idealised data
     python main.py --config=configs/diffusion_sit.py:smoke     under a minute: does it run?
     python main.py --config=configs/diffusion_sit.py:paper     the published size and constants, for accelerators
 
@@ -64,7 +64,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.keep = 2
     config.training.phases = ('main',)
     config.training.main = ConfigDict()
-    config.training.main.steps = 500  # for the regression and for the diffusion
+    config.training.main.steps = 400  # for the regression and for the diffusion
     config.training.main.learning_rate = 1e-3
     config.training.main.warmup = 50
     config.training.main.clip = 1.0
@@ -80,7 +80,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
     config.evaluation = ConfigDict()
     config.evaluation.members = 16
-    config.evaluation.days = 6  # evenly spread over the test split; 0: all
+    config.evaluation.days = 5  # evenly spread over the test split; 0: all
     config.evaluation.window = 40  # cells a side of the windows for spectra
     config.evaluation.ice = 0.15  # target above which a cell counts as ice
 
