@@ -172,7 +172,8 @@ def kernel_km(prepared: Prepared) -> float:
 def label(prepared: Prepared) -> str:
     """What is shown: the variable, called idealised where it is simulated."""
     attributes = prepared.meta['attributes']
-    name = attributes.get('long_name') or attributes.get('standard_name', prepared.transform.target).replace('_', ' ')
+    name = attributes.get('standard_name') or attributes.get('long_name') or prepared.transform.target
+    name = name.replace('_', ' ')
     return f'Idealised {name}' if prepared.meta['idealised'] else name[0].upper() + name[1:]
 
 
