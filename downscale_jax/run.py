@@ -31,8 +31,17 @@ Prepare = Callable[[dict[str, Any], int, Path], Prepared]  # data section, seed,
 
 def train(config: Config, workdir: Path, prepare: Prepare) -> None:
     """Prepares data if need be, trains every task from where it stands, evaluates."""
-    data, training = config['data'], config['training']
     check(config)
+    train_tasks(config, workdir, prepare, list(build(config)))
+    if jax.process_count() > 1:
+        tell(f'trained on {jax.process_count()} processes; score it on one: --mode=evaluate --workdir={workdir}')
+    else:
+        evaluate(workdir, {}, prepare)
+
+
+def train_tasks(config: Config, workdir: Path, prepare: Prepare, names: list[str]) -> None:
+    """Prepares data if need be and trains the tasks of these names, in order, each from where it stands."""
+    data, training = config['data'], config['training']
     tasks = build(config)
     schedule = Schedule(training['log_every'], training['validate_every'], training['keep'])
     check_workdir(config, workdir)
@@ -57,9 +66,9 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
     held_out = batches(cut(split='validation', flips=False), training['batch_size'])
     validation, examples = (list(islice(rows, training['validation_batches'])) for rows in (held_out, train_split()))
     log = Log(workdir)
-    for name, task in tasks.items():
+    for name in names:
         train_task(
-            task,
+            tasks[name],
             name,
             init=initialiser(name, tasks, workdir / 'checkpoints', examples),
             batches=train_split,
@@ -70,10 +79,6 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
             log=log,
         )
     log.close()
-    if jax.process_count() > 1:
-        tell(f'trained on {jax.process_count()} processes; score it on one: --mode=evaluate --workdir={workdir}')
-    else:
-        evaluate(workdir, {}, prepare)
 
 
 def evaluate(workdir: Path, given: dict[str, Any], prepare: Prepare) -> None:
