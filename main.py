@@ -6,8 +6,6 @@ import runpy
 import sys
 from pathlib import Path
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # before anything imports TensorFlow
-os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # it only feeds batches, and would announce oneDNN on stderr
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path.home() / '.cache' / 'downscale_jax' / 'xla'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
 

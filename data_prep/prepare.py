@@ -6,7 +6,6 @@ a changed setting makes a new one. It is written aside and renamed: an interrupt
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,12 +34,12 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
         check_inputs(data)
         fields = open_fields(data, seed)
         check_splits(splits, fields['time'].values)
-        aside = directory.with_name(f'.{directory.name}.{os.getpid()}.partial')
+        aside = directory.with_name(f'.{directory.name}.partial')
+        shutil.rmtree(aside, ignore_errors=True)  # left by a killed preparation
         try:
             aside.mkdir(parents=True)
             write(fields, data, splits, seed, aside)
-            if not directory.exists():  # another run may have made the same in the meantime
-                aside.rename(directory)
+            aside.rename(directory)
         except OSError as error:
             raise UserError(f'cannot write prepared data to {directory}: {error.strerror or error}') from error
         finally:

@@ -118,6 +118,7 @@ def batches(patches: Patches, batch_size: int, start: int = 0) -> Iterator[Batch
 def _tensorflow():
     """TensorFlow, quiet and without the accelerators, which are JAX's."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # it only feeds batches, and would announce oneDNN on stderr
     import tensorflow as tf
 
     tf.config.set_visible_devices([], 'GPU')
