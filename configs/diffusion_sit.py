@@ -92,7 +92,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.data.patch = 32
         config.model.update({'widths': (16, 16), 'bottleneck': 16, 'blocks': 1, 'tail': 16})
         config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})
-        config.training.main.update({'steps': 20, 'warmup': 5})
+        config.training.main.update({'steps': 10, 'warmup': 5})
         config.sampling.update({'steps': 4, 'members': 2})
         config.evaluation.update({'members': 4, 'days': 2})
     if variant == 'paper':
