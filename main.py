@@ -1,4 +1,4 @@
-"""python main.py --config=configs/NAME.py [--workdir=...] [--mode=train|evaluate|downscale|describe]"""
+"""python main.py --config=configs/NAME.py [--workdir=...] [--mode=train|calibrate|evaluate|downscale|describe]"""
 
 import itertools
 import os
@@ -15,7 +15,7 @@ from ml_collections import config_flags
 from downscale_jax.runtime.errors import UserError, nearest
 from downscale_jax.runtime.settings import flat
 
-MODES = ('train', 'evaluate', 'downscale', 'describe')
+MODES = ('train', 'calibrate', 'evaluate', 'downscale', 'describe')
 FLAGS = flags.FLAGS
 CONFIG = config_flags.DEFINE_config_file('config', None, 'configs/NAME.py[:smoke|:paper]')
 flags.DEFINE_string('workdir', '', 'Work directory; by default runs/NAME, with the variant behind it.')
@@ -52,6 +52,8 @@ def main(argv: list[str]) -> None:
 
         if FLAGS.mode == 'train':
             run.train(config, workdir, prepare)
+        elif FLAGS.mode == 'calibrate':
+            run.calibrate(workdir, given, prepare)
         else:
             run.evaluate(workdir, given, prepare)
 

@@ -72,17 +72,23 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.main.optimizer = 'adamw'
 
     config.sampling = ConfigDict()
-    config.sampling.sampler = 'dpm_solver'  # or 'ddim', the published one
+    config.sampling.sampler = 'dpm_solver'  # or 'dpm_solver_sde', 'heun', 'ddim' (the published one), 'ddpm'
     config.sampling.steps = 10  # evaluations of the network
+    config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 'karras'
+    config.sampling.eta = 0.0  # of ddim: share of the noise drawn anew in each step
+    config.sampling.temperature = 0.0  # factor of the noise; 0: as fitted after training (evaluation.fit_days)
+    config.sampling.correlation_hours = 0.0  # of a member's noise in time, so that it does not flicker; 0: none
     config.sampling.tile = 512  # cells a side at most, a multiple of the network's stride
     config.sampling.overlap = 32
     config.sampling.members = 8  # of one work unit
 
     config.evaluation = ConfigDict()
     config.evaluation.members = 16
-    config.evaluation.days = 5  # evenly spread over the test split; 0: all
+    config.evaluation.days = 6  # records, pairs of neighbours evenly spread over the test split; 0: all
     config.evaluation.window = 40  # cells a side of the windows for spectra
     config.evaluation.ice = 0.15  # target above which a cell counts as ice
+    config.evaluation.regimes = (0.15, 1.0, 2.0)  # edges of classes of the coarse target, in its units
+    config.evaluation.fit_days = 4  # of validation, to fit the noise temperature on; 0: temperature 1
 
     if variant == 'smoke':
         config.data.simulate = ConfigDict({'size': 96, 'states': 40})
@@ -94,7 +100,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})
         config.training.main.update({'steps': 10, 'warmup': 5})
         config.sampling.update({'steps': 4, 'members': 2})
-        config.evaluation.update({'members': 4, 'days': 2})
+        config.evaluation.update({'members': 4, 'days': 2, 'fit_days': 1})
     if variant == 'paper':
         config.data.spacing_km = (0.0, 0.0, 0.0, 0.0)  # filtered inputs stay on the fine grid: nearly invertible
         config.model.update({'widths': (32, 64, 96, 128), 'bottleneck': 160, 'stem': 1, 'tail': 0, 'time': 'input'})
@@ -102,6 +108,6 @@ def get_config(variant: str = '') -> ConfigDict:
         config.diffusion.update({'prediction': 'eps', 'weighting': 'eps', 'first_guess': False})
         config.training.update({'ema_decay': 0.999, 'validate_every': 1000, 'log_every': 100})
         config.training.main.update({'steps': 200_000, 'warmup': 1000, 'learning_rate': 1e-4})
-        config.sampling.update({'sampler': 'ddim', 'steps': 50, 'members': 10})
+        config.sampling.update({'sampler': 'ddim', 'spacing': 't', 'steps': 50, 'members': 10})
         config.evaluation.update({'members': 30, 'days': 0})
     return config

@@ -23,7 +23,7 @@ from downscale_jax.runtime.errors import UserError
 
 CHUNK = 16  # times filtered at once
 SPLITS = ('train', 'validation', 'test')
-VERSION = 2  # of this file's results: raise it when they change
+VERSION = 3  # of this file's results: raise it when they change
 
 
 def prepare(data: dict, seed: int, root: Path) -> Prepared:
@@ -38,7 +38,7 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
         shutil.rmtree(aside, ignore_errors=True)  # left by a killed preparation
         try:
             aside.mkdir(parents=True)
-            write(fields, data, splits, seed, aside)
+            write(fields, data, splits, seed, aside, directory.name)
             aside.rename(directory)
         except OSError as error:
             raise UserError(f'cannot write prepared data to {directory}: {error.strerror or error}') from error
@@ -85,7 +85,7 @@ def check_inputs(data: dict) -> None:
             raise UserError(f'data.{key} has {found} values for {wanted} inputs {data["inputs"]}: give one each')
 
 
-def write(fields: xr.Dataset, data: dict, splits: dict, seed: int, directory: Path) -> None:
+def write(fields: xr.Dataset, data: dict, splits: dict, seed: int, directory: Path, name: str) -> None:
     statics = fields[['mask']].drop_vars('time', errors='ignore')
     area = grid.cell_areas_km2(statics)
     statics['cell_area'] = (
@@ -97,26 +97,28 @@ def write(fields: xr.Dataset, data: dict, splits: dict, seed: int, directory: Pa
     store.write_netcdf(statics, directory / 'statics.nc')
 
     kept: dict[str, int] = {}
+    extremes = np.inf, -np.inf  # of the target in training: the data range of PSNR and SSIM
     with Writer(directory / 'records' / NAME, area.shape, len(data['inputs'])) as writer:
         moments = normalize.Fit(data['inputs'].index(data['target']), len(data['inputs']), data['anomaly'])
-        for name, dates in splits.items():
-            kept[name] = 0
+        for split, dates in splits.items():
+            kept[split] = 0
             part = select_dates(fields, dates)
             for times, fine, coarse in tqdm(
                 pairs(part, data, area, seed),
-                f'preparing {name}',
+                f'preparing {split}',
                 -(-part.sizes['time'] // CHUNK),
                 leave=False,
                 disable=None,  # where stderr is no terminal, it is left to error messages
             ):
                 whole = np.isfinite(fine).any((1, 2)) & np.isfinite(coarse).any((1, 2, 3))
-                if name == 'train':
+                if split == 'train' and whole.any():
                     moments.add(fine[whole], coarse[whole])
+                    extremes = min(extremes[0], float(np.nanmin(fine))), max(extremes[1], float(np.nanmax(fine)))
                 for i in np.flatnonzero(whole):
-                    writer.add(name, fine[i], coarse[i], times[i])
-                kept[name] += int(whole.sum())
-            if not kept[name]:
-                raise UserError(f"split '{name}' ({dates}): every value of {data['target']} is missing")
+                    writer.add(split, fine[i], coarse[i], times[i])
+                kept[split] += int(whole.sum())
+            if not kept[split]:
+                raise UserError(f"split '{split}' ({dates}): every value of {data['target']} is missing")
     units = [fields[name].attrs.get('units', '1') for name in data['inputs']]
     transform = moments.transform(
         target=data['target'],
@@ -126,10 +128,11 @@ def write(fields: xr.Dataset, data: dict, splits: dict, seed: int, directory: Pa
         bounds=tuple(data['bounds']),
     )
     meta = {
-        'name': name_of(data, seed),
+        'name': name,
         'transform': transform.to_json(),
         'calendar': fields['time'].dt.calendar,
         'records': kept,
+        'range': extremes,
         'idealised': not data['path'],
         'attributes': {k: str(v) for k, v in fields[data['target']].attrs.items()},
         'kernel_km': data['kernel_km'],

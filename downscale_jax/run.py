@@ -11,16 +11,27 @@ import jax
 import numpy as np
 
 from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.inputs import fine_grid
 from downscale_jax.evaluation.evaluate import evaluate as score
+from downscale_jax.evaluation.temperature import fit as fit_temperature
 from downscale_jax.fields import store
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.runtime.settings import flat
-from downscale_jax.trained import AFTERWARDS, Config, Trained, build, initialiser, untrained_initialiser
+from downscale_jax.trained import (
+    AFTERWARDS,
+    CALIBRATION,
+    Config,
+    Task,
+    Trained,
+    build,
+    fit_request,
+    initialiser,
+    sampling_of,
+    untrained_initialiser,
+)
 from downscale_jax.training.log import Log
 from downscale_jax.training.loop import Schedule, abstract_state, advance_with, zero_sums
 from downscale_jax.training.loop import train as train_task
@@ -30,19 +41,22 @@ Prepare = Callable[[dict[str, Any], int, Path], Prepared]  # data section, seed,
 
 
 def train(config: Config, workdir: Path, prepare: Prepare) -> None:
-    """Prepares data if need be, trains every task from where it stands, evaluates."""
-    check(config)
-    train_tasks(config, workdir, prepare, list(build(config)))
+    """Prepares data if need be, trains every task from where it stands, calibrates the last, evaluates."""
+    tasks = build(config)
+    check_training(config, tasks)
+    check_use(config)
+    train_tasks(config, workdir, prepare, tasks)
     if jax.process_count() > 1:
         tell(f'trained on {jax.process_count()} processes; score it on one: --mode=evaluate --workdir={workdir}')
-    else:
-        evaluate(workdir, {}, prepare)
+        return
+    if config['evaluation']['fit_days']:
+        calibrate(workdir, {}, prepare)
+    evaluate(workdir, {}, prepare)
 
 
-def train_tasks(config: Config, workdir: Path, prepare: Prepare, names: list[str]) -> None:
-    """Prepares data if need be and trains the tasks of these names, in order, each from where it stands."""
+def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: dict[str, Task]) -> None:
+    """Prepares data if need be and trains the tasks, in order, each from where it stands."""
     data, training = config['data'], config['training']
-    tasks = build(config)
     schedule = Schedule(training['log_every'], training['validate_every'], training['keep'])
     check_workdir(config, workdir)
     if jax.process_index() == 0:
@@ -66,9 +80,9 @@ def train_tasks(config: Config, workdir: Path, prepare: Prepare, names: list[str
     held_out = batches(cut(split='validation', flips=False), training['batch_size'])
     validation, examples = (list(islice(rows, training['validation_batches'])) for rows in (held_out, train_split()))
     log = Log(workdir)
-    for name in names:
+    for name, task in tasks.items():
         train_task(
-            tasks[name],
+            task,
             name,
             init=initialiser(name, tasks, workdir / 'checkpoints', examples),
             batches=train_split,
@@ -83,12 +97,37 @@ def train_tasks(config: Config, workdir: Path, prepare: Prepare, names: list[str
 
 def evaluate(workdir: Path, given: dict[str, Any], prepare: Prepare) -> None:
     """Scores the trained tasks and the coarse field on days of the test split: scores.json, figures, report.html."""
-    alone('evaluate')
+    trained, prepared = opened('evaluate', workdir, given, prepare)
+    generators = {name: trained.generator(name) for name in trained.tasks}
+    fitted = trained.fitted()
+    score(generators | ({'calibrated': fitted} if fitted else {}), prepared, trained.config, workdir)
+
+
+def calibrate(workdir: Path, given: dict[str, Any], prepare: Prepare) -> None:
+    """Fits the noise temperature of the last task on days of the validation split, unless that is done already."""
+    trained, prepared = opened('calibrate', workdir, given, prepare)
+    generator, settings, path = trained.generator(trained.last), trained.config['evaluation'], workdir / CALIBRATION
+    if trained.config['sampling']['temperature'] or not generator.draws:
+        return
+    request = fit_request(generator)
+    if not path.exists() or json.loads(path.read_text())['request'] != request:
+        fit = fit_temperature(generator, prepared, settings['fit_days'], settings['members'], trained.config['seed'])
+        write_json(path, {'request': request, **fit})
+    fit = json.loads(path.read_text())
+    tell(
+        f'noise temperature {fit["temperature"]:.3f}: spread/skill {fit["after"]["spread_skill"]:.2f} on {fit["days"]} '
+        f'days of validation, {fit["before"]["spread_skill"]:.2f} without'
+    )
+
+
+def opened(mode: str, workdir: Path, given: dict[str, Any], prepare: Prepare) -> tuple[Trained, Prepared]:
+    """A work directory, checked, and the data that it was trained on."""
+    alone(mode)
     trained = Trained(workdir, given)
-    check(trained.config)
+    check_use(trained.config)
     prepared = prepare(trained.config['data'], trained.config['seed'], workdir.parent / 'data')
     check_data(prepared, workdir)
-    score({name: trained.generator(name) for name in trained.tasks}, prepared, trained.config, workdir)
+    return trained, prepared
 
 
 def downscale(
@@ -106,10 +145,10 @@ def downscale(
     if not path.parent.is_dir():
         raise UserError(f"--output '{output}': there is no folder '{path.parent}': make it first")
     trained = Trained(workdir, given)
-    check(trained.config)
+    check_use(trained.config)
     dataset = store.open_dataset(source)
     fine = fine_grid(store.open_dataset(statics), statics) if statics else trained.prepared.statics
-    generator = trained.generator('diffusion')
+    generator = trained.best()
     request = {
         'input': source,
         'input_state': store.fingerprint(source),
@@ -120,7 +159,7 @@ def downscale(
     zarr = path if path.suffix == '.zarr' else path.with_suffix('.zarr')
     if path.suffix == '.nc' and path.exists() and not zarr.exists():
         raise UserError(f'{path} exists and {zarr}, from which it would be written, does not: choose another --output')
-    ensemble.to_store(generator, dataset, fine, members, seed, trained.attributes('diffusion'), zarr, request)
+    ensemble.to_store(generator, dataset, fine, members, seed, trained.attributes(trained.last), zarr, request)
     if path.suffix == '.nc' and not path.exists():
         ensemble.export_netcdf(zarr, path)
 
@@ -180,34 +219,42 @@ def parameters(tree: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def check(config: Config) -> None:
-    """Raises UserError for values that would fail later, perhaps after training."""
-    data, training, evaluation = (config[name] for name in ('data', 'training', 'evaluation'))
+def check_training(config: Config, tasks: dict[str, Task]) -> None:
+    """Raises UserError for values that would fail only after data are prepared or a step is compiled."""
+    data, training = config['data'], config['training']
     rows = len(parallel.local_rows(training['batch_size'])) // jax.local_device_count()
-    sampling = Sampling(**config['sampling'])
     positive = {
         **{f'data.{k}': data[k] for k in ('patch', 'patches_per_record')},
         **{f'training.{k}': training[k] for k in ('log_every', 'validation_batches', 'keep', 'accumulate')},
         **{f'training.{name}.steps': training.get(name, {}).get('steps', 0) for name in training['phases']},
-        'sampling.members': sampling.members,
     }
     wrong = [f'{key}={value}: at least 1 is needed' for key, value in positive.items() if value < 1]
     if not wrong and rows % training['accumulate']:
         wrong.append(f'training.accumulate={training["accumulate"]} does not divide the {rows} rows of a device')
     if len(data['bounds']) != 2:
         wrong.append(f'data.bounds={data["bounds"]}: a lower and an upper one are needed')
+    if wrong:
+        raise UserError('; '.join(wrong))
+    for task in tasks.values():
+        for phase in task.phases:
+            create(phase)  # raises for an unknown optimiser
+
+
+def check_use(config: Config) -> None:
+    """Raises UserError for values of sampling and evaluation that would fail only after training."""
+    evaluation = config['evaluation']
+    sampling_of(config)
+    wrong = []
     if evaluation['window'] < 4 or evaluation['window'] % 2:
         wrong.append(f'evaluation.window={evaluation["window"]}: an even number of cells, at least 4, is needed')
     if evaluation['members'] < 2:
         wrong.append(f'evaluation.members={evaluation["members"]}: an ensemble has at least 2')
-    if config['model']['time'] not in ('input', 'blocks'):
-        wrong.append(f"model.time='{config['model']['time']}': 'input' or 'blocks'")
-    if config['model']['dtype'] not in ('float32', 'bfloat16'):
-        wrong.append(f"model.dtype='{config['model']['dtype']}': 'float32' or 'bfloat16'")
+    if list(evaluation['regimes']) != sorted(set(evaluation['regimes'])):
+        wrong.append(f'evaluation.regimes={evaluation["regimes"]}: rising edges are needed')
+    if min(evaluation['days'], evaluation['fit_days']) < 0:
+        wrong.append(f'evaluation.days={evaluation["days"]}, fit_days={evaluation["fit_days"]}: 0 or more are needed')
     if wrong:
         raise UserError('; '.join(wrong))
-    for phase in build(config)['regression'].phases:
-        create(phase)  # raises for an unknown optimiser
 
 
 def check_workdir(config: Config, workdir: Path) -> None:

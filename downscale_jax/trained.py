@@ -20,7 +20,7 @@ from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.errors import UserError, nearest
 from downscale_jax.runtime.settings import flat
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
 from downscale_jax.tasks.regression import Regression
@@ -30,14 +30,18 @@ from downscale_jax.training.state import State
 
 Config = dict[str, Any]
 Task = Regression | Diffusion
+CALIBRATION = 'calibration.json'  # the noise temperature fitted on the validation split
 AFTERWARDS = ('sampling', 'evaluation')  # sections that may differ from those a work directory was trained with
 
 
 def build(config: Config) -> dict[str, Task]:
     """The tasks of a config in the order in which they are trained, later ones building on earlier ones."""
-    training, diffusion = config['training'], config['diffusion']
+    training, diffusion, model = config['training'], config['diffusion'], config['model']
+    for key, valid in {'time': ('input', 'blocks'), 'dtype': ('float32', 'bfloat16')}.items():
+        if model[key] not in valid:
+            raise UserError(f"model.{key}='{model[key]}': {nearest(model[key], valid)}")
     common = {
-        'network': UNet(channels=1, **{**config['model'], 'widths': tuple(config['model']['widths'])}),
+        'network': UNet(channels=1, **{**model, 'widths': tuple(model['widths'])}),
         'phases': tuple(Phase(name, **training[name]) for name in training['phases']),
         'accumulate': training['accumulate'],
         'ema_decay': training['ema_decay'],
@@ -109,6 +113,18 @@ def restore(name: str, tasks: dict[str, Task], checkpoints: Path, batch: dict[st
     return saved.restore_state(step, abstract_state(tasks[name], untrained_initialiser(name, tasks), batch, step))
 
 
+def sampling_of(config: Config) -> Sampling:
+    """Raises UserError for values that make no sense. A temperature that is left open counts as 1."""
+    values = config['sampling']
+    return Sampling(**{**values, 'temperature': values['temperature'] or 1.0})
+
+
+def fit_request(generator: Generator) -> dict[str, Any]:
+    """What a fitted temperature belongs to: network and sampling, but for the split into tiles and members."""
+    kept = ('sampler', 'steps', 'spacing', 'eta', 'correlation_hours')
+    return {'model': generator.identity, **{k: getattr(generator.sampling, k) for k in kept}}
+
+
 class Trained:
     """What a work directory holds, with values `given` ('sampling.steps': 20, say) in place of its config's.
 
@@ -127,8 +143,8 @@ class Trained:
                 self.config[section][name] = value
             elif there != json.loads(json.dumps(value)):
                 raise UserError(f'{workdir} was made with another config ({key} is {there!r} there, {value!r} here)')
-        self.sampling = Sampling(**self.config['sampling'])
         self.tasks = build(self.config)
+        self.sampling = sampling_of(self.config)
         self.generator = cache(self._generator)  # restored and compiled once
 
     @cached_property
@@ -137,12 +153,37 @@ class Trained:
         return Prepared(self.workdir)
 
     def _generator(self, name: str) -> Generator:
-        """`regression` or `diffusion`, with its best parameters."""
+        """The task of that name with its best parameters, at the noise temperature of the config, or 1."""
         transform = self.prepared.transform
         batch = example_batch(self.config, transform)
         state = restore(name, self.tasks, self.workdir / 'checkpoints', batch)
         task = self.tasks[name]
         return Generator(task, task.inference_params(jax.device_get(state)), transform, self.sampling)
+
+    @property
+    def last(self) -> str:
+        """Name of the task that the others lead up to: the one that downscales."""
+        return list(self.tasks)[-1]
+
+    def fitted(self) -> Generator | None:
+        """The last task at the noise temperature fitted to it; None where the config gives one or none was fitted.
+
+        Raises UserError where one was fitted to another network or to other values of `sampling`.
+        """
+        generator, path = self.generator(self.last), self.workdir / CALIBRATION
+        if self.config['sampling']['temperature'] or not path.exists():
+            return None
+        fit = json.loads(path.read_text())
+        if fit['request'] != fit_request(generator):
+            raise UserError(
+                f'the noise temperature in {path} was fitted to another network or with other values of sampling: '
+                'fit it anew (--mode=calibrate) or give one (--config.sampling.temperature=1)'
+            )
+        return generator.at(fit['temperature'])
+
+    def best(self) -> Generator:
+        """What downscales: the last task, calibrated where that was done."""
+        return self.fitted() or self.generator(self.last)
 
     def attributes(self, name: str) -> dict[str, Any]:
         """Provenance for what this model generates."""
@@ -167,10 +208,10 @@ class Trained:
         same members. Raises UserError for missing variables, units that do not convert, grids that do not overlap.
         """
         return ensemble.in_memory(
-            self.generator('diffusion'),
+            self.best(),
             dataset,
             self.prepared.statics if statics is None else fine_grid(statics, 'statics'),
             members,
             seed,
-            self.attributes('diffusion'),
+            self.attributes(self.last),
         )

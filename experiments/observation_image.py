@@ -13,7 +13,8 @@ import runpy
 from pathlib import Path
 
 from data_prep.prepare import prepare
-from downscale_jax.run import check, train_tasks
+from downscale_jax.run import check_training, train_tasks
+from downscale_jax.trained import build
 from downscale_jax.training.log import read
 
 FORMS = {'observed': None, 'filtered': 0.0}  # data.spacing_km
@@ -31,8 +32,10 @@ def main() -> None:
         if spacing is not None:
             config.data.spacing_km = (spacing,) * len(config.data.inputs)
         workdir = options.root / f'{form}-{options.steps}'
-        check(config.to_dict())
-        train_tasks(config.to_dict(), workdir, prepare, ['regression'])
+        settings = config.to_dict()
+        regression = {'regression': build(settings)['regression']}
+        check_training(settings, regression)
+        train_tasks(settings, workdir, prepare, regression)
         loss = [row['validation/loss'] for row in read(workdir / 'metrics.jsonl') if 'validation/loss' in row][-1]
         rows.append(f'| {form} | {loss:.2f} |')
     print('\n'.join(rows))

@@ -21,8 +21,9 @@ import xarray as xr
 import zarr
 from tqdm import tqdm
 
-from downscale_jax.downscale.generate import Generator, stamp_words
+from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.inputs import CoarseInputs
+from downscale_jax.downscale.noise import time_nodes
 from downscale_jax.fields import store
 from downscale_jax.fields.times import encode_times
 from downscale_jax.runtime import parallel
@@ -41,15 +42,18 @@ def generate(
     """
     run = generator.units(mask.shape)
     devices, size = jax.device_count(), generator.members
-    stamps = encode_times(inputs.times)
-    shared = (generator.params, parallel.replicate(mask[..., None]), parallel.replicate(np.uint32(seed)))
+    hours = generator.sampling.correlation_hours
+    nodes = [time_nodes(int(stamp), hours) for stamp in encode_times(inputs.times)]
+    same = mask[..., None], np.uint32(seed), np.float32(generator.sampling.temperature)
+    shared = generator.params, *map(parallel.replicate, same)
     waiting: tuple[list[Unit], jax.Array] | None = None
     for first in range(0, len(units), devices):
         batch = units[first : first + devices]
         filled = batch + [batch[-1]] * (devices - len(batch))
         rows = (
             np.stack([inputs[time] for time, _ in filled]),
-            np.stack([stamp_words(int(stamps[time])) for time, _ in filled]),
+            np.stack([nodes[time][0] for time, _ in filled]),
+            np.stack([nodes[time][1] for time, _ in filled]),
             np.stack([np.arange(group * size, (group + 1) * size, dtype=np.uint32) for _, group in filled]),
         )
         result = run(*shared, *parallel.split_rows(rows))

@@ -1,50 +1,78 @@
 """Work units on the devices: one time and a fixed number of members each, the same program whatever the split."""
 
+import copy
+import dataclasses
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from downscale_jax.diffusion.samplers import SAMPLERS
-from downscale_jax.downscale.tiles import Tiling, noise
+from downscale_jax.diffusion.samplers import Noise, Solver
+from downscale_jax.downscale import noise
+from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.errors import UserError, nearest
-from downscale_jax.tasks.diffusion import Diffusion
-from downscale_jax.tasks.regression import Regression
+from downscale_jax.runtime.errors import UserError
 
 
-@dataclass(frozen=True)
-class Sampling:
+class Task(Protocol):
+    """All that downscaling knows of a system."""
+
+    @property
+    def network(self) -> Any: ...
+
+    @property
+    def draws(self) -> bool:
+        """Whether members differ; where they do not there is a single one."""
+        ...
+
+    def sample(
+        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver
+    ) -> jax.Array:
+        """Normalised targets [M, H, W, C] from condition [1, H, W, Cc] and noise(i) [M, H, W, C]; what stands where
+        `valid` [H, W, 1] is False has no influence. `apply(network, *fields)` runs a network over the whole domain."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling(Solver):
     """How an ensemble is drawn."""
 
-    sampler: str  # a name in `diffusion.samplers.SAMPLERS`
-    steps: int  # evaluations of the network a sample
+    temperature: float  # factor of all noise
+    correlation_hours: float  # time after which the noise of a member correlates by 1/e; 0: days are independent
     tile: int  # cells a side, at most
     overlap: int  # cells that neighbouring tiles share
     members: int  # of one work unit
 
     def __post_init__(self):
-        if self.sampler not in SAMPLERS:
-            raise UserError(f"there is no sampler '{self.sampler}': {nearest(self.sampler, SAMPLERS)}")
-        if self.steps < 2:
-            raise UserError(f'sampling.steps={self.steps}: at least 2 evaluations are needed')
+        super().__post_init__()
+        if not self.temperature > 0:
+            raise UserError(f'sampling.temperature={self.temperature}: a positive factor is needed')
+        if self.correlation_hours < 0:
+            raise UserError(f'sampling.correlation_hours={self.correlation_hours}: 0 or more hours')
+        if self.members < 1:
+            raise UserError(f'sampling.members={self.members}: at least 1 is needed')
 
 
 class Generator:
     """A trained task with the transform it was trained with."""
 
-    def __init__(self, task: Regression | Diffusion, params: Any, transform: Transform, sampling: Sampling):
+    def __init__(self, task: Task, params: Any, transform: Transform, sampling: Sampling):
         self.task, self.transform, self.sampling = task, transform, sampling
-        self.draws = isinstance(task, Diffusion)  # members differ; a regression has a single one
+        self.draws = task.draws
         self.members = sampling.members if self.draws else 1
         self._params = params
         self.units = cache(self._units)  # compiled once for each shape of the domain
+
+    def at(self, temperature: float) -> 'Generator':
+        """The same with noise of another temperature, sharing parameters and compiled programs."""
+        other = copy.copy(self)
+        other.sampling = dataclasses.replace(self.sampling, temperature=temperature)
+        return other
 
     @cached_property
     def params(self) -> Any:
@@ -59,59 +87,31 @@ class Generator:
         return digest.hexdigest()[:16]
 
     def _units(self, shape: tuple[int, int]) -> Callable[..., jax.Array]:
-        """Jitted over all devices, one unit each: coarse [D, H, W, Cin] in physical units, mask [H, W, 1] bool,
-        stamps [D, 2] uint32, members [D, M] uint32, seed uint32 -> fields [D, M, H, W] in physical units, not clipped,
-        NaN outside the mask or where the coarse target is missing."""
-        tiling = Tiling(shape, self.task.network.stride, self.sampling.tile, self.sampling.overlap)
-        draw = _diffusion if isinstance(self.task, Diffusion) else _regression
+        """Jitted over all devices, one unit each: params, mask [H, W, 1] bool, seed uint32, temperature, and by unit
+        coarse [D, H, W, Cin] in physical units, nodes [D, K, 2] uint32 and weights [D, K] of the noise in time, members
+        [D, M] uint32 -> fields [D, M, H, W] in physical units, not clipped, NaN outside the mask or where the coarse
+        target is missing."""
+        task, transform, sampling = self.task, self.transform, self.sampling
+        tiling = Tiling(shape, task.network.stride, sampling.tile, sampling.overlap)
 
-        def unit(params, mask, seed, coarse, stamp, members):
-            known = mask & jnp.isfinite(coarse[..., self.transform.channel, None])
-            condition = tiling.pad(self.transform.condition(coarse, known))
+        def unit(params, mask, seed, temperature, coarse, nodes, weights, members):
+            known = mask & jnp.isfinite(coarse[..., transform.channel, None])
             valid = tiling.pad(known)
-            sample = draw(self.task, params, tiling, self.sampling, condition, valid, seed, stamp, members)
-            field = self.transform.decode(tiling.crop(sample), coarse)
+
+            def draw(i):
+                def of_member(member):
+                    return noise.field(seed, member, nodes, weights, i, tiling.padded, task.network.channels)
+
+                return temperature * jax.vmap(of_member)(members)
+
+            condition = tiling.pad(transform.condition(coarse, known))[None]
+            sample = task.sample(params, condition, valid, draw, tiling.apply, sampling)
+            field = transform.decode(tiling.crop(sample), coarse)
             return jnp.where(known, field, jnp.nan)[..., 0]
 
-        def rows(params, mask, seed, coarse, stamps, members):
+        def rows(params, mask, seed, temperature, *of_unit):
             # one unit a device: a leading axis of one, so that no batch size enters the arithmetic
-            return unit(params, mask, seed, coarse[0], stamps[0], members[0])[None]
+            return unit(params, mask, seed, temperature, *(x[0] for x in of_unit))[None]
 
         whole, split = parallel.WHOLE, parallel.ROWS
-        return parallel.pmap(rows, (whole, whole, whole, split, split, split), split)
-
-
-def _regression(task, params, tiling, sampling, condition, valid, seed, stamp, members) -> jax.Array:
-    """[1, H, W, 1], normalised."""
-    return tiling.apply(lambda c: task.generate(params, c), condition[None])
-
-
-def _diffusion(task, params, tiling, sampling, condition, valid, seed, stamp, members) -> jax.Array:
-    """[M, H, W, 1], normalised. What is the same for all members is computed once."""
-    shown, mean, error = _shown(task, params, tiling, condition)
-    start = jax.vmap(lambda m: noise(seed, m, stamp, tiling.padded, task.network.channels))(members)
-    shown_all = jnp.broadcast_to(shown, (len(members), *shown.shape[1:]))
-
-    def denoise(z, gamma):
-        def network(z, shown):
-            return task.denoise(params, z, jnp.full(z.shape[0], gamma), shown)
-
-        # invalid cells hold a clean zero, as they did in training
-        return jnp.where(valid, tiling.apply(network, z, shown_all), 0)
-
-    residual = SAMPLERS[sampling.sampler](denoise, start, task.schedule, sampling.steps)
-    return mean + error * residual
-
-
-def _shown(
-    task: Diffusion, params: Any, tiling: Tiling, condition: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """What the task's network is shown, mean and error over the whole domain, [1, H, W, C] each, fused across tiles."""
-    parts = tiling.apply(lambda c: jnp.concatenate(task.condition(params.guess, c), -1), condition[None])
-    channels = task.network.channels
-    return parts[..., : -2 * channels], parts[..., -2 * channels : -channels], parts[..., -channels:]
-
-
-def stamp_words(seconds: int) -> np.ndarray:
-    """Seconds since 1970, possibly negative -> [2] uint32."""
-    return np.array([(seconds >> 32) & 0xFFFFFFFF, seconds & 0xFFFFFFFF], np.uint32)
+        return parallel.pmap(rows, (*[whole] * 4, *[split] * 4), split)

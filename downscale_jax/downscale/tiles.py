@@ -1,4 +1,4 @@
-"""A network over a domain of any size: tiles anchored to the domain, blended in a fixed order; and its noise.
+"""A network over a domain of any size: tiles anchored to the domain, blended in a fixed order.
 
 The tiler wraps one evaluation of the network, so that overlaps are fused at every sampling step and no seam shows.
 """
@@ -11,8 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from downscale_jax.runtime.errors import UserError
-
-NOISE_BLOCK = 64  # cells a side
 
 
 @dataclass(frozen=True)
@@ -95,23 +93,3 @@ class Tiling:
         total = jnp.zeros((1, *self.padded, 1))
         (canvas, total), _ = jax.lax.scan(one, (canvas, total), jnp.asarray(self.origins))
         return canvas / total
-
-
-def noise(seed: jax.Array, member: jax.Array, stamp: jax.Array, shape: tuple[int, int], channels: int) -> jax.Array:
-    """Standard normals [H, W, C] that belong to (seed, member, time stamp, block of the domain) and nothing else.
-
-    seed, member uint32; stamp [2] uint32, the two halves of seconds since 1970. Neither tile, batch nor device enters.
-    """
-    key = jax.random.key(seed)
-    for word in (member, stamp[0], stamp[1]):
-        key = jax.random.fold_in(key, word)
-    rows, columns = (-(-n // NOISE_BLOCK) for n in shape)
-
-    def block(row, column):
-        at = jax.random.fold_in(jax.random.fold_in(key, row), column)
-        return jax.random.normal(at, (NOISE_BLOCK, NOISE_BLOCK, channels))
-
-    over_columns = jax.vmap(block, (None, 0))
-    blocks = jax.vmap(over_columns, (0, None))(jnp.arange(rows), jnp.arange(columns))
-    whole = blocks.transpose(0, 2, 1, 3, 4).reshape(rows * NOISE_BLOCK, columns * NOISE_BLOCK, channels)
-    return whole[: shape[0], : shape[1]]

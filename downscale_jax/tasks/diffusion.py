@@ -8,6 +8,7 @@ and wild at the ice edge, one unit for all places left the ensemble a quarter to
 Without a first guess the diffusion generates the target itself, as published.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
 
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from downscale_jax.diffusion.loss import denoising_loss
+from downscale_jax.diffusion.samplers import Noise, Solver
 from downscale_jax.diffusion.schedule import CosineSchedule, Prediction, clean
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
@@ -52,6 +54,8 @@ class Diffusion:
     regression: Regression | None = None
     accumulate: int = 1
     ema_decay: float = 0.999
+
+    draws = True  # a member for each field of noise
 
     def __post_init__(self):
         for choice in (self.prediction, self.weighting):
@@ -115,6 +119,27 @@ class Diffusion:
 
     def inference_params(self, state: State) -> Params:
         return Params(state.ema_params, state.frozen)
+
+    def sample(
+        self, params: Params, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver
+    ) -> jax.Array:
+        """Members over a whole domain, [M, H, W, C] normalised, from condition [1, H, W, Cc] and noise(i) [M, H, W, C].
+
+        `apply(network, *fields)` runs a network over the domain: tiles are fused at every evaluation. What is the same
+        for all members is computed once.
+        """
+        channels = self.network.channels
+        parts = apply(lambda c: jnp.concatenate(self.condition(params.guess, c), -1), condition)
+        shown, mean, error = jnp.split(parts, parts.shape[-1] - channels * np.array([2, 1]), -1)
+
+        def denoise(z, gamma):
+            def network(z, shown):
+                return self.denoise(params, z, jnp.full(z.shape[0], gamma), shown)
+
+            # invalid cells hold a clean zero, as they did in training
+            return jnp.where(valid, apply(network, z, jnp.broadcast_to(shown, (*z.shape[:-1], shown.shape[-1]))), 0)
+
+        return mean + error * solver.solve(denoise, noise, self.schedule)
 
     def denoise(self, params: Params, z: jax.Array, gamma: jax.Array, shown: jax.Array) -> jax.Array:
         """The clean residual [B, H, W, C] that the network sees in z at angle gamma [B]."""

@@ -1,5 +1,6 @@
 """Deterministic regression: the network trained to the conditional mean. The standing baseline of every generator."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from downscale_jax.diffusion.loss import masked_mean
+from downscale_jax.diffusion.samplers import Noise, Solver
 from downscale_jax.models.unet import UNet
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create, gradient_step
@@ -34,6 +36,8 @@ class Regression:
     phases: tuple[Phase, ...]
     accumulate: int = 1
     ema_decay: float = 0.999
+
+    draws = False  # a single field, whatever the noise
 
     def init(self, key: jax.Array, batch: Batch) -> State:
         params = self.network.init(key, None, jnp.zeros((1, *batch['condition'].shape[1:])))
@@ -64,6 +68,8 @@ class Regression:
         mean, size = jnp.split(jnp.asarray(self.network.apply(params, None, condition)), 2, -1)
         return mean, jnp.sqrt(jnp.square(nn.softplus(size)) + SMALLEST_ERROR**2)
 
-    def generate(self, params: Any, condition: jax.Array) -> jax.Array:
-        """Normalised target [B, H, W, C] from the condition."""
-        return self.distribution(params, condition)[0]
+    def sample(
+        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver
+    ) -> jax.Array:
+        """The mean, [1, H, W, C] normalised, over a whole domain: `apply(network, condition)` runs it there."""
+        return apply(lambda condition: self.distribution(params, condition)[0], condition)
