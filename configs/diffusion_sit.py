@@ -20,6 +20,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.seed = 0
 
     config.data = ConfigDict()
+    config.data.kind = 'refinement'  # a record: a fine field and its coarse inputs
     config.data.path = ''  # file, glob, Zarr store or URL; empty: idealised sea ice is simulated
     config.data.simulate = ConfigDict({'size': 256, 'states': 529})  # cells of 4 km a side; half days
     config.data.target = 'sit'

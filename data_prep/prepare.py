@@ -1,44 +1,35 @@
-"""Raw data -> canonical fields -> coarse inputs in the observation's image -> TFDS records with their transform.
+"""Raw data -> canonical fields -> TFDS records with their transform, in a directory named by what it is made from.
 
-The prepared directory (`downscale_jax.pipeline.records`) is named by what it is made from, so that runs share it and
-a changed setting makes a new one. It is written aside and renamed: an interrupted preparation leaves nothing behind.
+Runs share the directory (`downscale_jax.pipeline.records` says what it holds) and a changed setting makes a new one. It
+is written aside and renamed: an interrupted preparation leaves nothing behind. What a record is, `data.kind` says.
 """
 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
-import numpy as np
-import tensorflow_datasets as tfds
-import xarray as xr
-from tqdm import tqdm
-
-from downscale_jax.fields import grid, normalize, store
-from downscale_jax.fields.dates import check_splits, select_dates
-from downscale_jax.fields.times import encode_times
-from downscale_jax.pipeline.records import NAME, Prepared
+from data_prep import lag_pairs, refinement
+from downscale_jax.fields import store
+from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 
-CHUNK = 16  # times filtered at once
-SPLITS = ('train', 'validation', 'test')
-VERSION = 3  # of this file's results: raise it when they change
+# each has KEYS, the settings that its records depend on, VERSION, check(data) and write(data, seed, directory, name)
+KINDS: dict[str, ModuleType] = {'refinement': refinement, 'lag_pairs': lag_pairs}
 
 
 def prepare(data: dict, seed: int, root: Path) -> Prepared:
     """Prepares what the `data` section of a config asks for, under `root`, unless it is there already."""
     directory = root / name_of(data, seed)
     if not directory.exists():
-        splits = {name: data[name] for name in SPLITS}
-        check_inputs(data)
-        fields = open_fields(data, seed)
-        check_splits(splits, fields['time'].values)
+        kind = KINDS[data['kind']]
+        kind.check(data)
         aside = directory.with_name(f'.{directory.name}.partial')
         shutil.rmtree(aside, ignore_errors=True)  # left by a killed preparation
         try:
             aside.mkdir(parents=True)
-            write(fields, data, splits, seed, aside, directory.name)
+            kind.write(data, seed, aside, directory.name)
             aside.rename(directory)
         except OSError as error:
             raise UserError(f'cannot write prepared data to {directory}: {error.strerror or error}') from error
@@ -48,150 +39,8 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
 
 
 def name_of(data: dict, seed: int) -> str:
-    """The target and a digest of the settings that preparation depends on and of the files' sizes and times."""
-    keys: tuple[str, ...] = ('path', 'simulate', 'target', 'inputs', 'mask', *SPLITS)
-    keys = (*keys, 'kernel_km', 'spacing_km', 'noise', 'anomaly', 'bounds')
+    """What it is and a digest of the settings that preparation depends on and of the files' sizes and times."""
+    kind = KINDS[data['kind']]
     state = store.fingerprint(data['path'])
-    text = json.dumps([VERSION, seed, {k: data[k] for k in keys}, state], sort_keys=True, default=list)
-    return f'{data["target"]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}'
-
-
-def open_fields(data: dict, seed: int) -> xr.Dataset:
-    """Canonical fields with a `mask`, lazily: simulated where data.path is empty."""
-    names = list(dict.fromkeys([data['target'], *data['inputs']]))
-    if not data['path']:
-        from data_prep import sea_ice
-
-        fields = sea_ice.simulate(seed=seed, size=data['simulate']['size'], states=data['simulate']['states'])
-        return store.canonical(fields, names, 'mask', 'the simulated sea ice')
-    fields = store.canonical(store.open_dataset(data['path']), names, data['mask'], data['path'])
-    store.check_timed(fields, names, data['path'])
-    if not data['mask']:
-        # one more pass over the file: without it land would count as ocean, and coarse fields would reach over it
-        ever = fields[data['target']].notnull().any('time')
-        fields['mask'] = store.load(ever, data['path']).assign_attrs(fields['mask'].attrs)
-    return fields
-
-
-def check_inputs(data: dict) -> None:
-    """One kernel an input; the anomaly needs the coarse target among the inputs."""
-    if data['target'] not in data['inputs']:
-        raise UserError(
-            f"data.inputs {data['inputs']} lack the target '{data['target']}': its coarse field is what is refined"
-        )
-    for key in ('kernel_km', 'spacing_km', 'noise'):
-        found, wanted = len(data[key]), len(data['inputs'])
-        if found != wanted and (found or key == 'kernel_km'):
-            raise UserError(f'data.{key} has {found} values for {wanted} inputs {data["inputs"]}: give one each')
-
-
-def write(fields: xr.Dataset, data: dict, splits: dict, seed: int, directory: Path, name: str) -> None:
-    statics = fields[['mask']].drop_vars('time', errors='ignore')
-    area = grid.cell_areas_km2(statics)
-    statics['cell_area'] = (
-        fields['mask'].dims,
-        area.astype(np.float32),
-        {'units': 'km2', 'standard_name': 'cell_area'},
-    )
-    statics['mask'] = statics['mask'].astype(np.int8)
-    store.write_netcdf(statics, directory / 'statics.nc')
-
-    kept: dict[str, int] = {}
-    extremes = np.inf, -np.inf  # of the target in training: the data range of PSNR and SSIM
-    with Writer(directory / 'records' / NAME, area.shape, len(data['inputs'])) as writer:
-        moments = normalize.Fit(data['inputs'].index(data['target']), len(data['inputs']), data['anomaly'])
-        for split, dates in splits.items():
-            kept[split] = 0
-            part = select_dates(fields, dates)
-            for times, fine, coarse in tqdm(
-                pairs(part, data, area, seed),
-                f'preparing {split}',
-                -(-part.sizes['time'] // CHUNK),
-                leave=False,
-                disable=None,  # where stderr is no terminal, it is left to error messages
-            ):
-                whole = np.isfinite(fine).any((1, 2)) & np.isfinite(coarse).any((1, 2, 3))
-                if split == 'train' and whole.any():
-                    moments.add(fine[whole], coarse[whole])
-                    extremes = min(extremes[0], float(np.nanmin(fine))), max(extremes[1], float(np.nanmax(fine)))
-                for i in np.flatnonzero(whole):
-                    writer.add(split, fine[i], coarse[i], times[i])
-                kept[split] += int(whole.sum())
-            if not kept[split]:
-                raise UserError(f"split '{split}' ({dates}): every value of {data['target']} is missing")
-    units = [fields[name].attrs.get('units', '1') for name in data['inputs']]
-    transform = moments.transform(
-        target=data['target'],
-        units=fields[data['target']].attrs.get('units', '1'),
-        inputs=tuple(data['inputs']),
-        input_units=tuple(units),
-        bounds=tuple(data['bounds']),
-    )
-    meta = {
-        'name': name,
-        'transform': transform.to_json(),
-        'calendar': fields['time'].dt.calendar,
-        'records': kept,
-        'range': extremes,
-        'idealised': not data['path'],
-        'attributes': {k: str(v) for k, v in fields[data['target']].attrs.items()},
-        'kernel_km': data['kernel_km'],
-    }
-    (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
-
-
-def pairs(fields: xr.Dataset, data: dict, area: np.ndarray, seed: int) -> Iterator[tuple]:
-    """(times [T], fine [T, H, W], coarse [T, H, W, Cin]) in chunks; one chunk in memory at a time."""
-    sizes, periodic = grid.cell_sizes_km(fields), grid.is_periodic(fields)
-    mask = fields['mask'].values
-    spacings = data['spacing_km'] or [kernel / 2 for kernel in data['kernel_km']]
-    errors = data['noise'] or [0.0] * len(data['inputs'])
-    for start in range(0, fields.sizes['time'], CHUNK):
-        chunk = store.load(fields.isel(time=slice(start, start + CHUNK)), data['path'])
-        times = encode_times(chunk['time'].values)
-        channels = []
-        for name, kernel, spacing, error in zip(data['inputs'], data['kernel_km'], spacings, errors, strict=True):
-            field = np.where(mask, chunk[name].values, np.nan)
-            shape = grid.observation_shape(mask.shape, sizes, spacing)
-            # keyed by input and time stamp: the same error however the series is cut
-            noise = [
-                np.random.default_rng((seed, int(t) % 2**64, *name.encode())).normal(0, error, shape) for t in times
-            ]
-            channels.append(
-                grid.observe(field, area * mask, sizes, kernel, spacing, np.array(noise) if error else None, periodic)
-            )
-        fine = np.where(mask, chunk[data['target']].values, np.nan)
-        yield times, fine.astype(np.float32), np.stack(channels, -1).astype(np.float32)
-
-
-class Writer:
-    """TFDS records, written by its sequential writer: no TensorFlow needed."""
-
-    def __init__(self, directory: Path, shape: tuple[int, ...], channels: int):
-        raw = {'dtype': np.float32, 'encoding': tfds.features.Encoding.BYTES}
-        features = {
-            'fine': tfds.features.Tensor(shape=shape, **raw),
-            'coarse': tfds.features.Tensor(shape=(*shape, channels), **raw),
-            'time': tfds.features.Scalar(np.int64),
-        }
-        directory.mkdir(parents=True)
-        name, version = directory.parent.name, directory.name
-        info = tfds.core.DatasetInfo(
-            builder=tfds.core.DatasetIdentity(
-                name=name, version=tfds.core.Version(version), data_dir=str(directory), module_name=__name__
-            ),
-            features=tfds.features.FeaturesDict(features),
-            description='Fine fields and their coarse inputs, a record a time.',
-        )
-        per_shard = max(1, 2**28 // (4 * int(np.prod(shape)) * (channels + 1)))  # about 256 MiB
-        self._writer = tfds.core.SequentialWriter(info, per_shard, overwrite=True, file_format='array_record')
-        self._writer.initialize_splits(list(SPLITS))
-
-    def __enter__(self) -> 'Writer':
-        return self
-
-    def add(self, split: str, fine: np.ndarray, coarse: np.ndarray, time: int) -> None:
-        self._writer.add_examples({split: [{'fine': fine, 'coarse': coarse, 'time': time}]})
-
-    def __exit__(self, *_) -> None:
-        self._writer.close_all()
+    text = json.dumps([kind.VERSION, seed, {k: data[k] for k in kind.KEYS}, state], sort_keys=True, default=list)
+    return f'{data.get("target", data["kind"])}-{hashlib.sha256(text.encode()).hexdigest()[:12]}'

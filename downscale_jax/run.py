@@ -73,7 +73,8 @@ def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: dict[str
     if not (workdir / 'checkpoints').exists():
         describe(config, workdir)
 
-    from downscale_jax.pipeline.batches import Patches, batches
+    from downscale_jax.pipeline.batches import batches
+    from downscale_jax.pipeline.patches import Patches
 
     cut = partial(Patches, prepared, size=data['patch'], per_record=data['patches_per_record'], seed=config['seed'])
     train_split = partial(batches, cut(split='train', flips=data['flips']), training['batch_size'])

@@ -4,8 +4,9 @@
     statics.nc         mask, cell area and coordinates of the fine grid
     prepared.json      transform, calendar, counts, what it was made from
 
-A record is one time: `fine` [H, W] and `coarse` [H, W, Cin], float32 in physical units with NaN where missing, and
-`time` in seconds since 1970-01-01 of the data's calendar. Reading needs no TensorFlow.
+A record is one time, `fine` [H, W] and `coarse` [H, W, Cin], or a pair of patches, `first` and `second` [P, P, C], with
+their `lag` in steps and the `row` and `column` of their first cell; all physical, float32, NaN where missing. `time` is
+in seconds since 1970-01-01 of the data's calendar. Reading needs no TensorFlow.
 """
 
 import json
@@ -17,6 +18,7 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.fields.grid import is_periodic
+from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.fields.times import decode_times
 from downscale_jax.runtime.errors import UserError
@@ -40,6 +42,11 @@ class Prepared:
     @cached_property
     def transform(self) -> Transform:
         return Transform.from_json(self.meta['transform'])
+
+    @cached_property
+    def log_transform(self) -> LogTransform:
+        """Of lag pairs."""
+        return LogTransform.from_json(self.meta['transform'])
 
     @cached_property
     def statics(self) -> xr.Dataset:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_prep.prepare import pairs, prepare
+from data_prep.prepare import prepare
+from data_prep.refinement import pairs
 from downscale_jax.fields import grid, store
 from downscale_jax.runtime.errors import UserError
 
@@ -38,6 +39,7 @@ def dataset():
 def data(dataset, tmp_path):
     dataset.to_netcdf(tmp_path / 'ice.nc')
     return {
+        'kind': 'refinement',
         'path': str(tmp_path / 'ice.nc'),
         'simulate': {},
         'target': 'sit',

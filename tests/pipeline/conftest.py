@@ -14,6 +14,7 @@ DAYS, SIZE = 14, 32
 
 def data_section(path, **changes) -> dict:
     return {
+        'kind': 'refinement',
         'path': str(path),
         'simulate': {},
         'target': 'code',

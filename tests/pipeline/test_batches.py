@@ -4,7 +4,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from downscale_jax.pipeline.batches import MIN_VALID, Patches, admissible, batches
+from downscale_jax.pipeline.batches import batches
+from downscale_jax.pipeline.patches import MIN_VALID, Patches, admissible
 from downscale_jax.runtime.errors import UserError
 
 PATCH = 8
@@ -89,7 +90,7 @@ def test_crops_are_aligned_and_whole(open_sea):
 
 def test_target_is_the_anomaly_that_encode_gives(coast):
     prepared, _ = coast
-    source = cut(prepared).source()
+    source = cut(prepared).open()
     record = prepared.split('train')[2]
     target, condition, valid = source.example(0, 2)
     encoded = prepared.transform.encode(record['fine'][..., None], record['coarse'])
@@ -125,7 +126,7 @@ def test_without_enough_anywhere_the_best_patch_is_taken():
 
 
 def test_flips_only_flip(open_sea):
-    plain, flipped = (cut(open_sea[0], flips=flips).source() for flips in (False, True))
+    plain, flipped = (cut(open_sea[0], flips=flips).open() for flips in (False, True))
     kinds = set()
     for index in range(40):
         before, after = plain.example(0, index), flipped.example(0, index)

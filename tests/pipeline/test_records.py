@@ -6,6 +6,7 @@ import pytest
 import xarray as xr
 
 from data_prep import prepare as preparation
+from data_prep import refinement
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
@@ -17,8 +18,9 @@ def section(dataset, folder, **changes):
     days = [(str(day)[:10],) * 2 for day in dataset['time'].values]
     splits = {'train': ((days[0][0], days[-5][0]),), 'validation': (days[-3],), 'test': (days[-1],)}
     return {
-        'path': str(folder / 'fields.nc'), 'simulate': {}, 'target': 'code', 'inputs': ('code',), 'mask': '',
-        'kernel_km': (20.0,), 'spacing_km': (), 'noise': (), 'anomaly': True, 'bounds': (0.0, 1e9), **splits, **changes,
+        'kind': 'refinement', 'path': str(folder / 'fields.nc'), 'simulate': {}, 'target': 'code',
+        'inputs': ('code',), 'mask': '', 'kernel_km': (20.0,), 'spacing_km': (), 'noise': (),
+        'anomaly': True, 'bounds': (0.0, 1e9), **splits, **changes,
     }  # fmt: skip
 
 
@@ -99,7 +101,7 @@ def test_second_call_reuses_what_is_there(coast, tmp_path, monkeypatch):
     data = section(coast[1], tmp_path)
     first = preparation.prepare(data, 0, tmp_path / 'prepared')
     before = {path: path.stat().st_mtime_ns for path in first.directory.rglob('*')}
-    monkeypatch.setattr(preparation, 'open_fields', None)
+    monkeypatch.setattr(refinement, 'open_fields', None)
     second = preparation.prepare(data, 0, tmp_path / 'prepared')
     assert second == first
     assert {path: path.stat().st_mtime_ns for path in first.directory.rglob('*')} == before
@@ -129,8 +131,8 @@ def test_interrupted_preparation_leaves_nothing_and_can_be_repeated(coast, tmp_p
         yield from list(preparation_pairs(*args))[:1]
         raise error
 
-    preparation_pairs = preparation.pairs
-    monkeypatch.setattr(preparation, 'pairs', stop)
+    preparation_pairs = refinement.pairs
+    monkeypatch.setattr(refinement, 'pairs', stop)
     with pytest.raises((KeyboardInterrupt, UserError)):
         preparation.prepare(data, 0, tmp_path / 'prepared')
     assert not list((tmp_path / 'prepared').iterdir())

@@ -1,0 +1,180 @@
+"""Fields in time -> pairs of patches of one place, some hours apart -> records, a record a pair (AtmoDist).
+
+Pairs are drawn before anything is read and cut while the series streams by, one field at a time: memory holds a few
+fields and the patches whose partner is still to come, however long the series is.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from data_prep.records import SPLITS, Writer
+from downscale_jax.fields import log_transform, store
+from downscale_jax.fields.dates import check_splits, select_dates
+from downscale_jax.fields.grid import is_periodic
+from downscale_jax.fields.times import encode_times
+from downscale_jax.runtime.errors import UserError
+
+CHUNK = 8  # times read at once
+STATISTICS_TIMES = 200  # training times, evenly spread, that the transform is fitted to
+VERSION = 1  # of this file's results: raise it when they change
+KEYS = ('path', 'simulate', 'variables', 'level', *SPLITS, 'step_hours', 'lags', 'patch', 'pairs_per_time', 'latitudes')
+
+
+class Draw(NamedTuple):
+    """Pairs of one split, [N] each, in order of their first time."""
+
+    first: np.ndarray  # index of the time
+    second: np.ndarray
+    lag: np.ndarray  # in steps, from 1
+    row: np.ndarray  # of the patch's first cell
+    column: np.ndarray
+
+
+def check(data: dict) -> None:
+    """Raises UserError for settings that no series can fulfil."""
+    for key in ('lags', 'patch', 'pairs_per_time', 'step_hours'):
+        if data[key] < 1:
+            raise UserError(f'data.{key}={data[key]}: at least 1 is needed')
+
+
+def write(data: dict, seed: int, directory: Path, name: str) -> None:
+    """Fills `directory` with the pairs of all splits, the grid and the transform fitted to the training split."""
+    fields = open_fields(data, seed)
+    splits = {split: data[split] for split in SPLITS}
+    check_splits(splits, fields['time'].values)
+    y, x = fields[data['variables'][0]].dims[1:]
+    store.write_netcdf(
+        fields[[]].drop_vars('time').assign_coords({y: fields[y], x: fields[x]}), directory / 'statics.nc'
+    )
+
+    train = select_dates(fields, data['train'])
+    spread = np.unique(np.linspace(0, train.sizes['time'] - 1, STATISTICS_TIMES).round().astype(int))
+    units = tuple(fields[v].attrs.get('units', '1') for v in data['variables'])
+    transform = log_transform.fit(
+        lambda: (x for _, x in stream(train.isel(time=spread), data)), data['variables'], units
+    )
+
+    patch = (data['patch'], data['patch'], len(data['variables']))
+    shapes = {'first': patch, 'second': patch, **dict.fromkeys(('lag', 'time', 'row', 'column'), ())}
+    kept = dict.fromkeys(SPLITS, 0)
+    with Writer(directory, shapes, 'Patches of one place at two times, a record a pair.') as writer:
+        for ordinal, (split, dates) in enumerate(splits.items()):
+            part = select_dates(fields, dates)
+            drawn = draw(part, data, np.random.default_rng((seed, ordinal)), split)
+            for record in cut(part, drawn, data, f'preparing {split}'):
+                writer.add(split, **record)
+                kept[split] += 1
+            if not kept[split]:
+                raise UserError(f"split '{split}' ({dates}): every pair has missing values")
+    meta = {
+        'name': name,
+        'kind': 'lag_pairs',
+        'transform': transform.to_json(),
+        'calendar': fields['time'].dt.calendar,
+        'records': kept,
+        'idealised': not data['path'],
+        'step_hours': data['step_hours'],
+        'lags': data['lags'],
+    }
+    (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
+
+
+def open_fields(data: dict, seed: int) -> xr.Dataset:
+    """Canonical fields in time, lazily: simulated where data.path is empty."""
+    if not data['path']:
+        from data_prep import atmosphere
+
+        return atmosphere.simulate(seed=seed, **data['simulate'])
+    from data_prep import winds
+
+    return winds.open_winds(data['path'], data['variables'], data['level'])
+
+
+def stream(fields: xr.Dataset, data: dict, told: str = '') -> Iterator[tuple[int, np.ndarray]]:
+    """(index of the time, [H, W, C] float32), a few times in memory at once."""
+    total = fields.sizes['time']
+    bar = tqdm(total=total, desc=told, leave=False, disable=None if told else True)
+    with bar:
+        for start in range(0, total, CHUNK):
+            chunk = store.load(fields.isel(time=slice(start, start + CHUNK)), data['path'])
+            values = np.stack([chunk[v].values for v in data['variables']], -1).astype(np.float32)
+            for offset, field in enumerate(values):
+                yield start + offset, field
+                bar.update()
+
+
+def draw(fields: xr.Dataset, data: dict, rng: np.random.Generator, split: str) -> Draw:
+    """`pairs_per_time` pairs for each time of a split: the lag uniform over 1..lags steps, then the first time uniform
+    over those that have a partner this much later, so that neither the ends of the split nor a gap favour short lags;
+    the place uniform in grid rows of the band and in longitude. Raises UserError for a lag that no pair can have.
+    """
+    seconds = encode_times(fields['time'].values)
+    count = data['pairs_per_time'] * len(seconds)
+    lag = rng.integers(1, data['lags'] + 1, count)
+    first, second = np.zeros(count, int), np.zeros(count, int)
+    for steps in range(1, data['lags'] + 1):
+        later = seconds + round(3600 * steps * data['step_hours'])
+        partner = np.searchsorted(seconds, later).clip(max=len(seconds) - 1)
+        starts = np.flatnonzero(seconds[partner] == later)
+        if not len(starts):
+            raise UserError(
+                f"split '{split}': no two of its {len(seconds)} times are {steps * data['step_hours']} h apart: lower "
+                f'data.lags={data["lags"]}, set data.step_hours to the step of the data, or lengthen the split'
+            )
+        mine = lag == steps
+        first[mine] = rng.choice(starts, mine.sum())
+        second[mine] = partner[first[mine]]
+    rows, columns = origins(fields, data)
+    order = np.argsort(first, kind='stable')
+    places = rng.choice(rows, count), rng.choice(columns, count)
+    return Draw(*(array[order] for array in (first, second, lag, *places)))
+
+
+def origins(fields: xr.Dataset, data: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns at which a patch may begin: its centre within the band of latitudes, wrapping in longitude."""
+    y, x = fields[data['variables'][0]].dims[1:]
+    height, width, size = fields.sizes[y], fields.sizes[x], data['patch']
+    if size > min(height, width):
+        raise UserError(f'data.patch={size} does not fit the grid of {height} x {width}: choose a smaller one')
+    rows = np.arange(height - size + 1)
+    if 'lat' in fields.coords and fields['lat'].ndim == 1:
+        south, north = data['latitudes']
+        centre = np.interp(rows + (size - 1) / 2, np.arange(height), fields['lat'].values)
+        rows = rows[(centre >= south) & (centre <= north)]
+        if not rows.size:
+            raise UserError(f'no patch of {size} rows has its centre within data.latitudes={data["latitudes"]}')
+    return rows, np.arange(width if is_periodic(fields) else width - size + 1)
+
+
+def cut(fields: xr.Dataset, drawn: Draw, data: dict, told: str) -> Iterator[dict]:
+    """Records of the drawn pairs, in order of their second time; those with missing values are left out."""
+    size = np.arange(data['patch'])
+    seconds = encode_times(fields['time'].values)
+    begins, ends = np.searchsorted(drawn.first, np.arange(len(seconds) + 1)), defaultdict(list)
+    waiting: dict[int, np.ndarray] = {}
+
+    def patch(field, pair):
+        return field[(drawn.row[pair] + size)[:, None], (drawn.column[pair] + size) % field.shape[1]]
+
+    for now, field in stream(fields, data, told):
+        for pair in ends.pop(now, ()):
+            first, second = waiting.pop(pair), patch(field, pair)
+            if np.isfinite(first).all() and np.isfinite(second).all():
+                yield {
+                    'first': first,
+                    'second': second,
+                    'lag': int(drawn.lag[pair]),
+                    'time': int(seconds[drawn.first[pair]]),
+                    'row': int(drawn.row[pair]),
+                    'column': int(drawn.column[pair]),
+                }
+        for pair in range(begins[now], begins[now + 1]):
+            waiting[pair] = patch(field, pair)
+            ends[int(drawn.second[pair])].append(pair)

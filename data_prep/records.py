@@ -1,0 +1,45 @@
+"""Writes TFDS records by TFDS's sequential writer: no TensorFlow needed."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from downscale_jax.pipeline.records import NAME
+
+SPLITS = ('train', 'validation', 'test')
+SHARD_BYTES = 2**28
+
+
+class Writer:
+    """Records of arrays (float32) and integers, {name: shape}, () for an integer, into `directory`/records."""
+
+    def __init__(self, directory: Path, shapes: dict[str, tuple[int, ...]], description: str):
+        def feature(shape):
+            if not shape:
+                return tfds.features.Scalar(np.int64)
+            return tfds.features.Tensor(shape=shape, dtype=np.float32, encoding=tfds.features.Encoding.BYTES)
+
+        path = directory / 'records' / NAME
+        path.mkdir(parents=True)
+        info = tfds.core.DatasetInfo(
+            builder=tfds.core.DatasetIdentity(
+                name=path.parent.name, version=tfds.core.Version(path.name), data_dir=str(path), module_name=__name__
+            ),
+            features=tfds.features.FeaturesDict({name: feature(shape) for name, shape in shapes.items()}),
+            description=description,
+        )
+        size = sum(4 * int(np.prod(shape)) for shape in shapes.values())
+        self._writer = tfds.core.SequentialWriter(
+            info, max(1, SHARD_BYTES // size), overwrite=True, file_format='array_record'
+        )
+        self._writer.initialize_splits(list(SPLITS))
+
+    def __enter__(self) -> 'Writer':
+        return self
+
+    def add(self, split: str, **record: np.ndarray | int) -> None:
+        self._writer.add_examples({split: [record]})
+
+    def __exit__(self, *_) -> None:
+        self._writer.close_all()

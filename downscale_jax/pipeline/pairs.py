@@ -1,0 +1,38 @@
+"""Examples for the lag task: two patches of one place and how many steps lie between them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from downscale_jax.pipeline.batches import Batch
+from downscale_jax.pipeline.records import Prepared
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of one split: first, second [B, P, P, C] transformed, lag [B] int32, the class, 0 for one step."""
+
+    prepared: Prepared
+    split: str
+    seed: int
+    limit: int = 0  # only so many pairs, the same in every epoch (AtmoDist's curriculum); 0: all
+
+    def open(self) -> 'PairSource':
+        return PairSource(self)
+
+
+class PairSource:
+    """An opened split."""
+
+    def __init__(self, pairs: Pairs):
+        self.records = pairs.prepared.split(pairs.split)
+        self.transform = pairs.prepared.log_transform
+        total = len(self.records)
+        self.count = min(pairs.limit or total, total)
+        # those of a limited set are spread over the whole period
+        self._chosen = np.linspace(0, total - 1, self.count).round().astype(int)
+
+    def batch(self, epochs: np.ndarray, indices: np.ndarray) -> Batch:
+        records = [self.records[int(self._chosen[i])] for i in indices]
+        first, second = (self.transform.encode(np.stack([r[name] for r in records])) for name in ('first', 'second'))
+        return {'first': first, 'second': second, 'lag': np.array([r['lag'] - 1 for r in records], np.int32)}

@@ -1,0 +1,119 @@
+"""An ensemble run: the share of its time that is the network's, and its memory against members and days.
+
+    python experiments/benchmarks/ensemble.py [--config=configs/diffusion_sit.py] [--size 256]
+
+An untrained network of the config refines synthetic coarse files of 6 x coarser cells into Zarr stores, each run in a
+process of its own. Share: time of the compiled program on inputs in memory, times the number of units, over the time
+of the whole run from reading to the last chunk written, compilation apart. About 4 minutes on 2 CPU cores.
+"""
+
+import argparse
+import json
+import resource
+import runpy
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+GOAL_SHARE, GOAL_MEMORY = 0.95, 1.10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--config', default='configs/diffusion_sit.py')
+    parser.add_argument('--size', type=int, default=256, help='cells a side of the fine domain')
+    parser.add_argument('--run', help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        print(json.dumps(measure(options.config, options.size, **json.loads(options.run))))
+        return
+
+    def run(**settings) -> dict:
+        command = [sys.executable, __file__, f'--config={options.config}', f'--size={options.size}']
+        done = subprocess.run([*command, f'--run={json.dumps(settings)}'], capture_output=True, text=True, check=True)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    shared = run(members=16, days=6)
+    print(f'16 members, 6 days: {shared["seconds"]:.1f} s, of which the network {shared["network"]:.1f} s: '
+          f'share {shared["network"] / shared["seconds"]:.3f}, goal {GOAL_SHARE}')  # fmt: skip
+    for name, settings in {
+        'members': [{'members': 1, 'days': 4}, {'members': 32, 'days': 4}],
+        'days': [{'members': 1, 'days': 10}, {'members': 1, 'days': 100}],
+    }.items():
+        few, many = (run(**s, evaluations=1)['peak_mib'] for s in settings)
+        print(f'{settings[0][name]} -> {settings[1][name]} {name}: peak memory {few:.0f} -> {many:.0f} MiB, '
+              f'ratio {many / few:.3f}, goal {GOAL_MEMORY}')  # fmt: skip
+
+
+def measure(path: str, size: int, members: int, days: int, evaluations: int = 0) -> dict[str, float]:
+    """One run in this process; `evaluations` of the network instead of the config's where memory alone counts."""
+    import jax
+    import numpy as np
+    import xarray as xr
+
+    from downscale_jax.downscale import ensemble
+    from downscale_jax.downscale.generate import Generator
+    from downscale_jax.downscale.noise import time_nodes
+    from downscale_jax.fields.normalize import Transform
+    from downscale_jax.runtime import parallel
+    from downscale_jax.tasks.diffusion import FirstGuess, Params
+    from downscale_jax.trained import build, sampling_of
+
+    name, _, variant = path.partition(':')
+    config = runpy.run_path(name)['get_config'](variant).to_dict()
+    config['sampling']['steps'] = evaluations or config['sampling']['steps']
+    names = config['data']['inputs']
+    count = len(names)
+    transform = Transform(
+        names[0], 'm', names, ('m',) * count, True, (0.0, np.inf), (1.0,) * count, (1.0,) * count, 0.0, 0.3
+    )  # fmt: skip
+    tasks = build(config)
+    patch = np.zeros((1, config['data']['patch'], config['data']['patch'], count + 1), np.float32)
+    batch = {'condition': patch, 'target': patch[..., :1]}
+    guess = tasks['regression'].init(jax.random.key(0), batch).params
+    state = tasks['diffusion'].init(jax.random.key(1), batch)
+    params = Params(state.params, FirstGuess(guess, np.float32(1)))
+    generator = Generator(tasks['diffusion'], jax.device_get(params), transform, sampling_of(config))
+
+    rng, side = np.random.default_rng(0), -(-size // 6) + 2
+    axes = {n: (n, 24e3 * np.arange(side) - 12e3, {'units': 'm'}) for n in 'yx'}
+    stamps = np.datetime64('2000-01-01', 'ns') + np.arange(days + 1) * np.timedelta64(1, 'D')
+    fine_axes = {n: (n, 4e3 * np.arange(size), {'units': 'm'}) for n in 'yx'}
+    statics = xr.Dataset({'mask': (('y', 'x'), np.ones((size, size), np.int8))}, fine_axes)
+    with tempfile.TemporaryDirectory() as folder:
+        values = rng.normal(1, 1, (days + 1, side, side)).astype(np.float32)
+        fields = {n: (('time', 'y', 'x'), values, {'units': 'm'}) for n in names}
+        xr.Dataset(fields, {'time': stamps, **axes}).to_netcdf(Path(folder) / 'coarse.nc')
+        with xr.open_dataset(Path(folder) / 'coarse.nc', chunks={'time': 1}) as coarse:
+
+            def fill(times: slice, store: str) -> float:
+                start = time.perf_counter()
+                part = coarse.isel(time=times)
+                ensemble.to_store(generator, part, statics, members, 0, {}, Path(folder) / store, {'input': store})
+                return time.perf_counter() - start
+
+            fill(slice(days, days + 1), 'compiled.zarr')
+            seconds = fill(slice(days), 'whole.zarr')
+        network = 0.0
+        if not evaluations:
+            nodes, weights = time_nodes(0, 0.0)
+            field = np.ones((size, size, 1), np.float32)
+            whole = [parallel.replicate(x) for x in (field > 0, np.uint32(0), np.float32(1))]
+            unit = (np.repeat(field, count, -1), nodes, weights, np.arange(generator.members, dtype=np.uint32))
+            inputs = generator.params, *whole, *parallel.split_rows([x[None] for x in unit])
+            program, units = generator.units((size, size)), -(-members // generator.members) * days
+            for _ in range(units):
+                start = time.perf_counter()
+                jax.block_until_ready(program(*inputs))
+                network += time.perf_counter() - start
+    return {
+        'seconds': seconds,
+        'network': network,
+        'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+if __name__ == '__main__':
+    main()
