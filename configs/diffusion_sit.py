@@ -17,6 +17,7 @@ def get_config(variant: str = '') -> ConfigDict:
     if variant not in ('', 'smoke', 'paper'):
         raise ValueError(f"unknown variant ':{variant}' of diffusion_sit: valid are :smoke and :paper")
     config = ConfigDict()
+    config.system = 'diffusion'
     config.seed = 0
 
     config.data = ConfigDict()
@@ -87,7 +88,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.evaluation.members = 16
     config.evaluation.days = 6  # records, pairs of neighbours evenly spread over the test split; 0: all
     config.evaluation.window = 40  # cells a side of the windows for spectra
-    config.evaluation.ice = 0.15  # target above which a cell counts as ice
+    config.evaluation.ice = 0.15  # coarse target above which a cell counts as ice
     config.evaluation.regimes = (0.15, 1.0, 2.0)  # edges of classes of the coarse target, in its units
     config.evaluation.fit_days = 4  # of validation, to fit the noise temperature on; 0: temperature 1
 

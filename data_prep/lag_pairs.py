@@ -157,7 +157,8 @@ def cut(fields: xr.Dataset, drawn: Draw, data: dict, told: str) -> Iterator[dict
     """Records of the drawn pairs, in order of their second time; those with missing values are left out."""
     size = np.arange(data['patch'])
     seconds = encode_times(fields['time'].values)
-    begins, ends = np.searchsorted(drawn.first, np.arange(len(seconds) + 1)), defaultdict(list)
+    begins = np.searchsorted(drawn.first, np.arange(len(seconds) + 1))
+    ends: dict[int, list[int]] = defaultdict(list)
     waiting: dict[int, np.ndarray] = {}
 
     def patch(field, pair):

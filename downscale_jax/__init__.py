@@ -4,7 +4,8 @@ from pathlib import Path
 
 
 def load(workdir: str | Path):
-    """Opens a work directory: `load('runs/diffusion_sit').downscale(dataset, members=8)`; see `trained.Trained`."""
-    from downscale_jax.trained import Trained
+    """Opens a work directory, as its system does: `load('runs/diffusion_sit').downscale(dataset, members=8)` is
+    `systems.diffusion.Downscaler`, `load('runs/atmodist').distance(a, b)` is `systems.atmodist.LearnedDistance`."""
+    from downscale_jax.systems import load
 
-    return Trained(workdir)
+    return load(workdir)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data_prep.prepare import prepare
 from downscale_jax.run import check_training, train_tasks
-from downscale_jax.trained import build
+from downscale_jax.systems.diffusion import build
 from downscale_jax.training.log import read
 
 FORMS = {'observed': None, 'filtered': 0.0}  # data.spacing_km

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -166,7 +168,7 @@ def test_training_writes_what_the_contract_says(trained):
         (task, step) for task in ('regression', 'diffusion') for step in (5, 10)
     ]
     scores = json.loads((trained / 'scores.json').read_text())
-    assert {'coarse', 'regression', 'diffusion'} <= set(scores)
+    assert {'coarse', 'regression', 'diffusion', 'calibrated'} <= set(scores)
     numbers = [value for method in scores.values() for value in method.values()]
     assert np.isfinite(numbers).all()
     assert list((trained / 'figures').glob('*.png'))
@@ -179,7 +181,8 @@ def test_training_writes_what_the_contract_says(trained):
 
 
 def test_the_same_command_again_changes_nothing(run, common, trained):
-    kept = {name: (trained / name).read_bytes() for name in ('scores.json', 'metrics.jsonl', 'config.json')}
+    names = ('scores.json', 'metrics.jsonl', 'config.json', 'calibration.json')
+    kept = {name: (trained / name).read_bytes() for name in names}
     for mode in ('train', 'evaluate'):
         (trained / 'scores.json').unlink()
         if mode == 'evaluate':  # other settings replace the ensembles, and the old ones bring the old scores back
@@ -201,9 +204,12 @@ def test_a_work_directory_of_another_config(run, common, trained):
 
 
 def test_downscale_to_zarr_and_netcdf(run, common, trained, folder, tmp_path):
-    for name in ('out.zarr', 'out.nc'):
-        output = (f'--output={tmp_path / name}', '--members=3', '--seed=4')
-        done = run(*common, '--mode=downscale', f'--workdir={trained}', f'--input={folder / "coarse.nc"}', *output)
+    # a batch of 8 trained it; three devices share what is asked of it, with noise drawn on the way and lasting in time
+    lasting = {'sampler': 'dpm_solver_sde', 'correlation_hours': 36.0, 'temperature': 0.8}
+    options = [f'--config.sampling.{key}={value}' for key, value in lasting.items()]
+    asked = ('--mode=downscale', f'--workdir={trained}', f'--input={folder / "coarse.nc"}', '--members=3')
+    for name, given, devices in (('split.zarr', options, 3), ('out.nc', [], 1)):
+        done = run(*common, *asked, f'--output={tmp_path / name}', '--seed=4', *given, devices=devices)
         assert done.returncode == 0, done.stderr
     with (
         xr.open_zarr(tmp_path / 'out.zarr', consolidated=False) as stored,
@@ -218,14 +224,92 @@ def test_downscale_to_zarr_and_netcdf(run, common, trained, folder, tmp_path):
         assert written['sit'].attrs['units'] == 'm'
 
     import downscale_jax
+    from downscale_jax import load
 
-    found = downscale_jax.load(trained).downscale(xr.open_dataset(folder / 'coarse.nc'), members=3, seed=4)
+    coarse = xr.open_dataset(folder / 'coarse.nc')
+    found = downscale_jax.load(trained).downscale(coarse, members=3, seed=4)
     with xr.open_dataset(tmp_path / 'out.nc') as written:
         np.testing.assert_array_equal(found['sit'].values, written['sit'].values)
+    given = {f'sampling.{key}': value for key, value in lasting.items()}
+    found = load(trained, given).downscale(coarse, members=3, seed=4)
+    with xr.open_zarr(tmp_path / 'split.zarr', consolidated=False) as stored:
+        np.testing.assert_array_equal(found['sit'].values, stored['sit'].values)
 
-    line = told(run(*common, '--mode=downscale', f'--workdir={trained}', f'--input={folder / "coarse.nc"}',
-                    f'--output={tmp_path / "out.zarr"}', '--members=3', '--seed=5'))  # fmt: skip
+    line = told(run(*common, *asked, f'--output={tmp_path / "out.zarr"}', '--seed=5'))
     assert 'seed 4 there, 5 asked for' in line
+
+
+def test_the_fitted_temperature(trained, folder):
+    from downscale_jax.runtime.errors import UserError
+    from downscale_jax import load
+
+    fit = json.loads((trained / 'calibration.json').read_text())
+    assert (fit['days'], fit['members'], fit['request']['steps']) == (1, 4, 4)
+    assert abs(fit['after']['spread_skill'] - 1) <= abs(fit['before']['spread_skill'] - 1)
+    opened = load(trained)
+    assert opened.fitted().sampling.temperature == opened.best().sampling.temperature == fit['temperature']
+    assert opened.generator('diffusion').sampling.temperature == 1
+    # how the work is cut up does not matter, a temperature that is given goes first
+    assert load(trained, {'sampling.members': 4, 'sampling.tile': 256}).fitted() is not None
+    given = load(trained, {'sampling.temperature': 0.7, 'sampling.steps': 3})
+    assert given.fitted() is None
+    assert given.best().sampling.temperature == 0.7
+    with pytest.raises(UserError, match='fitted to another network or with other values of sampling') as error:
+        load(trained, {'sampling.steps': 3}).best()
+    assert '\n' not in str(error.value)
+    assert '--mode=calibrate' in str(error.value)
+
+    other = shutil.copytree(trained, folder / 'other')
+    opened = load(other)
+    (other / 'calibration.json').write_text(json.dumps({**fit, 'request': {**fit['request'], 'model': 'another'}}))
+    with pytest.raises(UserError, match='fitted to another network'):
+        opened.fitted()
+    (other / 'calibration.json').unlink()
+    assert opened.fitted() is None
+    assert opened.best() is opened.generator('diffusion')
+
+
+def test_calibrate(run, common, trained, folder):
+    from downscale_jax.runtime.errors import UserError
+    from downscale_jax import load
+
+    other = shutil.copytree(trained, folder / 'calibrated')
+    asked = (*common, '--mode=calibrate', f'--workdir={other}')
+    done = run(*asked, '--config.sampling.steps=3')
+    assert done.returncode == 0, done.stderr
+    fit = json.loads((other / 'calibration.json').read_text())
+    told = re.search(r'noise temperature (\S+): spread/skill (\S+) on 1 days of validation, (\S+) without', done.stdout)
+    expected = fit['temperature'], fit['after']['spread_skill'], fit['before']['spread_skill']
+    np.testing.assert_allclose([float(value) for value in told.groups()], expected, atol=0.006)
+    assert fit['request']['steps'] == 3
+    assert load(other, {'sampling.steps': 3}).best().sampling.temperature == fit['temperature']
+    with pytest.raises(UserError, match='fit it anew'):
+        load(other).best()
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'part'),
+    [
+        ('sampling.spacing', 'karas', "did you mean 'karras'"),
+        ('sampling.eta', 0.5, 'sampling.eta=0.5 with dpm_solver'),
+        ('evaluation.window', 25, 'evaluation.window=25: an even number'),
+        ('evaluation.members', 1, 'evaluation.members=1: an ensemble has at least 2'),
+        ('evaluation.fit_days', -1, 'fit_days=-1: 0 or more'),
+        ('training.keep', 0, 'training.keep=0: at least 1'),
+    ],
+)
+def test_mistakes_that_would_show_late(trained, key, value, part):
+    from downscale_jax.run import check_training, check_use
+    from downscale_jax.runtime.errors import UserError
+    from downscale_jax.systems.diffusion import build
+
+    config = json.loads((trained / 'config.json').read_text())
+    tasks, (section, name) = build(config), key.split('.')
+    check_training(config, tasks)
+    check_use(config)
+    config[section][name] = value
+    with pytest.raises(UserError, match=re.escape(part)):
+        check_training(config, tasks) if section == 'training' else check_use(config)
 
 
 @pytest.mark.parametrize(

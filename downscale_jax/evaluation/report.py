@@ -7,18 +7,28 @@ import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from downscale_jax.evaluation.scores import LOWER, NEITHER, ONE, SCORES, ZERO, Score
+from downscale_jax.evaluation.scores import ENSEMBLE, HIGHER, LOWER, NEITHER, ONE, SCORES, ZERO, Score
 
 Scores = Mapping[str, Mapping[str, float]]
 Intervals = Mapping[str, Mapping[str, tuple[float, float]]]
 
-_HIGHER = 'higher is better'  # no score here has it yet; those of images (SSIM) will
-_ARROWS = {LOWER: '↓', _HIGHER: '↑', ZERO: '→ 0', ONE: '→ 1'}
+
+class Table(NamedTuple):
+    """Numbers in detail: a row a class, a column a score, of triples (value, low, high)."""
+
+    title: str
+    corner: str  # what the rows are
+    columns: Sequence[str]
+    rows: Mapping[str, Sequence[Sequence[float]]]
+    note: str = ''
+
+
+_ARROWS = {LOWER: '↓', HIGHER: '↑', ZERO: '→ 0', ONE: '→ 1'}
 _DISTANCE_FROM_BEST = {
     LOWER: lambda value: value,
-    _HIGHER: lambda value: -value,
+    HIGHER: lambda value: -value,
     ZERO: abs,
     ONE: lambda value: abs(math.log(value)) if value > 0 else math.inf,
 }
@@ -80,6 +90,7 @@ def write(
     summary: Mapping[str, Any],
     scores: Scores,
     intervals: Intervals | None,
+    tables: Sequence[Table],
     figures: Mapping[str, str | Path],
     config: Mapping[str, Any],
     notes: Sequence[str],
@@ -90,8 +101,8 @@ def write(
 
     lead: one sentence that says what this is. summary: {label: value}, the facts at the top. scores: {method: {score:
     number}}, named as in SCORES, None or NaN for none; other names appear as they are. intervals: the same with (low,
-    high), 5 to 95 %. figures: {caption: PNG}. notes: what the reader should know before trusting the numbers. unit: of
-    the target. Every text is escaped.
+    high), 5 to 95 %. tables: shown behind the scores. figures: {caption: PNG}. notes: what the reader should know
+    before trusting the numbers. unit: of the target. Every text is escaped.
     """
     parts = [
         f'<header><h1>{escape(title)}</h1>',
@@ -99,7 +110,8 @@ def write(
         _facts(summary),
         '</header><main>',
         _list(notes),
-        '<section><h2>Scores</h2>' + _table(scores, intervals or {}, unit) + '</section>' if scores else '',
+        _scores(scores, intervals or {}, unit) if scores else '',
+        *map(_detail, tables),
         '<section><h2>Figures</h2>' + ''.join(_figure(*item) for item in figures.items()) + '</section>'
         if figures
         else '',
@@ -131,29 +143,52 @@ def _figure(caption: str, png: str | Path) -> str:
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
-def _table(scores: Scores, intervals: Intervals, unit: str) -> str:
-    """Methods as rows, scores as columns in the order of SCORES, the best of each column bold; then the definitions."""
+def _scores(scores: Scores, intervals: Intervals, unit: str) -> str:
+    """Methods as rows, scores as columns in the order of SCORES, the best of each column bold; then the definitions.
+
+    A table for each heading in SCORES: a single one would be wider than the page.
+    """
     present = dict.fromkeys(name for row in scores.values() for name in row)
     names = [name for name in SCORES if name in present] + [name for name in present if name not in SCORES]
-    described = {name: SCORES.get(name) or Score(name, NEITHER, '1', '') for name in names}
-    best = {name: _best({method: row.get(name) for method, row in scores.items()}, described[name]) for name in names}
-    head = ''.join(_heading(described[name], unit) for name in names)
-    body = ''
-    for method, row in scores.items():
-        cells = ''.join(
-            _cell(row.get(name), intervals.get(method, {}).get(name), method in best[name]) for name in names
-        )
-        body += f'<tr><th scope="row">{escape(method)}</th>{cells}</tr>'
+    described = {name: SCORES.get(name) or Score(name, NEITHER, '1', ENSEMBLE, '') for name in names}
+    parts = []
+    for heading in dict.fromkeys(score.table for score in described.values()):
+        columns = [name for name in names if described[name].table == heading]
+        best = {name: _best({m: row.get(name) for m, row in scores.items()}, described[name]) for name in columns}
+        head = ''.join(_heading(described[name], unit) for name in columns)
+        rows = {
+            method: ''.join(
+                _cell(row.get(name), intervals.get(method, {}).get(name), method in best[name]) for name in columns
+            )
+            for method, row in scores.items()
+        }
+        parts.append(f'<h2>{escape(heading)}</h2>' + _table('Method', head, rows))
     definitions = ''.join(
         f'<dt>{escape(score.long_name)}</dt><dd>{escape(score.definition)}</dd>'
         for score in described.values()
         if score.definition
     )
-    key = 'Bold: the best of a column. ↓ lower, → 0 nearer 0, → 1 nearer 1 is better; no arrow: for information.'
-    key += ' Small: 5 to 95 % over resampled days.' if intervals else ''
+    key = 'Bold: the best of a column. ↓ lower, ↑ higher, → 0 nearer 0, → 1 nearer 1 is better; no arrow: for '
+    key += 'information.' + (' Small: 5 to 95 % over resampled days.' if intervals else '')
+    definitions = f'<details><summary>Definitions</summary><dl class="definitions">{definitions}</dl></details>'
+    return f'<section>{"".join(parts)}<p class="key">{key}</p>{definitions}</section>'
+
+
+def _detail(table: Table) -> str:
+    head = ''.join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
+    rows = {
+        name: ''.join(_cell(value, (low, high), best=False) for value, low, high in cells)
+        for name, cells in table.rows.items()
+    }
+    note = f'<p class="key">{escape(table.note)}</p>' if table.note else ''
+    return f'<section><h2>{escape(table.title)}</h2>{_table(table.corner, head, rows)}{note}</section>'
+
+
+def _table(corner: str, head: str, rows: Mapping[str, str]) -> str:
+    body = ''.join(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>' for name, cells in rows.items())
     return (
-        f'<div class="wide"><table><thead><tr><th scope="col">Method</th>{head}</tr></thead>'
-        f'<tbody>{body}</tbody></table></div><p class="key">{key}</p><dl class="definitions">{definitions}</dl>'
+        f'<div class="wide"><table><thead><tr><th scope="col">{escape(corner)}</th>{head}</tr></thead>'
+        f'<tbody>{body}</tbody></table></div>'
     )
 
 
@@ -172,7 +207,7 @@ def _cell(value: float | None, interval: tuple[float, float] | None, best: bool)
     shown = escape(_text(value))
     small = ''
     if interval and all(_is_number(end) for end in interval):
-        small = f'<small>{escape(_text(interval[0]))} … {escape(_text(interval[1]))}</small>'
+        small = f'<small>{escape(_text(interval[0]))}…{escape(_text(interval[1]))}</small>'
     return f'<td>{f"<b>{shown}</b>" if best else shown}{small}</td>'
 
 

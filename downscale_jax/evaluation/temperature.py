@@ -6,8 +6,9 @@ import numpy as np
 
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator
-from downscale_jax.evaluation import scores
-from downscale_jax.evaluation.evaluate import coarse_dataset, spread_evenly
+from downscale_jax.evaluation import days, scores
+from downscale_jax.evaluation.bootstrap import total
+from downscale_jax.evaluation.evaluate import coarse_dataset
 from downscale_jax.pipeline.records import Prepared
 
 NEAR_ENOUGH = 0.01  # of a spread/skill of 1
@@ -15,16 +16,17 @@ ROUNDS = 4
 LIMITS = (0.5, 2.0)
 
 
-def fit(generator: Generator, prepared: Prepared, days: int, members: int, seed: int) -> dict[str, Any]:
-    """Fits the factor of the noise on `days` records of validation, evenly spread, with `members` each.
+def fit(generator: Generator, prepared: Prepared, records: int, members: int, seed: int) -> dict[str, Any]:
+    """Fits the factor of the noise on `records` records of validation, evenly spread, with `members` each.
 
     The spread is nearly proportional to the temperature while the ensemble's mean, which follows the condition, hardly
     moves, so T / (spread/skill at T) is next; two or three rounds bring spread/skill within 1 % of 1. Returns
     temperature, days, members, and the scores on these days `before` (T = 1) and `after`.
     """
     split = prepared.split('validation')
-    chosen = spread_evenly(len(split), days)
-    coarse = coarse_dataset(prepared, split, chosen)
+    times = split.times
+    chosen = days.evenly(len(times), records)
+    coarse = coarse_dataset(prepared, split, times, chosen)
     area = prepared.statics['cell_area'].values.astype(np.float64)
 
     def at(temperature: float) -> dict[str, float]:
@@ -33,8 +35,9 @@ def fit(generator: Generator, prepared: Prepared, days: int, members: int, seed:
             one = ensemble.in_memory(drawn, coarse.isel(time=[index]), prepared.statics, members, seed, {})
             fields, truth = one[prepared.transform.target].values[:, 0], split[day]['fine']
             known = np.isfinite(truth) & np.isfinite(fields).all(0)
-            sums.append(scores.day_sums(fields, np.where(known, truth, np.nan), np.where(known, area, 0)))
-        return scores.summarise(scores.combine(sums), members)
+            everywhere, ties = np.ones((1, *known.shape), bool), np.random.default_rng(index)
+            sums.append(scores.day_sums(fields, truth, np.where(known, area, 0), everywhere, ties))
+        return {name: float(value[0]) for name, value in scores.summarise(total(sums)).items()}
 
     found = {1.0: at(1.0)}
     temperature = 1.0

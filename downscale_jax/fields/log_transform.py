@@ -30,14 +30,14 @@ class LogTransform:
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Physical [..., C] -> what a network sees, float32."""
-        y = _compress((x - np.float64(self.mean)) / np.float64(self.std))
-        return ((y - np.float64(self.log_mean)) / np.float64(self.log_std)).astype(np.float32)
+        y = _compress((x - np.array(self.mean)) / np.array(self.std))
+        return ((y - np.array(self.log_mean)) / np.array(self.log_std)).astype(np.float32)
 
     def decode(self, y: np.ndarray) -> np.ndarray:
         """Inverse of `encode`, float32."""
-        y = y * np.float64(self.log_std) + np.float64(self.log_mean)
+        y = y * np.array(self.log_std) + np.array(self.log_mean)
         z = np.sign(y) * np.expm1(np.abs(y)) / COMPRESSION
-        return (z * np.float64(self.std) + np.float64(self.mean)).astype(np.float32)
+        return (z * np.array(self.std) + np.array(self.mean)).astype(np.float32)
 
 
 def fit(fields: Callable[[], Iterable[np.ndarray]], variables: tuple[str, ...], units: tuple[str, ...]) -> LogTransform:

@@ -31,27 +31,29 @@ class Examples(Protocol):
     def open(self) -> Source: ...
 
 
-def batches(examples: Examples, batch_size: int, start: int = 0) -> Iterator[Batch]:
+def batches(examples: Examples, batch_size: int, start: int = 0, limit: int = 0) -> Iterator[Batch]:
     """This process's rows of the global batches from step `start` on, without end, shuffled anew in every epoch.
 
-    Two batches are assembled in parallel and four kept ready, so that reading overlaps computing.
+    With a `limit` an epoch has the first so many examples only (0: all). Two batches are assembled in parallel and four
+    kept ready, so that reading overlaps computing.
     """
     tf = _tensorflow()
     source, rows = examples.open(), local_rows(batch_size)
+    count = min(limit or source.count, source.count)
     first = source.batch(np.zeros(1, np.int64), np.zeros(1, np.int64))
     types = [array.dtype for array in first.values()]
 
     def shuffled(row):
         # a new permutation of all examples in each epoch, computed index by index
-        seed = tf.stack([tf.constant(examples.seed, tf.int64), row // source.count])
-        return tf.random.experimental.index_shuffle(row % source.count, seed, source.count - 1)
+        seed = tf.stack([tf.constant(examples.seed, tf.int64), row // count])
+        return tf.random.experimental.index_shuffle(row % count, seed, count - 1)
 
     def assemble(epochs, indices):
         return list(source.batch(epochs, indices).values())
 
     def order(step):
         row = step * batch_size + tf.range(rows.start, rows.stop, dtype=tf.int64)
-        return tf.numpy_function(assemble, [row // source.count, tf.map_fn(shuffled, row)], types)
+        return tf.numpy_function(assemble, [row // count, tf.map_fn(shuffled, row)], types)
 
     dataset = tf.data.Dataset.range(start, 2**62).map(order, num_parallel_calls=2, deterministic=True).prefetch(4)
     options = tf.data.Options()

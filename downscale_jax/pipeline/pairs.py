@@ -15,7 +15,6 @@ class Pairs:
     prepared: Prepared
     split: str
     seed: int
-    limit: int = 0  # only so many pairs, the same in every epoch (AtmoDist's curriculum); 0: all
 
     def open(self) -> 'PairSource':
         return PairSource(self)
@@ -27,12 +26,9 @@ class PairSource:
     def __init__(self, pairs: Pairs):
         self.records = pairs.prepared.split(pairs.split)
         self.transform = pairs.prepared.log_transform
-        total = len(self.records)
-        self.count = min(pairs.limit or total, total)
-        # those of a limited set are spread over the whole period
-        self._chosen = np.linspace(0, total - 1, self.count).round().astype(int)
+        self.count = len(self.records)
 
     def batch(self, epochs: np.ndarray, indices: np.ndarray) -> Batch:
-        records = [self.records[int(self._chosen[i])] for i in indices]
+        records = [self.records[int(i)] for i in indices]
         first, second = (self.transform.encode(np.stack([r[name] for r in records])) for name in ('first', 'second'))
         return {'first': first, 'second': second, 'lag': np.array([r['lag'] - 1 for r in records], np.int32)}

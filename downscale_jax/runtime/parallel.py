@@ -58,6 +58,16 @@ def barrier(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
+def from_first(number: int) -> int:
+    """What the first process has, in all of them."""
+    return number if jax.process_count() == 1 else int(multihost_utils.broadcast_one_to_all(np.int32(number)))
+
+
+def in_any(flag: bool) -> bool:
+    """Whether `flag` is set in any process; all have to ask at the same time."""
+    return flag if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
 def local_rows(batch_size: int) -> range:
     """Rows of the global batch that this process reads. Raises UserError if they do not divide over the devices."""
     devices = jax.device_count()

@@ -1,39 +1,53 @@
 """What training says: metrics.jsonl and TensorBoard, written by the first process only."""
 
 import json
+import time
 from pathlib import Path
 
 import jax
-import tensorboardX
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.summary import scalar
 
-from downscale_jax.runtime.files import write_text
+from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.files import append_line, refusal, write_text
 
 
 class Log:
     """A row is one JSON object: task, phase, step and metrics. No times, so that equal runs write equal bytes."""
 
     def __init__(self, workdir: Path):
-        self._path = workdir / 'metrics.jsonl'
-        first = jax.process_index() == 0
-        self._board = tensorboardX.SummaryWriter(str(workdir / 'tensorboard')) if first else None
+        self._path, self._board = workdir / 'metrics.jsonl', workdir / 'tensorboard'
+        self._first = jax.process_index() == 0
+        self._events: EventsWriter | None = None
 
     def cut(self, task: str, step: int) -> None:
         """Drops rows of `task` beyond `step`: a resumed run writes them again."""
-        if self._board and self._path.exists():
+        if self._first and self._path.exists():
             rows = [row for row in read(self._path) if row['task'] != task or row['step'] <= step]
             write_text(self._path, ''.join(json.dumps(row) + '\n' for row in rows))
 
     def row(self, task: str, phase: str, step: int, metrics: dict[str, float], **unwritten: float) -> None:
-        """Appends a row; `unwritten` metrics, speeds for example, go to TensorBoard only."""
-        if self._board:
-            with self._path.open('a') as file:
-                file.write(json.dumps({'task': task, 'phase': phase, 'step': step, **metrics}) + '\n')
+        """Appends a row; `unwritten` metrics, speeds for example, go to TensorBoard only. Raises UserError where the
+        disk refuses."""
+        if not self._first:
+            return
+        append_line(self._path, json.dumps({'task': task, 'phase': phase, 'step': step, **metrics}))
+        try:
+            # not by SummaryWriter: its thread dies of a full disk, and the next call waits for it forever
+            if self._events is None:
+                self._board.mkdir(exist_ok=True)
+                self._events = EventsWriter(str(self._board / 'events'))
             for name, value in {**metrics, **unwritten}.items():
-                self._board.add_scalar(f'{task}/{name}', value, step)
+                summary = scalar(f'{task}/{name}', value)
+                self._events.write_event(Event(wall_time=time.time(), step=step, summary=summary))
+            self._events.flush()
+        except OSError as error:
+            raise UserError(f'cannot write to {self._board}: {refusal(error)}') from error
 
     def close(self) -> None:
-        if self._board:
-            self._board.close()
+        if self._events is not None:
+            self._events.close()
 
 
 def read(path: Path) -> list[dict]:

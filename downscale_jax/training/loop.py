@@ -24,6 +24,7 @@ from downscale_jax.training.state import State, enter_phase
 
 Batch = dict[str, np.ndarray]
 VALIDATION = 2**31 - 1  # stands in the place of a step in the keys of validation noise
+AGREE = 10  # steps between the questions of several processes to each other whether one was told to stop
 STEPS = 'steps'  # entry of the sums that counts what was added
 
 
@@ -68,8 +69,8 @@ def train(
     """Trains `task` to the end of its last phase, from the newest checkpoint under `directory` if there is one.
 
     `batches(start)` gives this process's rows of the global batches from step `start` on; `init(key, batch)` a state
-    at step 0. All phases of a task report the same metrics. On SIGTERM the state is saved and the process exits with
-    status 143. Raises UserError where the loss is not finite.
+    at step 0. All phases of a task report the same metrics. On SIGTERM, in whichever process, the state is saved and
+    all exit with status 143. Raises UserError where the loss is not finite or the disk is full.
     """
     total = sum(phase.steps for phase in task.phases)
     checkpoints = Checkpoints(directory, schedule.keep)
@@ -80,22 +81,21 @@ def train(
     key = jax.random.key(seed)
     feed = map(parallel.split_rows, batches(step))
     batch = next(feed)
-    # initial weights by the hardware's generator: threefry over all those shapes takes 10 s longer to compile
-    weights_key = jax.random.key(seed, impl='unsafe_rbg')
-    state = parallel.replicate(jax.jit(init)(weights_key, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), batch)))
-    done = np.cumsum([phase.steps for phase in task.phases]).tolist()
-    sums = zero_sums(task, state, batch, key)
-    last = _phase_of(task, step)
-    if last:
-        state = _enter(state, last, task.phases[last])
+    sums = zero_sums(task, abstract_state(task, init, batch, 0), batch, key)
     if step:
-        state, sums = checkpoints.restore(step, state, sums)
+        state, sums = checkpoints.restore(step, abstract_state(task, init, batch, step), sums)
+    else:
+        # initial weights by the hardware's generator: threefry over all those shapes takes 10 s longer to compile
+        weights_key = jax.random.key(seed, impl='unsafe_rbg')
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), batch)
+        state = parallel.replicate(jax.jit(init)(weights_key, zeros))
+    done = np.cumsum([phase.steps for phase in task.phases]).tolist()
     held_out = [parallel.split_rows(rows) for rows in validation]
     evaluate = evaluation_with(task, key)
     bar = tqdm(
         total=total, disable=None, initial=step, desc=f'training {name}', unit='step', dynamic_ncols=True, mininterval=1
     )
-    tick, running = (time.perf_counter(), step), None
+    tick, running, alone = (time.perf_counter(), step), None, jax.process_count() == 1
     with closing(checkpoints), bar, _Termination() as termination:
         for i, (phase, end) in enumerate(zip(task.phases, done, strict=True)):
             if i and step == done[i - 1]:
@@ -111,28 +111,30 @@ def train(
                 bar.update()
                 if step % schedule.log_every == 0 or step == end:
                     means = _means(jax.device_get(sums))
-                    _check_finite(means, name, step, checkpoints.latest())
+                    _check_finite(means, name, step, checkpoints)
                     sums = jax.tree.map(jnp.zeros_like, sums)
                     speed = (step - tick[1]) / (time.perf_counter() - tick[0])
                     tick = time.perf_counter(), step
                     log.row(name, phase.name, step, means, steps_per_second=speed)
                     bar.set_postfix(loss=f'{means["train/loss"]:.4g}', refresh=False)
+                stop = termination.asked if alone else step % AGREE == 0 and parallel.in_any(termination.asked)
                 if step % schedule.validate_every == 0 or step == end:
                     losses = [jax.device_get(evaluate(state, rows, n)) for n, rows in enumerate(held_out)]
                     means = {f'validation/{k}': float(np.mean([loss[k] for loss in losses])) for k in losses[0]}
-                    _check_finite(means, name, step, checkpoints.latest())
+                    _check_finite(means, name, step, checkpoints)
                     log.row(name, phase.name, step, means)
                     if jax.process_index() == 0:
                         tqdm.write(f'{name}, step {step} of {total}: validation loss {means["validation/loss"]:.4g}')
                     checkpoints.save(step, state, sums, means['validation/loss'])
-                elif termination.asked:
-                    _check_finite(_means(jax.device_get(sums)), name, step, checkpoints.latest())
+                elif stop:
+                    _check_finite(_means(jax.device_get(sums)), name, step, checkpoints)
                     checkpoints.save(step, state, sums, None)
-                if termination.asked:
-                    checkpoints.close()
-                    tqdm.write(
-                        f'stopped by SIGTERM, saved at step {step} of {name}: the same command goes on', sys.stderr
-                    )
+                if stop:
+                    checkpoints.wait()
+                    if jax.process_index() == 0:
+                        tqdm.write(
+                            f'stopped by SIGTERM, saved at step {step} of {name}: the same command goes on', sys.stderr
+                        )
                     raise SystemExit(143)
 
 
@@ -194,8 +196,9 @@ def evaluation_with(task: Task, key: jax.Array) -> Callable:
     return parallel.pmap(evaluate, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.WHOLE)
 
 
-def _check_finite(means: dict[str, float], name: str, step: int, saved: int | None) -> None:
+def _check_finite(means: dict[str, float], name: str, step: int, checkpoints: Checkpoints) -> None:
     if not all(math.isfinite(value) for value in means.values()):
+        saved = checkpoints.latest()
         kept = f'the checkpoint of step {saved} is kept' if saved else 'no checkpoint was written yet'
         raise UserError(
             f'training {name}: the loss is not finite at step {step} ({means}); {kept}: '

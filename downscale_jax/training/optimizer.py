@@ -12,7 +12,7 @@ from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError, nearest
 from downscale_jax.training.state import State, apply_gradients
 
-Loss = Callable[[Any, Any], tuple[jax.Array, dict[str, jax.Array]]]
+Loss = Callable[[Any, Any], tuple]
 
 
 @dataclass(frozen=True)
@@ -22,38 +22,69 @@ class Phase:
     name: str
     steps: int
     learning_rate: float
-    warmup: int = 0  # steps of linear warm-up from zero; after it the rate falls along a cosine to zero
+    warmup: int = 0  # steps of linear warm-up from zero
+    schedule: Literal['cosine', 'constant'] = 'cosine'  # after the warm-up: down to zero, or as it is
     clip: float = 1.0  # global norm of the gradient; 0: none
     weight_decay: float = 0.0
     optimizer: Literal['adamw', 'sgd'] = 'adamw'
+    examples: int = 0  # how many of the training split are drawn, the first ones; 0: all
+    plateau_every: int = 0  # steps over which the loss is averaged to look for a plateau; 0: never
+    plateau_patience: int = 8  # such averages in a row without a new lowest one, until the rate falls
+    plateau_delta: float = 0.04  # by how much an average must lie under the lowest so far
+    plateau_factor: float = 0.1  # of the rate after a plateau to that before
+    plateau_floor: float = 1e-5  # the rate does not fall below
 
 
-def create(phase: Phase) -> optax.GradientTransformation:
-    """Clipping by global norm, then AdamW or SGD with momentum 0.9, under linear warm-up and cosine decay."""
+def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
+    """Clipping by global norm, then AdamW or SGD with momentum 0.9, under linear warm-up, the schedule and, last, a
+    factor that falls where the loss, given to `update` as `value`, stays on a plateau.
+
+    The rule of the plateau is that of Keras (ReduceLROnPlateau), with a threshold in units of the loss.
+    """
     warmup = min(phase.warmup, phase.steps // 2)
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0 if warmup else phase.learning_rate, phase.learning_rate, warmup, max(phase.steps, warmup + 1)
-    )
-    rules = {
-        'adamw': lambda: optax.adamw(rate, b2=0.99, weight_decay=phase.weight_decay),
-        'sgd': lambda: optax.sgd(rate, momentum=0.9),
+    start = 0.0 if warmup else phase.learning_rate
+    schedules = {
+        'cosine': lambda: optax.warmup_cosine_decay_schedule(
+            start, phase.learning_rate, warmup, max(phase.steps, warmup + 1)
+        ),
+        'constant': lambda: optax.warmup_constant_schedule(start, phase.learning_rate, warmup),
     }
+    rules = {
+        'adamw': lambda rate: optax.adamw(rate, b2=0.99, weight_decay=phase.weight_decay),
+        'sgd': lambda rate: optax.sgd(rate, momentum=0.9),
+    }
+    if phase.schedule not in schedules:
+        raise UserError(f"there is no schedule '{phase.schedule}': {nearest(phase.schedule, schedules)}")
     if phase.optimizer not in rules:
         raise UserError(f"there is no optimizer '{phase.optimizer}': {nearest(phase.optimizer, rules)}")
-    rule = rules[phase.optimizer]()
-    return optax.chain(optax.clip_by_global_norm(phase.clip), rule) if phase.clip else rule
+    rule = rules[phase.optimizer](schedules[phase.schedule]())
+    if phase.plateau_every:
+        rule = optax.chain(
+            rule,
+            optax.contrib.reduce_on_plateau(
+                phase.plateau_factor,
+                phase.plateau_patience,
+                rtol=0.0,
+                atol=max(phase.plateau_delta, 1e-12),  # optax refuses zero
+                accumulation_size=phase.plateau_every,
+                min_scale=min(1.0, phase.plateau_floor / phase.learning_rate),
+            ),
+        )
+    rule = optax.chain(optax.clip_by_global_norm(phase.clip), rule) if phase.clip else rule
+    return optax.with_extra_args_support(rule)
 
 
-def mean_gradients(loss: Loss, params: Any, rows: Any, accumulate: int) -> tuple[Any, Any]:
-    """Inside pmap: (gradients, metrics), averaged over `accumulate` microbatches of the rows and over all devices."""
+def mean_gradients(loss: Loss, params: Any, rows: Any, accumulate: int) -> tuple[Any, Any, list]:
+    """Inside pmap: (gradients, metrics, batch statistics if there are any), averaged over `accumulate` microbatches of
+    the rows and over all devices."""
 
     def mean_loss(params, rows):
-        losses, metrics = loss(params, rows)
-        return losses.mean(), jax.tree.map(jnp.mean, metrics)
+        losses, metrics, *stats = loss(params, rows)
+        return losses.mean(), (jax.tree.map(jnp.mean, metrics), stats)
 
     def gradients(rows):
-        (_, metrics), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, rows)
-        return grads, metrics
+        (_, (metrics, stats)), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, rows)
+        return grads, metrics, stats
 
     if accumulate == 1:
         total = gradients(rows)
@@ -71,9 +102,12 @@ def gradient_step(
 ) -> tuple[State, dict[str, jax.Array]]:
     """Inside pmap: one step of descent on the mean of `loss` over the global batch.
 
-    `loss(params, rows)` gives losses [B] and metrics {name: [B]}; `rows` holds the batch and whatever random numbers
-    belong to each row, so that neither devices nor microbatches change the result but for rounding.
+    `loss(params, rows)` gives losses [B], metrics {name: [B]}, `loss` among them, and, where the network has batch
+    statistics, their new running averages; `rows` holds the batch and whatever random numbers belong to each row, so
+    that neither devices nor microbatches change the result but for rounding (batch statistics are those of a
+    microbatch).
     """
-    grads, metrics = mean_gradients(loss, state.params, rows, accumulate)
+    grads, metrics, stats = mean_gradients(loss, state.params, rows, accumulate)
     metrics = {**metrics, 'gradient_norm': optax.tree.norm(grads)}
-    return apply_gradients(state, grads, create(phase), ema_decay), metrics
+    state = state.replace(stats=stats[0] if stats else state.stats)
+    return apply_gradients(state, grads, metrics['loss'], create(phase), ema_decay), metrics

@@ -17,9 +17,10 @@ class State(struct.PyTreeNode):
     ema_params: Any
     frozen: Any  # parameters of networks that the task was handed
     opt_state: Any
+    stats: Any  # running averages of batch statistics; None for networks without
 
 
-def create(params: Any, optimizer: optax.GradientTransformation, frozen: Any = None) -> State:
+def create(params: Any, optimizer: optax.GradientTransformation, frozen: Any = None, stats: Any = None) -> State:
     """A state at step 0; the running average starts from the parameters."""
     return State(
         step=jnp.zeros((), jnp.int32),
@@ -28,6 +29,7 @@ def create(params: Any, optimizer: optax.GradientTransformation, frozen: Any = N
         ema_params=jax.tree.map(jnp.copy, params),  # a copy: both are donated
         frozen=frozen,
         opt_state=optimizer.init(params),
+        stats=stats,
     )
 
 
@@ -36,14 +38,17 @@ def enter_phase(state: State, phase: int, optimizer: optax.GradientTransformatio
     return state.replace(phase=jnp.asarray(phase, jnp.int32), opt_state=optimizer.init(state.params))
 
 
-def apply_gradients(state: State, grads: Any, optimizer: optax.GradientTransformation, ema_decay: float) -> State:
+def apply_gradients(
+    state: State, grads: Any, loss: jax.Array, optimizer: optax.GradientTransformationExtraArgs, ema_decay: float
+) -> State:
     """One optimiser step and one step of the running average with decay min(ema_decay, (1 + n) / (10 + n)).
 
-    The warm-up of the decay forgets the zero-output network of the start within a few steps.
+    The warm-up of the decay forgets the zero-output network of the start within a few steps; with decay 0 the average
+    is the parameters themselves. `loss` is what a rule that waits for a plateau watches.
     """
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=loss)
     params = optax.apply_updates(state.params, updates)
     n = state.step.astype(jnp.float32)
     decay = jnp.minimum(ema_decay, (1 + n) / (10 + n))
-    ema_params = jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), state.ema_params, params)
+    ema_params = optax.incremental_update(params, state.ema_params, 1 - decay)
     return state.replace(step=state.step + 1, params=params, ema_params=ema_params, opt_state=opt_state)

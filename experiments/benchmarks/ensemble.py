@@ -58,8 +58,8 @@ def measure(path: str, size: int, members: int, days: int, evaluations: int = 0)
     from downscale_jax.downscale.noise import time_nodes
     from downscale_jax.fields.normalize import Transform
     from downscale_jax.runtime import parallel
+    from downscale_jax.systems.diffusion import build, sampling_of
     from downscale_jax.tasks.diffusion import FirstGuess, Params
-    from downscale_jax.trained import build, sampling_of
 
     name, _, variant = path.partition(':')
     config = runpy.run_path(name)['get_config'](variant).to_dict()

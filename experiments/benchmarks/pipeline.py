@@ -21,7 +21,7 @@ from data_prep.prepare import prepare
 from downscale_jax.pipeline.batches import batches
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.runtime import parallel
-from downscale_jax.trained import build
+from downscale_jax.systems.diffusion import build
 from downscale_jax.training.loop import advance_with, zero_sums
 
 DRAINED = 8  # steps

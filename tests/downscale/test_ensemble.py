@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -6,7 +8,6 @@ import xarray as xr
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
-from downscale_jax.fields.normalize import Transform
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
@@ -15,18 +16,6 @@ from downscale_jax.training.optimizer import Phase
 
 H, W, TIMES, MEMBERS = 30, 38, 3, 3
 REQUEST = {'input': 'coarse.nc', 'model': 'abc'}
-TRANSFORM = Transform(
-    target='sit',
-    units='m',
-    inputs=('sit', 'sic'),
-    input_units=('m', '1'),
-    anomaly=True,
-    bounds=(0.0, 2.4),
-    input_mean=(1.5, 0.8),
-    input_std=(0.5, 0.1),
-    target_mean=0.0,
-    target_std=0.3,
-)
 
 
 def drawn(task, *inputs):
@@ -37,7 +26,7 @@ def drawn(task, *inputs):
 
 
 @pytest.fixture(scope='module')
-def generators() -> dict[str, Generator]:
+def generators(transform) -> dict[str, Generator]:
     phases = (Phase('main', 1, 0.1),)
     network = UNet(1, widths=(8,), bottleneck=8, blocks=1, embedding=8, stem=2, tail=8, time='blocks')
     regression = Regression(network.clone(channels=2), phases)
@@ -46,16 +35,19 @@ def generators() -> dict[str, Generator]:
     condition, shown = np.tile(plane, 3), np.tile(plane, 5)
     guess = drawn(regression, None, condition)
     params = Params(drawn(diffusion, plane, shown, np.zeros(1)), FirstGuess(guess, np.float32(0.5)))
-    sampling = Sampling(sampler='ddim', steps=2, tile=24, overlap=8, members=2)
+    sampling = Sampling('ddim', 2, 't', 0.0, temperature=1.0, correlation_hours=0.0, tile=24, overlap=8, members=2)
+    correlated = replace(sampling, sampler='dpm_solver_sde', steps=3, correlation_hours=36.0)
     return {
-        'diffusion': Generator(diffusion, params, TRANSFORM, sampling),
-        'regression': Generator(regression, guess, TRANSFORM, sampling),
+        'diffusion': Generator(diffusion, params, transform, sampling),
+        'correlated': Generator(diffusion, params, transform, correlated),
+        'regression': Generator(regression, guess, transform, sampling),
     }
 
 
-@pytest.fixture(scope='module')
-def generator(generators):
-    return generators['diffusion']
+@pytest.fixture(scope='module', params=['diffusion', 'correlated'])
+def generator(generators, request):
+    """Deterministic with noise of its own for each time, and stochastic with noise that lasts 36 hours."""
+    return generators[request.param]
 
 
 @pytest.fixture(scope='module')
@@ -234,11 +226,11 @@ def test_regression_has_one_member(generators, coarse, statics):
     assert result.sizes['member'] == 1
 
 
-def test_zero_sample_is_the_coarse_field(generators, coarse, statics):
+def test_zero_sample_is_the_coarse_field(generators, transform, coarse, statics):
     # an anomaly of zero: what comes out is what came in, brought to the fine grid bilinearly and clipped
     trained = generators['regression']
     zero = jax.tree.map(np.zeros_like, jax.device_get(trained.params))
-    generator = Generator(trained.task, zero, TRANSFORM, trained.sampling)
+    generator = Generator(trained.task, zero, transform, trained.sampling)
     found = ensemble.in_memory(generator, coarse, statics, 1, 0, {})['sit'].isel(member=0)
     expected = coarse['sit'].interp(x=statics['x'], y=statics['y']).clip(0, 2.4)
     sea = statics['mask'].values > 0

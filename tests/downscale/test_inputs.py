@@ -5,21 +5,8 @@ import xarray as xr
 
 from downscale_jax.downscale.inputs import CoarseInputs
 from downscale_jax.fields import interpolation
-from downscale_jax.fields.normalize import Transform
 from downscale_jax.runtime.errors import UserError
 
-TRANSFORM = Transform(
-    target='sit',
-    units='m',
-    inputs=('sit', 'sic'),
-    input_units=('m', '1'),
-    anomaly=True,
-    bounds=(0.0, np.inf),
-    input_mean=(1.0, 0.5),
-    input_std=(1.0, 0.5),
-    target_mean=0.0,
-    target_std=1.0,
-)
 MASK = (('y', 'x'), np.ones((6, 7), bool))
 
 
@@ -45,8 +32,8 @@ def curvilinear(north=0.0):
     return xr.Dataset({'mask': MASK}, {'lat': (('y', 'x'), lat + lon / 50), 'lon': (('y', 'x'), lon)})
 
 
-def test_one_time_on_the_fine_grid_in_the_units_of_training():
-    inputs = CoarseInputs(coarse(), TRANSFORM, curvilinear())
+def test_one_time_on_the_fine_grid_in_the_units_of_training(transform):
+    inputs = CoarseInputs(coarse(), transform, curvilinear())
     assert len(inputs) == 3
     found = inputs[1]
     assert found.shape == (6, 7, 2)
@@ -62,17 +49,17 @@ def test_one_time_on_the_fine_grid_in_the_units_of_training():
         (interpolation, 'linear_matrix', xr.Dataset(coords={'lat': [71.5, 72.0], 'lon': [3.0, 3.5]}), 2),
     ],
 )
-def test_weights_are_made_once(monkeypatch, module, name, fine, times):
+def test_weights_are_made_once(transform, monkeypatch, module, name, fine, times):
     calls, make = [], getattr(module, name)
     monkeypatch.setattr(module, name, lambda *args: calls.append(args) or make(*args))
     fine['mask'] = tuple(fine.sizes), np.ones(tuple(fine.sizes.values()), bool)
-    inputs = CoarseInputs(coarse(), TRANSFORM, fine)
+    inputs = CoarseInputs(coarse(), transform, fine)
     for index in range(3):
         inputs[index]
     assert len(calls) == times  # not by time, not by variable
 
 
-def test_no_overlap():
-    inputs = CoarseInputs(coarse(), TRANSFORM, curvilinear(north=10.0), source='a.nc')
+def test_no_overlap(transform):
+    inputs = CoarseInputs(coarse(), transform, curvilinear(north=10.0), source='a.nc')
     with pytest.raises(UserError, match=r'a\.nc: no value of sit, sic falls on the fine grid'):
         inputs[0]

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from downscale_jax.downscale.tiles import NOISE_BLOCK, Tiling, noise
+from downscale_jax.downscale.tiles import Tiling
 
 # tiles of 24 cells, 8 shared, on a domain that is no multiple of the stride
 TILING = Tiling((50, 71), stride=4, tile=24, overlap=8)
@@ -91,38 +91,3 @@ def test_pad_and_crop():
 def test_tiles_that_cannot_work(tile, overlap):
     with pytest.raises(ValueError, match='must be a multiple of 4 and exceed twice the overlap'):
         Tiling((50, 71), 4, tile, overlap)
-
-
-def draw(seed=1, member=2, stamp=(3, 4), shape=(80, 150), channels=1):
-    return np.asarray(noise(jnp.uint32(seed), jnp.uint32(member), jnp.asarray(stamp, jnp.uint32), shape, channels))
-
-
-def test_noise_belongs_to_the_place_not_to_the_size_of_the_domain():
-    whole = draw()
-    for shape in ((80, 100), (NOISE_BLOCK, NOISE_BLOCK), (7, 9)):
-        np.testing.assert_array_equal(draw(shape=shape), whole[: shape[0], : shape[1]])
-
-
-@pytest.mark.parametrize('change', [{'seed': 9}, {'member': 3}, {'stamp': (0, 4)}, {'stamp': (3, 5)}])
-def test_noise_is_another_for_another(change):
-    one, other = draw(), draw(**change)
-    # 12 000 values: a correlation of 0.05 would be more than five standard deviations
-    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.05
-    np.testing.assert_array_equal(draw(), one)
-
-
-def test_seed_and_member_are_not_interchangeable():
-    assert (draw(seed=1, member=2) != draw(seed=2, member=1)).any()
-    assert (draw(stamp=(3, 4)) != draw(stamp=(4, 3))).any()
-
-
-def test_noise_is_standard_normal_and_white():
-    values = draw(shape=(256, 256), channels=2)
-    assert abs(values.mean()) < 0.015
-    assert abs(values.std() - 1) < 0.01
-    assert abs((values**4).mean() - 3) < 0.1
-    blocks = values[..., 0].reshape(4, 64, 4, 64).transpose(0, 2, 1, 3).reshape(16, -1)
-    correlation = np.corrcoef(np.concatenate([blocks, values[..., 1].reshape(16, -1)]))
-    assert np.abs(correlation - np.eye(32)).max() < 0.08
-    assert abs((values[1:] * values[:-1]).mean()) < 0.015
-    assert abs((values[:, 1:] * values[:, :-1]).mean()) < 0.015

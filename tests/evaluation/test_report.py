@@ -42,10 +42,21 @@ def page(tmp_path):
         '<diffusion>': {'crps': 0.1234567, 'rmse': 0.25, 'bias': float('nan'), 'spread_skill': 1.1},
     }
     intervals = {'coarse': {'crps': (0.28, 0.32), 'rmse': (float('nan'), float('nan'))}}
+    nan = float('nan')
+    tables = [
+        report.Table(
+            'By <regime>',
+            'Regime',
+            ['CRPS & co'],
+            {'thin <ice>': [(0.5, 0.4, 0.6)], 'open': [(nan, nan, nan)]},
+            'a <note>',
+        )
+    ]
     path = tmp_path / 'report.html'
     report.write(
-        path, 'A & <b>', {'Days <': 30, 'Cells': 3853953, 'x': 0.00001}, scores, intervals, {'maps "of" <day>': png},
-        {'path': '<script>alert(1)</script>', 'widths': (1, 2)}, ['not <observed>'], lead='l < m', unit='m',
+        path, 'A & <b>', {'Days <': 30, 'Cells': 3853953, 'x': 0.00001}, scores, intervals, tables,
+        {'maps "of" <day>': png}, {'path': '<script>alert(1)</script>', 'widths': (1, 2)}, ['not <observed>'],
+        lead='l < m', unit='m',
     )  # fmt: skip
     assert {file.name for file in tmp_path.iterdir()} == {'a.png', 'report.html'}
     return path.read_text()
@@ -54,7 +65,19 @@ def page(tmp_path):
 def test_page_is_well_formed_and_escaped(page):
     checker = Checker(page)
     text = ' '.join(checker.words)
-    for words in ('A & <b>', 'l < m', 'Days <', '3\u202f853\u202f953', '1.00e−05', 'not <observed>', '<diffusion>'):
+    for words in (
+        'A & <b>',
+        'l < m',
+        'Days <',
+        '3\u202f853\u202f953',
+        '1.00e−05',
+        'not <observed>',
+        '<diffusion>',
+        'By <regime>',
+        'CRPS & co',
+        'thin <ice>',
+        'a <note>',
+    ):
         assert words in text
     assert '<script' not in page
     assert ('img', 'alt', 'maps "of" <day>') in checker.attributes
@@ -72,12 +95,14 @@ def test_page_needs_nothing_from_outside(page):
 def test_best_values_are_bold(page):
     # equal digits are equally good; no best in a column of one, nor where nothing is better
     assert re.findall('<b>(.*?)</b>', page) == ['0.250', '0.0100', '0.123', '0.250']
-    assert '0.280 … 0.320' in page
+    assert '0.280…0.320' in page
+    assert '<td>0.500<small>0.400…0.600</small></td>' in page
+    assert '<td>–</td>' in page
     assert 'nan' not in page.split('</style>')[1]
 
 
 def test_page_without_anything(tmp_path):
-    report.write(tmp_path / 'empty.html', 'nothing', {}, {}, None, {}, {}, [])
+    report.write(tmp_path / 'empty.html', 'nothing', {}, {}, None, [], {}, {}, [])
     Checker((tmp_path / 'empty.html').read_text())
 
 
@@ -95,3 +120,9 @@ def test_page_without_anything(tmp_path):
 )
 def test_numbers(value, text):
     assert report._text(value) == text
+
+
+def test_accuracy_and_ensemble_stand_in_tables_of_their_own(page):
+    accuracy, ensemble = (page.index(f'<h2>{heading}</h2>') for heading in ('Accuracy', 'Ensemble and texture'))
+    assert accuracy < page.index('>RMSE<') < ensemble < page.index('>Spread / skill<') < page.index('By &lt;regime&gt;')
+    assert page.count('<table>') == 3

@@ -1,16 +1,17 @@
 """Scores against hand computation, independent libraries and invariants."""
 
 import math
-from functools import partial
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from downscale_jax.evaluation import scores
+from downscale_jax.evaluation.bootstrap import total
 
 
 def day(seed=0, members=6, shape=(9, 11)):
+    """(members, truth, weight); a cell in three has no truth."""
     rng = np.random.default_rng(seed)
     truth = rng.normal(1.5, 1, shape).astype(np.float32)
     truth[rng.random(shape) < 0.3] = np.nan
@@ -18,28 +19,45 @@ def day(seed=0, members=6, shape=(9, 11)):
     return ensemble, truth, rng.uniform(0.5, 2, shape)
 
 
+def sums_of(ensemble, truth, weight, zones=None):
+    zones = np.ones((1, *truth.shape), bool) if zones is None else zones
+    return scores.day_sums(ensemble, truth, weight, zones, np.random.default_rng(0))
+
+
+def result_of(*arguments):
+    """Scores of the first zone."""
+    return {name: value[0] for name, value in scores.summarise(sums_of(*arguments)).items()}
+
+
+def check_equal(first, second):
+    assert set(first) == set(second)
+    for name in first:
+        np.testing.assert_allclose(first[name], second[name], rtol=1e-11, err_msg=name)
+
+
 def test_two_members_by_hand():
     members = np.array([[[1.0, 4.0]], [[3.0, 4.0]]])
-    truth, area = np.array([[1.0, 2.0]]), np.array([[1.0, 3.0]])
-    result = scores.summarise(scores.day_sums(members, truth, area, lower=0, upper=3.5), members=2)
-    # pixel 1: mean 2, error 1, variance 2, fair CRPS (0 + 2)/2 - (2 x 2)/(2 x 2 x 1) = 0; pixel 2: error 2, CRPS 2
-    assert result['bias'] == pytest.approx((1 + 3 * 2) / 4)
-    assert result['mae'] == pytest.approx((1 + 3 * 2) / 4)
-    assert result['rmse'] == pytest.approx(math.sqrt((1 + 3 * 4) / 4))
-    assert result['rmse_member'] == pytest.approx(math.sqrt((2 + 3 * 4) / 4))
+    result = result_of(members, np.array([[1.5, 2.0]]), np.array([[1.0, 3.0]]))
+    # pixel 1: mean 2, error 0.5, variance 2, fair CRPS (0.5 + 1.5)/2 - (2 x 2)/(2 x 2 x 1) = 0
+    # pixel 2: error 2, CRPS 2
+    assert result['bias'] == pytest.approx((0.5 + 3 * 2) / 4)
+    assert result['mae'] == pytest.approx((0.5 + 3 * 2) / 4)
+    assert result['rmse'] == pytest.approx(math.sqrt((0.25 + 3 * 4) / 4))
+    assert result['rmse_member'] == pytest.approx(math.sqrt((1.25 + 3 * 4) / 4))
     assert result['crps'] == pytest.approx(3 * 2 / 4)
     assert result['spread'] == pytest.approx(math.sqrt(2 / 4))
-    assert result['spread_skill'] == pytest.approx(math.sqrt(1.5 * (2 / 4) / (13 / 4)))
-    assert result['out_of_bounds'] == pytest.approx(3 / 4)
+    assert result['spread_skill'] == pytest.approx(math.sqrt(1.5 * (2 / 4) / (12.25 / 4)))
+    # ranks 1 and 0: a weight of 3 below both members, 1 between them; observed 3/4 and 1, nominal 1/3 and 2/3
+    assert result['reliability'] == pytest.approx((5 / 12 + 1 / 3) / 2)
 
 
 def test_deterministic_field():
     ensemble, truth, area = day(members=1)
-    result = scores.summarise(scores.day_sums(ensemble, truth, area))
+    result = result_of(ensemble, truth, area)
     error, weight = (ensemble[0] - truth)[~np.isnan(truth)], area[~np.isnan(truth)]
     assert result['crps'] == result['mae'] == pytest.approx(np.average(np.abs(error), weights=weight))
     assert result['rmse'] == result['rmse_member'] == pytest.approx(np.sqrt(np.average(error**2, weights=weight)))
-    assert not {'spread', 'spread_skill', 'out_of_bounds'} & set(result)
+    assert not {'spread', 'spread_skill', 'reliability'} & set(result)
 
 
 @pytest.mark.parametrize('members', [2, 5, 12])
@@ -53,8 +71,7 @@ def test_crps_agrees_with_scores(members):
         method='fair',
         weights=xr.DataArray(area, dims=('y', 'x')),
     )
-    result = scores.summarise(scores.day_sums(ensemble, truth, area), members)
-    assert result['crps'] == pytest.approx(float(expected), rel=1e-9)
+    assert result_of(ensemble, truth, area)['crps'] == pytest.approx(float(expected), rel=1e-9)
 
 
 @pytest.mark.filterwarnings('ignore')
@@ -64,11 +81,15 @@ def test_agrees_with_xskillscore():
     truth_x = xr.DataArray(truth.astype(float), dims=('y', 'x'))
     members = xr.DataArray(ensemble.astype(float), dims=('member', 'y', 'x'))
     options = {'dim': ['y', 'x'], 'weights': xr.DataArray(area, dims=('y', 'x')), 'skipna': True}
-    result = scores.summarise(scores.day_sums(ensemble, truth, area), members=len(ensemble))
+    result = result_of(ensemble, truth, area)
     average = members.mean('member')
     assert result['rmse'] == pytest.approx(float(xskillscore.rmse(average, truth_x, **options)))
     assert result['mae'] == pytest.approx(float(xskillscore.mae(average, truth_x, **options)))
     assert result['bias'] == pytest.approx(float(xskillscore.me(average, truth_x, **options)))
+    spread = np.sqrt(members.var('member', ddof=1).where(truth_x.notnull()).weighted(options['weights']).mean())
+    skill = float(xskillscore.rmse(average, truth_x, **options))
+    assert result['spread'] == pytest.approx(float(spread))
+    assert result['spread_skill'] == pytest.approx(np.sqrt(7 / 6) * float(spread) / skill)
 
 
 def test_crps_is_independent_of_ensemble_size():
@@ -76,8 +97,8 @@ def test_crps_is_independent_of_ensemble_size():
     truth = rng.normal(size=(400, 400))
     exact = 1 / math.sqrt(math.pi)  # of N(0, 1) for truth from N(0, 1)
     for members in (2, 10):
-        sums = scores.day_sums(rng.normal(size=(members, 400, 400)), truth)
-        assert scores.summarise(sums, members)['crps'] == pytest.approx(exact, abs=0.006)
+        found = result_of(rng.normal(size=(members, 400, 400)), truth, np.ones_like(truth))
+        assert found['crps'] == pytest.approx(exact, abs=0.006)
 
 
 @pytest.mark.parametrize('members', [2, 8])
@@ -85,28 +106,49 @@ def test_calibrated_gaussian_ensemble(members):
     rng = np.random.default_rng(4)
     centre, scale = rng.normal(size=(300, 300)), rng.uniform(0.2, 1, (300, 300))
     draw = centre + scale * rng.normal(size=(members + 1, 300, 300))
-    result = scores.summarise(scores.day_sums(draw[1:], draw[0]), members)
+    result = result_of(draw[1:], draw[0], np.ones_like(centre))
     assert result['spread_skill'] == pytest.approx(1, abs=0.015)
     assert result['bias'] == pytest.approx(0, abs=0.01)
+    assert result['reliability'] < 0.005
+
+
+def test_zones_are_scored_apart():
+    ensemble, truth, area = day(5)
+    left = np.zeros(truth.shape, bool)
+    left[:, :4] = True
+    zones = np.stack([np.ones_like(left), left, ~left, np.zeros_like(left)])
+    found = scores.summarise(sums_of(ensemble, truth, area, zones))
+    for index, zone in enumerate(zones[:3]):
+        alone = scores.summarise(sums_of(ensemble, truth, np.where(zone, area, 0)))
+        for name in ('crps', 'rmse', 'spread_skill', 'bias'):
+            assert found[name][index] == pytest.approx(alone[name][0], rel=1e-12)
+    assert found['share'].tolist() == pytest.approx([1, found['share'][1], 1 - found['share'][1], 0])
+    assert all(np.isnan(found[name][3]) for name in found if name != 'share')
+
+
+def test_leading_axes_are_kept():
+    days = [sums_of(*day(seed)) for seed in range(3)]
+    stacked = scores.summarise({name: np.stack([one[name] for one in days]) for name in days[0]})
+    for index, one in enumerate(days):
+        check_equal(scores.summarise(one), {name: value[index] for name, value in stacked.items()})
 
 
 def test_order_of_members_does_not_matter():
     ensemble, truth, area = day(5)
-    first, second = scores.day_sums(ensemble, truth, area), scores.day_sums(ensemble[::-1], truth, area)
-    assert first == pytest.approx(second, rel=1e-12)
+    check_equal(sums_of(ensemble, truth, area), sums_of(ensemble[::-1], truth, area))
 
 
 def test_adding_days_is_pooling_pixels():
     days = [day(seed) for seed in range(3)]
-    added = scores.combine(scores.day_sums(*one) for one in days)
-    pooled = scores.day_sums(*(np.concatenate([one[i] for one in days], -1) for i in range(3)))
-    assert added == pytest.approx(pooled, rel=1e-12)
+    added = total([sums_of(*one) for one in days])
+    check_equal(added, sums_of(*(np.concatenate([one[i] for one in days], -1) for i in range(3))))
 
 
 def test_chunks_of_pixels_change_nothing(monkeypatch):
-    whole = scores.day_sums(*day(6))
+    ensemble, truth, area = (np.round(field) if field.dtype == np.float32 else field for field in day(6))  # ties
+    whole = sums_of(ensemble, truth, area)
     monkeypatch.setattr(scores, '_CHUNK', 7)
-    assert scores.day_sums(*day(6)) == pytest.approx(whole, rel=1e-12)
+    check_equal(sums_of(ensemble, truth, area), whole)
 
 
 def test_missing_pixels_are_left_out_whatever_the_members_hold_there():
@@ -114,50 +156,21 @@ def test_missing_pixels_are_left_out_whatever_the_members_hold_there():
     area[0], area[1] = np.nan, 0
     keep = ~np.isnan(truth) & (area > 0)
     spoilt = np.where(keep, ensemble, np.nan)
-    expected = scores.day_sums(ensemble[:, keep][:, None], truth[keep][None], area[keep][None])
-    assert scores.day_sums(spoilt, truth, area) == pytest.approx(expected)
+    expected = sums_of(ensemble[:, keep][:, None], truth[keep][None], area[keep][None])
+    check_equal(sums_of(spoilt, truth, area), expected)
 
 
 def test_missing_prediction_is_an_error():
     ensemble, truth, area = day(8)
     ensemble[2, *np.argwhere(~np.isnan(truth))[0]] = np.nan
     with pytest.raises(ValueError, match=r'1 of .* valid pixels are not finite'):
-        scores.day_sums(ensemble, truth, area)
+        sums_of(ensemble, truth, area)
 
 
 def test_day_of_land_contributes_nothing():
     ensemble, truth, area = day(9)
-    nothing = scores.day_sums(ensemble, np.full_like(truth, np.nan), area)
-    assert set(nothing.values()) == {0.0}
-    real = scores.day_sums(ensemble, truth, area)
-    assert scores.combine([real, nothing]) == real
-    assert all(math.isnan(value) for value in scores.summarise(nothing, 6).values())
-
-
-def test_bootstrap_interval():
-    rng = np.random.default_rng(10)
-    days = [scores.day_sums(rng.normal(bias, 0.1, (1, 5, 5)), np.zeros((5, 5))) for bias in rng.normal(0.3, 0.2, 40)]
-    days.insert(7, scores.day_sums(np.ones((1, 5, 5)), np.full((5, 5), np.nan)))
-    interval = scores.bootstrap(days, scores.summarise, seed=1, block=1)
-    low, high = interval['bias']
-    # 90 % interval of a mean of 40 days of standard deviation 0.2: 2 x 1.645 x 0.2/sqrt(40) = 0.104 wide
-    assert low < scores.summarise(scores.combine(days))['bias'] < high
-    assert high - low == pytest.approx(0.104, rel=0.3)
-    assert interval == scores.bootstrap(days, scores.summarise, seed=1, block=1)
-
-
-def test_bootstrap_blocks_widen_the_interval_of_persistent_errors():
-    days = [scores.day_sums(np.full((1, 2, 2), 1.0 + (t // 10 % 2)), np.zeros((2, 2))) for t in range(60)]
-    widths = [np.diff(scores.bootstrap(days, scores.summarise, block=block)['bias'])[0] for block in (1, 5)]
-    assert widths[1] > 1.5 * widths[0]
-
-
-def test_bootstrap_of_few_days_tells_nothing():
-    interval = scores.bootstrap([scores.day_sums(*day(i)) for i in range(3)], partial(scores.summarise, members=6))
-    assert all(math.isnan(end) for ends in interval.values() for end in ends)
-    assert scores.bootstrap([], scores.summarise) == {}
-
-
-def test_every_score_is_described():
-    result = scores.summarise(scores.day_sums(*day(), lower=0), members=6)
-    assert set(result) | {'power_low', 'power_high'} == set(scores.SCORES)
+    nothing = sums_of(ensemble, np.full_like(truth, np.nan), area)
+    assert not any(np.any(value) for value in nothing.values())
+    real = sums_of(ensemble, truth, area)
+    check_equal(total([real, nothing]), real)
+    assert all(np.isnan(value).all() for value in scores.summarise(nothing).values())

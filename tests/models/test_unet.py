@@ -74,6 +74,26 @@ class TestBlocks:
         # centres stay where they are: up and down again is the same inside
         np.testing.assert_allclose(upsample(downsample(ramp))[0, 1:-1, 1:-1, 0], ramp[0, 1:-1, 1:-1, 0], rtol=1e-6)
 
+    @pytest.mark.parametrize('shape', [(2, 3, 4, 2), (1, 1, 5, 1), (1, 8, 1, 3)])
+    def test_upsample_is_bilinear(self, shape):
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=shape), rng.normal(size=(shape[0], 2 * shape[1], 2 * shape[2], shape[3]))
+        with jax.enable_x64(True):
+
+            def resize(x):
+                return jax.image.resize(x, y.shape, 'bilinear')
+
+            np.testing.assert_allclose(upsample(jnp.asarray(x)), resize(jnp.asarray(x)), rtol=1e-12, atol=1e-12)
+            (found,), (expected,) = (jax.vjp(f, jnp.asarray(x))[1](jnp.asarray(y)) for f in (upsample, resize))
+            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(np.vdot(upsample(jnp.asarray(x)), y), np.vdot(x, found), rtol=1e-12)
+
+    def test_upsample_keeps_the_type(self):
+        x = jnp.ones((1, 2, 2, 1), jnp.bfloat16)
+        assert upsample(x).dtype == jnp.bfloat16
+        assert jax.grad(lambda x: upsample(x).sum())(x).dtype == jnp.bfloat16
+        np.testing.assert_array_equal(jax.vmap(upsample)(x[None])[0], upsample(x))
+
 
 class TestSizes:
     def test_published_count(self):

@@ -27,7 +27,7 @@ def test_newest_two_and_best_are_kept(saved):
     checkpoints = Checkpoints(saved, read_only=True)
     assert checkpoints.latest() == 5
     assert checkpoints.best() == 2
-    assert [checkpoints.metric(step) for step in steps] == [1.0, np.inf, 3.0]
+    assert [checkpoints.loss(step) for step in steps] == [1.0, np.inf, 3.0]
 
 
 def test_a_new_best_replaces_the_old_one(saved):

@@ -1,5 +1,6 @@
 """Both tasks on tiny networks, stepped as the loop steps them: inside `parallel.pmap`, here on one device."""
 
+import itertools
 from dataclasses import replace
 from functools import cache
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
@@ -142,7 +144,8 @@ def test_first_guess():
     np.testing.assert_array_equal(shown[..., :3], batch['condition'])
     np.testing.assert_array_equal(shown[..., 3:4], mean)
     np.testing.assert_allclose(error, SCALE * shown[..., 4:], rtol=1e-6)
-    np.testing.assert_allclose(mean, jax.jit(REGRESSION.generate)(guess().params, batch['condition']), rtol=1e-6)
+    alone = jax.jit(REGRESSION.distribution)(guess().params, batch['condition'])[0]
+    np.testing.assert_allclose(mean, alone, rtol=1e-5, atol=1e-6)
     assert np.std(mean) > 0.1
     assert np.min(error) >= SCALE * SMALLEST_ERROR
     # what training asks for and what sampling gives back are inverse: target = mean + error * residual
@@ -152,6 +155,55 @@ def test_first_guess():
     mask = batch['mask']
     np.testing.assert_allclose(np.asarray(decoded)[mask], batch['target'][mask], atol=1e-6)
     assert (np.asarray(residual)[~mask] == 0).all()
+
+
+def whole(network, *fields):
+    """`apply` of a domain that is one tile."""
+    return network(*fields)
+
+
+def test_a_sample_of_the_regression_is_its_mean():
+    condition = example()['condition'][:1]
+    assert not REGRESSION.draws
+    sample = jax.jit(lambda c: REGRESSION.sample(guess().params, c, None, None, whole, None))(condition)
+    np.testing.assert_array_equal(sample, jax.jit(REGRESSION.distribution)(guess().params, condition)[0])
+    assert sample.shape == (1, SIZE, SIZE, 1)
+
+
+@pytest.mark.parametrize('task', [DIFFUSION, TWO_STAGES], ids=['diffusion', 'two stages'])
+def test_a_sample_of_the_diffusion(task):
+    batch, applied = example(), []
+    condition, valid = batch['condition'][:1], batch['mask'][0]
+    draws = np.random.default_rng(2).normal(size=(6, 3, SIZE, SIZE, 1)).astype('f4')
+    params = Params(begin(task).params, guess() if task.regression else None)
+    shown, mean, error = shown_of(task, {'condition': condition})
+    assert task.draws
+
+    def apply(network, *fields):
+        applied.append([field.shape for field in fields])
+        return network(*fields)
+
+    def sample(name, steps):
+        solver = Solver(name, steps, 't', 0.0)
+        run = jax.jit(lambda c, draws: task.sample(params, c, valid, lambda i: draws[i], apply, solver))
+        return np.asarray(run(condition, draws)), np.asarray(solver.gammas(task.schedule), 'f8')
+
+    # the network of the start says v = 0, so that x0 = cos(gamma) z: members are known; where nothing is valid x0 = 0
+    found, gammas = sample('ddim', 1)
+    expected = mean + error * np.where(valid, np.cos(gammas[0]) * draws[0], 0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    # what is the same for all members is computed once, for one
+    assert applied[0] == [(1, SIZE, SIZE, 3)]
+    assert all(shapes == [(3, SIZE, SIZE, 1), (3, *shown.shape[1:])] for shapes in applied[1:])
+    found, gammas = sample('ddim', 6)
+    z = draws[0].astype('f8')
+    for here, there in itertools.pairwise(gammas):
+        x0 = np.where(valid, np.cos(here) * z, 0)
+        z = np.cos(there) * x0 + np.sin(there) / np.sin(here) * (z - np.cos(here) * x0)
+    expected = mean + error * np.where(valid, np.cos(gammas[-1]) * z, 0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    # a stochastic sampler takes all draws
+    assert np.abs(sample('ddpm', 6)[0] - found)[:, valid].min() > 0
 
 
 def test_the_size_of_the_error_is_learnt_and_the_mean_does_not_see_it():

@@ -1,9 +1,12 @@
 """The loop on a toy: a line fitted to noisy rows, in two phases with different optimisers."""
 
 import os
+import shutil
 import signal
+import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -190,7 +193,7 @@ def test_validation_is_the_mean_over_all_batches_of_the_running_average(whole):
     errors = [np.square(b['x'] @ np.asarray(state.ema_params['w']) - b['y']) for b in map(batch_of, (1000, 1001))]
     found = read(whole[ONE] / 'metrics.jsonl')[-1]['validation/loss']
     np.testing.assert_allclose(found, np.mean(errors), rtol=1e-5)
-    assert Checkpoints(whole[ONE] / 'checkpoints', read_only=True).metric(4) == found
+    assert Checkpoints(whole[ONE] / 'checkpoints', read_only=True).loss(4) == found
 
 
 def test_best_and_newest_checkpoints_are_kept(tmp_path):
@@ -246,6 +249,99 @@ def test_sigterm_saves_and_the_same_command_goes_on(whole, tmp_path, capsys):
     assert saved.best() == 2
     run(tmp_path, ONE)
     assert_same_end(tmp_path, whole[ONE], ONE)
+
+
+def arrays_of(step_folder):
+    """The files of a checkpoint that hold arrays, largest first."""
+    return sorted((f for f in step_folder.glob('state/**/d/*')), key=lambda f: -f.stat().st_size)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ('damage', 'phases', 'newest', 'before'),
+    [(cut, ONE, 3, 2), (Path.unlink, TWO, 4, 3), (flip, TWO, 6, 4)],
+    ids=['cut', 'missing, in the first phase', 'a flipped bit, after the end'],
+)
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(whole, tmp_path, capsys, damage, phases, newest, before):
+    if newest == 6:
+        shutil.copytree(whole[phases], tmp_path, dirs_exist_ok=True)  # damaged after the end
+    else:
+        with pytest.raises(SystemExit):
+            run(tmp_path, phases, lambda step: os.kill(os.getpid(), signal.SIGTERM) if step == newest else None)
+    rows = (tmp_path / 'metrics.jsonl').read_bytes()
+    damage(arrays_of(tmp_path / 'checkpoints' / str(newest))[0])
+    capsys.readouterr()
+
+    def kill(step):
+        assert step >= before
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        run(tmp_path, phases, kill)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith(f'warning: the checkpoint of step {newest} in')
+    assert told[0].endswith(f'is damaged: step {before} is taken')
+    assert max(row['step'] for row in read(tmp_path / 'metrics.jsonl')) == before < newest
+    # put aside, not thrown away, until its step is saved again
+    aside = tmp_path / 'checkpoints' / f'{newest}.damaged'
+    assert aside.is_dir()
+    run(tmp_path, phases)
+    assert aside.exists() == (newest == 3)  # a step of ONE at which only SIGTERM saves
+    assert_same_end(tmp_path, whole[phases], phases)
+    if newest == 6:
+        assert (tmp_path / 'metrics.jsonl').read_bytes() == rows
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of 4 MB."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+    mounted = shutil.which('mount') and subprocess.run(
+        ['mount', '-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', folder], capture_output=True
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip('no file system can be mounted here: tests/test_restart.py limits the size of files')
+    try:
+        yield folder
+    finally:
+        subprocess.run(['umount', '--lazy', folder], check=True)
+
+
+def test_a_full_disk_loses_nothing(whole, disk):
+    def filled(step):
+        if step == 4:
+            with pytest.raises(KilledError):
+                saved(step)
+            state = os.statvfs(disk)
+            with (disk / 'others').open('wb') as file:
+                os.posix_fallocate(file.fileno(), 0, state.f_bavail * state.f_bsize)
+
+    saved = kill_at(4, disk / 'run', saved=3)
+    told = r'cannot write checkpoint of step 4 to .*: No space left on device; the checkpoint of step 3 is kept'
+    with pytest.raises(UserError, match=told):
+        run(disk / 'run', TWO, filled)
+    assert not list((disk / 'run').glob('checkpoints/*tmp*'))
+    rows = (disk / 'run' / 'metrics.jsonl').read_bytes()
+    assert rows.endswith(b'\n')
+    assert (whole[TWO] / 'metrics.jsonl').read_bytes().startswith(rows)
+    saved = Checkpoints(disk / 'run' / 'checkpoints', read_only=True)
+    layout = abstract_state(Line(TWO), Line(TWO).init, batch_of(0), 3)
+    assert saved.latest() == 3
+    assert int(saved.restore_state(3, layout).step) == 3
+    (disk / 'others').unlink()
+    run(disk / 'run', TWO)
+    assert_same_end(disk / 'run', whole[TWO], TWO)
 
 
 def test_validations_fall_on_rows_of_the_log():

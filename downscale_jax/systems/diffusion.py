@@ -1,9 +1,10 @@
-"""A work directory, opened: the tasks of its config, their trained networks, and downscaling from Python."""
+"""Super-resolution by diffusion beside, and from, a regression (SYSTEMS.md, system 3)."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -15,27 +16,25 @@ from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.downscale.inputs import fine_grid
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.fields.normalize import Transform
 from downscale_jax.models.unet import UNet
+from downscale_jax.pipeline.batches import Batch
+from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError, nearest
-from downscale_jax.runtime.settings import flat
+from downscale_jax.systems.workdir import Config, Init, WorkDirectory
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
 from downscale_jax.tasks.regression import Regression
-from downscale_jax.training.loop import abstract_state, evaluation_with
+from downscale_jax.training.loop import evaluation_with
 from downscale_jax.training.optimizer import Phase
 from downscale_jax.training.state import State
 
-Config = dict[str, Any]
-Task = Regression | Diffusion
+Tasks = dict[str, Regression | Diffusion]
 CALIBRATION = 'calibration.json'  # the noise temperature fitted on the validation split
-AFTERWARDS = ('sampling', 'evaluation')  # sections that may differ from those a work directory was trained with
 
 
-def build(config: Config) -> dict[str, Task]:
-    """The tasks of a config in the order in which they are trained, later ones building on earlier ones."""
+def build(config: Config) -> Tasks:
+    """The tasks in the order in which they are trained. Raises UserError for values that do not go together."""
     training, diffusion, model = config['training'], config['diffusion'], config['model']
     for key, valid in {'time': ('input', 'blocks'), 'dtype': ('float32', 'bfloat16')}.items():
         if model[key] not in valid:
@@ -65,52 +64,69 @@ def build(config: Config) -> dict[str, Task]:
     }
 
 
-def example_batch(config: Config, transform: Transform) -> dict[str, np.ndarray]:
-    """A batch of zeros of the shapes that the pipeline gives, to build networks from."""
-    patch = (1, config['data']['patch'], config['data']['patch'])
+def shapes(config: Config) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """(shape, dtype) of an example's arrays."""
+    data = config['data']
+    patch = (data['patch'], data['patch'])
     return {
-        'target': np.zeros((*patch, 1), np.float32),
-        'condition': np.zeros((*patch, len(transform.inputs) + 1), np.float32),
-        'mask': np.ones((*patch, 1), bool),
+        'target': ((*patch, 1), np.float32),
+        'condition': ((*patch, len(data['inputs']) + 1), np.float32),
+        'mask': ((*patch, 1), bool),
     }
 
 
+def examples(config: Config, prepared: Prepared, split: str) -> Patches:
+    """What batches are drawn from; flipped in training only."""
+    data = config['data']
+    flips = data['flips'] and split == 'train'
+    return Patches(prepared, split, data['patch'], data['patches_per_record'], flips, config['seed'])
+
+
 def initialiser(
-    name: str, tasks: dict[str, Task], checkpoints: Path, examples: Sequence[dict[str, np.ndarray]]
-) -> Callable[..., State]:
+    name: str, tasks: Tasks, restored: Callable[[str], State] | None = None, batches: Sequence[Batch] = ()
+) -> Init:
     """The task's `init(key, batch)`; a diffusion is handed the best regression that was trained before it.
 
-    What that regression's errors in `examples`, batches of training data, are beside what it expects of them sets the
-    unit of the residual, so that the diffusion learns to generate fields of unit variance.
+    What that regression's errors in `batches` of training data are beside what it expects of them sets the unit of the
+    residual, so that the diffusion learns to generate fields of unit variance. Without `restored` the first guess is
+    untrained: for shapes and costs.
     """
     task = tasks[name]
     if isinstance(task, Regression) or task.regression is None:
         return task.init
-    state = restore('regression', tasks, checkpoints, examples[0])
-    evaluate = evaluation_with(tasks['regression'], jax.random.key(0))
-    losses = [evaluate(state, parallel.split_rows(batch), n)['calibration'] for n, batch in enumerate(examples)]
-    guess = FirstGuess(jax.device_get(state.ema_params), np.sqrt(np.float32(np.mean(jax.device_get(losses)))))
+    first = task.regression
+    if restored is None:
+        return lambda key, batch: task.init(key, batch, FirstGuess(first.init(key, batch).params, np.float32(1)))
+    state, evaluate = restored('regression'), evaluation_with(first, jax.random.key(0))
+    ratios = [evaluate(state, parallel.split_rows(batch), n)['calibration'] for n, batch in enumerate(batches)]
+    guess = FirstGuess(jax.device_get(state.ema_params), np.sqrt(np.float32(np.mean(jax.device_get(ratios)))))
     return lambda key, batch: task.init(key, batch, guess)
 
 
-def untrained_initialiser(name: str, tasks: dict[str, Task]) -> Callable[..., State]:
-    """As `initialiser`, with an untrained first guess: for shapes and costs."""
-    task = tasks[name]
-    if isinstance(task, Regression) or task.regression is None:
-        return task.init
-    first = tasks['regression']
-    return lambda key, batch: task.init(key, batch, FirstGuess(first.init(key, batch).params, np.float32(1)))
+def networks(states: Mapping[str, State]) -> dict[str, Any]:
+    """Parameters by the name of the network, the main one last."""
+    return {'regression': states['regression'].params, 'unet': states['diffusion'].params}
 
 
-def restore(name: str, tasks: dict[str, Task], checkpoints: Path, batch: dict[str, np.ndarray]) -> State:
-    """State of the checkpoint with the lowest validation loss, UserError where there is none."""
-    if not (checkpoints / name).exists():
-        raise UserError(f'no checkpoint in {checkpoints / name}: train first (--mode=train, the same --workdir)')
-    saved = Checkpoints(checkpoints / name, read_only=True)
-    step = saved.best()
-    if step is None:
-        raise UserError(f'no complete checkpoint in {checkpoints / name}: train first (--mode=train)')
-    return saved.restore_state(step, abstract_state(tasks[name], untrained_initialiser(name, tasks), batch, step))
+def check(config: Config) -> None:
+    """Raises UserError for values of data, sampling and evaluation that would fail only after training."""
+    data, evaluation = config['data'], config['evaluation']
+    sampling_of(config)
+    wrong = []
+    if len(data['bounds']) != 2:
+        wrong.append(f'data.bounds={data["bounds"]}: a lower and an upper one are needed')
+    if data['patches_per_record'] < 1:
+        wrong.append(f'data.patches_per_record={data["patches_per_record"]}: at least 1 is needed')
+    if evaluation['window'] < 4 or evaluation['window'] % 2:
+        wrong.append(f'evaluation.window={evaluation["window"]}: an even number of cells, at least 4, is needed')
+    if evaluation['members'] < 2:
+        wrong.append(f'evaluation.members={evaluation["members"]}: an ensemble has at least 2')
+    if list(evaluation['regimes']) != sorted(set(evaluation['regimes'])):
+        wrong.append(f'evaluation.regimes={evaluation["regimes"]}: rising edges are needed')
+    if min(evaluation['days'], evaluation['fit_days']) < 0:
+        wrong.append(f'evaluation.days={evaluation["days"]}, fit_days={evaluation["fit_days"]}: 0 or more are needed')
+    if wrong:
+        raise UserError('; '.join(wrong))
 
 
 def sampling_of(config: Config) -> Sampling:
@@ -125,45 +141,18 @@ def fit_request(generator: Generator) -> dict[str, Any]:
     return {'model': generator.identity, **{k: getattr(generator.sampling, k) for k in kept}}
 
 
-class Trained:
-    """What a work directory holds, with values `given` ('sampling.steps': 20, say) in place of its config's.
+class Downscaler(WorkDirectory):
+    """A trained downscaler, from coarse data sets to ensembles of fine ones."""
 
-    Raises UserError where it holds no trained model, or was trained with another value than one given.
-    """
-
-    def __init__(self, workdir: str | Path, given: Mapping[str, Any] | None = None):
-        self.workdir = Path(workdir)
-        if not (self.workdir / 'config.json').exists():
-            raise UserError(f'{workdir} is no work directory (no config.json): train first, or check --workdir')
-        self.config: Config = json.loads((self.workdir / 'config.json').read_text())
-        for key, value in (given or {}).items():
-            section, _, name = key.partition('.')
-            there = flat(self.config)[key]
-            if section in AFTERWARDS:
-                self.config[section][name] = value
-            elif there != json.loads(json.dumps(value)):
-                raise UserError(f'{workdir} was made with another config ({key} is {there!r} there, {value!r} here)')
-        self.tasks = build(self.config)
+    def __init__(self, system: ModuleType, workdir: str | Path, given: Mapping[str, Any] | None = None):
+        super().__init__(system, workdir, given)
         self.sampling = sampling_of(self.config)
         self.generator = cache(self._generator)  # restored and compiled once
 
-    @cached_property
-    def prepared(self) -> Prepared:
-        """Transform and grid, copied beside the checkpoints: the training data are not needed."""
-        return Prepared(self.workdir)
-
     def _generator(self, name: str) -> Generator:
         """The task of that name with its best parameters, at the noise temperature of the config, or 1."""
-        transform = self.prepared.transform
-        batch = example_batch(self.config, transform)
-        state = restore(name, self.tasks, self.workdir / 'checkpoints', batch)
-        task = self.tasks[name]
-        return Generator(task, task.inference_params(jax.device_get(state)), transform, self.sampling)
-
-    @property
-    def last(self) -> str:
-        """Name of the task that the others lead up to: the one that downscales."""
-        return list(self.tasks)[-1]
+        task, state = self.tasks[name], jax.device_get(self.restored(name))
+        return Generator(task, task.inference_params(state), self.prepared.transform, self.sampling)
 
     def fitted(self) -> Generator | None:
         """The last task at the noise temperature fitted to it; None where the config gives one or none was fitted.
@@ -185,16 +174,12 @@ class Trained:
         """What downscales: the last task, calibrated where that was done."""
         return self.fitted() or self.generator(self.last)
 
-    def attributes(self, name: str) -> dict[str, Any]:
+    def attributes(self) -> dict[str, Any]:
         """Provenance for what this model generates."""
         meta = self.prepared.meta
-        told = (
-            'trained on idealised, simulated data' if meta['idealised'] else f'trained on {self.config["data"]["path"]}'
-        )
-        step = Checkpoints(self.workdir / 'checkpoints' / name, read_only=True).best()
         return {
-            'title': f'{self.prepared.transform.target} downscaled by {name}',
-            'history': f'{name}, step {step}, {told}',
+            'title': f'{self.prepared.transform.target} downscaled by {self.last}',
+            'history': self.provenance(self.last),
             'variable': {k: v for k, v in meta['attributes'].items() if k in ('standard_name', 'long_name')},
         }
 
@@ -207,11 +192,8 @@ class Trained:
         the fine one); `statics` another fine grid with a `mask`, by default that of training. The same seed gives the
         same members. Raises UserError for missing variables, units that do not convert, grids that do not overlap.
         """
-        return ensemble.in_memory(
-            self.best(),
-            dataset,
-            self.prepared.statics if statics is None else fine_grid(statics, 'statics'),
-            members,
-            seed,
-            self.attributes(self.last),
-        )
+        fine = self.prepared.statics if statics is None else fine_grid(statics, 'statics')
+        return ensemble.in_memory(self.best(), dataset, fine, members, seed, self.attributes())
+
+
+Opened = Downscaler

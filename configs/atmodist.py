@@ -1,0 +1,71 @@
+"""AtmoDist: a learned distance between atmospheric states (SYSTEMS.md, system 1; Hoffmann and Lessig 2022).
+
+    python main.py --config=configs/atmodist.py           under 10 minutes on 2 CPU cores, a simulated dry atmosphere
+    python main.py --config=configs/atmodist.py:smoke     under a minute: does it run?
+    python main.py --config=configs/atmodist.py:paper     the published size and constants, for accelerators
+
+Real winds: set data.path and the other data keys (README).
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    """`variant`: '' for the default, 'smoke' or 'paper'."""
+    if variant not in ('', 'smoke', 'paper'):
+        raise ValueError(f"unknown variant ':{variant}' of atmodist: valid are :smoke and :paper")
+    config = ConfigDict()
+    config.system = 'atmodist'
+    config.seed = 0
+    config.pretexts = ('lags',)  # tasks that train the encoder, one after the other: 'inpainting', 'lags'
+
+    config.data = ConfigDict()
+    config.data.kind = 'lag_pairs'  # a record: two patches of one place and the time between them
+    config.data.path = ''  # wind or vorticity and divergence: file, glob, Zarr store or URL; empty: simulated
+    config.data.simulate = ConfigDict({'days': 200})
+    config.data.variables = ('vorticity', 'divergence')
+    config.data.level = 0  # where a file has several: which
+    config.data.train = (('2001-01-01', '2001-05-20'),)
+    config.data.validation = (('2001-05-24', '2001-06-15'),)
+    config.data.test = (('2001-06-19', '2001-07-19'),)
+    config.data.step_hours = 3
+    config.data.lags = 12  # classes: 1 to this many steps
+    config.data.patch = 32  # cells a side
+    config.data.pairs_per_time = 31
+    config.data.latitudes = (-60.0, 60.0)  # of the patches' centres
+
+    config.model = ConfigDict()
+    config.model.widths = (16, 32, 64, 128)
+    config.model.blocks = 1
+    config.model.stem = 3
+    config.model.pool = False
+    config.model.tail = 64
+    config.model.momentum = 0.9
+    config.model.dtype = 'float32'
+
+    config.training = ConfigDict()
+    config.training.batch_size = 64
+    config.training.accumulate = 1
+    config.training.l2 = 1e-4
+    config.training.log_every = 50
+    config.training.validate_every = 200
+    config.training.validation_batches = 16
+    config.training.keep = 2
+    config.training.phases = ('main',)
+    main = ConfigDict({'steps': 2000, 'learning_rate': 1e-3, 'warmup': 100, 'clip': 5.0, 'optimizer': 'adamw'})
+    config.training.main = main
+
+    config.evaluation = ConfigDict()
+    config.evaluation.pairs = 4000  # of the test split
+
+    if variant == 'smoke':
+        config.training.main.steps = 20
+    if variant == 'paper':
+        config.data.update({'patch': 160, 'lags': 23})
+        config.model.update({'blocks': 6, 'stem': 8, 'pool': True, 'tail': 128})
+        rule = {'clip': 5.0, 'optimizer': 'sgd', 'schedule': 'constant', 'learning_rate': 0.1, 'warmup': 0}
+        config.training.update({'batch_size': 128, 'phases': ('few', 'all')})
+        # 20 epochs of the first 256 k pairs, without which training does not start, then up to 60 of all 1.8 M
+        config.training.few = ConfigDict({**rule, 'steps': 40_000, 'examples': 256_000, 'plateau_every': 2000})
+        config.training.all = ConfigDict({**rule, 'steps': 843_750, 'plateau_every': 14_062})
+    return config

@@ -1,0 +1,106 @@
+"""Wind files as they are delivered -> canonical vorticity and divergence, lazily.
+
+ERA5 of the Climate Data Store (NetCDF with old and new names, GRIB), ARCO-ERA5 (Zarr), GFS and their like: u and v, or
+vorticity and divergence, recognised by standard names and by the usual ones.
+"""
+
+from collections.abc import Hashable
+
+import numpy as np
+import xarray as xr
+
+from downscale_jax.fields import store
+from downscale_jax.fields.units import convert_units
+from downscale_jax.fields.wind import ATTRIBUTES, vorticity_divergence
+from downscale_jax.runtime.errors import UserError
+
+_NAMES = {
+    'vorticity': {'vo', 'vor', 'vorticity', 'relative_vorticity'},
+    'divergence': {'d', 'div', 'divergence'},
+    'u': {
+        'u', 'u10', 'u100', 'u10m', 'ua', 'uas', 'uwnd', 'ugrd',
+        'u_component_of_wind', '10m_u_component_of_wind', '100m_u_component_of_wind',
+    },
+    'v': {
+        'v', 'v10', 'v100', 'v10m', 'va', 'vas', 'vwnd', 'vgrd',
+        'v_component_of_wind', '10m_v_component_of_wind', '100m_v_component_of_wind',
+    },
+}  # fmt: skip
+_STANDARD_NAMES = {
+    'vorticity': {'atmosphere_relative_vorticity', 'atmosphere_upward_relative_vorticity'},
+    'divergence': {'divergence_of_wind'},
+    'u': {'eastward_wind', 'x_wind', 'grid_eastward_wind'},
+    'v': {'northward_wind', 'y_wind', 'grid_northward_wind'},
+}
+_LEVELS = {
+    'level', 'lev', 'plev', 'pressure', 'pressure_level', 'isobaricinhpa', 'isobaricinpa', 'hybrid', 'model_level',
+    'sigma', 'height', 'heightaboveground', 'altitude', 'z',
+}  # fmt: skip
+
+
+def open_winds(path: str, level: float | None = None) -> xr.Dataset:
+    """Canonical `vorticity` and `divergence` [s-1] (time, lat, lon) or (time, y, x), with `mask`, of a file or store.
+
+    Taken from the file where it has both, else derived from the winds (`fields.wind`). `level`, in the file's own
+    numbers, chooses among several; a single one needs no choice, and where one is named, variables without levels
+    (10 m winds beside those on pressure levels) do not count.
+
+    Raises UserError, beside those of `store` and `fields.wind`: neither both winds nor vorticity and divergence,
+    several of a kind, several levels and none chosen, a level that is not there, no times.
+    """
+    data = store.open_dataset(path)
+    if {'valid_time_start', 'valid_time_stop'} <= set(data.attrs):
+        # ARCO's time axis runs decades beyond its data on both sides
+        data = data.sel(time=slice(data.attrs['valid_time_start'], data.attrs['valid_time_stop']))
+    derived = [_find(data, kind, level, path) for kind in ('vorticity', 'divergence')]
+    winds = [_find(data, kind, level, path) for kind in 'uv']
+    if all(derived):
+        fields = _canonical(data, derived, level, path).rename(dict(zip(derived, ATTRIBUTES, strict=True)))
+        return fields.assign(
+            {name: convert_units(fields[name], 's-1').assign_attrs(attrs) for name, attrs in ATTRIBUTES.items()}
+        )
+    if not all(winds):
+        held = ' and '.join(name for name in [*winds, *derived] if name) or 'none of them'
+        where = '' if level is None else ' on levels'
+        raise UserError(
+            f'{path}: both winds{where}, or both vorticity and divergence, were expected, found {held}; '
+            f'the file has {", ".join(sorted(map(str, data.data_vars)))}: add what is missing'
+        )
+    return vorticity_divergence(_canonical(data, winds, level, path), *winds)
+
+
+def _find(data: xr.Dataset, kind: str, level: float | None, source: str) -> str:
+    """The one variable of a kind, '' where there is none."""
+    found = [
+        str(name)
+        for name, array in data.data_vars.items()
+        if (array.attrs.get('standard_name') in _STANDARD_NAMES[kind] or str(name).lower() in _NAMES[kind])
+        and (level is None or _level_name(array) is not None)
+    ]
+    if len(found) > 1:
+        raise UserError(
+            f'{source}: {", ".join(sorted(found))} are all of the kind {kind}; one was expected: '
+            'name a level, or drop the others from the file'
+        )
+    return found[0] if found else ''
+
+
+def _level_name(array: xr.DataArray) -> Hashable | None:
+    return next((n for n in (*array.dims, *array.coords) if str(n).lower() in _LEVELS), None)
+
+
+def _canonical(data: xr.Dataset, names: list[str], level: float | None, source: str) -> xr.Dataset:
+    pair = data[names]
+    dim = _level_name(pair[names[0]])
+    if dim is not None:
+        values = np.atleast_1d(pair[dim].values).astype(float)
+        chosen = np.arange(values.size) if level is None else np.flatnonzero(np.isclose(values, level))
+        if len(chosen) != 1:
+            wanted = 'and none is chosen' if level is None else f'not {level:g}'
+            units = pair[dim].attrs.get('units', '')
+            listed = ', '.join(f'{value:g}' for value in values)
+            raise UserError(f"{source}: '{dim}' has {listed} {units}, {wanted}; name one of these levels")
+        pair = pair.isel({dim: chosen[0]}) if dim in pair.dims else pair
+    fields = store.canonical(pair, names, source=source)
+    store.check_timed(fields, names, source)
+    return fields

@@ -1,0 +1,57 @@
+"""What a config amounts to: layers, parameters, cost and memory of a training step."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from downscale_jax.runtime import parallel
+from downscale_jax.runtime.files import write_json
+from downscale_jax.systems import system_of
+from downscale_jax.systems.workdir import Config, zeros
+from downscale_jax.training.loop import abstract_state, advance_with, zero_sums
+
+
+def describe(config: Config, workdir: Path) -> None:
+    """Prints it; writes describe.json into the work directory."""
+    system, key = system_of(config), jax.random.key(0)
+    tasks = system.build(config)
+    rows = config['training']['batch_size'] // jax.device_count()
+    batch = parallel.abstract(zeros(system.shapes(config), rows * jax.device_count()), parallel.ROWS)
+    states: dict[str, Any] = {}
+    cost: dict[str, float] = {}
+    for name, task in tasks.items():
+        states[name] = abstract_state(task, system.initialiser(name, tasks), batch, 0)
+        sums = zero_sums(task, states[name], batch, key)
+        step = advance_with(task, task.phases[0], key).lower(states[name], sums, batch).compile()
+        cost = step.cost_analysis()
+        tell(
+            f'{name}: {size(states[name].params):,} parameters, {cost["flops"] / 1e9:.3g} GFLOP and '
+            f'{cost["bytes accessed"] / 1e9:.3g} GB a step of {rows} examples a device, '
+            f'{step.memory_analysis().temp_size_in_bytes / 2**20:,.0f} MiB of work memory'
+        )
+    networks = system.networks(states)
+    main, variables = list(networks.items())[-1]
+    tell(f'layers of the {main}:')
+    for layer, weights in variables['params'].items():
+        kernel = max(jax.tree.leaves(weights), key=lambda leaf: leaf.size).shape
+        tell(f'  {layer:24} {size(weights):>10,}  {" x ".join(map(str, kernel))}')
+    described = {
+        'parameters': {name: size(variables) for name, variables in networks.items()},
+        'step_flops': cost['flops'],
+        'step_bytes': cost['bytes accessed'],
+    }
+    workdir.mkdir(parents=True, exist_ok=True)
+    if jax.process_index() == 0:
+        write_json(workdir / 'describe.json', described)
+
+
+def size(tree: Any) -> int:
+    """Number of values in a tree: parameters and, where there are any, batch statistics."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def tell(text: str) -> None:
+    """Prints once, whatever the number of processes."""
+    if jax.process_index() == 0:
+        print(text)

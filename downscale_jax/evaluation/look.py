@@ -1,0 +1,81 @@
+"""How every figure looks: colours, headline, names at the ends of lines; a matplotlib Figure, no pyplot and no state.
+
+Colours are Okabe and Ito's, told apart with any colour vision and each with a dash of its own; maps use viridis and
+magma, errors blue to red. Figures are 9 inches wide: at 900 pixels the type is that of a page.
+"""
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+WIDTH = 9.0
+INK, QUIET, LAND, NOTHING = '#1a1a1a', '#5f6368', '#b9bcc0', '#eef0f2'
+LOOK: dict[Any, Any] = {
+    'font.size': 10, 'axes.titlesize': 10.5, 'axes.labelsize': 9.5, 'xtick.labelsize': 9, 'ytick.labelsize': 9,
+    'axes.spines.top': False, 'axes.spines.right': False, 'axes.linewidth': 0.8, 'lines.linewidth': 1.8,
+    'axes.edgecolor': QUIET, 'xtick.color': QUIET, 'ytick.color': QUIET, 'axes.labelcolor': QUIET,
+    'text.color': INK, 'axes.titlecolor': INK,
+}  # fmt: skip
+LINES: dict[str, dict[str, Any]] = {
+    'truth': {'color': '#000000', 'linewidth': 2.4},
+    'coarse': {'color': '#6b6b6b', 'linestyle': (0, (1, 1.4))},
+    'member': {'color': '#0072b2'},
+    'mean': {'color': '#007f5f', 'linestyle': (0, (5, 1.4, 1, 1.4))},
+}
+NAMES = {'mean': 'ensemble mean', 'member': 'members'}
+# of other methods, in their order
+_OTHERS: tuple[dict[str, Any], ...] = (
+    {'color': '#d55e00', 'linestyle': (0, (5, 1.6))},
+    {'color': '#a8457f', 'linestyle': (0, (3, 1.2))},
+    {'color': '#7a5c00'},
+    {'color': '#3b4cc0'},
+)
+OUTSIDE: dict[str, Any] = {'textcoords': 'offset points', 'va': 'center', 'fontsize': 9, 'annotation_clip': False}
+
+
+def looks(names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """{name: colour and dash}."""
+    others = iter(_OTHERS * len(names))
+    return {name: LINES.get(name) or next(others) for name in names}
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Writes a PNG aside and renames it; equal figures give equal bytes."""
+    aside = f'{path}.part'
+    figure.savefig(aside, dpi=160, format='png', metadata={'Software': None})
+    os.replace(aside, path)
+
+
+def blank(height: float, title: str, subtitle: str) -> Figure:
+    """An empty figure with its headline flush left; `height` in inches without the headline."""
+    top = height / (height + 0.62)
+    layout = ConstrainedLayoutEngine(rect=(0.005, 0, 0.99, top), w_pad=0.04, h_pad=0.07)
+    figure = Figure(figsize=(WIDTH, height + 0.62), layout=layout, facecolor='white')
+    figure.text(0.012, 1 - 0.12 / (height + 0.62), title, fontsize=13, fontweight='bold', va='top')
+    figure.text(0.012, 1 - 0.38 / (height + 0.62), subtitle, fontsize=10, color=QUIET, va='top')
+    return figure
+
+
+def label_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Names at the right ends of the lines, pushed apart where lines end together."""
+    names = sorted(ends, key=lambda name: ends[name][0])
+    to_axes = axes.transData + axes.transAxes.inverted()
+    right = axes.get_xlim()[1]
+    places = [float(np.clip(to_axes.transform((right, ends[name][0]))[1], 0, 1)) for name in names]
+    gap = 0.065
+    for _ in range(100):
+        for i in range(len(places) - 1):
+            push = (gap - (places[i + 1] - places[i])) / 2
+            if push > 0:
+                places[i], places[i + 1] = places[i] - push, places[i + 1] + push
+        places = list(np.clip(places, 0, 1))
+    for name, place in zip(names, places, strict=True):
+        axes.annotate(
+            name, (1, place), (6, 0), xycoords='axes fraction', **OUTSIDE, color=ends[name][1], fontweight='bold'
+        )  # fmt: skip

@@ -1,0 +1,31 @@
+"""The systems: how a config becomes tasks, where these get batches and first states, and what is done with the result.
+
+A module of this room has `build(config)`, the tasks by name in the order in which they are trained; `check(config)`,
+which raises for what would fail only after training; `shapes(config)` and `examples(config, prepared, split)`, what a
+batch holds and is drawn from; `initialiser(name, tasks, restored, batches)`, a task's `init(key, batch)`;
+`networks(states)`, parameters by the name of the network, the main one last; and `Opened`, a work directory of it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.systems import atmodist, diffusion
+from downscale_jax.systems.workdir import Config, read_config
+
+SYSTEMS: dict[str, ModuleType] = {'atmodist': atmodist, 'diffusion': diffusion}
+
+
+def system_of(config: Config) -> ModuleType:
+    """Raises UserError for an unknown one."""
+    if config['system'] not in SYSTEMS:
+        raise UserError(f"there is no system '{config['system']}': {nearest(config['system'], SYSTEMS)}")
+    return SYSTEMS[config['system']]
+
+
+def load(workdir: str | Path, given: Mapping[str, Any] | None = None) -> Any:
+    """Opens a work directory, with values `given` in place of its config's (`workdir.WorkDirectory`)."""
+    system = system_of(read_config(Path(workdir)))
+    return system.Opened(system, workdir, given)

@@ -1,0 +1,146 @@
+"""AtmoDist: an encoder that learns a distance between atmospheric states by naming lags (SYSTEMS.md, system 1)."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from downscale_jax.fields import store
+from downscale_jax.fields.units import convert_units
+from downscale_jax.models.atmodist import Decoder, Encoder, Tail, Variables
+from downscale_jax.pipeline.batches import Batch
+from downscale_jax.pipeline.pairs import Pairs
+from downscale_jax.pipeline.records import Prepared
+from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.systems.workdir import Config, Init, WorkDirectory
+from downscale_jax.tasks.inpainting import Inpainting
+from downscale_jax.tasks.lags import Lags
+from downscale_jax.training.optimizer import Phase
+from downscale_jax.training.state import State
+
+PRETEXTS = ('lags', 'inpainting')
+BATCH = 16  # times embedded at once
+
+
+def build(config: Config) -> dict[str, Lags | Inpainting]:
+    """The pretext tasks, `lags` last where it is among them: each starts from the encoder of the one before it.
+
+    Raises UserError for an unknown pretext task or precision.
+    """
+    training, model = config['training'], config['model']
+    if model['dtype'] not in ('float32', 'bfloat16'):
+        raise UserError(f"model.dtype='{model['dtype']}': {nearest(model['dtype'], ('float32', 'bfloat16'))}")
+    for name in config['pretexts']:
+        if name not in PRETEXTS:
+            raise UserError(f"pretexts: there is no task '{name}': {nearest(name, PRETEXTS)}")
+    shared = {'momentum': model['momentum'], 'dtype': model['dtype']}
+    encoder = Encoder(tuple(model['widths']), model['blocks'], model['stem'], model['pool'], **shared)
+    common = {
+        'encoder': encoder,
+        'phases': tuple(Phase(name, **training[name]) for name in training['phases']),
+        'accumulate': training['accumulate'],
+    }
+    kinds: dict[str, Callable[[], Lags | Inpainting]] = {
+        'lags': lambda: Lags(**common, tail=Tail(config['data']['lags'], model['tail'], **shared), l2=training['l2']),
+        'inpainting': lambda: Inpainting(**common, decoder=Decoder(len(config['data']['variables']), **shared)),
+    }
+    return {name: kinds[name]() for name in config['pretexts']}
+
+
+def shapes(config: Config) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """(shape, dtype) of an example's arrays."""
+    patch = (config['data']['patch'], config['data']['patch'], len(config['data']['variables']))
+    return {'first': (patch, np.float32), 'second': (patch, np.float32), 'lag': ((), np.int32)}
+
+
+def examples(config: Config, prepared: Prepared, split: str) -> Pairs:
+    """What batches are drawn from."""
+    return Pairs(prepared, split, config['seed'])
+
+
+def initialiser(
+    name: str,
+    tasks: Mapping[str, Lags | Inpainting],
+    restored: Callable[[str], State] | None = None,
+    batches: Sequence[Batch] = (),
+) -> Init:
+    """The task's `init(key, batch)`, with the encoder of the task before it if there is one."""
+    before = list(tasks)[: list(tasks).index(name)]
+    if restored is None or not before:
+        return tasks[name].init
+    variables = tasks[before[-1]].inference_params(jax.device_get(restored(before[-1])))
+    encoder = {collection: trees['encoder'] for collection, trees in variables.items()}
+    return lambda key, batch: tasks[name].init(key, batch, encoder)
+
+
+def networks(states: Mapping[str, State]) -> dict[str, Any]:
+    """Parameters and batch statistics by the name of the network, the encoder last."""
+    state = list(states.values())[-1]
+    found = {name: {'params': state.params[name], 'batch_stats': state.stats[name]} for name in state.params}
+    return {name: found[name] for name in sorted(found, key=lambda name: name == 'encoder')}
+
+
+def check(config: Config) -> None:
+    """Raises UserError for values that would fail only after training."""
+    if config['evaluation']['pairs'] < 1:
+        raise UserError(f'evaluation.pairs={config["evaluation"]["pairs"]}: at least 1 is needed')
+
+
+class LearnedDistance(WorkDirectory):
+    """A trained encoder as a distance between fields; the first stage of the encoder is 1, the last the default."""
+
+    @property
+    def task(self) -> Any:
+        return self.tasks[self.last]
+
+    @cached_property
+    def params(self) -> Variables:
+        return jax.device_put(self.task.inference_params(jax.device_get(self.restored(self.last))))
+
+    def embed(self, fields: xr.Dataset, stage: int = 0) -> xr.DataArray:
+        """The encodings (time, row, column, channel) of fields (time, lat, lon) or (time, y, x) of any size.
+
+        `fields` holds the variables of training. Raises UserError for missing ones and units that do not convert.
+        """
+        encoded = np.concatenate([self._embed(x, stage) for x in self._batches(fields)])
+        times = {'time': fields['time'].values} if 'time' in fields.coords else {}
+        return xr.DataArray(encoded, times, ('time', 'row', 'column', 'channel'), 'encoding')
+
+    def distance(self, a: xr.Dataset, b: xr.Dataset, stage: int = 0) -> xr.DataArray:
+        """Mean squared difference of the encodings of `a` and `b`, by pairs of their times in order: (time,).
+
+        Raises UserError as `embed`, and where the two have not the same shape.
+        """
+        parts = [
+            np.square(self._embed(x, stage) - self._embed(y, stage)).mean((1, 2, 3))
+            for x, y in zip(self._batches(a), self._batches(b, like=a), strict=True)
+        ]
+        times = {'time': a['time'].values} if 'time' in a.coords else {}
+        return xr.DataArray(np.concatenate(parts), times, ('time',), 'distance')
+
+    def _embed(self, x: np.ndarray, stage: int) -> np.ndarray:
+        return np.asarray(self.embedding(self.params, x, stage or len(self.task.encoder.widths)))
+
+    @cached_property
+    def embedding(self) -> Callable[..., jax.Array]:
+        """(params, [B, H, W, C] normalised, stage) -> encodings, jitted."""
+        return jax.jit(self.task.embed, static_argnums=2)
+
+    def _batches(self, fields: xr.Dataset, like: xr.Dataset | None = None) -> Iterator[np.ndarray]:
+        """[B, H, W, C] normalised, B times in memory at once, all batches of one size but the last."""
+        transform = self.prepared.log_transform
+        found = store.canonical(fields, list(transform.variables), source='the fields')
+        for name, units in zip(transform.variables, transform.units, strict=True):
+            found[name] = convert_units(found[name], units)
+        shape = found[transform.variables[0]].shape
+        if like is not None and shape != (other := like[transform.variables[0]].shape):
+            raise UserError(f'a distance needs two data sets of the same shape, found {other} and {shape}')
+        for start in range(0, shape[0], BATCH):
+            part = store.load(found.isel(time=slice(start, start + BATCH)), 'the fields')
+            yield transform.encode(np.stack([part[name].values for name in transform.variables], -1))
+
+
+Opened = LearnedDistance

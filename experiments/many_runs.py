@@ -1,0 +1,127 @@
+"""Many runs of main.py that differ in some values of a config: each in a process and a work directory of its own.
+
+What experiments over configs share (`ablations`). A run that has its scores is not run again, one that was killed goes
+on, one that fails is told and the others go on. All runs of one root share what they prepare, in root/data.
+"""
+
+import csv
+import json
+import runpy
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.settings import flat
+
+MAIN = Path(__file__).parents[1] / 'main.py'
+Scores = dict[str, dict[str, float]]  # {method: {score: number}}, as in scores.json
+
+
+@dataclass(frozen=True)
+class Run:
+    """`name` is its work directory under the root; `overrides` {'section.key': value} change the config."""
+
+    name: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+def resolve(config: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The config 'configs/NAME.py[:variant]' with overrides, as a work directory keeps it, {'section.key': value}.
+
+    Raises UserError for a config, a variant or a key that does not exist.
+    """
+    path, _, variant = config.partition(':')
+    if not Path(path).is_file():
+        raise UserError(f'--config: there is no file {path}')
+    try:
+        values = flat(runpy.run_path(path)['get_config'](variant).to_dict())
+    except ValueError as error:
+        raise UserError(f'--config={config}: {error}') from error
+    for key in overrides:
+        if key not in values:
+            raise UserError(f"{config} has no key '{key}': {nearest(key, values)}")
+    return json.loads(json.dumps({**values, **overrides}))
+
+
+def command(run: Run, config: str, root: Path, main: Path = MAIN) -> list[str]:
+    """What is executed; the line works in a shell too."""
+    values = [f'--config.{key}={value}' for key, value in run.overrides.items()]
+    return [sys.executable, str(main), f'--config={config}', f'--workdir={root / run.name}', *values]
+
+
+def run_all(runs: Sequence[Run], config: str, root: Path, main: Path = MAIN) -> dict[str, Scores]:
+    """{run: scores} of those that finished, in order; what main.py says goes to root/NAME.log.
+
+    Raises UserError, before anything runs, where a work directory was made with another config.
+    """
+    for run in runs:
+        check_workdir(run, config, root)
+    scores = {}
+    for number, run in enumerate(runs, 1):
+        path, log = root / run.name / 'scores.json', root / f'{run.name}.log'
+        told = f'{run.name} ({number} of {len(runs)})'
+        if path.exists():
+            print(f'{told}: there already', flush=True)
+        else:
+            print(f'{told}: running, see {log}', flush=True)
+            root.mkdir(parents=True, exist_ok=True)
+            with log.open('w') as file:
+                done = subprocess.run(command(run, config, root, main), stdout=file, stderr=subprocess.STDOUT)
+            if done.returncode or not path.exists():
+                last = (log.read_text().strip() or 'it said nothing').splitlines()[-1]
+                print(f'{told}: FAILED with status {done.returncode}: {last}', file=sys.stderr, flush=True)
+                continue
+        scores[run.name] = json.loads(path.read_text())
+    return scores
+
+
+def show(runs: Sequence[Run], config: str, root: Path) -> str:
+    """The commands of runs, a line each."""
+    return '\n'.join(shlex.join(command(run, config, root)) for run in runs)
+
+
+def check_workdir(run: Run, config: str, root: Path) -> None:
+    path = root / run.name / 'config.json'
+    asked = resolve(config, run.overrides)
+    if path.exists():
+        there = flat(json.loads(path.read_text()))
+        other = sorted(key for key in {*there, *asked} if there.get(key) != asked.get(key))
+        if other:
+            told = ', '.join(f'{k} is {there.get(k)!r} there, {asked.get(k)!r} here' for k in other[:3])
+            raise UserError(f'{path.parent} was made with another config ({told}): choose another --root or remove it')
+
+
+def rows(scores: Mapping[str, Scores], methods: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """A row a run and method, {'run', 'method', score: number}; all methods where none is named."""
+    wanted = list(methods)
+    return [
+        {'run': run, 'method': method, **numbers}
+        for run, table in scores.items()
+        for method, numbers in table.items()
+        if not wanted or method in wanted
+    ]
+
+
+def write_csv(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
+    """With every column that a row has, in order of their first appearance."""
+    columns = dict.fromkeys(name for row in table for name in row)
+    with path.open('w', newline='') as file:
+        writer = csv.DictWriter(file, list(columns))
+        writer.writeheader()
+        writer.writerows(table)
+
+
+def markdown(table: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Of the named columns those that a row has; empty where a row lacks one."""
+    shown = [name for name in columns if any(name in row for row in table)]
+
+    def cell(value):
+        return '' if value is None else f'{value:.4g}' if isinstance(value, float) else str(value)
+
+    lines = [f'| {" | ".join(shown)} |', '|---' * len(shown) + '|']
+    return '\n'.join(lines + [f'| {" | ".join(cell(row.get(name)) for name in shown)} |' for row in table])

@@ -1,0 +1,124 @@
+"""The made-up products: read back by the readers of the real ones."""
+
+import json
+import runpy
+
+import numpy as np
+import observations
+import pytest
+import xarray as xr
+
+import downscale_jax
+from data_prep import products
+from data_prep.sea_ice import simulate
+from downscale_jax.runtime.errors import UserError
+
+
+@pytest.fixture(scope='module')
+def config():
+    config = runpy.run_path('configs/diffusion_sit.py')['get_config']('smoke').to_dict()
+    config['data']['simulate'] = {'size': 64, 'states': 40}
+    return config
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory, config):
+    return observations.make_up(tmp_path_factory.mktemp('products'), config, days=2)
+
+
+def test_files_are_in_the_form_of_the_products(made, config):
+    files, truth = made
+    thickness = products.read_cs2smos(files['thickness'])
+    concentration = products.read_osisaf_concentration(files['concentration'])
+    assert [str(t)[:13] for t in thickness['time'].values] == ['2020-01-18T12', '2020-01-19T12']
+    assert abs(np.diff(thickness['x'].values)[0]) == 25_000
+    assert np.diff(thickness['y'].values)[0] < 0
+    sea = concentration['mask'].values
+    assert 0.5 < sea.mean() < 1
+    assert 0 <= float(concentration['sic'].min()) <= float(concentration['sic'].max()) <= 1
+    seen = np.isfinite(thickness['sit'].values)
+    assert (seen & sea).sum() < 0.9 * 2 * sea.sum()  # the swath and the coast
+    assert not np.array_equal(seen[0], seen[1])  # the swath moves
+    assert not (seen & ~sea).any()
+    # means of the truth: their mean is its mean as far as they reach
+    dense = truth.values[0][: 64 * 2 // 3]
+    shown = thickness['sit'].values[0, ::-1][: 11 * 2 // 3]
+    assert np.nanmean(shown) == pytest.approx(np.nanmean(dense), rel=0.2)
+
+
+def test_samples_of_a_constant_are_the_constant_and_of_land_missing():
+    ice = simulate(size=64, states=1)
+    ice['sit'] = ice['sit'] * 0 + 3.0
+    found = observations.sample(ice, 'sit', 25.0)
+    values = found.values[np.isfinite(found.values)]
+    np.testing.assert_allclose(values, 3.0, rtol=1e-6)
+    assert 0 < np.isnan(found.values).mean() < 0.5
+    np.testing.assert_allclose(found['xc'].values[:3], [12.5, 37.5, 62.5])
+
+
+def test_products_become_the_inputs_asked_for(made):
+    files, _ = made
+    found = observations.open_products({**files, 'drift': ''}, ('sit', 'sic', 'divergence', 'shear'))
+    assert {name: product.resolution_km for name, product in found.items()} == pytest.approx(
+        {'sit': 25, 'sic': 25, 'divergence': 62.5, 'shear': 62.5}
+    )
+    alone = {'thickness': files['thickness'], 'concentration': '', 'drift': ''}
+    assert set(observations.open_products(alone, ('sit', 'sic'))) == {'sit', 'sic'}
+    with pytest.raises(UserError, match='the model needs divergence'):
+        observations.open_products(alone, ('sit', 'divergence'))
+
+
+def test_a_model_of_real_data_has_no_made_up_observations(tmp_path, config):
+    with pytest.raises(UserError, match=r'trained on x\.nc: give observations'):
+        observations.make_up(tmp_path, {**config, 'data': {**config['data'], 'path': 'x.nc'}}, 1)
+
+
+def test_days_are_appended_and_a_new_run_begins_anew(tmp_path):
+    def day(number):
+        time = np.datetime64('2020-01-01T12', 'ns') + np.timedelta64(number, 'D')
+        values = np.full((2, 1, 4, 5), float(number), np.float32)
+        return xr.Dataset({'sit': (('member', 'time', 'y', 'x'), values)}, {'time': [time]}, {'clipped_share': 0.0})
+
+    for count in (3, 2):
+        for number in range(count):
+            observations.append(day(number), tmp_path / 'fine.zarr', number)
+        with xr.open_zarr(tmp_path / 'fine.zarr', consolidated=False) as found:
+            assert found['sit'].shape == (2, count, 4, 5)
+            np.testing.assert_array_equal(found['sit'][0, :, 0, 0], np.arange(count))
+            np.testing.assert_array_equal(found['time'], [day(i)['time'].values[0] for i in range(count)])
+
+
+def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, made, config):
+    """With a stub that gives the input itself and a wave that averages out: as consistent as twice smoothed can be."""
+    files, truth = made
+    ice = simulate(seed=config['seed'], size=64, states=1)
+    names = ('sit', 'sic', 'divergence', 'shear')
+
+    class Prepared:
+        statics, periodic = ice[['mask']].drop_vars('time', errors='ignore'), False
+        meta = {'kernel_km': [20.0, 24.0, 120.0, 120.0]}  # noqa: RUF012
+
+        class transform:
+            target, units, inputs = 'sit', 'm', names
+
+    class Model:
+        prepared = Prepared
+
+        def __init__(self):
+            self.config = config
+
+        def downscale(self, dataset, members, seed):
+            assert set(names) == set(dataset.data_vars)
+            field = dataset['sit'].expand_dims(member=members) + 0.5
+            return field.to_dataset(name='sit').assign_attrs(clipped_share=0.0)
+
+    monkeypatch.setattr(downscale_jax, 'load', lambda workdir: Model())
+    monkeypatch.setattr(observations, 'make_up', lambda folder, config, days: (files, truth))
+    monkeypatch.setattr('sys.argv', ['observations.py', f'--output={tmp_path}', '--members=3'])
+    observations.main()
+    told = capsys.readouterr().out
+    assert told.count('\n') == 6  # two days, all, the truth
+    report = json.loads((tmp_path / 'consistency.json').read_text())
+    assert report['all']['bias'] == pytest.approx(0.5, abs=0.02)
+    assert abs(report['truth']['bias']) < 0.05
+    assert (tmp_path / 'consistency.png').stat().st_size > 20_000

@@ -1,0 +1,97 @@
+"""1 to 8 devices in 1 or 2 processes: the same training to rounding, one stop for all, no process left waiting."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from downscale_jax.runtime.checkpoints import Checkpoints
+from downscale_jax.training.log import read
+
+TOY = Path(__file__).with_name('train_toy.py')
+SETTINGS = ('steps=50', 'sgd=1')  # Adam would hide gradients that are wrong by a factor
+
+
+def start(workdir, devices, *settings, env=None):
+    """One process with so many simulated devices."""
+    flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
+    env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags, **(env or {})}
+    command = [sys.executable, str(TOY), str(workdir), *SETTINGS, *settings]
+    errors = workdir.with_suffix(f'.{env.get("JAX_PROCESS_ID", 0)}.err')
+    with errors.open('w') as file:
+        return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=file), errors
+
+
+def start_two(workdir, devices, *settings):
+    """Two processes with so many devices each."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        address = f'127.0.0.1:{free.getsockname()[1]}'
+    several = {'JAX_COORDINATOR_ADDRESS': address, 'JAX_NUM_PROCESSES': '2'}
+    return [start(workdir, devices, *settings, env={**several, 'JAX_PROCESS_ID': str(i)}) for i in (0, 1)]
+
+
+def finish(started):
+    for process, errors in started:
+        assert process.wait(timeout=200) == 0, errors.read_text()
+
+
+@pytest.fixture(scope='module')
+def finals(tmp_path_factory):
+    """{how: (arrays of the last checkpoint, rows of metrics.jsonl)}; `moved` is begun by two processes of two devices,
+    stopped by a SIGTERM to one of them, and ended by one process of one device."""
+    root = tmp_path_factory.mktemp('processes')
+    stopped = start_two(root / 'moved', 2, 'pause=0.05')
+    while not (root / 'moved' / 'checkpoints' / '20').exists():
+        assert all(process.poll() is None for process, _ in stopped), [e.read_text() for _, e in stopped]
+        time.sleep(0.01)
+    stopped[1][0].send_signal(signal.SIGTERM)
+    codes = [process.wait(timeout=200) for process, _ in stopped]
+    told = [errors.read_text() for _, errors in stopped]
+    step = Checkpoints(root / 'moved' / 'checkpoints', read_only=True).latest()
+    for group in ((1, 2), (4, 8)):
+        finish([start(root / str(devices), devices) for devices in group])
+    finish([start(root / 'moved', 1)])
+    found = {name: contents(root / name) for name in ('1', '2', '4', '8', 'moved')}
+    return {**found, 'stop': (codes, told, step)}
+
+
+def contents(workdir):
+    with np.load(workdir / 'final.npz') as final:
+        return dict(final), read(workdir / 'metrics.jsonl')
+
+
+@pytest.mark.parametrize('how', ['2', '4', '8', 'moved'])
+def test_the_split_over_devices_and_processes_does_not_matter(finals, how):
+    (expected, rows), (found, found_rows) = finals['1'], finals[how]
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        scale = np.abs(value).max()
+        np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-5 * scale, err_msg=name)
+    assert len(found_rows) == len(rows) > 20
+    for row, found_row in zip(rows, found_rows, strict=True):
+        for name, value in row.items():
+            assert found_row[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-5)), row
+
+
+def test_a_stop_told_to_one_process_stops_all_at_the_same_step(finals):
+    codes, told, step = finals['stop']
+    assert codes == [143, 143]
+    assert step in (30, 40, 50)  # the next at which they ask each other
+    assert f'saved at step {step} of toy' in told[0]
+    assert 'saved at step' not in told[1]
+
+
+def test_a_mistake_in_one_process_does_not_leave_the_other_waiting(tmp_path):
+    (first, told), (second, _) = start_two(tmp_path / 'run', 1, 'fail=6')
+    assert first.wait(timeout=100) == 2
+    ended = time.monotonic()
+    assert told.read_text().splitlines()[-1] == 'error: told to fail'
+    assert second.wait(timeout=60) != 0
+    assert time.monotonic() - ended < 30

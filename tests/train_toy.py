@@ -1,0 +1,121 @@
+"""A small training by the real loop in a process of its own, to be killed, starved of disk or split over processes:
+
+    python train_toy.py WORKDIR [NAME=NUMBER ...]
+
+with steps (of the first of two phases), sgd (1: SGD throughout), pause (seconds before each step), slow (seconds that a
+checkpoint waits before and after its mark is written), fail (step before which the first process raises UserError).
+Ends with the state of the last checkpoint in final.npz. What main.py does around the loop is done here: several
+processes by environment, a user's mistake in one line, and then no waiting for the other processes.
+"""
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from downscale_jax.runtime import parallel
+from downscale_jax.runtime.checkpoints import Checkpoints
+from downscale_jax.runtime.errors import UserError
+from downscale_jax.training import state as states
+from downscale_jax.training.log import Log
+from downscale_jax.training.loop import Schedule, abstract_state, train
+from downscale_jax.training.optimizer import Phase, create, gradient_step
+
+BATCH, INPUTS, HIDDEN = 16, 6, 512
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A network with one hidden layer, noise keyed by row, fitted to a wave."""
+
+    phases: tuple[Phase, ...]
+
+    def init(self, key, batch):
+        first, second = jax.random.split(key)
+        params = {
+            'in': jax.random.normal(first, (INPUTS, HIDDEN)) / INPUTS**0.5,
+            'out': jax.random.normal(second, (HIDDEN,)) / HIDDEN**0.5,
+        }
+        return states.create(params, create(self.phases[0]))
+
+    def losses(self, params, rows):
+        loss = jnp.square(jnp.tanh(rows['x'] @ params['in']) @ params['out'] + 0.1 * rows['noise'] - rows['y'])
+        return loss, {'loss': loss}
+
+    def train_step(self, state, batch, key, phase):
+        rows = {**batch, 'noise': parallel.row_normals(key, batch['y'].shape)}
+        return gradient_step(self.losses, state, rows, phase, 1, 0.9)
+
+    def eval_step(self, state, batch, key):
+        return self.losses(state.ema_params, {**batch, 'noise': jnp.zeros_like(batch['y'])})[1]
+
+
+def rows_of(step):
+    """This process's rows of a global batch."""
+    rows = parallel.local_rows(BATCH)
+    x = np.random.default_rng(step).normal(size=(BATCH, INPUTS)).astype(np.float32)
+    return {'x': x[rows.start : rows.stop], 'y': np.sin(x.sum(1))[rows.start : rows.stop]}
+
+
+def run(workdir: Path, steps=20, sgd=0, pause=0.0, slow=0.0, fail=-1):
+    def batches(start):
+        step = start
+        while True:
+            time.sleep(pause)
+            if step == fail and jax.process_index() == 0:
+                raise UserError('told to fail')
+            yield rows_of(step)
+            step += 1
+
+    seal = Checkpoints._seal
+
+    def slowly(checkpoints):
+        time.sleep(slow)
+        seal(checkpoints)
+        time.sleep(slow)
+
+    Checkpoints._seal = slowly
+    second = 'sgd' if sgd else 'adamw'
+    task = Toy((Phase('first', int(steps), 0.1, optimizer='sgd'), Phase('second', 10, 0.02, 3, optimizer=second)))
+    workdir.mkdir(exist_ok=True)
+    log = Log(workdir)
+    train(
+        task,
+        'toy',
+        init=task.init,
+        batches=batches,
+        validation=[rows_of(10**6)],
+        schedule=Schedule(log_every=2, validate_every=4, keep=2),
+        seed=3,
+        directory=workdir / 'checkpoints',
+        log=log,
+    )
+    log.close()
+    total = int(steps) + 10
+    state = Checkpoints(workdir / 'checkpoints', read_only=True).restore_state(
+        total, abstract_state(task, task.init, rows_of(0), total)
+    )
+    if jax.process_index() == 0:
+        leaves = {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(state)}
+        np.savez(workdir / 'final.npz', **leaves)
+
+
+if __name__ == '__main__':
+    logging.set_verbosity(logging.FATAL)
+    several = 'JAX_COORDINATOR_ADDRESS' in os.environ
+    if several:
+        count, index = (int(os.environ[name]) for name in ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'))
+        jax.distributed.initialize(num_processes=count, process_id=index)
+    try:
+        run(Path(sys.argv[1]), **{name: float(value) for name, value in (a.split('=') for a in sys.argv[2:])})
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr, flush=True)
+        if several:
+            os._exit(2)
+        sys.exit(2)

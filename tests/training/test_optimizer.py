@@ -1,0 +1,134 @@
+"""Schedules, and the rate that falls where the loss stays on a plateau."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from downscale_jax.runtime import parallel
+from downscale_jax.runtime.checkpoints import Checkpoints
+from downscale_jax.runtime.errors import UserError
+from downscale_jax.training import state as states
+from downscale_jax.training.optimizer import Phase, create, gradient_step
+
+PLATEAU = Phase(
+    'main',
+    100,
+    0.1,
+    schedule='constant',
+    clip=0.0,
+    optimizer='sgd',
+    plateau_every=2,
+    plateau_patience=2,
+    plateau_floor=2e-3,
+)
+
+
+def rates(phase, losses):
+    """The learning rate of each step: with a gradient only in the first one, momentum leaves 0.9^n of it."""
+    rule = create(phase)
+    state, found = rule.init(jnp.ones(())), []
+    for n, loss in enumerate(losses):
+        updates, state = rule.update(jnp.float32(n == 0), state, jnp.ones(()), value=jnp.float32(loss))
+        found.append(-float(updates) / 0.9**n)
+    return found
+
+
+def test_plateau_by_hand():
+    # averages over two steps: 3, 2.5, then 2.47 and 2.48, less than 0.04 below 2.5: the rate falls with the second,
+    # counting begins anew; 2.4 is a new lowest; 2.4 twice: to a hundredth, which the floor of 0.02 stops
+    means = [3, 2.5, 2.47, 2.48, 2.4, 2.4, 2.4, 2.4, 2.4]
+    losses = [mean + sign * 0.2 for mean in means for sign in (-1, 1)]
+    expected = [0.1] * 7 + [0.01] * 6 + [0.002] * 5
+    np.testing.assert_allclose(rates(PLATEAU, losses), expected, rtol=1e-5)
+
+
+def test_any_improvement_counts_with_delta_zero():
+    phase = Phase('main', 10, 1.0, schedule='constant', clip=0.0, optimizer='sgd', plateau_every=1, plateau_patience=1)
+    falling = [1.0, 0.999, 0.998, 0.998]
+    assert rates(phase, falling)[1] == pytest.approx(0.1)
+    np.testing.assert_allclose(
+        rates(Phase(**{**vars(phase), 'plateau_delta': 0.0}), falling), [1, 1, 1, 0.1], rtol=1e-5
+    )
+
+
+def test_constant_rate_after_the_warm_up():
+    phase = Phase('main', 10, 0.5, warmup=4, schedule='constant', clip=0.0, optimizer='sgd')
+    # the gradient of the first step meets a rate of zero; its momentum those that follow
+    np.testing.assert_allclose(rates(phase, [1.0] * 7), [0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5], rtol=1e-5)
+    assert rates(Phase(**{**vars(phase), 'warmup': 0}), [1.0])[0] == pytest.approx(0.5)
+
+
+def test_cosine_is_the_default():
+    phase = Phase('main', 4, 1.0, clip=0.0, optimizer='sgd')
+    np.testing.assert_allclose(rates(phase, [1.0] * 4), 0.5 + 0.5 * np.cos(np.pi * np.arange(4) / 4), rtol=1e-5)
+    # nothing of the plateau is in the state of a phase without
+    assert 'best_value' not in str(jax.eval_shape(create(phase).init, jnp.ones(())))
+
+
+def test_gradients_are_clipped_before_momentum():
+    phase = Phase('main', 4, 0.1, schedule='constant', clip=5.0, optimizer='sgd')
+    rule, start = create(phase), {'a': jnp.zeros(2), 'b': jnp.zeros(1)}
+    grads = {'a': jnp.array([30.0, 40.0]), 'b': jnp.array([0.0])}
+    state = rule.init(start)
+    updates, state = rule.update(grads, state, start, value=1.0)
+    np.testing.assert_allclose(updates['a'], [-0.3, -0.4], rtol=1e-6)
+    updates, state = rule.update(grads, state, start, value=1.0)
+    np.testing.assert_allclose(updates['a'], [-0.57, -0.76], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [({'schedule': 'cosin'}, "no schedule 'cosin'.*cosine"), ({'optimizer': 'sdg'}, "no optimizer 'sdg'.*sgd")],
+)
+def test_unknown_names(options, message):
+    with pytest.raises(UserError, match=message):
+        create(Phase('main', 4, 0.1, **options))
+
+
+def step_on(phase):
+    """(state, rows) -> state, with the loss that the rows tell and a gradient of one."""
+
+    def losses(params, rows):
+        return params['w'] + rows['loss'], {'loss': rows['loss']}
+
+    whole, rows = parallel.WHOLE, parallel.ROWS
+    return parallel.pmap(lambda s, b: gradient_step(losses, s, b, phase, 1, 0.0)[0], (whole, rows), whole)
+
+
+def test_a_resumed_run_counts_on(tmp_path):
+    step = step_on(PLATEAU)
+    values = [3, 3, 2.99, 3.01, 2.99, 3.01, 3, 3]  # the rate falls with the sixth
+    whole = states.create({'w': jnp.ones(())}, create(PLATEAU))
+    checkpoints = Checkpoints(tmp_path)
+    for n, value in enumerate(values, 1):
+        whole = step(whole, {'loss': np.full(8, value, 'f4')})
+        if n == 5:  # in the middle of an average, one of the two that are waited for behind it
+            checkpoints.save(n, whole, {'loss': jnp.zeros(())}, None)
+    checkpoints.close()
+    resumed = Checkpoints(tmp_path, read_only=True).restore_state(5, parallel.abstract(whole))
+    for value in values[5:]:
+        resumed = step(resumed, {'loss': np.full(8, value, 'f4')})
+    jax.tree.map(np.testing.assert_array_equal, resumed, whole)
+    np.testing.assert_allclose(optax.tree.get(resumed.opt_state, 'scale'), 0.1, rtol=1e-6)
+
+
+def test_batch_statistics_are_averaged_over_microbatches():
+    phase = Phase('main', 4, 0.1, schedule='constant', clip=0.0, optimizer='sgd')
+
+    def losses(params, rows):
+        loss = params['w'] * rows['x']
+        return loss, {'loss': loss}, {'mean': rows['x'].mean()}
+
+    whole, rows = parallel.WHOLE, parallel.ROWS
+    x = np.arange(8, dtype='f4')
+    for accumulate in (1, 2, 4):
+        state = states.create({'w': jnp.ones(())}, create(phase), stats={'mean': jnp.zeros(())})
+        step = parallel.pmap(
+            lambda s, b, a=accumulate: gradient_step(losses, s, b, phase, a, 0.0), (whole, rows), (whole, whole)
+        )
+        state, metrics = step(state, {'x': x})
+        np.testing.assert_allclose(state.stats['mean'], 3.5)
+        np.testing.assert_allclose(state.params['w'], 1 - 0.35, rtol=1e-6)
+        assert set(metrics) == {'loss', 'gradient_norm'}
