@@ -29,7 +29,7 @@ flags.DEFINE_integer('seed', 0, 'downscale: seed of the noise.')
 
 def main(argv: list[str]) -> None:
     source = parse(argv)
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # of a full disk orbax's threads tell at length what is then told in a line
     if 'JAX_COORDINATOR_ADDRESS' in os.environ:  # several hosts; before anything asks for devices
         import jax
 
@@ -106,7 +106,10 @@ def cli() -> None:
     try:
         main(sys.argv)
     except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {error}', file=sys.stderr, flush=True)
+        if 'JAX_COORDINATOR_ADDRESS' in os.environ:
+            sys.stdout.flush()
+            os._exit(2)  # sys.exit would wait for the other processes, which wait for this one
         sys.exit(2)
 
 

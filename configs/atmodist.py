@@ -22,12 +22,13 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data = ConfigDict()
     config.data.kind = 'lag_pairs'  # a record: two patches of one place and the time between them
     config.data.path = ''  # wind or vorticity and divergence: file, glob, Zarr store or URL; empty: simulated
-    config.data.simulate = ConfigDict({'days': 200})
+    config.data.simulate = ConfigDict({'days': 200, 'rows': 64})  # 3-hourly; latitudes
     config.data.variables = ('vorticity', 'divergence')
-    config.data.level = 0  # where a file has several: which
+    config.data.level = 0.0  # in the numbers of a file that has several; 0: there is but one
+    # days at the seams are dropped: eddies live longer than the longest lag
     config.data.train = (('2001-01-01', '2001-05-20'),)
-    config.data.validation = (('2001-05-24', '2001-06-15'),)
-    config.data.test = (('2001-06-19', '2001-07-19'),)
+    config.data.validation = (('2001-05-24', '2001-06-10'),)
+    config.data.test = (('2001-06-14', '2001-07-19'),)
     config.data.step_hours = 3
     config.data.lags = 12  # classes: 1 to this many steps
     config.data.patch = 32  # cells a side
@@ -56,10 +57,19 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.main = main
 
     config.evaluation = ConfigDict()
-    config.evaluation.pairs = 4000  # of the test split
+    config.evaluation.pairs = 4000  # of the test split, and of the training split to fit the classifier on MSE
+    config.evaluation.untrained_rival = True  # train a tail on an encoder that stays as it was drawn
 
     if variant == 'smoke':
-        config.training.main.steps = 20
+        config.data.simulate = ConfigDict({'days': 9, 'rows': 32})
+        config.data.train = (('2001-01-01', '2001-01-04'),)
+        config.data.validation = (('2001-01-05', '2001-01-06'),)
+        config.data.test = (('2001-01-07', '2001-01-09'),)
+        config.data.update({'lags': 4, 'pairs_per_time': 8})
+        config.model.update({'widths': (8, 8, 8), 'tail': 8})
+        config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 16})
+        config.training.main.update({'steps': 20, 'warmup': 5})
+        config.evaluation.pairs = 128
     if variant == 'paper':
         config.data.update({'patch': 160, 'lags': 23})
         config.model.update({'blocks': 6, 'stem': 8, 'pool': True, 'tail': 128})

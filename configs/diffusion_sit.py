@@ -31,8 +31,11 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.noise = ()  # observation error of each input, standard deviation in its units; (): none
     config.data.mask = ''  # variable that says where the field exists; empty: wherever it has values
     # each a pair of dates or a tuple of pairs, both ends included; blocks in every season, days at the seams dropped
-    config.data.train = (('2020-01-01', '2020-02-19'), ('2020-02-29', '2020-05-06'), ('2020-05-16', '2020-08-31'))
-    config.data.validation = (('2020-09-03', '2020-09-08'),)
+    config.data.train = (
+        ('2020-01-01', '2020-02-19'), ('2020-02-29', '2020-03-20'), ('2020-03-30', '2020-05-06'),
+        ('2020-05-16', '2020-07-10'), ('2020-07-20', '2020-08-31'),
+    )  # fmt: skip
+    config.data.validation = (('2020-03-23', '2020-03-27'), ('2020-07-13', '2020-07-17'), ('2020-09-03', '2020-09-08'))
     config.data.test = (('2020-02-22', '2020-02-26'), ('2020-05-09', '2020-05-13'), ('2020-09-11', '2020-09-20'))
     config.data.anomaly = True  # learn fine - coarse; False: the full field, which induces large-scale biases
     config.data.bounds = (0.0, INFINITY)  # physical bounds of the target, applied to what is generated
@@ -90,7 +93,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.evaluation.window = 40  # cells a side of the windows for spectra
     config.evaluation.ice = 0.15  # coarse target above which a cell counts as ice
     config.evaluation.regimes = (0.15, 1.0, 2.0)  # edges of classes of the coarse target, in its units
-    config.evaluation.fit_days = 4  # of validation, to fit the noise temperature on; 0: temperature 1
+    config.evaluation.fit_days = 6  # records of validation to fit the noise temperature on; 0: temperature 1
 
     if variant == 'smoke':
         config.data.simulate = ConfigDict({'size': 96, 'states': 40})

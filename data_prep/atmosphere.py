@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from downscale_jax.fields.wind import ATTRIBUTES
+
 with warnings.catch_warnings():
     # of its own use of jax.experimental.shard_map, at import
     warnings.simplefilter('ignore', DeprecationWarning)
@@ -25,23 +27,23 @@ with warnings.catch_warnings():
     from dinosaur.spherical_harmonic import Grid
     from dinosaur.xarray_utils import REF_TEMP_KEY
 
-HOURS = 3  # between states
-SPIN_UP = 40  # day: from a sheared start eddies are grown after 15, and their variance is steady after 30
+PER_DAY = 8  # states
+SPIN_UP = 40  # day: eddies of the sheared start overshoot within 10, and their variance is steady after 20
 LAYERS = (0, 0.12, 0.26, 0.40, 0.54, 0.68, 0.81, 0.95, 1)  # in sigma
 SAVED = 6  # the layer around sigma 0.88: 880 hPa
 DIFFUSION = (4.0, 2)  # hours in which the shortest wave falls to 1/e, order of the Laplacian
 NOISE = 1e-5  # s-1, vorticity of the random start
 NOISE_WAVES = (5, 20)  # total wavenumbers of it
 ASSELIN = 0.03  # keeps the two time levels of the leapfrog together
-CHUNK = 50  # states in one call: what the device holds at once
 
 
-def simulate(seed: int = 0, states: int = 1500, rows: int = 64, start: str = '2000-01-01') -> xr.Dataset:
+def simulate(seed: int = 0, days: int = 200, rows: int = 64, start: str = '2001-01-01') -> xr.Dataset:
     """Idealised 3-hourly `vorticity` and `divergence` at about 880 hPa; the same bits for the same arguments.
 
-    Returns (time, lat, lon) float32 in s-1 on `rows` (even) Gaussian latitudes, from the south, and 2 x `rows` longitudes;
-    waves are kept up to total wavenumber (2 rows - 1)/3 (T42 for 64 rows), so that products do not alias. The seed
-    draws the random vorticity of the start, `SPIN_UP` days before the first state; after that nothing is random.
+    Returns (time, lat, lon) float32 in s-1 on `rows` (even) Gaussian latitudes, from the south, and 2 x `rows`
+    longitudes; waves are kept up to total wavenumber (2 rows - 1)/3 (T42 for 64 rows), so that products do not alias.
+    The seed draws the random vorticity of the start, `SPIN_UP` days before the first state; after that nothing is
+    random, and a longer series begins with the shorter one.
     Left out: moisture, mountains, continents, seasons, the daily cycle.
     """
     coords = CoordinateSystem(
@@ -52,23 +54,22 @@ def simulate(seed: int = 0, states: int = 1500, rows: int = 64, start: str = '20
     reference = features[REF_TEMP_KEY]
     forcing = HeldSuarezForcing(coords, specs, reference)
     steps = -(-6 * rows // 64)  # between states: 30 minutes for T42
-    step = _step(coords, specs, reference, forcing, HOURS / steps)
+    step = _step(coords, specs, reference, forcing, 24 / PER_DAY / steps)
     per_second = float(specs.dimensionalize(1.0, 1 / units.second).magnitude)
 
     def saved(levels):
         fields = jnp.stack([levels[1].vorticity[SAVED], levels[1].divergence[SAVED]])
         return (per_second * coords.horizontal.to_nodal(fields)).swapaxes(-1, -2)
 
-    chunk = min(CHUNK, states)
-    run = jax.jit(integration.trajectory_from_step(step, chunk, steps, post_process_fn=saved))
+    run = jax.jit(integration.trajectory_from_step(step, PER_DAY, steps, post_process_fn=saved))
     state = _sheared(first_state(jax.random.key(0)), coords, specs, forcing, seed, NOISE / per_second)
-    levels = jax.jit(integration.repeated(step, SPIN_UP * 24 // HOURS * steps))((state, state))
-    fields = np.empty((2, states, rows, 2 * rows), np.float32)
-    for begin in range(0, states, chunk):
+    levels = state, state
+    fields = np.empty((2, days, PER_DAY, rows, 2 * rows), np.float32)
+    for day in range(-SPIN_UP, days):
         levels, frames = run(levels)
-        part = fields[:, begin : begin + chunk]
-        part[:] = np.swapaxes(frames, 0, 1)[:, : part.shape[1]]
-    return _dataset(fields, coords.horizontal, seed, start)
+        if day >= 0:
+            fields[:, day] = np.swapaxes(frames, 0, 1)
+    return _dataset(fields.reshape(2, -1, rows, 2 * rows), coords.horizontal, seed, start)
 
 
 def _step(coords, specs, reference, forcing, hours: float):
@@ -105,16 +106,11 @@ def _sheared(state, coords, specs, forcing, seed: int, noise: float):
 
 
 def _dataset(fields: np.ndarray, grid: Grid, seed: int, start: str) -> xr.Dataset:
-    times = np.datetime64(start, 'ns') + np.arange(fields.shape[1]) * np.timedelta64(HOURS, 'h')
-    dims = ('time', 'lat', 'lon')
-    attributes = {
-        'vorticity': ('atmosphere_upward_relative_vorticity', 'relative vorticity'),
-        'divergence': ('divergence_of_wind', 'divergence of the horizontal wind'),
-    }
+    times = np.datetime64(start, 'ns') + np.arange(fields.shape[1]) * np.timedelta64(24 // PER_DAY, 'h')
     return xr.Dataset(
         {
-            name: (dims, values, {'units': 's-1', 'standard_name': standard, 'long_name': long})
-            for (name, (standard, long)), values in zip(attributes.items(), fields, strict=True)
+            name: (('time', 'lat', 'lon'), values, attrs)
+            for (name, attrs), values in zip(ATTRIBUTES.items(), fields, strict=True)
         },
         {
             'time': ('time', times, {'standard_name': 'time'}),

@@ -19,7 +19,8 @@ from downscale_jax.fields import log_transform, store
 from downscale_jax.fields.dates import check_splits, select_dates
 from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.times import encode_times
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.fields.wind import ATTRIBUTES
+from downscale_jax.runtime.errors import UserError, nearest
 
 CHUNK = 8  # times read at once
 STATISTICS_TIMES = 200  # training times, evenly spread, that the transform is fitted to
@@ -42,19 +43,31 @@ def check(data: dict) -> None:
     for key in ('lags', 'patch', 'pairs_per_time', 'step_hours'):
         if data[key] < 1:
             raise UserError(f'data.{key}={data[key]}: at least 1 is needed')
+    if not data['variables']:
+        raise UserError(f'data.variables is empty: name one or more, {", ".join(ATTRIBUTES)} for example')
+    for name in data['variables']:
+        if not data['path'] and name not in ATTRIBUTES:
+            raise UserError(f"data.variables: the simulated data have no '{name}': {nearest(name, ATTRIBUTES)}")
 
 
 def write(data: dict, seed: int, directory: Path, name: str) -> None:
     """Fills `directory` with the pairs of all splits, the grid and the transform fitted to the training split."""
     fields = open_fields(data, seed)
+    if fields.sizes['time'] < 2:
+        raise UserError(f'{data["path"]}: pairs need two times and more, found {fields.sizes["time"]}')
     splits = {split: data[split] for split in SPLITS}
     check_splits(splits, fields['time'].values)
     y, x = fields[data['variables'][0]].dims[1:]
-    store.write_netcdf(
-        fields[[]].drop_vars('time').assign_coords({y: fields[y], x: fields[x]}), directory / 'statics.nc'
-    )
+    grid = fields.drop_dims('time').assign_coords({y: fields[y], x: fields[x]})
+    store.write_netcdf(grid, directory / 'statics.nc')
 
-    train = select_dates(fields, data['train'])
+    parts = {split: select_dates(fields, dates) for split, dates in splits.items()}
+    # all before the first is cut: a lag that a split cannot have shows at once
+    drawn = {
+        split: draw(part, data, np.random.default_rng((seed, ordinal)), split)
+        for ordinal, (split, part) in enumerate(parts.items())
+    }
+    train = parts['train']
     spread = np.unique(np.linspace(0, train.sizes['time'] - 1, STATISTICS_TIMES).round().astype(int))
     units = tuple(fields[v].attrs.get('units', '1') for v in data['variables'])
     transform = log_transform.fit(
@@ -65,14 +78,12 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     shapes = {'first': patch, 'second': patch, **dict.fromkeys(('lag', 'time', 'row', 'column'), ())}
     kept = dict.fromkeys(SPLITS, 0)
     with Writer(directory, shapes, 'Patches of one place at two times, a record a pair.') as writer:
-        for ordinal, (split, dates) in enumerate(splits.items()):
-            part = select_dates(fields, dates)
-            drawn = draw(part, data, np.random.default_rng((seed, ordinal)), split)
-            for record in cut(part, drawn, data, f'preparing {split}'):
+        for split, part in parts.items():
+            for record in cut(part, drawn[split], data, f'preparing {split}'):
                 writer.add(split, **record)
                 kept[split] += 1
             if not kept[split]:
-                raise UserError(f"split '{split}' ({dates}): every pair has missing values")
+                raise UserError(f"split '{split}' ({splits[split]}): every pair has missing values")
     meta = {
         'name': name,
         'kind': 'lag_pairs',
@@ -82,6 +93,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'idealised': not data['path'],
         'step_hours': data['step_hours'],
         'lags': data['lags'],
+        'patch': data['patch'],
+        'grid': [fields.sizes[y], fields.sizes[x]],
     }
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
 

@@ -4,7 +4,7 @@ ERA5 of the Climate Data Store (NetCDF with old and new names, GRIB), ARCO-ERA5 
 vorticity and divergence, recognised by standard names and by the usual ones.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -38,12 +38,12 @@ _LEVELS = {
 }  # fmt: skip
 
 
-def open_winds(path: str, level: float | None = None) -> xr.Dataset:
-    """Canonical `vorticity` and `divergence` [s-1] (time, lat, lon) or (time, y, x), with `mask`, of a file or store.
+def open_winds(path: str, variables: Sequence[str] = tuple(ATTRIBUTES), level: float = 0) -> xr.Dataset:
+    """Canonical `variables`, (time, lat, lon) or (time, y, x), with `mask`, of a file or store.
 
-    Taken from the file where it has both, else derived from the winds (`fields.wind`). `level`, in the file's own
-    numbers, chooses among several; a single one needs no choice, and where one is named, variables without levels
-    (10 m winds beside those on pressure levels) do not count.
+    `vorticity` and `divergence` [s-1] are taken from the file where it has both, else derived from its winds
+    (`fields.wind`); other variables by their names in the file. `level`, in the file's own numbers, chooses among
+    several; where one is named, winds without levels (at 10 m, beside those on pressure levels) do not count.
 
     Raises UserError, beside those of `store` and `fields.wind`: neither both winds nor vorticity and divergence,
     several of a kind, several levels and none chosen, a level that is not there, no times.
@@ -52,30 +52,34 @@ def open_winds(path: str, level: float | None = None) -> xr.Dataset:
     if {'valid_time_start', 'valid_time_stop'} <= set(data.attrs):
         # ARCO's time axis runs decades beyond its data on both sides
         data = data.sel(time=slice(data.attrs['valid_time_start'], data.attrs['valid_time_stop']))
-    derived = [_find(data, kind, level, path) for kind in ('vorticity', 'divergence')]
+    others = [name for name in variables if name not in ATTRIBUTES]
+    if len(others) == len(variables):
+        return _canonical(data, others, level, path)
+    derived = [_find(data, kind, level, path) for kind in ATTRIBUTES]
     winds = [_find(data, kind, level, path) for kind in 'uv']
     if all(derived):
-        fields = _canonical(data, derived, level, path).rename(dict(zip(derived, ATTRIBUTES, strict=True)))
-        return fields.assign(
+        fields = _canonical(data, derived + others, level, path).rename(dict(zip(derived, ATTRIBUTES, strict=True)))
+        fields = fields.assign(
             {name: convert_units(fields[name], 's-1').assign_attrs(attrs) for name, attrs in ATTRIBUTES.items()}
         )
-    if not all(winds):
+    elif all(winds):
+        fields = vorticity_divergence(_canonical(data, winds + others, level, path), *winds)
+    else:
         held = ' and '.join(name for name in [*winds, *derived] if name) or 'none of them'
-        where = '' if level is None else ' on levels'
         raise UserError(
-            f'{path}: both winds{where}, or both vorticity and divergence, were expected, found {held}; '
-            f'the file has {", ".join(sorted(map(str, data.data_vars)))}: add what is missing'
+            f'{path}: both winds{" on levels" if level else ""}, or both vorticity and divergence, were expected, '
+            f'found {held}; the file has {", ".join(sorted(map(str, data.data_vars)))}: add what is missing'
         )
-    return vorticity_divergence(_canonical(data, winds, level, path), *winds)
+    return fields[[*variables, 'mask']]
 
 
-def _find(data: xr.Dataset, kind: str, level: float | None, source: str) -> str:
+def _find(data: xr.Dataset, kind: str, level: float, source: str) -> str:
     """The one variable of a kind, '' where there is none."""
     found = [
         str(name)
         for name, array in data.data_vars.items()
         if (array.attrs.get('standard_name') in _STANDARD_NAMES[kind] or str(name).lower() in _NAMES[kind])
-        and (level is None or _level_name(array) is not None)
+        and (not level or _level_name(array) is not None)
     ]
     if len(found) > 1:
         raise UserError(
@@ -89,14 +93,14 @@ def _level_name(array: xr.DataArray) -> Hashable | None:
     return next((n for n in (*array.dims, *array.coords) if str(n).lower() in _LEVELS), None)
 
 
-def _canonical(data: xr.Dataset, names: list[str], level: float | None, source: str) -> xr.Dataset:
+def _canonical(data: xr.Dataset, names: list[str], level: float, source: str) -> xr.Dataset:
     pair = data[names]
     dim = _level_name(pair[names[0]])
     if dim is not None:
         values = np.atleast_1d(pair[dim].values).astype(float)
-        chosen = np.arange(values.size) if level is None else np.flatnonzero(np.isclose(values, level))
+        chosen = np.flatnonzero(np.isclose(values, level)) if level else np.arange(values.size)
         if len(chosen) != 1:
-            wanted = 'and none is chosen' if level is None else f'not {level:g}'
+            wanted = f'not {level:g}' if level else 'and none is chosen'
             units = pair[dim].attrs.get('units', '')
             listed = ', '.join(f'{value:g}' for value in values)
             raise UserError(f"{source}: '{dim}' has {listed} {units}, {wanted}; name one of these levels")

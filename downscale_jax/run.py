@@ -115,12 +115,12 @@ def calibrate(workdir: Path, given: dict[str, Any], prepare: Prepare) -> None:
         return
     request = fit_request(generator)
     if not path.exists() or json.loads(path.read_text())['request'] != request:
-        fit = fit_temperature(generator, prepared, settings['fit_days'], settings['members'], opened.config['seed'])
+        fit = fit_temperature(generator, prepared, settings['fit_days'], generator.members, opened.config['seed'])
         write_json(path, {'request': request, **fit})
     fit = json.loads(path.read_text())
     tell(
-        f'noise temperature {fit["temperature"]:.3f}: spread/skill {fit["after"]["spread_skill"]:.2f} on {fit["days"]} '
-        f'days of validation, {fit["before"]["spread_skill"]:.2f} without'
+        f'noise temperature {fit["temperature"]:.3f}: spread/skill {fit["after"]["spread_skill"]:.2f} on {fit["records"]} '
+        f'records of validation, {fit["before"]["spread_skill"]:.2f} without'
     )
 
 

@@ -224,7 +224,7 @@ def test_downscale_to_zarr_and_netcdf(run, common, trained, folder, tmp_path):
         assert written['sit'].attrs['units'] == 'm'
 
     import downscale_jax
-    from downscale_jax import load
+    from downscale_jax.systems import load
 
     coarse = xr.open_dataset(folder / 'coarse.nc')
     found = downscale_jax.load(trained).downscale(coarse, members=3, seed=4)
@@ -241,7 +241,7 @@ def test_downscale_to_zarr_and_netcdf(run, common, trained, folder, tmp_path):
 
 def test_the_fitted_temperature(trained, folder):
     from downscale_jax.runtime.errors import UserError
-    from downscale_jax import load
+    from downscale_jax.systems import load
 
     fit = json.loads((trained / 'calibration.json').read_text())
     assert (fit['days'], fit['members'], fit['request']['steps']) == (1, 4, 4)
@@ -271,7 +271,7 @@ def test_the_fitted_temperature(trained, folder):
 
 def test_calibrate(run, common, trained, folder):
     from downscale_jax.runtime.errors import UserError
-    from downscale_jax import load
+    from downscale_jax.systems import load
 
     other = shutil.copytree(trained, folder / 'calibrated')
     asked = (*common, '--mode=calibrate', f'--workdir={other}')
@@ -299,17 +299,17 @@ def test_calibrate(run, common, trained, folder):
     ],
 )
 def test_mistakes_that_would_show_late(trained, key, value, part):
-    from downscale_jax.run import check_training, check_use
+    from downscale_jax.run import check_training
     from downscale_jax.runtime.errors import UserError
-    from downscale_jax.systems.diffusion import build
+    from downscale_jax.systems import diffusion
 
     config = json.loads((trained / 'config.json').read_text())
-    tasks, (section, name) = build(config), key.split('.')
+    tasks, (section, name) = diffusion.build(config), key.split('.')
     check_training(config, tasks)
-    check_use(config)
+    diffusion.check(config)
     config[section][name] = value
     with pytest.raises(UserError, match=re.escape(part)):
-        check_training(config, tasks) if section == 'training' else check_use(config)
+        check_training(config, tasks) if section == 'training' else diffusion.check(config)
 
 
 @pytest.mark.parametrize(

@@ -106,14 +106,14 @@ def runs(tmp_path_factory):
     with ThreadPoolExecutor(2) as pool:
         saves = pool.submit(killed_in_saves, root / 'saves')
         whole = pool.submit(finish, root / 'whole')
-        kills = {f'random{seed}': pool.submit(killed_at_random, root / f'random{seed}', seed) for seed in (0, 1)}
+        kills = {f'random{seed}': pool.submit(killed_at_random, root / f'random{seed}', seed) for seed in (0,)}
         whole.result()
         return {name: (root / name, run.result()) for name, run in {'saves': saves, **kills}.items()} | {
             'whole': (root / 'whole', 0)
         }
 
 
-@pytest.mark.parametrize(('name', 'least'), [('saves', 4), ('random0', 2), ('random1', 2)])
+@pytest.mark.parametrize(('name', 'least'), [('saves', 4), ('random0', 2)])
 def test_a_killed_training_ends_with_the_same_bits(runs, name, least):
     workdir, kills = runs[name]
     assert kills >= least  # of 4 or 3; late ones may find the work done

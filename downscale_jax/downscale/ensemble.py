@@ -172,6 +172,8 @@ def to_store(
         except OSError as error:
             shutil.rmtree(begun, ignore_errors=True)
             raise UserError(f'cannot write {path}: {error.strerror or error}') from error
+    for cut in path.rglob('*.partial'):  # what zarr was writing when an earlier run was killed
+        cut.unlink()
     group = zarr.open_group(path, mode='r+')
     fields, shares = (cast(zarr.Array, group[name]) for name in (generator.transform.target, 'clipped_share'))
     known = np.asarray(shares)

@@ -96,13 +96,14 @@ def write(
     notes: Sequence[str],
     lead: str = '',
     unit: str = '',
+    described: Mapping[str, Score] = SCORES,
 ) -> None:
     """Writes the report aside and renames it.
 
     lead: one sentence that says what this is. summary: {label: value}, the facts at the top. scores: {method: {score:
-    number}}, named as in SCORES, None or NaN for none; other names appear as they are. intervals: the same with (low,
-    high), 5 to 95 %. tables: shown behind the scores. figures: {caption: PNG}. notes: what the reader should know
-    before trusting the numbers. unit: of the target. Every text is escaped.
+    number}}, ordered and presented as in `described`, None or NaN for none; other names appear as they are. intervals:
+    the same with (low, high), 5 to 95 %. tables: shown behind the scores. figures: {caption: PNG}. notes: what the
+    reader should know before trusting the numbers. unit: of the target. Every text is escaped.
     """
     parts = [
         f'<header><h1>{escape(title)}</h1>',
@@ -110,7 +111,7 @@ def write(
         _facts(summary),
         '</header><main>',
         _list(notes),
-        _scores(scores, intervals or {}, unit) if scores else '',
+        _scores(scores, intervals or {}, unit, described) if scores else '',
         *map(_detail, tables),
         '<section><h2>Figures</h2>' + ''.join(_figure(*item) for item in figures.items()) + '</section>'
         if figures
@@ -143,14 +144,14 @@ def _figure(caption: str, png: str | Path) -> str:
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
-def _scores(scores: Scores, intervals: Intervals, unit: str) -> str:
-    """Methods as rows, scores as columns in the order of SCORES, the best of each column bold; then the definitions.
+def _scores(scores: Scores, intervals: Intervals, unit: str, known: Mapping[str, Score]) -> str:
+    """Methods as rows, scores as columns in the order of `known`, the best of each column bold; then the definitions.
 
-    A table for each heading in SCORES: a single one would be wider than the page.
+    A table for each of its headings: a single one would be wider than the page.
     """
     present = dict.fromkeys(name for row in scores.values() for name in row)
-    names = [name for name in SCORES if name in present] + [name for name in present if name not in SCORES]
-    described = {name: SCORES.get(name) or Score(name, NEITHER, '1', ENSEMBLE, '') for name in names}
+    names = [name for name in known if name in present] + [name for name in present if name not in known]
+    described = {name: known.get(name) or Score(name, NEITHER, '1', ENSEMBLE, '') for name in names}
     parts = []
     for heading in dict.fromkeys(score.table for score in described.values()):
         columns = [name for name in names if described[name].table == heading]

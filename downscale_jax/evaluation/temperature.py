@@ -11,7 +11,7 @@ from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.evaluate import coarse_dataset
 from downscale_jax.pipeline.records import Prepared
 
-NEAR_ENOUGH = 0.01  # of a spread/skill of 1
+NEAR_ENOUGH = 0.02  # of a spread/skill of 1
 ROUNDS = 4
 LIMITS = (0.5, 2.0)
 
@@ -20,8 +20,8 @@ def fit(generator: Generator, prepared: Prepared, records: int, members: int, se
     """Fits the factor of the noise on `records` records of validation, evenly spread, with `members` each.
 
     The spread is nearly proportional to the temperature while the ensemble's mean, which follows the condition, hardly
-    moves, so T / (spread/skill at T) is next; two or three rounds bring spread/skill within 1 % of 1. Returns
-    temperature, days, members, and the scores on these days `before` (T = 1) and `after`.
+    moves, so T / (spread/skill at T) is next; one or two rounds bring spread/skill within 2 % of 1. Returns
+    temperature, records, members, and the scores on these records `before` (T = 1) and `after`.
     """
     split = prepared.split('validation')
     times = split.times
@@ -52,7 +52,7 @@ def fit(generator: Generator, prepared: Prepared, records: int, members: int, se
     best = min(found, key=lambda t: abs(found[t]['spread_skill'] - 1))
     return {
         'temperature': best,
-        'days': len(chosen),
+        'records': len(chosen),
         'members': members,
         'before': found[1.0],
         'after': found[best],

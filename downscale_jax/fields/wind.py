@@ -6,7 +6,6 @@ other evenly spaced grid by the fluxes through, and the circulation around, each
 
 from collections.abc import Callable
 
-import ducc0
 import numpy as np
 import xarray as xr
 from scipy.special import roots_legendre
@@ -142,6 +141,10 @@ def by_harmonics(
         raise UserError(
             'the winds have missing values on a global grid, whose vorticity needs them all; fill them or cut a region'
         )
+    try:
+        import ducc0  # under the GPL: an extra, not a dependency
+    except ImportError as error:
+        raise UserError("global winds need ducc0: pip install 'downscale_jax[spectral]'") from error
     turn = (slice(None, None, -1 if northward else 1), slice(None, None, -1 if westward else 1))
     height, width = u.shape
     top = min(height - (2 if geometry == 'CC' else 1), (width - 1) // 2)

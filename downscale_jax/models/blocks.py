@@ -49,9 +49,9 @@ def downsample(x: jax.Array) -> jax.Array:
 def upsample(x: jax.Array) -> jax.Array:
     """Doubles height and width, bilinear; beyond its edge the map goes on as at the edge.
 
-    Written out, with its gradient, because `jax.image.resize` multiplies by dense matrices: over 16 maps of 32 x 32 cells
-    and 64 channels that took two CPU cores 13 ms, as long as a convolution, and takes 2; over the gradient 16 ms (24
-    when left to autodiff), and takes 5.
+    Written out, with its gradient, because `jax.image.resize` multiplies by dense matrices: over 16 maps of 32 x 32
+    cells and 64 channels that took two CPU cores 13 ms, as long as a convolution, and takes 2; the gradient took 16 ms
+    (24 when left to autodiff), and takes 5.
     """
     return _double(_double(x, 2), 1)
 

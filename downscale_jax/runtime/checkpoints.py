@@ -135,9 +135,15 @@ class Checkpoints:
 
     def _mark(self, step: int) -> dict[str, Any]:
         try:
-            return json.loads((self._directory / str(step) / MARK).read_text())
-        except (OSError, ValueError):
+            return dict(json.loads((self._directory / str(step) / MARK).read_text()))
+        except (OSError, ValueError, TypeError):
             return {}
+
+    def _is_whole(self, step: int) -> bool:
+        try:
+            return self._mark(step).get('files') == _digests(self._directory / str(step))
+        except OSError:
+            return False
 
     def _rank(self, step: int) -> tuple[float, int]:
         return self.loss(step), step
@@ -146,7 +152,7 @@ class Checkpoints:
         """(the first candidate that is whole, the damaged ones before it); the first process looks, for all."""
         found, damaged = -1, []
         for step in candidates() if jax.process_index() == 0 else ():
-            if self._mark(step).get('files') == _digests(self._directory / str(step)):
+            if self._is_whole(step):
                 found = step
                 break
             damaged.append(step)

@@ -15,6 +15,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from downscale_jax.runtime import compiler
 from downscale_jax.runtime.errors import UserError
 
 AXIS = 'batch'
@@ -31,7 +32,7 @@ def mesh() -> Mesh:
 def pmap(function: Callable, in_specs: tuple, out_specs: Any, donate: tuple[int, ...] = ()) -> Any:
     """Jits `function`, run once on each device with its share; collectives name the axis `AXIS`."""
     mapped = jax.shard_map(function, mesh=mesh(), in_specs=in_specs, out_specs=out_specs, check_vma=False)
-    return jax.jit(mapped, donate_argnums=donate)
+    return jax.jit(mapped, donate_argnums=donate, compiler_options=compiler.options())
 
 
 def replicate(tree: Any) -> Any:

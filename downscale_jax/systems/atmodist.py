@@ -22,11 +22,14 @@ from downscale_jax.training.optimizer import Phase
 from downscale_jax.training.state import State
 
 PRETEXTS = ('lags', 'inpainting')
+UNTRAINED = 'untrained'  # a rival, no pretext task
 BATCH = 16  # times embedded at once
 
 
 def build(config: Config) -> dict[str, Lags | Inpainting]:
-    """The pretext tasks, `lags` last where it is among them: each starts from the encoder of the one before it.
+    """The pretext tasks in their order: each starts from the encoder of the one before it.
+
+    Before them, where evaluation.untrained_rival asks for it, a rival of `lags`: a tail behind an untrained encoder.
 
     Raises UserError for an unknown pretext task or precision.
     """
@@ -43,11 +46,17 @@ def build(config: Config) -> dict[str, Lags | Inpainting]:
         'phases': tuple(Phase(name, **training[name]) for name in training['phases']),
         'accumulate': training['accumulate'],
     }
+
+    def lags(train_encoder: bool = True) -> Lags:
+        tail = Tail(config['data']['lags'], model['tail'], **shared)
+        return Lags(**common, tail=tail, l2=training['l2'], train_encoder=train_encoder)
+
     kinds: dict[str, Callable[[], Lags | Inpainting]] = {
-        'lags': lambda: Lags(**common, tail=Tail(config['data']['lags'], model['tail'], **shared), l2=training['l2']),
+        'lags': lags,
         'inpainting': lambda: Inpainting(**common, decoder=Decoder(len(config['data']['variables']), **shared)),
     }
-    return {name: kinds[name]() for name in config['pretexts']}
+    rival = {UNTRAINED: lags(train_encoder=False)} if config['evaluation']['untrained_rival'] else {}
+    return {**rival, **{name: kinds[name]() for name in config['pretexts']}}
 
 
 def shapes(config: Config) -> dict[str, tuple[tuple[int, ...], Any]]:
@@ -68,7 +77,7 @@ def initialiser(
     batches: Sequence[Batch] = (),
 ) -> Init:
     """The task's `init(key, batch)`, with the encoder of the task before it if there is one."""
-    before = list(tasks)[: list(tasks).index(name)]
+    before = [other for other in list(tasks)[: list(tasks).index(name)] if other != UNTRAINED]
     if restored is None or not before:
         return tasks[name].init
     variables = tasks[before[-1]].inference_params(jax.device_get(restored(before[-1])))
@@ -103,23 +112,28 @@ class LearnedDistance(WorkDirectory):
     def embed(self, fields: xr.Dataset, stage: int = 0) -> xr.DataArray:
         """The encodings (time, row, column, channel) of fields (time, lat, lon) or (time, y, x) of any size.
 
-        `fields` holds the variables of training. Raises UserError for missing ones and units that do not convert.
+        `fields` holds the variables of training. Raises UserError for missing ones, units that do not convert, no times
+        and a stage that the encoder does not have.
         """
-        encoded = np.concatenate([self._embed(x, stage) for x in self._batches(fields)])
-        times = {'time': fields['time'].values} if 'time' in fields.coords else {}
-        return xr.DataArray(encoded, times, ('time', 'row', 'column', 'channel'), 'encoding')
+        found = self._canonical(fields)
+        encoded = np.concatenate([self._embed(x, stage) for x in self._batches(found)])
+        return xr.DataArray(encoded, {'time': found['time'].values}, ('time', 'row', 'column', 'channel'), 'encoding')
 
     def distance(self, a: xr.Dataset, b: xr.Dataset, stage: int = 0) -> xr.DataArray:
-        """Mean squared difference of the encodings of `a` and `b`, by pairs of their times in order: (time,).
+        """Mean squared difference of the encodings of `a` and `b`, by pairs of their times in order: (time,), those of
+        `a`.
 
         Raises UserError as `embed`, and where the two have not the same shape.
         """
+        fields = [self._canonical(one) for one in (a, b)]
+        shapes = [one[self.prepared.log_transform.variables[0]].shape for one in fields]
+        if shapes[0] != shapes[1]:
+            raise UserError(f'a distance needs two data sets of the same shape, found {shapes[0]} and {shapes[1]}')
         parts = [
             np.square(self._embed(x, stage) - self._embed(y, stage)).mean((1, 2, 3))
-            for x, y in zip(self._batches(a), self._batches(b, like=a), strict=True)
+            for x, y in zip(*map(self._batches, fields), strict=True)
         ]
-        times = {'time': a['time'].values} if 'time' in a.coords else {}
-        return xr.DataArray(np.concatenate(parts), times, ('time',), 'distance')
+        return xr.DataArray(np.concatenate(parts), {'time': fields[0]['time'].values}, ('time',), 'distance')
 
     def _embed(self, x: np.ndarray, stage: int) -> np.ndarray:
         return np.asarray(self.embedding(self.params, x, stage or len(self.task.encoder.widths)))
@@ -129,17 +143,20 @@ class LearnedDistance(WorkDirectory):
         """(params, [B, H, W, C] normalised, stage) -> encodings, jitted."""
         return jax.jit(self.task.embed, static_argnums=2)
 
-    def _batches(self, fields: xr.Dataset, like: xr.Dataset | None = None) -> Iterator[np.ndarray]:
-        """[B, H, W, C] normalised, B times in memory at once, all batches of one size but the last."""
+    def _canonical(self, fields: xr.Dataset) -> xr.Dataset:
+        """The variables of training in their units, lazily."""
         transform = self.prepared.log_transform
         found = store.canonical(fields, list(transform.variables), source='the fields')
+        store.check_timed(found, transform.variables, 'the fields')
         for name, units in zip(transform.variables, transform.units, strict=True):
             found[name] = convert_units(found[name], units)
-        shape = found[transform.variables[0]].shape
-        if like is not None and shape != (other := like[transform.variables[0]].shape):
-            raise UserError(f'a distance needs two data sets of the same shape, found {other} and {shape}')
-        for start in range(0, shape[0], BATCH):
-            part = store.load(found.isel(time=slice(start, start + BATCH)), 'the fields')
+        return found
+
+    def _batches(self, fields: xr.Dataset) -> Iterator[np.ndarray]:
+        """[B, H, W, C] normalised, B times in memory at once, all batches of one size but the last."""
+        transform = self.prepared.log_transform
+        for start in range(0, fields.sizes['time'], BATCH):
+            part = store.load(fields.isel(time=slice(start, start + BATCH)), 'the fields')
             yield transform.encode(np.stack([part[name].values for name in transform.variables], -1))
 
 

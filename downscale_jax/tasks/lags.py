@@ -26,7 +26,9 @@ NO_AVERAGE = 0.0  # published is the best epoch; averaged parameters would not f
 class Lags:
     """Minimises the cross-entropy of the lag plus `l2` times the squares of all kernels (not of biases and scales).
 
-    What `inference_params` gives, and all but training takes, are the variables of encoder and tail.
+    What `inference_params` gives, and all but training takes, are the variables of encoder and tail. Without
+    `train_encoder` its weights stay as they were drawn: the rival that tells what training them is worth. Its batch
+    statistics are followed all the same, since those that it starts with fit no data.
     """
 
     encoder: Encoder
@@ -34,6 +36,7 @@ class Lags:
     phases: tuple[Phase, ...]
     l2: float = 1e-4
     accumulate: int = 1
+    train_encoder: bool = True
 
     @property
     def network(self) -> Siamese:
@@ -46,9 +49,10 @@ class Lags:
 
     def losses(self, params: Any, stats: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array], Any]:
         """Inside pmap: what is minimised [B], metrics [B], and the running averages moved on."""
-        variables = {'params': params, 'batch_stats': stats}
+        if not self.train_encoder:  # here, not behind it: the penalty must not shrink its kernels either
+            params = {**params, 'encoder': jax.lax.stop_gradient(params['encoder'])}
         logits, moved = self.network.apply(
-            variables, rows['first'], rows['second'], train=True, mutable=['batch_stats']
+            {'params': params, 'batch_stats': stats}, rows['first'], rows['second'], train=True, mutable=['batch_stats']
         )
         metrics = self.metrics(params, logits, rows['lag'])
         return metrics['loss'], metrics, moved['batch_stats']

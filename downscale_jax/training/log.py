@@ -3,11 +3,9 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event
-from tensorboardX.summary import scalar
 
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import append_line, refusal, write_text
@@ -19,7 +17,7 @@ class Log:
     def __init__(self, workdir: Path):
         self._path, self._board = workdir / 'metrics.jsonl', workdir / 'tensorboard'
         self._first = jax.process_index() == 0
-        self._events: EventsWriter | None = None
+        self._events: Any = None
 
     def cut(self, task: str, step: int) -> None:
         """Drops rows of `task` beyond `step`: a resumed run writes them again."""
@@ -32,6 +30,11 @@ class Log:
         disk refuses."""
         if not self._first:
             return
+        # imported here because it brings torch along, where there is one, for seconds
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
         append_line(self._path, json.dumps({'task': task, 'phase': phase, 'step': step, **metrics}))
         try:
             # not by SummaryWriter: its thread dies of a full disk, and the next call waits for it forever

@@ -4,6 +4,7 @@ import pytest
 
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
+from downscale_jax.runtime.errors import UserError
 
 
 def trees(step):
@@ -83,6 +84,57 @@ def test_leftovers_of_a_killed_save_are_ignored_and_overwritten(saved):
     checkpoints.save(6, *trees(6), 0.25)
     checkpoints.close()
     assert Checkpoints(saved, read_only=True).best() == 6
+
+
+def damage(folder):
+    """Cuts a file that holds arrays."""
+    path = next(folder.glob('state/ocdbt*/d/*'))
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def test_a_damaged_best_gives_way_to_the_next_best(saved, capsys):
+    damage(saved / '2')
+    names = sorted(path.name for path in saved.iterdir())
+    # losses: 1 at step 2, none at step 4, 3 at step 5
+    assert Checkpoints(saved, read_only=True).best() == 5
+    told = capsys.readouterr().err
+    assert told == f'warning: the checkpoint of step 2 in {saved} is damaged: step 5 is taken\n'
+    assert sorted(path.name for path in saved.iterdir()) == names
+
+
+def test_a_damaged_newest_is_put_aside_until_its_step_is_saved_again(saved, capsys):
+    damage(saved / '5')
+    assert Checkpoints(saved, read_only=True).latest() == 4
+    assert (saved / '5').is_dir()
+    checkpoints = Checkpoints(saved, keep=1)
+    assert checkpoints.latest() == 4
+    assert capsys.readouterr().err.count('warning: ') == 2
+    assert (saved / '5.damaged').is_dir()
+    checkpoints.save(5, *trees(5), 3.0)
+    checkpoints.close()
+    assert sorted(path.name for path in saved.iterdir()) == ['2', '5']
+    found = Checkpoints(saved, read_only=True)
+    assert found.latest() == 5
+    assert capsys.readouterr().err == ''
+    assert int(found.restore_state(5, parallel.abstract(trees(0)[0]))['step']) == 5
+
+
+def test_all_damaged_is_not_the_same_as_nothing_saved(saved):
+    for step in (2, 4, 5):
+        damage(saved / str(step))
+    names = sorted(path.name for path in saved.iterdir())
+    with pytest.raises(UserError, match=r'every checkpoint in .*/task is damaged: put a copy back, or remove'):
+        Checkpoints(saved, keep=2).latest()
+    assert Checkpoints(saved, read_only=True).best() is None
+    assert sorted(path.name for path in saved.iterdir()) == names
+
+
+@pytest.mark.parametrize('text', ['', '{"validation/loss": 1.0', '[]', '5'])
+def test_a_mark_that_cannot_be_read(saved, text):
+    (saved / '2' / 'whole.json').write_text(text)
+    checkpoints = Checkpoints(saved, read_only=True)
+    assert checkpoints.loss(2) == np.inf
+    assert checkpoints.best() == 5
 
 
 def test_nothing_there(tmp_path):
