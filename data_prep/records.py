@@ -9,6 +9,7 @@ from downscale_jax.pipeline.records import NAME
 
 SPLITS = ('train', 'validation', 'test')
 SHARD_BYTES = 2**28
+BUFFER_BYTES = 2**24  # small records go to TFDS many at a time: its calls cost more than what they write
 
 
 class Writer:
@@ -34,12 +35,23 @@ class Writer:
             info, max(1, SHARD_BYTES // size), overwrite=True, file_format='array_record'
         )
         self._writer.initialize_splits(list(SPLITS))
+        self._buffered = max(1, BUFFER_BYTES // size)
+        self._waiting: dict[str, list[dict]] = {split: [] for split in SPLITS}
 
     def __enter__(self) -> 'Writer':
         return self
 
     def add(self, split: str, **record: np.ndarray | int) -> None:
-        self._writer.add_examples({split: [record]})
+        self._waiting[split].append(record)
+        if len(self._waiting[split]) >= self._buffered:
+            self._flush(split)
+
+    def _flush(self, split: str) -> None:
+        if self._waiting[split]:
+            self._writer.add_examples({split: self._waiting[split]})
+            self._waiting[split] = []
 
     def __exit__(self, *_) -> None:
+        for split in SPLITS:
+            self._flush(split)
         self._writer.close_all()

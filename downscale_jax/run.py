@@ -118,10 +118,9 @@ def calibrate(workdir: Path, given: dict[str, Any], prepare: Prepare) -> None:
         fit = fit_temperature(generator, prepared, settings['fit_days'], generator.members, opened.config['seed'])
         write_json(path, {'request': request, **fit})
     fit = json.loads(path.read_text())
-    tell(
-        f'noise temperature {fit["temperature"]:.3f}: spread/skill {fit["after"]["spread_skill"]:.2f} on {fit["records"]} '
-        f'records of validation, {fit["before"]["spread_skill"]:.2f} without'
-    )
+    before, after = (fit[name]['spread_skill'] for name in ('before', 'after'))
+    told = f'spread/skill {after:.2f} on {fit["records"]} records of validation, {before:.2f} without'
+    tell(f'noise temperature {fit["temperature"]:.3f}: {told}')
 
 
 def open_trained(mode: str, workdir: Path, given: dict[str, Any], prepare: Prepare) -> tuple[Any, Prepared]:

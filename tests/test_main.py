@@ -244,7 +244,7 @@ def test_the_fitted_temperature(trained, folder):
     from downscale_jax.systems import load
 
     fit = json.loads((trained / 'calibration.json').read_text())
-    assert (fit['days'], fit['members'], fit['request']['steps']) == (1, 4, 4)
+    assert (fit['records'], fit['members'], fit['request']['steps']) == (1, 2, 4)
     assert abs(fit['after']['spread_skill'] - 1) <= abs(fit['before']['spread_skill'] - 1)
     opened = load(trained)
     assert opened.fitted().sampling.temperature == opened.best().sampling.temperature == fit['temperature']
@@ -278,7 +278,9 @@ def test_calibrate(run, common, trained, folder):
     done = run(*asked, '--config.sampling.steps=3')
     assert done.returncode == 0, done.stderr
     fit = json.loads((other / 'calibration.json').read_text())
-    told = re.search(r'noise temperature (\S+): spread/skill (\S+) on 1 days of validation, (\S+) without', done.stdout)
+    told = re.search(
+        r'noise temperature (\S+): spread/skill (\S+) on 1 records of validation, (\S+) without', done.stdout
+    )
     expected = fit['temperature'], fit['after']['spread_skill'], fit['before']['spread_skill']
     np.testing.assert_allclose([float(value) for value in told.groups()], expected, atol=0.006)
     assert fit['request']['steps'] == 3

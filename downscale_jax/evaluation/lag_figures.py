@@ -39,7 +39,7 @@ class Neighbours(NamedTuple):
 @matplotlib.rc_context(LOOK)
 def confusion(matrices: Mapping[str, np.ndarray], step: float, title: str = '', subtitle: str = '') -> Figure:
     """Share of the pairs of a true lag (a row of [K, K]) told to be of another, a panel a method; `step` in hours."""
-    figure = blank(4.9, title, subtitle)
+    figure = blank(4.6, title, subtitle)
     axes = figure.subplots(1, len(matrices), sharey=True, squeeze=False)[0]
     classes = len(next(iter(matrices.values())))
     low, high = step / 2, step * (classes + 0.5)

@@ -18,7 +18,7 @@ NEAREST = 3
 def neighbours(opened: LearnedDistance, prepared: Prepared, split: Split, chosen: Sequence[int]) -> list[Neighbours]:
     """Queries from calm to wild among first patches of the split, with those nearest by the encoder and by MSE.
 
-    What lies within the longest lag in time does not count: it is near for being the same weather.
+    Patches that overlap and lie within the longest lag do not count: they are near for being the same weather.
     """
     spread = np.unique(np.linspace(0, len(chosen) - 1, CANDIDATES).round().astype(int))
     records = [split[int(chosen[i])] for i in spread]
@@ -26,9 +26,9 @@ def neighbours(opened: LearnedDistance, prepared: Prepared, split: Split, chosen
     last = len(opened.task.encoder.widths)
     parts = [patches[i : i + BATCH] for i in range(0, len(patches), BATCH)]
     codes = np.concatenate([opened.embedding(opened.params, x, last) for x in parts])
-    seconds = np.array([r['time'] for r in records])
+    seconds, rows, columns = (np.array([r[name] for r in records]) for name in ('time', 'row', 'column'))
     apart = 3600 * prepared.meta['step_hours'] * prepared.meta['lags']
-    names = words(prepared, records)
+    names = words(prepared, seconds, rows, columns)
     y = prepared.statics['lat' if 'lat' in prepared.statics.dims else 'y']
     up = 1 if y[0] < y[-1] else -1  # north is up
     wildness = patches.var((1, 2, 3))
@@ -36,7 +36,10 @@ def neighbours(opened: LearnedDistance, prepared: Prepared, split: Split, chosen
     found = []
     for quantile in QUANTILES:
         query = int(order[round(quantile * (len(order) - 1))])
-        free = np.abs(seconds - seconds[query]) > apart
+        aside = np.abs(columns - columns[query])
+        aside = np.minimum(aside, prepared.meta['grid'][1] - aside) if prepared.periodic else aside
+        far = np.maximum(np.abs(rows - rows[query]), aside) >= prepared.meta['patch']
+        free = far | (np.abs(seconds - seconds[query]) > apart)
         nearest = {}
         for measure, values in (('encoder', codes), ('MSE', patches)):
             distance = np.square(values - values[query]).mean((1, 2, 3))
@@ -47,10 +50,9 @@ def neighbours(opened: LearnedDistance, prepared: Prepared, split: Split, chosen
     return found
 
 
-def words(prepared: Prepared, records: Sequence[dict]) -> list[str]:
-    """Day, hour and place of patches."""
-    times = decode_times(np.array([r['time'] for r in records]), prepared.meta['calendar'])
-    rows, columns = (np.array([r[name] for r in records]) for name in ('row', 'column'))
+def words(prepared: Prepared, seconds: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[str]:
+    """Day, hour and place of patches, [N] each."""
+    times = decode_times(seconds, prepared.meta['calendar'])
     places = centres(prepared.statics, rows, columns, prepared.meta['patch'])
     if places is None:
         where = [f'row {row}, column {column}' for row, column in zip(rows, columns, strict=True)]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-PENALTY = 1e-4  # on squared weights, per pair: keeps them finite where classes can be told apart without error
+PENALTY = 1e-6  # on squared weights, per pair: keeps them finite where classes can be told apart without error
 
 
 class Classifier(NamedTuple):

@@ -12,7 +12,7 @@ from downscale_jax.evaluation.calibration import SEASONS, season
 from downscale_jax.evaluation.days import evenly
 from downscale_jax.evaluation.lag_measures import Measured, Networks, centres, measure, span
 from downscale_jax.evaluation.lag_neighbours import neighbours
-from downscale_jax.evaluation.present import plain
+from downscale_jax.evaluation.present import divide, plain
 from downscale_jax.fields.times import decode_times
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.files import write_json
@@ -22,7 +22,7 @@ from downscale_jax.training.log import read
 MAIN, CLASSIFIER, CHANCE, MIDDLE = 'atmodist', 'mse_correlation', 'chance', 'middle_lag'
 MEASURES = {MAIN: MAIN, UNTRAINED: UNTRAINED, CLASSIFIER: 'MSE'}  # the distance that goes with a method
 BAND = 20  # degrees of latitude
-CELLS = (9, 18)  # of the map of errors
+CELLS = (6, 12)  # of the map of errors
 FEWEST = 3  # pairs, for a cell to be drawn
 RANGE_PATCHES = 500  # training patches whose range is that of PSNR and SSIM
 
@@ -59,7 +59,7 @@ def evaluate(opened: LearnedDistance, prepared: Prepared) -> dict[str, dict[str,
         title='AtmoDist: a learned distance between atmospheric states',
         lead=f'Two patches of one place at two times: an encoder learns to name the lag, {classes} classes of '
         f'{step:g} h, and with it a distance. Beside it what simple rivals make of the same pairs.',
-        summary=headline(table, details),
+        summary=headline(table),
         scores=table,
         intervals={m: {n: (e[1], e[2]) for n, e in details['methods'][m].items()} for m in table},
         tables=tables(details),
@@ -212,19 +212,19 @@ def subtitle(opened: LearnedDistance, prepared: Prepared, details: dict[str, Any
     return f'{data}, {int(details["labels"].sum())} test pairs'
 
 
-def headline(table: Mapping[str, Mapping[str, float]], details: dict[str, Any]) -> dict[str, str]:
+def headline(table: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
     """What the report says first."""
     main, chance, middle, classifier = (table[name] for name in (MAIN, CHANCE, MIDDLE, CLASSIFIER))
     facts = {
-        'Accuracy / chance': f'{main["accuracy"] / chance["accuracy"]:.2f}',
-        'Lag error / middle lag': f'{main["lag_error"] / middle["lag_error"]:.2f}',
-        'Lag error / MSE classifier': f'{main["lag_error"] / classifier["lag_error"]:.2f}',
+        'Accuracy / chance': divide(main['accuracy'], chance['accuracy']),
+        'Lag error / middle lag': divide(main['lag_error'], middle['lag_error']),
+        'Lag error / MSE classifier': divide(main['lag_error'], classifier['lag_error']),
     }
     if 'distance_rank' in main:
         facts['Rank correlation with lag'] = f'{main["distance_rank"]:.2f}'
     if 'distance_reach' in main and 'distance_reach' in classifier:
         facts['90 % of the distance; of MSE'] = f'{main["distance_reach"]:.1f} h; {classifier["distance_reach"]:.1f} h'
-    return facts
+    return {name: value for name, value in facts.items() if value}
 
 
 def tables(details: dict[str, Any]) -> list[report.Table]:

@@ -10,7 +10,8 @@ to four cells. The last line sets DPM-Solver++(2M) with 10 evaluations against D
 """
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -28,19 +29,25 @@ from downscale_jax.evaluation.evaluate import cell_km
 from downscale_jax.fields.times import encode_times
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.run import open_trained
+from downscale_jax.runtime.errors import UserError
 
-# name: (sampler, spacing, eta), colour
-SAMPLERS = {
-    'DDIM': (('ddim', 't', 0.0), '#0072b2'),
-    'DDIM, eta 0.5': (('ddim', 't', 0.5), '#56b4e9'),
-    'DDPM': (('ddpm', 't', 0.0), '#009e73'),
-    'Heun': (('heun', 'karras', 0.0), '#cc79a7'),
-    'DPM-Solver++(2M)': (('dpm_solver', 'half_log_snr', 0.0), '#d55e00'),
-    'SDE-DPM-Solver++(2M)': (('dpm_solver_sde', 'half_log_snr', 0.0), '#e69f00'),
+SAMPLERS = {  # sampler, spacing, eta
+    'DDIM': ('ddim', 't', 0.0),
+    'DDIM, eta 0.5': ('ddim', 't', 0.5),
+    'DDPM': ('ddpm', 't', 0.0),
+    'Heun': ('heun', 'karras', 0.0),
+    'DPM-Solver++(2M)': ('dpm_solver', 'half_log_snr', 0.0),
+    'SDE-DPM-Solver++(2M)': ('dpm_solver_sde', 'half_log_snr', 0.0),
 }
-EVALUATIONS = (1, 2, 3, 5, 10, 20, 50, 100)
-SCORES = {'crps': 'CRPS', 'rmse': 'RMSE of the mean', 'spread_skill': 'spread/skill', 'power': '|ln power ratio|'}
+COLOURS = ('#0072b2', '#56b4e9', '#009e73', '#cc79a7', '#d55e00', '#e69f00')
+SCORES = {
+    'crps': 'CRPS [{unit}]',
+    'rmse': 'RMSE of the mean [{unit}]',
+    'spread_skill': 'spread/skill',
+    'power': 'mean distance of ln power from the truth',
+}
 SEED = 0
+FIGURE = Path(__file__).parents[2] / 'docs' / 'figures' / 'samplers.png'
 
 
 def main() -> None:
@@ -49,64 +56,66 @@ def main() -> None:
     parser.add_argument('--days', type=int, default=2)
     parser.add_argument('--members', type=int, default=8)
     parser.add_argument('--crop', type=int, default=128, help='cells a side')
-    parser.add_argument('--evaluations', type=int, nargs='+', default=EVALUATIONS)
-    parser.add_argument('--figure', type=Path, default=Path('samplers.png'))
+    parser.add_argument('--evaluations', type=int, nargs='+', default=(1, 2, 3, 5, 10, 20, 50, 100))
+    parser.add_argument('--figure', type=Path, default=FIGURE)
     options = parser.parse_args()
     opened, prepared = open_trained('evaluate', options.workdir, {}, prepare)
     generator, window = opened.generator(opened.last), opened.config['evaluation']['window']
-    found = measure(generator, prepared, options.days, options.members, options.crop, options.evaluations, window)
-    unit = prepared.transform.units
-    for score, label in SCORES.items():
-        print(f'\n{label}{f" [{unit}]" if score in ("crps", "rmse") else ""}\n')
-        print('| evaluations | ' + ' | '.join(map(str, options.evaluations)) + ' |')
+    stride = generator.task.network.stride
+    crop = min(options.crop, *prepared.mask.shape) // stride * stride
+    if options.members < 2 or min(options.days, *options.evaluations) < 1 or crop < 4:
+        parser.error('at least 2 members, a day, an evaluation and a square of the stride of the network are needed')
+    found = measure(generator, prepared, options.days, options.members, crop, options.evaluations, min(window, crop))
+    labels = {score: label.format(unit=prepared.transform.units) for score, label in SCORES.items()}
+    for score, label in labels.items():
+        print(f'\n| {label} | ' + ' | '.join(map(str, options.evaluations)) + ' |')
         print('|---' * (1 + len(options.evaluations)) + '|')
         for name, row in found.items():
-            print(f'| {name} | ' + ' | '.join(f'{row[count][score]:.3g}' for count in options.evaluations) + ' |')
-    draw(
-        found, unit, f'{options.days} test days, {options.members} members, {options.crop} x {options.crop} cells'
-    ).savefig(options.figure, dpi=160, metadata={'Software': None})
+            print(f'| {name} | ' + ' | '.join(f'{numbers[score]:.3g}' for numbers in row.values()) + ' |')
+    options.figure.parent.mkdir(parents=True, exist_ok=True)
+    of = f'{options.days} test days, {options.members} members, {crop} x {crop} cells'
+    draw(found, labels, of).savefig(options.figure, dpi=130, metadata={'Software': None})
     if {10, 100} <= set(options.evaluations):
         ratio = found['DPM-Solver++(2M)'][10]['crps'] / found['DDIM'][100]['crps']
         print(f'\nCRPS of DPM-Solver++(2M) with 10 evaluations against DDIM with 100: {100 * (ratio - 1):+.1f} %')
 
 
 def measure(
-    generator: Generator, prepared: Prepared, count: int, members: int, crop: int, evaluations, window: int
+    generator: Generator,
+    prepared: Prepared,
+    count: int,
+    members: int,
+    crop: int,
+    evaluations: Sequence[int],
+    window: int,
 ) -> dict[str, dict[int, dict[str, float]]]:
-    """{sampler: {evaluations: {score: number}}}."""
-    split, stride = prepared.split('test'), generator.task.network.stride
-    crop = min(crop, *prepared.mask.shape) // stride * stride
-    window = min(window, crop)
+    """{sampler: {evaluations: {score: number}}} over `count` test days; window: cells a side for the spectra."""
+    split, (low, high) = prepared.split('test'), prepared.transform.bounds
+    times = encode_times(split.times)
     area = prepared.statics['cell_area'].values.astype(np.float64)
     cell, kernel = cell_km(prepared), prepared.meta['kernel_km'][prepared.transform.channel]
     rings = scales.scored(spectra.wavelengths(window, cell), kernel, cell)
     solve = solver_of(generator, members, crop)
-    sums: dict[tuple[str, int], list] = {}
-    powers: dict[tuple[str, int], list] = {}
+    sums: dict[tuple[str, int], list] = {(name, steps): [] for name in SAMPLERS for steps in evaluations}
     for day in days.evenly(len(split), count):
-        record, stamp = split[day], int(encode_times(split.times)[day])
-        rows, columns = liveliest(record, prepared, crop)
-        truth, coarse = record['fine'][rows, columns], record['coarse'][rows, columns]
-        low_high = prepared.transform.bounds
-        base = np.clip(coarse[..., prepared.transform.channel], *low_high)
-        known = prepared.mask[rows, columns] & np.isfinite(truth) & np.isfinite(base)
-        weight = np.where(known, area[rows, columns], 0)
+        place = liveliest(split[day], prepared, crop)
+        truth, coarse = split[day]['fine'][place], split[day]['coarse'][place]
+        base = np.clip(coarse[..., prepared.transform.channel], low, high)
+        known = prepared.mask[place] & np.isfinite(truth) & np.isfinite(base)
+        weight, everywhere = np.where(known, area[place], 0), np.ones((1, crop, crop), bool)
         origins = spectra.windows(known, known, window)
-        for name, ((sampler, spacing, eta), _) in SAMPLERS.items():
-            for steps in evaluations:
-                fields = np.clip(solve(coarse, known, stamp, Solver(sampler, steps, spacing, eta)), *low_high)
-                ties = np.random.default_rng(0)
-                sums.setdefault((name, steps), []).append(
-                    scores.day_sums(fields, truth, weight, np.ones((1, *known.shape), bool), ties)
-                )
-                powers.setdefault((name, steps), []).append(
-                    scales.day_powers(truth, {scales.COARSE: base[None], 'members': fields}, 'members', origins, window)
-                )
+        for (name, steps), parts in sums.items():
+            sampler, spacing, eta = SAMPLERS[name]
+            drawn = solve(coarse, known, int(times[day]), Solver(sampler, steps, spacing, eta))
+            fields = {scales.COARSE: base[None], 'members': np.clip(drawn, low, high)}
+            cells = scores.day_sums(fields['members'], truth, weight, everywhere, np.random.default_rng(0))
+            parts.append(cells | scales.day_powers(truth, fields, '', origins, window))
     found: dict[str, dict[int, dict[str, float]]] = {name: {} for name in SAMPLERS}
     for (name, steps), parts in sums.items():
-        numbers = {score: float(value[0]) for score, value in scores.summarise(total(parts)).items()}
-        power = scales.summarise(total(powers[name, steps]))['power members'][rings]
-        found[name][steps] = {**numbers, 'power': float(np.abs(np.log(power)).mean())}
+        whole = total(parts)
+        power = np.log(scales.summarise(whole)['power members'][rings])
+        numbers = {score: float(value[0]) for score, value in scores.summarise(whole).items()}
+        found[name][steps] = {**numbers, 'power': float(np.abs(power).mean())}
     return found
 
 
@@ -163,37 +172,42 @@ def solver_of(generator: Generator, members: int, crop: int) -> Callable[..., np
         def denoise(z, gamma):
             return evaluate(z, gamma, shown, valid)
 
-        def draw(i):
+        def fresh(i):
             return drawn(i, nodes, weights)
 
         gammas = solver.gammas(task.schedule)
         with jax.disable_jit():
             # a loop of no steps cannot run so
-            residual = solver.solve(denoise, draw, task.schedule) if len(gammas) > 1 else denoise(draw(0), gammas[0])
+            residual = solver.solve(denoise, fresh, task.schedule) if len(gammas) > 1 else denoise(fresh(0), gammas[0])
         return np.asarray(transform.decode(mean + error * residual, coarse))[..., 0]
 
     return solve
 
 
-def draw(found: dict[str, dict[int, dict[str, float]]], unit: str, subtitle: str) -> Figure:
+def draw(found: dict[str, dict[int, dict[str, float]]], labels: dict[str, str], of: str) -> Figure:
     figure = Figure(figsize=(9, 6.4), layout='constrained')
-    figure.suptitle(f'Samplers by evaluations of the network: {subtitle}')
-    for axes, (score, label) in zip(figure.subplots(2, 2, sharex=True).flat, SCORES.items(), strict=True):
-        for name, row in found.items():
-            (_, colour) = SAMPLERS[name]
-            axes.plot(list(row), [scores[score] for scores in row.values()], 'o-', color=colour, ms=4, label=name)
+    figure.suptitle(f'Samplers by the number of evaluations: {of}')
+    for axes, (score, label) in zip(figure.subplots(2, 2).flat, labels.items(), strict=True):
+        lines = {name: [numbers[score] for numbers in row.values()] for name, row in found.items()}
+        for (name, values), colour in zip(lines.items(), COLOURS, strict=True):
+            axes.plot(list(found[name]), values, 'o-', color=colour, ms=4, label=name)
         if score == 'spread_skill':
             axes.axhline(1, color='0.6', lw=0.8)
-        else:
-            axes.set_yscale('log')
-        axes.set_xscale('log')
-        axes.set_xticks(list(row), list(row))
+        # what is far worse than a single evaluation, Heun's giant steps, leaves the frame
+        first, least = lines['DDIM'][0], np.nanmin(list(lines.values()))
+        top = 1.6 if score == 'spread_skill' else 1.3 * first
+        axes.set(title=label, xscale='log', ylim=(0 if score == 'spread_skill' else 0.95 * least, top))
+        axes.set_xticks(list(found['DDIM']), list(found['DDIM']))
         axes.minorticks_off()
-        axes.set_title(f'{label} [{unit}]' if score in ('crps', 'rmse') else label, loc='left')
-    figure.supxlabel('evaluations')
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc='outside lower center', ncols=3, frameon=False)
+        axes.spines[['top', 'right']].set_visible(False)
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc='outside lower center', ncols=len(found) // 2, frameon=False)
     return figure
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)

@@ -89,7 +89,7 @@ def test_the_temperature_that_mends_the_spread(prepared, asked, spread):
     assert fit['before']['spread_skill'] == pytest.approx(expected, rel=0.04)
     assert fit['before']['spread'] == pytest.approx(spread, rel=0.02)
     assert fit['after']['spread'] == pytest.approx(fit['before']['spread'] * fit['temperature'], rel=1e-4)
-    assert (fit['days'], fit['members']) == (3, MEMBERS)
+    assert (fit['records'], fit['members']) == (3, MEMBERS)
     assert len(set(asked)) <= 4  # two or three rounds after the first
 
 
@@ -127,7 +127,7 @@ def test_without_spread_there_is_nothing_to_fit(prepared, asked):
 
 @pytest.mark.parametrize(('records', 'read'), [(1, {0}), (2, {0, 4}), (3, {0, 2, 4}), (0, {0, 1, 2, 3, 4})])
 def test_records_are_spread_over_validation(prepared, records, read):
-    assert fitted(prepared, 1.0, records=records)['days'] == len(read)
+    assert fitted(prepared, 1.0, records=records)['records'] == len(read)
     assert prepared.split('validation').read == read
 
 

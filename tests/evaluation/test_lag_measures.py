@@ -1,0 +1,105 @@
+"""What is measured of pairs of patches, against closed forms and scikit-image."""
+
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from downscale_jax.evaluation import lag_measures
+from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.models.atmodist import Encoder, Tail
+from downscale_jax.tasks.lags import Lags
+from downscale_jax.training.optimizer import Phase
+
+RNG = np.random.default_rng(0)
+TASK = Lags(Encoder((4, 6, 8), blocks=1, stem=3, pool=False), Tail(5, 8), (Phase('main', 1, 0.1),))
+
+
+def patches(count=3, size=32):
+    return RNG.normal(size=(count, size, size, 2)).astype('f4')
+
+
+def test_features():
+    a, noise = patches(200), patches(200)
+    b = 0.6 * a + 0.8 * noise + 5  # correlation 0.6; squared error (0.4^2 + 0.8^2) + 25
+    found = lag_measures.features(a, b)
+    assert found.shape == (200, 4)
+    np.testing.assert_allclose(np.exp(found[:, :2]).mean(0), 0.8 + 25, rtol=0.01)
+    np.testing.assert_allclose(np.tanh(found[:, 2:]).mean(0), 0.6, atol=0.01)
+    np.testing.assert_allclose(np.tanh(found[3, 2]), np.corrcoef(a[3, ..., 0].ravel(), b[3, ..., 0].ravel())[0, 1])
+    assert np.isfinite(lag_measures.features(a, a)).all()
+    assert np.isfinite(lag_measures.features(0 * a, 0 * a)).all()
+
+
+def test_pixel_distances():
+    a, b = patches(), patches()
+    found = lag_measures.pixel(a, b, 8.0)
+    assert list(found) == ['MSE', 'L1', '1/PSNR', '1 - SSIM']
+    np.testing.assert_allclose(found['MSE'], [np.mean((x - y) ** 2) for x, y in zip(a, b, strict=True)], rtol=1e-5)
+    np.testing.assert_allclose(found['L1'], [np.mean(np.abs(x - y)) for x, y in zip(a, b, strict=True)], rtol=1e-5)
+    expected = [1 / peak_signal_noise_ratio(x, y, data_range=8.0) for x, y in zip(a, b, strict=True)]
+    np.testing.assert_allclose(found['1/PSNR'], expected, rtol=1e-5)
+    similar = [
+        structural_similarity(x, y, data_range=8.0, channel_axis=-1, gaussian_weights=True, use_sample_covariance=False)
+        for x, y in zip(a, b, strict=True)
+    ]
+    np.testing.assert_allclose(found['1 - SSIM'], 1 - np.array(similar), rtol=1e-4)
+    for distance in lag_measures.pixel(a, a, 8.0).values():
+        np.testing.assert_allclose(distance, 0, atol=1e-12)
+    assert '1 - SSIM' not in lag_measures.pixel(a[:, :8, :8], b[:, :8, :8], 8.0)  # no whole window
+
+
+class Prepared(SimpleNamespace):
+    log_transform = LogTransform(('a', 'b'), ('1', '1'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (0.2, 0.2))
+
+
+@pytest.fixture(scope='module')
+def records():
+    return [
+        {'first': a, 'second': b, 'lag': np.int64(1 + i % 5), 'time': np.int64(100 * i), 'row': i, 'column': 2 * i}
+        for i, (a, b) in enumerate(zip(patches(70), patches(70), strict=True))
+    ]
+
+
+def test_measure_agrees_with_the_task(records):
+    variables = TASK.network.init(jax.random.key(0), *2 * [np.zeros((1, 32, 32, 2), 'f4')])
+    chosen = list(range(0, 70, 1))  # more than a batch
+    found = lag_measures.measure({'net': (TASK, variables)}, Prepared(), records, chosen, 8.0)
+    np.testing.assert_array_equal(found.lag, np.arange(70) % 5)
+    np.testing.assert_array_equal(found.seconds, 100 * np.arange(70))
+    np.testing.assert_array_equal(found.column, 2 * np.arange(70))
+    a, b = (Prepared.log_transform.encode(np.stack([r[name] for r in records])) for name in ('first', 'second'))
+    expected = jax.jit(TASK.probabilities)(variables, a, b)
+    np.testing.assert_allclose(found.probabilities['net'], expected, rtol=1e-4, atol=1e-6)
+    distance = jax.jit(TASK.distance, static_argnums=3)
+    for name, stage in (('net', 3), ('net, stage 2', 2)):
+        np.testing.assert_allclose(found.distances[name], distance(variables, a, b, stage), rtol=1e-3)
+    np.testing.assert_allclose(found.features, lag_measures.features(a, b))
+    np.testing.assert_allclose(found.distances['MSE'], lag_measures.pixel(a, b, 8.0)['MSE'])
+
+
+def test_without_networks_only_what_a_classifier_needs(records):
+    found = lag_measures.measure({}, Prepared(), records, [3, 5])
+    assert found.distances == found.probabilities == {}
+    np.testing.assert_array_equal(found.lag, [3, 0])
+
+
+def test_span(records):
+    shown = Prepared.log_transform.encode(np.stack([records[i]['first'] for i in (4, 9)]))
+    assert lag_measures.span(Prepared(), records, [4, 9]) == pytest.approx(np.ptp(shown))
+
+
+def test_centres():
+    grid = xr.Dataset(coords={'lat': np.linspace(85, -85, 18), 'lon': 10.0 * np.arange(36) - 180})
+    lat, lon = lag_measures.centres(grid, np.array([0, 6]), np.array([0, 34]), 6)
+    np.testing.assert_allclose(lat, [60, 0])
+    np.testing.assert_allclose(lon, [210, 190])  # -180 + 30; across the date line, -170
+    curved = xr.Dataset(
+        coords={name: (('y', 'x'), values) for name, values in zip(('lat', 'lon'), np.mgrid[0:9, 0:9], strict=True)}
+    )
+    lat, lon = lag_measures.centres(curved, np.array([1]), np.array([2]), 4)
+    assert (lat[0], lon[0]) == (3, 4)
+    assert lag_measures.centres(xr.Dataset(coords={'y': np.arange(3)}), np.array([1]), np.array([2]), 4) is None
