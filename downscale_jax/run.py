@@ -42,7 +42,7 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
     if jax.process_count() > 1:
         tell(f'trained on {jax.process_count()} processes; score it on one: --mode=evaluate --workdir={workdir}')
         return
-    if config['evaluation'].get('fit_days'):
+    if config['evaluation'].get('fit_days') and not config['sampling']['temperature']:
         calibrate(workdir, {}, prepare)
     evaluate(workdir, {}, prepare)
 
@@ -107,20 +107,29 @@ SCORING: dict[str, Callable] = {'atmodist': lags.evaluate, 'diffusion': score_do
 
 
 def calibrate(workdir: Path, given: dict[str, Any], prepare: Prepare) -> None:
-    """Fits the noise temperature of the last task on days of the validation split, unless that is done already."""
+    """Fits the noise temperature of the last task on records of the validation split, unless that is done already.
+
+    Raises UserError where the config gives a temperature or no record to fit one on.
+    """
     opened, prepared = open_trained('calibrate', workdir, given, prepare)
     check_downscales(opened, 'calibrate')
-    generator, settings, path = opened.generator(opened.last), opened.config['evaluation'], workdir / CALIBRATION
-    if opened.config['sampling']['temperature'] or not generator.draws:
-        return
-    request = fit_request(generator)
+    config, generator, path = opened.config, opened.generator(opened.last), workdir / CALIBRATION
+    wanted = config['evaluation']['fit_days']
+    if config['sampling']['temperature'] or not wanted:
+        raise UserError(
+            'there is nothing to fit: sampling.temperature must be 0 and evaluation.fit_days at least 1, found '
+            f'{config["sampling"]["temperature"]} and {wanted}'
+        )
+    request = {**fit_request(generator), 'wanted': wanted}
     if not path.exists() or json.loads(path.read_text())['request'] != request:
-        fit = fit_temperature(generator, prepared, settings['fit_days'], generator.members, opened.config['seed'])
-        write_json(path, {'request': request, **fit})
+        found = fit_temperature(generator, prepared, wanted, max(2, generator.members), config['seed'])
+        write_json(path, {'request': request, **found})
     fit = json.loads(path.read_text())
     before, after = (fit[name]['spread_skill'] for name in ('before', 'after'))
     told = f'spread/skill {after:.2f} on {fit["records"]} records of validation, {before:.2f} without'
     tell(f'noise temperature {fit["temperature"]:.3f}: {told}')
+    if not 0.9 < after < 1.1:
+        tell('warning: the temperature does not mend the spread; look at the regression and at the length of training')
 
 
 def open_trained(mode: str, workdir: Path, given: dict[str, Any], prepare: Prepare) -> tuple[Any, Prepared]:

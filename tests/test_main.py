@@ -126,7 +126,7 @@ def test_mistakes_on_the_command_line(run, arguments, parts):
         (['--config.training.validate_every=7'], 1, ['training.validate_every=7', 'training.log_every=5']),
         (['--config.data.path=nowhere.nc'], 1, ['nowhere.nc', 'no such file']),
         (['--config.data.target=thickness'], 1, ['data.inputs', "lack the target 'thickness'"]),
-        (['--config.data.patch=64'], 1, ['data.patch=64', '(48, 48)']),
+        (['--config.data.patch=64'], 1, ['data.patch', '64', '48 x 48']),
         (['--config.data.patch=30'], 1, ['data.patch', '30', '16']),
         (["--config.data.test=(('1999-01-01', '1999-02-01'),)"], 1, ["split 'test'", 'is empty', '2020-01-01']),
         (['--config.training.main.optimizer=adam'], 1, ['optimizer', "'adam'", "'adamw'"]),
@@ -249,8 +249,9 @@ def test_the_fitted_temperature(trained, folder):
     opened = load(trained)
     assert opened.fitted().sampling.temperature == opened.best().sampling.temperature == fit['temperature']
     assert opened.generator('diffusion').sampling.temperature == 1
-    # how the work is cut up does not matter, a temperature that is given goes first
-    assert load(trained, {'sampling.members': 4, 'sampling.tile': 256}).fitted() is not None
+    # neither how the work is cut up nor how long noise lasts matters, a temperature that is given goes first
+    for given in ({'sampling.members': 4, 'sampling.tile': 256}, {'sampling.correlation_hours': 36.0}):
+        assert load(trained, given).fitted().sampling.temperature == fit['temperature']
     given = load(trained, {'sampling.temperature': 0.7, 'sampling.steps': 3})
     assert given.fitted() is None
     assert given.best().sampling.temperature == 0.7
@@ -270,6 +271,8 @@ def test_the_fitted_temperature(trained, folder):
 
 
 def test_calibrate(run, common, trained, folder):
+    from data_prep.prepare import prepare
+    from downscale_jax.run import calibrate
     from downscale_jax.runtime.errors import UserError
     from downscale_jax.systems import load
 
@@ -287,6 +290,9 @@ def test_calibrate(run, common, trained, folder):
     assert load(other, {'sampling.steps': 3}).best().sampling.temperature == fit['temperature']
     with pytest.raises(UserError, match='fit it anew'):
         load(other).best()
+    for given in ({'sampling.temperature': 0.7}, {'evaluation.fit_days': 0}):
+        with pytest.raises(UserError, match='there is nothing to fit'):
+            calibrate(other, given, prepare)
 
 
 @pytest.mark.parametrize(
@@ -323,10 +329,13 @@ def test_mistakes_that_would_show_late(trained, key, value, part):
         ('coarse.nc', 'nowhere/out.nc', ['nowhere', 'there is no folder']),
     ],
 )
-def test_mistakes_of_downscaling(run, common, trained, folder, tmp_path, source, output, parts):
-    files = (f'--input={folder / source}', f'--output={tmp_path / output}')
-    line = told(run(*common, '--mode=downscale', f'--workdir={trained}', *files))
-    assert all(part in line for part in parts), line
+def test_mistakes_of_downscaling(trained, folder, tmp_path, source, output, parts):
+    from downscale_jax.run import downscale
+    from downscale_jax.runtime.errors import UserError
+
+    with pytest.raises(UserError) as error:
+        downscale(trained, {}, str(folder / source), str(tmp_path / output), '', 2, 0)
+    assert all(part in str(error.value) for part in parts), error.value
     assert not list(tmp_path.iterdir())
 
 

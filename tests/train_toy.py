@@ -64,7 +64,7 @@ def rows_of(step):
 
 
 def run(workdir: Path, steps=20, sgd=0, pause=0.0, slow=0.0, fail=-1):
-    def batches(start):
+    def batches(start, limit=0):
         step = start
         while True:
             time.sleep(pause)

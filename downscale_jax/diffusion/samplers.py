@@ -51,7 +51,8 @@ def heun(denoise: Denoise, noise: Noise, gammas: jax.Array) -> jax.Array:
     """Heun's method (Karras et al. 2022, algorithm 1 without churn): second order, two evaluations a step.
 
     For u = z/alpha and s = sigma/alpha the flow is du/ds = (u - x0)/s: a step along the slope here, corrected by the
-    slope found there.
+    slope found there. Not for few steps: ten evaluations give Gaussian modes of variance 0.001 to 20 an amplitude 1.5
+    to 4.3 times too large by Karras' spacing (1.8 to 2.0 evenly in half log-SNR), thirty 1.03 to 1.13 (1.04 to 1.05).
     """
 
     def step(z, at):
@@ -71,8 +72,8 @@ def dpm_solver(denoise: Denoise, noise: Noise, gammas: jax.Array, stochastic: bo
 
     In lambda = ln(alpha/sigma), the half log-SNR, with h = lambda' - lambda and r = h_before/h:
     D = (1 + 1/2r) x0 - (1/2r) x0_before and z' = (sigma'/sigma) z + alpha' (1 - exp(-h)) D. The first step, which has
-    none before it, is DDIM's. Evenly in lambda, ten evaluations keep 0.95 to 1.03 of the amplitude of Gaussian modes of
-    variance 0.001 to 20, against 0.80 to 1.12 evenly in t and 0.67 to 0.88 by DDIM.
+    none before it, is DDIM's. Evenly in lambda, ten evaluations keep 0.94 to 1.03 of the amplitude of Gaussian modes of
+    variance 0.001 to 20, against 0.80 to 1.13 evenly in t and 0.67 to 0.88 by DDIM.
 
     The stochastic form, SDE-DPM-Solver++(2M) there, solves the reverse SDE:
     z' = (sigma'/sigma) exp(-h) z + alpha' (1 - exp(-2h)) D + sigma' sqrt(1 - exp(-2h)) noise.
@@ -127,7 +128,7 @@ class Solver:
     """Which sampler, with how many evaluations of `denoise`, at which angles."""
 
     sampler: str  # a name in SAMPLERS
-    steps: int  # evaluations a sample; 1 is the denoised noise
+    steps: int  # evaluations a sample, for Heun an odd number of them at most; 1 is the denoised noise
     spacing: str  # a name in SPACINGS
     eta: float  # of ddim: share of the noise that is drawn anew in each step
 

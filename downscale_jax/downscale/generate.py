@@ -66,7 +66,9 @@ class Generator:
         self.draws = task.draws
         self.members = sampling.members if self.draws else 1
         self._params = params
-        self.units = cache(self._units)  # compiled once for each shape of the domain
+        # shared by all temperatures: parameters on the devices, programs compiled once for each shape of the domain
+        self._on_devices = cache(lambda: parallel.replicate(params))
+        self.units = cache(self._units)
 
     def at(self, temperature: float) -> 'Generator':
         """The same with noise of another temperature, sharing parameters and compiled programs."""
@@ -74,9 +76,9 @@ class Generator:
         other.sampling = dataclasses.replace(self.sampling, temperature=temperature)
         return other
 
-    @cached_property
+    @property
     def params(self) -> Any:
-        return parallel.replicate(self._params)
+        return self._on_devices()
 
     @cached_property
     def identity(self) -> str:

@@ -26,8 +26,9 @@ def bootstrap(
 
     days: sums by day in order of time, only those that hold something. Whole blocks of `block` consecutive days are
     drawn, wrapping round the end (Politis and Romano 1992), since neighbouring days share their errors; the default, an
-    even number near n^(1/3), suits errors that last a few days: give more where they last longer. Blocks of an even
-    length begin at every second day, so that days scored in pairs of neighbours stay together. Equal seeds draw equal
+    even number near n^(1/3), suits errors that last a few days: give more where they last longer. Where
+    blocks and the number of days are even, blocks begin at every second day, so that days scored in pairs of neighbours
+    stay together. Equal seeds draw equal
     days, so methods can be compared. NaN with fewer than five days or three blocks, and where a resample leaves a score
     undefined: too few to tell.
     """
@@ -37,7 +38,7 @@ def bootstrap(
     block = block or 2 * max(1, round(count ** (1 / 3) / 2))
     if count < max(5, 3 * block):
         return {name: np.full((2, *np.shape(value)), np.nan) for name, value in summary(total(days)).items()}
-    step = 1 if block % 2 else 2
+    step = 1 if block % 2 or count % 2 else 2
     starts = step * np.random.default_rng(seed).integers(0, -(-count // step), (samples, -(-count // block)))
     drawn = ((starts[..., None] + np.arange(block)) % count).reshape(samples, -1)[:, :count]
     times_drawn = np.zeros((samples, count))

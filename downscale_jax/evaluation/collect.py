@@ -77,7 +77,10 @@ def collect(
         origins = spectra.windows(known, known & ice, settings['window'])
         collected.powers.append(scales.day_powers(truth, methods, main, origins, settings['window']))
 
-        anomalies = {name: members - coarse for name, members in {scales.TRUTH: truth[None], **methods}.items()}
+        anomalies = {
+            name: np.where(known, members - coarse, np.nan)
+            for name, members in {scales.TRUTH: truth[None], **methods}.items()
+        }
         if index and chosen[index - 1] == day - 1 and next_to[day - 1]:
             for name, now in anomalies.items():
                 collected.lags.setdefault(name, []).append(lag_sums(before[name], now, area))

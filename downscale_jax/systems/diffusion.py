@@ -136,8 +136,8 @@ def sampling_of(config: Config) -> Sampling:
 
 
 def fit_request(generator: Generator) -> dict[str, Any]:
-    """What a fitted temperature belongs to: network and sampling, but for the split into tiles and members."""
-    kept = ('sampler', 'steps', 'spacing', 'eta', 'correlation_hours')
+    """What a fitted temperature belongs to: network and solver. Tiles and the noise's memory leave the spread alone."""
+    kept = ('sampler', 'steps', 'spacing', 'eta')
     return {'model': generator.identity, **{k: getattr(generator.sampling, k) for k in kept}}
 
 
@@ -163,7 +163,7 @@ class Downscaler(WorkDirectory):
         if self.config['sampling']['temperature'] or not path.exists():
             return None
         fit = json.loads(path.read_text())
-        if fit['request'] != fit_request(generator):
+        if fit_request(generator).items() - fit['request'].items():
             raise UserError(
                 f'the noise temperature in {path} was fitted to another network or with other values of sampling: '
                 'fit it anew (--mode=calibrate) or give one (--config.sampling.temperature=1)'

@@ -59,7 +59,7 @@ def train(
     task: Task,
     name: str,
     init: Callable[[jax.Array, Batch], State],
-    batches: Callable[[int], Iterator[Batch]],
+    batches: Callable[[int, int], Iterator[Batch]],
     validation: Iterable[Batch],
     schedule: Schedule,
     seed: int,
@@ -68,9 +68,10 @@ def train(
 ) -> None:
     """Trains `task` to the end of its last phase, from the newest checkpoint under `directory` if there is one.
 
-    `batches(start)` gives this process's rows of the global batches from step `start` on; `init(key, batch)` a state
-    at step 0. All phases of a task report the same metrics. On SIGTERM, in whichever process, the state is saved and
-    all exit with status 143. Raises UserError where the loss is not finite or the disk is full.
+    `batches(start, limit)` gives this process's rows of the global batches from step `start` on, drawn from the first
+    `limit` examples (0: all), of which a phase may want few; `init(key, batch)` a state at step 0. All phases of a task
+    report the same metrics. On SIGTERM, in whichever process, the state is saved and all exit with status 143. Raises
+    UserError where the loss is not finite or the disk is full.
     """
     total = sum(phase.steps for phase in task.phases)
     checkpoints = Checkpoints(directory, schedule.keep)
@@ -79,7 +80,9 @@ def train(
     if step >= total:
         return checkpoints.close()
     key = jax.random.key(seed)
-    feed = map(parallel.split_rows, batches(step))
+    done = np.cumsum([phase.steps for phase in task.phases]).tolist()
+    current = task.phases[_phase_of(task, step + 1)]
+    feed = map(parallel.split_rows, batches(step, current.examples))
     batch = next(feed)
     sums = zero_sums(task, abstract_state(task, init, batch, 0), batch, key)
     if step:
@@ -89,7 +92,6 @@ def train(
         weights_key = jax.random.key(seed, impl='unsafe_rbg')
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), batch)
         state = parallel.replicate(jax.jit(init)(weights_key, zeros))
-    done = np.cumsum([phase.steps for phase in task.phases]).tolist()
     held_out = [parallel.split_rows(rows) for rows in validation]
     evaluate = evaluation_with(task, key)
     bar = tqdm(
@@ -100,6 +102,9 @@ def train(
         for i, (phase, end) in enumerate(zip(task.phases, done, strict=True)):
             if i and step == done[i - 1]:
                 state = _enter(state, i, phase)
+            if step < end and phase.examples != current.examples:
+                feed = map(parallel.split_rows, batches(step, phase.examples))
+                batch, current = next(feed), phase
             advance = advance_with(task, phase, key)
             while step < end:
                 state, sums, loss = advance(state, sums, batch)

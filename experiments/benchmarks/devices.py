@@ -83,7 +83,7 @@ def train(workdir: Path, steps: int, batch: int, patch: int, width: int) -> None
     regression = Regression(network.clone(channels=2), phases)
     task = Diffusion(network, phases, CosineSchedule(), regression=regression)
 
-    def batches(start):
+    def batches(start, limit=0):
         rows = parallel.local_rows(batch)
         for step in range(start, steps + 1):
             rng = np.random.default_rng(step)

@@ -38,9 +38,8 @@ def main() -> None:
     config = runpy.run_path(path)['get_config'](variant).to_dict()
     prepared = prepare(config['data'], config['seed'], options.data)
     cut = partial(Patches, prepared, 'train', config['data']['patch'], config['data']['patches_per_record'])
-    fed = map(
-        parallel.split_rows, batches(cut(config['data']['flips'], config['seed']), config['training']['batch_size'])
-    )
+    rows = batches(cut(config['data']['flips'], config['seed']), config['training']['batch_size'])
+    fed = map(parallel.split_rows, rows)
     batch, key = next(fed), jax.random.key(0)
     task = build(config)['regression']
     state = parallel.replicate(task.init(key, jax.device_get(batch)))
@@ -63,6 +62,7 @@ def main() -> None:
     for _ in range(options.rounds):
         for name, source in sources.items():
             times[name].append(stretch(source))
+    rows.close()
     ratios = np.array(times['fed']) / np.array(times['in memory'])
     for name, seconds in times.items():
         print(

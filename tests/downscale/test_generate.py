@@ -75,9 +75,9 @@ def test_temperature_changes_the_noise_and_nothing_else(generator, coarse, stati
 
 
 def test_temperatures_share_parameters_and_programs(generator, coarse, statics):
-    params = generator.params
-    anomalies(generator, coarse, statics)
-    traces = len(generator.task.traces)
+    first = generator.at(0.5)
+    anomalies(first, coarse, statics)
+    traces, params = len(generator.task.traces), first.params
     for temperature in (0.8, 1.2):
         other = generator.at(temperature)
         assert (other.sampling.temperature, generator.sampling.temperature) == (temperature, 1.0)
@@ -85,6 +85,8 @@ def test_temperatures_share_parameters_and_programs(generator, coarse, statics):
         assert other.params is params
         assert other.identity == generator.identity
         anomalies(other, coarse, statics)
+    anomalies(generator, coarse, statics)
+    assert generator.params is params
     assert len(generator.task.traces) == traces
 
 

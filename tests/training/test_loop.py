@@ -54,7 +54,7 @@ def batch_of(step):
 def run(workdir, phases, fetched=lambda step: None, change=lambda step, batch: batch, schedule=None):
     """Trains in `workdir`; `fetched(step)` is called before the batch of a step is handed out."""
 
-    def batches(start):
+    def batches(start, limit=0):
         step = start
         while True:
             fetched(step)
