@@ -9,7 +9,7 @@ from pathlib import Path
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path.home() / '.cache' / 'downscale_jax' / 'xla'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
 
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
 from downscale_jax.runtime.errors import UserError, nearest
@@ -29,7 +29,6 @@ flags.DEFINE_integer('seed', 0, 'downscale: seed of the noise.')
 
 def main(argv: list[str]) -> None:
     source = parse(argv)
-    logging.set_verbosity(logging.FATAL)  # of a full disk orbax's threads tell at length what is then told in a line
     if 'JAX_COORDINATOR_ADDRESS' in os.environ:  # several hosts; before anything asks for devices
         import jax
 
@@ -38,7 +37,9 @@ def main(argv: list[str]) -> None:
         )
         jax.distributed.initialize(num_processes=count, process_id=index)
     from downscale_jax import run
+    from downscale_jax.runtime.checkpoints import hush
 
+    hush()
     config = CONFIG.value.to_dict()
     given = {key: value for key, value in flat(config).items() if key in overridden(argv)}
     name, _, variant = source.partition(':')

@@ -1,19 +1,20 @@
 """What each choice of a config is worth: the same system with one of them changed at a time.
 
-    python experiments/ablations.py target gamma [--steps=400] [--dry-run]     one or several groups, all by default
+    python experiments/ablations.py target gamma [--dry-run] [--config.KEY=VALUE ..]     one or several groups, or all
 
     target      the full field instead of the anomaly: how far do large scales drift away from the coarse input?
     gamma       signal rates at t = 0 and t = 1
     prediction  what the network says, eps, v or x0, each with its own plain loss
     inputs      each input left out but the target's own
 
-Every variant is a run of main.py in a process of its own and in runs/ablations/GROUP-VARIANT; `base`, the config as it
-is, stands in every table. With the default config a run costs what the demo does, ten minutes on 2 CPU cores. Prints a
-table a group and writes GROUP.csv with every score of every method. Large scales: bias and RMSE of a member filtered
-back to the kernel against the coarse input (`evaluation.consistency`).
+Every variant is a run of main.py in a process of its own and in runs/ablations/GROUP-VARIANT; `base`, the config with
+only the values given here as to main.py, stands in every table. With the default config a run costs what the demo does,
+ten minutes on 2 CPU cores. Prints a table a group and writes GROUP.csv with every score of every method. Large scales:
+bias and RMSE of a member filtered back to the kernel against the coarse input (`evaluation.consistency`).
 """
 
 import argparse
+import ast
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -73,9 +74,8 @@ GROUPS: dict[str, Callable[[dict[str, Any]], Variants]] = {
 }
 
 
-def group_runs(group: str, config: str, steps: int) -> list[Run]:
-    """The base and the variants of a group that differ from it; `steps` of training each, 0: those of the config."""
-    common = {'training.main.steps': steps} if steps else {}
+def group_runs(group: str, config: str, common: dict[str, Any]) -> list[Run]:
+    """The base, the config with `common` overrides, and the variants of a group that differ from it."""
     base = resolve(config, common)
     variants = {
         variant: overrides
@@ -84,6 +84,20 @@ def group_runs(group: str, config: str, steps: int) -> list[Run]:
     }
     named = {'base': common} | {f'{group}-{variant}': {**common, **values} for variant, values in variants.items()}
     return [Run(name, overrides) for name, overrides in named.items()]
+
+
+def parse_overrides(arguments: list[str]) -> dict[str, Any]:
+    """{'section.key': value} of '--config.section.key=value', values written as in Python. Raises UserError."""
+    found = {}
+    for argument in arguments:
+        key, given, value = argument.partition('=')
+        if not given or not key.startswith('--config.'):
+            raise UserError(f'{argument} is no argument: --config.SECTION.KEY=VALUE was expected, or see --help')
+        try:
+            found[key.removeprefix('--config.')] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[key.removeprefix('--config.')] = value  # a word
+    return found
 
 
 def large_scales(workdir: Path) -> dict[str, dict[str, float]]:
@@ -122,15 +136,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('groups', nargs='*', metavar='GROUP', help=f'of {", ".join(GROUPS)}')
     parser.add_argument('--config', default='configs/diffusion_sit.py', help='a variant may follow: FILE:smoke')
-    parser.add_argument('--steps', type=int, default=0, help='of training; those of the config by default')
     parser.add_argument('--root', type=Path, default=Path('runs/ablations'))
     parser.add_argument('--dry-run', action='store_true', help='print the commands')
-    options = parser.parse_args()
+    options, others = parser.parse_known_args()
+    common = parse_overrides(others)
     if unknown := [group for group in options.groups if group not in GROUPS]:
         parser.error(f"'{unknown[0]}' is no group: choose of {', '.join(GROUPS)}")
     failed = 0
     for group in options.groups or GROUPS:
-        runs = group_runs(group, options.config, options.steps)
+        runs = group_runs(group, options.config, common)
         if options.dry_run:
             print(show(runs, options.config, options.root))
             continue

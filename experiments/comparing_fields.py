@@ -2,42 +2,67 @@
 
     python experiments/comparing_fields.py                    idealised sea-ice thickness, about 15 s on 2 CPU cores
     python experiments/comparing_fields.py --path=FILE --variable=NAME --time=2016-08-15 --size=32
+    python experiments/comparing_fields.py --workdir[=runs/atmodist]       a state of the atmosphere, by AtmoDist too
 
 A shift by whole cells sets the error; the strength of every other distortion is solved for until its MSE is the same
-to 0.1 %. Prints a table and draws the fields (--figure, docs/figures/comparing_fields.png by default).
+to 0.1 %. With a work directory of AtmoDist the field is a state of the data that it was trained on: vorticity and
+divergence in their standard deviations, both distorted by the same strength, scores averaged over the two. It is the
+first of the test split, or where the data were simulated one of a simulation with another seed. Prints a table and
+draws the fields (--figure, by default docs/figures/comparing_fields.png, or comparing_fields_atmosphere.png).
 """
 
 import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import scipy.optimize
+import xarray as xr
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from scipy import ndimage
 
+import downscale_jax
+from data_prep.lag_pairs import open_fields
 from data_prep.sea_ice import simulate
 from downscale_jax.evaluation import images, spectra
+from downscale_jax.evaluation.present import liveliest
 from downscale_jax.fields import grid, store
 from downscale_jax.fields.dates import iso, select_dates
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.systems.atmodist import LearnedDistance
 
 SHIFT = 1  # cells: even so little costs a rough field more than a blur by two
 MARGIN = 16  # cells around what is scored, so that no distortion feels an edge
 FINEST = 4  # cells: the shortest wavelength of the spectral distance
-FIGURE = Path(__file__).parents[1] / 'docs' / 'figures' / 'comparing_fields.png'
+FIGURES = Path(__file__).parents[1] / 'docs' / 'figures'
+
+Distortions = dict[str, tuple[Callable[[np.ndarray, float], np.ndarray], float]]
+Distance = Callable[[np.ndarray, np.ndarray], float]
+
+
+class State(NamedTuple):
+    """What is compared."""
+
+    fields: np.ndarray  # [C, H, W], all variables in `units`
+    units: str
+    label: str
+    cell_km: float  # from row to row
+    size: int  # cells a side of what is scored, unless another is asked for
+    distortions: Distortions
+    learned: dict[str, Distance]  # distances that know these variables
 
 
 def shift(field: np.ndarray, cells: float) -> np.ndarray:
     """Everything in its shape, nothing in its place."""
-    return np.roll(field, round(cells), axis=1)
+    return np.roll(field, round(cells), axis=-1)
 
 
 def blur(field: np.ndarray, sigma: float) -> np.ndarray:
     """What a regression to the mean gives."""
-    return ndimage.gaussian_filter(field, sigma)
+    return ndimage.gaussian_filter(field, sigma, axes=(-2, -1))
 
 
 def noise(field: np.ndarray, amplitude: float) -> np.ndarray:
@@ -47,52 +72,64 @@ def noise(field: np.ndarray, amplitude: float) -> np.ndarray:
 
 def contrast(field: np.ndarray, lost: float) -> np.ndarray:
     """Departures from the mean, each smaller by the same share."""
-    return field - lost * (field - field.mean())
+    return field - lost * (field - field.mean((-2, -1), keepdims=True))
 
 
 def missing_leads(field: np.ndarray, filled: float) -> np.ndarray:
-    """Narrow dark lines filled up: blended with its grey closings by discs of growing radius.
+    """Narrow dark lines filled up: the field's grey closing by a disc.
 
     `filled` counts in radii: 1.25 is the closing by a radius of one cell and a quarter of what two cells add to it.
     """
+    return _between(_closing, field, filled)
+
+
+def missing_filaments(field: np.ndarray, filled: float) -> np.ndarray:
+    """Narrow bands of either sign filled up: the opening of the closing."""
+    return _between(lambda f, radius: -_closing(-_closing(f, radius), radius), field, filled)
+
+
+def _between(fill: Callable[[np.ndarray, int], np.ndarray], field: np.ndarray, filled: float) -> np.ndarray:
     radius, share = divmod(filled, 1)
-    less, more = (_closing(field, int(r)) for r in (radius, radius + 1))
+    less, more = (fill(field, int(r)) for r in (radius, radius + 1))
     return less + share * (more - less)
 
 
 def _closing(field: np.ndarray, radius: int) -> np.ndarray:
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-    return ndimage.grey_closing(field, footprint=np.hypot(y, x) <= radius + 0.5)
+    return ndimage.grey_closing(field, footprint=np.hypot(y, x) <= radius + 0.5, axes=(-2, -1))
 
 
-# {name: (distortion, its largest strength)}; the shift sets the error of the others
-DISTORTIONS: dict[str, tuple[Callable[[np.ndarray, float], np.ndarray], float]] = {
+# {name: (distortion of fields [..., H, W], its largest strength)}; the shift sets the error of the others
+COMMON: Distortions = {
     'shift': (shift, SHIFT),
     'blur': (blur, MARGIN / 4),
     'noise': (noise, np.inf),
     'contrast': (contrast, 1.0),
-    'missing leads': (missing_leads, 6.999),
 }
+ICE = {**COMMON, 'missing leads': (missing_leads, 6.999)}
+ATMOSPHERE = {**COMMON, 'missing filaments': (missing_filaments, 6.999)}
 
 
 def spectral_distance(field: np.ndarray, truth: np.ndarray) -> float:
     """Mean |ln(power / truth's power)| over the rings from the width of a window, half the field's, to four cells."""
-    size = len(truth) // 2
-    everywhere = np.ones(truth.shape, bool)
-    origins = spectra.windows(everywhere, everywhere, size)
-    power, expected = (spectra.power(spectra.transform(f, origins, size)) for f in (field, truth))
-    return float(np.abs(np.log(power / expected))[spectra.wavelengths(size, 1.0) >= FINEST].mean())
+    size = truth.shape[-1] // 2
+    everywhere = np.ones(truth.shape[-2:], bool)
+    origins, rings = spectra.windows(everywhere, everywhere, size), spectra.wavelengths(size, 1.0) >= FINEST
+    power, expected = (
+        np.stack([spectra.power(spectra.transform(one, origins, size))[rings] for one in f]) for f in (field, truth)
+    )
+    return spectra.log_distance(power / expected)
 
 
-def distances(data_range: float) -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
-    """{name: distance(field, truth)} of square fields without gaps. A learned distance is one more entry."""
+def distances(data_range: float) -> dict[str, Distance]:
+    """{name: distance(field, truth)} of squares [C, H, W] without gaps."""
 
     def mse(field, truth):
         return float(np.mean((field - truth) ** 2))
 
     def ssim(field, truth):
-        whole = images.whole_windows(np.ones(truth.shape, bool))
-        return float(images.ssim(field, truth, data_range)[whole].mean())
+        whole = images.whole_windows(np.ones(truth.shape[-2:], bool))
+        return float(np.mean([images.ssim(f, t, data_range)[whole] for f, t in zip(field, truth, strict=True)]))
 
     return {
         'MSE': mse,
@@ -104,11 +141,11 @@ def distances(data_range: float) -> dict[str, Callable[[np.ndarray, np.ndarray],
 
 def inside(field: np.ndarray) -> np.ndarray:
     """Without the margin."""
-    return field[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    return field[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
-def distort(field: np.ndarray) -> dict[str, tuple[float, np.ndarray]]:
-    """{name: (strength, distorted field)} with one mean squared error inside the margin; the field [H, W] is finite.
+def distort(field: np.ndarray, distortions: Distortions) -> dict[str, tuple[float, np.ndarray]]:
+    """{name: (strength, distorted field)} with one mean squared error inside the margin; the field [C, H, W] is finite.
 
     Raises UserError where a distortion cannot go as far as the shift.
     """
@@ -120,7 +157,7 @@ def distort(field: np.ndarray) -> dict[str, tuple[float, np.ndarray]]:
     result = {'shift': (float(SHIFT), shift(field, SHIFT))}
     if not aim:
         raise UserError('the field has the same value everywhere: nothing can be compared')
-    for name, (change, most) in DISTORTIONS.items():
+    for name, (change, most) in distortions.items():
         if name in result:
             continue
         upper = min(1e-3, most)
@@ -133,21 +170,21 @@ def distort(field: np.ndarray) -> dict[str, tuple[float, np.ndarray]]:
     return result
 
 
-def liveliest(field: np.ndarray, size: int) -> np.ndarray:
+def square(fields: np.ndarray, size: int) -> np.ndarray:
     """Of the squares of `size` cells and a margin without a gap that with the largest differences of neighbours."""
+    changes = np.diff(fields[0], axis=1, prepend=fields[0][:, :1])
+    whole = ndimage.minimum_filter(np.isfinite(fields).all(0), 2 * MARGIN + 1, mode='constant', cval=False)
+    if size <= min(whole.shape):
+        row, column, _ = liveliest(changes, whole, size, share=1)
+        if whole[row : row + size, column : column + size].all():
+            around = slice(row - MARGIN, row + size + MARGIN), slice(column - MARGIN, column + size + MARGIN)
+            return fields[:, *around].astype(np.float64)
     side = size + 2 * MARGIN
-    if side <= min(field.shape):
-        parts = np.lib.stride_tricks.sliding_window_view(field, (side, side))[::4, ::4]
-        roughness = np.abs(np.diff(parts[..., MARGIN:-MARGIN, MARGIN:-MARGIN], axis=-1)).mean((-1, -2))
-        roughness = np.where(np.isfinite(parts).all((-1, -2)), roughness, -1)
-        if roughness.max() >= 0:
-            row, column = np.unravel_index(roughness.argmax(), roughness.shape)
-            return parts[row, column].astype(np.float64)
     raise UserError(f'no square of {side} x {side} cells is free of land and gaps: choose a smaller --size')
 
 
-def read(path: str, variable: str, time: str) -> tuple[np.ndarray, float, str, str]:
-    """(field [H, W], cell in km, what it is, units): idealised sea ice where there is no path."""
+def read(path: str, variable: str, time: str) -> State:
+    """One variable of a file; idealised sea ice where there is no path."""
     if path:
         fields = store.canonical(store.open_dataset(path), [variable], source=path)
         if 'time' in fields[variable].dims:
@@ -155,10 +192,55 @@ def read(path: str, variable: str, time: str) -> tuple[np.ndarray, float, str, s
         label = variable
     else:
         fields, variable, label = simulate(states=1).isel(time=0), 'sit', 'idealised sea-ice thickness'
-    dy, dx = grid.cell_sizes_km(fields)
     field = store.load(fields[variable], path)
-    when = f', {iso(field["time"].values[()])[:10]}' if 'time' in field.coords else ''
-    return field.values, float(np.sqrt(np.median(dy) * np.median(dx))), label + when, field.attrs.get('units', '1')
+    units, label = field.attrs.get('units', '1'), label + (day(field) if 'time' in field.coords else '')
+    return State(field.values[None], units, label, cell_km(fields), 96, ICE, {})
+
+
+def read_atmosphere(workdir: Path) -> State:
+    """A state that the encoder in `workdir` was not trained on, continued by a margin on all sides, with its distance.
+
+    Raises UserError where the work directory holds something else than AtmoDist.
+    """
+    model = downscale_jax.load(workdir)
+    if not isinstance(model, LearnedDistance):
+        raise UserError(f'--workdir={workdir} holds no learned distance but {", ".join(model.tasks)}')
+    data, seed = model.config['data'], model.config['seed']
+    if data['path']:
+        fields = select_dates(open_fields(data, seed), data['test'])
+    else:
+        fields = open_fields({**data, 'simulate': {**data['simulate'], 'days': 1}}, seed + 1)
+    fields = store.load(fields.isel(time=[0]))
+    transform = model.prepared.log_transform
+    columns = 'wrap' if grid.is_periodic(fields) else 'symmetric'
+    values = np.stack([fields[n].values[0] / std for n, std in zip(transform.variables, transform.std, strict=True)])
+    values = np.pad(values, ((0, 0), (0, 0), (MARGIN, MARGIN)), columns)
+    values = np.pad(values, ((0, 0), (MARGIN, MARGIN), (0, 0)), 'symmetric')
+
+    def physical(squares):
+        return xr.Dataset(
+            {
+                name: (('time', 'y', 'x'), values[None] * std, {'units': units})
+                for name, values, std, units in zip(
+                    transform.variables, squares, transform.std, transform.units, strict=True
+                )
+            },
+            {'time': fields['time']},
+        )
+
+    learned = {'AtmoDist': lambda field, truth: float(model.distance(physical(field), physical(truth))[0])}
+    first, *others = transform.variables
+    label = ' and '.join([f'{first} (shown)' if others else first, *others])
+    label = f'{"" if data["path"] else "idealised "}{label}{day(fields.isel(time=0))}'
+    return State(values, 'std. dev.', label, cell_km(fields), data['patch'], ATMOSPHERE, learned)
+
+
+def day(fields: xr.Dataset | xr.DataArray) -> str:
+    return f', {iso(fields["time"].values[()])[:10]}'
+
+
+def cell_km(fields: xr.Dataset) -> float:
+    return float(np.median(grid.cell_sizes_km(fields)[0]))
 
 
 def table(scores: dict[str, dict[str, float]], strengths: dict[str, float]) -> str:
@@ -222,25 +304,31 @@ def main() -> None:
     parser.add_argument('--path', default='')
     parser.add_argument('--variable', default='')
     parser.add_argument('--time', default='', help='an ISO date; the first time by default')
-    parser.add_argument('--size', type=int, default=96, help='cells a side of what is scored, a multiple of 4')
-    parser.add_argument('--figure', type=Path, default=FIGURE)
+    parser.add_argument('--workdir', type=Path, nargs='?', const=Path('runs/atmodist'), help='of AtmoDist')
+    parser.add_argument('--size', type=int, help='cells a side of what is scored; 96, or the patch of AtmoDist')
+    parser.add_argument('--figure', type=Path)
     options = parser.parse_args()
     if options.path and not options.variable:
         parser.error('--path needs --variable')
-    if options.size < 16 or options.size % 4:
-        parser.error(f'--size={options.size}: a multiple of 4, at least 16, is needed')
-    whole, cell_km, label, units = read(options.path, options.variable, options.time)
-    field = liveliest(whole, options.size)
-    distorted = distort(field)
+    if options.path and options.workdir:
+        parser.error('--path or --workdir: a learned distance knows the data of its own work directory alone')
+    state = read_atmosphere(options.workdir) if options.workdir else read(options.path, options.variable, options.time)
+    size = options.size or state.size
+    if size < 16 or size % 4:
+        parser.error(f'--size={size}: a multiple of 4, at least 16, is needed')
+    field = square(state.fields, size)
+    distorted = distort(field, state.distortions)
     fields = {name: inside(values) for name, (_, values) in distorted.items()}
-    measures = distances(float(np.nanmax(whole) - np.nanmin(whole)))
+    measures = distances(float(np.nanmax(state.fields) - np.nanmin(state.fields))) | state.learned
     scores = {
         name: {measure: f(values, inside(field)) for measure, f in measures.items()} for name, values in fields.items()
     }
     print(table(scores, {name: strength for name, (strength, _) in distorted.items()}))
-    options.figure.parent.mkdir(parents=True, exist_ok=True)
-    figure = draw(inside(field), fields, scores, cell_km, label, units)
-    figure.savefig(options.figure, dpi=130, metadata={'Software': None})
+    path = options.figure or FIGURES / f'comparing_fields{"_atmosphere" if options.workdir else ""}.png'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shown = {name: values[0] for name, values in fields.items()}
+    figure = draw(inside(field)[0], shown, scores, state.cell_km, state.label, state.units)
+    figure.savefig(path, dpi=130, metadata={'Software': None})
 
 
 if __name__ == '__main__':

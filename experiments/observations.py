@@ -6,9 +6,10 @@
 Thickness is CS2SMOS, concentration OSI SAF (without it that beside the thickness), drift OSI SAF; see
 `data_prep.products`. Without files they are made up: the idealised ice on days of the test split as products of that
 form, 25 km thickness with a swath and the coast missing, 25 km concentration, 62.5 km deformation. `data_prep.observed`
-brings them to the fine grid and to the smoothness of training. Then, day by day, an ensemble in
---output/fine.zarr, and what it is when filtered back to the kernel beside the input: a table, consistency.json,
-consistency.png. The made-up truth itself is filtered back too (`truth`): nothing can be much more consistent.
+brings them to the fine grid and to the smoothness of training. An ensemble of every day goes to --output/fine.zarr (a
+killed run goes on where it was); what it is when filtered back to the kernel is set beside the input: a table,
+consistency.json, consistency.png. The made-up truth itself is filtered back too (`truth`): nothing can be much more
+consistent.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import downscale_jax
 from data_prep import products
 from data_prep.observed import Observed, to_inputs
 from data_prep.sea_ice import simulate
+from downscale_jax.downscale import ensemble
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.consistency import consistency, summarise, table
 from downscale_jax.fields import grid, store
@@ -151,12 +153,20 @@ def main() -> None:
     if any(files.values()) and not options.thickness:
         parser.error('--thickness is missing')
     model, truth = downscale_jax.load(options.workdir), None
-    transform, statics = model.prepared.transform, model.prepared.statics
+    transform, statics, generator = model.prepared.transform, model.prepared.statics, model.best()
+    request = {
+        'input': options.thickness or 'the made-up observations',
+        'input_state': [store.fingerprint(path) for path in files.values()],
+        'model': generator.identity,
+    }
     if not options.thickness:
         files, truth = make_up(options.output / 'products', model.config, options.days)
     kernels = dict(zip(transform.inputs, model.prepared.meta['kernel_km'], strict=True))
     inputs = to_inputs(open_products(files, transform.inputs), kernels, statics, transform.target)
     inputs[transform.target] = convert_units(inputs[transform.target], transform.units)
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = options.output / 'fine.zarr'
+    ensemble.to_store(generator, inputs, statics, options.members, options.seed, model.attributes(), path, request)
 
     back = partial(
         consistency,
@@ -165,17 +175,14 @@ def main() -> None:
         kernel_km=kernels[transform.target],
         periodic=model.prepared.periodic,
     )
-    options.output.mkdir(parents=True, exist_ok=True)
     days, of_truth, first = {}, [], None
-    for number in range(inputs.sizes['time']):
-        day = inputs.isel(time=[number]).load()
-        fine = model.downscale(day, members=options.members, seed=options.seed)
-        append(fine, options.output / 'fine.zarr', number)
-        time, coarse, members = day['time'].values[0], day[transform.target].values[0], fine[transform.target].values
-        days[iso(time)] = back(members[:, 0], coarse)
-        if truth is not None:
-            of_truth.append(back(truth.sel(time=time).values[None], coarse))
-        first = first or (coarse, members[:, 0])
+    with xr.open_zarr(path, consolidated=False) as fine:
+        for number, time in enumerate(inputs['time'].values):
+            coarse, members = (x[transform.target].isel(time=number).values for x in (inputs, fine))
+            days[iso(time)] = back(members, coarse)
+            if truth is not None:
+                of_truth.append(back(truth.sel(time=time).values[None], coarse))
+            first = first or (coarse, members)
     rows = {when: summarise(sums) for when, sums in days.items()}
     figure = draw(*first, rows, statics, transform.units)
     figure.savefig(options.output / 'consistency.png', dpi=130, metadata={'Software': None})
@@ -185,16 +192,6 @@ def main() -> None:
     print(table(rows, transform.units))
     numbers = {row: {k: v if math.isfinite(v) else None for k, v in scores.items()} for row, scores in rows.items()}
     write_json(options.output / 'consistency.json', numbers)
-
-
-def append(fine: xr.Dataset, path: Path, number: int) -> None:
-    """One day behind the others; the first begins the store anew."""
-    del fine.attrs['clipped_share']  # of this day alone
-    if number:
-        fine.to_zarr(path, append_dim='time', consolidated=False)
-    else:
-        seconds = {'time': {'units': 'seconds since 1970-01-01'}}
-        fine.to_zarr(path, mode='w', encoding=seconds, consolidated=False)
 
 
 def draw(coarse: np.ndarray, members: np.ndarray, rows: dict, statics: xr.Dataset, units: str) -> Figure:

@@ -44,8 +44,8 @@ def finish(started):
 
 @pytest.fixture(scope='module')
 def finals(tmp_path_factory):
-    """{how: (arrays of the last checkpoint, rows of metrics.jsonl)}; `moved` is begun by two processes of two devices,
-    stopped by a SIGTERM to one of them, and ended by one process of one device."""
+    """{how: (arrays of the last checkpoint, rows of metrics.jsonl)}; `two` is done by two processes of two devices,
+    `moved` begun by them, stopped by a SIGTERM to one, and ended by one process of one device."""
     root = tmp_path_factory.mktemp('processes')
     stopped = start_two(root / 'moved', 2, 'pause=0.05')
     while not (root / 'moved' / 'checkpoints' / '20').exists():
@@ -57,8 +57,8 @@ def finals(tmp_path_factory):
     step = Checkpoints(root / 'moved' / 'checkpoints', read_only=True).latest()
     for group in ((1, 2), (4, 8)):
         finish([start(root / str(devices), devices) for devices in group])
-    finish([start(root / 'moved', 1)])
-    found = {name: contents(root / name) for name in ('1', '2', '4', '8', 'moved')}
+    finish([*start_two(root / 'two', 2), start(root / 'moved', 1)])
+    found = {name: contents(root / name) for name in ('1', '2', '4', '8', 'two', 'moved')}
     return {**found, 'stop': (codes, told, step)}
 
 
@@ -67,7 +67,7 @@ def contents(workdir):
         return dict(final), read(workdir / 'metrics.jsonl')
 
 
-@pytest.mark.parametrize('how', ['2', '4', '8', 'moved'])
+@pytest.mark.parametrize('how', ['2', '4', '8', 'two', 'moved'])
 def test_the_split_over_devices_and_processes_does_not_matter(finals, how):
     (expected, rows), (found, found_rows) = finals['1'], finals[how]
     assert set(found) == set(expected)

@@ -17,10 +17,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import logging
 
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.checkpoints import Checkpoints
+from downscale_jax.runtime.checkpoints import Checkpoints, hush
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.training import state as states
 from downscale_jax.training.log import Log
@@ -107,7 +106,7 @@ def run(workdir: Path, steps=20, sgd=0, pause=0.0, slow=0.0, fail=-1):
 
 
 if __name__ == '__main__':
-    logging.set_verbosity(logging.FATAL)
+    hush()
     several = 'JAX_COORDINATOR_ADDRESS' in os.environ
     if several:
         count, index = (int(os.environ[name]) for name in ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'))

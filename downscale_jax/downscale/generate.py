@@ -52,7 +52,7 @@ class Sampling(Solver):
         super().__post_init__()
         if not self.temperature > 0:
             raise UserError(f'sampling.temperature={self.temperature}: a positive factor is needed')
-        if self.correlation_hours < 0:
+        if not self.correlation_hours >= 0:  # NaN neither
             raise UserError(f'sampling.correlation_hours={self.correlation_hours}: 0 or more hours')
         if self.members < 1:
             raise UserError(f'sampling.members={self.members}: at least 1 is needed')

@@ -4,8 +4,8 @@ Colours are Okabe and Ito's, told apart with any colour vision and each with a d
 magma, errors blue to red. Figures are 9 inches wide: at 900 pixels the type is that of a page.
 """
 
-import os
 from collections.abc import Collection, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from downscale_jax.runtime.files import write_bytes
 
 WIDTH = 9.0
 INK, QUIET, LAND, NOTHING = '#1a1a1a', '#5f6368', '#b9bcc0', '#eef0f2'
@@ -46,10 +48,11 @@ def looks(names: Collection[str]) -> dict[str, dict[str, Any]]:
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Writes a PNG aside and renames it; equal figures give equal bytes."""
-    aside = f'{path}.part'
-    figure.savefig(aside, dpi=160, format='png', metadata={'Software': None})
-    os.replace(aside, path)
+    """Writes a PNG, the whole of it or nothing; equal figures give equal bytes. Raises UserError where the disk
+    refuses."""
+    png = BytesIO()
+    figure.savefig(png, dpi=160, format='png', metadata={'Software': None})
+    write_bytes(Path(path), png.getvalue())
 
 
 def blank(height: float, title: str, subtitle: str) -> Figure:

@@ -171,12 +171,13 @@ def by_class(shown: Shown, method: str, score: str) -> dict[str, np.ndarray]:
     return {name: row[score] for name, row in {**found['regimes'], **found['seasons']}.items()}
 
 
-def liveliest(anomaly: np.ndarray, mask: np.ndarray, size: int) -> tuple[int, int, int]:
-    """(row, column, cells) of the window with the largest variance of the anomaly among those that are mostly sea."""
+def liveliest(anomaly: np.ndarray, mask: np.ndarray, size: int, share: float = 0.7) -> tuple[int, int, int]:
+    """(row, column, cells) of the window with the largest sum of squares of the anomaly among those of whose cells a
+    `share` lies in the mask and has a value; where there is none, among those with the most."""
     known = np.isfinite(anomaly) & mask
     sums = [np.pad(a.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for a in (np.where(known, anomaly, 0) ** 2, known * 1.0)]
     energy, count = (s[size:, size:] - s[:-size, size:] - s[size:, :-size] + s[:-size, :-size] for s in sums)
-    best = np.argmax(np.where(count >= min(0.7 * size**2, count.max()), energy, -1))
+    best = np.argmax(np.where(count >= min(share * size**2, count.max()), energy, -1))
     row, column = np.unravel_index(best, energy.shape)
     return int(row), int(column), size
 

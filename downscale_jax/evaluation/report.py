@@ -3,13 +3,13 @@
 import base64
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from downscale_jax.evaluation.scores import ENSEMBLE, HIGHER, LOWER, NEITHER, ONE, SCORES, ZERO, Score
+from downscale_jax.runtime.files import write_text
 
 Scores = Mapping[str, Mapping[str, float]]
 Intervals = Mapping[str, Mapping[str, tuple[float, float]]]
@@ -98,7 +98,7 @@ def write(
     unit: str = '',
     described: Mapping[str, Score] = SCORES,
 ) -> None:
-    """Writes the report aside and renames it.
+    """Writes the report, the whole of it or nothing. Raises UserError where the disk refuses.
 
     lead: one sentence that says what this is. summary: {label: value}, the facts at the top. scores: {method: {score:
     number}}, ordered and presented as in `described`, None or NaN for none; other names appear as they are. intervals:
@@ -121,9 +121,7 @@ def write(
         '</pre></details></section></main>',
     ]
     page = f'<!doctype html>\n<html lang="en"><head>{_HEAD}<title>{escape(title)}</title><style>{_STYLE}</style></head>'
-    aside = f'{path}.part'
-    Path(aside).write_text(page + '<body>\n' + '\n'.join(filter(None, parts)) + '\n</body></html>\n', encoding='utf-8')
-    os.replace(aside, path)
+    write_text(Path(path), page + '<body>\n' + '\n'.join(filter(None, parts)) + '\n</body></html>\n')
 
 
 def _facts(summary: Mapping[str, Any]) -> str:

@@ -9,11 +9,13 @@ import json
 import logging
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import absl.logging
 import jax
 import orbax.checkpoint as ocp
 
@@ -23,15 +25,6 @@ from downscale_jax.runtime.files import refusal
 
 LOSS = 'validation/loss'
 MARK, ASIDE, DAMAGED = 'whole.json', '.orbax-checkpoint-tmp', '.damaged'
-
-
-def _tell_unraisable(found: Any, tell: Callable[[Any], Any] = sys.unraisablehook) -> None:
-    """At the first write that fails orbax closes its event loop, and all other writes under way complain of that."""
-    if str(found.exc_value) != 'Event loop is closed':
-        tell(found)
-
-
-sys.unraisablehook = _tell_unraisable
 
 
 class Checkpoints:
@@ -57,8 +50,9 @@ class Checkpoints:
     def latest(self) -> int | None:
         """Newest step that is whole, None where nothing was saved; waits for what is being written.
 
-        Newer ones that are damaged are told on stderr and, unless read-only, put aside until their step is saved
-        again. Raises UserError where all are damaged.
+        Newer ones that are damaged are told on stderr. Unless read-only, older ones are looked at too, and all that are
+        damaged put aside until their step is saved again: a mark alone would keep one as the best. Raises UserError
+        where all are damaged.
         """
         self.wait()
         step, damaged = self._first_whole(lambda: sorted(self._steps(), reverse=True))
@@ -68,14 +62,16 @@ class Checkpoints:
             )
         if self._changes:
             for path in (self._directory / str(broken) for broken in damaged):
-                self._remove([path.with_name(path.name + DAMAGED)])
-                path.rename(path.with_name(path.name + DAMAGED))
+                aside = path.with_name(path.name + DAMAGED)
+                self._remove([aside])
+                path.rename(aside)
+            self._tidy()  # a kill may have come before it
         return step
 
     def best(self) -> int | None:
-        """Step with the lowest validation loss, None where no step is whole; better ones that are damaged are told on
-        stderr."""
-        return self._first_whole(lambda: sorted(self._steps(), key=self._rank))[0]
+        """Step with the lowest validation loss, None where no step is whole; damaged ones that were or may have been
+        better are told on stderr."""
+        return self._first_whole(lambda: sorted(self._steps(), key=lambda s: (bool(self._mark(s)), *self._rank(s))))[0]
 
     def loss(self, step: int) -> float:
         """Validation loss with which a step was saved; infinite where it was saved without."""
@@ -104,11 +100,7 @@ class Checkpoints:
         with self._told(f'write checkpoint of step {step}'):
             self._writer.wait_until_finished()
         self._saving = None
-        if self._changes:
-            steps = self._steps()
-            best = min(steps, key=self._rank)
-            old = set(steps) - {best, *sorted(steps)[-self._keep :]}
-            self._remove([self._directory / f'{step}{DAMAGED}', *(self._directory / str(step) for step in old)])
+        self._tidy()
 
     def restore(self, step: int, state: Any, sums: Any) -> tuple[Any, Any]:
         """(state, sums) saved at `step`, laid out over the devices as those given, arrays or abstract ones."""
@@ -131,7 +123,8 @@ class Checkpoints:
             return reader.restore(self._directory / str(step), args=ocp.args.Composite(**args))
 
     def _steps(self) -> list[int]:
-        return [int(mark.parent.name) for mark in self._directory.glob(f'*/{MARK}') if mark.parent.name.isdigit()]
+        """Whole and damaged ones: a folder has its name from renaming, so that one without a mark has lost it."""
+        return [int(path.name) for path in self._directory.glob('*/') if path.name.isdigit()]
 
     def _mark(self, step: int) -> dict[str, Any]:
         try:
@@ -149,13 +142,16 @@ class Checkpoints:
         return self.loss(step), step
 
     def _first_whole(self, candidates: Callable[[], list[int]]) -> tuple[int | None, list[int]]:
-        """(the first candidate that is whole, the damaged ones before it); the first process looks, for all."""
+        """(the first candidate that is whole, the damaged ones before it and, unless read-only, behind it); the first
+        process looks, for all."""
         found, damaged = -1, []
         for step in candidates() if jax.process_index() == 0 else ():
-            if self._is_whole(step):
+            if not self._is_whole(step):
+                damaged.append(step)
+            elif found < 0:
                 found = step
+            if found >= 0 and not self._changes:
                 break
-            damaged.append(step)
         for step in damaged if found >= 0 else ():
             print(
                 f'warning: the checkpoint of step {step} in {self._directory} is damaged: step {found} is taken',
@@ -181,9 +177,7 @@ class Checkpoints:
             if reason is None:
                 raise
             if self._writer is not None:
-                # orbax tells the same again when it is closed, and asyncio when its tasks are collected
-                logging.getLogger('asyncio').setLevel(logging.CRITICAL)
-                with suppress(Exception):
+                with suppress(Exception):  # it tells the same again
                     self._writer.close()
                 self._writer = None
             if self._changes:
@@ -192,10 +186,34 @@ class Checkpoints:
             kept = f'the checkpoint of step {max(steps)} is kept' if steps else 'there is none before it'
             raise UserError(f'cannot {doing} to {self._directory}: {reason}; {kept}') from error
 
+    def _tidy(self) -> None:
+        """Removes all steps but the newest and the best, and damaged ones that have been saved again."""
+        steps = sorted(self._steps()) if self._changes else []
+        kept = {*steps[-self._keep :], *sorted(steps, key=self._rank)[:1]}
+        self._remove(self._directory / f'{step}{DAMAGED}' for step in steps)
+        self._remove(self._directory / str(step) for step in steps if step not in kept)
+
     @staticmethod
     def _remove(folders: Iterable[Path]) -> None:
+        """Renames before it removes: what is left of one by a kill is no step, and the next start removes it."""
         for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
+            aside = folder if ASIDE in folder.name else folder.with_name(f'{folder.name}{ASIDE}')
+            with suppress(OSError):
+                folder.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def hush() -> None:
+    """For a program that tells a UserError in one line: silences what orbax and asyncio add to a refused write.
+
+    Orbax's threads log the error; it closes their event loop, of which all other writes under way complain, asyncio
+    complains of their tasks when they are collected, Python of those not begun. This holds for the whole process.
+    """
+    absl.logging.set_verbosity(absl.logging.FATAL)
+    logging.getLogger('asyncio').setLevel(logging.CRITICAL)
+    warnings.filterwarnings('ignore', 'coroutine .* was never awaited', RuntimeWarning)
+    tell = sys.unraisablehook
+    sys.unraisablehook = lambda found: None if str(found.exc_value) == 'Event loop is closed' else tell(found)
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -11,15 +11,20 @@ from downscale_jax.runtime.errors import UserError
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replaces `path` by `text` in one step. Raises UserError where the disk refuses; `path` is then as it was."""
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replaces `path` by `data` in one step. Raises UserError where the disk refuses; `path` is then as it was."""
     aside = path.with_name(f'.{path.name}.partial')
     try:
-        aside.write_text(text)
+        aside.write_bytes(data)
         os.replace(aside, path)
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise UserError(f'cannot write {path}: {refusal(error)}') from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces `path` by `text` in UTF-8 in one step, as `write_bytes` does."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,6 +1,6 @@
 """Does reading overlap computing? A training step fed by the pipeline against one on a batch in memory.
 
-    python experiments/benchmarks/pipeline.py [--config=configs/diffusion_sit.py] [--steps 60] [--rounds 3]
+    python experiments/benchmarks/pipeline.py [--config=configs/diffusion_sit.py] [--steps 25] [--rounds 9]
 
 Prepares the config's data if need be, then times the regression's step, the cheapest of the config's and so the worst
 case, in alternating stretches on both kinds of batches. The first steps of a stretch do not count: they drain or fill
@@ -30,8 +30,8 @@ DRAINED = 8  # steps
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--config', default='configs/diffusion_sit.py')
-    parser.add_argument('--steps', type=int, default=60, help='of a stretch')
-    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--steps', type=int, default=25, help='of a stretch')
+    parser.add_argument('--rounds', type=int, default=9)
     parser.add_argument('--data', type=Path, default=Path('runs/data'))
     options = parser.parse_args()
     path, _, variant = options.config.partition(':')

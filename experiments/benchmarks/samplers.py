@@ -27,6 +27,7 @@ from downscale_jax.downscale.generate import Generator
 from downscale_jax.evaluation import days, scales, scores, spectra
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.evaluate import cell_km
+from downscale_jax.evaluation.present import liveliest
 from downscale_jax.fields.times import encode_times
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.run import open_trained
@@ -67,7 +68,9 @@ def main() -> None:
     if options.members < 2 or min(options.days, *options.evaluations) < 1 or crop < 4:
         parser.error('at least 2 members, a day, an evaluation and a square of the stride of the network are needed')
     found = measure(generator, prepared, options.days, options.members, crop, options.evaluations, min(window, crop))
-    labels = {score: label.format(unit=prepared.transform.units) for score, label in SCORES.items()}
+    known = next(iter(found['DDIM'].values()))  # without a window free of land there is no spectrum
+    unit = prepared.transform.units
+    labels = {score: label.format(unit=unit) for score, label in SCORES.items() if np.isfinite(known[score])}
     for score, label in labels.items():
         print(f'\n| {label} | ' + ' | '.join(map(str, options.evaluations)) + ' |')
         print('|---' * (1 + len(options.evaluations)) + '|')
@@ -99,8 +102,10 @@ def measure(
     solve = solver_of(generator, members, crop)
     sums: dict[tuple[str, int], list] = {(name, steps): [] for name in SAMPLERS for steps in evaluations}
     for day in days.evenly(len(split), count):
-        place = liveliest(split[day], prepared, crop)
-        truth, coarse = split[day]['fine'][place], split[day]['coarse'][place]
+        truth, coarse = split[day]['fine'], split[day]['coarse']
+        row, column, _ = liveliest(truth - coarse[..., prepared.transform.channel], prepared.mask, crop)
+        place = slice(row, row + crop), slice(column, column + crop)
+        truth, coarse = truth[place], coarse[place]
         base = np.clip(coarse[..., prepared.transform.channel], low, high)
         known = prepared.mask[place] & np.isfinite(truth) & np.isfinite(base)
         weight, everywhere = np.where(known, area[place], 0), np.ones((1, crop, crop), bool)
@@ -114,23 +119,10 @@ def measure(
     found: dict[str, dict[int, dict[str, float]]] = {name: {} for name in SAMPLERS}
     for (name, steps), parts in sums.items():
         whole = total(parts)
-        power = np.log(scales.summarise(whole)['power members'][rings])
+        power = spectra.log_distance(scales.summarise(whole)['power members'][rings])
         numbers = {score: float(value[0]) for score, value in scores.summarise(whole).items()}
-        found[name][steps] = {**numbers, 'power': float(np.abs(power).mean())}
+        found[name][steps] = {**numbers, 'power': power}
     return found
-
-
-def liveliest(record: dict[str, np.ndarray], prepared: Prepared, crop: int) -> tuple[slice, slice]:
-    """Rows and columns of the square with the largest sum of squares of the anomaly, on a lattice of a quarter."""
-    anomaly = record['fine'] - record['coarse'][..., prepared.transform.channel]
-    energy = np.where(prepared.mask & np.isfinite(anomaly), anomaly, 0) ** 2
-    height, width = energy.shape
-    places = [
-        (slice(row, row + crop), slice(column, column + crop))
-        for row in range(0, height - crop + 1, crop // 4)
-        for column in range(0, width - crop + 1, crop // 4)
-    ]
-    return max(places, key=lambda place: energy[place].sum())
 
 
 def solver_of(generator: Generator, members: int, crop: int) -> Callable[..., np.ndarray]:
@@ -188,7 +180,8 @@ def solver_of(generator: Generator, members: int, crop: int) -> Callable[..., np
 def draw(found: dict[str, dict[int, dict[str, float]]], labels: dict[str, str], of: str) -> Figure:
     figure = Figure(figsize=(9, 6.4), layout='constrained')
     figure.suptitle(f'Samplers by the number of evaluations: {of}')
-    for axes, (score, label) in zip(figure.subplots(2, 2).flat, labels.items(), strict=True):
+    for place, (score, label) in enumerate(labels.items(), 1):
+        axes = figure.add_subplot(2, 2, place)
         lines = {name: [numbers[score] for numbers in row.values()] for name, row in found.items()}
         for (name, values), colour in zip(lines.items(), COLOURS, strict=True):
             axes.plot(list(found[name]), values, 'o-', color=colour, ms=4, label=name)

@@ -47,7 +47,9 @@ def fill(path: Path) -> None:
         target='sit', units='m', inputs=('sit',), input_units=('m',), anomaly=True, bounds=(0.0, 9.0),
         input_mean=(1.0,), input_std=(1.0,), target_mean=0.0, target_std=0.3,
     )  # fmt: skip
-    sampling = Sampling('ddim', 2, 't', 0.0, temperature=1.0, correlation_hours=0.0, tile=32, overlap=8, members=2)
+    sampling = Sampling(
+        'dpm_solver_sde', 2, 't', 0.0, temperature=1.0, correlation_hours=36.0, tile=32, overlap=8, members=2
+    )
     generator = Generator(task, Params(params, None), transform, sampling)
     ensemble.to_store(generator, coarse, statics, MEMBERS, 0, {}, path, {'input': 'coarse.nc'})
 

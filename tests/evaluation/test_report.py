@@ -2,11 +2,13 @@
 
 import base64
 import re
+import resource
 from html.parser import HTMLParser
 
 import pytest
 
 from downscale_jax.evaluation import report
+from downscale_jax.runtime.errors import UserError
 
 VOID = {'meta', 'img'}
 
@@ -126,3 +128,17 @@ def test_accuracy_and_ensemble_stand_in_tables_of_their_own(page):
     accuracy, ensemble = (page.index(f'<h2>{heading}</h2>') for heading in ('Accuracy', 'Ensemble and texture'))
     assert accuracy < page.index('>RMSE<') < ensemble < page.index('>Spread / skill<') < page.index('By &lt;regime&gt;')
     assert page.count('<table>') == 3
+
+
+def test_a_report_that_the_disk_refuses_leaves_the_one_before(tmp_path):
+    path, limits = tmp_path / 'report.html', resource.getrlimit(resource.RLIMIT_FSIZE)
+    report.write(path, 'before', {}, {}, None, [], {}, {}, [])
+    before = path.read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # Python ignores the signal
+    try:
+        with pytest.raises(UserError, match=r'cannot write .*report.html: File too large'):
+            report.write(path, 'after', {}, {}, None, [], {}, {}, [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

@@ -7,6 +7,7 @@ import xarray as xr
 from many_runs import resolve
 
 from data_prep.prepare import prepare
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 
 CONFIG = 'configs/diffusion_sit.py'
@@ -15,7 +16,7 @@ CONFIG = 'configs/diffusion_sit.py'
 @pytest.mark.parametrize('config', [CONFIG, f'{CONFIG}:paper'])
 @pytest.mark.parametrize('group', ablations.GROUPS)
 def test_every_variant_is_a_config_unlike_the_base(group, config):
-    runs = ablations.group_runs(group, config, steps=7)
+    runs = ablations.group_runs(group, config, {'training.main.steps': 7})
     resolved = [resolve(config, run.overrides) for run in runs]
     assert runs[0].name == 'base'
     assert len(runs) > 1
@@ -25,8 +26,24 @@ def test_every_variant_is_a_config_unlike_the_base(group, config):
     assert len({run.name for run in runs}) == len(runs)
 
 
+def test_values_are_given_as_to_main():
+    given = [
+        '--config.training.main.steps=60',
+        '--config.diffusion.prediction=eps',
+        '--config.data.spacing_km=(0., 1.)',
+    ]
+    assert ablations.parse_overrides(given) == {
+        'training.main.steps': 60,
+        'diffusion.prediction': 'eps',
+        'data.spacing_km': (0.0, 1.0),
+    }
+    for wrong in ('--steps=60', '--config.training.main.steps', 'config.seed=1'):
+        with pytest.raises(UserError, match=f'^{wrong} is no argument'):
+            ablations.parse_overrides([wrong])
+
+
 def test_each_input_but_the_target_is_left_out():
-    runs = ablations.group_runs('inputs', CONFIG, steps=0)
+    runs = ablations.group_runs('inputs', CONFIG, {})
     assert [run.name for run in runs] == ['base', *(f'inputs-without_{n}' for n in ('sic', 'divergence', 'shear'))]
     assert runs[1].overrides == {
         'data.inputs': ('sit', 'divergence', 'shear'),

@@ -11,7 +11,11 @@ import xarray as xr
 import downscale_jax
 from data_prep import products
 from data_prep.sea_ice import simulate
+from downscale_jax.downscale.generate import Sampling
+from downscale_jax.fields.normalize import Transform
 from downscale_jax.runtime.errors import UserError
+
+NAMES = ('sit', 'sic', 'divergence', 'shear')
 
 
 @pytest.fixture(scope='module')
@@ -58,7 +62,7 @@ def test_samples_of_a_constant_are_the_constant_and_of_land_missing():
 
 def test_products_become_the_inputs_asked_for(made):
     files, _ = made
-    found = observations.open_products({**files, 'drift': ''}, ('sit', 'sic', 'divergence', 'shear'))
+    found = observations.open_products({**files, 'drift': ''}, NAMES)
     assert {name: product.resolution_km for name, product in found.items()} == pytest.approx(
         {'sit': 25, 'sic': 25, 'divergence': 62.5, 'shear': 62.5}
     )
@@ -73,52 +77,68 @@ def test_a_model_of_real_data_has_no_made_up_observations(tmp_path, config):
         observations.make_up(tmp_path, {**config, 'data': {**config['data'], 'path': 'x.nc'}}, 1)
 
 
-def test_days_are_appended_and_a_new_run_begins_anew(tmp_path):
-    def day(number):
-        time = np.datetime64('2020-01-01T12', 'ns') + np.timedelta64(number, 'D')
-        values = np.full((2, 1, 4, 5), float(number), np.float32)
-        return xr.Dataset({'sit': (('member', 'time', 'y', 'x'), values)}, {'time': [time]}, {'clipped_share': 0.0})
+class Generator:
+    """Gives the input itself and half a metre; counts the work units that it was asked for."""
 
-    for count in (3, 2):
-        for number in range(count):
-            observations.append(day(number), tmp_path / 'fine.zarr', number)
-        with xr.open_zarr(tmp_path / 'fine.zarr', consolidated=False) as found:
-            assert found['sit'].shape == (2, count, 4, 5)
-            np.testing.assert_array_equal(found['sit'][0, :, 0, 0], np.arange(count))
-            np.testing.assert_array_equal(found['time'], [day(i)['time'].values[0] for i in range(count)])
+    transform = Transform(
+        'sit', 'm', NAMES, ('m', '1', 's-1', 's-1'), True, (0.0, np.inf), (0.0,) * 4, (1.0,) * 4, 0.0, 1.0
+    )
+    members, identity = 2, 'a network'
+    sampling = Sampling('ddim', 1, 't', 0.0, temperature=1.0, correlation_hours=0.0, tile=64, overlap=4, members=2)
+
+    def __init__(self):
+        self.asked = []
+
+    def units(self, shape):
+        pass
+
+    def generate(self, _, inputs, mask, members, seed, units):
+        for time, group in units:
+            self.asked.append((time, group))
+            field = np.where(mask, inputs[time][..., 0] + 0.5, np.nan)
+            yield (time, group), np.stack([field] * min(2, members - 2 * group)), 0.0
 
 
 def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, made, config):
-    """With a stub that gives the input itself and a wave that averages out: as consistent as twice smoothed can be."""
-    files, truth = made
-    ice = simulate(seed=config['seed'], size=64, states=1)
-    names = ('sit', 'sic', 'divergence', 'shear')
-
-    class Prepared:
-        statics, periodic = ice[['mask']].drop_vars('time', errors='ignore'), False
-        meta = {'kernel_km': [20.0, 24.0, 120.0, 120.0]}  # noqa: RUF012
-
-        class transform:
-            target, units, inputs = 'sit', 'm', names
+    """A constant more than the input is a bias; the truth is as consistent as twice smoothed can be."""
+    ice, generator = simulate(seed=config['seed'], size=64, states=1), Generator()
 
     class Model:
-        prepared = Prepared
+        class prepared:
+            statics, periodic, transform = ice[['mask']].drop_vars('time', errors='ignore'), False, generator.transform
+            meta = {'kernel_km': [20.0, 24.0, 120.0, 120.0]}  # noqa: RUF012
 
-        def __init__(self):
-            self.config = config
+        def best(self):
+            return generator
 
-        def downscale(self, dataset, members, seed):
-            assert set(names) == set(dataset.data_vars)
-            field = dataset['sit'].expand_dims(member=members) + 0.5
-            return field.to_dataset(name='sit').assign_attrs(clipped_share=0.0)
+        def attributes(self):
+            return {'title': 'a test'}
 
+    Model.config = config
     monkeypatch.setattr(downscale_jax, 'load', lambda workdir: Model())
-    monkeypatch.setattr(observations, 'make_up', lambda folder, config, days: (files, truth))
-    monkeypatch.setattr('sys.argv', ['observations.py', f'--output={tmp_path}', '--members=3'])
-    observations.main()
+    monkeypatch.setattr(observations.ensemble, 'generate', generator.generate)
+    monkeypatch.setattr(observations, 'make_up', lambda folder, config, days: made)
+
+    def run(members):
+        monkeypatch.setattr('sys.argv', ['observations.py', f'--output={tmp_path}', f'--members={members}'])
+        observations.main()
+
+    run(members=3)
     told = capsys.readouterr().out
     assert told.count('\n') == 6  # two days, all, the truth
     report = json.loads((tmp_path / 'consistency.json').read_text())
     assert report['all']['bias'] == pytest.approx(0.5, abs=0.02)
     assert abs(report['truth']['bias']) < 0.05
     assert (tmp_path / 'consistency.png').stat().st_size > 20_000
+    with xr.open_zarr(tmp_path / 'fine.zarr', consolidated=False) as fine:
+        assert fine['sit'].shape == (3, 2, 64, 64)
+        assert fine.attrs['title'] == 'a test'
+
+    # a unit without its mark is all that is left to do; another request is refused
+    assert generator.asked == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    (tmp_path / 'fine.zarr' / 'clipped_share' / 'c' / '1' / '0').unlink()
+    run(members=3)
+    assert generator.asked[4:] == [(0, 1)]
+    assert capsys.readouterr().out == told
+    with pytest.raises(UserError, match=r'another request \(members 3 there, 4 asked for\)'):
+        run(members=4)

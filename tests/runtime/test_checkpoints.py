@@ -1,9 +1,16 @@
+import logging
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import absl.logging
 import jax
 import numpy as np
 import pytest
 
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.checkpoints import Checkpoints
+from downscale_jax.runtime.checkpoints import Checkpoints, hush
 from downscale_jax.runtime.errors import UserError
 
 
@@ -86,13 +93,21 @@ def test_leftovers_of_a_killed_save_are_ignored_and_overwritten(saved):
     assert Checkpoints(saved, read_only=True).best() == 6
 
 
-def damage(folder):
+def cut(folder):
     """Cuts a file that holds arrays."""
     path = next(folder.glob('state/ocdbt*/d/*'))
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def test_a_damaged_best_gives_way_to_the_next_best(saved, capsys):
+def lose_mark(folder):
+    (folder / 'whole.json').unlink()
+
+
+damages = pytest.mark.parametrize('damage', [cut, lose_mark])
+
+
+@damages
+def test_a_damaged_best_gives_way_to_the_next_best(saved, capsys, damage):
     damage(saved / '2')
     names = sorted(path.name for path in saved.iterdir())
     # losses: 1 at step 2, none at step 4, 3 at step 5
@@ -102,7 +117,8 @@ def test_a_damaged_best_gives_way_to_the_next_best(saved, capsys):
     assert sorted(path.name for path in saved.iterdir()) == names
 
 
-def test_a_damaged_newest_is_put_aside_until_its_step_is_saved_again(saved, capsys):
+@damages
+def test_a_damaged_newest_is_put_aside_until_its_step_is_saved_again(saved, capsys, damage):
     damage(saved / '5')
     assert Checkpoints(saved, read_only=True).latest() == 4
     assert (saved / '5').is_dir()
@@ -119,7 +135,50 @@ def test_a_damaged_newest_is_put_aside_until_its_step_is_saved_again(saved, caps
     assert int(found.restore_state(5, parallel.abstract(trees(0)[0]))['step']) == 5
 
 
-def test_all_damaged_is_not_the_same_as_nothing_saved(saved):
+@damages
+def test_a_damaged_best_does_not_drive_out_the_best_that_is_whole(tmp_path, capsys, damage):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for step, loss in ((2, 1.0), (4, 1.5)):
+        checkpoints.save(step, *trees(step), loss)
+    checkpoints.close()
+    damage(tmp_path / '2')
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    assert checkpoints.latest() == 4
+    told = capsys.readouterr().err
+    assert told == f'warning: the checkpoint of step 2 in {tmp_path} is damaged: step 4 is taken\n'
+    for step in (5, 6):
+        checkpoints.save(step, *trees(step), 3.0)
+    checkpoints.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['2.damaged', '4', '6']
+    assert Checkpoints(tmp_path, read_only=True).best() == 4
+    assert capsys.readouterr().err == ''
+
+
+def test_a_kill_while_an_old_step_is_removed_is_no_damage(saved, monkeypatch, capsys):
+    remove = shutil.rmtree
+
+    def killed(folder, **options):
+        if not (Path(folder) / 'whole.json').exists():
+            return remove(folder, **options)
+        lose_mark(Path(folder))
+        raise KeyboardInterrupt
+
+    checkpoints = Checkpoints(saved, keep=1)
+    checkpoints.save(6, *trees(6), 2.0)
+    monkeypatch.setattr(shutil, 'rmtree', killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.wait()
+    monkeypatch.undo()
+    checkpoints.close()
+    checkpoints = Checkpoints(saved, keep=1)
+    assert checkpoints.latest() == 6
+    checkpoints.close()
+    assert sorted(path.name for path in saved.iterdir()) == ['2', '6']
+    assert capsys.readouterr().err == ''
+
+
+@damages
+def test_all_damaged_is_not_the_same_as_nothing_saved(saved, damage):
     for step in (2, 4, 5):
         damage(saved / str(step))
     names = sorted(path.name for path in saved.iterdir())
@@ -141,3 +200,19 @@ def test_nothing_there(tmp_path):
     checkpoints = Checkpoints(tmp_path, read_only=True)
     assert checkpoints.latest() is None
     assert checkpoints.best() is None
+
+
+def test_a_program_hushes_the_loop_that_orbax_closed_and_nothing_else(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, 'unraisablehook', told.append)
+    asyncio = logging.getLogger('asyncio')
+    levels = asyncio.level, absl.logging.get_verbosity()
+    try:
+        hush()
+        found = [SimpleNamespace(exc_value=RuntimeError(words)) for words in ('Event loop is closed', 'another')]
+        for each in found:
+            sys.unraisablehook(each)
+        assert told == found[1:]
+    finally:
+        asyncio.setLevel(levels[0])
+        absl.logging.set_verbosity(levels[1])

@@ -318,6 +318,8 @@ def disk(tmp_path):
         subprocess.run(['umount', '--lazy', folder], check=True)
 
 
+# outside a program nothing silences the writes under way when one is refused
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 def test_a_full_disk_loses_nothing(whole, disk):
     def filled(step):
         if step == 4:
