@@ -23,7 +23,7 @@ from downscale_jax.runtime.files import write_json
 from downscale_jax.runtime.settings import flat
 from downscale_jax.systems import load, system_of
 from downscale_jax.systems.diffusion import CALIBRATION, Downscaler, fit_request
-from downscale_jax.systems.workdir import AFTERWARDS, Config, WorkDirectory, restore
+from downscale_jax.systems.workdir import AFTERWARDS, Config, WorkDirectory, best_step, restore
 from downscale_jax.training.log import Log
 from downscale_jax.training.loop import Schedule, Task
 from downscale_jax.training.loop import train as train_task
@@ -73,7 +73,8 @@ def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: dict[str
         return workdir / 'checkpoints' / name
 
     def restored(name: str):
-        return restore(tasks[name], system.initialiser(name, tasks), directory(name), first[0])
+        init, step = system.initialiser(name, tasks), best_step(directory(name))
+        return restore(tasks[name], init, directory(name), step, first[0])
 
     log = Log(workdir)
     for name, task in tasks.items():

@@ -29,7 +29,7 @@ from downscale_jax.evaluation.consistency import consistency, summarise
 from downscale_jax.fields import grid
 from downscale_jax.fields.times import encode_times
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.errors import UserError, told
 
 METHODS = ('regression', 'diffusion')
 COLUMNS = (
@@ -161,8 +161,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    try:
+    with told():
         sys.exit(main())
-    except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)

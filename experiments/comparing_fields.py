@@ -12,7 +12,6 @@ draws the fields (--figure, by default docs/figures/comparing_fields.png, or com
 """
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +30,7 @@ from downscale_jax.evaluation import images, spectra
 from downscale_jax.evaluation.present import liveliest
 from downscale_jax.fields import grid, store
 from downscale_jax.fields.dates import iso, select_dates
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.errors import UserError, told
 from downscale_jax.systems.atmodist import LearnedDistance
 
 SHIFT = 1  # cells: even so little costs a rough field more than a blur by two
@@ -332,8 +331,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
+    with told():
         main()
-    except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)

@@ -14,7 +14,6 @@ consistent.
 
 import argparse
 import math
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +34,7 @@ from downscale_jax.fields import grid, store
 from downscale_jax.fields.dates import iso, select_dates
 from downscale_jax.fields.interpolation import apply_matrices
 from downscale_jax.fields.units import convert_units
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.errors import UserError, told
 from downscale_jax.runtime.files import write_json
 
 THICKNESS_KM, CONCENTRATION_KM, DRIFT_KM = 25.0, 25.0, 62.5  # grids of the products
@@ -232,8 +231,5 @@ def draw(coarse: np.ndarray, members: np.ndarray, rows: dict, statics: xr.Datase
 
 
 if __name__ == '__main__':
-    try:
+    with told():
         main()
-    except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)

@@ -42,8 +42,9 @@ class Transform:
     def condition(self, coarse, mask):
         """Coarse inputs [..., H, W, Cin] in physical units and mask [..., H, W, 1] -> [..., H, W, Cin + 1]."""
         xp = np if isinstance(coarse, np.ndarray) else jnp
-        scaled = (coarse - xp.asarray(self.input_mean, 'float32')) / xp.asarray(self.input_std, 'float32')
-        return xp.concatenate([xp.where(mask & xp.isfinite(scaled), scaled, 0), mask.astype('float32')], -1)
+        scaled = (coarse - xp.asarray(self.input_mean, 'float32')) * (1 / xp.asarray(self.input_std, 'float32'))
+        known = mask & xp.isfinite(scaled)
+        return xp.concatenate([xp.where(known, scaled, xp.float32(0)), mask.astype('float32')], -1)
 
     def encode(self, fine, coarse):
         """Fine target and coarse inputs, physical -> normalised target [..., H, W, 1]; NaN where one is missing."""

@@ -1,7 +1,9 @@
 """The one exception for mistakes that a user can mend."""
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(ValueError):
@@ -12,6 +14,16 @@ class UserError(ValueError):
 
     def __init__(self, message: str):
         super().__init__(' '.join(message.split()))
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Around a program: a UserError ends it with one line on stderr and exit status 2."""
+    try:
+        yield
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr, flush=True)
+        sys.exit(2)
 
 
 def nearest(name: str, options: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 A module of this room has `build(config)`, the tasks by name in the order in which they are trained; `check(config)`,
 which raises for what would fail only after training; `shapes(config)` and `examples(config, prepared, split)`, what a
-batch holds and is drawn from; `initialiser(name, tasks, restored, batches)`, a task's `init(key, batch)`;
+batch holds and the source it is drawn from; `initialiser(name, tasks, restored, batches)`, a task's `init(key, batch)`;
 `networks(states)`, parameters by the name of the network, the main one last; and `Opened`, a work directory of it.
 """
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,6 +40,8 @@ class WorkDirectory:
             elif there != json.loads(json.dumps(value)):
                 raise UserError(f'{workdir} was made with another config ({key} is {there!r} there, {value!r} here)')
         self.tasks: dict[str, Any] = system.build(self.config)
+        # asked for once: every file of a checkpoint is read to see whether it is whole
+        self.best_step = cache(lambda name: best_step(self.workdir / 'checkpoints' / name))
 
     @cached_property
     def prepared(self) -> Prepared:
@@ -54,13 +56,13 @@ class WorkDirectory:
     def restored(self, name: str) -> State:
         """The best state of a task. Raises UserError where there is none."""
         init, batch = self.system.initialiser(name, self.tasks), zeros(self.system.shapes(self.config), 1)
-        return restore(self.tasks[name], init, self.workdir / 'checkpoints' / name, batch)
+        step = self.best_step(name)
+        return restore(self.tasks[name], init, self.workdir / 'checkpoints' / name, step, batch)
 
     def provenance(self, name: str) -> str:
         """Which checkpoint of a task is used, and what it was trained on."""
         data = 'idealised, simulated data' if self.prepared.meta['idealised'] else self.config['data']['path']
-        step = Checkpoints(self.workdir / 'checkpoints' / name, read_only=True).best()
-        return f'{name}, step {step}, trained on {data}'
+        return f'{name}, step {self.best_step(name)}, trained on {data}'
 
 
 def read_config(workdir: Path) -> Config:
@@ -79,12 +81,16 @@ def zeros(shapes: Mapping[str, tuple[tuple[int, ...], Any]], rows: int) -> Batch
     return {name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in shapes.items()}
 
 
-def restore(task: Task, init: Init, directory: Path, batch: Batch) -> State:
-    """State of the whole checkpoint with the lowest validation loss. Raises UserError where there is none."""
+def best_step(directory: Path) -> int:
+    """The step of the whole checkpoint with the lowest validation loss. Raises UserError where there is none."""
     if not directory.exists():
         raise UserError(f'no checkpoint in {directory}: train first (--mode=train, the same --workdir)')
-    saved = Checkpoints(directory, read_only=True)
-    step = saved.best()
+    step = Checkpoints(directory, read_only=True).best()
     if step is None:
         raise UserError(f'no complete checkpoint in {directory}: train first (--mode=train)')
-    return saved.restore_state(step, abstract_state(task, init, batch, step))
+    return step
+
+
+def restore(task: Task, init: Init, directory: Path, step: int, batch: Batch) -> State:
+    """The state that was saved at `step`; `batch` tells shapes."""
+    return Checkpoints(directory, read_only=True).restore_state(step, abstract_state(task, init, batch, step))

@@ -11,7 +11,6 @@ with the network of the default config, all told.
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from downscale_jax.evaluation.present import liveliest
 from downscale_jax.fields.times import encode_times
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.run import open_trained
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.errors import told
 
 SAMPLERS = {  # sampler, spacing, eta
     'DDIM': ('ddim', 't', 0.0),
@@ -200,8 +199,5 @@ def draw(found: dict[str, dict[int, dict[str, float]]], labels: dict[str, str], 
 
 
 if __name__ == '__main__':
-    try:
+    with told():
         main()
-    except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -12,7 +11,7 @@ PATCH = 8
 
 
 def cut(prepared, **changes):
-    return replace(Patches(prepared, 'train', size=PATCH, per_record=1, flips=False, seed=0), **changes)
+    return Patches(prepared, 'train', **{'size': PATCH, 'per_record': 1, 'flips': False, 'seed': 0, **changes})
 
 
 def places(prepared, target):
@@ -90,9 +89,9 @@ def test_crops_are_aligned_and_whole(open_sea):
 
 def test_target_is_the_anomaly_that_encode_gives(coast):
     prepared, _ = coast
-    source = cut(prepared).open()
+    source = cut(prepared)
     record = prepared.split('train')[2]
-    target, condition, valid = source.example(0, 2)
+    target, condition, valid = (array[0] for array in source.batch(np.array([0]), np.array([2])).values())
     encoded = prepared.transform.encode(record['fine'][..., None], record['coarse'])
     known = np.isfinite(encoded)
     windows = np.lib.stride_tricks.sliding_window_view(np.where(known, encoded, 0)[..., 0], (PATCH, PATCH))
@@ -126,10 +125,10 @@ def test_without_enough_anywhere_the_best_patch_is_taken():
 
 
 def test_flips_only_flip(open_sea):
-    plain, flipped = (cut(open_sea[0], flips=flips).open() for flips in (False, True))
+    plain, flipped = (cut(open_sea[0], flips=flips) for flips in (False, True))
     kinds = set()
     for index in range(40):
-        before, after = plain.example(0, index), flipped.example(0, index)
+        before, after = plain.crop(0, index), flipped.crop(0, index)
         ways = {axes: [np.flip(a, axes) for a in before] for axes in ((), (0,), (1,), (0, 1))}
         same = [
             axes for axes, way in ways.items() if all(np.array_equal(a, b) for a, b in zip(way, after, strict=True))

@@ -25,7 +25,7 @@ class Prepared(SimpleNamespace):
 
 
 def test_a_batch():
-    source = Pairs(Prepared(), 'train', 0).open()
+    source = Pairs(Prepared(), 'train', 0)
     assert source.count == 12
     found = source.batch(np.array([0, 5, 9]), np.array([7, 2, 7]))
     assert {name: (x.shape, x.dtype) for name, x in found.items()} == {
