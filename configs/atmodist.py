@@ -36,11 +36,11 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.latitudes = (-60.0, 60.0)  # of the patches' centres
 
     config.model = ConfigDict()
-    config.model.widths = (16, 32, 64, 128)
+    config.model.widths = (24, 48, 96)  # three stages: behind a fourth, 2 x 2 cells are left of a patch of 32
     config.model.blocks = 1
     config.model.stem = 3
     config.model.pool = False
-    config.model.tail = 64
+    config.model.tail = 96
     config.model.momentum = 0.9
     config.model.dtype = 'float32'
 
@@ -52,9 +52,10 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.validate_every = 200
     config.training.validation_batches = 16
     config.training.keep = 2
-    config.training.phases = ('main',)
-    main = ConfigDict({'steps': 2000, 'learning_rate': 1e-3, 'warmup': 100, 'clip': 5.0, 'optimizer': 'adamw'})
+    config.training.phases = ('main',)  # ('few', 'main') where the loss stays at chance: few pairs get it moving
+    main = ConfigDict({'steps': 1500, 'learning_rate': 2e-3, 'warmup': 100, 'clip': 5.0, 'optimizer': 'adamw'})
     config.training.main = main
+    config.training.few = ConfigDict({**main, 'steps': 300, 'schedule': 'constant', 'examples': 4096})
 
     config.evaluation = ConfigDict()
     config.evaluation.pairs = 4000  # of the test split, and of the training split to fit the classifier on MSE
@@ -72,7 +73,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.evaluation.pairs = 128
     if variant == 'paper':
         config.data.update({'patch': 160, 'lags': 23})
-        config.model.update({'blocks': 6, 'stem': 8, 'pool': True, 'tail': 128})
+        config.model.update({'widths': (16, 32, 64, 128), 'blocks': 6, 'stem': 8, 'pool': True, 'tail': 128})
         rule = {'clip': 5.0, 'optimizer': 'sgd', 'schedule': 'constant', 'learning_rate': 0.1, 'warmup': 0}
         config.training.update({'batch_size': 128, 'phases': ('few', 'all')})
         # 20 epochs of the first 256 k pairs, without which training does not start, then up to 60 of all 1.8 M

@@ -14,7 +14,6 @@ bias and RMSE of a member filtered back to the kernel against the coarse input (
 """
 
 import argparse
-import ast
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,14 +21,14 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from many_runs import Run, markdown, resolve, rows, run_all, show, write_csv
+from many_runs import Run, markdown, parse_overrides, resolve, rows, run_all, show, write_csv
 
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.consistency import consistency, summarise
 from downscale_jax.fields import grid
 from downscale_jax.fields.times import encode_times
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime.errors import UserError, told
+from downscale_jax.runtime.errors import told
 
 METHODS = ('regression', 'diffusion')
 COLUMNS = (
@@ -84,20 +83,6 @@ def group_runs(group: str, config: str, common: dict[str, Any]) -> list[Run]:
     }
     named = {'base': common} | {f'{group}-{variant}': {**common, **values} for variant, values in variants.items()}
     return [Run(name, overrides) for name, overrides in named.items()]
-
-
-def parse_overrides(arguments: list[str]) -> dict[str, Any]:
-    """{'section.key': value} of '--config.section.key=value', values written as in Python. Raises UserError."""
-    found = {}
-    for argument in arguments:
-        key, given, value = argument.partition('=')
-        if not given or not key.startswith('--config.'):
-            raise UserError(f'{argument} is no argument: --config.SECTION.KEY=VALUE was expected, or see --help')
-        try:
-            found[key.removeprefix('--config.')] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            found[key.removeprefix('--config.')] = value  # a word
-    return found
 
 
 def large_scales(workdir: Path) -> dict[str, dict[str, float]]:

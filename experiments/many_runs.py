@@ -1,9 +1,11 @@
 """Many runs of main.py that differ in some values of a config: each in a process and a work directory of its own.
 
-What experiments over configs share (`ablations`). A run that has its scores is not run again, one that was killed goes
-on, one that fails is told and the others go on. All runs of one root share what they prepare, in root/data.
+What experiments over configs share (`ablations`, `curriculum`). A run that has its scores is not run again, one that
+was killed goes on, one that fails is told and the others go on. All runs of one root share what they prepare, in
+root/data.
 """
 
+import ast
 import csv
 import json
 import runpy
@@ -46,6 +48,20 @@ def resolve(config: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
         if key not in values:
             raise UserError(f"{config} has no key '{key}': {nearest(key, values)}")
     return json.loads(json.dumps({**values, **overrides}))
+
+
+def parse_overrides(arguments: list[str]) -> dict[str, Any]:
+    """{'section.key': value} of '--config.section.key=value', values written as in Python. Raises UserError."""
+    found = {}
+    for argument in arguments:
+        key, given, value = argument.partition('=')
+        if not given or not key.startswith('--config.'):
+            raise UserError(f'{argument} is no argument: --config.SECTION.KEY=VALUE was expected, or see --help')
+        try:
+            found[key.removeprefix('--config.')] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[key.removeprefix('--config.')] = value  # a word
+    return found
 
 
 def command(run: Run, config: str, root: Path, main: Path = MAIN) -> list[str]:

@@ -16,7 +16,7 @@ from downscale_jax.evaluation.present import divide, plain
 from downscale_jax.fields.times import decode_times
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.files import write_json
-from downscale_jax.systems.atmodist import UNTRAINED, LearnedDistance
+from downscale_jax.systems.atmodist import PROBE, UNTRAINED, LearnedDistance
 from downscale_jax.training.log import read
 
 MAIN, CLASSIFIER, CHANCE, MIDDLE = 'atmodist', 'mse_correlation', 'chance', 'middle_lag'
@@ -264,13 +264,15 @@ def notes(opened: LearnedDistance, prepared: Prepared, measured: Measured, detai
     days, constant = len(np.unique(measured.seconds // scores.DAY)), details['constant']
     labels = details['labels']
     resampled = 'days' if days >= scores.FEWEST_DAYS else f'{scores.SECTORS} sectors of longitude, days being too few'
+    asked = PROBE in opened.tasks
+    probed = f' {PROBE}: a tail trained on the finished encoder of {list(opened.tasks)[-2]}.' if asked else ''
     return [
         f'{len(measured.lag)} pairs, evenly spread over {days} days of the test split; of each lag {labels.min()} to '
         f'{labels.max()}. The best constant answer reaches an accuracy of {constant["accuracy"]:.3f} and an error of '
         f'{constant["lag_error"]:.2f} h. Intervals: 5 to 95 % over resampled blocks of two {resampled}.',
         f'{MAIN}: {opened.provenance(opened.last)}. {CLASSIFIER}: logistic regression on the logarithm of the MSE and '
         "Fisher's z of the pattern correlation of each variable, their squares and products, fitted to training pairs. "
-        f'{UNTRAINED}: a tail trained on an encoder whose weights stay as they were drawn.',
+        f'{UNTRAINED}: a tail trained on an encoder whose weights stay as they were drawn.{probed}',
     ]
 
 

@@ -33,9 +33,9 @@ class Source(Protocol):
 def batches(source: Source, batch_size: int, start: int = 0, limit: int = 0) -> Iterator[Batch]:
     """This process's rows of the global batches from step `start` on, without end, shuffled anew in every epoch.
 
-    With a `limit` an epoch has the first so many examples only (0: all). Two batches are assembled in parallel and many
-    kept ready, so that reading overlaps computing: while the first step is compiled most records of a small data set
-    are read, which with the steps it would share the cores with costs a tenth of their time in the first epoch.
+    With a `limit` an epoch has so many examples only, always the same ones (0: all). Two batches are assembled in
+    parallel and many kept ready, so that reading overlaps computing: most of a small data set is read while the first
+    step is compiled; later, on few cores, reading would cost the first epoch a tenth of its time.
     """
     tf = _tensorflow()
     rows = local_rows(batch_size)
@@ -47,7 +47,11 @@ def batches(source: Source, batch_size: int, start: int = 0, limit: int = 0) -> 
     def shuffled(row):
         # a new permutation of all examples in each epoch, computed index by index
         seed = tf.stack([tf.constant(source.seed, tf.int64), row // count])
-        return tf.random.experimental.index_shuffle(row % count, seed, count - 1)
+        index = tf.random.experimental.index_shuffle(row % count, seed, count - 1)
+        if count < source.count:  # few of all, not the first, which may be those of a season
+            few = tf.constant([source.seed, -1], tf.int64)
+            index = tf.random.experimental.index_shuffle(index, few, source.count - 1)
+        return index
 
     def assemble(epochs, indices):
         return list(source.batch(epochs, indices).values())

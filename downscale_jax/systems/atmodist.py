@@ -23,6 +23,7 @@ from downscale_jax.training.state import State
 
 PRETEXTS = ('lags', 'inpainting')
 UNTRAINED = 'untrained'  # a rival, no pretext task
+PROBE = 'probe'  # a tail that asks a finished encoder for the lag
 BATCH = 16  # times embedded at once
 
 
@@ -30,12 +31,15 @@ def build(config: Config) -> dict[str, Lags | Inpainting]:
     """The pretext tasks in their order: each starts from the encoder of the one before it.
 
     Before them, where evaluation.untrained_rival asks for it, a rival of `lags`: a tail behind an untrained encoder.
+    After them, where they do not end with `lags`, a tail behind the encoder as it is: evaluation scores told lags.
 
-    Raises UserError for an unknown pretext task or precision.
+    Raises UserError for no or an unknown pretext task, and an unknown precision.
     """
     training, model = config['training'], config['model']
     if model['dtype'] not in ('float32', 'bfloat16'):
         raise UserError(f"model.dtype='{model['dtype']}': {nearest(model['dtype'], ('float32', 'bfloat16'))}")
+    if not config['pretexts']:
+        raise UserError(f'pretexts is empty: name one or several of {", ".join(PRETEXTS)}')
     for name in config['pretexts']:
         if name not in PRETEXTS:
             raise UserError(f"pretexts: there is no task '{name}': {nearest(name, PRETEXTS)}")
@@ -56,7 +60,8 @@ def build(config: Config) -> dict[str, Lags | Inpainting]:
         'inpainting': lambda: Inpainting(**common, decoder=Decoder(len(config['data']['variables']), **shared)),
     }
     rival = {UNTRAINED: lags(train_encoder=False)} if config['evaluation']['untrained_rival'] else {}
-    return {**rival, **{name: kinds[name]() for name in config['pretexts']}}
+    probe = {} if config['pretexts'][-1] == 'lags' else {PROBE: lags(train_encoder=False)}
+    return {**rival, **{name: kinds[name]() for name in config['pretexts']}, **probe}
 
 
 def shapes(config: Config) -> dict[str, tuple[tuple[int, ...], Any]]:

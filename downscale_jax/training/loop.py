@@ -68,7 +68,7 @@ def train(
 ) -> None:
     """Trains `task` to the end of its last phase, from the newest checkpoint under `directory` if there is one.
 
-    `batches(start, limit)` gives this process's rows of the global batches from step `start` on, drawn from the first
+    `batches(start, limit)` gives this process's rows of the global batches from step `start` on, drawn from
     `limit` examples (0: all), of which a phase may want few; `init(key, batch)` a state at step 0. All phases of a task
     report the same metrics. On SIGTERM, in whichever process, the state is saved and all exit with status 143. Raises
     UserError where the loss is not finite or the disk is full.

@@ -27,7 +27,7 @@ class Phase:
     clip: float = 1.0  # global norm of the gradient; 0: none
     weight_decay: float = 0.0
     optimizer: Literal['adamw', 'sgd'] = 'adamw'
-    examples: int = 0  # how many of the training split are drawn, the first ones; 0: all
+    examples: int = 0  # how many of the training split are drawn, always the same ones; 0: all
     plateau_every: int = 0  # steps over which the loss is averaged to look for a plateau; 0: never
     plateau_patience: int = 8  # such averages in a row without a new lowest one, until the rate falls
     plateau_delta: float = 0.04  # by how much an average must lie under the lowest so far

@@ -7,7 +7,6 @@ import xarray as xr
 from many_runs import resolve
 
 from data_prep.prepare import prepare
-from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 
 CONFIG = 'configs/diffusion_sit.py'
@@ -24,22 +23,6 @@ def test_every_variant_is_a_config_unlike_the_base(group, config):
         assert values['training.main.steps'] == 7
         assert values not in resolved[:number]
     assert len({run.name for run in runs}) == len(runs)
-
-
-def test_values_are_given_as_to_main():
-    given = [
-        '--config.training.main.steps=60',
-        '--config.diffusion.prediction=eps',
-        '--config.data.spacing_km=(0., 1.)',
-    ]
-    assert ablations.parse_overrides(given) == {
-        'training.main.steps': 60,
-        'diffusion.prediction': 'eps',
-        'data.spacing_km': (0.0, 1.0),
-    }
-    for wrong in ('--steps=60', '--config.training.main.steps', 'config.seed=1'):
-        with pytest.raises(UserError, match=f'^{wrong} is no argument'):
-            ablations.parse_overrides([wrong])
 
 
 def test_each_input_but_the_target_is_left_out():

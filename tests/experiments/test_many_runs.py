@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from many_runs import Run, command, markdown, resolve, rows, run_all, show, write_csv
+from many_runs import Run, command, markdown, parse_overrides, resolve, rows, run_all, show, write_csv
 
 from downscale_jax.runtime.errors import UserError
 
@@ -123,3 +123,19 @@ def test_tables(tmp_path):
         '| b |  |  |',
     ]
     assert json.loads(json.dumps(table)) == table
+
+
+def test_values_are_given_as_to_main():
+    given = [
+        '--config.training.main.steps=60',
+        '--config.diffusion.prediction=eps',
+        '--config.data.spacing_km=(0., 1.)',
+    ]
+    assert parse_overrides(given) == {
+        'training.main.steps': 60,
+        'diffusion.prediction': 'eps',
+        'data.spacing_km': (0.0, 1.0),
+    }
+    for wrong in ('--steps=60', '--config.training.main.steps', 'config.seed=1'):
+        with pytest.raises(UserError, match=f'^{wrong} is no argument'):
+            parse_overrides([wrong])

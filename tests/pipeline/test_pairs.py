@@ -45,3 +45,14 @@ def test_an_epoch_holds_every_pair_once():
     seen = np.concatenate([TRANSFORM.decode(next(feed)['first'])[:, 0, 0, 0] for _ in range(3)])
     np.testing.assert_allclose(np.sort(seen), np.arange(12), atol=1e-5)
     assert (seen.round() != np.arange(12)).any()  # shuffled
+
+
+def test_few_of_all_always_the_same_ones_and_not_the_first():
+    def numbers(seed):
+        feed = batches(Pairs(Prepared(), 'train', seed), 4, limit=4)
+        return [tuple(TRANSFORM.decode(next(feed)['first'])[:, 0, 0, 0].round().astype(int)) for _ in range(6)]
+
+    epochs = numbers(0)
+    assert len({frozenset(epoch) for epoch in epochs}) == 1
+    assert len(set(epochs)) > 1  # in an order of their own
+    assert {frozenset(numbers(seed)[0]) for seed in range(3)} - {frozenset(range(4))}

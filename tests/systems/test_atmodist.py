@@ -191,6 +191,20 @@ def test_the_rival_comes_first_and_hands_nothing_on():
     assert list(atmodist.build(config(untrained_rival=False))) == ['lags']
 
 
+def test_an_encoder_that_never_saw_lags_is_asked_for_them_by_a_tail():
+    tasks = atmodist.build({**config(untrained_rival=False), 'pretexts': ['lags', 'inpainting']})
+    assert list(tasks) == ['lags', 'inpainting', 'probe']
+    assert isinstance(tasks['probe'], Lags)
+    assert not tasks['probe'].train_encoder
+
+    def restored(name):
+        assert name == 'inpainting'
+        return jax.jit(tasks[name].init)(jax.random.key(5, impl='unsafe_rbg'), example())
+
+    state = atmodist.initialiser('probe', tasks, restored)(jax.random.key(0), example())
+    jax.tree.map(np.testing.assert_array_equal, state.params['encoder'], restored('inpainting').params['encoder'])
+
+
 def test_the_rivals_encoder_stays_as_it_was_drawn():
     task = atmodist.build(config())['untrained']
     assert isinstance(task, Lags)
@@ -212,6 +226,7 @@ def test_the_rivals_encoder_stays_as_it_was_drawn():
 @pytest.mark.parametrize(
     ('changes', 'told'),
     [
+        ({'pretexts': []}, 'pretexts is empty: name one or several of lags, inpainting'),
         ({'pretexts': ['lag']}, "pretexts: there is no task 'lag': did you mean 'lags'"),
         ({'model': {**config()['model'], 'dtype': 'float16'}}, "model.dtype='float16': did you mean"),
     ],

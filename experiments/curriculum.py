@@ -1,0 +1,103 @@
+"""AtmoDist with and without its curriculum: does training start, and when?
+
+    python experiments/curriculum.py [--few-steps 300] [--dry-run] [--config.KEY=VALUE ..]
+
+Lags cannot be told from a network's first features, so that the loss stays at chance before it falls. The published way
+out is a first phase on few pairs. Two runs of main.py of equally many steps, `direct` and `curriculum`, whose first
+--few-steps are those of the phase `few`; values given here are those of both. Draws the loss of both against the step,
+with the end of the plateau, into ROOT/curriculum.png, and prints it: the first row of the log from which on the
+cross-entropy of training stays below 0.98 of chance, ln(classes).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from many_runs import Run, markdown, parse_overrides, resolve, run_all, show
+
+from downscale_jax.evaluation import look
+from downscale_jax.runtime.errors import UserError, told
+from downscale_jax.training.log import read
+
+STARTED = 0.98  # of the loss of chance
+Curve = tuple[np.ndarray, np.ndarray]  # steps, cross-entropy of training
+
+
+def arms(config: str, common: dict[str, Any], few: int) -> list[Run]:
+    """The two runs. Raises UserError where the first phase would leave nothing of the second."""
+    total = resolve(config, common)['training.main.steps']
+    if not 0 < few < total:
+        raise UserError(f'--few-steps={few}: between 1 and training.main.steps={total} are needed')
+    phases = {
+        'direct': {'training.phases': ('main',)},
+        'curriculum': {
+            'training.phases': ('few', 'main'),
+            'training.few.steps': few,
+            'training.main.steps': total - few,
+        },
+    }
+    return [Run(name, {**common, **overrides}) for name, overrides in phases.items()]
+
+
+def curve(workdir: Path) -> Curve:
+    rows = [row for row in read(workdir / 'metrics.jsonl') if row['task'] == 'lags' and 'train/cross_entropy' in row]
+    return np.array([row['step'] for row in rows]), np.array([row['train/cross_entropy'] for row in rows])
+
+
+def start(steps: np.ndarray, loss: np.ndarray, chance: float) -> float:
+    """The step at which the plateau ends; NaN where it does not."""
+    above = np.flatnonzero(~(loss < STARTED * chance))
+    first = above[-1] + 1 if above.size else 0
+    return float(steps[first]) if first < len(steps) else np.nan
+
+
+@matplotlib.rc_context(look.LOOK)
+def draw(curves: dict[str, Curve], chance: float, few: int, what: str, path: Path) -> None:
+    figure = look.blank(3.6, 'With and without a first phase of few pairs', what)
+    axes = figure.subplots()
+    looks = look.looks(curves)
+    for name, (steps, loss) in curves.items():
+        axes.plot(steps, loss, **looks[name])
+        axes.plot(start(steps, loss, chance), STARTED * chance, 'o', color=looks[name]['color'])
+    axes.axhline(chance, color=look.QUIET, linewidth=1, linestyle=':')
+    axes.axvline(few, color=look.QUIET, linewidth=1, linestyle=':')
+    axes.annotate('chance', (0, chance), (2, 4), textcoords='offset points', fontsize=9, color=look.QUIET)
+    axes.annotate('few | all', (few, loss.min()), (0, 2), ha='center', **look.OUTSIDE, color=look.QUIET)
+    axes.set(xlabel='step', ylabel='cross-entropy of training (nat)', xlim=(0, None))
+    look.label_ends(axes, {name: (loss[-1], looks[name]['color']) for name, (_, loss) in curves.items()})
+    look.save(figure, path)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--config', default='configs/atmodist.py', help='a variant may follow: FILE:smoke')
+    parser.add_argument('--few-steps', type=int, default=300)
+    parser.add_argument('--root', type=Path, default=Path('runs/curriculum'))
+    parser.add_argument('--dry-run', action='store_true', help='print the commands')
+    options, others = parser.parse_known_args()
+    runs = arms(options.config, parse_overrides(others), options.few_steps)
+    if options.dry_run:
+        print(show(runs, options.config, options.root))
+        return 0
+    scores = run_all(runs, options.config, options.root)
+    if len(scores) < len(runs):
+        return 1
+    settings = resolve(options.config, runs[0].overrides)
+    chance, data = float(np.log(settings['data.lags'])), settings['data.path'] or 'idealised atmosphere'
+    curves = {run.name: curve(options.root / run.name) for run in runs}
+    what = (
+        f'{Path(data).name}, {settings["data.lags"]} lags, {settings["training.few.examples"]} pairs in the first phase'
+    )
+    draw(curves, chance, options.few_steps, what, options.root / 'curriculum.png')
+    columns = ('run', 'plateau ends at step', 'accuracy', 'lag_error', 'median_error')
+    table = [{'run': name, columns[1]: start(*curves[name], chance), **scores[name]['atmodist']} for name in scores]
+    print(f'\n{markdown(table, columns)}\n')
+    return 0
+
+
+if __name__ == '__main__':
+    with told():
+        sys.exit(main())
