@@ -58,7 +58,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.few = ConfigDict({**main, 'steps': 300, 'schedule': 'constant', 'examples': 4096})
 
     config.evaluation = ConfigDict()
-    config.evaluation.pairs = 4000  # of the test split, and of the training split to fit the classifier on MSE
+    config.evaluation.pairs = 4000  # of the test split; the classifier on MSE is fitted to up to 20 000 of the training split
     config.evaluation.untrained_rival = True  # train a tail on an encoder that stays as it was drawn
 
     if variant == 'smoke':
@@ -73,9 +73,11 @@ def get_config(variant: str = '') -> ConfigDict:
         config.evaluation.pairs = 128
     if variant == 'paper':
         config.data.update({'patch': 160, 'lags': 23})
+        config.data.simulate.rows = 256  # where data.path is empty: a patch must fit
         config.model.update({'widths': (16, 32, 64, 128), 'blocks': 6, 'stem': 8, 'pool': True, 'tail': 128})
         rule = {'clip': 5.0, 'optimizer': 'sgd', 'schedule': 'constant', 'learning_rate': 0.1, 'warmup': 0}
         config.training.update({'batch_size': 128, 'phases': ('few', 'all')})
+        config.training.update({'validate_every': 2000, 'validation_batches': 64})
         # 20 epochs of the first 256 k pairs, without which training does not start, then up to 60 of all 1.8 M
         config.training.few = ConfigDict({**rule, 'steps': 40_000, 'examples': 256_000, 'plateau_every': 2000})
         config.training.all = ConfigDict({**rule, 'steps': 843_750, 'plateau_every': 14_062})

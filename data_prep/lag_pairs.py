@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import dask
 import numpy as np
 import xarray as xr
 from tqdm import tqdm
@@ -23,6 +24,7 @@ from downscale_jax.fields.wind import ATTRIBUTES
 from downscale_jax.runtime.errors import UserError, nearest
 
 CHUNK = 8  # times read at once
+PORTION = 64 * CHUNK  # times whose graph is cut out of the series' at once
 STATISTICS_TIMES = 200  # training times, evenly spread, that the transform is fitted to
 VERSION = 1  # of this file's results: raise it when they change
 KEYS = ('path', 'simulate', 'variables', 'level', *SPLITS, 'step_hours', 'lags', 'patch', 'pairs_per_time', 'latitudes')
@@ -48,6 +50,11 @@ def check(data: dict) -> None:
     for name in data['variables']:
         if not data['path'] and name not in ATTRIBUTES:
             raise UserError(f"data.variables: the simulated data have no '{name}': {nearest(name, ATTRIBUTES)}")
+    rows = data['simulate'].get('rows', 0)
+    if not data['path'] and data['patch'] > rows:
+        raise UserError(
+            f'data.patch={data["patch"]} does not fit data.simulate.rows={rows}: choose more rows, or data.path'
+        )
 
 
 def write(data: dict, seed: int, directory: Path, name: str) -> None:
@@ -69,7 +76,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     }
     train = parts['train']
     spread = np.unique(np.linspace(0, train.sizes['time'] - 1, STATISTICS_TIMES).round().astype(int))
-    units = tuple(fields[v].attrs.get('units', '1') for v in data['variables'])
+    units = tuple(fields[v].attrs.get('units', '') for v in data['variables'])
     transform = log_transform.fit(
         lambda: (x for _, x in stream(train.isel(time=spread), data)), data['variables'], units
     )
@@ -115,12 +122,17 @@ def stream(fields: xr.Dataset, data: dict, told: str = '') -> Iterator[tuple[int
     total = fields.sizes['time']
     bar = tqdm(total=total, desc=told, leave=False, disable=None if told else True)
     with bar:
-        for start in range(0, total, CHUNK):
-            chunk = store.load(fields.isel(time=slice(start, start + CHUNK)), data['path'])
-            values = np.stack([chunk[v].values for v in data['variables']], -1).astype(np.float32)
-            for offset, field in enumerate(values):
-                yield start + offset, field
-                bar.update()
+        for begin in range(0, total, PORTION):
+            # dask walks the whole graph that it is given for each chunk: a portion's, not the series'
+            (portion,) = dask.optimize(fields.isel(time=slice(begin, begin + PORTION)))
+            for start in range(0, portion.sizes['time'], CHUNK):
+                chunk = store.load(portion.isel(time=slice(start, start + CHUNK)), data['path'])
+                for offset in range(chunk.sizes['time']):
+                    planes = np.stack([chunk[v].values[offset] for v in data['variables']])
+                    # channels lie apart in memory: arithmetic on [H, W, 2] in C order would loop over two cells
+                    yield begin + start + offset, np.moveaxis(planes.astype(np.float32, copy=False), 0, -1)
+                    bar.update()
+                del chunk  # before the next is read
 
 
 def draw(fields: xr.Dataset, data: dict, rng: np.random.Generator, split: str) -> Draw:

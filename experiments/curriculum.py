@@ -64,10 +64,11 @@ def draw(curves: dict[str, Curve], chance: float, few: int, what: str, path: Pat
         axes.plot(start(steps, loss, chance), STARTED * chance, 'o', color=looks[name]['color'])
     axes.axhline(chance, color=look.QUIET, linewidth=1, linestyle=':')
     axes.axvline(few, color=look.QUIET, linewidth=1, linestyle=':')
-    axes.annotate('chance', (0, chance), (2, 4), textcoords='offset points', fontsize=9, color=look.QUIET)
-    axes.annotate('few | all', (few, loss.min()), (0, 2), ha='center', **look.OUTSIDE, color=look.QUIET)
     axes.set(xlabel='step', ylabel='cross-entropy of training (nat)', xlim=(0, None))
-    look.label_ends(axes, {name: (loss[-1], looks[name]['color']) for name, (_, loss) in curves.items()})
+    axes.annotate('few', (few, axes.get_ylim()[1]), (-6, 4), ha='right', **look.OUTSIDE, color=look.QUIET)
+    axes.annotate('all', (few, axes.get_ylim()[1]), (6, 4), ha='left', **look.OUTSIDE, color=look.QUIET)
+    ends = {name: (float(loss[-1]), looks[name]['color']) for name, (_, loss) in curves.items()}
+    look.label_ends(axes, {**ends, 'chance': (chance, look.QUIET)})
     look.save(figure, path)
 
 

@@ -320,6 +320,34 @@ def test_mistakes_that_would_show_late(trained, key, value, part):
         check_training(config, tasks) if section == 'training' else diffusion.check(config)
 
 
+def test_atmodist_from_the_simulation_to_the_report_and_a_distance(run, tmp_path):
+    from downscale_jax import load
+
+    workdir = tmp_path / 'atmodist'
+    command = ('--config=configs/atmodist.py:smoke', f'--workdir={workdir}', '--config.training.main.steps=10')
+    done = run(*command)
+    assert done.returncode == 0, done.stderr
+    table = json.loads((workdir / 'scores.json').read_text())
+    assert {'atmodist', 'untrained', 'mse_correlation', 'chance', 'middle_lag'} == set(table)
+    assert (workdir / 'report.html').stat().st_size > 10_000
+    assert {path.stem for path in (workdir / 'figures').glob('*.png')} >= {'confusion', 'distance', 'skill', 'training'}
+    error = told(run(f'--workdir={workdir}', command[0], '--mode=downscale', '--input=x.nc', '--output=y.nc'))
+    assert 'holds no downscaler' in error
+    rng, (rows, columns) = np.random.default_rng(0), (40, 72)
+    fields = xr.Dataset(
+        {
+            name: (('time', 'lat', 'lon'), 1e-5 * rng.normal(size=(2, rows, columns)), {'units': 's-1'})
+            for name in ('vorticity', 'divergence')
+        },
+        {'time': np.datetime64('2001-01-01', 'ns') + np.arange(2) * np.timedelta64(3, 'h'),
+         'lat': ('lat', np.linspace(90, -90, rows), {'units': 'degrees_north'}),
+         'lon': ('lon', 5.0 * np.arange(columns), {'units': 'degrees_east'})},
+    )  # fmt: skip
+    model = load(workdir)
+    assert (model.distance(fields, fields.isel(time=[1, 0])) > 0).all()
+    np.testing.assert_array_equal(model.distance(fields, fields), 0)
+
+
 @pytest.mark.parametrize(
     ('source', 'output', 'parts'),
     [

@@ -18,7 +18,7 @@ from downscale_jax.runtime.errors import UserError, nearest
 from downscale_jax.systems.workdir import Config, Init, WorkDirectory
 from downscale_jax.tasks.inpainting import Inpainting
 from downscale_jax.tasks.lags import Lags
-from downscale_jax.training.optimizer import Phase
+from downscale_jax.training.optimizer import phases
 from downscale_jax.training.state import State
 
 PRETEXTS = ('lags', 'inpainting')
@@ -47,7 +47,7 @@ def build(config: Config) -> dict[str, Lags | Inpainting]:
     encoder = Encoder(tuple(model['widths']), model['blocks'], model['stem'], model['pool'], **shared)
     common = {
         'encoder': encoder,
-        'phases': tuple(Phase(name, **training[name]) for name in training['phases']),
+        'phases': phases(training),
         'accumulate': training['accumulate'],
     }
 
@@ -149,12 +149,17 @@ class LearnedDistance(WorkDirectory):
         return jax.jit(self.task.embed, static_argnums=2)
 
     def _canonical(self, fields: xr.Dataset) -> xr.Dataset:
-        """The variables of training in their units, lazily."""
+        """The variables of training in their units, rows and columns in the direction of training's, lazily: an encoder
+        knows north from south."""
         transform = self.prepared.log_transform
         found = store.canonical(fields, list(transform.variables), source='the fields')
         store.check_timed(found, transform.variables, 'the fields')
         for name, units in zip(transform.variables, transform.units, strict=True):
             found[name] = convert_units(found[name], units)
+        for axis in found[transform.variables[0]].dims[1:]:
+            known = self.prepared.statics.coords
+            if axis in known and axis in found.coords and rises(found[axis]) != rises(known[axis]):
+                found = found.isel({axis: slice(None, None, -1)})
         return found
 
     def _batches(self, fields: xr.Dataset) -> Iterator[np.ndarray]:
@@ -163,6 +168,11 @@ class LearnedDistance(WorkDirectory):
         for start in range(0, fields.sizes['time'], BATCH):
             part = store.load(fields.isel(time=slice(start, start + BATCH)), 'the fields')
             yield transform.encode(np.stack([part[name].values for name in transform.variables], -1))
+
+
+def rises(axis: xr.DataArray) -> bool:
+    """Whether a coordinate grows with the index."""
+    return bool(axis.values[-1] >= axis.values[0])
 
 
 Opened = LearnedDistance

@@ -26,7 +26,7 @@ from downscale_jax.systems.workdir import Config, Init, WorkDirectory
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
 from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.loop import evaluation_with
-from downscale_jax.training.optimizer import Phase
+from downscale_jax.training.optimizer import phases
 from downscale_jax.training.state import State
 
 Tasks = dict[str, Regression | Diffusion]
@@ -41,7 +41,7 @@ def build(config: Config) -> Tasks:
             raise UserError(f"model.{key}='{model[key]}': {nearest(model[key], valid)}")
     common = {
         'network': UNet(channels=1, **{**model, 'widths': tuple(model['widths'])}),
-        'phases': tuple(Phase(name, **training[name]) for name in training['phases']),
+        'phases': phases(training),
         'accumulate': training['accumulate'],
         'ema_decay': training['ema_decay'],
     }

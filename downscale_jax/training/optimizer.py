@@ -1,6 +1,6 @@
 """Optimisers by name, and one step of descent on a mean over the global batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,6 +33,17 @@ class Phase:
     plateau_delta: float = 0.04  # by how much an average must lie under the lowest so far
     plateau_factor: float = 0.1  # of the rate after a plateau to that before
     plateau_floor: float = 1e-5  # the rate does not fall below
+
+
+def phases(training: Mapping[str, Any]) -> tuple[Phase, ...]:
+    """Those that the training section of a config names, in order. Raises UserError for none and for unknown ones."""
+    known = [name for name, values in training.items() if isinstance(values, Mapping)]
+    if not training['phases']:
+        raise UserError(f'training.phases is empty: name one or several of {", ".join(known)}')
+    for name in training['phases']:
+        if name not in known:
+            raise UserError(f"training.phases: there is no phase '{name}': {nearest(name, known)}")
+    return tuple(Phase(name, **training[name]) for name in training['phases'])
 
 
 def create(phase: Phase) -> optax.GradientTransformationExtraArgs:

@@ -253,6 +253,11 @@ def test_mistakes(tmp_path, make, changes, told):
     assert not list((tmp_path / 'prepared').glob('*'))  # nothing half-written
 
 
+def test_a_patch_that_the_simulated_grid_does_not_hold():
+    with pytest.raises(UserError, match=r'data\.patch=32 does not fit data\.simulate\.rows=16: choose more rows'):
+        lag_pairs.check(section(patch=32, simulate={'days': 4, 'rows': 16}, variables=('vorticity',)))
+
+
 def test_variables_that_are_not_simulated(tmp_path):
     with pytest.raises(UserError, match="the simulated data have no 'vortcity': did you mean 'vorticity'"):
         prepare(section(variables=('vortcity',)), 0, tmp_path)

@@ -57,6 +57,8 @@ def opened(tmp_path_factory):
     workdir = tmp_path_factory.mktemp('work')
     (workdir / 'config.json').write_text(json.dumps(config()))
     (workdir / 'prepared.json').write_text(json.dumps({'transform': TRANSFORM, 'idealised': True}))
+    axes = {'lat': np.linspace(-80, 80, 33), 'lon': np.arange(64) * 5.625}
+    xr.Dataset({'mask': (('lat', 'lon'), np.ones((33, 64)))}, axes).to_netcdf(workdir / 'statics.nc')
     tasks = atmodist.build(config())
     for seed, (name, task) in enumerate(tasks.items()):
         state = jax.jit(atmodist.initialiser(name, tasks))(jax.random.key(seed, impl='unsafe_rbg'), example())
@@ -136,6 +138,13 @@ def test_units_are_converted_and_names_of_axes_known(opened):
     np.testing.assert_allclose(opened.distance(a, daily), opened.distance(a, b), rtol=1e-4)
     other = b.rename(lat='latitude', lon='longitude', time='valid_time').transpose(..., 'valid_time')
     np.testing.assert_allclose(opened.distance(a, other), opened.distance(a, b), rtol=1e-6)
+
+
+def test_rows_may_run_either_way(opened):
+    a, b = fields(), fields(seed=1)
+    for turned in (b.isel(lat=slice(None, None, -1)), b.isel(lat=slice(None, None, -1), lon=slice(None, None, -1))):
+        np.testing.assert_array_equal(opened.distance(a, turned), opened.distance(a, b))
+        np.testing.assert_array_equal(opened.embed(turned), opened.embed(b))
 
 
 def test_fields_on_disk_are_read_as_they_are_needed(opened, tmp_path):
@@ -226,6 +235,8 @@ def test_the_rivals_encoder_stays_as_it_was_drawn():
 @pytest.mark.parametrize(
     ('changes', 'told'),
     [
+        ({'training': {**config()['training'], 'phases': []}}, 'training.phases is empty: name one or several of main'),
+        ({'training': {**config()['training'], 'phases': ['mein']}}, "there is no phase 'mein': did you mean 'main'"),
         ({'pretexts': []}, 'pretexts is empty: name one or several of lags, inpainting'),
         ({'pretexts': ['lag']}, "pretexts: there is no task 'lag': did you mean 'lags'"),
         ({'model': {**config()['model'], 'dtype': 'float16'}}, "model.dtype='float16': did you mean"),
