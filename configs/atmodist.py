@@ -58,7 +58,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.few = ConfigDict({**main, 'steps': 300, 'schedule': 'constant', 'examples': 4096})
 
     config.evaluation = ConfigDict()
-    config.evaluation.pairs = 4000  # of the test split; the classifier on MSE is fitted to up to 20 000 of the training split
+    config.evaluation.pairs = 4000  # of the test split; the classifier on MSE learns from 20 000 of training
     config.evaluation.untrained_rival = True  # train a tail on an encoder that stays as it was drawn
 
     if variant == 'smoke':

@@ -4,11 +4,13 @@ ERA5 of the Climate Data Store (NetCDF with old and new names, GRIB), ARCO-ERA5 
 vorticity and divergence, recognised by standard names and by the usual ones.
 """
 
+import math
 from collections.abc import Hashable, Sequence
 
 import numpy as np
 import xarray as xr
 
+from data_prep.lag_pairs import CHUNK
 from downscale_jax.fields import store
 from downscale_jax.fields.units import convert_units
 from downscale_jax.fields.wind import ATTRIBUTES, vorticity_divergence
@@ -41,36 +43,50 @@ _LEVELS = {
 def open_winds(path: str, variables: Sequence[str] = tuple(ATTRIBUTES), level: float = 0) -> xr.Dataset:
     """Canonical `variables`, (time, lat, lon) or (time, y, x), with `mask`, of a file or store.
 
-    `vorticity` and `divergence` [s-1] are taken from the file where it has both, else derived from its winds
-    (`fields.wind`); other variables by their names in the file. `level`, in the file's own numbers, chooses among
-    several; where one is named, winds without levels (at 10 m, beside those on pressure levels) do not count.
+    `vorticity` and `divergence` [s-1] are taken from the file where it has those that are asked for, else derived, all
+    from its winds (`fields.wind`), a few times a chunk; other variables by their names in the file. `level`, in the
+    file's own numbers, chooses among several; where one is named, winds without levels (at 10 m, beside those on
+    pressure levels) do not count.
 
-    Raises UserError, beside those of `store` and `fields.wind`: neither both winds nor vorticity and divergence,
-    several of a kind, several levels and none chosen, a level that is not there, no times.
+    Raises UserError, beside those of `store` and `fields.wind`: neither both winds nor what is asked for of vorticity
+    and divergence, several of a kind, several levels and none chosen, a level that is not there, no times.
     """
     data = store.open_dataset(path)
     if {'valid_time_start', 'valid_time_stop'} <= set(data.attrs):
         # ARCO's time axis runs decades beyond its data on both sides
         data = data.sel(time=slice(data.attrs['valid_time_start'], data.attrs['valid_time_stop']))
     others = [name for name in variables if name not in ATTRIBUTES]
-    if len(others) == len(variables):
-        return _canonical(data, others, level, path)
-    derived = [_find(data, kind, level, path) for kind in ATTRIBUTES]
-    winds = [_find(data, kind, level, path) for kind in 'uv']
-    if all(derived):
-        fields = _canonical(data, derived + others, level, path).rename(dict(zip(derived, ATTRIBUTES, strict=True)))
-        fields = fields.assign(
-            {name: convert_units(fields[name], 's-1').assign_attrs(attrs) for name, attrs in ATTRIBUTES.items()}
-        )
-    elif all(winds):
-        fields = vorticity_divergence(_canonical(data, winds + others, level, path), *winds)
+    wanted = [name for name in ATTRIBUTES if name in variables]
+    given = [_find(data, name, level, path) for name in wanted]
+    if all(given):
+        fields = _canonical(data, given + others, level, path)
+        results = {
+            name: convert_units(fields[held], 's-1').assign_attrs(ATTRIBUTES[name])
+            for name, held in zip(wanted, given, strict=True)
+        }
     else:
-        held = ' and '.join(name for name in [*winds, *derived] if name) or 'none of them'
-        raise UserError(
-            f'{path}: both winds{" on levels" if level else ""}, or both vorticity and divergence, were expected, '
-            f'found {held}; the file has {", ".join(sorted(map(str, data.data_vars)))}: add what is missing'
-        )
-    return fields[[*variables, 'mask']]
+        # all from the winds, also what is given: the two may lie on different levels, 850 hPa and 10 m
+        winds = [_find(data, kind, level, path) for kind in 'uv']
+        if not all(winds):
+            held = ' and '.join(name for name in [*winds, *given] if name) or 'none of them'
+            raise UserError(
+                f'{path}: both winds{" on levels" if level else ""}, or {"both " if len(wanted) > 1 else ""}'
+                f'{" and ".join(wanted)}, were expected, found {held}; '
+                f'the file has {", ".join(sorted(map(str, data.data_vars)))}: add what is missing'
+            )
+        fields = _canonical(data, winds + others, level, path)
+        derived = vorticity_divergence(_in_few_times(fields[winds]), *winds)
+        results = {name: derived[name] for name in wanted}
+    return fields.assign(results)[[*variables, 'mask']]
+
+
+def _in_few_times(winds: xr.Dataset) -> xr.Dataset:
+    """Chunks that reads of `CHUNK` times do not cut: a chunk is derived as a whole, whatever is then used of it.
+
+    Small ones are never merged, since one time, read alone, would cost its neighbours too.
+    """
+    largest = max(max(array.chunksizes['time']) for array in winds.data_vars.values())
+    return winds.chunk(time=CHUNK if largest > CHUNK else math.gcd(CHUNK, largest))
 
 
 def _find(data: xr.Dataset, kind: str, level: float, source: str) -> str:
@@ -94,6 +110,7 @@ def _level_name(array: xr.DataArray) -> Hashable | None:
 
 
 def _canonical(data: xr.Dataset, names: list[str], level: float, source: str) -> xr.Dataset:
+    names = list(dict.fromkeys(names))  # winds may be asked for beside what is derived from them
     pair = data[names]
     dim = _level_name(pair[names[0]])
     if dim is not None:

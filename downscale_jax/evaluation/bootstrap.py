@@ -25,8 +25,8 @@ def bootstrap(
     """5 % and 95 % quantiles of every score over resampled days: {score: [2, ...]}.
 
     days: sums by day in order of time, only those that hold something. Whole blocks of `block` consecutive days are
-    drawn, wrapping round the end (Politis and Romano 1992), since neighbouring days share their errors; the default, an
-    even number near n^(1/3), suits errors that last a few days: give more where they last longer. Where
+    drawn, wrapping round the end (Politis and Romano 1992), since neighbouring days share their errors; the default,
+    `block_length`, suits errors that last a few days: give more where they last longer. Where
     blocks and the number of days are even, blocks begin at every second day, so that days scored in pairs of neighbours
     stay together. Equal seeds draw equal
     days, so methods can be compared. NaN with fewer than five days or three blocks, and where a resample leaves a score
@@ -35,7 +35,7 @@ def bootstrap(
     count = len(days)
     if not count:
         return {}
-    block = block or 2 * max(1, round(count ** (1 / 3) / 2))
+    block = block or block_length(count)
     if count < max(5, 3 * block):
         return {name: np.full((2, *np.shape(value)), np.nan) for name, value in summary(total(days)).items()}
     step = 1 if block % 2 or count % 2 else 2
@@ -45,6 +45,11 @@ def bootstrap(
     np.add.at(times_drawn, (np.arange(samples)[:, None], drawn), 1)
     resampled = {name: np.tensordot(times_drawn, np.stack([day[name] for day in days]), 1) for name in days[0]}
     return {name: np.quantile(value, (0.05, 0.95), axis=0) for name, value in summary(resampled).items()}
+
+
+def block_length(count: int) -> int:
+    """Of blocks of `count` days: an even number near n^(1/3)."""
+    return 2 * max(1, round(count ** (1 / 3) / 2))
 
 
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

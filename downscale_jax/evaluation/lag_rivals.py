@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-PENALTY = 1e-6  # on squared weights, per pair: keeps them finite where classes can be told apart without error
+PENALTY = 1e-4  # on squared weights, per pair: little against what is learnt from pairs, much against what is not
+ITERATIONS = 20_000  # far more than it takes
+GRADIENT = 1e-5  # largest component, in nat, at which the minimum counts as found
 
 
 class Classifier(NamedTuple):
@@ -21,20 +23,29 @@ class Classifier(NamedTuple):
 
 
 def fit(features: np.ndarray, lag: np.ndarray, classes: int) -> Classifier:
-    """The classifier with the lowest cross-entropy on pairs [N, F] with known lags [N]; a convex problem."""
+    """The classifier of pairs [N, F] with known lags [N] that minimises `objective`, which is convex."""
     mean, std = features.mean(0), features.std(0)
     std = np.where(std > 0, std, 1)
     terms, truth = _terms((features - mean) / std), np.eye(classes)[lag]
 
     def loss(flat):
-        weights = flat.reshape(terms.shape[1], classes)
-        told = _softmax(terms @ weights)
-        penalised = np.concatenate([np.zeros((1, classes)), weights[1:]])
-        value = -np.log((told * truth).sum(1) + 1e-300).mean() + PENALTY * np.square(penalised).sum()
-        return value, (terms.T @ (told - truth) / len(lag) + 2 * PENALTY * penalised).ravel()
+        value, gradient = objective(flat.reshape(-1, classes), terms, truth)
+        return value, gradient.ravel()
 
-    found = minimize(loss, np.zeros(terms.shape[1] * classes), jac=True, method='L-BFGS-B', options={'maxiter': 500})
+    options = {'maxiter': ITERATIONS, 'maxfun': 2 * ITERATIONS, 'gtol': GRADIENT, 'ftol': 0, 'maxcor': 30}
+    found = minimize(loss, np.zeros(terms.shape[1] * classes), jac=True, method='L-BFGS-B', options=options)
     return Classifier(mean, std, found.x.reshape(-1, classes))
+
+
+def objective(weights: np.ndarray, terms: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
+    """Mean cross-entropy plus PENALTY times the squares of all weights but the constants, and its gradient.
+
+    weights [T, classes]; terms [N, T], the first one 1; truth [N, classes], 1 at the true lag.
+    """
+    told = _softmax(terms @ weights)
+    penalised = np.concatenate([np.zeros_like(weights[:1]), weights[1:]])
+    value = -np.log((told * truth).sum(1) + 1e-300).mean() + PENALTY * np.square(penalised).sum()
+    return value, terms.T @ (told - truth) / len(terms) + 2 * PENALTY * penalised
 
 
 def _terms(x: np.ndarray) -> np.ndarray:

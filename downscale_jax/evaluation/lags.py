@@ -8,6 +8,7 @@ import numpy as np
 
 from downscale_jax.evaluation import curves, lag_figures, lag_rivals, look, report
 from downscale_jax.evaluation import lag_scores as scores
+from downscale_jax.evaluation.bootstrap import block_length
 from downscale_jax.evaluation.calibration import SEASONS, season
 from downscale_jax.evaluation.days import evenly
 from downscale_jax.evaluation.lag_measures import Measured, Networks, centres, measure, span
@@ -24,6 +25,7 @@ MEASURES = {MAIN: MAIN, UNTRAINED: UNTRAINED, CLASSIFIER: 'MSE'}  # the distance
 BAND = 20  # degrees of latitude
 CELLS = (6, 12)  # of the map of errors
 FEWEST = 3  # pairs, for a cell to be drawn
+CLASSIFIER_PAIRS = 20_000  # training pairs: its weights are hundreds, and fitting to few would make it a weak rival
 RANGE_PATCHES = 500  # training patches whose range is that of PSNR and SSIM
 
 
@@ -32,14 +34,14 @@ def evaluate(opened: LearnedDistance, prepared: Prepared) -> dict[str, dict[str,
 
     Returns {method: {score: number}} without what is undefined, also written to scores.json; details.json has the
     intervals, confusion matrices, curves, and errors by latitude, season and place. The classifier on MSE and
-    correlation is fitted to as many pairs of the training split.
+    correlation is fitted to CLASSIFIER_PAIRS pairs of the training split, evenly chosen; to all where there are fewer.
     """
     split, classes, step = prepared.split('test'), prepared.meta['lags'], float(prepared.meta['step_hours'])
     train = prepared.split('train')
-    chosen, seen = (evenly(len(s), opened.config['evaluation']['pairs']) for s in (split, train))
+    chosen = evenly(len(split), opened.config['evaluation']['pairs'])
     data_range = span(prepared, train, evenly(len(train), RANGE_PATCHES))
     measured = measure(networks(opened), prepared, split, chosen, data_range)
-    known = measure({}, prepared, train, seen)
+    known = measure({}, prepared, train, evenly(len(train), CLASSIFIER_PAIRS))
     classifier = lag_rivals.fit(known.features, known.lag, classes)
     probabilities = {**measured.probabilities, CLASSIFIER: classifier.probabilities(measured.features)}
     methods = {name: scores.told(p, measured.lag) for name, p in probabilities.items()}
@@ -65,7 +67,7 @@ def evaluate(opened: LearnedDistance, prepared: Prepared) -> dict[str, dict[str,
         tables=tables(details),
         figures={caption: opened.workdir / 'figures' / f'{name}.png' for name, caption in captions.items()},
         config=opened.config,
-        notes=notes(opened, prepared, measured, details),
+        notes=notes(opened, prepared, measured, details, len(known.lag)),
         described=scores.SCORES,
     )
     print_table(table)
@@ -84,7 +86,7 @@ def networks(opened: LearnedDistance) -> Networks:
 def summarise(
     measured: Measured, prepared: Prepared, methods: Mapping[str, dict], probabilities: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
-    """What details.json holds; every estimate is [3], value, 5 and 95 % over resampled days.
+    """What details.json holds; every estimate is [3], value, 5 and 95 % over resampled `runs`.
 
     methods     {method: {score: [3]}}, see `lag_scores.SCORES`
     better      {rival: {score: [3]}}: the main method minus the rival, on the same pairs
@@ -95,7 +97,7 @@ def summarise(
     map         lag error in hours of the main method on coarse cells, south first, with its extent
     """
     classes, step = prepared.meta['lags'], float(prepared.meta['step_hours'])
-    by = scores.units(measured.seconds, measured.column, prepared.meta['grid'][1])
+    by, _ = runs(measured, prepared)
     found = {name: scores.means(pairs, by, step) for name, pairs in methods.items()}
     distances = {
         name: scores.curve(distance, measured.lag, classes, by, step) for name, distance in measured.distances.items()
@@ -127,6 +129,25 @@ def summarise(
         details[title] = {m: scores.by_class(e, named, by, names, step) for m, e in errors.items()}
     details['map'] = error_map(step * errors[MAIN], places, measured.row, measured.column)
     return details
+
+
+def runs(measured: Measured, prepared: Prepared) -> tuple[np.ndarray, str]:
+    """([N] what is resampled, its blocks in words).
+
+    Pairs share their errors as long as they see the same weather: a block holds the longest lag, in whole days, and a
+    day more. `bootstrap` draws blocks of two units at least, so a unit is a run of half as many days, shorter where
+    fewer than three blocks would be left. Sectors of longitude, where days are too few, stay as they are.
+    """
+    days = len(np.unique(measured.seconds // scores.DAY))
+    units = np.unique(scores.units(measured.seconds, measured.column, prepared.meta['grid'][1]), return_inverse=True)[1]
+    if days < scores.FEWEST_DAYS:
+        length = block_length(units.max() + 1)
+        return units, f'{length} of {scores.SECTORS} sectors of longitude, days being too few'
+    longest = 3600 * float(prepared.meta['step_hours']) * prepared.meta['lags']
+    wanted = int(np.ceil(longest / scores.DAY)) + 1
+    run = min(-(-wanted // 2), days // scores.FEWEST_DAYS)
+    by = units // run
+    return by, f'{run * block_length(by.max() + 1)} days'
 
 
 def bands(latitude: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -218,6 +239,7 @@ def headline(table: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
     facts = {
         'Accuracy / chance': divide(main['accuracy'], chance['accuracy']),
         'Lag error / middle lag': divide(main['lag_error'], middle['lag_error']),
+        'Median lag error / middle lag': divide(main['median_error'], middle['median_error']),
         'Lag error / MSE classifier': divide(main['lag_error'], classifier['lag_error']),
     }
     if 'distance_rank' in main:
@@ -259,19 +281,22 @@ def titled(name: str) -> str:
     return score.long_name if score.unit == '1' else f'{score.long_name} ({score.unit})'
 
 
-def notes(opened: LearnedDistance, prepared: Prepared, measured: Measured, details: dict[str, Any]) -> list[str]:
-    """What the reader should know before trusting the numbers."""
+def notes(
+    opened: LearnedDistance, prepared: Prepared, measured: Measured, details: dict[str, Any], fitted: int
+) -> list[str]:
+    """What the reader should know before trusting the numbers; `fitted`: pairs that the classifier was fitted to."""
     days, constant = len(np.unique(measured.seconds // scores.DAY)), details['constant']
     labels = details['labels']
-    resampled = 'days' if days >= scores.FEWEST_DAYS else f'{scores.SECTORS} sectors of longitude, days being too few'
+    _, blocks = runs(measured, prepared)
     asked = PROBE in opened.tasks
     probed = f' {PROBE}: a tail trained on the finished encoder of {list(opened.tasks)[-2]}.' if asked else ''
     return [
         f'{len(measured.lag)} pairs, evenly spread over {days} days of the test split; of each lag {labels.min()} to '
         f'{labels.max()}. The best constant answer reaches an accuracy of {constant["accuracy"]:.3f} and an error of '
-        f'{constant["lag_error"]:.2f} h. Intervals: 5 to 95 % over resampled blocks of two {resampled}.',
+        f'{constant["lag_error"]:.2f} h. Intervals: 5 to 95 % over resampled blocks of {blocks}.',
         f'{MAIN}: {opened.provenance(opened.last)}. {CLASSIFIER}: logistic regression on the logarithm of the MSE and '
-        "Fisher's z of the pattern correlation of each variable, their squares and products, fitted to training pairs. "
+        "Fisher's z of the pattern correlation of each variable, their squares and products, fitted to "
+        f'{fitted} pairs of the training split. '
         f'{UNTRAINED}: a tail trained on an encoder whose weights stay as they were drawn.{probed}',
     ]
 

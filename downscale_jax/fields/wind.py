@@ -44,7 +44,7 @@ def vorticity_divergence(fields: xr.Dataset, u: str = 'u', v: str = 'v') -> xr.D
     of a projection count as they are, without map factor.
 
     Raises UserError: a component missing, units missing or not of speed, a grid with uneven steps or without one.
-    Computing raises it where winds on a global grid have missing values.
+    Computing raises it where winds on a global grid have gaps. A time that misses a whole component is NaN.
     """
     for name in (u, v):
         if name not in fields:
@@ -74,7 +74,10 @@ def vorticity_divergence(fields: xr.Dataset, u: str = 'u', v: str = 'v') -> xr.D
 def _time_by_time(derive: Derive, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     vorticity, divergence = np.empty(u.shape, np.float32), np.empty(u.shape, np.float32)
     for at in np.ndindex(u.shape[:-2]):
-        vorticity[at], divergence[at] = derive(u[at].astype(np.float64), v[at].astype(np.float64))
+        if np.isnan(u[at]).all() or np.isnan(v[at]).all():  # a gap in time, not on the grid
+            vorticity[at] = divergence[at] = np.nan
+        else:
+            vorticity[at], divergence[at] = derive(u[at].astype(np.float64), v[at].astype(np.float64))
     return vorticity, divergence
 
 
@@ -139,7 +142,8 @@ def by_harmonics(
     """
     if not (np.isfinite(u).all() and np.isfinite(v).all()):
         raise UserError(
-            'the winds have missing values on a global grid, whose vorticity needs them all; fill them or cut a region'
+            'the winds have missing values on a global grid, whose vorticity needs them all; fill them, drop such '
+            'times, or cut a region'
         )
     try:
         import ducc0  # under the GPL: an extra, not a dependency

@@ -84,20 +84,12 @@ class Lags:
     def inference_params(self, state: State) -> Variables:
         return {'params': state.params, 'batch_stats': state.stats}
 
-    def probabilities(self, params: Variables, first: jax.Array, second: jax.Array) -> jax.Array:
-        """Of each lag, [B, classes], for patches of the side that the tail was trained on."""
-        return jax.nn.softmax(jnp.asarray(self.network.apply(params, first, second)))
-
     def embed(self, params: Variables, x: jax.Array, stage: int) -> jax.Array:
         """The map at the end of a stage (1 is the first), float32, of fields [B, H, W, C] of any size."""
         if not 1 <= stage <= len(self.encoder.widths):
             raise UserError(f'the encoder has no stage {stage}: choose one of 1 to {len(self.encoder.widths)}')
         stages: Any = self.encoder.apply(part(params, 'encoder'), x)
         return stages[stage - 1].astype(jnp.float32)
-
-    def distance(self, params: Variables, a: jax.Array, b: jax.Array, stage: int) -> jax.Array:
-        """Mean squared difference of two encodings, [B]."""
-        return jnp.square(self.embed(params, a, stage) - self.embed(params, b, stage)).mean((1, 2, 3))
 
 
 def begin(variables: Variables, phase: Phase, encoder: Variables | None) -> State:

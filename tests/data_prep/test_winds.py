@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from data_prep.lag_pairs import stream
 from data_prep.winds import open_winds
+from downscale_jax.fields import wind
 from downscale_jax.fields.wind import RADIUS
 from downscale_jax.runtime.errors import UserError
 
@@ -90,6 +92,49 @@ def test_other_variables_beside(tmp_path):
     assert list(result.data_vars) == ['vo', 'vorticity', 'mask']
     np.testing.assert_allclose(result['vo'], result['vorticity'], atol=1e-10)
     assert list(open_winds(str(tmp_path / 'era5.nc'), ('v', 'u')).data_vars) == ['v', 'u', 'mask']
+    result = open_winds(str(tmp_path / 'era5.nc'), ('u', 'divergence'))
+    assert list(result.data_vars) == ['u', 'divergence', 'mask']
+    np.testing.assert_allclose(result['u'][:, 9, 0], SPIN[:, 0, 0] * RADIUS, rtol=1e-6)
+
+
+@pytest.mark.parametrize('names', [('vo',), ('vo', 'u'), ('u', 'v'), ('d', 'u', 'v')])
+def test_only_what_is_asked_for_is_needed(tmp_path, names):
+    era5(names).to_netcdf(tmp_path / 'era5.nc')
+    result = open_winds(str(tmp_path / 'era5.nc'), ('vorticity',))
+    assert list(result.data_vars) == ['vorticity', 'mask']
+    np.testing.assert_allclose(result['vorticity'], VORTICITY, atol=1e-10)
+    assert result['vorticity'].attrs == wind.ATTRIBUTES['vorticity']
+    if 'v' not in names:
+        with pytest.raises(UserError, match=r'both winds, or divergence, were expected, found (none of them|u); '):
+            open_winds(str(tmp_path / 'era5.nc'), ('divergence',))
+        with pytest.raises(UserError, match=r'or both vorticity and divergence, were expected, found .*vo; '):
+            open_winds(str(tmp_path / 'era5.nc'))
+
+
+def test_one_source_for_both(tmp_path):
+    """Divergence has to come from the winds, at 10 m: so does vorticity, not from 850 hPa."""
+    data = era5(('u', 'v', 'vo'))
+    surface = {name: (3 * data[name].isel(level=0, drop=True)).assign_attrs(units='m s-1') for name in 'uv'}
+    data.assign(surface).to_netcdf(tmp_path / 'era5.nc')
+    np.testing.assert_allclose(open_winds(str(tmp_path / 'era5.nc'))['vorticity'], 3 * VORTICITY, atol=1e-10)
+
+
+@pytest.mark.parametrize('stored', [1, 5, 8, 36])
+def test_every_time_is_derived_once(tmp_path, monkeypatch, stored):
+    """Whatever the chunks of the file, read as the pairs are, in eights."""
+    data = xr.concat([era5().assign_coords(time=era5()['time'] + np.timedelta64(day, 'D')) for day in range(5)], 'time')
+    data = data.isel(time=slice(36))
+    data.to_zarr(tmp_path / 'era5.zarr', encoding={n: {'chunks': (stored, 1, 19, 36)} for n in 'uv'}, zarr_format=2)
+    result = open_winds(str(tmp_path / 'era5.zarr'))
+    derived = []
+    whole = wind.by_harmonics
+    monkeypatch.setattr(wind, 'by_harmonics', lambda u, *rest: derived.append(float(u.max())) or whole(u, *rest))
+    read = [field for _, field in stream(result, {'path': '', 'variables': ('vorticity', 'divergence')})]
+    assert len(read) == len(derived) == 36
+    np.testing.assert_allclose(np.stack(read)[..., 0], np.tile(VORTICITY, (5, 1, 1))[:36], atol=1e-10)
+    derived.clear()
+    result.isel(time=[17]).compute()
+    assert len(derived) <= min(stored, 8)
 
 
 @pytest.mark.parametrize('names', [('u', 'v'), ('vo', 'd')])

@@ -64,19 +64,55 @@ def records():
     ]
 
 
-def test_measure_agrees_with_the_task(records):
-    variables = TASK.network.init(jax.random.key(0), *2 * [np.zeros((1, 32, 32, 2), 'f4')])
+@pytest.fixture(scope='module')
+def variables():
+    return TASK.network.init(jax.random.key(0), *2 * [np.zeros((1, 32, 32, 2), 'f4')])
+
+
+@pytest.fixture(scope='module')
+def judge():
+    return lag_measures.judging(TASK)
+
+
+def test_judging_by_hand(variables, judge):
+    a, b = patches(4), patches(4)
+    probabilities, distances = judge(variables, a, b)
+    logits = np.asarray(jax.jit(TASK.network.apply)(variables, a, b), np.float64)
+    assert probabilities.shape == (4, 5)
+    np.testing.assert_allclose(np.sum(probabilities, 1), 1, rtol=1e-5)
+    np.testing.assert_allclose(probabilities, np.exp(logits) / np.exp(logits).sum(1, keepdims=True), rtol=1e-4)
+    embed = jax.jit(TASK.embed, static_argnums=2)
+    for found, stage, shape in zip(distances, (3, 2), ((4, 4, 8), (8, 8, 6)), strict=True):
+        codes = [np.asarray(embed(variables, x, stage)) for x in (a, b)]
+        assert codes[0].shape == (4, *shape)
+        np.testing.assert_allclose(found, np.square(codes[0] - codes[1]).mean((1, 2, 3)), rtol=1e-4)
+        assert (np.asarray(found) > 0).all()
+
+
+def test_a_distance_is_symmetric_and_zero_between_equal_patches(variables, judge):
+    a, b = patches(4), patches(4)
+    for there, back, same in zip(*(judge(variables, *pair)[1] for pair in ((a, b), (b, a), (a, a))), strict=True):
+        np.testing.assert_allclose(back, there, rtol=1e-5)
+        np.testing.assert_array_equal(same, 0)
+
+
+def test_a_pair_is_judged_alone(variables, judge):
+    a, b = patches(4), patches(4)
+    for whole, part in zip(*(jax.tree.leaves(judge(variables, a[:n], b[:n])) for n in (4, 2)), strict=True):
+        np.testing.assert_allclose(part, whole[:2], rtol=1e-4, atol=1e-6)
+
+
+def test_measure_agrees_with_judging(records, variables, judge):
     chosen = list(range(0, 70, 1))  # more than a batch
     found = lag_measures.measure({'net': (TASK, variables)}, Prepared(), records, chosen, 8.0)
     np.testing.assert_array_equal(found.lag, np.arange(70) % 5)
     np.testing.assert_array_equal(found.seconds, 100 * np.arange(70))
     np.testing.assert_array_equal(found.column, 2 * np.arange(70))
     a, b = (Prepared.log_transform.encode(np.stack([r[name] for r in records])) for name in ('first', 'second'))
-    expected = jax.jit(TASK.probabilities)(variables, a, b)
-    np.testing.assert_allclose(found.probabilities['net'], expected, rtol=1e-4, atol=1e-6)
-    distance = jax.jit(TASK.distance, static_argnums=3)
-    for name, stage in (('net', 3), ('net, stage 2', 2)):
-        np.testing.assert_allclose(found.distances[name], distance(variables, a, b, stage), rtol=1e-3)
+    probabilities, distances = judge(variables, a, b)
+    np.testing.assert_allclose(found.probabilities['net'], probabilities, rtol=1e-4, atol=1e-6)
+    for name, expected in zip(('net', 'net, stage 2'), distances, strict=True):
+        np.testing.assert_allclose(found.distances[name], expected, rtol=1e-3)
     np.testing.assert_allclose(found.features, lag_measures.features(a, b))
     np.testing.assert_allclose(found.distances['MSE'], lag_measures.pixel(a, b, 8.0)['MSE'])
 

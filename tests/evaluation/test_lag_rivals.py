@@ -43,8 +43,10 @@ def gaussian(count, classes=4):
     return lag[:, None] + 0.5 * RNG.normal(size=(count, 1)), lag
 
 
-def test_the_classifier_finds_the_posterior():
+def test_the_classifier_finds_the_posterior(monkeypatch):
     features, lag = gaussian(20_000)
+    penalised = lag_rivals.fit(features, lag, 4)
+    monkeypatch.setattr(lag_rivals, 'PENALTY', 1e-6)  # so sharp a posterior takes weights that a penalty shrinks
     found = lag_rivals.fit(features, lag, 4)
     x = np.linspace(-0.5, 3.5, 21)[:, None]
     density = np.exp(-0.5 * ((x - np.arange(4)) / 0.5) ** 2)
@@ -53,6 +55,30 @@ def test_the_classifier_finds_the_posterior():
     exact = np.exp(-0.5 * ((features - np.arange(4)) / 0.5) ** 2)
     best = lag_scores.told(exact / exact.sum(1, keepdims=True), lag)
     assert scores['cross_entropy'].mean() < best['cross_entropy'].mean() + 0.005
+    scores = lag_scores.told(penalised.probabilities(features), lag)
+    assert scores['cross_entropy'].mean() < best['cross_entropy'].mean() + 0.01
+
+
+def test_the_minimum_is_reached():
+    # features that follow each other closely, many classes, few pairs: the hardest to fit
+    lag = RNG.integers(0, 12, 600)
+    shared = np.log(1 - np.exp(-(lag + 1) / 4)) + 0.3 * RNG.normal(size=600)
+    features = shared[:, None] * [1, 1, -1, -0.5] + 0.1 * RNG.normal(size=(600, 4))
+    found = lag_rivals.fit(features, lag, 12)
+    x = (features - found.mean) / found.std
+    i, j = np.triu_indices(4)
+    terms = np.concatenate([np.ones((600, 1)), x, x[:, i] * x[:, j]], 1)
+    value, gradient = lag_rivals.objective(found.weights, terms, np.eye(12)[lag])
+    assert np.abs(gradient).max() < 1.01 * lag_rivals.GRADIENT
+    own = -np.log(found.probabilities(features)[np.arange(600), lag]).mean()
+    assert value == pytest.approx(own + 1e-4 * np.square(found.weights[1:]).sum())
+    start, slope = lag_rivals.objective(np.zeros_like(found.weights), terms, np.eye(12)[lag])
+    assert start == pytest.approx(np.log(12))
+    # the gradient is that of the value: nothing else tells that its zero is the minimum
+    step = RNG.normal(size=slope.shape)
+    ends = [lag_rivals.objective(found.weights + h * step, terms, np.eye(12)[lag]) for h in (0.1 - 1e-5, 0.1 + 1e-5)]
+    middle = lag_rivals.objective(found.weights + 0.1 * step, terms, np.eye(12)[lag])[1]
+    assert (ends[1][0] - ends[0][0]) / 2e-5 == pytest.approx((middle * step).sum(), rel=1e-5)
 
 
 def test_products_of_features_are_used():

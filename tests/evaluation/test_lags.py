@@ -1,7 +1,9 @@
 """From test pairs to scores, figures and report, on waves that move at one speed: MSE alone tells how far apart."""
 
 import json
+import re
 from itertools import pairwise
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 import xarray as xr
 
 from data_prep.prepare import prepare
-from downscale_jax.evaluation import lag_scores, lags
+from downscale_jax.evaluation import lag_measures, lag_neighbours, lag_rivals, lag_scores, lags
+from downscale_jax.evaluation.bootstrap import block_length, bootstrap
 from downscale_jax.evaluation.lag_neighbours import neighbours
 from downscale_jax.evaluation.report import Table
 from downscale_jax.systems import atmodist
@@ -172,7 +175,15 @@ def test_figures_and_report(evaluated):
     ]
     page = (opened.workdir / 'report.html').read_text()
     assert page.count('data:image/png') == 5
-    for told in ('Lag error of the median', 'Reaches 90 %', 'atmodist minus its rivals', 'waves.nc', '10°S to 10°N'):
+    for told in (
+        'Lag error of the median',
+        'Reaches 90 %',
+        'atmodist minus its rivals',
+        'waves.nc',
+        '10°S to 10°N',
+        'Median lag error / middle lag',
+        'resampled blocks of 2 days.',
+    ):
         assert told in page
 
 
@@ -181,6 +192,115 @@ def test_the_same_again(evaluated):
     before = {path: path.read_bytes() for path in (opened.workdir / 'scores.json', opened.workdir / 'details.json')}
     lags.evaluate(opened, prepared)
     assert all(path.read_bytes() == data for path, data in before.items())
+
+
+@pytest.fixture(scope='module')
+def read(evaluated):
+    """What evaluation reads and fits: (arguments, result) by function, as it runs."""
+    opened, prepared, _ = evaluated
+    calls = {}
+
+    def spy(module, name):
+        original = getattr(module, name)
+
+        def spying(*args):
+            result = original(*args)
+            calls.setdefault(name, []).append((args, result))
+            return result
+
+        patch.setattr(module, name, spying)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((lags, 'span'), (lags, 'measure'), (lag_rivals, 'fit')):
+            spy(module, name)
+        lags.evaluate(opened, prepared)
+    return calls
+
+
+def test_the_classifier_learns_from_the_training_split_alone(evaluated, read):
+    _, prepared, _ = evaluated
+    train = prepared.split('train')
+    assert len(train) > 200  # more than are scored
+    known = lag_measures.measure({}, prepared, train, range(len(train)))
+    ((features, lag, classes), _), *others = read['fit']
+    assert not others
+    np.testing.assert_array_equal(features, known.features)
+    np.testing.assert_array_equal(lag, known.lag)
+    assert classes == CLASSES
+    assert known.seconds.max() < min(found.seconds.min() for args, found in read['measure'] if args[0])
+
+
+def test_the_data_range_is_that_of_training(evaluated, read):
+    _, prepared, _ = evaluated
+    ranges = {n: lag_measures.span(prepared, s, range(len(s))) for n in ('train', 'test') for s in [prepared.split(n)]}
+    assert ranges['train'] != ranges['test']
+    assert [args[4] for args, _ in read['measure'] if args[0]] == [ranges['train']]
+
+
+def test_a_large_training_split_is_thinned(evaluated, read, monkeypatch):
+    opened, prepared, _ = evaluated
+    fitted = []
+    monkeypatch.setattr(lags, 'CLASSIFIER_PAIRS', 50)
+    monkeypatch.setattr(lag_rivals, 'fit', lambda *args: fitted.append(args) or read['fit'][0][1])
+    lags.evaluate(opened, prepared)
+    assert len(fitted[0][1]) == 50
+
+
+@pytest.mark.parametrize(
+    ('days', 'lags_', 'length'),
+    # 12 h, of which `bootstrap` draws more where days are many, 69 h, 96 h and 99 h; then few days
+    [(36, 4, 4), (20, 4, 2), (36, 23, 4), (36, 32, 6), (36, 33, 6), (12, 23, 4), (11, 23, 2), (6, 23, 2)],
+)
+def test_blocks_cover_the_longest_lag(days, lags_, length):
+    seconds = np.repeat(np.arange(days), 5) * 86_400 + 7
+    measured = SimpleNamespace(seconds=seconds, column=np.zeros(5 * days, int))
+    meta = {'grid': [ROWS, COLUMNS], 'step_hours': 3, 'lags': lags_}
+    by, told = lags.runs(measured, SimpleNamespace(meta=meta))
+    assert told == f'{length} days'
+    count = len(np.unique(by))
+    longest = np.bincount(by).max() // 5  # days of a unit
+    assert longest * block_length(count) == length
+    assert np.isfinite(bootstrap([{'x': np.array(float(i))} for i in range(count)], lambda s: s)['x']).all()
+
+
+def test_sectors_stand_in_for_few_days():
+    column = np.arange(48)
+    measured = SimpleNamespace(seconds=86_400 * (np.arange(48) % 5), column=column)
+    meta = {'grid': [ROWS, COLUMNS], 'step_hours': 3, 'lags': 23}
+    by, told = lags.runs(measured, SimpleNamespace(meta=meta))
+    np.testing.assert_array_equal(by, column // 4)
+    assert told == '2 of 12 sectors of longitude, days being too few'
+
+
+def test_the_headline_by_hand():
+    row = {'accuracy': 0.5, 'lag_error': 6.0, 'median_error': 5.0}
+    table = {name: dict(row) for name in ('atmodist', 'mse_correlation', 'chance', 'middle_lag')}
+    table['middle_lag'] |= {'lag_error': 12.0, 'median_error': 20.0}
+    found = lags.headline(table)
+    assert found['Lag error / middle lag'] == '0.50'
+    assert found['Median lag error / middle lag'] == '0.25'
+
+
+def test_neighbours_lie_apart_in_place_or_time(evaluated, monkeypatch):
+    opened, prepared, _ = evaluated
+    monkeypatch.setattr(lag_neighbours, 'QUANTILES', np.linspace(0, 1, 20))
+    split = prepared.split('test')
+    found = neighbours(opened, prepared, split, range(len(split)))
+    assert len(found) == 20
+    for row in found:
+        hour, y, x = place(row.query[1])
+        for _, told in (one for nearest in row.nearest.values() for one in nearest):
+            other_hour, other_y, other_x = place(told)
+            aside = abs(x - other_x)
+            apart = max(abs(y - other_y), min(aside, COLUMNS - aside)) >= 16  # cells of a patch
+            assert apart or abs(hour - other_hour) > 3 * CLASSES
+
+
+def place(name):
+    """(hours since the first of the month, row, column) of what `words` tells."""
+    day, hour, lat, side, lon = re.fullmatch(r'01-(\d+) (\d+) h\n(\d+)°([NS]) (\d+)°E', name).groups()
+    south = -int(lat) if side == 'N' else int(lat)
+    return 24 * int(day) + int(hour), round((60 + south) * (ROWS - 1) / 120), round(int(lon) / 7.5)
 
 
 def test_neighbours_are_near_and_not_the_same_weather(evaluated):

@@ -174,6 +174,16 @@ def test_missing_neighbours_are_missing():
         assert {tuple(at) for at in lost} == {(20, 30), (19, 30), (21, 30), (20, 29), (20, 31)}
 
 
+@pytest.mark.parametrize('lat', [LATITUDES['both poles'], REGION['lat']], ids=['globe', 'region'])
+@pytest.mark.parametrize('lost', ['u', 'v', 'uv'])
+def test_a_missing_time_costs_no_other(lat, lost):
+    winds, _ = rotation(lat, around(36) if lat[0] == -90 else REGION['lon'])
+    whole = vorticity_divergence(winds)
+    winds = winds.assign({name: winds[name].where(winds['time'] == winds['time'][1]) for name in lost})
+    result = vorticity_divergence(winds)
+    xr.testing.assert_identical(result, whole.where(whole['time'] == whole['time'][1]))
+
+
 def test_the_pole_of_a_sector_is_missing():
     lat = np.linspace(60, 90, 31)
     winds, expected = rotation(lat, REGION['lon'])
@@ -235,6 +245,9 @@ def test_global_mistakes():
     winds, _ = rotation(LATITUDES['Gaussian'], around(36))
     with pytest.raises(UserError, match='missing values on a global grid'):
         vorticity_divergence(winds.assign(u=winds['u'].where(winds['lat'] > 0)))
+    beside_a_missing_time = (winds['time'] == winds['time'][1]) & (winds['lon'] != 0)
+    with pytest.raises(UserError, match='missing values on a global grid'):
+        vorticity_divergence(winds.assign(u=winds['u'].where(beside_a_missing_time)))
     with pytest.raises(UserError, match='uneven steps'):
         vorticity_divergence(winds.isel(lat=slice(2, None)))
     winds, _ = rotation(LATITUDES['both poles'], np.arange(0, 361, 5.0))

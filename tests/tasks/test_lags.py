@@ -129,16 +129,6 @@ def test_overfits_one_batch():
     jax.tree.map(np.testing.assert_array_equal, state.ema_params, state.params)
 
 
-def test_probabilities():
-    batch = example()
-    found = np.asarray(jax.jit(TASK.probabilities)(params(), batch['first'], batch['second']))
-    np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
-    assert (found.argmax(-1) == batch['lag']).mean() > 0.9
-    # a pair is alone once the statistics stand still
-    part_of = jax.jit(TASK.probabilities)(params(), batch['first'][:2], batch['second'][:2])
-    np.testing.assert_allclose(part_of, found[:2], rtol=1e-4, atol=1e-6)
-
-
 def test_metrics_by_hand():
     logits = jnp.log(jnp.array([[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]]))
     weights = {'conv': {'kernel': jnp.array([3.0, 4.0]), 'bias': jnp.array([100.0])}}
@@ -178,22 +168,6 @@ def test_the_statistics_are_those_of_both_patches_in_one_batch():
     found = whole(first, second)['encoder']['stem_norm']
     np.testing.assert_allclose(found['mean'], 0.1 * mapped.mean((0, 1, 2)), rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(found['var'], 0.9 + 0.1 * mapped.var((0, 1, 2)), rtol=1e-3)
-
-
-@pytest.mark.parametrize('stage', [1, 2])
-def test_distance(stage):
-    batch = example()
-    a, b = batch['first'], batch['second']
-    distance = jax.jit(TASK.distance, static_argnums=3)
-    found = np.asarray(distance(params(), a, b, stage))
-    assert found.shape == (16,)
-    assert (found > 0).all()
-    np.testing.assert_array_equal(distance(params(), b, a, stage), found)
-    np.testing.assert_array_equal(distance(params(), a, a, stage), 0)
-    embed = jax.jit(TASK.embed, static_argnums=2)
-    maps = [np.asarray(embed(params(), x, stage)) for x in (a, b)]
-    assert maps[0].shape == (16, *((8, 8, 6) if stage == 1 else (4, 4, 8)))
-    np.testing.assert_allclose(found, np.square(maps[0] - maps[1]).mean((1, 2, 3)), rtol=1e-4)
 
 
 def test_embeds_any_size():
