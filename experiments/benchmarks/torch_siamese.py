@@ -1,4 +1,4 @@
-"""`downscale_jax.models.atmodist.Siamese` once more, in PyTorch: same layers, names and parameters. Maps [B, C, H, W]."""
+"""`downscale_jax.models.atmodist.Siamese` in PyTorch: same layers, names and parameters. Maps [B, C, H, W]."""
 
 import torch
 from torch import nn
