@@ -159,12 +159,14 @@ def waiting(function, *args):
     return lambda: function(*args).block_until_ready()
 
 
-def row(title: str, calls: dict, seconds: float) -> None:
+def row(title: str, calls: dict, seconds: float) -> dict[str, float]:
+    """Prints a line of the table; returns the fastest of each, in seconds."""
     from interleaved import ratio, times
 
     found = times(calls, seconds)
     best = ''.join(f'{1e3 * values.min():9.2f}' for values in found.values())
     print(f'{title:34}{best}   {ratio(found["project"], found["PyTorch"])}', flush=True)
+    return {name: float(values.min()) for name, values in found.items()}
 
 
 if __name__ == '__main__':

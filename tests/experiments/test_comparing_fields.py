@@ -158,6 +158,7 @@ class Stub(LearnedDistance):
         log_transform = LogTransform(
             ('vorticity', 'divergence'), ('s-1', 's-1'), (0.0, 0.0), (2e-5, 4e-6), (0.0, 0.0), (1.0, 1.0)
         )
+        statics = xr.Dataset(coords={'lat': [-1.0, 1.0], 'lon': [0.0, 1.0]})
 
     def __init__(self):
         pass
