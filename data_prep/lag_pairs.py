@@ -10,22 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import dask
 import numpy as np
 import xarray as xr
-from tqdm import tqdm
 
+from data_prep import series
 from data_prep.records import SPLITS, Writer
-from downscale_jax.fields import log_transform, store
+from downscale_jax.fields import store
 from downscale_jax.fields.dates import check_splits, select_dates
 from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.times import encode_times
 from downscale_jax.fields.wind import ATTRIBUTES
 from downscale_jax.runtime.errors import UserError, nearest
 
-CHUNK = 8  # times read at once
-PORTION = 64 * CHUNK  # times whose graph is cut out of the series' at once
-STATISTICS_TIMES = 200  # training times, evenly spread, that the transform is fitted to
 VERSION = 1  # of this file's results: raise it when they change
 KEYS = ('path', 'simulate', 'variables', 'level', *SPLITS, 'step_hours', 'lags', 'patch', 'pairs_per_time', 'latitudes')
 
@@ -59,7 +55,7 @@ def check(data: dict) -> None:
 
 def write(data: dict, seed: int, directory: Path, name: str) -> None:
     """Fills `directory` with the pairs of all splits, the grid and the transform fitted to the training split."""
-    fields = open_fields(data, seed)
+    fields = series.open_fields(data, seed)
     if fields.sizes['time'] < 2:
         raise UserError(f'{data["path"]}: pairs need two times and more, found {fields.sizes["time"]}')
     splits = {split: data[split] for split in SPLITS}
@@ -74,12 +70,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         split: draw(part, data, np.random.default_rng((seed, ordinal)), split)
         for ordinal, (split, part) in enumerate(parts.items())
     }
-    train = parts['train']
-    spread = np.unique(np.linspace(0, train.sizes['time'] - 1, STATISTICS_TIMES).round().astype(int))
-    units = tuple(fields[v].attrs.get('units', '') for v in data['variables'])
-    transform = log_transform.fit(
-        lambda: (x for _, x in stream(train.isel(time=spread), data)), data['variables'], units
-    )
+    transform = series.fit_transform(parts['train'], data)
 
     patch = (data['patch'], data['patch'], len(data['variables']))
     shapes = {'first': patch, 'second': patch, **dict.fromkeys(('lag', 'time', 'row', 'column'), ())}
@@ -104,35 +95,6 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'grid': [fields.sizes[y], fields.sizes[x]],
     }
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
-
-
-def open_fields(data: dict, seed: int) -> xr.Dataset:
-    """Canonical fields in time, lazily: simulated where data.path is empty."""
-    if not data['path']:
-        from data_prep import atmosphere
-
-        return atmosphere.simulate(seed=seed, **data['simulate'])
-    from data_prep import winds
-
-    return winds.open_winds(data['path'], data['variables'], data['level'])
-
-
-def stream(fields: xr.Dataset, data: dict, told: str = '') -> Iterator[tuple[int, np.ndarray]]:
-    """(index of the time, [H, W, C] float32), a few times in memory at once."""
-    total = fields.sizes['time']
-    bar = tqdm(total=total, desc=told, leave=False, disable=None if told else True)
-    with bar:
-        for begin in range(0, total, PORTION):
-            # dask walks the whole graph that it is given for each chunk: a portion's, not the series'
-            (portion,) = dask.optimize(fields.isel(time=slice(begin, begin + PORTION)))
-            for start in range(0, portion.sizes['time'], CHUNK):
-                chunk = store.load(portion.isel(time=slice(start, start + CHUNK)), data['path'])
-                for offset in range(chunk.sizes['time']):
-                    planes = np.stack([chunk[v].values[offset] for v in data['variables']])
-                    # channels lie apart in memory: arithmetic on [H, W, 2] in C order would loop over two cells
-                    yield begin + start + offset, np.moveaxis(planes.astype(np.float32, copy=False), 0, -1)
-                    bar.update()
-                del chunk  # before the next is read
 
 
 def draw(fields: xr.Dataset, data: dict, rng: np.random.Generator, split: str) -> Draw:
@@ -189,7 +151,7 @@ def cut(fields: xr.Dataset, drawn: Draw, data: dict, told: str) -> Iterator[dict
     def patch(field, pair):
         return field[(drawn.row[pair] + size)[:, None], (drawn.column[pair] + size) % field.shape[1]]
 
-    for now, field in stream(fields, data, told):
+    for now, field in series.stream(fields, data, told):
         for pair in ends.pop(now, ()):
             first, second = waiting.pop(pair), patch(field, pair)
             if np.isfinite(first).all() and np.isfinite(second).all():

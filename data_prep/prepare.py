@@ -10,17 +10,21 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
-from data_prep import lag_pairs, refinement
+from data_prep import block_means, lag_pairs, refinement
 from downscale_jax.fields import store
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 
 # each has KEYS, the settings that its records depend on, VERSION, check(data) and write(data, seed, directory, name)
-KINDS: dict[str, ModuleType] = {'refinement': refinement, 'lag_pairs': lag_pairs}
+KINDS: dict[str, ModuleType] = {'block_means': block_means, 'lag_pairs': lag_pairs, 'refinement': refinement}
 
 
 def prepare(data: dict, seed: int, root: Path) -> Prepared:
-    """Prepares what the `data` section of a config asks for, under `root`, unless it is there already."""
+    """Prepares what the `data` section of a config asks for, under `root`, unless it is there already.
+
+    `data.simulate.seed`, where it is given, is the seed of the data in the place of `seed`.
+    """
+    seed = data['simulate'].get('seed', seed)
     directory = root / name_of(data, seed)
     if not directory.exists():
         kind = KINDS[data['kind']]

@@ -15,7 +15,7 @@ from downscale_jax.fields.times import encode_times
 from downscale_jax.runtime.errors import UserError
 
 CHUNK = 16  # times filtered at once
-VERSION = 3  # of this file's results: raise it when they change
+VERSION = 4  # of this file's results: raise it when they change
 KEYS = (
     'path',
     'simulate',
@@ -108,6 +108,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     )
     meta = {
         'name': name,
+        'kind': 'refinement',
         'transform': transform.to_json(),
         'calendar': fields['time'].dt.calendar,
         'records': kept,

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import xarray as xr
 
-from data_prep.lag_pairs import CHUNK
+from data_prep.series import CHUNK
 from downscale_jax.fields import store
 from downscale_jax.fields.units import convert_units
 from downscale_jax.fields.wind import ATTRIBUTES, vorticity_divergence

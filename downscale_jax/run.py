@@ -12,7 +12,7 @@ import jax
 from downscale_jax.describe import describe, tell
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.inputs import fine_grid
-from downscale_jax.evaluation import lags
+from downscale_jax.evaluation import lags, super_resolution
 from downscale_jax.evaluation.evaluate import evaluate as score_ensembles
 from downscale_jax.evaluation.temperature import fit as fit_temperature
 from downscale_jax.fields import store
@@ -22,8 +22,9 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.runtime.settings import flat
 from downscale_jax.systems import load, system_of
-from downscale_jax.systems.diffusion import CALIBRATION, Downscaler, fit_request
-from downscale_jax.systems.workdir import AFTERWARDS, Config, WorkDirectory, best_step, restore
+from downscale_jax.systems.diffusion import CALIBRATION, Calibrated, fit_request
+from downscale_jax.systems.downscaler import Downscaler
+from downscale_jax.systems.workdir import AFTERWARDS, Config, Trained, best_step, restore
 from downscale_jax.training.log import Log
 from downscale_jax.training.loop import Schedule, Task
 from downscale_jax.training.loop import train as train_task
@@ -37,7 +38,7 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
     system = system_of(config)
     tasks = system.build(config)
     check_training(config, tasks)
-    system.check(config)
+    system.check(config, training=True)
     train_tasks(config, workdir, prepare, tasks)
     if jax.process_count() > 1:
         tell(f'trained on {jax.process_count()} processes; score it on one: --mode=evaluate --workdir={workdir}')
@@ -81,7 +82,7 @@ def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: dict[str
         train_task(
             task,
             name,
-            init=system.initialiser(name, tasks, restored, first),
+            init=system.initialiser(name, tasks, Trained(restored, first, prepared, config)),
             batches=fed,
             validation=validation,
             schedule=schedule,
@@ -98,13 +99,17 @@ def evaluate(workdir: Path, given: dict[str, Any], prepare: Prepare) -> None:
     SCORING[opened.config['system']](opened, prepared)
 
 
-def score_downscaling(opened: Downscaler, prepared: Prepared) -> None:
+def score_downscaling(opened: Calibrated, prepared: Prepared) -> None:
     generators = {name: opened.generator(name) for name in opened.tasks}
     fitted = opened.fitted()
     score_ensembles(generators | ({'calibrated': fitted} if fitted else {}), prepared, opened.config, opened.workdir)
 
 
-SCORING: dict[str, Callable] = {'atmodist': lags.evaluate, 'diffusion': score_downscaling}
+SCORING: dict[str, Callable] = {
+    'atmodist': lags.evaluate,
+    'diffusion': score_downscaling,
+    'srgan': super_resolution.evaluate,
+}
 
 
 def calibrate(workdir: Path, given: dict[str, Any], prepare: Prepare) -> None:
@@ -113,7 +118,8 @@ def calibrate(workdir: Path, given: dict[str, Any], prepare: Prepare) -> None:
     Raises UserError where the config gives a temperature or no record to fit one on.
     """
     opened, prepared = open_trained('calibrate', workdir, given, prepare)
-    check_downscales(opened, 'calibrate')
+    if not isinstance(opened, Calibrated):
+        raise UserError(f'--mode=calibrate: {workdir} draws no ensemble whose noise could be fitted')
     config, generator, path = opened.config, opened.generator(opened.last), workdir / CALIBRATION
     wanted = config['evaluation']['fit_days']
     if config['sampling']['temperature'] or not wanted:
@@ -158,11 +164,13 @@ def downscale(
     if not path.parent.is_dir():
         raise UserError(f"--output '{output}': there is no folder '{path.parent}': make it first")
     trained = load(workdir, given)
-    check_downscales(trained, 'downscale')
+    if not isinstance(trained, Downscaler):
+        raise UserError(f'--mode=downscale: {workdir} holds no downscaler but {", ".join(trained.tasks)}')
     trained.system.check(trained.config)
     dataset = store.open_dataset(source)
     fine = fine_grid(store.open_dataset(statics), statics) if statics else trained.prepared.statics
     generator = trained.best()
+    members = members if generator.draws else 1
     request = {
         'input': source,
         'input_state': store.fingerprint(source),
@@ -176,11 +184,6 @@ def downscale(
     ensemble.to_store(generator, dataset, fine, members, seed, trained.attributes(), zarr, request)
     if path.suffix == '.nc' and not path.exists():
         ensemble.export_netcdf(zarr, path)
-
-
-def check_downscales(opened: WorkDirectory, mode: str) -> None:
-    if not isinstance(opened, Downscaler):
-        raise UserError(f'--mode={mode}: {opened.workdir} holds no downscaler but {", ".join(opened.tasks)}')
 
 
 def alone(mode: str) -> None:

@@ -24,8 +24,8 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 import downscale_jax
-from data_prep.lag_pairs import open_fields
 from data_prep.sea_ice import simulate
+from data_prep.series import open_fields
 from downscale_jax.evaluation import images, spectra
 from downscale_jax.evaluation.present import liveliest
 from downscale_jax.fields import grid, store

@@ -1,13 +1,14 @@
 """Many runs of main.py that differ in some values of a config: each in a process and a work directory of its own.
 
-What experiments over configs share (`ablations`, `curriculum`). A run that has its scores is not run again, one that
-was killed goes on, one that fails is told and the others go on. All runs of one root share what they prepare, in
-root/data.
+What experiments over configs share (`ablations`, `curriculum`, `sweep`). A run that has its scores is not run again,
+one that was killed goes on, one that fails is told and the others go on. All runs of one root share what they prepare,
+in root/data.
 """
 
 import ast
 import csv
 import json
+import os
 import runpy
 import shlex
 import subprocess
@@ -35,19 +36,37 @@ class Run:
 def resolve(config: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The config 'configs/NAME.py[:variant]' with overrides, as a work directory keeps it, {'section.key': value}.
 
-    Raises UserError for a config, a variant or a key that does not exist.
+    Raises UserError for a config, a variant or a key that does not exist, and for a value of another type.
     """
     path, _, variant = config.partition(':')
     if not Path(path).is_file():
-        raise UserError(f'--config: there is no file {path}')
+        choices = map(str, Path('configs').glob('[a-z]*.py'))
+        raise UserError(f'--config: there is no file {path}; {nearest(path, choices)}')
     try:
         values = flat(runpy.run_path(path)['get_config'](variant).to_dict())
-    except ValueError as error:
+    except Exception as error:  # whatever is written there
         raise UserError(f'--config={config}: {error}') from error
     for key in overrides:
         if key not in values:
             raise UserError(f"{config} has no key '{key}': {nearest(key, values)}")
-    return json.loads(json.dumps({**values, **overrides}))
+    return json.loads(json.dumps({**values, **{key: fitted(key, overrides[key], values[key]) for key in overrides}}))
+
+
+def fitted(key: str, value: Any, default: Any) -> Any:
+    """What main.py makes of a value in place of `default`: 1 for a float is 1.0, 5 for a word '5', true True.
+
+    Raises UserError for a value of another type.
+    """
+    kind = type(default)
+    if kind is str:
+        return str(value)
+    if kind is bool:
+        value = {'true': True, 'false': False}.get(value, value) if isinstance(value, str) else value
+    if (kind is float and type(value) is int) or (kind is tuple and type(value) is list):
+        value = kind(value)
+    if default is not None and type(value) is not kind:
+        raise UserError(f'{key}={value!r}: a value of type {kind.__name__} was expected, such as {default!r}')
+    return value
 
 
 def parse_overrides(arguments: list[str]) -> dict[str, Any]:
@@ -57,11 +76,16 @@ def parse_overrides(arguments: list[str]) -> dict[str, Any]:
         key, given, value = argument.partition('=')
         if not given or not key.startswith('--config.'):
             raise UserError(f'{argument} is no argument: --config.SECTION.KEY=VALUE was expected, or see --help')
-        try:
-            found[key.removeprefix('--config.')] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            found[key.removeprefix('--config.')] = value  # a word
+        found[key.removeprefix('--config.')] = parse_value(value)
     return found
+
+
+def parse_value(text: str) -> Any:
+    """A value written as in Python, or a word."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def command(run: Run, config: str, root: Path, main: Path = MAIN) -> list[str]:
@@ -73,10 +97,14 @@ def command(run: Run, config: str, root: Path, main: Path = MAIN) -> list[str]:
 def run_all(runs: Sequence[Run], config: str, root: Path, main: Path = MAIN) -> dict[str, Scores]:
     """{run: scores} of those that finished, in order; what main.py says goes to root/NAME.log.
 
-    Raises UserError, before anything runs, where a work directory was made with another config.
+    Raises UserError, before anything runs, where a work directory was made with another config or root cannot be made.
     """
     for run in runs:
         check_workdir(run, config, root)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'--root={root} cannot be made: {error.strerror}; choose another') from error
     scores = {}
     for number, run in enumerate(runs, 1):
         path, log = root / run.name / 'scores.json', root / f'{run.name}.log'
@@ -85,15 +113,32 @@ def run_all(runs: Sequence[Run], config: str, root: Path, main: Path = MAIN) -> 
             print(f'{told}: there already', flush=True)
         else:
             print(f'{told}: running, see {log}', flush=True)
-            root.mkdir(parents=True, exist_ok=True)
-            with log.open('w') as file:
-                done = subprocess.run(command(run, config, root, main), stdout=file, stderr=subprocess.STDOUT)
-            if done.returncode or not path.exists():
-                last = (log.read_text().strip() or 'it said nothing').splitlines()[-1]
-                print(f'{told}: FAILED with status {done.returncode}: {last}', file=sys.stderr, flush=True)
+            status = execute(command(run, config, root, main), log)
+            if status or not path.exists():
+                last = (log.read_text(errors='replace').strip() or 'it said nothing').splitlines()[-1]
+                print(f'{told}: FAILED with status {status}: {last}', file=sys.stderr, flush=True)
                 continue
         scores[run.name] = json.loads(path.read_text())
     return scores
+
+
+def execute(line: list[str], log: Path) -> int:
+    """The exit status; an exception, such as Ctrl-C, goes on when the child is gone: main.py may be killed anywhere."""
+    environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}  # or what was printed before an error is logged behind it
+    with log.open('w') as file:
+        child = subprocess.Popen(line, stdout=file, stderr=subprocess.STDOUT, env=environment)
+        try:
+            return child.wait()
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+
+
+def finished(runs: Sequence[Run], root: Path) -> dict[str, Scores]:
+    """{run: scores} of those that have them, in order."""
+    paths = {run.name: root / run.name / 'scores.json' for run in runs}
+    return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
 
 
 def show(runs: Sequence[Run], config: str, root: Path) -> str:
@@ -123,11 +168,14 @@ def rows(scores: Mapping[str, Scores], methods: Iterable[str] = ()) -> list[dict
     ]
 
 
+def all_columns(table: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Every column that a row has, in order of their first appearance."""
+    return list(dict.fromkeys(name for row in table for name in row))
+
+
 def write_csv(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
-    """With every column that a row has, in order of their first appearance."""
-    columns = dict.fromkeys(name for row in table for name in row)
     with path.open('w', newline='') as file:
-        writer = csv.DictWriter(file, list(columns))
+        writer = csv.DictWriter(file, all_columns(table))
         writer.writeheader()
         writer.writerows(table)
 

@@ -1,7 +1,7 @@
 """A coarse data set -> an ensemble, unit by unit: in memory, or in a Zarr store that a killed run goes on with.
 
-The store holds `<target>` (member, time, y, x), one chunk a work unit, and `clipped_share` (unit, time): the share of
-a unit's valid cells that fell outside the physical bounds before clipping. A finite share also marks a unit as done,
+The store holds every target (member, time, y, x), one chunk a work unit, and `clipped_share` (unit, time): the share of
+a unit's valid values that fell outside the physical bounds before clipping. A finite share also marks a unit as done,
 since it is written after the unit's values.
 """
 
@@ -22,7 +22,7 @@ import zarr
 from tqdm import tqdm
 
 from downscale_jax.downscale.generate import Generator
-from downscale_jax.downscale.inputs import CoarseInputs
+from downscale_jax.downscale.inputs import Inputs, open_inputs
 from downscale_jax.downscale.noise import time_nodes
 from downscale_jax.fields import store
 from downscale_jax.fields.times import encode_times
@@ -33,9 +33,9 @@ Unit = tuple[int, int]  # (index of the time, index of the group of members)
 
 
 def generate(
-    generator: Generator, inputs: CoarseInputs, mask: np.ndarray, members: int, seed: int, units: list[Unit]
+    generator: Generator, inputs: Inputs, mask: np.ndarray, members: int, seed: int, units: list[Unit]
 ) -> Iterator[tuple[Unit, np.ndarray, float]]:
-    """Yields (unit, fields [M, H, W] within the bounds, share clipped), in order.
+    """Yields (unit, fields [M, H, W, V] within the bounds, share clipped), in order.
 
     As many units run at once as there are devices; the last batch is filled up with repetitions. Reading the next
     inputs overlaps computing, since JAX returns before a result is there.
@@ -84,15 +84,17 @@ def in_memory(
     generator: Generator, dataset: xr.Dataset, statics: xr.Dataset, members: int, seed: int, attrs: dict[str, Any]
 ) -> xr.Dataset:
     """The ensemble as a data set (member, time, y, x), with coordinates, units and provenance."""
-    inputs = CoarseInputs(dataset, generator.transform, statics)
+    inputs = open_inputs(dataset, generator.transform, statics)
     mask = statics['mask'].values.astype(bool)
-    values = np.full((members, len(inputs), *mask.shape), np.nan, np.float32)
+    targets = generator.transform.targets
+    values = np.full((members, len(inputs), *mask.shape, len(targets)), np.nan, np.float32)
     units, shares = all_units(generator, len(inputs), members), []
     for (time, group), fields, share in generate(generator, inputs, mask, members, seed, units):
         values[group * generator.members :, time][: len(fields)] = fields
         shares.append(share)
     result = template(generator, inputs.times, statics, members, attrs)
-    result[generator.transform.target].values = values
+    for channel, name in enumerate(targets):
+        result[name].values = values[..., channel]
     result.attrs['clipped_share'] = float(np.mean(shares))
     return result.drop_vars('clipped_share')
 
@@ -110,11 +112,19 @@ def template(
     bounds |= {'valid_max': high} if np.isfinite(high) else {}
     return xr.Dataset(
         {
-            transform.target: (
-                ('member', 'time', *dims),
-                dask.array.full(shape, np.nan, dtype=np.float32, chunks=(generator.members, 1, *shape[2:])),
-                {'units': transform.units, 'cell_methods': 'area: mean', **bounds, **attrs.get('variable', {})},
-            ),
+            **{
+                name: (
+                    ('member', 'time', *dims),
+                    dask.array.full(shape, np.nan, dtype=np.float32, chunks=(generator.members, 1, *shape[2:])),
+                    {
+                        'units': units,
+                        'cell_methods': 'area: mean',
+                        **bounds,
+                        **attrs.get('variables', {}).get(name, {}),
+                    },
+                )
+                for name, units in zip(transform.targets, transform.target_units, strict=True)
+            },
             'clipped_share': (
                 ('unit', 'time'),
                 dask.array.full((groups, len(times)), np.nan, dtype=np.float32, chunks=(1, 1)),
@@ -129,7 +139,7 @@ def template(
         attrs={
             'Conventions': 'CF-1.8',
             'source': f'downscale_jax {version("downscale_jax")}',
-            **{key: value for key, value in attrs.items() if key != 'variable'},
+            **{key: value for key, value in attrs.items() if key != 'variables'},
         },
     )
 
@@ -150,7 +160,7 @@ def to_store(
     `request` says what is asked for; it is kept in the store. Where the store holds another it is removed if `replace`,
     otherwise UserError is raised.
     """
-    inputs = CoarseInputs(dataset, generator.transform, statics, request.get('input', 'the data set'))
+    inputs = open_inputs(dataset, generator.transform, statics, request.get('input', 'the data set'))
     mask = statics['mask'].values.astype(bool)
     times = hashlib.sha256(encode_times(inputs.times).tobytes()).hexdigest()[:16]
     asked = {**request, 'times': times, 'members': members, 'seed': seed, 'sampling': asdict(generator.sampling)}
@@ -175,7 +185,7 @@ def to_store(
     for cut in path.rglob('*.partial'):  # what zarr was writing when an earlier run was killed
         cut.unlink()
     group = zarr.open_group(path, mode='r+')
-    fields, shares = (cast(zarr.Array, group[name]) for name in (generator.transform.target, 'clipped_share'))
+    *fields, shares = (cast(zarr.Array, group[name]) for name in (*generator.transform.targets, 'clipped_share'))
     known = np.asarray(shares)
     units = all_units(generator, len(inputs), members)
     left = [(time, part) for time, part in units if not np.isfinite(known[part, time])]
@@ -186,7 +196,8 @@ def to_store(
     with bar:
         for (time, part), values, share in generate(generator, inputs, mask, members, seed, left):
             try:
-                fields[part * size : part * size + len(values), time] = values
+                for channel, field in enumerate(fields):
+                    field[part * size : part * size + len(values), time] = values[..., channel]
                 shares[part, time] = share  # behind the values: it marks them as done
             except OSError as error:
                 raise UserError(f'cannot write {path}: {error.strerror or error}; what is done is kept') from error

@@ -14,6 +14,7 @@ import numpy as np
 from downscale_jax.diffusion.samplers import Noise, Solver
 from downscale_jax.downscale import noise
 from downscale_jax.downscale.tiles import Tiling
+from downscale_jax.fields.block_means import BlockMeans
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
@@ -47,6 +48,7 @@ class Sampling(Solver):
     tile: int  # cells a side, at most
     overlap: int  # cells that neighbouring tiles share
     members: int  # of one work unit
+    conserve: bool = False  # the block mean of what is generated is the coarse field; only where that is a block mean
 
     def __post_init__(self):
         super().__post_init__()
@@ -61,7 +63,7 @@ class Sampling(Solver):
 class Generator:
     """A trained task with the transform it was trained with."""
 
-    def __init__(self, task: Task, params: Any, transform: Transform, sampling: Sampling):
+    def __init__(self, task: Task, params: Any, transform: Transform | BlockMeans, sampling: Sampling):
         self.task, self.transform, self.sampling = task, transform, sampling
         self.draws = task.draws
         self.members = sampling.members if self.draws else 1
@@ -91,13 +93,13 @@ class Generator:
     def _units(self, shape: tuple[int, int]) -> Callable[..., jax.Array]:
         """Jitted over all devices, one unit each: params, mask [H, W, 1] bool, seed uint32, temperature, and by unit
         coarse [D, H, W, Cin] in physical units, nodes [D, K, 2] uint32 and weights [D, K] of the noise in time, members
-        [D, M] uint32 -> fields [D, M, H, W] in physical units, not clipped, NaN outside the mask or where the coarse
+        [D, M] uint32 -> fields [D, M, H, W, V] in physical units, not clipped, NaN outside the mask or where the coarse
         target is missing."""
         task, transform, sampling = self.task, self.transform, self.sampling
         tiling = Tiling(shape, task.network.stride, sampling.tile, sampling.overlap)
 
         def unit(params, mask, seed, temperature, coarse, nodes, weights, members):
-            known = mask & jnp.isfinite(coarse[..., transform.channel, None])
+            known = mask & transform.known(coarse)
             valid = tiling.pad(known)
 
             def draw(i):
@@ -109,7 +111,9 @@ class Generator:
             condition = tiling.pad(transform.condition(coarse, known))[None]
             sample = task.sample(params, condition, valid, draw, tiling.apply, sampling)
             field = transform.decode(tiling.crop(sample), coarse)
-            return jnp.where(known, field, jnp.nan)[..., 0]
+            if isinstance(transform, BlockMeans) and sampling.conserve:
+                field = transform.conserved(field, coarse)
+            return jnp.where(known, field, jnp.nan)
 
         def rows(params, mask, seed, temperature, *of_unit):
             # one unit a device: a leading axis of one, so that no batch size enters the arithmetic

@@ -1,13 +1,37 @@
 """A user's coarse data set -> coarse inputs on the fine grid, in the units of training."""
 
+from typing import Protocol
+
 import numpy as np
 import xarray as xr
 
 from downscale_jax.fields import store
+from downscale_jax.fields.block_means import BlockMeans, block_mean
+from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.interpolation import ToFine
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.fields.units import convert_units
 from downscale_jax.runtime.errors import UserError, nearest
+
+
+class Inputs(Protocol):
+    """Coarse inputs on the fine grid, a time each."""
+
+    times: np.ndarray
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """[H, W, Cin] float32, NaN where missing."""
+        ...
+
+
+def open_inputs(
+    dataset: xr.Dataset, transform: Transform | BlockMeans, statics: xr.Dataset, source: str = 'the data set'
+) -> Inputs:
+    if isinstance(transform, BlockMeans):
+        return BlockInputs(dataset, transform, statics, source)
+    return CoarseInputs(dataset, transform, statics, source)
 
 
 class CoarseInputs:
@@ -18,10 +42,7 @@ class CoarseInputs:
     """
 
     def __init__(self, dataset: xr.Dataset, transform: Transform, statics: xr.Dataset, source: str = 'the data set'):
-        fields = store.canonical(dataset, list(transform.inputs), source=source)
-        store.check_timed(fields, transform.inputs, source)
-        for name, units in zip(transform.inputs, transform.input_units, strict=True):
-            fields[name] = convert_units(fields[name], units)
+        fields = checked(dataset, transform, source)
         self._fields, self._names, self._source = fields, transform.inputs, source
         self._mask = statics['mask'].values.astype(bool)
         self._to_fine = ToFine(fields, statics)  # the variables of a canonical data set share a grid
@@ -41,6 +62,61 @@ class CoarseInputs:
                 'do the two grids overlap, in the same projection?'
             )
         return coarse
+
+
+class BlockInputs:
+    """Lazy likewise, for coarse fields that are block means: `dataset` holds them on the grid of the blocks.
+
+    Raises UserError where a variable is missing, units do not convert, or the fine grid is not that of the blocks
+    refined: other sides than `factor` times as many cells, or blocks with their centres elsewhere.
+    """
+
+    def __init__(self, dataset: xr.Dataset, transform: BlockMeans, statics: xr.Dataset, source: str = 'the data set'):
+        fields = checked(dataset, transform, source)
+        dims, shape = statics['mask'].dims, statics['mask'].shape
+        found = fields[transform.inputs[0]].shape[1:]
+        wanted = tuple(n // transform.factor for n in shape)
+        if found != wanted:
+            raise UserError(
+                f'{source} has {found[0]} x {found[1]} cells; blocks of {transform.factor} of the fine grid of '
+                f'{shape[0]} x {shape[1]} are {wanted[0]} x {wanted[1]}: give the grid of your region by --statics'
+            )
+        for name in map(str, dims):
+            if name in fields.coords and fields[name].ndim == 1 and name in statics.coords:
+                check_centres(fields[name].values, statics[name].values, transform.factor, name, source)
+        self._fields, self._transform, self._source = fields, transform, source
+        self._periodic = is_periodic(statics)
+        self.times: np.ndarray = fields['time'].values
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """[H, W, 2 V] float32: what `BlockMeans.lift` gives."""
+        fields = store.load(self._fields.isel(time=index), self._source)
+        coarse = np.stack([fields[name].values for name in self._transform.inputs], -1).astype(np.float32)
+        return self._transform.lift(coarse, self._periodic).astype(np.float32)
+
+
+def check_centres(coarse: np.ndarray, fine: np.ndarray, factor: int, name: str, source: str) -> None:
+    """Raises UserError where coarse coordinates are not the means of `factor` fine ones, to a tenth of a block."""
+    centres = block_mean(fine.astype(float).reshape(1, -1, 1).repeat(factor, 0), factor).ravel()
+    away = np.abs(coarse - centres)
+    if away.max() > 0.1 * np.abs(np.diff(centres)).mean():
+        at = int(away.argmax())
+        raise UserError(
+            f"{source}: '{name}' is {coarse[at]:g} where blocks of {factor} fine cells have their centre at "
+            f'{centres[at]:g}: rows run the other way, or this is another grid'
+        )
+
+
+def checked(dataset: xr.Dataset, transform: Transform | BlockMeans, source: str) -> xr.Dataset:
+    """The canonical inputs in the units of training, lazily."""
+    fields = store.canonical(dataset, list(transform.inputs), source=source)
+    store.check_timed(fields, transform.inputs, source)
+    for name, units in zip(transform.inputs, transform.input_units, strict=True):
+        fields[name] = convert_units(fields[name], units)
+    return fields
 
 
 def fine_grid(dataset: xr.Dataset, source: str) -> xr.Dataset:

@@ -38,13 +38,19 @@ def bootstrap(
     block = block or block_length(count)
     if count < max(5, 3 * block):
         return {name: np.full((2, *np.shape(value)), np.nan) for name, value in summary(total(days)).items()}
+    times_drawn = blocks(count, block, samples, seed)
+    resampled = {name: np.tensordot(times_drawn, np.stack([day[name] for day in days]), 1) for name in days[0]}
+    return {name: np.quantile(value, (0.05, 0.95), axis=0) for name, value in summary(resampled).items()}
+
+
+def blocks(count: int, block: int, samples: int, seed: int) -> np.ndarray:
+    """[samples, count]: how often each of `count` days is drawn, whole blocks at a time."""
     step = 1 if block % 2 or count % 2 else 2
     starts = step * np.random.default_rng(seed).integers(0, -(-count // step), (samples, -(-count // block)))
     drawn = ((starts[..., None] + np.arange(block)) % count).reshape(samples, -1)[:, :count]
     times_drawn = np.zeros((samples, count))
     np.add.at(times_drawn, (np.arange(samples)[:, None], drawn), 1)
-    resampled = {name: np.tensordot(times_drawn, np.stack([day[name] for day in days]), 1) for name in days[0]}
-    return {name: np.quantile(value, (0.05, 0.95), axis=0) for name, value in summary(resampled).items()}
+    return times_drawn
 
 
 def block_length(count: int) -> int:

@@ -15,6 +15,7 @@ from downscale_jax.evaluation import calibration, days, present, report, scales,
 from downscale_jax.evaluation.collect import collect
 from downscale_jax.evaluation.summary import summarise
 from downscale_jax.fields import grid
+from downscale_jax.fields.block_means import BlockMeans, block_mean
 from downscale_jax.pipeline.records import Prepared, Split
 from downscale_jax.runtime.files import write_json
 
@@ -34,7 +35,7 @@ def evaluate(
     split = prepared.split('test')
     times = split.times
     chosen = days.pairs(times, settings['days'])
-    opened = fill(generators, prepared, split, times, chosen, config, workdir)
+    opened = fill(generators, prepared, split, times, chosen, config, workdir, present.label(prepared))
     ensembles = [name for name, generator in generators.items() if generator.draws]
     main = [scales.COARSE, *generators, *ensembles][-1]
     collected = collect(opened, prepared, split, times, chosen, main, settings)
@@ -79,8 +80,10 @@ def fill(
     chosen: list[int],
     config: dict[str, Any],
     workdir: Path,
+    what: str,
 ) -> dict[str, xr.Dataset]:
-    """{name: what the generator makes of the chosen days, lazily}; what its store lacks is generated."""
+    """{name: what the generator makes of the chosen days, lazily}; what its store lacks is generated. `what` is
+    downscaled, in words."""
     coarse = coarse_dataset(prepared, split, times, chosen)
     opened = {}
     for name, generator in generators.items():
@@ -88,7 +91,7 @@ def fill(
         path = workdir / 'ensembles' / f'{name}.zarr'
         path.parent.mkdir(exist_ok=True)
         request = {'input': f'{prepared.directory.name}, {len(chosen)} days of test', 'model': generator.identity}
-        attrs = {'title': f'{present.label(prepared)} downscaled by {name}, days of the test split'}
+        attrs = {'title': f'{what} downscaled by {name}, days of the test split'}
         ensemble.to_store(
             generator, coarse, prepared.statics, members, config['seed'], attrs, path, request, replace=True
         )
@@ -97,11 +100,17 @@ def fill(
 
 
 def coarse_dataset(prepared: Prepared, split: Split, times: np.ndarray, chosen: list[int]) -> xr.Dataset:
-    """The coarse inputs of test days as a lazy canonical data set on the fine grid."""
-    transform, dims, shape = prepared.transform, prepared.statics['mask'].dims, prepared.mask.shape
+    """The coarse inputs of test days as a lazy canonical data set, on the fine grid or, block means, on their own."""
+    transform, dims, shape = prepared.refinement, prepared.statics['mask'].dims, prepared.mask.shape
+    coords = {name: c for name, c in prepared.statics.coords.items() if name != 'time'}
+    if isinstance(transform, BlockMeans):
+        coords = {name: (c.dims, block_means_of(c, transform.factor), c.attrs) for name, c in coords.items() if c.ndim}
+        shape = (shape[0] // transform.factor, shape[1] // transform.factor)
 
     def read_day(day, channel):
-        return split[day]['coarse'][None, ..., channel]
+        record = split[day]
+        coarse = transform.coarsen(record['fine']) if isinstance(transform, BlockMeans) else record['coarse']
+        return coarse[None, ..., channel]
 
     variables = {}
     for channel, (name, units) in enumerate(zip(transform.inputs, transform.input_units, strict=True)):
@@ -109,8 +118,15 @@ def coarse_dataset(prepared: Prepared, split: Split, times: np.ndarray, chosen: 
             dask.array.from_delayed(dask.delayed(read_day)(day, channel), (1, *shape), np.float32) for day in chosen
         ]
         variables[name] = (('time', *dims), dask.array.concatenate(days_of), {'units': units})
-    coords = {name: c for name, c in prepared.statics.coords.items() if name != 'time'}
     return xr.Dataset(variables, {**coords, 'time': ('time', times[chosen])})
+
+
+def block_means_of(coordinate: xr.DataArray, factor: int) -> np.ndarray:
+    """Centres of the blocks along an axis, or on both of a curvilinear grid."""
+    values = coordinate.values.astype(float)
+    if values.ndim == 1:
+        return values.reshape(-1, factor).mean(1)
+    return block_mean(values[..., None], factor)[..., 0]
 
 
 def cell_km(prepared: Prepared) -> float:

@@ -57,7 +57,7 @@ def ssim_sums(members: np.ndarray, truth: np.ndarray, weight: np.ndarray, data_r
     return {'ssim': mean, 'ssim_member': single, 'ssim_weight': weight.sum()}
 
 
-def psnr(squared_error: np.ndarray, data_range: float) -> np.ndarray:
+def psnr(squared_error: np.ndarray, data_range: float | np.ndarray) -> np.ndarray:
     """Peak signal-to-noise ratio in dB, 10 log10(R^2 / mean squared error); infinite without an error."""
     with np.errstate(divide='ignore'):
         return 10 * np.log10(data_range**2 / squared_error)

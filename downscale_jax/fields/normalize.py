@@ -31,6 +31,19 @@ class Transform:
         """Which input is the coarse target."""
         return self.inputs.index(self.target)
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return (self.target,)
+
+    @property
+    def target_units(self) -> tuple[str, ...]:
+        return (self.units,)
+
+    def known(self, coarse):
+        """[..., H, W, 1] bool: where the coarse target is there."""
+        xp = np if isinstance(coarse, np.ndarray) else jnp
+        return xp.isfinite(coarse[..., self.channel : self.channel + 1])
+
     def to_json(self) -> dict:
         return asdict(self)
 

@@ -5,6 +5,7 @@ other evenly spaced grid by the fluxes through, and the circulation around, each
 """
 
 from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import xarray as xr
@@ -87,41 +88,47 @@ def _method(grid: xr.Dataset, wind: xr.DataArray) -> Derive:
             raise UserError(
                 f"'{wind.name}' is eastward on a grid of x and y; winds along x and y were expected: rotate them"
             )
-        y, x = (_even(grid[name]) for name in 'yx')
+        y, x = (even(grid[name]) for name in 'yx')
         return _plane(y, x)
     if 'lat' not in grid.coords or 'lon' not in grid.coords or grid['lat'].ndim != 1:
         raise UserError(
             f"the grid of '{wind.name}', {dict(wind.sizes)}, is neither evenly spaced in latitude and longitude nor in "
             'x and y in metres; vorticity needs one of them: interpolate the winds beforehand'
         )
-    lon = _even(grid['lon'])
-    if abs(lon[-1] - lon[0]) > 359.99:
-        raise UserError(f'longitudes {lon[0]:g} to {lon[-1]:g} meet themselves again; drop the columns that repeat')
-    periodic = is_periodic(grid)
-    lat = grid['lat'].values.astype(float)
-    if periodic and (geometry := _geometry(lat)):
+    geometry = global_geometry(grid)
+    lat, lon = (grid[name].values.astype(float) for name in ('lat', 'lon'))
+    if geometry:
         return lambda u, v: by_harmonics(u, v, geometry, lat[0] < lat[-1], lon[0] > lon[-1])
-    lat = _even(grid['lat'])
-    return sphere(lat, lon, periodic)
+    return sphere(even(grid['lat']), even(grid['lon']), is_periodic(grid))
 
 
-def _even(axis: xr.DataArray) -> np.ndarray:
+def even(axis: xr.DataArray) -> np.ndarray:
+    """The values of a coordinate made exactly even. Raises UserError: fewer than 3 of them, uneven steps."""
     values = axis.values.astype(float)
     if values.size < 3:
-        raise UserError(f"'{axis.name}' has {values.size} values; vorticity needs 3 or more")
+        raise UserError(f"'{axis.name}' has {values.size} values; 3 or more were expected: take a larger grid")
     steps = np.diff(values)
     # coordinates in float32 are off by up to 1e-3 of a hundredth of a degree, Gaussian latitudes by 5e-3 and more
     if np.ptp(steps) > 4e-3 * abs(np.median(steps)):
         low, high = np.sort(np.abs(steps))[[0, -1]]
         raise UserError(
             f"'{axis.name}' has uneven steps, {low:.6g} to {high:.6g}; even steps, or a global Gaussian grid, were "
-            'expected: interpolate the winds beforehand'
+            'expected: interpolate the fields beforehand'
         )
     return np.linspace(values[0], values[-1], values.size)
 
 
-def _geometry(lat: np.ndarray) -> str:
-    """ducc0's name of a global set of latitudes, '' where it is none that the harmonics of this grid fit exactly."""
+def global_geometry(grid: xr.Dataset) -> str:
+    """ducc0's name of a global grid of 1-D lat, lon, '' where it is none that the harmonics fit exactly.
+
+    'CC': evenly spaced latitudes with both poles, 'F1': with neither, 'GL': Gaussian. Raises UserError: longitudes with
+    uneven steps or repeated.
+    """
+    lon, lat = even(grid['lon']), grid['lat'].values.astype(float)
+    if abs(lon[-1] - lon[0]) > 359.99:
+        raise UserError(f'longitudes {lon[0]:g} to {lon[-1]:g} meet themselves again; drop the columns that repeat')
+    if not is_periodic(grid):
+        return ''
     n = lat.size
     known = {
         'CC': np.linspace(-90, 90, n),
@@ -129,6 +136,20 @@ def _geometry(lat: np.ndarray) -> str:
         'GL': np.rad2deg(np.arcsin(roots_legendre(n)[0])),
     }
     return next((name for name, at in known.items() if np.abs(np.sort(lat) - at).max() < 0.02 * 180 / n), '')
+
+
+def truncation(geometry: str, height: int, width: int) -> int:
+    """The highest total wavenumber whose harmonics a global grid [H, W] resolves exactly."""
+    return min(height - (2 if geometry == 'CC' else 1), (width - 1) // 2)
+
+
+def spherical_harmonics() -> ModuleType:
+    """`ducc0.sht`: orthonormal harmonics; coefficients of real fields for m >= 0, order by order."""
+    try:
+        import ducc0  # under the GPL: an extra, not a dependency
+    except ImportError as error:
+        raise UserError("global fields need ducc0: pip install 'downscale_jax[spectral]'") from error
+    return ducc0.sht
 
 
 def by_harmonics(
@@ -145,19 +166,16 @@ def by_harmonics(
             'the winds have missing values on a global grid, whose vorticity needs them all; fill them, drop such '
             'times, or cut a region'
         )
-    try:
-        import ducc0  # under the GPL: an extra, not a dependency
-    except ImportError as error:
-        raise UserError("global winds need ducc0: pip install 'downscale_jax[spectral]'") from error
+    sht = spherical_harmonics()
     turn = (slice(None, None, -1 if northward else 1), slice(None, None, -1 if westward else 1))
     height, width = u.shape
-    top = min(height - (2 if geometry == 'CC' else 1), (width - 1) // 2)
+    top = truncation(geometry, height, width)
     harmonics = {'lmax': top, 'mmax': top, 'geometry': geometry}
-    coefficients = ducc0.sht.analysis_2d(map=np.stack([-v[turn], u[turn]]), spin=1, **harmonics)
+    coefficients = sht.analysis_2d(map=np.stack([-v[turn], u[turn]]), spin=1, **harmonics)
     degree = np.concatenate([np.arange(m, top + 1) for m in range(top + 1)])
     coefficients *= -np.sqrt(degree * (degree + 1)) / RADIUS
     divergence, vorticity = (
-        ducc0.sht.synthesis_2d(alm=part, spin=0, ntheta=height, nphi=width, **harmonics)[0][turn]
+        sht.synthesis_2d(alm=part, spin=0, ntheta=height, nphi=width, **harmonics)[0][turn]
         for part in (coefficients[:1], coefficients[1:])
     )
     return vorticity, divergence

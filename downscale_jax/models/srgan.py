@@ -18,6 +18,7 @@ kernels start by ICNR in both generators, as its paper has it; the public code o
 spread of f^2 times as many channels, that of PhIRE has no ICNR.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -98,6 +99,11 @@ class Generator(nn.Module):
     activation: Activation = 'leaky_relu'
     padding: Padding = 'SAME'
     dtype: Dtype = jnp.float32
+
+    @property
+    def stride(self) -> int:
+        """Fine cells a side of a coarse one."""
+        return math.prod(self.factors)
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

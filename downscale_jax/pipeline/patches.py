@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from downscale_jax.fields.block_means import BlockMeans
 from downscale_jax.pipeline.batches import Batch
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
@@ -11,12 +12,12 @@ from downscale_jax.runtime.errors import UserError
 CACHE_BYTES = 2**31  # of records kept in memory: reading one anew for each patch would cost more than a step
 MIN_VALID = 0.25  # share of a patch that must be valid (ocean, not missing), where the record has such a patch
 
-Record = tuple[np.ndarray, np.ndarray, np.ndarray]  # fine [H, W', 1], coarse [H, W', Cin], flat origins of patches
+Record = tuple[np.ndarray, np.ndarray, np.ndarray]  # fine [H, W', V], coarse [H, W', Cin], flat origins of patches
 
 
 class Patches:
-    """Random crops of one split: target [B, P, P, 1] (zero where invalid), condition [B, P, P, Cc], mask [B, P, P, 1]
-    bool; normalised."""
+    """Random crops of one split: target [B, P, P, V] (zero where invalid), condition [B, P, P, Cc], mask [B, P, P, 1]
+    bool; normalised. Where the coarse field is a block mean, patches begin where a block does."""
 
     def __init__(self, prepared: Prepared, split: str, size: int, per_record: int, flips: bool, seed: int):
         """`size` cells a side; `per_record` patches cut from each record in an epoch; `flips` along both axes, for
@@ -25,6 +26,8 @@ class Patches:
         if size > min(h, w):
             raise UserError(f'patch of {size} cells does not fit the grid of {h} x {w}: choose a smaller data.patch')
         self.prepared, self.size, self.flips, self.seed = prepared, size, flips, seed
+        self.transform = prepared.refinement
+        self._block = self.transform.factor if isinstance(self.transform, BlockMeans) else 1
         self.records = prepared.split(split)
         self.count = len(self.records) * per_record
         columns = np.arange(w + size - 1 if prepared.periodic else w) % w  # a patch may cross the date line
@@ -34,16 +37,11 @@ class Patches:
 
     def _read(self, index: int) -> Record:
         """In physical units: only what is cut out is normalised, for of a record most is not seen in an epoch."""
-        record = self.records[index]
-        fine, coarse = record['fine'][..., None], record['coarse']
+        fine, coarse = self.prepared.pair(self.records[index])
         if self.prepared.periodic:
             fine, coarse = fine[:, self._columns], coarse[:, self._columns]
-        valid = self._known(coarse, self._mask) & np.isfinite(fine)
-        return fine, coarse, admissible(valid[..., 0], self.size)
-
-    def _known(self, coarse: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """[..., 1] bool: where the field exists and its coarse form is there."""
-        return mask & np.isfinite(coarse[..., self.prepared.transform.channel, None])
+        valid = self._mask & self.transform.known(coarse) & np.isfinite(fine).all(-1, keepdims=True)
+        return fine, coarse, admissible(valid[..., 0], self.size, self._block)
 
     def crop(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(fine, coarse, mask) of one patch, physical; pure."""
@@ -61,15 +59,19 @@ class Patches:
     def batch(self, epochs: np.ndarray, indices: np.ndarray) -> Batch:
         crops = [self.crop(int(e), int(i)) for e, i in zip(epochs, indices, strict=True)]
         fine, coarse, mask = (np.stack(arrays) for arrays in zip(*crops, strict=True))
-        transform, known = self.prepared.transform, self._known(coarse, mask)
-        valid = known & np.isfinite(fine)
-        target = np.where(valid, transform.encode(fine, coarse), 0).astype(np.float32)
-        return {'target': target, 'condition': transform.condition(coarse, known).astype(np.float32), 'mask': valid}
+        known = mask & self.transform.known(coarse)
+        valid = known & np.isfinite(fine).all(-1, keepdims=True)
+        target = np.where(valid, self.transform.encode(fine, coarse), 0).astype(np.float32)
+        condition = self.transform.condition(coarse, known).astype(np.float32)
+        return {'target': target, 'condition': condition, 'mask': valid}
 
 
-def admissible(valid: np.ndarray, size: int) -> np.ndarray:
-    """Flat origins (row * (W - size + 1) + column) of the patches with enough valid cells, or of the best there is."""
+def admissible(valid: np.ndarray, size: int, block: int = 1) -> np.ndarray:
+    """Flat origins (row * (W - size + 1) + column), both multiples of `block`, of the patches with enough valid cells,
+    or of the best there is."""
     sums = np.pad(valid.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32), ((1, 0), (1, 0)))
-    counts = (sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]).ravel()
+    counts = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
+    rows, columns = (np.arange(n) % block == 0 for n in counts.shape)
+    counts = np.where(rows[:, None] & columns, counts, -1).ravel()
     enough = np.flatnonzero(counts >= MIN_VALID * size**2)
     return enough if enough.size else np.array([counts.argmax()])

@@ -4,9 +4,10 @@
     statics.nc         mask, cell area and coordinates of the fine grid
     prepared.json      transform, calendar, counts, what it was made from
 
-A record is one time, `fine` [H, W] and `coarse` [H, W, Cin], or a pair of patches, `first` and `second` [P, P, C], with
-their `lag` in steps and the `row` and `column` of their first cell; all physical, float32, NaN where missing. `time` is
-in seconds since 1970-01-01 of the data's calendar. Reading needs no TensorFlow.
+A record is one time, `fine` [H, W] and `coarse` [H, W, Cin], or `fine` [H, W, V] alone where the coarse form is its
+block mean; or a pair of patches, `first` and `second` [P, P, C], with their `lag` in steps and the `row` and `column`
+of their first cell. All are physical, float32, NaN where missing; `time` is in seconds since 1970-01-01 of the data's
+calendar. Reading needs no TensorFlow.
 """
 
 import json
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from downscale_jax.fields.block_means import BlockMeans
 from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.fields.normalize import Transform
@@ -41,7 +43,25 @@ class Prepared:
 
     @cached_property
     def transform(self) -> Transform:
+        """Of fine fields with coarse inputs."""
         return Transform.from_json(self.meta['transform'])
+
+    @cached_property
+    def block_means(self) -> BlockMeans:
+        """Of fine fields whose coarse form is their block mean."""
+        return BlockMeans.from_json(self.meta['transform'])
+
+    @property
+    def refinement(self) -> Transform | BlockMeans:
+        """Either of the two."""
+        return self.block_means if self.meta['kind'] == 'block_means' else self.transform
+
+    def pair(self, record: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """(fine [H, W, V], coarse [H, W, Cin]) of a record, on the fine grid, physical."""
+        if self.meta['kind'] != 'block_means':
+            return record['fine'][..., None], record['coarse']
+        transform = self.block_means
+        return record['fine'], transform.lift(transform.coarsen(record['fine']), self.periodic)
 
     @cached_property
     def log_transform(self) -> LogTransform:

@@ -1,9 +1,10 @@
 """The systems: how a config becomes tasks, where these get batches and first states, and what is done with the result.
 
-A module of this room has `build(config)`, the tasks by name in the order in which they are trained; `check(config)`,
-which raises for what would fail only after training; `shapes(config)` and `examples(config, prepared, split)`, what a
-batch holds and the source it is drawn from; `initialiser(name, tasks, restored, batches)`, a task's `init(key, batch)`;
-`networks(states)`, parameters by the name of the network, the main one last; and `Opened`, a work directory of it.
+A module of this room has `build(config)`, the tasks by name in the order in which they are trained;
+`check(config, training)`, which raises for what would fail only after training, with `training` also for what only that
+needs; `shapes(config)` and `examples(config, prepared, split)`, what a batch holds and the source it is drawn from;
+`initialiser(name, tasks, trained)`, a task's `init(key, batch)`; `networks(states)`, parameters by the name of the
+network, the main one last; and `Opened`, a work directory of it. One that downscales has `sampling_of(config)` too.
 """
 
 from collections.abc import Mapping
@@ -12,10 +13,10 @@ from types import ModuleType
 from typing import Any
 
 from downscale_jax.runtime.errors import UserError, nearest
-from downscale_jax.systems import atmodist, diffusion
+from downscale_jax.systems import atmodist, diffusion, srgan
 from downscale_jax.systems.workdir import Config, read_config
 
-SYSTEMS: dict[str, ModuleType] = {'atmodist': atmodist, 'diffusion': diffusion}
+SYSTEMS: dict[str, ModuleType] = {'atmodist': atmodist, 'diffusion': diffusion, 'srgan': srgan}
 
 
 def system_of(config: Config) -> ModuleType:

@@ -1,6 +1,6 @@
 """AtmoDist: an encoder that learns a distance between atmospheric states by naming lags (SYSTEMS.md, system 1)."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -11,11 +11,10 @@ import xarray as xr
 from downscale_jax.fields import store
 from downscale_jax.fields.units import convert_units
 from downscale_jax.models.atmodist import Decoder, Encoder, Tail, Variables
-from downscale_jax.pipeline.batches import Batch
 from downscale_jax.pipeline.pairs import Pairs
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, nearest
-from downscale_jax.systems.workdir import Config, Init, WorkDirectory
+from downscale_jax.systems.workdir import Config, Init, Trained, WorkDirectory
 from downscale_jax.tasks.inpainting import Inpainting
 from downscale_jax.tasks.lags import Lags
 from downscale_jax.training.optimizer import phases
@@ -75,17 +74,12 @@ def examples(config: Config, prepared: Prepared, split: str) -> Pairs:
     return Pairs(prepared, split, config['seed'])
 
 
-def initialiser(
-    name: str,
-    tasks: Mapping[str, Lags | Inpainting],
-    restored: Callable[[str], State] | None = None,
-    batches: Sequence[Batch] = (),
-) -> Init:
+def initialiser(name: str, tasks: Mapping[str, Lags | Inpainting], trained: Trained | None = None) -> Init:
     """The task's `init(key, batch)`, with the encoder of the task before it if there is one."""
     before = [other for other in list(tasks)[: list(tasks).index(name)] if other != UNTRAINED]
-    if restored is None or not before:
+    if trained is None or not before:
         return tasks[name].init
-    variables = tasks[before[-1]].inference_params(jax.device_get(restored(before[-1])))
+    variables = tasks[before[-1]].inference_params(jax.device_get(trained.restored(before[-1])))
     encoder = {collection: trees['encoder'] for collection, trees in variables.items()}
     return lambda key, batch: tasks[name].init(key, batch, encoder)
 
@@ -97,7 +91,7 @@ def networks(states: Mapping[str, State]) -> dict[str, Any]:
     return {name: found[name] for name in sorted(found, key=lambda name: name == 'encoder')}
 
 
-def check(config: Config) -> None:
+def check(config: Config, training: bool = False) -> None:
     """Raises UserError for values that would fail only after training."""
     if config['evaluation']['pairs'] < 1:
         raise UserError(f'evaluation.pairs={config["evaluation"]["pairs"]}: at least 1 is needed')

@@ -1,28 +1,22 @@
 """Super-resolution by diffusion beside, and from, a regression (SYSTEMS.md, system 3)."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
-import xarray as xr
 
 from downscale_jax.diffusion.schedule import CosineSchedule
-from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
-from downscale_jax.downscale.inputs import fine_grid
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.models.unet import UNet
-from downscale_jax.pipeline.batches import Batch
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError, nearest
-from downscale_jax.systems.workdir import Config, Init, WorkDirectory
+from downscale_jax.systems.downscaler import Downscaler
+from downscale_jax.systems.workdir import Config, Init, Trained
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
 from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.loop import evaluation_with
@@ -82,23 +76,21 @@ def examples(config: Config, prepared: Prepared, split: str) -> Patches:
     return Patches(prepared, split, data['patch'], data['patches_per_record'], flips, config['seed'])
 
 
-def initialiser(
-    name: str, tasks: Tasks, restored: Callable[[str], State] | None = None, batches: Sequence[Batch] = ()
-) -> Init:
+def initialiser(name: str, tasks: Tasks, trained: Trained | None = None) -> Init:
     """The task's `init(key, batch)`; a diffusion is handed the best regression that was trained before it.
 
-    What that regression's errors in `batches` of training data are beside what it expects of them sets the unit of the
-    residual, so that the diffusion learns to generate fields of unit variance. Without `restored` the first guess is
+    What that regression's errors in batches of training data are beside what it expects of them sets the unit of the
+    residual, so that the diffusion learns to generate fields of unit variance. Without `trained` the first guess is
     untrained: for shapes and costs.
     """
     task = tasks[name]
     if isinstance(task, Regression) or task.regression is None:
         return task.init
     first = task.regression
-    if restored is None:
+    if trained is None:
         return lambda key, batch: task.init(key, batch, FirstGuess(first.init(key, batch).params, np.float32(1)))
-    state, evaluate = restored('regression'), evaluation_with(first, jax.random.key(0))
-    ratios = [evaluate(state, parallel.split_rows(batch), n)['calibration'] for n, batch in enumerate(batches)]
+    state, evaluate = trained.restored('regression'), evaluation_with(first, jax.random.key(0))
+    ratios = [evaluate(state, parallel.split_rows(batch), n)['calibration'] for n, batch in enumerate(trained.batches)]
     guess = FirstGuess(jax.device_get(state.ema_params), np.sqrt(np.float32(np.mean(jax.device_get(ratios)))))
     return lambda key, batch: task.init(key, batch, guess)
 
@@ -108,7 +100,7 @@ def networks(states: Mapping[str, State]) -> dict[str, Any]:
     return {'regression': states['regression'].params, 'unet': states['diffusion'].params}
 
 
-def check(config: Config) -> None:
+def check(config: Config, training: bool = False) -> None:
     """Raises UserError for values of data, sampling and evaluation that would fail only after training."""
     data, evaluation = config['data'], config['evaluation']
     sampling_of(config)
@@ -141,18 +133,8 @@ def fit_request(generator: Generator) -> dict[str, Any]:
     return {'model': generator.identity, **{k: getattr(generator.sampling, k) for k in kept}}
 
 
-class Downscaler(WorkDirectory):
-    """A trained downscaler, from coarse data sets to ensembles of fine ones."""
-
-    def __init__(self, system: ModuleType, workdir: str | Path, given: Mapping[str, Any] | None = None):
-        super().__init__(system, workdir, given)
-        self.sampling = sampling_of(self.config)
-        self.generator = cache(self._generator)  # restored and compiled once
-
-    def _generator(self, name: str) -> Generator:
-        """The task of that name with its best parameters, at the noise temperature of the config, or 1."""
-        task, state = self.tasks[name], jax.device_get(self.restored(name))
-        return Generator(task, task.inference_params(state), self.prepared.transform, self.sampling)
+class Calibrated(Downscaler):
+    """A trained diffusion, at the noise temperature fitted to it."""
 
     def fitted(self) -> Generator | None:
         """The last task at the noise temperature fitted to it; None where the config gives one or none was fitted.
@@ -174,26 +156,5 @@ class Downscaler(WorkDirectory):
         """What downscales: the last task, calibrated where that was done."""
         return self.fitted() or self.generator(self.last)
 
-    def attributes(self) -> dict[str, Any]:
-        """Provenance for what this model generates."""
-        meta = self.prepared.meta
-        return {
-            'title': f'{self.prepared.transform.target} downscaled by {self.last}',
-            'history': self.provenance(self.last),
-            'variable': {k: v for k, v in meta['attributes'].items() if k in ('standard_name', 'long_name')},
-        }
 
-    def downscale(
-        self, dataset: xr.Dataset, members: int = 8, seed: int = 0, statics: xr.Dataset | None = None
-    ) -> xr.Dataset:
-        """An ensemble of fine fields (member, time, y, x) for every time of a coarse data set.
-
-        `dataset` holds the inputs of training on any grid (`fields.interpolation.ToFine` says how it is brought to
-        the fine one); `statics` another fine grid with a `mask`, by default that of training. The same seed gives the
-        same members. Raises UserError for missing variables, units that do not convert, grids that do not overlap.
-        """
-        fine = self.prepared.statics if statics is None else fine_grid(statics, 'statics')
-        return ensemble.in_memory(self.best(), dataset, fine, members, seed, self.attributes())
-
-
-Opened = Downscaler
+Opened = Calibrated

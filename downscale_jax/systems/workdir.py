@@ -1,11 +1,11 @@
 """A work directory, opened: its config, its tasks and their trained states. What all systems share."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,15 @@ from downscale_jax.training.state import State
 Config = dict[str, Any]
 Init = Callable[[Any, Any], State]  # key, batch -> state at step 0
 AFTERWARDS = ('sampling', 'evaluation')  # sections that may differ from those a work directory was trained with
+
+
+class Trained(NamedTuple):
+    """What a task that is begun may be handed of the run that it is part of."""
+
+    restored: Callable[[str], State]  # the best state of a task that was trained before
+    batches: Sequence[Batch]  # a few, of training
+    prepared: Prepared
+    config: Config
 
 
 class WorkDirectory:

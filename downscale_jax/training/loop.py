@@ -122,6 +122,7 @@ def train(
                     tick = time.perf_counter(), step
                     log.row(name, phase.name, step, means, steps_per_second=speed)
                     bar.set_postfix(loss=f'{means["train/loss"]:.4g}', refresh=False)
+                    _warn(task, name, step, means)
                 stop = termination.asked if alone else step % AGREE == 0 and parallel.in_any(termination.asked)
                 if step % schedule.validate_every == 0 or step == end:
                     losses = [jax.device_get(evaluate(state, rows, n)) for n, rows in enumerate(held_out)]
@@ -199,6 +200,13 @@ def evaluation_with(task: Task, key: jax.Array) -> Callable:
         return jax.lax.pmean(jax.tree.map(jnp.mean, metrics), parallel.AXIS)
 
     return parallel.pmap(evaluate, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.WHOLE)
+
+
+def _warn(task: Task, name: str, step: int, means: dict[str, float]) -> None:
+    """Tells what a task, where it has something to say about its training, finds in a row of the log."""
+    warning = task.warn(step, means) if hasattr(task, 'warn') else ''
+    if warning and jax.process_index() == 0:
+        tqdm.write(f'{name}, step {step}: {warning}', sys.stderr)
 
 
 def _check_finite(means: dict[str, float], name: str, step: int, checkpoints: Checkpoints) -> None:

@@ -33,9 +33,10 @@ class Phase:
     plateau_delta: float = 0.04  # by how much an average must lie under the lowest so far
     plateau_factor: float = 0.1  # of the rate after a plateau to that before
     plateau_floor: float = 1e-5  # the rate does not fall below
+    apart: bool = False  # each of several networks, {name: parameters}, has an optimiser state of its own
 
 
-def phases(training: Mapping[str, Any]) -> tuple[Phase, ...]:
+def phases(training: Mapping[str, Any], apart: bool = False) -> tuple[Phase, ...]:
     """Those that the training section of a config names, in order. Raises UserError for none and for unknown ones."""
     known = [name for name, values in training.items() if isinstance(values, Mapping)]
     if not training['phases']:
@@ -43,7 +44,7 @@ def phases(training: Mapping[str, Any]) -> tuple[Phase, ...]:
     for name in training['phases']:
         if name not in known:
             raise UserError(f"training.phases: there is no phase '{name}': {nearest(name, known)}")
-    return tuple(Phase(name, **training[name]) for name in training['phases'])
+    return tuple(Phase(name, **training[name], apart=apart) for name in training['phases'])
 
 
 def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
@@ -82,7 +83,20 @@ def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
             ),
         )
     rule = optax.chain(optax.clip_by_global_norm(phase.clip), rule) if phase.clip else rule
-    return optax.with_extra_args_support(rule)
+    rule = optax.with_extra_args_support(rule)
+    return _apart(rule) if phase.apart else rule
+
+
+def _apart(rule: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
+    """The rule for each of {name: parameters}."""
+
+    def update(grads, state, params=None, **extra):
+        found = {name: rule.update(grads[name], state[name], params and params[name], **extra) for name in grads}
+        return {name: one for name, (one, _) in found.items()}, {name: own for name, (_, own) in found.items()}
+
+    return optax.GradientTransformationExtraArgs(
+        lambda params: {name: rule.init(own) for name, own in params.items()}, update
+    )
 
 
 def mean_gradients(loss: Loss, params: Any, rows: Any, accumulate: int) -> tuple[Any, Any, list]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_prep.lag_pairs import stream
+from data_prep.series import stream
 from data_prep.winds import open_winds
 from downscale_jax.fields import wind
 from downscale_jax.fields.wind import RADIUS

@@ -78,7 +78,7 @@ def whole(generator, coarse, statics):
 
 
 def store(generator, coarse, statics, path, members=MEMBERS, seed=0, **request):
-    attrs = {'title': 'a test', 'variable': {'standard_name': 'sea_ice_thickness'}}
+    attrs = {'title': 'a test', 'variables': {'sit': {'standard_name': 'sea_ice_thickness'}}}
     ensemble.to_store(generator, coarse, statics, members, seed, attrs, path, {**REQUEST, **request})
 
 
@@ -274,10 +274,10 @@ def test_units_are_converted(generator, coarse, statics, whole):
 
 
 def test_callers_attributes_are_left_alone(generator, coarse, statics):
-    attrs = {'title': 'mine', 'variable': {'long_name': 'thickness'}}
+    attrs = {'title': 'mine', 'variables': {'sit': {'long_name': 'thickness'}}}
     result = ensemble.in_memory(generator, coarse.isel(time=[0]), statics, 1, 0, attrs)
     assert result['sit'].attrs['long_name'] == 'thickness'
-    assert attrs == {'title': 'mine', 'variable': {'long_name': 'thickness'}}
+    assert attrs == {'title': 'mine', 'variables': {'sit': {'long_name': 'thickness'}}}
 
 
 def test_netcdf(stored, whole, tmp_path):

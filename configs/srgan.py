@@ -1,0 +1,112 @@
+"""SRGAN with a content loss that knows the atmosphere (SYSTEMS.md, system 2; Hoffmann and Lessig 2022).
+
+    python main.py --config=configs/srgan.py           under 10 minutes on 2 CPU cores, a simulated dry atmosphere
+    python main.py --config=configs/srgan.py:smoke     under a minute: does it run?
+    python main.py --config=configs/srgan.py:paper     the published size and constants, for accelerators
+
+With AtmoDist's distance as content loss, after `python main.py --config=configs/atmodist.py`:
+    --config.contents="('mse','atmodist')" --config.content.workdir=runs/atmodist
+All of it by one command: experiments/content_loss.py. Real fields: set data.path and the other data keys (README).
+"""
+
+from ml_collections import ConfigDict
+
+INFINITY = float('inf')
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    """`variant`: '' for the default, 'smoke' or 'paper'."""
+    if variant not in ('', 'smoke', 'paper'):
+        raise ValueError(f"unknown variant ':{variant}' of srgan: valid are :smoke and :paper")
+    config = ConfigDict()
+    config.system = 'srgan'
+    config.seed = 0
+    config.contents = ('mse',)  # a GAN for each: 'mse', 'atmodist', 'spectral'; (): the generator alone
+
+    config.data = ConfigDict()
+    config.data.kind = 'block_means'  # a record: fine fields; the coarse ones are their block means
+    config.data.path = ''  # file, glob, Zarr store or URL; empty: simulated
+    config.data.simulate = ConfigDict({'days': 200, 'rows': 64, 'seed': 0})  # 3-hourly; latitudes; AtmoDist's seed
+    config.data.variables = ('vorticity', 'divergence')
+    config.data.level = 0.0  # in the numbers of a file that has several; 0: there is but one
+    # as AtmoDist's, whose encoder knows nothing of validation and test
+    config.data.train = (('2001-01-01', '2001-05-20'),)
+    config.data.validation = (('2001-05-24', '2001-06-10'),)
+    config.data.test = (('2001-06-14', '2001-07-19'),)
+    config.data.factor = 4  # cells a side of a block
+    config.data.mean = 'network'  # what is averaged: transformed values, as published, or 'physical' ones
+    config.data.transform = 'log'  # for heavy tails; 'standard': z-scores
+    config.data.anomaly = False
+    config.data.bounds = (-INFINITY, INFINITY)  # physical, of all variables
+    config.data.patch = 32  # fine cells a side
+    config.data.patches_per_record = 8  # cut from each record in an epoch
+
+    config.model = ConfigDict()
+    config.model.factors = (2, 2)
+    config.model.width = 32
+    config.model.blocks = 6
+    config.model.kernel = 5
+    config.model.activation = 'leaky_relu'
+    config.model.padding = 'SAME'
+    config.model.dtype = 'float32'
+    config.discriminator = ConfigDict({'widths': (16, 32, 64, 128), 'dense': 256})
+
+    config.content = ConfigDict()
+    config.content.workdir = ''  # of a trained AtmoDist, for the content loss 'atmodist'
+    config.content.stage = 0  # of its encoder; 0: the last
+    config.content.model = ConfigDict(
+        {'widths': (24, 48, 96), 'blocks': 1, 'stem': 3, 'pool': False, 'momentum': 0.9, 'dtype': 'float32'}
+    )
+
+    config.training = ConfigDict()
+    config.training.batch_size = 16
+    config.training.accumulate = 1
+    config.training.adversarial = 1e-3  # weight of the discriminator's opinion
+    config.training.balance = (0.46, 0.6)  # losses of the discriminator under and over which one side steps twice
+    config.training.log_every = 50
+    config.training.validate_every = 100
+    config.training.validation_batches = 16
+    config.training.keep = 2
+    config.training.phases = ('mse', 'gan', 'late')  # the first trains the generator alone, the others each GAN
+    common = {'optimizer': 'adamw', 'clip': 0.0}
+    config.training.mse = ConfigDict({**common, 'steps': 1500, 'learning_rate': 1e-3, 'warmup': 50})
+    config.training.gan = ConfigDict({**common, 'steps': 500, 'learning_rate': 2e-4, 'schedule': 'constant'})
+    config.training.late = ConfigDict({**common, 'steps': 100, 'learning_rate': 2e-5, 'schedule': 'constant'})
+
+    config.sampling = ConfigDict()
+    config.sampling.tile = 512  # fine cells a side at most
+    config.sampling.overlap = 64
+    config.sampling.conserve = False  # whether the block mean of what is generated is made the coarse field
+
+    config.evaluation = ConfigDict()
+    config.evaluation.times = 96  # of the test split, evenly spread; 0: all
+    config.evaluation.places = ''  # CSV of name, latitude, longitude; empty: 150 large cities
+
+    if variant == 'smoke':
+        config.data.simulate = ConfigDict({'days': 9, 'rows': 32, 'seed': 0})
+        config.data.train = (('2001-01-01', '2001-01-04'),)
+        config.data.validation = (('2001-01-05', '2001-01-06'),)
+        config.data.test = (('2001-01-07', '2001-01-09'),)
+        config.data.patch = 16
+        config.model.update({'width': 8, 'blocks': 1, 'kernel': 3})
+        config.discriminator.update({'widths': (8, 8), 'dense': 8})
+        config.content.model.widths = (8, 8, 8)
+        config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})
+        config.training.mse.steps = config.training.gan.steps = config.training.late.steps = 10
+        config.sampling.overlap = 8
+        config.evaluation.times = 8
+    if variant == 'paper':
+        config.data.patch = 96
+        config.data.patches_per_record = 20
+        config.data.simulate.rows = 256  # where data.path is empty: a patch must fit
+        config.model.update({'width': 64, 'blocks': 16, 'kernel': 9})
+        config.discriminator.update({'widths': (32, 64, 128, 256), 'dense': 1024})
+        config.content.model.update({'widths': (16, 32, 64, 128), 'blocks': 6, 'stem': 8, 'pool': True})
+        rate = {**common, 'schedule': 'constant', 'warmup': 0}
+        # batches of 64: 5 epochs of 58,440 times, 20 patches each, then 15 and 3
+        config.training.update({'batch_size': 64, 'validate_every': 2000, 'validation_batches': 64})
+        config.training.mse = ConfigDict({**rate, 'steps': 91_300, 'learning_rate': 1e-4})
+        config.training.gan = ConfigDict({**rate, 'steps': 274_000, 'learning_rate': 1e-4})
+        config.training.late = ConfigDict({**rate, 'steps': 54_800, 'learning_rate': 1e-5})
+        config.evaluation.times = 0
+    return config

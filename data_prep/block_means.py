@@ -1,0 +1,115 @@
+"""Fine fields in time -> records, a record a time; their coarse form is a block mean, taken when a record is read."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from data_prep import series
+from data_prep.records import SPLITS, Writer
+from downscale_jax.fields import grid, store
+from downscale_jax.fields.block_means import BlockMeans
+from downscale_jax.fields.dates import check_splits, select_dates
+from downscale_jax.fields.log_transform import COMPRESSION
+from downscale_jax.fields.normalize import Moments
+from downscale_jax.fields.times import encode_times
+from downscale_jax.runtime.errors import UserError, nearest
+
+VERSION = 1  # of this file's results: raise it when they change
+KEYS = (
+    'path', 'simulate', 'variables', 'level', *SPLITS, 'factor', 'mean', 'transform', 'anomaly', 'bounds',
+)  # fmt: skip
+TRANSFORMS = {'log': COMPRESSION, 'standard': 0.0}
+SPACES = ('network', 'physical')
+
+
+def check(data: dict) -> None:
+    """Raises UserError for settings that no series can fulfil."""
+    for key, valid in {'transform': tuple(TRANSFORMS), 'mean': SPACES}.items():
+        if data[key] not in valid:
+            raise UserError(f"data.{key}='{data[key]}': {nearest(data[key], valid)}")
+    if data['factor'] < 2:
+        raise UserError(f'data.factor={data["factor"]}: cells are averaged by at least 2')
+    if not data['variables']:
+        raise UserError('data.variables is empty: name one or more')
+    if data['mean'] == 'network' and np.isfinite(data['bounds']).any():
+        raise UserError(
+            f'data.bounds={tuple(data["bounds"])} with data.mean=network: bounds can only be kept where the mean is '
+            'that of physical values; set data.mean=physical'
+        )
+
+
+def write(data: dict, seed: int, directory: Path, name: str) -> None:
+    """Fills `directory` with the records of all splits, the grid and the transform fitted to the training split.
+
+    Rows and columns beyond the last whole block are left out.
+    """
+    fields = whole_blocks(series.open_fields(data, seed), data)
+    splits = {split: data[split] for split in SPLITS}
+    check_splits(splits, fields['time'].values)
+    y, x = fields[data['variables'][0]].dims[1:]
+    statics = fields.drop_dims('time').assign_coords({y: fields[y], x: fields[x]})
+    everywhere = xr.DataArray(np.ones((fields.sizes[y], fields.sizes[x]), np.int8), dims=(y, x))
+    statics['mask'] = statics.get('mask', everywhere).astype(np.int8)
+    statics['cell_area'] = (
+        (y, x),
+        grid.cell_areas_km2(statics).astype(np.float32),
+        {'units': 'km2', 'standard_name': 'cell_area'},
+    )
+    store.write_netcdf(statics, directory / 'statics.nc')
+    periodic = grid.is_periodic(statics)
+
+    parts = {split: select_dates(fields, dates) for split, dates in splits.items()}
+    values = series.fit_transform(parts['train'], data, TRANSFORMS[data['transform']])
+    ones = (1.0,) * len(data['variables'])
+    transform = BlockMeans(values, data['factor'], data['mean'], data['anomaly'], tuple(data['bounds']), ones)
+
+    shapes = {'fine': (fields.sizes[y], fields.sizes[x], len(data['variables'])), 'time': ()}
+    kept = dict.fromkeys(SPLITS, 0)
+    extremes = np.full((2, len(ones)), [[np.inf], [-np.inf]])  # of training: the data range of PSNR and SSIM
+    moments = [Moments() for _ in ones]
+    with Writer(directory, shapes, 'Fine fields, a record a time; the coarse ones are their block means.') as writer:
+        for split, part in parts.items():
+            seconds = encode_times(part['time'].values)
+            for index, fine in series.stream(part, data, f'preparing {split}'):
+                if not np.isfinite(fine).any((0, 1)).all():
+                    continue
+                fine = np.ascontiguousarray(fine)
+                writer.add(split, fine=fine, time=int(seconds[index]))
+                kept[split] += 1
+                if split == 'train':
+                    extremes[0] = np.fmin(extremes[0], np.nanmin(fine, (0, 1)))
+                    extremes[1] = np.fmax(extremes[1], np.nanmax(fine, (0, 1)))
+                    if data['anomaly']:
+                        residual = transform.encode(fine, transform.lift(transform.coarsen(fine), periodic))
+                        for one, plane in zip(moments, np.moveaxis(residual, -1, 0), strict=True):
+                            one.add(plane)
+            if not kept[split]:
+                raise UserError(f"split '{split}' ({splits[split]}): every value is missing")
+    std = [m.std for m in moments] if data['anomaly'] else list(ones)
+    meta = {
+        'name': name,
+        'kind': 'block_means',
+        'transform': {**transform.to_json(), 'target_std': std},
+        'calendar': fields['time'].dt.calendar,
+        'records': kept,
+        'range': extremes.T.tolist(),
+        'idealised': not data['path'],
+        'attributes': {v: {k: str(a) for k, a in fields[v].attrs.items()} for v in data['variables']},
+    }
+    (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
+
+
+def whole_blocks(fields: xr.Dataset, data: dict) -> xr.Dataset:
+    """The fields without the rows and columns at their far ends that fill no block. Raises UserError for none."""
+    dims = fields[data['variables'][0]].dims[1:]
+    kept = {dim: fields.sizes[dim] // data['factor'] * data['factor'] for dim in dims}
+    if not all(kept.values()):
+        found = ' x '.join(str(fields.sizes[dim]) for dim in dims)
+        raise UserError(f'data.factor={data["factor"]} is more than the grid of {found} has: choose a smaller one')
+    lost = {dim: fields.sizes[dim] - n for dim, n in kept.items() if n < fields.sizes[dim]}
+    if lost:
+        told = ' and '.join(f'{n} at the end of {dim}' for dim, n in lost.items())
+        print(f'blocks of {data["factor"]} leave out cells: {told}')
+    return fields.isel({dim: slice(n) for dim, n in kept.items()})

@@ -1,0 +1,54 @@
+"""Fields in time, simulated or from files: opened, streamed a few times at once, and the transform fitted to them."""
+
+from collections.abc import Iterator
+
+import dask
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from downscale_jax.fields import log_transform, store
+
+CHUNK = 8  # times read at once
+PORTION = 64 * CHUNK  # times whose graph is cut out of the series' at once
+STATISTICS_TIMES = 200  # training times, evenly spread, that the transform is fitted to
+
+
+def open_fields(data: dict, seed: int) -> xr.Dataset:
+    """Canonical fields in time, lazily: simulated where data.path is empty."""
+    if not data['path']:
+        from data_prep import atmosphere
+
+        return atmosphere.simulate(**{'seed': seed, **data['simulate']})
+    from data_prep import winds
+
+    return winds.open_winds(data['path'], data['variables'], data['level'])
+
+
+def stream(fields: xr.Dataset, data: dict, told: str = '') -> Iterator[tuple[int, np.ndarray]]:
+    """(index of the time, [H, W, C] float32), a few times in memory at once."""
+    total = fields.sizes['time']
+    bar = tqdm(total=total, desc=told, leave=False, disable=None if told else True)
+    with bar:
+        for begin in range(0, total, PORTION):
+            # dask walks the whole graph that it is given for each chunk: a portion's, not the series'
+            (portion,) = dask.optimize(fields.isel(time=slice(begin, begin + PORTION)))
+            for start in range(0, portion.sizes['time'], CHUNK):
+                chunk = store.load(portion.isel(time=slice(start, start + CHUNK)), data['path'])
+                for offset in range(chunk.sizes['time']):
+                    planes = np.stack([chunk[v].values[offset] for v in data['variables']])
+                    # channels lie apart in memory: arithmetic on [H, W, 2] in C order would loop over two cells
+                    yield begin + start + offset, np.moveaxis(planes.astype(np.float32, copy=False), 0, -1)
+                    bar.update()
+                del chunk  # before the next is read
+
+
+def fit_transform(
+    train: xr.Dataset, data: dict, compression: float = log_transform.COMPRESSION
+) -> log_transform.LogTransform:
+    """Fitted to the training split; the same statistics for all kinds of records of one series and split."""
+    spread = np.unique(np.linspace(0, train.sizes['time'] - 1, STATISTICS_TIMES).round().astype(int))
+    units = tuple(train[v].attrs.get('units', '') for v in data['variables'])
+    return log_transform.fit(
+        lambda: (x for _, x in stream(train.isel(time=spread), data)), data['variables'], units, compression
+    )

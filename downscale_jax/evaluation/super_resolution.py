@@ -1,0 +1,347 @@
+"""Test times -> super-resolved fields beside interpolation and truth -> scores.json, details.json, figures, report."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from downscale_jax.evaluation import curves, distributions, local_statistics, look, places, report
+from downscale_jax.evaluation import super_resolution_figures as figures
+from downscale_jax.evaluation import super_resolution_scores as scores
+from downscale_jax.evaluation.bootstrap import Sums, block_length, total
+from downscale_jax.evaluation.days import evenly
+from downscale_jax.evaluation.evaluate import fill
+from downscale_jax.evaluation.present import plain
+from downscale_jax.fields.block_means import BlockMeans
+from downscale_jax.pipeline.records import Prepared
+from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.files import write_json
+from downscale_jax.systems.srgan import SuperResolver
+from downscale_jax.training.log import read
+
+BICUBIC = 'bicubic'
+CELLS = 20_000  # whose values are kept for percentiles
+WINDS = {'eastward_wind': 0, 'x_wind': 0, 'northward_wind': 1, 'y_wind': 1}
+
+
+class Collected(NamedTuple):
+    """Of all scored times, in order."""
+
+    sums: dict[str, list[Sums]]  # by method
+    maps: dict[str, Sums]  # by method, [H, W, V]
+    series: dict[str, np.ndarray]  # by method and for the truth, at places [T, P, V]
+    values: dict[str, np.ndarray]  # likewise, of chosen cells [T, K, V]
+
+
+class Scored(NamedTuple):
+    stores: dict[str, xr.Dataset]  # what each generator made, lazily
+    times: np.ndarray  # of the whole split
+    chosen: list[int]  # indices of the scored ones
+    measures: scores.Measures
+    places: list[str]  # on the grid
+    collected: Collected
+
+
+def evaluate(opened: SuperResolver, prepared: Prepared) -> dict[str, dict[str, float]]:
+    """Scores every generator, and bicubic interpolation of the coarse field, on `evaluation.times` times of the test
+    split (0: all).
+
+    Fields go to workdir/ensembles/NAME.zarr first, by the same way as `--mode=downscale`. Returns {method: {score:
+    number}}, without what is undefined, also written to scores.json; details.json has intervals and curves.
+    """
+    workdir, transform, split = opened.workdir, prepared.block_means, prepared.split('test')
+    variables, title = transform.targets, title_of(transform)
+    stores, times, chosen, measures, names, collected = score(opened, prepared)
+    details = summarise(collected, measures, variables)
+    table = {
+        method: {name: float(e[0]) for name, e in found['scores'].items() if np.isfinite(e[0])}
+        for method, found in details['methods'].items()
+    }
+    write_json(workdir / 'scores.json', {method: dict(sorted(row.items())) for method, row in table.items()})
+    write_json(workdir / 'details.json', plain(details))
+    shown = fields_of(stores, prepared, split, len(chosen) // 2, chosen)
+    captions = draw(workdir, prepared, measures, collected, details, shown, str(times[chosen[len(chosen) // 2]])[:13])
+    described = scores.described(variables, transform.target_units)
+    report.write(
+        workdir / 'report.html',
+        title=f'Super-resolution: {title}',
+        lead=f'{", ".join(opened.tasks)} beside bicubic interpolation of the coarse field, '
+        f'{"idealised, simulated data" if prepared.meta["idealised"] else Path(opened.config["data"]["path"]).name}.',
+        summary=headline(table, details, variables),
+        scores=table,
+        intervals={m: {n: (e[1], e[2]) for n, e in d['scores'].items()} for m, d in details['methods'].items()},
+        tables=tables(details, variables, transform.target_units),
+        figures={caption: workdir / 'figures' / f'{name}.png' for name, caption in captions.items()},
+        config=opened.config,
+        notes=[
+            f'{len(chosen)} of {len(split)} test times, evenly spread, the whole grid, weighted by cell area.',
+            f'Local statistics at {len(names)} places: {", ".join(names[:4])} and others.'
+            if names
+            else 'No place of the list lies on the grid: no local statistics.',
+            'A generator that draws no ensemble gives one field: its CRPS is its MAE.',
+        ],
+        described=described,
+    )
+    print_table(table, described)
+    return table
+
+
+def score(opened: SuperResolver, prepared: Prepared) -> Scored:
+    """Generates what the stores of the test times lack, and sums up what scores need of them."""
+    settings, transform, split = opened.config['evaluation'], prepared.block_means, prepared.split('test')
+    times = split.times
+    chosen = evenly(len(split), settings['times'])
+    generators = {name: opened.generator(name) for name in opened.tasks}
+    title = title_of(transform)
+    stores = fill(generators, prepared, split, times, chosen, opened.config, opened.workdir, title)
+    ranges = np.array(prepared.meta['range'])
+    measures = scores.Measures(prepared.statics, transform.targets, winds_of(prepared), ranges)
+    known = places.read(settings['places'])
+    at = cells_of(known, prepared)
+    names = [known.names[i] for i in np.flatnonzero(at[2])]
+    collected = collect(stores, prepared, split, chosen, measures, at)
+    return Scored(stores, times, chosen, measures, names, collected)
+
+
+def title_of(transform: BlockMeans) -> str:
+    return f'{" and ".join(transform.targets)} {transform.factor} times finer'
+
+
+def winds_of(prepared: Prepared) -> tuple[str, str] | None:
+    """The variables that are eastward and northward wind, by their standard names."""
+    found: dict[int, str] = {}
+    for name, attributes in prepared.meta['attributes'].items():
+        if (place := WINDS.get(attributes.get('standard_name', ''))) is not None:
+            found[place] = name
+    return (found[0], found[1]) if len(found) == 2 else None
+
+
+def cells_of(known: places.Places, prepared: Prepared) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, columns of the cells of places, and which of all these are; none on a grid without latitudes."""
+    try:
+        return places.cells(known, prepared.statics)
+    except UserError:
+        nothing = np.zeros(0, int)
+        return nothing, nothing, np.zeros(len(known.names), bool)
+
+
+def fields_of(
+    stores: Mapping[str, xr.Dataset], prepared: Prepared, split: Any, index: int, chosen: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """{'truth', 'coarse' (repeated), method: [H, W, V]} of one scored time."""
+    transform = prepared.block_means
+    truth, coarse = prepared.pair(split[chosen[index]])
+    found = {'truth': truth, 'coarse': coarse[..., : truth.shape[-1]], BICUBIC: transform.interpolated(coarse)}
+    for name, dataset in stores.items():
+        found[name] = np.stack([dataset[v].isel(time=index, member=0).values for v in transform.targets], -1)
+    return found
+
+
+def collect(
+    stores: Mapping[str, xr.Dataset],
+    prepared: Prepared,
+    split: Any,
+    chosen: Sequence[int],
+    measures: scores.Measures,
+    at: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> Collected:
+    """A time in memory at once, but for the values at places and chosen cells."""
+    transform = prepared.block_means
+    rows, columns, _ = at
+    kept = distributions.choose_cells(measures.weight, CELLS)
+    sums: dict[str, list[Sums]] = {}
+    maps: dict[str, Sums] = {}
+    series: dict[str, list[np.ndarray]] = {}
+    values: dict[str, list[np.ndarray]] = {}
+    for index in range(len(chosen)):
+        fields = fields_of(stores, prepared, split, index, chosen)
+        truth, coarse = fields['truth'], fields.pop('coarse')[:: transform.factor, :: transform.factor]
+        for name, field in fields.items():
+            series.setdefault(name, []).append(field[rows, columns])
+            values.setdefault(name, []).append(field.reshape(-1, field.shape[-1])[kept])
+            if name == 'truth':
+                continue
+            gap = transform.coarsen(field) - coarse
+            sums.setdefault(name, []).append(measures.sums(field, truth, gap))
+            planes = [distributions.map_sums(field[..., v], truth[..., v]) for v in range(field.shape[-1])]
+            added = {key: np.stack([one[key] for one in planes], -1) for key in planes[0]}
+            maps[name] = total([maps[name], added]) if name in maps else added
+    stacked = ({name: np.stack(one) for name, one in several.items()} for several in (series, values))
+    return Collected(sums, maps, *stacked)
+
+
+def summarise(collected: Collected, measures: scores.Measures, variables: Sequence[str]) -> dict[str, Any]:
+    """What details.json holds; every estimate is [3], value, 5 and 95 % over resampled blocks of times.
+
+    methods      {method: {'scores': {score: [3]}, 'power', 'variogram': [V, n, 3], 'kinetic': [n, 3]}}, curves over the
+                 truth's
+    places       {method: {rival: {variable: {'better', 'worse', 'equal', 'difference': [3]}}}}: at how many places the
+                 distance of the method to the truth is better than the rival's by a tenth, and better minus worse
+    percentiles  {'truth' or method: [V, L]}
+    wavelength_km, kilometres   of the curves
+    """
+    methods: dict[str, Any] = {}
+    truth = collected.series['truth']
+    block = block_length(len(truth))
+    local = {}
+    for name, times in collected.sums.items():
+        found = scores.summarise(times, measures.ranges, measures.pairs.kilometres, top_of(collected))
+        if truth.shape[1]:
+            local[name] = np.stack(
+                [
+                    local_statistics.wasserstein(truth[..., v], collected.series[name][..., v])
+                    for v in range(len(variables))
+                ]
+            )
+            mean = local[name].mean(-1)
+            found['wasserstein'] = np.stack([mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)], -1)
+        methods[name] = {
+            'scores': scores.flat(found, variables),
+            **{key: found[key] for key in ('power', 'variogram', 'kinetic') if key in found},
+        }
+    compared = {
+        name: {rival: _compare(collected.series, name, rival, variables, block) for rival in local if rival != name}
+        for name in local
+    }
+    weight = measures.weight.ravel()[distributions.choose_cells(measures.weight, CELLS)]
+    percentiles = {
+        name: np.stack([distributions.percentiles(values[..., v], weight) for v in range(len(variables))])
+        for name, values in collected.values.items()
+    }
+    return {
+        'methods': methods,
+        'places': compared,
+        'percentiles': percentiles,
+        'wavelength_km': measures.power.wavelength_km[: top_of(collected)],
+        'kilometres': measures.pairs.kilometres,
+    }
+
+
+def top_of(collected: Collected) -> int:
+    """Wavenumbers that the truth resolves."""
+    return scores.resolved(total(next(iter(collected.sums.values())))['power_truth'])
+
+
+def _compare(
+    series: Mapping[str, np.ndarray], name: str, rival: str, variables: Sequence[str], block: int
+) -> dict[str, Any]:
+    found = {}
+    for v, variable in enumerate(variables):
+        truth, mine, its = (series[key][..., v] for key in ('truth', name, rival))
+        counts = local_statistics.compare(
+            local_statistics.wasserstein(truth, mine), local_statistics.wasserstein(truth, its)
+        )
+        interval = local_statistics.interval(truth, mine, its, block)
+        better, worse, equal = (int(count) for count in counts)
+        found[variable] = {
+            'better': better,
+            'worse': worse,
+            'equal': equal,
+            'difference': np.array([better - worse, *interval]),
+        }
+    return found
+
+
+def tables(details: Mapping[str, Any], variables: Sequence[str], units: Sequence[str]) -> list[report.Table]:
+    """Places and percentiles."""
+    result = []
+    for name, rivals in details['places'].items():
+        rows = {
+            f'{variable}, against {rival}': [
+                *((float(row[key]), np.nan, np.nan) for key in ('better', 'worse', 'equal')),
+                row['difference'],
+            ]
+            for rival, found in rivals.items()
+            for variable, row in found.items()
+        }
+        if name != BICUBIC and rows:
+            note = (
+                'Places where the Wasserstein-1 distance to the truth is smaller (larger) than the rival’s by a tenth.'
+            )
+            columns = ['Better', 'Worse', 'Equal', 'Better − worse']
+            result.append(report.Table(f'Local statistics: {name}', 'Variable', columns, rows, note))
+    for v, variable in enumerate(variables):
+        columns = [f'{level:g} %' for level in distributions.PERCENTILES]
+        rows = {
+            name: [(float(value), np.nan, np.nan) for value in found[v]]
+            for name, found in details['percentiles'].items()
+        }
+        result.append(report.Table(f'Percentiles: {variable} ({units[v]})', 'Method', columns, rows))
+    return result
+
+
+def headline(table: Mapping, details: Mapping, variables: Sequence[str]) -> dict[str, str]:
+    """What the report says first: of the last generator, against the one trained alone and interpolation."""
+    main = list(table)[-1]
+    facts = {}
+    for variable in variables:
+        facts[f'RMSE / bicubic, {variable}'] = (
+            f'{table[main][f"rmse_{variable}"] / table[BICUBIC][f"rmse_{variable}"]:.2f}'
+        )
+    for name in table:
+        if 'energy' in table[name]:
+            facts[f'energy spectrum, {name}'] = f'{table[name]["energy"]:.2f}'
+    return facts
+
+
+def draw(
+    workdir: Path,
+    prepared: Prepared,
+    measures: scores.Measures,
+    collected: Collected,
+    details: Mapping[str, Any],
+    shown: Mapping[str, np.ndarray],
+    time: str,
+) -> dict[str, str]:
+    """Writes workdir/figures/NAME.png and returns {name: caption}."""
+    folder = workdir / 'figures'
+    folder.mkdir(exist_ok=True)
+    transform, methods = prepared.block_means, details['methods']
+    variables, units = transform.targets, transform.target_units
+    what = 'Idealised atmosphere' if prepared.meta['idealised'] else ', '.join(variables)
+    subtitle = f'{what}, {len(collected.series["truth"])} test times'
+    bias = {name: distributions.bias_maps(sums) for name, sums in collected.maps.items()}
+    made = {
+        'fields': (
+            figures.fields(shown, variables, units, f'{what}, {time} h', 'a window of the grid'),
+            'One test time: coarse field, interpolation, generators, truth.',
+        ),
+        'spectra': (
+            figures.spectra(
+                details['wavelength_km'], methods, variables, 'Power by wavelength, over the truth’s', subtitle
+            ),
+            'Power of each method over that of the truth by wavelength, of kinetic energy and of each variable. Bands: '
+            '5 to 95 % over resampled times.',
+        ),
+        'semivariogram': (
+            figures.variograms(details['kilometres'], methods, variables, 'Semivariogram, over the truth’s', subtitle),
+            'Mean squared difference of values by distance, over that of the truth: below 1 a field is too smooth.',
+        ),
+        'bias': (
+            figures.bias(bias, variables, units, 'Bias of mean and standard deviation', subtitle),
+            'Mean over times and standard deviation over times, of the method minus of the truth.',
+        ),
+        'places': (
+            figures.places(details['places'], variables, 'Local statistics', subtitle),
+            'Places where the distribution of values over time is nearer to the truth’s than that of the rival, by a '
+            'tenth of the Wasserstein-1 distance.',
+        ),
+        'training': (
+            curves.training(read(workdir / 'metrics.jsonl'), title='Training', subtitle=what),
+            'Losses of the networks; the validation loss of a GAN is the distance of its spectra.',
+        ),
+    }
+    for name, (figure, _) in made.items():
+        look.save(figure, folder / f'{name}.png')
+    return {name: caption for name, (_, caption) in made.items()}
+
+
+def print_table(table: Mapping[str, Mapping[str, float]], described: Mapping[str, Any]) -> None:
+    """The scores, a method a column."""
+    print(f'\n{"":28}' + ''.join(f'{method:>14}' for method in table))
+    for name in described:
+        if any(name in row for row in table.values()):
+            cells = (f'{row[name]:14.4g}' if name in row else f'{"":>14}' for row in table.values())
+            print(f'{name:28}' + ''.join(cells))

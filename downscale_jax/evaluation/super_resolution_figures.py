@@ -1,0 +1,182 @@
+"""Figures of the report on super-resolution: arrays in, a Figure out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
+from downscale_jax.evaluation.look import LOOK, NAMES, QUIET, WIDTH, blank, label_ends, looks
+
+SHARES = {'better': '#0072b2', 'equal': '#c9cdd2', 'worse': '#d55e00'}
+
+
+@matplotlib.rc_context(LOOK)
+def fields(
+    shown: Mapping[str, np.ndarray], variables: Sequence[str], units: Sequence[str], title: str, subtitle: str
+) -> Figure:
+    """A window of one time, a row a variable, a column a method {name: [H, W, V]}, the truth last."""
+    names = [name for name in shown if name != 'truth'] + ['truth']
+    side = min(shown['truth'].shape[:2])
+    rows, columns = window(shown['truth'], max(8, side // 2))
+    size = WIDTH / len(names)
+    figure = blank((size + 0.45) * len(variables), title, subtitle)
+    axes = figure.subplots(len(variables), len(names), squeeze=False)
+    for v, variable in enumerate(variables):
+        limit = float(np.nanquantile(np.abs(shown['truth'][rows, columns, v]), 0.995)) or 1.0
+        signed = np.nanmin(shown['truth'][..., v]) < 0
+        scale: dict[str, Any] = {
+            'vmin': -limit if signed else 0,
+            'vmax': limit,
+            'cmap': 'RdBu_r' if signed else 'viridis',
+        }
+        for panel, name in zip(axes[v], names, strict=True):
+            image = panel.imshow(shown[name][rows, columns, v], origin='lower', interpolation='nearest', **scale)
+            panel.set(xticks=[], yticks=[])
+            panel.spines[:].set_visible(False)
+            if v == 0:
+                panel.set_title(NAMES.get(name, name), loc='left', fontsize=9.5)
+        axes[v, 0].set_ylabel(variable)
+        bar = figure.colorbar(image, ax=list(axes[v]), shrink=0.85, pad=0.01)
+        bar.set_label(units[v])
+        bar.outline.set_visible(False)
+    return figure
+
+
+def window(truth: np.ndarray, size: int) -> tuple[slice, slice]:
+    """Where the first variable [H, W, V] varies most, `size` cells a side."""
+    square = np.pad(np.nan_to_num(truth[..., 0]).astype(np.float64) ** 2, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    sums = square[size:, size:] - square[:-size, size:] - square[size:, :-size] + square[:-size, :-size]
+    row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
+    return slice(int(row), int(row) + size), slice(int(column), int(column) + size)
+
+
+@matplotlib.rc_context(LOOK)
+def spectra(
+    wavelength: np.ndarray, methods: Mapping[str, Any], variables: Sequence[str], title: str, subtitle: str
+) -> Figure:
+    """Power over the truth's by wavelength [n] in km, a panel for kinetic energy and for each variable, [n, 3] each."""
+    panels: dict[str, dict[str, np.ndarray]] = {}
+    if all('kinetic' in found for found in methods.values()):
+        panels['kinetic energy'] = {name: found['kinetic'] for name, found in methods.items()}
+    for v, variable in enumerate(variables):
+        panels[variable] = {name: found['power'][v] for name, found in methods.items()}
+    figure, axes = _ratios(panels, title, subtitle)
+    half = wavelength[len(wavelength) - max(1, round(len(wavelength) / 2))]
+    for panel, lines in zip(axes, panels.values(), strict=True):
+        _lines(panel, wavelength, lines)
+        panel.set(xscale='log', xlim=(wavelength[0], wavelength[-1]), xlabel='wavelength (km)')
+        panel.axvspan(half, wavelength[-1], color='#000000', alpha=0.05, lw=0)
+        ticks = [t for t in (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000) if wavelength[-1] <= t <= wavelength[0]]
+        panel.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.xaxis.set_minor_locator(NullLocator())
+    axes[0].annotate('scored', (half, 0.02), (3, 0), xycoords=('data', 'axes fraction'), textcoords='offset points',
+                     fontsize=9, color=QUIET)  # fmt: skip
+    return figure
+
+
+@matplotlib.rc_context(LOOK)
+def variograms(
+    kilometres: np.ndarray, methods: Mapping[str, Any], variables: Sequence[str], title: str, subtitle: str
+) -> Figure:
+    """Semivariogram over the truth's by distance [D] in km, a panel a variable, [D, 3] each."""
+    panels = {v: {name: found['variogram'][i] for name, found in methods.items()} for i, v in enumerate(variables)}
+    figure, axes = _ratios(panels, title, subtitle)
+    for panel, lines in zip(axes, panels.values(), strict=True):
+        if not len(kilometres):
+            panel.annotate('no distance fits the grid', (0.5, 0.5), xycoords='axes fraction', ha='center')
+            continue
+        _lines(panel, kilometres, lines)
+        panel.set(xscale='log', xlabel='distance (km)')
+        panel.set_xticks(kilometres, [f'{km:g}' for km in kilometres])
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.xaxis.set_minor_locator(NullLocator())
+    return figure
+
+
+def _ratios(panels: Mapping[str, Mapping], title: str, subtitle: str) -> tuple[Figure, Sequence[Axes]]:
+    figure = blank(3.6, title, subtitle)
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for panel, name in zip(axes, panels, strict=True):
+        panel.axhline(1, color='#000000', linewidth=1)
+        panel.set_title(name, loc='left')
+    axes[0].set_ylabel('over the truth’s')
+    return figure, axes
+
+
+def _lines(panel: Axes, x: np.ndarray, lines: Mapping[str, np.ndarray]) -> None:
+    drawn, ends = looks(lines), {}
+    for name, values in lines.items():
+        value, low, high = values.T
+        panel.plot(x, value, **drawn[name])
+        panel.fill_between(x, low, high, color=drawn[name]['color'], alpha=0.15, lw=0)
+        ends[name] = (float(value[-1]), drawn[name]['color'])
+    panel.set_yscale('log')
+    panel.set_ylim(max(panel.get_ylim()[0], 0.01), max(panel.get_ylim()[1], 1.5))
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+    panel.margins(x=0)
+    label_ends(
+        panel, {name: (min(max(end, panel.get_ylim()[0]), panel.get_ylim()[1]), c) for name, (end, c) in ends.items()}
+    )
+
+
+@matplotlib.rc_context(LOOK)
+def bias(
+    maps: Mapping[str, Mapping[str, np.ndarray]],
+    variables: Sequence[str],
+    units: Sequence[str],
+    title: str,
+    subtitle: str,
+) -> Figure:
+    """Maps {method: {'mean', 'standard_deviation': [H, W, V]}}, a row for each of both of a variable."""
+    rows = [(v, kind) for v in range(len(variables)) for kind in ('mean', 'standard_deviation')]
+    shape = next(iter(maps.values()))['mean'].shape
+    size = WIDTH / len(maps) * min(shape[0] / shape[1], 1.0)
+    figure = blank((size + 0.4) * len(rows), title, subtitle)
+    axes = figure.subplots(len(rows), len(maps), squeeze=False)
+    for line, (v, kind) in zip(axes, rows, strict=True):
+        limit = max(float(np.nanquantile(np.abs(found[kind][..., v]), 0.99)) for found in maps.values()) or 1.0
+        for panel, (name, found) in zip(line, maps.items(), strict=True):
+            image = panel.imshow(found[kind][..., v], origin='lower', vmin=-limit, vmax=limit, cmap='RdBu_r')
+            panel.set(xticks=[], yticks=[])
+            panel.spines[:].set_visible(False)
+            if (v, kind) == rows[0]:
+                panel.set_title(name, loc='left')
+        line[0].set_ylabel(f'{variables[v]}\n{kind.replace("_", " ")}', fontsize=8.5)
+        bar = figure.colorbar(image, ax=list(line), shrink=0.85, pad=0.01)
+        bar.set_label(units[v])
+        bar.outline.set_visible(False)
+    return figure
+
+
+@matplotlib.rc_context(LOOK)
+def places(
+    compared: Mapping[str, Mapping[str, Mapping[str, Any]]], variables: Sequence[str], title: str, subtitle: str
+) -> Figure:
+    """Shares of places that are better, equal and worse, a bar for each pair of a method and one before it."""
+    names = list(compared)
+    pairs = [(name, rival) for i, name in enumerate(names) for rival in names[:i]]
+    figure = blank(0.9 + 0.34 * max(len(pairs), 1), title, subtitle)
+    axes = figure.subplots(1, len(variables), squeeze=False, sharey=True)[0]
+    for panel, variable in zip(axes, variables, strict=True):
+        for y, (name, rival) in enumerate(pairs):
+            counts, left = compared[name][rival][variable], 0.0
+            whole = max(sum(counts[key] for key in SHARES), 1)
+            for key, colour in SHARES.items():
+                panel.barh(y, counts[key] / whole, left=left, color=colour, height=0.72, label=key if not y else None)
+                if counts[key]:
+                    panel.annotate(str(counts[key]), (left + counts[key] / whole / 2, y), ha='center', va='center',
+                                   fontsize=8.5, color='#ffffff' if key != 'equal' else '#1a1a1a')  # fmt: skip
+                left += counts[key] / whole
+        panel.set_title(variable, loc='left')
+        panel.set(xlim=(0, 1), yticks=range(len(pairs)), xlabel='share of the places')
+        panel.set_yticklabels([f'{name} against {rival}' for name, rival in pairs])
+        panel.invert_yaxis()
+        panel.tick_params(axis='y', length=0)
+    if pairs:
+        figure.legend(*axes[0].get_legend_handles_labels(), loc='upper right', ncols=3, frameon=False, fontsize=9)
+    return figure

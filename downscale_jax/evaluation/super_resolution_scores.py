@@ -1,0 +1,188 @@
+"""Scores of super-resolved fields of several variables, summed over times before any ratio, with their intervals."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from downscale_jax.evaluation import distributions, energy, images, semivariogram
+from downscale_jax.evaluation.bootstrap import Sums, ratio
+from downscale_jax.evaluation.scores import HIGHER, LOWER, ZERO, Score
+from downscale_jax.evaluation.summary import estimates
+from downscale_jax.fields import wind
+
+Sampled = dict[str, np.ndarray]
+ENERGY = 'Energy'
+TEXTURE_KM = 500.0  # the semivariogram is scored up to this distance, where fine structure shows
+NOTHING = 1e-8  # of the strongest wavenumber: beyond the truncation of a model there is rounding alone
+_KINETIC = Score(
+    'Energy spectrum',
+    LOWER,
+    '1',
+    ENERGY,
+    'Mean |ln(E / E of the truth)| over the upper half of the wavenumbers, E the kinetic energy of the rotational and '
+    'the divergent wind at each wavenumber, averaged over times; 0.69 where all are half or twice as large.',
+)
+_BY_VARIABLE = {
+    'rmse': Score('RMSE', LOWER, 'field', '', 'Root mean square error; it favours smooth fields.'),
+    'mae': Score('MAE', LOWER, 'field', '', 'Mean absolute error, the CRPS of a single field.'),
+    'bias': Score('Bias', ZERO, 'field', '', 'Mean of prediction minus truth.'),
+    'psnr': Score('PSNR', HIGHER, 'dB', '', '20 log10(range / RMSE), the range that of the training split.'),
+    'ssim': Score('SSIM', HIGHER, '1', '', 'Structural similarity (Wang et al. 2004), windows of 11 x 11 cells.'),
+    'spectrum': Score(
+        'Spectrum', LOWER, '1', '', 'As the energy spectrum, of the variance of this variable by wavenumber.'
+    ),
+    'semivariogram': Score(
+        'Semivariogram',
+        LOWER,
+        '1',
+        '',
+        f'Mean |semivariogram over that of the truth - 1| at the distances up to {TEXTURE_KM:g} km.',
+    ),
+    'total_variation': Score(
+        'Total variation', ZERO, '1', '', "Mean gradient over the truth's, less 1: negative for fields too smooth."
+    ),
+    'wasserstein': Score(
+        'Local statistics',
+        LOWER,
+        'field',
+        '',
+        'Wasserstein-1 distance between the distributions of predicted and true values over all times, the mean over '
+        'places.',
+    ),
+    'closure': Score(
+        'Closure',
+        LOWER,
+        '1',
+        '',
+        'Root mean square of block mean minus coarse input, over the standard deviation of the truth.',
+    ),
+}
+
+
+def described(variables: Sequence[str], units: Sequence[str]) -> dict[str, Score]:
+    """The scores by their names in scores.json, `rmse_vorticity`, in the order of the report."""
+    found = {'energy': _KINETIC}
+    for variable, unit in zip(variables, units, strict=True):
+        for name, score in _BY_VARIABLE.items():
+            own = unit if score.unit == 'field' else score.unit
+            found[f'{name}_{variable}'] = score._replace(unit=own, table=variable.replace('_', ' ').capitalize())
+    return found
+
+
+class Measures:
+    """What the scores of a grid need, worked out once.
+
+    Kinetic energy needs vorticity and divergence among the variables, or both winds; else it is left out, as are
+    spectra where the grid has none and semivariograms where it knows no distance.
+    """
+
+    def __init__(
+        self, statics: xr.Dataset, variables: Sequence[str], winds: tuple[str, str] | None, ranges: np.ndarray
+    ):
+        self.statics, self.variables, self.winds = statics, list(variables), winds
+        self.ranges = [float(high - low) for low, high in ranges]
+        self.weight = statics['cell_area'].values.astype(np.float64) * (statics['mask'].values > 0)
+        self.power = energy.VariancePower(statics)
+        rotational = {'vorticity', 'divergence'} <= set(variables)
+        self.kinetic = energy.EnergySpectrum(statics) if rotational or winds else None
+        self.pairs = semivariogram.choose(statics, self.weight)
+
+    def sums(self, found: np.ndarray, truth: np.ndarray, gap: np.ndarray) -> Sampled:
+        """What one time adds: fields [H, W, V]; `gap`, block mean minus coarse input [h, w, V]. Arrays [V, ..]."""
+        one = [
+            self._of_variable(found[..., v], truth[..., v], gap[..., v], self.ranges[v])
+            for v in range(len(self.variables))
+        ]
+        result = {name: np.stack([sums[name] for sums in one]) for name in one[0]}
+        if self.kinetic is not None:
+            result['energy'], result['energy_truth'] = self._energy(found), self._energy(truth)
+        return result
+
+    def _of_variable(self, found: np.ndarray, truth: np.ndarray, gap: np.ndarray, data_range: float) -> Sampled:
+        valid = np.isfinite(truth) & np.isfinite(found)
+        weight = np.where(valid, self.weight, 0.0)
+        error = np.where(valid, found.astype(np.float64) - truth, 0.0)
+        sums = distributions.frame_sums(found, np.where(valid, truth, np.nan), weight, self.statics)
+        texture = semivariogram.day_sums(found, np.where(valid, truth, np.nan), weight, self.pairs)
+        squared = texture.pop('squared_difference')
+        own = semivariogram.day_sums(truth, np.where(valid, truth, np.nan), weight, self.pairs)
+        known = np.isfinite(gap)
+        return {
+            **sums,
+            **images.ssim_sums(found[None], truth, weight, data_range),
+            'error': np.sum(weight * error),
+            'absolute_error': np.sum(weight * np.abs(error)),
+            'power': self.power(found),
+            'power_truth': self.power(truth),
+            'difference': squared,
+            'difference_truth': own['squared_difference'],
+            'pairs': own['pairs'],
+            'truth': own['truth'],
+            'truth_square': own['truth_square'],
+            'gap': np.square(gap[known].astype(np.float64)).sum(),
+            'blocks': np.float64(known.sum()),
+        }
+
+    def _energy(self, fields: np.ndarray) -> np.ndarray:
+        assert self.kinetic is not None
+        if self.winds:
+            dims = self.statics['mask'].dims
+            named = zip(self.winds, (self.variables.index(w) for w in self.winds), strict=True)
+            winds = {n: (dims, fields[..., v], {'units': 'm s-1'}) for n, v in named}
+            derived = wind.vorticity_divergence(self.statics.assign(winds), *self.winds)
+            return self.kinetic(derived['vorticity'].values, derived['divergence'].values)
+        rotational = (self.variables.index(name) for name in ('vorticity', 'divergence'))
+        return self.kinetic(*(fields[..., v] for v in rotational))
+
+
+def resolved(power: np.ndarray) -> int:
+    """How many wavenumbers, from the first on, the power [V, n] of the truth fills."""
+    known = np.isfinite(power).all(-1)
+    there = (power > NOTHING * power.max(-1, keepdims=True))[known].any(0)
+    return int(np.flatnonzero(there)[-1]) + 1 if there.any() else power.shape[-1]
+
+
+def summarise(
+    times: Sequence[Sums], ranges: Sequence[float], kilometres: np.ndarray, top: int
+) -> dict[str, np.ndarray]:
+    """{score: [V, 3] (energy: [3])}, and what curves are drawn of, [V, n, 3]; see `of_sums`."""
+    return estimates(times, partial(of_sums, ranges=np.array(ranges), kilometres=kilometres, top=top))
+
+
+def of_sums(sums: Sums, ranges: np.ndarray, kilometres: np.ndarray, top: int) -> dict[str, np.ndarray]:
+    """Sums over times with any leading axes -> scores [..., V] and curves [..., V, n] over the truth's: `power` of the
+    first `top` wavenumbers, `variogram`, and `kinetic` [..., n]."""
+    mse = ratio(sums['squared_error'], sums['weight'])
+    variance = ratio(sums['truth_square'], sums['weight']) - ratio(sums['truth'], sums['weight']) ** 2
+    with np.errstate(divide='ignore', invalid='ignore'):
+        psnr = images.psnr(mse, ranges)
+        variogram = sums['difference'] / sums['difference_truth']
+        power, expected = (sums[name][..., :top] for name in ('power', 'power_truth'))
+        found = {
+            'rmse': np.sqrt(mse),
+            'mae': ratio(sums['absolute_error'], sums['weight']),
+            'bias': ratio(sums['error'], sums['weight']),
+            'psnr': psnr,
+            'ssim': ratio(sums['ssim'], sums['ssim_weight']),
+            'spectrum': energy.spectral_distance(power, expected),
+            'semivariogram': np.abs(variogram[..., kilometres <= TEXTURE_KM] - 1).mean(-1)
+            if np.any(kilometres <= TEXTURE_KM)
+            else np.full(mse.shape, np.nan),
+            'total_variation': ratio(sums['gradient'], sums['gradient_truth']) - 1,
+            'closure': np.sqrt(ratio(ratio(sums['gap'], sums['blocks']), variance)),
+            'power': power / expected,
+            'variogram': variogram,
+        }
+        if 'energy' in sums:
+            kinetic, expected = (sums[name][..., :top] for name in ('energy', 'energy_truth'))
+            found |= {'energy': energy.spectral_distance(kinetic, expected), 'kinetic': kinetic / expected}
+    return found
+
+
+def flat(found: Mapping[str, np.ndarray], variables: Sequence[str]) -> dict[str, Any]:
+    """Scores [V, 3] -> {'rmse_vorticity': [3]}."""
+    scores = {f'{name}_{v}': found[name][i] for name in _BY_VARIABLE if name in found for i, v in enumerate(variables)}
+    return {**({'energy': found['energy']} if 'energy' in found else {}), **scores}

@@ -1,0 +1,60 @@
+"""A work directory that turns coarse data sets into fine ones."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+import xarray as xr
+
+from downscale_jax.downscale import ensemble
+from downscale_jax.downscale.generate import Generator
+from downscale_jax.downscale.inputs import fine_grid
+from downscale_jax.systems.workdir import WorkDirectory
+
+NAMES = ('standard_name', 'long_name')
+
+
+class Downscaler(WorkDirectory):
+    """A trained downscaler; its system tells by `sampling_of(config)` how fields are drawn."""
+
+    def __init__(self, system: ModuleType, workdir: str | Path, given: Mapping[str, Any] | None = None):
+        super().__init__(system, workdir, given)
+        self.sampling = system.sampling_of(self.config)
+        self.generator = cache(self._generator)  # restored and compiled once
+
+    def _generator(self, name: str) -> Generator:
+        """The task of that name with its best parameters, at the noise temperature of the config, or 1."""
+        task, state = self.tasks[name], jax.device_get(self.restored(name))
+        return Generator(task, task.inference_params(state), self.prepared.refinement, self.sampling)
+
+    def best(self) -> Generator:
+        """What downscales: the last task."""
+        return self.generator(self.last)
+
+    def attributes(self) -> dict[str, Any]:
+        """Provenance for what this model generates."""
+        found, targets = self.prepared.meta['attributes'], self.prepared.refinement.targets
+        # those of a single variable, or of several by name
+        known = found if self.prepared.meta['kind'] == 'block_means' else dict.fromkeys(targets, found)
+        return {
+            'title': f'{" and ".join(targets)} downscaled by {self.last}',
+            'history': self.provenance(self.last),
+            'variables': {name: {k: v for k, v in known[name].items() if k in NAMES} for name in targets},
+        }
+
+    def downscale(
+        self, dataset: xr.Dataset, members: int = 8, seed: int = 0, statics: xr.Dataset | None = None
+    ) -> xr.Dataset:
+        """An ensemble of fine fields (member, time, y, x) for every time of a coarse data set.
+
+        `dataset` holds the inputs of training: on any grid (`fields.interpolation.ToFine` says how it is brought to
+        the fine one), or, where the model refines block means, on the grid of the blocks. `statics`: another fine grid
+        with a `mask`, by default that of training. The same seed gives the same members; a generator that draws none
+        gives one. Raises UserError for missing variables, units that do not convert, grids that do not fit.
+        """
+        fine, generator = self.prepared.statics if statics is None else fine_grid(statics, 'statics'), self.best()
+        count = members if generator.draws else 1
+        return ensemble.in_memory(generator, dataset, fine, count, seed, self.attributes())

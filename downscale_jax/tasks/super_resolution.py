@@ -1,0 +1,60 @@
+"""Super-resolution by a generator alone: squared error, with which every SRGAN starts (SYSTEMS.md, system 2)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from downscale_jax.diffusion.samplers import Noise, Solver
+from downscale_jax.models.srgan import Generator
+from downscale_jax.tasks.content import squared_error
+from downscale_jax.training import state as states
+from downscale_jax.training.optimizer import Phase, create, gradient_step
+from downscale_jax.training.state import State
+
+Batch = dict[str, jax.Array]  # target [B, H, W, V], condition [B, H, W, V + 1], mask [B, H, W, 1] bool
+NO_AVERAGE = 0.0
+
+
+@dataclass(frozen=True)
+class SuperResolution:
+    """Minimises the mean squared error: sharp where the fine field is known, smooth where it is not."""
+
+    network: Generator
+    phases: tuple[Phase, ...]
+    accumulate: int = 1
+
+    draws = False  # a single field, whatever the noise
+
+    def init(self, key: jax.Array, batch: Batch) -> State:
+        return states.create(self.network.init(key, self.coarse(batch['condition'][:1])), create(self.phases[0]))
+
+    def coarse(self, condition: jax.Array) -> jax.Array:
+        """The coarse field [B, h, w, V] that stands repeated in condition [B, H, W, V + 1]."""
+        return condition[:, :: self.network.stride, :: self.network.stride, : self.network.channels]
+
+    def generate(self, params: Any, condition: jax.Array) -> jax.Array:
+        """[B, H, W, V] normalised."""
+        return jnp.asarray(self.network.apply(params, self.coarse(condition)))
+
+    def losses(self, params: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+        loss = squared_error(self.generate(params, rows['condition']), rows['target'])
+        return loss, {'loss': loss}
+
+    def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:
+        return gradient_step(self.losses, state, batch, phase, self.accumulate, NO_AVERAGE)
+
+    def eval_step(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
+        """Per example, [B]."""
+        return self.losses(state.params, batch)[1]
+
+    def inference_params(self, state: State) -> Any:
+        return state.params
+
+    def sample(
+        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver
+    ) -> jax.Array:
+        """The field, [1, H, W, V] normalised, over a whole domain: `apply(network, condition)` runs it there."""
+        return apply(lambda tile: self.generate(params, tile), condition)

@@ -1,0 +1,203 @@
+"""Full fields through SRGAN's generator: memory and speed against the size of the field, and the seams of its tiles.
+
+    python experiments/benchmarks/super_resolution.py [--config=configs/srgan.py]      about a minute on 2 CPU cores
+
+An untrained generator refines coarse noise with the tiles of the config, through `downscale.generate`, each size in a
+process of its own. A field is all variables of one time, a domain such a field in float32. Program: the memory of the
+compiled one beside its arguments, exactly. Peak: of all that the process holds, libraries and compiler among it. Both
+grow, from line to line, by a few domains; in the first the tiles are smaller too. Lift: seconds on the host to bring
+block means to the fine grid, before the network.
+
+Then the largest field is made in one piece too. The two differ, in standard deviations of the field, in the overlaps
+of tiles, where the network sees the edges of tiles from afar; elsewhere by rounding (1e-4 at most, or the script exits
+with an error). Trained networks look farther than untrained ones: their seams may be larger.
+"""
+
+import argparse
+import json
+import resource
+import runpy
+import subprocess
+import sys
+import time
+from typing import Any
+
+SIZES = (320, 640), (640, 1280), (1280, 2560)  # fine cells
+MIB = 2**20
+ROUNDING = 1e-4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--config', default='configs/srgan.py')
+    parser.add_argument('--run', help=argparse.SUPPRESS)
+    parser.add_argument('--compare', help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    path, _, variant = options.config.partition(':')
+    config = runpy.run_path(path)['get_config'](variant).to_dict()
+    for task, told in ((measure, options.run), (compare, options.compare)):
+        if told:
+            print(json.dumps(task(config, tuple(json.loads(told)))))
+            return
+
+    def child(task: str, shape: tuple[int, int]) -> dict[str, float]:
+        """In a process started from one that holds little: its peak is inherited."""
+        command = [sys.executable, __file__, f'--config={options.config}', f'--{task}={json.dumps(shape)}']
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    factor, count = config['data']['factor'], len(config['data']['variables'])
+    print('| fine | coarse | tiles | domain, MiB | program, MiB | it grows by, domains | peak, MiB '
+          '| it grows by, domains | fields a second | lift, s |\n' + '|---' * 10 + '|')  # fmt: skip
+    before: dict[str, float] = {}
+    for shape in SIZES:
+        found = {**child('run', shape), 'domain': 4 * count * shape[0] * shape[1] / MIB}
+        grown = [f'{(found[key] - before[key]) / (found["domain"] - before["domain"]):.1f}' if before else ''
+                 for key in ('program_mib', 'peak_mib')]  # fmt: skip
+        print(f'| {shape[0]} x {shape[1]} | {shape[0] // factor} x {shape[1] // factor} | {found["tiles"]} '
+              f'| {found["domain"]:.1f} | {found["program_mib"]:.0f} | {grown[0]} | {found["peak_mib"]:.0f} '
+              f'| {grown[1]} | {found["fields_a_second"]:.3g} | {found["lift_seconds"]:.2g} |', flush=True)  # fmt: skip
+        before = found
+    seams = child('compare', SIZES[-1])
+    print(f'{SIZES[-1][0]} x {SIZES[-1][1]} in tiles against one piece, in standard deviations: in overlaps '
+          f'{seams["overlaps"]:.2g} at most, {seams["typical"]:.2g} in the mean square, {seams["elsewhere"]:.2g} at '
+          f'most elsewhere; one piece: program {seams["program_mib"]:.0f} MiB, peak {seams["peak_mib"]:.0f} MiB'
+          )  # fmt: skip
+    if seams['elsewhere'] > ROUNDING:
+        sys.exit(f'tiles and one piece differ by {seams["elsewhere"]:.2g} where they should not: {ROUNDING} at most')
+
+
+def measure(config: dict, shape: tuple[int, int], rounds: int = 3) -> dict[str, float]:
+    """Memory and speed of one size, in this process; the fastest of the rounds of the network."""
+    generator, coarse = untrained(config), coarse_field(config, shape)
+    program, arguments = compiled(generator, shape)
+    memory = program.memory_analysis()
+    start = time.perf_counter()
+    lifted = generator.transform.lift(coarse, periodic=False)
+    lifting, refining = time.perf_counter() - start, []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        refine(program, arguments, lifted)
+        refining.append(time.perf_counter() - start)
+    return {
+        'tiles': len(tiling(generator, shape).origins),
+        'program_mib': (memory.temp_size_in_bytes + memory.output_size_in_bytes) / MIB,
+        'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        'fields_a_second': 1 / min(refining),
+        'lift_seconds': lifting,
+    }
+
+
+def compare(config: dict, shape: tuple[int, int]) -> dict[str, float]:
+    """Largest differences from the field made in one piece, of what the network says, in its standard deviations."""
+    import numpy as np
+
+    tiled = untrained(config)
+    one = {**config['sampling'], 'tile': -(-max(shape) // config['data']['factor']) * config['data']['factor']}
+    whole = untrained({**config, 'sampling': {**one, 'overlap': 0}})
+    lifted = tiled.transform.lift(coarse_field(config, shape), periodic=False)
+    fields, program = [], None
+    for generator in (tiled, whole):
+        program, arguments = compiled(generator, shape)
+        fields.append(tiled.transform.values.encode(refine(program, arguments, lifted)))
+    away = np.abs(fields[0] - fields[1]).max(-1) / fields[1].std()
+    layout = tiling(tiled, shape)
+    overlaps, blind = (inner_edges(layout, cells) for cells in (layout.overlap, max(layout.overlap, sight(tiled))))
+    memory = program.memory_analysis()
+    return {
+        'overlaps': float(away[overlaps].max(initial=0)),
+        'typical': float(np.sqrt(np.square(away[overlaps]).mean())),
+        'elsewhere': float(away[~blind].max(initial=0)),
+        'program_mib': (memory.temp_size_in_bytes + memory.output_size_in_bytes) / MIB,
+        'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def untrained(config: dict) -> Any:
+    """Values that are standardised as they come."""
+    import jax
+    import numpy as np
+
+    from downscale_jax.downscale.generate import Generator
+    from downscale_jax.fields.block_means import BlockMeans
+    from downscale_jax.fields.log_transform import LogTransform
+    from downscale_jax.systems.srgan import PRETRAINED, build, sampling_of
+
+    data = config['data']
+    names, count, patch = tuple(data['variables']), len(data['variables']), data['patch']
+    zeros, ones = (0.0,) * count, (1.0,) * count
+    transform = LogTransform(names, ('1',) * count, zeros, ones, zeros, ones)
+    task = build(config)[PRETRAINED]
+    condition = np.zeros((1, patch, patch, count + 1), np.float32)
+    params = jax.device_get(jax.jit(task.init)(jax.random.key(0), {'condition': condition}).params)
+    blocks = BlockMeans(transform, data['factor'], data['mean'], False, tuple(data['bounds']), ones)
+    return Generator(task, params, blocks, sampling_of(config))
+
+
+def coarse_field(config: dict, shape: tuple[int, int]) -> Any:
+    """Noise [h, w, V] under a fine domain of that shape."""
+    import numpy as np
+
+    factor, count = config['data']['factor'], len(config['data']['variables'])
+    return np.random.default_rng(0).standard_normal((shape[0] // factor, shape[1] // factor, count), np.float32)
+
+
+def compiled(generator: Any, shape: tuple[int, int]) -> tuple[Any, tuple]:
+    """(program, its first arguments) for domains of that shape without missing cells."""
+    import numpy as np
+
+    from downscale_jax.downscale.noise import time_nodes
+    from downscale_jax.runtime import parallel
+
+    known = np.ones((*shape, 1), bool)
+    whole = generator.params, *map(parallel.replicate, (known, np.uint32(0), np.float32(1)))
+    lifted = np.zeros((*shape, 2 * len(generator.transform.targets)), np.float32)
+    unit = parallel.split_rows([x[None] for x in (lifted, *time_nodes(0, 0.0), np.zeros(1, np.uint32))])
+    program = generator.units(shape).lower(*whole, *unit).compile()
+    return program, (*whole, unit[1:])
+
+
+def refine(program: Any, arguments: tuple, lifted: Any) -> Any:
+    """What `BlockMeans.lift` gives on the host -> the fine field [H, W, V] there, in physical units."""
+    import numpy as np
+
+    from downscale_jax.runtime import parallel
+
+    *whole, rest = arguments
+    return np.asarray(program(*whole, parallel.split_rows(lifted[None].astype(np.float32)), *rest))[0, 0]
+
+
+def tiling(generator: Any, shape: tuple[int, int]) -> Any:
+    from downscale_jax.downscale.tiles import Tiling
+
+    return Tiling(shape, generator.task.network.stride, generator.sampling.tile, generator.sampling.overlap)
+
+
+def sight(generator: Any) -> int:
+    """Fine cells, at most, from a cell to the farthest one that the network sees for it."""
+    network = generator.task.network
+    cells, coarse = network.stride, network.kernel // 2 + 2 * network.blocks + 1
+    reach = cells * (coarse + 1)  # what a block of fine cells has of its own coarse cell
+    for factor in network.factors:
+        reach += cells  # its 3 x 3, before the cells are divided
+        cells //= factor
+    return reach + network.kernel // 2
+
+
+def inner_edges(layout: Any, cells: int) -> Any:
+    """[H, W] bool: less than so many cells inside an edge of some tile that is no edge of the domain."""
+    import numpy as np
+
+    near = []
+    for axis, (n, size) in enumerate(zip(layout.shape, layout.sizes, strict=True)):
+        at, found = np.arange(n), np.zeros(n, bool)
+        for origin in set(layout.origins[:, axis].tolist()):
+            end = origin + size
+            found |= (origin > 0) & (at >= origin) & (at < origin + cells)
+            found |= (end < n) & (at < end) & (at >= end - cells)
+        near.append(found)
+    return near[0][:, None] | near[1][None]
+
+
+if __name__ == '__main__':
+    main()

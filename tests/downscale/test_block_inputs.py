@@ -1,0 +1,124 @@
+"""Coarse fields on the grid of the blocks: lifted to the fine grid, or told why not."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from downscale_jax.downscale.inputs import BlockInputs, CoarseInputs, open_inputs
+from downscale_jax.fields.block_means import BlockMeans, cubic, repeat
+from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.runtime.errors import UserError
+
+INFINITY = float('inf')
+SPEED = LogTransform(('u', 'v'), ('m s-1', 'm s-1'), (0.0, 0.0), (5.0, 5.0), (0.0, 0.0), (1.0, 1.0), 0.0)
+TRANSFORM = BlockMeans(SPEED, 2, 'physical', False, (-INFINITY, INFINITY), (1.0, 1.0))
+DIMS = ('time', 'lat', 'lon')
+
+
+def axes(rows, columns, width, north_first=False, west=0.0):
+    """Centres of cells `width` degrees wide from 40 N and `west` on."""
+    lat = 40 + (np.arange(rows) + 0.5) * width
+    return {
+        'lat': ('lat', lat[::-1] if north_first else lat, {'units': 'degrees_north'}),
+        'lon': ('lon', west + (np.arange(columns) + 0.5) * width, {'units': 'degrees_east'}),
+    }
+
+
+def fine(rows=8, columns=12, width=0.5, **changes):
+    return xr.Dataset({'mask': (DIMS[1:], np.ones((rows, columns), 'i1'))}, axes(rows, columns, width, **changes))
+
+
+def coarse(rows=4, columns=6, width=1.0, times=3, **changes):
+    u, v = np.random.default_rng(0).normal(size=(2, times, rows, columns))
+    return xr.Dataset(
+        {'u': (DIMS, u, {'units': 'm s-1'}), 'v': (DIMS, 100 * v, {'units': 'cm s-1'})},
+        {
+            'time': np.datetime64('2010-01-01', 'ns') + np.arange(times) * np.timedelta64(6, 'h'),
+            **axes(rows, columns, width, **changes),
+        },
+    )
+
+
+@pytest.mark.parametrize('north_first', [False, True])
+def test_one_time_on_the_fine_grid_in_the_units_of_training(north_first):
+    data = coarse(north_first=north_first)
+    inputs = BlockInputs(data, TRANSFORM, fine(north_first=north_first))
+    assert len(inputs) == 3
+    np.testing.assert_array_equal(inputs.times, data['time'])
+    found = inputs[1]
+    assert found.shape == (8, 12, 4)
+    assert found.dtype == np.float32
+    small = np.stack([data['u'].values[1], data['v'].values[1] / 100], -1)
+    np.testing.assert_allclose(found[..., :2], repeat(small, 2), rtol=1e-6)
+    np.testing.assert_allclose(found[..., 2:], cubic(small, 2, periodic=False), rtol=1e-4, atol=1e-6)
+
+
+def test_a_globe_goes_round():
+    data, grid = coarse(4, 36, 10.0), fine(8, 72, 5.0)
+    found = BlockInputs(data, TRANSFORM, grid)[0][..., 2]
+    expected = cubic(data['u'].values[0][..., None].astype('f4'), 2, periodic=True)[..., 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_transform_says_what_coarse_fields_are(transform):
+    assert isinstance(open_inputs(coarse(), TRANSFORM, fine()), BlockInputs)
+    data = coarse().rename(u='sit', v='sic')
+    data['sit'].attrs['units'], data['sic'].attrs['units'] = 'm', '1'
+    assert isinstance(open_inputs(data, transform, fine()), CoarseInputs)
+
+
+def test_a_missing_block_is_missing_in_all_its_cells():
+    data = coarse()
+    data['v'][1, 2, 3] = np.nan
+    inputs = BlockInputs(data, TRANSFORM, fine())
+    missing = np.zeros((8, 12, 2), bool)
+    missing[4:6, 6:8, 1] = True
+    np.testing.assert_array_equal(np.isnan(inputs[1][..., :2]), missing)
+    assert not TRANSFORM.known(inputs[1])[4:6, 6:8].any()
+    assert np.isfinite(inputs[0]).all()
+
+
+def without_units():
+    data = coarse()
+    del data['v'].attrs['units']
+    return data
+
+
+def in_kelvin():
+    data = coarse()
+    data['v'].attrs['units'] = 'K'
+    return data
+
+
+@pytest.mark.parametrize(
+    ('make', 'told'),
+    [
+        (
+            lambda: coarse(rows=5),
+            r'a\.nc has 5 x 6 cells; blocks of 2 of the fine grid of 8 x 12 are 4 x 6: .*--statics',
+        ),
+        (lambda: coarse(8, 12, 0.5), r'a\.nc has 8 x 12 cells; blocks of 2 of the fine grid of 8 x 12 are 4 x 6'),
+        (lambda: coarse(north_first=True), r"a\.nc: 'lat' is 43\.5 where blocks of 2 fine cells .* at 40\.5: rows run"),
+        (lambda: coarse(west=0.5), r"'lon' is 1 where blocks of 2 fine cells have their centre at 0\.5.*another grid"),
+        (lambda: coarse(width=1.1), r"'lat' is 43\.85 where .* at 43\.5"),
+        (without_units, r"'v' has no units; 'm s-1' was expected"),
+        (in_kelvin, r"'v' has units 'K', which cannot be converted to 'm s-1'"),
+        (lambda: coarse().drop_vars('v'), r"a\.nc: no variable 'v'; it has u"),
+        (lambda: coarse().isel(time=0, drop=True), r"'u' has no time axis"),
+    ],
+)
+def test_mistakes(make, told):
+    with pytest.raises(UserError, match=told) as error:
+        BlockInputs(make(), TRANSFORM, fine(), source='a.nc')
+    assert '\n' not in str(error.value)
+
+
+def test_centres_may_be_off_by_a_tenth_of_a_block():
+    assert len(BlockInputs(coarse(west=0.09), TRANSFORM, fine())) == 3
+    with pytest.raises(UserError, match='another grid'):
+        BlockInputs(coarse(west=0.11), TRANSFORM, fine())
+
+
+def test_grids_without_coordinates_agree_by_their_shapes():
+    data, grid = (each.drop_vars(['lat', 'lon']) for each in (coarse(), fine()))
+    np.testing.assert_array_equal(BlockInputs(data, TRANSFORM, grid)[2], BlockInputs(coarse(), TRANSFORM, fine())[2])

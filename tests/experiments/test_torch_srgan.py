@@ -1,0 +1,67 @@
+"""The SRGAN written in PyTorch for the benchmark says and learns what ours does."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BENCHMARKS = ROOT / 'experiments' / 'benchmarks'
+torch = pytest.importorskip('torch')
+
+
+@pytest.fixture(scope='module')
+def benchmark():
+    """As a script finds its neighbours."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        yield runpy.run_path(str(BENCHMARKS / 'torch_srgan.py'))
+    for name in ('torch_srgan_network', 'torch_siamese', 'torch_network', 'torch_atmodist'):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope='module')
+def case(benchmark):
+    """(task, state, batch of two patches, the same networks in PyTorch), none of the biases zero."""
+    config = runpy.run_path(str(ROOT / 'configs' / 'srgan.py'))['get_config']('smoke').to_dict()
+    task = benchmark['alternating'](config)
+    batch = benchmark['random_batch'](2, config['data']['patch'], task.network)
+    state = jax.device_get(task.init(jax.random.key(0), batch))
+    rng = np.random.default_rng(1)
+    params = jax.tree.map(lambda x: (x + 0.1 * rng.normal(size=x.shape)).astype('f4'), state.params)
+    return task, state.replace(params=params), batch, benchmark['in_torch'](task, params, config['data']['patch'])
+
+
+def test_fields_logits_and_gradients_are_the_same(benchmark, case):
+    benchmark['check_outputs'](*case)
+    benchmark['check_gradients'](*case)
+
+
+def test_another_kernel_is_noticed(benchmark, case):
+    task, state, batch, others = case
+    kernel = state.params['generator']['params']['upsampling1']['conv']['kernel'].copy()
+    kernel[..., [0, 1]] = kernel[..., [1, 0]]
+    changed = jax.tree_util.tree_map_with_path(
+        lambda path, x: kernel if [key.key for key in path[-3:]] == ['upsampling1', 'conv', 'kernel'] else x,
+        state.params,
+    )
+    for check in ('check_outputs', 'check_gradients'):
+        with pytest.raises(AssertionError, match='Not equal to tolerance'):
+            benchmark[check](task, state.replace(params=changed), batch, others)
+
+
+def test_no_network_steps_twice(benchmark, case):
+    task, state, batch, _ = case
+    _, metrics = jax.jit(benchmark['on_mesh'](task))(state, batch)
+    assert metrics['extra_discriminator'] == metrics['extra_generator'] == 0
+
+
+def test_channels_in_the_order_of_a_pixel_shuffle(benchmark):
+    # two channels, 2 x 2 cells: ours are [row, column, channel], PyTorch's [channel, row, column]
+    params = {'params': {'upsampling0': {'conv': {'bias': np.arange(8)}}, 'out_conv': {'bias': np.arange(2)}}}
+    turned = runpy.run_path(str(BENCHMARKS / 'torch_srgan_network.py'))['for_pixel_shuffle'](params, (2,))['params']
+    np.testing.assert_array_equal(turned['upsampling0']['conv']['bias'], [0, 2, 4, 6, 1, 3, 5, 7])
+    np.testing.assert_array_equal(turned['out_conv']['bias'], [0, 1])

@@ -1,0 +1,150 @@
+"""Patches where the coarse field is a block mean: they begin where a block does, and show its mean."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from data_prep.prepare import prepare
+from downscale_jax.fields.block_means import block_mean, cubic, repeat
+from downscale_jax.pipeline.patches import Patches, admissible
+
+DAYS, ROWS, COLUMNS, PATCH, FACTOR = 8, 12, 24, 8, 4
+
+
+def series(degrees):
+    """u tells where and when: 10000 day + 100 row + column, in m s-1; v is noise."""
+    t, row, column = np.meshgrid(np.arange(DAYS), np.arange(ROWS), np.arange(COLUMNS), indexing='ij')
+    code = (10_000 * t + 100 * row + column).astype('f4')
+    noise = np.random.default_rng(0).normal(size=code.shape).astype('f4')
+    dims = ('time', 'lat', 'lon')
+    return xr.Dataset(
+        {'code': (dims, code, {'units': 'm s-1'}), 'noise': (dims, noise, {'units': 'm s-1'})},
+        {
+            'time': np.datetime64('2001-01-01', 'ns') + np.arange(DAYS) * np.timedelta64(1, 'D'),
+            'lat': ('lat', -55.0 + 10 * np.arange(ROWS), {'units': 'degrees_north'}),
+            'lon': ('lon', degrees * np.arange(COLUMNS), {'units': 'degrees_east'}),
+        },
+    )
+
+
+@pytest.fixture(scope='module')
+def make(tmp_path_factory):
+    """(degrees a column, **changes of the data section) -> prepared data; 15 degrees go round the Earth."""
+
+    def prepared(degrees, **changes):
+        folder = tmp_path_factory.mktemp('data')
+        series(degrees).to_netcdf(folder / 'fields.nc')
+        data = {
+            'kind': 'block_means', 'path': str(folder / 'fields.nc'), 'simulate': {}, 'variables': ('code', 'noise'),
+            'level': 0.0, 'train': (('2001-01-01', '2001-01-06'),), 'validation': (('2001-01-07', '2001-01-07'),),
+            'test': (('2001-01-08', '2001-01-08'),), 'factor': FACTOR, 'mean': 'network', 'transform': 'log',
+            'anomaly': False, 'bounds': (-float('inf'), float('inf')), **changes,
+        }  # fmt: skip
+        return prepare(data, 0, folder / 'prepared')
+
+    return prepared
+
+
+@pytest.fixture(scope='module')
+def globe(make):
+    return make(15.0)
+
+
+def cut(prepared, **changes):
+    return Patches(prepared, 'train', **{'size': PATCH, 'per_record': 4, 'flips': False, 'seed': 0, **changes})
+
+
+def take(patches, count=6):
+    """Batches of 4, each of another epoch."""
+    examples = np.arange(4 * count) % patches.count
+    return [patches.batch(np.full(4, n), chosen) for n, chosen in enumerate(examples.reshape(count, 4))]
+
+
+def corners(prepared, batch):
+    """(row, column) of the first cell of each patch."""
+    fine = prepared.block_means.values.decode(batch['target'])
+    code = np.round(fine[:, 0, 0, 0]).astype(int)
+    return code // 100 % 100, code % 100
+
+
+def test_shapes_and_types(globe):
+    found = {name: (array.shape, array.dtype) for name, array in take(cut(globe), 1)[0].items()}
+    assert found == {
+        'target': ((4, PATCH, PATCH, 2), np.float32),
+        'condition': ((4, PATCH, PATCH, 3), np.float32),
+        'mask': ((4, PATCH, PATCH, 1), bool),
+    }
+
+
+@pytest.mark.parametrize('degrees', [15.0, 2.0], ids=['globe', 'region'])
+def test_patches_begin_where_a_block_does(make, degrees):
+    prepared = make(degrees)
+    places = [corners(prepared, batch) for batch in take(cut(prepared), 40)]
+    rows, columns = (set(np.concatenate(each).tolist()) for each in zip(*places, strict=True))
+    assert rows == {0, 4}
+    # around the Earth a patch may cross the date line
+    assert columns == ({0, 4, 8, 12, 16, 20} if prepared.periodic else {0, 4, 8, 12, 16})
+
+
+@pytest.mark.parametrize('flips', [False, True])
+@pytest.mark.parametrize('transform', ['log', 'standard'])
+def test_the_condition_is_the_block_mean_of_the_target(make, transform, flips):
+    prepared = make(15.0, transform=transform)
+    for batch in take(cut(prepared, flips=flips)):
+        shown = batch['condition'][..., :2]
+        means = block_mean(batch['target'], FACTOR)
+        np.testing.assert_allclose(shown[:, ::FACTOR, ::FACTOR], means, atol=2e-5)
+        np.testing.assert_array_equal(shown, repeat(shown[:, ::FACTOR, ::FACTOR], FACTOR))
+        assert (batch['condition'][..., 2] == 1).all()
+        assert batch['mask'].all()
+        assert np.std(means) > 0.2
+
+
+def test_the_condition_is_the_mean_of_physical_values_where_that_is_asked_for(make):
+    prepared = make(15.0, mean='physical')
+    values = prepared.block_means.values
+    for batch in take(cut(prepared)):
+        means = values.encode(block_mean(values.decode(batch['target']), FACTOR))
+        np.testing.assert_allclose(batch['condition'][:, ::FACTOR, ::FACTOR, :2], means, atol=2e-5)
+
+
+def test_crops_are_aligned(globe):
+    fields = series(15.0)
+    whole = np.stack([fields['code'].values, fields['noise'].values], -1)
+    patches = cut(globe)
+    for index in range(24):
+        fine, coarse, mask = patches.crop(0, index)
+        code = int(fine[0, 0, 0])
+        columns = (code % 100 + np.arange(PATCH)) % COLUMNS
+        rows = code // 100 % 100 + np.arange(PATCH)
+        np.testing.assert_array_equal(fine, whole[code // 10_000][rows[:, None], columns])
+        expected = globe.block_means.coarsen(whole[code // 10_000])
+        np.testing.assert_allclose(coarse[..., :2], repeat(expected, FACTOR)[rows[:, None], columns], rtol=1e-6)
+        # interpolated over the whole field, and then cut: a patch knows no edge
+        smooth = cubic(expected, FACTOR, periodic=True)[rows[:, None], columns]
+        np.testing.assert_allclose(coarse[..., 2:], smooth, rtol=1e-5, atol=1e-5)
+        assert mask.all()
+
+
+def test_the_target_may_be_what_the_interpolated_field_lacks(make):
+    prepared = make(15.0, anomaly=True)
+    transform, patches = prepared.block_means, cut(prepared)
+    batch = patches.batch(np.zeros(3, int), np.arange(3))
+    assert min(transform.target_std) > 0
+    for index, target in enumerate(batch['target']):
+        fine, coarse, _ = patches.crop(0, index)
+        missing = transform.values.encode(fine) - transform.values.encode(coarse[..., 2:])
+        np.testing.assert_allclose(target * np.array(transform.target_std), missing, atol=1e-5)
+        np.testing.assert_allclose(transform.decode(target, coarse), fine, rtol=1e-4, atol=1e-4)
+
+
+def test_admissible_origins_by_hand():
+    # 5 x 7 origins of windows of 2 x 2, of which blocks of 3 leave rows 0, 3 and columns 0, 3, 6
+    assert admissible(np.ones((6, 8), bool), 2, 3).tolist() == [0, 3, 6, 21, 24, 27]
+    valid = np.zeros((6, 8), bool)
+    valid[4, 4] = valid[1, 2] = True  # the second in no window that begins with a block
+    assert admissible(valid, 2, 3).tolist() == [24]
+    # without enough anywhere the best that begins with a block is taken
+    valid = np.zeros((6, 9), bool)
+    valid[5, 4:6] = True
+    assert admissible(valid, 3, 3).tolist() == [3 * 7 + 3]
