@@ -33,6 +33,10 @@ def check(data: dict) -> None:
         raise UserError(f'data.factor={data["factor"]}: cells are averaged by at least 2')
     if not data['variables']:
         raise UserError('data.variables is empty: name one or more')
+    series.check_simulated(data)
+    bounds = tuple(data['bounds'])
+    if len(bounds) != 2 or not bounds[0] < bounds[1]:
+        raise UserError(f'data.bounds={bounds}: a lower and an upper one are needed')
     if data['mean'] == 'network' and np.isfinite(data['bounds']).any():
         raise UserError(
             f'data.bounds={tuple(data["bounds"])} with data.mean=network: bounds can only be kept where the mean is '
@@ -45,7 +49,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
 
     Rows and columns beyond the last whole block are left out.
     """
-    fields = whole_blocks(series.open_fields(data, seed), data)
+    everything = series.open_fields(data, seed)
+    fields = whole_blocks(everything, data)
     splits = {split: data[split] for split in SPLITS}
     check_splits(splits, fields['time'].values)
     y, x = fields[data['variables'][0]].dims[1:]
@@ -61,7 +66,9 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     periodic = grid.is_periodic(statics)
 
     parts = {split: select_dates(fields, dates) for split, dates in splits.items()}
-    values = series.fit_transform(parts['train'], data, TRANSFORMS[data['transform']])
+    # of all rows: the same as that of lag pairs from this series
+    whole = select_dates(everything, splits['train'])
+    values = series.fit_transform(whole, data, TRANSFORMS[data['transform']])
     ones = (1.0,) * len(data['variables'])
     transform = BlockMeans(values, data['factor'], data['mean'], data['anomaly'], tuple(data['bounds']), ones)
 

@@ -20,7 +20,7 @@ from downscale_jax.fields.dates import check_splits, select_dates
 from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.times import encode_times
 from downscale_jax.fields.wind import ATTRIBUTES
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError
 
 VERSION = 1  # of this file's results: raise it when they change
 KEYS = ('path', 'simulate', 'variables', 'level', *SPLITS, 'step_hours', 'lags', 'patch', 'pairs_per_time', 'latitudes')
@@ -43,9 +43,7 @@ def check(data: dict) -> None:
             raise UserError(f'data.{key}={data[key]}: at least 1 is needed')
     if not data['variables']:
         raise UserError(f'data.variables is empty: name one or more, {", ".join(ATTRIBUTES)} for example')
-    for name in data['variables']:
-        if not data['path'] and name not in ATTRIBUTES:
-            raise UserError(f"data.variables: the simulated data have no '{name}': {nearest(name, ATTRIBUTES)}")
+    series.check_simulated(data)
     rows = data['simulate'].get('rows', 0)
     if not data['path'] and data['patch'] > rows:
         raise UserError(

@@ -8,10 +8,19 @@ import xarray as xr
 from tqdm import tqdm
 
 from downscale_jax.fields import log_transform, store
+from downscale_jax.fields.wind import ATTRIBUTES
+from downscale_jax.runtime.errors import UserError, nearest
 
 CHUNK = 8  # times read at once
 PORTION = 64 * CHUNK  # times whose graph is cut out of the series' at once
 STATISTICS_TIMES = 200  # training times, evenly spread, that the transform is fitted to
+
+
+def check_simulated(data: dict) -> None:
+    """Raises UserError for a variable that simulated data do not have."""
+    for name in data['variables']:
+        if not data['path'] and name not in ATTRIBUTES:
+            raise UserError(f"data.variables: the simulated data have no '{name}': {nearest(name, ATTRIBUTES)}")
 
 
 def open_fields(data: dict, seed: int) -> xr.Dataset:

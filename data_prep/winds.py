@@ -14,7 +14,7 @@ from data_prep.series import CHUNK
 from downscale_jax.fields import store
 from downscale_jax.fields.units import convert_units
 from downscale_jax.fields.wind import ATTRIBUTES, vorticity_divergence
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.errors import UserError, nearest
 
 _NAMES = {
     'vorticity': {'vo', 'vor', 'vorticity', 'relative_vorticity'},
@@ -111,6 +111,9 @@ def _level_name(array: xr.DataArray) -> Hashable | None:
 
 def _canonical(data: xr.Dataset, names: list[str], level: float, source: str) -> xr.Dataset:
     names = list(dict.fromkeys(names))  # winds may be asked for beside what is derived from them
+    for name in names:
+        if name not in data:
+            raise UserError(f"{source} has no variable '{name}': {nearest(name, map(str, data.data_vars))}")
     pair = data[names]
     dim = _level_name(pair[names[0]])
     if dim is not None:

@@ -153,8 +153,8 @@ def lines(
         if name.split('_')[0] in ('energy', 'spectrum', 'semivariogram', 'rmse'):
             score, _, variable = name.partition('_')
             index = pooled.variables.index(variable) if variable else ...
-            cells = ' | '.join(text(estimate((found[LEARNED][score] - found[r][score])[..., index].reshape(SAMPLES + 1)))
-                               for r in RIVALS)  # fmt: skip
+            less = (found[LEARNED][score] - found[rival][score] for rival in RIVALS)
+            cells = ' | '.join(text(estimate(one[..., index].reshape(SAMPLES + 1))) for one in less)
             told.append(f'| {name} | {cells} |')
     told += ['', f'Places where {LEARNED} is better, worse, equal (mean over seeds); better minus worse by seed.', '']
     told += [

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.fields import store
-from downscale_jax.fields.block_means import BlockMeans, block_mean
+from downscale_jax.fields.block_means import BlockMeans, block_mean, block_mean_1d
 from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.interpolation import ToFine
 from downscale_jax.fields.normalize import Transform
@@ -76,13 +76,13 @@ class BlockInputs:
         dims, shape = statics['mask'].dims, statics['mask'].shape
         found = fields[transform.inputs[0]].shape[1:]
         wanted = tuple(n // transform.factor for n in shape)
-        if found != wanted:
+        if found != wanted or any(n % transform.factor for n in shape):
             raise UserError(
                 f'{source} has {found[0]} x {found[1]} cells; blocks of {transform.factor} of the fine grid of '
                 f'{shape[0]} x {shape[1]} are {wanted[0]} x {wanted[1]}: give the grid of your region by --statics'
             )
-        for name in map(str, dims):
-            if name in fields.coords and fields[name].ndim == 1 and name in statics.coords:
+        for name in {*map(str, dims), 'lat', 'lon'}:
+            if name in fields.coords and name in statics.coords and fields[name].ndim == statics[name].ndim:
                 check_centres(fields[name].values, statics[name].values, transform.factor, name, source)
         self._fields, self._transform, self._source = fields, transform, source
         self._periodic = is_periodic(statics)
@@ -99,11 +99,18 @@ class BlockInputs:
 
 
 def check_centres(coarse: np.ndarray, fine: np.ndarray, factor: int, name: str, source: str) -> None:
-    """Raises UserError where coarse coordinates are not the means of `factor` fine ones, to a tenth of a block."""
-    centres = block_mean(fine.astype(float).reshape(1, -1, 1).repeat(factor, 0), factor).ravel()
+    """Raises UserError where coarse coordinates, 1-D or 2-D, are not the means of `factor` fine ones, to a tenth of a
+    block; longitudes may differ by a circle."""
+    turn = 360.0 if name == 'lon' else np.inf
+    flat = fine.astype(float)
+    if name == 'lon':
+        flat = np.unwrap(flat, period=360.0)  # a block across the seam
+    centres = block_mean_1d(flat, factor) if flat.ndim == 1 else block_mean(flat[..., None], factor)[..., 0]
     away = np.abs(coarse - centres)
-    if away.max() > 0.1 * np.abs(np.diff(centres)).mean():
-        at = int(away.argmax())
+    away = np.minimum(away % turn, turn - away % turn) if np.isfinite(turn) else away
+    block = factor * np.abs(np.diff(flat)).mean() if flat.shape[-1] > 1 else np.inf
+    if away.max() > 0.1 * block:
+        at = np.unravel_index(int(away.argmax()), away.shape)
         raise UserError(
             f"{source}: '{name}' is {coarse[at]:g} where blocks of {factor} fine cells have their centre at "
             f'{centres[at]:g}: rows run the other way, or this is another grid'

@@ -15,7 +15,7 @@ from downscale_jax.evaluation import calibration, days, present, report, scales,
 from downscale_jax.evaluation.collect import collect
 from downscale_jax.evaluation.summary import summarise
 from downscale_jax.fields import grid
-from downscale_jax.fields.block_means import BlockMeans, block_mean
+from downscale_jax.fields.block_means import BlockMeans, block_mean, block_mean_1d
 from downscale_jax.pipeline.records import Prepared, Split
 from downscale_jax.runtime.files import write_json
 
@@ -124,9 +124,7 @@ def coarse_dataset(prepared: Prepared, split: Split, times: np.ndarray, chosen: 
 def block_means_of(coordinate: xr.DataArray, factor: int) -> np.ndarray:
     """Centres of the blocks along an axis, or on both of a curvilinear grid."""
     values = coordinate.values.astype(float)
-    if values.ndim == 1:
-        return values.reshape(-1, factor).mean(1)
-    return block_mean(values[..., None], factor)[..., 0]
+    return block_mean_1d(values, factor) if values.ndim == 1 else block_mean(values[..., None], factor)[..., 0]
 
 
 def cell_km(prepared: Prepared) -> float:

@@ -20,6 +20,11 @@ def block_mean(fine: Any, factor: int) -> Any:
     return fine.reshape(*lead, h // factor, factor, w // factor, factor, v).mean((-4, -2))
 
 
+def block_mean_1d(axis: np.ndarray, factor: int) -> np.ndarray:
+    """Coordinates along an axis -> centres of the blocks."""
+    return axis.reshape(-1, factor).mean(1)
+
+
 def repeat(coarse: Any, factor: int) -> Any:
     """Every cell `factor` times along both sides: the field whose block mean is `coarse`."""
     return coarse.repeat(factor, -3).repeat(factor, -2)
@@ -28,15 +33,25 @@ def repeat(coarse: Any, factor: int) -> Any:
 def cubic(coarse: Any, factor: int, periodic: bool) -> Any:
     """Bicubic interpolation (Keys 1981, a = -1/2) to cells `factor` times finer: the standing baseline.
 
-    Beyond an edge the outermost cells are repeated, along rows of a `periodic` grid the field itself.
+    Beyond an edge the outermost cells are repeated, along rows of a `periodic` grid the field itself. Cells of a
+    missing one are missing; those beside it take what weights are left.
     """
     xp = np if isinstance(coarse, np.ndarray) else jnp
     rows, columns = (
         xp.asarray(cubic_matrix(n, factor, wraps), coarse.dtype)
         for n, wraps in zip(coarse.shape[-3:-1], (False, periodic), strict=True)
     )
-    along = xp.einsum('ij,...jwv->...iwv', rows, coarse)
-    return xp.einsum('ij,...hjv->...hiv', columns, along)
+
+    def apply(x):
+        return xp.einsum('ij,...hjv->...hiv', columns, xp.einsum('ij,...jwv->...iwv', rows, x))
+
+    known = xp.isfinite(coarse)
+    if isinstance(coarse, np.ndarray) and known.all():
+        return apply(coarse)
+    # within a cell that is there the weights left add up to a third at least
+    there = repeat(known, factor)
+    weight = xp.where(there, apply(known.astype(coarse.dtype)), 1)
+    return xp.where(there, apply(xp.where(known, coarse, 0)) / weight, xp.nan).astype(coarse.dtype)
 
 
 def cubic_matrix(cells: int, factor: int, periodic: bool) -> np.ndarray:
@@ -68,7 +83,7 @@ def conserve_positive(fine: Any, coarse: Any, factor: int) -> Any:
     fine = xp.maximum(fine, 0)
     mean = block_mean(fine, factor)
     share = repeat(xp.where(mean > 0, coarse / xp.where(mean > 0, mean, 1), 0), factor)
-    return xp.where(repeat(mean > 0, factor), fine * share, repeat(coarse, factor))
+    return xp.where(repeat(mean == 0, factor), repeat(coarse, factor), fine * share)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class Gan:
 
     def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:
         rule = create(dataclasses.replace(phase, apart=False))
-        rows = {'target': batch['target'], 'condition': batch['condition']}
+        rows = {name: batch[name] for name in ('target', 'condition', 'mask')}
         losses = {GENERATOR: self.generator_losses, DISCRIMINATOR: self.discriminator_losses}
 
         def step(name: str, networks: tuple[Any, Any]) -> tuple[tuple[Any, Any], dict]:
@@ -101,7 +101,7 @@ class Gan:
 
     def generator_losses(self, params: Any, learned: Learned | None, rows: Batch) -> tuple[jax.Array, dict]:
         """What the generator minimises, [B], and metrics [B]."""
-        found = self.pretraining.generate(params[GENERATOR], rows['condition'])
+        found = self.pretraining.filled(params[GENERATOR], rows)
         content = self.content(learned, found, rows['target'])
         judged = jnp.asarray(self.discriminator.apply(params[DISCRIMINATOR], found))
         deceived = optax.sigmoid_binary_cross_entropy(judged, jnp.ones_like(judged))
@@ -110,7 +110,7 @@ class Gan:
 
     def discriminator_losses(self, params: Any, learned: Learned | None, rows: Batch) -> tuple[jax.Array, dict]:
         """What the discriminator minimises, [B]."""
-        found = self.pretraining.generate(params[GENERATOR], rows['condition'])
+        found = self.pretraining.filled(params[GENERATOR], rows)
         both = jnp.concatenate([rows['target'], found])
         real, generated = jnp.split(jnp.asarray(self.discriminator.apply(params[DISCRIMINATOR], both)), 2)
         cross_entropy = optax.sigmoid_binary_cross_entropy
@@ -121,7 +121,7 @@ class Gan:
         """Per example, [B]. The `loss` by which the best checkpoint is chosen is the distance of the spectra: the
         content loss only rises once the discriminator has a say."""
         _, metrics = self.generator_losses(state.params, state.frozen, batch)
-        found = self.pretraining.generate(state.params[GENERATOR], batch['condition'])
+        found = self.pretraining.filled(state.params[GENERATOR], batch)
         truth = batch['target']
         return {**metrics, 'loss': spectral_distance(found, truth), 'mse': squared_error(found, truth)}
 

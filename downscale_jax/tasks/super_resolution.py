@@ -39,8 +39,12 @@ class SuperResolution:
         """[B, H, W, V] normalised."""
         return jnp.asarray(self.network.apply(params, self.coarse(condition)))
 
+    def filled(self, params: Any, rows: Batch) -> jax.Array:
+        """`generate`, zero where the target is missing, which is zero there."""
+        return jnp.where(rows['mask'], self.generate(params, rows['condition']), 0)
+
     def losses(self, params: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
-        loss = squared_error(self.generate(params, rows['condition']), rows['target'])
+        loss = squared_error(self.filled(params, rows), rows['target'])
         return loss, {'loss': loss}
 
     def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:

@@ -96,14 +96,12 @@ def compare(config: dict, shape: tuple[int, int]) -> dict[str, float]:
     one = {**config['sampling'], 'tile': -(-max(shape) // config['data']['factor']) * config['data']['factor']}
     whole = untrained({**config, 'sampling': {**one, 'overlap': 0}})
     lifted = tiled.transform.lift(coarse_field(config, shape), periodic=False)
-    fields, program = [], None
-    for generator in (tiled, whole):
-        program, arguments = compiled(generator, shape)
-        fields.append(tiled.transform.values.encode(refine(program, arguments, lifted)))
+    programs = [compiled(generator, shape) for generator in (tiled, whole)]
+    fields = [tiled.transform.values.encode(refine(*program, lifted)) for program in programs]
     away = np.abs(fields[0] - fields[1]).max(-1) / fields[1].std()
     layout = tiling(tiled, shape)
     overlaps, blind = (inner_edges(layout, cells) for cells in (layout.overlap, max(layout.overlap, sight(tiled))))
-    memory = program.memory_analysis()
+    memory = programs[-1][0].memory_analysis()
     return {
         'overlaps': float(away[overlaps].max(initial=0)),
         'typical': float(np.sqrt(np.square(away[overlaps]).mean())),

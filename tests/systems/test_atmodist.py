@@ -12,6 +12,7 @@ from downscale_jax.runtime import parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import atmodist, load
+from downscale_jax.systems.workdir import Trained
 from downscale_jax.tasks.lags import Lags
 
 TRANSFORM = {
@@ -187,7 +188,9 @@ def test_the_rival_comes_first_and_hands_nothing_on():
         return jax.jit(tasks[name].init)(jax.random.key(5, impl='unsafe_rbg'), example())
 
     states = {
-        name: jax.jit(atmodist.initialiser(name, tasks, restored))(jax.random.key(0, impl='unsafe_rbg'), example())
+        name: jax.jit(atmodist.initialiser(name, tasks, Trained(restored, (), None, {})))(
+            jax.random.key(0, impl='unsafe_rbg'), example()
+        )
         for name in tasks
     }
     assert asked == ['inpainting']
@@ -210,7 +213,7 @@ def test_an_encoder_that_never_saw_lags_is_asked_for_them_by_a_tail():
         assert name == 'inpainting'
         return jax.jit(tasks[name].init)(jax.random.key(5, impl='unsafe_rbg'), example())
 
-    state = atmodist.initialiser('probe', tasks, restored)(jax.random.key(0), example())
+    state = atmodist.initialiser('probe', tasks, Trained(restored, (), None, {}))(jax.random.key(0), example())
     jax.tree.map(np.testing.assert_array_equal, state.params['encoder'], restored('inpainting').params['encoder'])
 
 
