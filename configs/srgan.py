@@ -75,7 +75,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
     config.sampling = ConfigDict()
     config.sampling.tile = 512  # fine cells a side at most
-    config.sampling.overlap = 64
+    config.sampling.overlap = 128  # the network sees up to 72 cells: fewer leave seams
     config.sampling.conserve = False  # whether the block mean of what is generated is made the coarse field
 
     config.evaluation = ConfigDict()

@@ -40,7 +40,7 @@ def generate(
     As many units run at once as there are devices; the last batch is filled up with repetitions. Reading the next
     inputs overlaps computing, since JAX returns before a result is there.
     """
-    run = generator.units(mask.shape)
+    run = generator.units(mask.shape, inputs.periodic)
     devices, size = jax.device_count(), generator.members
     hours = generator.sampling.correlation_hours
     nodes = [time_nodes(int(stamp), hours) for stamp in encode_times(inputs.times)]
@@ -172,7 +172,10 @@ def to_store(
             raise
         shutil.rmtree(path)
     if not path.exists():
-        _ = generator.units(mask.shape), inputs[0]  # what is wrong with tiles or inputs shows before a store is there
+        _ = (
+            generator.units(mask.shape, inputs.periodic),
+            inputs[0],
+        )  # what is wrong with tiles or inputs shows before a store is there
         begun = path.with_name(f'.{path.name}.partial')
         shutil.rmtree(begun, ignore_errors=True)
         empty = template(generator, inputs.times, statics, members, {**attrs, 'request': json.dumps(request)})

@@ -90,27 +90,38 @@ class Generator:
             digest.update(np.ascontiguousarray(leaf).tobytes())
         return digest.hexdigest()[:16]
 
-    def _units(self, shape: tuple[int, int]) -> Callable[..., jax.Array]:
+    def _units(self, shape: tuple[int, int], periodic: bool = False) -> Callable[..., jax.Array]:
         """Jitted over all devices, one unit each: params, mask [H, W, 1] bool, seed uint32, temperature, and by unit
         coarse [D, H, W, Cin] in physical units, nodes [D, K, 2] uint32 and weights [D, K] of the noise in time, members
         [D, M] uint32 -> fields [D, M, H, W, V] in physical units, not clipped, NaN outside the mask or where the coarse
-        target is missing."""
+        target is missing.
+
+        Where the grid is `periodic`, it is continued on both sides by `overlap` cells of the other, noise included, and
+        what comes out there is dropped: no seam at the date line.
+        """
         task, transform, sampling = self.task, self.transform, self.sampling
-        tiling = Tiling(shape, task.network.stride, sampling.tile, sampling.overlap)
+        stride = task.network.stride
+        halo = min(-(-sampling.overlap // stride) * stride, shape[1] // stride * stride) if periodic else 0
+        tiling = Tiling((shape[0], shape[1] + 2 * halo), stride, sampling.tile, sampling.overlap)
+
+        def around(x):
+            return jnp.concatenate([x[..., -halo:, :], x, x[..., :halo, :]], -2) if halo else x
 
         def unit(params, mask, seed, temperature, coarse, nodes, weights, members):
             known = mask & transform.known(coarse)
-            valid = tiling.pad(known)
+            valid = tiling.pad(around(known))
 
             def draw(i):
                 def of_member(member):
-                    return noise.field(seed, member, nodes, weights, i, tiling.padded, task.network.channels)
+                    size = shape if halo else tiling.padded
+                    field = noise.field(seed, member, nodes, weights, i, size, task.network.channels)
+                    return tiling.pad(around(field)) if halo else field
 
                 return temperature * jax.vmap(of_member)(members)
 
-            condition = tiling.pad(transform.condition(coarse, known))[None]
+            condition = tiling.pad(around(transform.condition(coarse, known)))[None]
             sample = task.sample(params, condition, valid, draw, tiling.apply, sampling)
-            field = transform.decode(tiling.crop(sample), coarse)
+            field = transform.decode(tiling.crop(sample)[..., halo : halo + shape[1], :], coarse)
             if isinstance(transform, BlockMeans) and sampling.conserve:
                 field = transform.conserved(field, coarse)
             return jnp.where(known, field, jnp.nan)

@@ -18,6 +18,7 @@ class Inputs(Protocol):
     """Coarse inputs on the fine grid, a time each."""
 
     times: np.ndarray
+    periodic: bool  # whether the last column of the fine grid is the neighbour of the first
 
     def __len__(self) -> int: ...
 
@@ -46,6 +47,7 @@ class CoarseInputs:
         self._fields, self._names, self._source = fields, transform.inputs, source
         self._mask = statics['mask'].values.astype(bool)
         self._to_fine = ToFine(fields, statics)  # the variables of a canonical data set share a grid
+        self.periodic = is_periodic(statics)
         self.times: np.ndarray = fields['time'].values
 
     def __len__(self) -> int:
@@ -81,11 +83,11 @@ class BlockInputs:
                 f'{source} has {found[0]} x {found[1]} cells; blocks of {transform.factor} of the fine grid of '
                 f'{shape[0]} x {shape[1]} are {wanted[0]} x {wanted[1]}: give the grid of your region by --statics'
             )
-        for name in {*map(str, dims), 'lat', 'lon'}:
+        for name in dict.fromkeys((*map(str, dims), 'lat', 'lon')):
             if name in fields.coords and name in statics.coords and fields[name].ndim == statics[name].ndim:
                 check_centres(fields[name].values, statics[name].values, transform.factor, name, source)
         self._fields, self._transform, self._source = fields, transform, source
-        self._periodic = is_periodic(statics)
+        self.periodic = is_periodic(statics)
         self.times: np.ndarray = fields['time'].values
 
     def __len__(self) -> int:
@@ -95,7 +97,7 @@ class BlockInputs:
         """[H, W, 2 V] float32: what `BlockMeans.lift` gives."""
         fields = store.load(self._fields.isel(time=index), self._source)
         coarse = np.stack([fields[name].values for name in self._transform.inputs], -1).astype(np.float32)
-        return self._transform.lift(coarse, self._periodic).astype(np.float32)
+        return self._transform.lift(coarse, self.periodic).astype(np.float32)
 
 
 def check_centres(coarse: np.ndarray, fine: np.ndarray, factor: int, name: str, source: str) -> None:

@@ -22,8 +22,8 @@ def fields(
     names = [name for name in shown if name != 'truth'] + ['truth']
     side = min(shown['truth'].shape[:2])
     rows, columns = window(shown['truth'], max(8, side // 2))
-    size = WIDTH / len(names)
-    figure = blank((size + 0.45) * len(variables), title, subtitle)
+    size = WIDTH / (len(names) + 1.1)  # the colour bar's width besides
+    figure = blank((size + 0.2) * len(variables) + 0.2, title, subtitle)
     axes = figure.subplots(len(variables), len(names), squeeze=False)
     for v, variable in enumerate(variables):
         limit = float(np.nanquantile(np.abs(shown['truth'][rows, columns, v]), 0.995)) or 1.0
@@ -70,8 +70,8 @@ def spectra(
         _lines(panel, wavelength, lines)
         panel.set(xscale='log', xlim=(wavelength[0], wavelength[-1]), xlabel='wavelength (km)')
         panel.axvspan(half, wavelength[-1], color='#000000', alpha=0.05, lw=0)
-        ticks = [t for t in (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000) if wavelength[-1] <= t <= wavelength[0]]
-        panel.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
+        ticks = [t for t in (30, 100, 300, 1000, 3000, 10_000) if wavelength[-1] <= t <= wavelength[0]]
+        panel.set_xticks(ticks, [f'{tick:,}'.replace(',', '\u202f') for tick in ticks])
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.xaxis.set_minor_locator(NullLocator())
     axes[0].annotate('scored', (half, 0.02), (3, 0), xycoords=('data', 'axes fraction'), textcoords='offset points',
@@ -135,8 +135,8 @@ def bias(
     """Maps {method: {'mean', 'standard_deviation': [H, W, V]}}, a row for each of both of a variable."""
     rows = [(v, kind) for v in range(len(variables)) for kind in ('mean', 'standard_deviation')]
     shape = next(iter(maps.values()))['mean'].shape
-    size = WIDTH / len(maps) * min(shape[0] / shape[1], 1.0)
-    figure = blank((size + 0.4) * len(rows), title, subtitle)
+    size = WIDTH / (len(maps) + 0.8) * min(shape[0] / shape[1], 1.0)
+    figure = blank((size + 0.15) * len(rows) + 0.25, title, subtitle)
     axes = figure.subplots(len(rows), len(maps), squeeze=False)
     for line, (v, kind) in zip(axes, rows, strict=True):
         limit = max(float(np.nanquantile(np.abs(found[kind][..., v]), 0.99)) for found in maps.values()) or 1.0

@@ -16,7 +16,7 @@ from downscale_jax.fields import wind
 Sampled = dict[str, np.ndarray]
 ENERGY = 'Energy'
 TEXTURE_KM = 500.0  # the semivariogram is scored up to this distance, where fine structure shows
-NOTHING = 1e-8  # of the strongest wavenumber: beyond the truncation of a model there is rounding alone
+NOTHING = 1e-6  # of the strongest wavenumber: beyond the truncation of a model there is rounding alone
 _KINETIC = Score(
     'Energy spectrum',
     LOWER,
@@ -141,7 +141,7 @@ class Measures:
 def resolved(power: np.ndarray) -> int:
     """How many wavenumbers, from the first on, the power [V, n] of the truth fills."""
     known = np.isfinite(power).all(-1)
-    there = (power > NOTHING * power.max(-1, keepdims=True))[known].any(0)
+    there = (power > NOTHING * power.max(-1, keepdims=True))[known].all(0)
     return int(np.flatnonzero(there)[-1]) + 1 if there.any() else power.shape[-1]
 
 

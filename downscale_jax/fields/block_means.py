@@ -43,7 +43,9 @@ def cubic(coarse: Any, factor: int, periodic: bool) -> Any:
     )
 
     def apply(x):
-        return xp.einsum('ij,...hjv->...hiv', columns, xp.einsum('ij,...jwv->...iwv', rows, x))
+        # products of matrices, channel by channel: einsum would loop over them cell by cell
+        planes = xp.moveaxis(x, -1, 0)
+        return xp.moveaxis((rows @ planes) @ columns.T, 0, -1)
 
     known = xp.isfinite(coarse)
     if isinstance(coarse, np.ndarray) and known.all():
