@@ -53,7 +53,8 @@ def get_config(variant: str = '') -> ConfigDict:
 
     config.content = ConfigDict()
     config.content.workdir = ''  # of a trained AtmoDist, for the content loss 'atmodist'
-    config.content.stage = 0  # of its encoder; 0: the last
+    config.content.stage = 1  # of its encoder; 0: the last
+    config.content.shifts = 4  # corners a side from which the encoder looks, at random; 1: always from the same
     config.content.model = ConfigDict(
         {'widths': (24, 48, 96), 'blocks': 1, 'stem': 3, 'pool': False, 'momentum': 0.9, 'dtype': 'float32'}
     )
@@ -101,6 +102,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.data.simulate.rows = 256  # where data.path is empty: a patch must fit
         config.model.update({'width': 64, 'blocks': 16, 'kernel': 9})
         config.discriminator.update({'widths': (32, 64, 128, 256), 'dense': 1024})
+        config.content.update({'stage': 0, 'shifts': 1})
         config.content.model.update({'widths': (16, 32, 64, 128), 'blocks': 6, 'stem': 8, 'pool': True})
         rate = {**common, 'schedule': 'constant', 'warmup': 0}
         # batches of 64: 5 epochs of 58,440 times, 20 patches each, then 15 and 3

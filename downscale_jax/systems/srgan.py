@@ -89,7 +89,9 @@ def content_of(name: Name, config: Config) -> Content:
     stage = section['stage'] or len(encoder.widths)
     if not 1 <= stage <= len(encoder.widths):
         raise UserError(f'content.stage={stage}: the encoder has stages 1 to {len(encoder.widths)}; 0 is the last')
-    return Content(name, encoder, stage)
+    if section['shifts'] < 1:
+        raise UserError(f'content.shifts={section["shifts"]}: at least 1, which is none, is needed')
+    return Content(name, encoder, stage, section['shifts'])
 
 
 def encoder_of(model: Mapping[str, Any]) -> Encoder:

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from downscale_jax.models.atmodist import Encoder, Variables
+from downscale_jax.runtime import parallel
 
 Name = Literal['mse', 'atmodist', 'spectral']
 SPECTRAL_WEIGHT = 0.1  # of the spectral distance beside the squared error, without which it knows no place
-SMALLEST_POWER = 1e-6  # of a ring, in fields of unit variance
+SMALLEST_POWER = 1e-4  # of a ring, in fields of unit variance: below it a difference is not worth a look
 
 
 class Learned(NamedTuple):
@@ -27,19 +28,36 @@ class Content:
 
     mse       mean squared error
     atmodist  alpha times the mean squared difference of what AtmoDist's frozen encoder makes of them, at the end of
-              `stage` (1 is the first), with the running averages of its statistics
+              `stage` (1 is the first), with the running averages of its statistics. In training both are seen from the
+              same random one of `shifts` x `shifts` corners: an encoder with strides sees some cells of its lattice
+              better than others, and a generator whose cells come in blocks, always in step with it, learns a pattern
+              at the grid's scale. Published is 1, none.
     spectral  mean squared error plus a tenth of `spectral_distance`
     """
 
     name: Name
     encoder: Encoder | None = None
     stage: int = 0
+    shifts: int = 1
 
-    def __call__(self, learned: Learned | None, found: jax.Array, truth: jax.Array) -> jax.Array:
+    def corners(self, key: jax.Array, rows: int) -> jax.Array:
+        """Inside pmap: [rows, 2] int32, where each example is looked at from, by index in the global batch."""
+        keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(parallel.row_indices(rows))
+        return jax.vmap(lambda k: jax.random.randint(k, (2,), 0, self.shifts))(keys)
+
+    def __call__(
+        self, learned: Learned | None, found: jax.Array, truth: jax.Array, corners: jax.Array | None = None
+    ) -> jax.Array:
         if learned is not None:
+            if corners is not None and self.shifts > 1:
+                found, truth = (self._from(corners, x) for x in (found, truth))
             return learned.alpha * self.encoded_distance(learned.encoder, found, truth)
         error = squared_error(found, truth)
         return error + SPECTRAL_WEIGHT * spectral_distance(found, truth) if self.name == 'spectral' else error
+
+    def _from(self, corners: jax.Array, x: jax.Array) -> jax.Array:
+        size = (x.shape[1] - self.shifts + 1, x.shape[2] - self.shifts + 1, x.shape[3])
+        return jax.vmap(lambda one, at: jax.lax.dynamic_slice(one, (at[0], at[1], 0), size))(x, corners)
 
     def encoded_distance(self, encoder: Variables, found: jax.Array, truth: jax.Array) -> jax.Array:
         """Mean squared difference of the encodings, [B]."""

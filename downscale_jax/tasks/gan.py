@@ -62,6 +62,7 @@ class Gan:
     def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:
         rule = create(dataclasses.replace(phase, apart=False))
         rows = {name: batch[name] for name in ('target', 'condition', 'mask')}
+        rows['corners'] = self.content.corners(key, len(rows['target']))
         losses = {GENERATOR: self.generator_losses, DISCRIMINATOR: self.discriminator_losses}
 
         def step(name: str, networks: tuple[Any, Any]) -> tuple[tuple[Any, Any], dict]:
@@ -102,7 +103,7 @@ class Gan:
     def generator_losses(self, params: Any, learned: Learned | None, rows: Batch) -> tuple[jax.Array, dict]:
         """What the generator minimises, [B], and metrics [B]."""
         found = self.pretraining.filled(params[GENERATOR], rows)
-        content = self.content(learned, found, rows['target'])
+        content = self.content(learned, found, rows['target'], rows.get('corners'))
         judged = jnp.asarray(self.discriminator.apply(params[DISCRIMINATOR], found))
         deceived = optax.sigmoid_binary_cross_entropy(judged, jnp.ones_like(judged))
         loss = content + self.adversarial * deceived

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 
 from downscale_jax.fields.block_means import (
     BlockMeans,
@@ -298,7 +299,9 @@ def test_comes_back_from_json():
 def test_real_pairs_are_block_means(shared_data):
     """NREL's pairs at factor 10: what this project calls a block mean is what their makers averaged."""
     with xr.open_dataset(shared_data / 'nrel_wind_pairs.nc') as pairs:
-        fine, coarse = (np.stack([pairs[f'{n}_{kind}'].values for n in ('ua', 'va')], -1) for kind in ('fine', 'coarse'))
+        fine, coarse = (
+            np.stack([pairs[f'{n}_{kind}'].values for n in ('ua', 'va')], -1) for kind in ('fine', 'coarse')
+        )
     np.testing.assert_allclose(block_mean(fine, 10), coarse, atol=1e-5 * fine.std())
     interpolated = cubic(coarse, 10, False)
     closed = conserve(interpolated, coarse, 10)
