@@ -76,7 +76,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
     config.sampling = ConfigDict()
     config.sampling.tile = 512  # fine cells a side at most
-    config.sampling.overlap = 128  # the network sees up to 72 cells: fewer leave seams
+    config.sampling.overlap = 128  # the network sees 68 cells around each; with 64 seams of 0.07 deviations showed
     config.sampling.conserve = False  # whether the block mean of what is generated is made the coarse field
 
     config.evaluation = ConfigDict()
@@ -110,5 +110,6 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.mse = ConfigDict({**rate, 'steps': 91_300, 'learning_rate': 1e-4})
         config.training.gan = ConfigDict({**rate, 'steps': 274_000, 'learning_rate': 1e-4})
         config.training.late = ConfigDict({**rate, 'steps': 54_800, 'learning_rate': 1e-5})
+        config.sampling.update({'tile': 768, 'overlap': 320})  # this network sees 158 cells around each
         config.evaluation.times = 0
     return config

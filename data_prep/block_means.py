@@ -34,6 +34,9 @@ def check(data: dict) -> None:
     if not data['variables']:
         raise UserError('data.variables is empty: name one or more')
     series.check_simulated(data)
+    rows = data['simulate'].get('rows', 0)
+    if not data['path'] and data['factor'] > rows:
+        raise UserError(f'data.factor={data["factor"]} is more than data.simulate.rows={rows}: choose a smaller one')
     bounds = tuple(data['bounds'])
     if len(bounds) != 2 or not bounds[0] < bounds[1]:
         raise UserError(f'data.bounds={bounds}: a lower and an upper one are needed')

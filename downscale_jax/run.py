@@ -18,6 +18,7 @@ from downscale_jax.evaluation.temperature import fit as fit_temperature
 from downscale_jax.fields import store
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
+from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.runtime.settings import flat
@@ -79,10 +80,13 @@ def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: dict[str
 
     log = Log(workdir)
     for name, task in tasks.items():
+        # one that was begun has what it was handed in its state
+        begun = directory(name).exists() and Checkpoints(directory(name), read_only=True).latest()
+        trained = None if begun else Trained(restored, first, prepared, config)
         train_task(
             task,
             name,
-            init=system.initialiser(name, tasks, Trained(restored, first, prepared, config)),
+            init=system.initialiser(name, tasks, trained),
             batches=fed,
             validation=validation,
             schedule=schedule,

@@ -8,8 +8,8 @@ configs/srgan.py: a generator trained alone, and from it a GAN for each content 
 networks and batches, not the data. Values given as to main.py are those of the SRGANs. What is done is not done again.
 
 Prints, and writes to ROOT/content_loss.md, every score of every method over all seeds, and the differences between the
-methods, with 5 to 95 % intervals over resampled blocks of times and resampled seeds; draws ROOT/spectra.png and
-ROOT/places.png.
+methods, with 5 to 95 % intervals over resampled blocks of times and resampled seeds (local statistics: over seeds);
+draws ROOT/spectra.png and ROOT/places.png.
 """
 
 import argparse
@@ -25,13 +25,16 @@ from data_prep.prepare import prepare
 from downscale_jax.evaluation import local_statistics, look, super_resolution
 from downscale_jax.evaluation import super_resolution_figures as figures
 from downscale_jax.evaluation import super_resolution_scores as scores
-from downscale_jax.evaluation.bootstrap import block_length, blocks
+from downscale_jax.evaluation.bootstrap import blocks
+from downscale_jax.fields.times import encode_times
 from downscale_jax.runtime.errors import UserError, told
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
 
 CONTENTS = ('mse', 'atmodist')
 SAMPLES = 500
+# keys that AtmoDist and the SRGANs must have in common
+SHARED = ('data.path', 'data.variables', 'data.level', 'data.train', 'data.validation', 'data.test', 'data.simulate')
 LEARNED, RIVALS = 'gan_atmodist', ('gan_mse', 'pretrained', 'bicubic')
 SHOWN = ('energy', 'spectrum', 'semivariogram', 'total_variation', 'wasserstein', 'rmse', 'ssim')
 Estimates = dict[str, np.ndarray]  # {score: [3]}, value, 5 and 95 %
@@ -45,18 +48,19 @@ class Pooled(NamedTuple):
     measures: scores.Measures
     top: int
     variables: tuple[str, ...]
+    block: int  # times that share their errors
 
 
 def gather(workdirs: Sequence[Path]) -> Pooled:
     """Scores the fields that the runs have generated, a seed each. Raises UserError where their data differ."""
-    collected, measured, names = [], None, set()
+    collected, measured, names, block = [], None, set(), 1
     for workdir in workdirs:
         opened = load(workdir)
         prepared = prepare(opened.config['data'], opened.config['seed'], workdir.parent / 'data')
         names.add(prepared.meta['name'])
         found = super_resolution.score(opened, prepared)
         collected.append(found.collected)
-        measured = found.measures
+        measured, block = found.measures, super_resolution.block_of(encode_times(found.times[found.chosen]))
     if measured is None or len(names) > 1:
         raise UserError(f'{len(names)} different data among {len(workdirs)} runs: one was expected')
     first = collected[0]
@@ -68,13 +72,13 @@ def gather(workdirs: Sequence[Path]) -> Pooled:
         for method in first.sums
     }
     series = {method: np.stack([one.series[method] for one in collected]) for method in first.series}
-    return Pooled(sums, series, measured, super_resolution.top_of(first), tuple(measured.variables))
+    return Pooled(sums, series, measured, super_resolution.top_of(first), tuple(measured.variables), block)
 
 
-def draws(seeds: int, times: int) -> np.ndarray:
+def draws(seeds: int, times: int, block: int) -> np.ndarray:
     """[SAMPLES, S, T]: how often each seed and time is drawn; the first row is all of them once."""
     rng = np.random.default_rng(0)
-    of_times = blocks(times, block_length(times), SAMPLES, 0)
+    of_times = blocks(times, block, SAMPLES, 0)
     of_seeds = np.stack([np.bincount(rng.integers(0, seeds, seeds), minlength=seeds) for _ in range(SAMPLES)])
     drawn = of_seeds[:, :, None] * of_times[:, None, :]
     return np.concatenate([np.ones((1, seeds, times)), drawn])
@@ -90,7 +94,7 @@ def resampled(pooled: Pooled, drawn: np.ndarray) -> dict[str, dict[str, np.ndarr
         distances = np.stack([w1(pooled, method, v) for v in range(len(pooled.variables))], -1)  # [S, P, V]
         if distances.shape[1]:
             by_seed = drawn.sum(2) / drawn.sum((1, 2))[:, None]
-            found[method]['wasserstein'] = by_seed @ distances.mean(1)  # over seeds; times enter the counts of places
+            found[method]['wasserstein'] = by_seed @ np.nanmean(distances, 1)  # over seeds only
     return found
 
 
@@ -118,7 +122,9 @@ def places(pooled: Pooled) -> dict[str, dict[str, dict[str, Any]]]:
             for v, variable in enumerate(pooled.variables):
                 counts = local_statistics.compare(w1(pooled, name, v), w1(pooled, rival, v))
                 intervals = [
-                    local_statistics.interval(*(pooled.series[key][seed, ..., v] for key in ('truth', name, rival)))
+                    local_statistics.interval(
+                        *(pooled.series[key][seed, ..., v] for key in ('truth', name, rival)), pooled.block
+                    )
                     for seed in seeds
                 ]
                 difference = counts.better - counts.worse
@@ -152,9 +158,9 @@ def lines(
     for name in shown:
         if name.split('_')[0] in ('energy', 'spectrum', 'semivariogram', 'rmse'):
             score, _, variable = name.partition('_')
-            index = pooled.variables.index(variable) if variable else ...
+            index = (..., pooled.variables.index(variable)) if variable else ...
             less = (found[LEARNED][score] - found[rival][score] for rival in RIVALS)
-            cells = ' | '.join(text(estimate(one[..., index].reshape(SAMPLES + 1))) for one in less)
+            cells = ' | '.join(text(estimate(one[index].reshape(SAMPLES + 1))) for one in less)
             told.append(f'| {name} | {cells} |')
     told += ['', f'Places where {LEARNED} is better, worse, equal (mean over seeds); better minus worse by seed.', '']
     told += [
@@ -185,7 +191,8 @@ def main() -> int:
     common = {**parse_overrides(others), 'contents': CONTENTS, 'content.workdir': str(encoder)}
     _, _, variant = options.config.partition(':')
     teacher = f'configs/atmodist.py{":" + variant if variant else ""}'
-    teachers = [] if options.atmodist else [Run('atmodist', {})]
+    shared = {key: value for key, value in common.items() if key.startswith(SHARED)}
+    teachers = [] if options.atmodist else [Run('atmodist', shared)]
     runs = [Run(f'seed{seed}', {**common, 'seed': seed}) for seed in options.seeds]
     if options.dry_run:
         print(show(teachers, teacher, options.root), show(runs, options.config, options.root), sep='\n')
@@ -196,7 +203,7 @@ def main() -> int:
     if len(finished) < len(runs):
         return 1
     pooled = gather([options.root / run.name for run in runs])
-    found = resampled(pooled, draws(len(runs), pooled.series['truth'].shape[1]))
+    found = resampled(pooled, draws(len(runs), pooled.series['truth'].shape[1], pooled.block))
     compared = places(pooled)
     table = '\n'.join(lines(pooled, found, compared, options.seeds))
     print(table)

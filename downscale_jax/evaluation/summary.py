@@ -18,11 +18,11 @@ from downscale_jax.evaluation.images import psnr
 Details = dict[str, dict[str, Any]]
 
 
-def estimates(days: Sequence[Sums], summary: Summary) -> dict[str, np.ndarray]:
-    """{score: [..., 3]}."""
+def estimates(days: Sequence[Sums], summary: Summary, block: int | None = None) -> dict[str, np.ndarray]:
+    """{score: [..., 3]}; `block` as in `bootstrap`."""
     if not days:
         return {}
-    intervals = bootstrap(days, summary)
+    intervals = bootstrap(days, summary, block=block)
     return {name: np.stack([value, *intervals[name]], -1) for name, value in summary(total(days)).items()}
 
 

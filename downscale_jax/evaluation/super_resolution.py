@@ -15,6 +15,7 @@ from downscale_jax.evaluation.days import evenly
 from downscale_jax.evaluation.evaluate import fill
 from downscale_jax.evaluation.present import plain
 from downscale_jax.fields.block_means import BlockMeans
+from downscale_jax.fields.times import encode_times
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
@@ -22,7 +23,8 @@ from downscale_jax.systems.srgan import SuperResolver
 from downscale_jax.training.log import read
 
 BICUBIC = 'bicubic'
-CELLS = 20_000  # whose values are kept for percentiles
+VALUES = 2_000_000  # kept for percentiles, of each variable and method
+DAYS = 5  # of weather that errors share: a block of the bootstrap
 WINDS = {'eastward_wind': 0, 'x_wind': 0, 'northward_wind': 1, 'y_wind': 1}
 
 
@@ -54,7 +56,7 @@ def evaluate(opened: SuperResolver, prepared: Prepared) -> dict[str, dict[str, f
     workdir, transform, split = opened.workdir, prepared.block_means, prepared.split('test')
     variables, title = transform.targets, title_of(transform)
     stores, times, chosen, measures, names, collected = score(opened, prepared)
-    details = summarise(collected, measures, variables)
+    details = summarise(collected, measures, variables, encode_times(times[chosen]))
     table = {
         method: {name: float(e[0]) for name, e in found['scores'].items() if np.isfinite(e[0])}
         for method, found in details['methods'].items()
@@ -81,6 +83,10 @@ def evaluate(opened: SuperResolver, prepared: Prepared) -> dict[str, dict[str, f
             if names
             else 'No place of the list lies on the grid: no local statistics.',
             'A generator that draws no ensemble gives one field: its CRPS is its MAE.',
+            'The checkpoint of each is the best on validation patches: by squared error of the generator trained alone, by '
+            'the distance of spectra of a GAN.',
+            *['Spectra of the rows at least half as wide as the widest: blocks leave no whole globe.']
+            * (measures.band.stop is not None),
         ],
         described=described,
     )
@@ -91,6 +97,7 @@ def evaluate(opened: SuperResolver, prepared: Prepared) -> dict[str, dict[str, f
 def score(opened: SuperResolver, prepared: Prepared) -> Scored:
     """Generates what the stores of the test times lack, and sums up what scores need of them."""
     settings, transform, split = opened.config['evaluation'], prepared.block_means, prepared.split('test')
+    known = places.read(settings['places'])
     times = split.times
     chosen = evenly(len(split), settings['times'])
     generators = {name: opened.generator(name) for name in opened.tasks}
@@ -98,7 +105,6 @@ def score(opened: SuperResolver, prepared: Prepared) -> Scored:
     stores = fill(generators, prepared, split, times, chosen, opened.config, opened.workdir, title)
     ranges = np.array(prepared.meta['range'])
     measures = scores.Measures(prepared.statics, transform.targets, winds_of(prepared), ranges)
-    known = places.read(settings['places'])
     at = cells_of(known, prepared)
     names = [known.names[i] for i in np.flatnonzero(at[2])]
     collected = collect(stores, prepared, split, chosen, measures, at)
@@ -150,7 +156,7 @@ def collect(
     """A time in memory at once, but for the values at places and chosen cells."""
     transform = prepared.block_means
     rows, columns, _ = at
-    kept = distributions.choose_cells(measures.weight, CELLS)
+    kept = cells_for_percentiles(measures, len(chosen))
     sums: dict[str, list[Sums]] = {}
     maps: dict[str, Sums] = {}
     series: dict[str, list[np.ndarray]] = {}
@@ -172,22 +178,24 @@ def collect(
     return Collected(sums, maps, *stacked)
 
 
-def summarise(collected: Collected, measures: scores.Measures, variables: Sequence[str]) -> dict[str, Any]:
+def summarise(
+    collected: Collected, measures: scores.Measures, variables: Sequence[str], seconds: np.ndarray
+) -> dict[str, Any]:
     """What details.json holds; every estimate is [3], value, 5 and 95 % over resampled blocks of times.
 
     methods      {method: {'scores': {score: [3]}, 'power', 'variogram': [V, n, 3], 'kinetic': [n, 3]}}, curves over the
                  truth's
     places       {method: {rival: {variable: {'better', 'worse', 'equal', 'difference': [3]}}}}: at how many places the
                  distance of the method to the truth is better than the rival's by a tenth, and better minus worse
-    percentiles  {'truth' or method: [V, L]}
+    percentiles  {'truth' or method: [V, L]}; frames {method: [T, V]}, the mean squared error of each time
     wavelength_km, kilometres   of the curves
     """
     methods: dict[str, Any] = {}
     truth = collected.series['truth']
-    block = block_length(len(truth))
+    block = block_of(seconds)
     local = {}
     for name, times in collected.sums.items():
-        found = scores.summarise(times, measures.ranges, measures.pairs.kilometres, top_of(collected))
+        found = scores.summarise(times, measures.ranges, measures.pairs.kilometres, top_of(collected), block)
         if truth.shape[1]:
             local[name] = np.stack(
                 [
@@ -195,7 +203,7 @@ def summarise(collected: Collected, measures: scores.Measures, variables: Sequen
                     for v in range(len(variables))
                 ]
             )
-            mean = local[name].mean(-1)
+            mean = np.nanmean(local[name], -1)
             found['wasserstein'] = np.stack([mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)], -1)
         methods[name] = {
             'scores': scores.flat(found, variables),
@@ -205,7 +213,7 @@ def summarise(collected: Collected, measures: scores.Measures, variables: Sequen
         name: {rival: _compare(collected.series, name, rival, variables, block) for rival in local if rival != name}
         for name in local
     }
-    weight = measures.weight.ravel()[distributions.choose_cells(measures.weight, CELLS)]
+    weight = measures.weight.ravel()[cells_for_percentiles(measures, len(truth))]
     percentiles = {
         name: np.stack([distributions.percentiles(values[..., v], weight) for v in range(len(variables))])
         for name, values in collected.values.items()
@@ -214,9 +222,23 @@ def summarise(collected: Collected, measures: scores.Measures, variables: Sequen
         'methods': methods,
         'places': compared,
         'percentiles': percentiles,
+        'frames': {
+            name: np.stack([distributions.frame_scores(t)['mse'] for t in times])
+            for name, times in collected.sums.items()
+        },
         'wavelength_km': measures.power.wavelength_km[: top_of(collected)],
         'kilometres': measures.pairs.kilometres,
     }
+
+
+def cells_for_percentiles(measures: scores.Measures, times: int) -> np.ndarray:
+    return distributions.choose_cells(measures.weight, max(1, VALUES // times))
+
+
+def block_of(seconds: np.ndarray) -> int:
+    """Times in DAYS, no more than a third of all."""
+    step = np.median(np.diff(seconds)) if len(seconds) > 1 else 1
+    return int(np.clip(round(DAYS * 86_400 / step), block_length(len(seconds)), max(1, len(seconds) // 3)))
 
 
 def top_of(collected: Collected) -> int:

@@ -12,6 +12,8 @@ from downscale_jax.evaluation.bootstrap import Sums, ratio
 from downscale_jax.evaluation.scores import HIGHER, LOWER, ZERO, Score
 from downscale_jax.evaluation.summary import estimates
 from downscale_jax.fields import wind
+from downscale_jax.fields.grid import cell_sizes_km
+from downscale_jax.runtime.errors import UserError
 
 Sampled = dict[str, np.ndarray]
 ENERGY = 'Energy'
@@ -75,8 +77,9 @@ def described(variables: Sequence[str], units: Sequence[str]) -> dict[str, Score
 class Measures:
     """What the scores of a grid need, worked out once.
 
-    Kinetic energy needs vorticity and divergence among the variables, or both winds; else it is left out, as are
-    spectra where the grid has none and semivariograms where it knows no distance.
+    Kinetic energy needs vorticity and divergence among the variables, or both winds; else it is left out. Where a
+    global grid has no harmonics (blocks leave out a pole), spectra are those of the `band` of rows that are at least
+    half as wide as the widest, 60S to 60N.
     """
 
     def __init__(
@@ -85,10 +88,18 @@ class Measures:
         self.statics, self.variables, self.winds = statics, list(variables), winds
         self.ranges = [float(high - low) for low, high in ranges]
         self.weight = statics['cell_area'].values.astype(np.float64) * (statics['mask'].values > 0)
-        self.power = energy.VariancePower(statics)
+        self.band = slice(None)
+        try:
+            self.power = energy.VariancePower(statics)
+        except UserError:
+            width = cell_sizes_km(statics)[1]
+            wide = np.flatnonzero(width >= width.max() / 2)
+            self.band = slice(int(wide[0]), int(wide[-1]) + 1)
+            statics = statics.isel({statics['mask'].dims[0]: self.band})
+            self.power = energy.VariancePower(statics)
         rotational = {'vorticity', 'divergence'} <= set(variables)
         self.kinetic = energy.EnergySpectrum(statics) if rotational or winds else None
-        self.pairs = semivariogram.choose(statics, self.weight)
+        self.pairs = semivariogram.choose(self.statics, self.weight)
 
     def sums(self, found: np.ndarray, truth: np.ndarray, gap: np.ndarray) -> Sampled:
         """What one time adds: fields [H, W, V]; `gap`, block mean minus coarse input [h, w, V]. Arrays [V, ..]."""
@@ -115,8 +126,8 @@ class Measures:
             **images.ssim_sums(found[None], truth, weight, data_range),
             'error': np.sum(weight * error),
             'absolute_error': np.sum(weight * np.abs(error)),
-            'power': self.power(found),
-            'power_truth': self.power(truth),
+            'power': self.power(found[self.band]),
+            'power_truth': self.power(truth[self.band]),
             'difference': squared,
             'difference_truth': own['squared_difference'],
             'pairs': own['pairs'],
@@ -133,9 +144,9 @@ class Measures:
             named = zip(self.winds, (self.variables.index(w) for w in self.winds), strict=True)
             winds = {n: (dims, fields[..., v], {'units': 'm s-1'}) for n, v in named}
             derived = wind.vorticity_divergence(self.statics.assign(winds), *self.winds)
-            return self.kinetic(derived['vorticity'].values, derived['divergence'].values)
+            return self.kinetic(*(derived[name].values[self.band] for name in ('vorticity', 'divergence')))
         rotational = (self.variables.index(name) for name in ('vorticity', 'divergence'))
-        return self.kinetic(*(fields[..., v] for v in rotational))
+        return self.kinetic(*(fields[self.band, :, v] for v in rotational))
 
 
 def resolved(power: np.ndarray) -> int:
@@ -146,10 +157,10 @@ def resolved(power: np.ndarray) -> int:
 
 
 def summarise(
-    times: Sequence[Sums], ranges: Sequence[float], kilometres: np.ndarray, top: int
+    times: Sequence[Sums], ranges: Sequence[float], kilometres: np.ndarray, top: int, block: int
 ) -> dict[str, np.ndarray]:
     """{score: [V, 3] (energy: [3])}, and what curves are drawn of, [V, n, 3]; see `of_sums`."""
-    return estimates(times, partial(of_sums, ranges=np.array(ranges), kilometres=kilometres, top=top))
+    return estimates(times, partial(of_sums, ranges=np.array(ranges), kilometres=kilometres, top=top), block)
 
 
 def of_sums(sums: Sums, ranges: np.ndarray, kilometres: np.ndarray, top: int) -> dict[str, np.ndarray]:

@@ -54,11 +54,11 @@ class Prepared:
     @property
     def refinement(self) -> Transform | BlockMeans:
         """Either of the two."""
-        return self.block_means if self.meta['kind'] == 'block_means' else self.transform
+        return self.block_means if self.meta.get('kind') == 'block_means' else self.transform
 
     def pair(self, record: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """(fine [H, W, V], coarse [H, W, Cin]) of a record, on the fine grid, physical."""
-        if self.meta['kind'] != 'block_means':
+        if self.meta.get('kind') != 'block_means':
             return record['fine'][..., None], record['coarse']
         transform = self.block_means
         return record['fine'], transform.lift(transform.coarsen(record['fine']), self.periodic)

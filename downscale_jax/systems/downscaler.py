@@ -38,7 +38,7 @@ class Downscaler(WorkDirectory):
         """Provenance for what this model generates."""
         found, targets = self.prepared.meta['attributes'], self.prepared.refinement.targets
         # those of a single variable, or of several by name
-        known = found if self.prepared.meta['kind'] == 'block_means' else dict.fromkeys(targets, found)
+        known = found if self.prepared.meta.get('kind') == 'block_means' else dict.fromkeys(targets, found)
         return {
             'title': f'{" and ".join(targets)} downscaled by {self.last}',
             'history': self.provenance(self.last),

@@ -111,8 +111,14 @@ def shapes(config: Config) -> dict[str, tuple[tuple[int, ...], Any]]:
 
 
 def examples(config: Config, prepared: Prepared, split: str) -> Patches:
-    """What batches are drawn from. Nothing is flipped: vorticity has a sense of rotation, wind a direction."""
+    """What batches are drawn from. Nothing is flipped: vorticity has a sense of rotation, wind a direction.
+
+    Raises UserError where the AtmoDist that judges them was trained on fields of other statistics.
+    """
     data = config['data']
+    if split == 'train' and 'atmodist' in config['contents']:
+        opened = open_encoder(config)
+        check_transforms(prepared.block_means.values, opened.prepared.log_transform, opened.workdir)
     return Patches(prepared, split, data['patch'], data['patches_per_record'], False, config['seed'])
 
 
@@ -140,10 +146,9 @@ def initialiser(name: str, tasks: Tasks, trained: Trained | None = None) -> Init
 def load_encoder(content: Content, config: Config, prepared: Prepared) -> Learned:
     """AtmoDist's encoder from its work directory, and its alpha on this system's training data.
 
-    Raises UserError where its variables, its transform or its layers are not those of this system.
+    Raises UserError where its variables or its layers are not those of this system.
     """
     opened = open_encoder(config)
-    check_transforms(prepared.block_means.values, opened.prepared.log_transform, opened.workdir)
     encoder = part(opened.task.inference_params(jax.device_get(opened.restored(opened.last))), 'encoder')
     lag = opened.config['data']
     c, m = distances_by_lag(content, encoder, prepared, config['data']['patch'], lag['lags'], lag['step_hours'])
@@ -208,6 +213,8 @@ def distances_by_lag(
             row, column = (rng.integers(n - patch + 1) for n in prepared.mask.shape)
             cut.append([split[i]['fine'][row : row + patch, column : column + patch] for i in pair])
         known = [both for both in cut if np.isfinite(both).all()]
+        if not known:
+            continue
         first, second = (values.encode(np.stack(side)) for side in zip(*known, strict=True))
         found.append([float(np.mean(d)) for d in measure(first, second)])
     if not found:
@@ -256,6 +263,17 @@ def check(config: Config, training: bool = False) -> None:
         wrong.append(f'data.patches_per_record={data["patches_per_record"]}: at least 1 is needed')
     if evaluation['times'] < 0:
         wrong.append(f'evaluation.times={evaluation["times"]}: 0 (all) or more are needed')
+    low, high = (*config['training']['balance'], np.nan, np.nan)[:2]
+    if len(config['training']['balance']) != 2 or not low <= high:
+        wrong.append(
+            f'training.balance={tuple(config["training"]["balance"])}: two losses, the lower first, are needed'
+        )
+    if config['sampling']['conserve'] and len(data['bounds']) == 2:
+        if np.isfinite(data['bounds'][1]) or data['bounds'][0] not in (0, -np.inf):
+            wrong.append(
+                f'sampling.conserve with data.bounds={tuple(data["bounds"])}: a mean can be kept with the lower '
+                'bound 0 or none, and without an upper one'
+            )
     if wrong:
         raise UserError('; '.join(wrong))
     if training and 'atmodist' in config['contents']:

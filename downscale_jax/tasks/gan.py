@@ -34,7 +34,8 @@ class Gan:
 
     The discriminator minimises the mean cross-entropy of true fields as real and generated ones as not; the generator
     `content` plus `adversarial` times the cross-entropy of its fields as real. After both, where the discriminator's
-    loss lies under `balance[0]` the generator, and where over `balance[1]` the discriminator, takes a second step.
+    loss on this batch, before its step, lay under `balance[0]` the generator, and where over `balance[1]` the
+    discriminator, takes a second step.
     Each has its own optimiser. It starts from a generator trained by `pretraining`, handed over at `init`.
     """
 

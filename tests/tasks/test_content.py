@@ -1,5 +1,7 @@
 """Content losses: alpha and spectra by closed forms, the encoded distance by the encoder itself."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from scipy.signal.windows import hann
 
 from downscale_jax.models.atmodist import Encoder
+from downscale_jax.runtime import parallel
 from downscale_jax.tasks.content import (
     SPECTRAL_WEIGHT,
     Content,
@@ -125,3 +128,30 @@ def test_encoded_content_is_alpha_times_the_difference_of_one_stage(stage):
     np.testing.assert_allclose(content(learned, found[:1], truth[:1]), expected[:1], rtol=1e-4)
     grad = jax.jit(jax.grad(lambda x: jnp.sum(content(learned, x, truth))))(found)
     assert np.abs(grad).reshape(3, -1).max(1).min() > 1e-4  # the generator learns of all of them
+
+
+def test_the_encoder_looks_from_random_corners():
+    """The same corner for found and truth, by row of the global batch, each of 4 x 4 equally often; without a key, or
+    with a single one, the patches as they are."""
+    rows, shifts = 64, 4
+    content = Content('atmodist', ENCODER, 1, shifts)
+
+    def draw(key):
+        return content.corners(key, rows)
+
+    mapped = parallel.pmap(draw, (parallel.WHOLE,), parallel.ROWS)
+    corners = np.concatenate([np.asarray(mapped(jax.random.key(seed))) for seed in range(40)])
+    assert corners.min() == 0 and corners.max() == shifts - 1
+    counts = np.bincount(shifts * corners[:, 0] + corners[:, 1], minlength=shifts**2)
+    assert np.abs(counts - len(corners) / shifts**2).max() < 6 * np.sqrt(len(corners) / shifts**2)
+
+    x, y = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 16, 16, 2)).astype('f4'))
+    encoder = jax.jit(ENCODER.init)(jax.random.key(0), x)
+    learned, at = Learned(encoder, np.float32(2)), jnp.array([[0, 0], [1, 3], [3, 2]])
+    found = jax.jit(content)(learned, x, y, at)
+    for row, (top, left) in enumerate(at):
+        cut = [one[row : row + 1, top : top + 13, left : left + 13] for one in (x, y)]
+        np.testing.assert_allclose(found[row], 2 * content.encoded_distance(encoder, *cut)[0], rtol=1e-4)
+    whole = 2 * content.encoded_distance(encoder, x, y)
+    np.testing.assert_allclose(content(learned, x, y), whole, rtol=1e-4)
+    np.testing.assert_allclose(dataclasses.replace(content, shifts=1)(learned, x, y, at), whole, rtol=1e-4)
