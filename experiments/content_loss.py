@@ -34,7 +34,8 @@ from downscale_jax.systems import load
 CONTENTS = ('mse', 'atmodist')
 SAMPLES = 500
 # keys that AtmoDist and the SRGANs must have in common
-SHARED = ('data.path', 'data.variables', 'data.level', 'data.train', 'data.validation', 'data.test', 'data.simulate')
+SHARED = ('data.path', 'data.variables', 'data.level', 'data.train', 'data.validation', 'data.test')
+SIZE = ('data.simulate.days', 'data.simulate.rows')
 LEARNED, RIVALS = 'gan_atmodist', ('gan_mse', 'pretrained', 'bicubic')
 SHOWN = ('energy', 'spectrum', 'semivariogram', 'total_variation', 'wasserstein', 'rmse', 'ssim')
 Estimates = dict[str, np.ndarray]  # {score: [3]}, value, 5 and 95 %
@@ -111,7 +112,7 @@ def estimate(values: np.ndarray) -> np.ndarray:
 
 def places(pooled: Pooled) -> dict[str, dict[str, dict[str, Any]]]:
     """{method: {rival: {variable: {'better', 'worse', 'equal': mean number over seeds, 'difference': [3]}}}}."""
-    names = list(pooled.sums)
+    names, known = list(pooled.sums), pooled.series['truth'].shape[2]
     seeds = range(pooled.series['truth'].shape[0])
     result: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in names}
     for name in names:
@@ -125,6 +126,8 @@ def places(pooled: Pooled) -> dict[str, dict[str, dict[str, Any]]]:
                     local_statistics.interval(
                         *(pooled.series[key][seed, ..., v] for key in ('truth', name, rival)), pooled.block
                     )
+                    if known
+                    else np.full(2, np.nan)
                     for seed in seeds
                 ]
                 difference = counts.better - counts.worse
@@ -191,11 +194,14 @@ def main() -> int:
     common = {**parse_overrides(others), 'contents': CONTENTS, 'content.workdir': str(encoder)}
     _, _, variant = options.config.partition(':')
     teacher = f'configs/atmodist.py{":" + variant if variant else ""}'
-    shared = {key: value for key, value in common.items() if key.startswith(SHARED)}
+    shared = {key: value for key, value in common.items() if key in (*SHARED, *SIZE)}
+    if 'data.simulate.seed' in common:
+        shared['seed'] = common['data.simulate.seed']
     teachers = [] if options.atmodist else [Run('atmodist', shared)]
     runs = [Run(f'seed{seed}', {**common, 'seed': seed}) for seed in options.seeds]
     if options.dry_run:
-        print(show(teachers, teacher, options.root), show(runs, options.config, options.root), sep='\n')
+        commands = (show(teachers, teacher, options.root) if teachers else '', show(runs, options.config, options.root))
+        print('\n'.join(filter(None, commands)))
         return 0
     if len(run_all(teachers, teacher, options.root)) < len(teachers):
         return 1

@@ -359,7 +359,8 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, tmp_path):
     done = run(*command)
     assert done.returncode == 0, done.stderr
     table = json.loads((workdir / 'scores.json').read_text())
-    assert list(table) == ['bicubic', 'pretrained', 'gan_mse'] and 'energy' in table['gan_mse']
+    assert list(table) == ['bicubic', 'pretrained', 'gan_mse']
+    assert 'energy' in table['gan_mse']
     assert (workdir / 'report.html').stat().st_size > 10_000
     error = told(run(f'--workdir={workdir}', command[0], '--mode=calibrate'))
     assert 'draws no ensemble' in error
@@ -403,7 +404,8 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, tmp_path):
     error = told(
         run(f'--workdir={workdir}', command[0], '--mode=downscale', *files[:1], f'--output={tmp_path / "b.nc"}')
     )
-    assert '5 x 6 cells' in error and '--statics' in error
+    assert '5 x 6 cells' in error
+    assert '--statics' in error
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def bootstrap(
         return {name: np.full((2, *np.shape(value)), np.nan) for name, value in summary(total(days)).items()}
     times_drawn = blocks(count, block, samples, seed)
     resampled = {name: np.tensordot(times_drawn, np.stack([day[name] for day in days]), 1) for name in days[0]}
-    return {name: np.quantile(value, (0.05, 0.95), axis=0) for name, value in summary(resampled).items()}
+    with np.errstate(invalid='ignore'):  # between infinities lies nothing
+        return {name: np.quantile(value, (0.05, 0.95), axis=0) for name, value in summary(resampled).items()}
 
 
 def blocks(count: int, block: int, samples: int, seed: int) -> np.ndarray:

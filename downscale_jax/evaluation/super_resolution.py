@@ -83,8 +83,8 @@ def evaluate(opened: SuperResolver, prepared: Prepared) -> dict[str, dict[str, f
             if names
             else 'No place of the list lies on the grid: no local statistics.',
             'A generator that draws no ensemble gives one field: its CRPS is its MAE.',
-            'The checkpoint of each is the best on validation patches: by squared error of the generator trained alone, by '
-            'the distance of spectra of a GAN.',
+            'The checkpoint of each is the best on validation patches: by squared error of the one trained alone, by '
+            'the distance of its spectra of a GAN.',
             *['Spectra of the rows at least half as wide as the widest: blocks leave no whole globe.']
             * (measures.band.stop is not None),
         ],
@@ -120,7 +120,7 @@ def winds_of(prepared: Prepared) -> tuple[str, str] | None:
     found: dict[int, str] = {}
     for name, attributes in prepared.meta['attributes'].items():
         if (place := WINDS.get(attributes.get('standard_name', ''))) is not None:
-            found[place] = name
+            found.setdefault(place, name)
     return (found[0], found[1]) if len(found) == 2 else None
 
 
@@ -295,7 +295,7 @@ def tables(details: Mapping[str, Any], variables: Sequence[str], units: Sequence
 
 
 def headline(table: Mapping, details: Mapping, variables: Sequence[str]) -> dict[str, str]:
-    """What the report says first: of the last generator, against the one trained alone and interpolation."""
+    """What the report says first: of the last generator against interpolation, and of all the energy spectrum."""
     main = list(table)[-1]
     facts = {}
     for variable in variables:
@@ -324,7 +324,13 @@ def draw(
     variables, units = transform.targets, transform.target_units
     what = 'Idealised atmosphere' if prepared.meta['idealised'] else ', '.join(variables)
     subtitle = f'{what}, {len(collected.series["truth"])} test times'
-    bias = {name: distributions.bias_maps(sums) for name, sums in collected.maps.items()}
+    y = prepared.statics[prepared.statics['mask'].dims[0]].values
+    up = slice(None, None, 1 if y.size < 2 or y[0] < y[-1] else -1)  # the first row of a map is its lowest
+    shown = {name: field[up] for name, field in shown.items()}
+    bias = {
+        name: {kind: field[up] for kind, field in distributions.bias_maps(sums).items()}
+        for name, sums in collected.maps.items()
+    }
     made = {
         'fields': (
             figures.fields(shown, variables, units, f'{what}, {time} h', 'a window of the grid'),

@@ -21,7 +21,7 @@ def fields(
     """A window of one time, a row a variable, a column a method {name: [H, W, V]}, the truth last."""
     names = [name for name in shown if name != 'truth'] + ['truth']
     side = min(shown['truth'].shape[:2])
-    rows, columns = window(shown['truth'], max(8, side // 2))
+    rows, columns = window(shown['truth'], max(1, side // 2))
     size = WIDTH / (len(names) + 1.1)  # the colour bar's width besides
     figure = blank((size + 0.2) * len(variables) + 0.2, title, subtitle)
     axes = figure.subplots(len(variables), len(names), squeeze=False)
@@ -47,8 +47,9 @@ def fields(
 
 
 def window(truth: np.ndarray, size: int) -> tuple[slice, slice]:
-    """Where the first variable [H, W, V] varies most, `size` cells a side."""
-    square = np.pad(np.nan_to_num(truth[..., 0]).astype(np.float64) ** 2, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    """Where the first variable [H, W, V] is farthest from its mean, `size` cells a side."""
+    first = truth[..., 0].astype(np.float64)
+    square = np.pad(np.nan_to_num(first - np.nanmean(first)) ** 2, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     sums = square[size:, size:] - square[:-size, size:] - square[size:, :-size] + square[:-size, :-size]
     row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
     return slice(int(row), int(row) + size), slice(int(column), int(column) + size)
@@ -74,8 +75,8 @@ def spectra(
         panel.set_xticks(ticks, [f'{tick:,}'.replace(',', '\u202f') for tick in ticks])
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.xaxis.set_minor_locator(NullLocator())
-    axes[0].annotate('scored', (half, 0.02), (3, 0), xycoords=('data', 'axes fraction'), textcoords='offset points',
-                     fontsize=9, color=QUIET)  # fmt: skip
+    corner: dict[str, Any] = {'xycoords': ('data', 'axes fraction'), 'textcoords': 'offset points', 'va': 'top'}
+    axes[0].annotate('scored', (half, 0.98), (3, 0), fontsize=9, color=QUIET, **corner)
     return figure
 
 
@@ -101,6 +102,11 @@ def variograms(
 def _ratios(panels: Mapping[str, Mapping], title: str, subtitle: str) -> tuple[Figure, Sequence[Axes]]:
     figure = blank(3.6, title, subtitle)
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    drawn = [values[:, 0] for lines in panels.values() for values in lines.values()]
+    shown = np.concatenate([values[np.isfinite(values) & (values > 0)] for values in drawn] or [np.ones(1)])
+    low, high = (shown.min(), shown.max()) if shown.size else (1.0, 1.0)
+    axes[0].set_yscale('log')
+    axes[0].set_ylim(max(0.01, min(0.8 * low, 0.5)), max(1.25 * high, 1.5))
     for panel, name in zip(axes, panels, strict=True):
         panel.axhline(1, color='#000000', linewidth=1)
         panel.set_title(name, loc='left')
@@ -115,8 +121,6 @@ def _lines(panel: Axes, x: np.ndarray, lines: Mapping[str, np.ndarray]) -> None:
         panel.plot(x, value, **drawn[name])
         panel.fill_between(x, low, high, color=drawn[name]['color'], alpha=0.15, lw=0)
         ends[name] = (float(value[-1]), drawn[name]['color'])
-    panel.set_yscale('log')
-    panel.set_ylim(max(panel.get_ylim()[0], 0.01), max(panel.get_ylim()[1], 1.5))
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
     panel.margins(x=0)
     label_ends(
@@ -169,13 +173,14 @@ def places(
             for key, colour in SHARES.items():
                 panel.barh(y, counts[key] / whole, left=left, color=colour, height=0.72, label=key if not y else None)
                 if counts[key]:
-                    panel.annotate(str(counts[key]), (left + counts[key] / whole / 2, y), ha='center', va='center',
+                    panel.annotate(f'{counts[key]:.3g}', (left + counts[key] / whole / 2, y), ha='center', va='center',
                                    fontsize=8.5, color='#ffffff' if key != 'equal' else '#1a1a1a')  # fmt: skip
                 left += counts[key] / whole
         panel.set_title(variable, loc='left')
-        panel.set(xlim=(0, 1), yticks=range(len(pairs)), xlabel='share of the places')
+        panel.set(
+            xlim=(0, 1), ylim=(max(len(pairs), 1) - 0.5, -0.5), yticks=range(len(pairs)), xlabel='share of the places'
+        )
         panel.set_yticklabels([f'{name} against {rival}' for name, rival in pairs])
-        panel.invert_yaxis()
         panel.tick_params(axis='y', length=0)
     if pairs:
         figure.legend(*axes[0].get_legend_handles_labels(), loc='upper right', ncols=3, frameon=False, fontsize=9)

@@ -13,7 +13,6 @@ from downscale_jax.evaluation.scores import HIGHER, LOWER, ZERO, Score
 from downscale_jax.evaluation.summary import estimates
 from downscale_jax.fields import wind
 from downscale_jax.fields.grid import cell_sizes_km
-from downscale_jax.runtime.errors import UserError
 
 Sampled = dict[str, np.ndarray]
 ENERGY = 'Energy'
@@ -89,14 +88,12 @@ class Measures:
         self.ranges = [float(high - low) for low, high in ranges]
         self.weight = statics['cell_area'].values.astype(np.float64) * (statics['mask'].values > 0)
         self.band = slice(None)
-        try:
-            self.power = energy.VariancePower(statics)
-        except UserError:
-            width = cell_sizes_km(statics)[1]
+        width = cell_sizes_km(statics)[1]
+        if not energy.resolves(statics):
             wide = np.flatnonzero(width >= width.max() / 2)
             self.band = slice(int(wide[0]), int(wide[-1]) + 1)
             statics = statics.isel({statics['mask'].dims[0]: self.band})
-            self.power = energy.VariancePower(statics)
+        self.power = energy.VariancePower(statics)
         rotational = {'vorticity', 'divergence'} <= set(variables)
         self.kinetic = energy.EnergySpectrum(statics) if rotational or winds else None
         self.pairs = semivariogram.choose(self.statics, self.weight)
@@ -143,6 +140,8 @@ class Measures:
             dims = self.statics['mask'].dims
             named = zip(self.winds, (self.variables.index(w) for w in self.winds), strict=True)
             winds = {n: (dims, fields[..., v], {'units': 'm s-1'}) for n, v in named}
+            if not np.isfinite(fields).all():
+                return np.full(self.kinetic.wavenumber.size, np.nan)
             derived = wind.vorticity_divergence(self.statics.assign(winds), *self.winds)
             return self.kinetic(*(derived[name].values[self.band] for name in ('vorticity', 'divergence')))
         rotational = (self.variables.index(name) for name in ('vorticity', 'divergence'))

@@ -152,7 +152,6 @@ def test_a_gan_starts_from_the_generator_and_the_encoder(teacher, monkeypatch):
     alone = jax.jit(tasks['pretrained'].init)(jax.random.key(1, impl='unsafe_rbg'), batch)
 
     class Prepared:
-        meta = {'kind': 'block_means'}
         mask = np.ones((16, 32), bool)
         block_means = type('T', (), {'values': VALUES})
 
