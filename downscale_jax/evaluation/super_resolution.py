@@ -83,8 +83,8 @@ def evaluate(opened: SuperResolver, prepared: Prepared) -> dict[str, dict[str, f
             if names
             else 'No place of the list lies on the grid: no local statistics.',
             'A generator that draws no ensemble gives one field: its CRPS is its MAE.',
-            'The checkpoint of each is the best on validation patches: by squared error of the one trained alone, by '
-            'the distance of its spectra of a GAN.',
+            'Of each the checkpoint is the best on validation patches: of the generator trained alone by squared '
+            'error, of a GAN by the distance of its spectra.',
             *['Spectra of the rows at least half as wide as the widest: blocks leave no whole globe.']
             * (measures.band.stop is not None),
         ],

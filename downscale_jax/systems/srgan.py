@@ -268,12 +268,12 @@ def check(config: Config, training: bool = False) -> None:
         wrong.append(
             f'training.balance={tuple(config["training"]["balance"])}: two losses, the lower first, are needed'
         )
-    if config['sampling']['conserve'] and len(data['bounds']) == 2:
-        if np.isfinite(data['bounds'][1]) or data['bounds'][0] not in (0, -np.inf):
-            wrong.append(
-                f'sampling.conserve with data.bounds={tuple(data["bounds"])}: a mean can be kept with the lower '
-                'bound 0 or none, and without an upper one'
-            )
+    open_above = len(data['bounds']) == 2 and data['bounds'][0] in (0, -np.inf) and np.isinf(data['bounds'][1])
+    if config['sampling']['conserve'] and not open_above:
+        wrong.append(
+            f'sampling.conserve with data.bounds={tuple(data["bounds"])}: a mean can be kept with the lower bound 0 or '
+            'none, and without an upper one'
+        )
     if wrong:
         raise UserError('; '.join(wrong))
     if training and 'atmodist' in config['contents']:
