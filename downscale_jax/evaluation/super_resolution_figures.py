@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from downscale_jax.evaluation.look import LOOK, NAMES, QUIET, WIDTH, blank, label_ends, looks
 
+NARROW = 0.05  # share of a bar that has room for a number
 SHARES = {'better': '#0072b2', 'equal': '#c9cdd2', 'worse': '#d55e00'}
 
 
@@ -172,8 +173,8 @@ def places(
             whole = max(sum(counts[key] for key in SHARES), 1)
             for key, colour in SHARES.items():
                 panel.barh(y, counts[key] / whole, left=left, color=colour, height=0.72, label=key if not y else None)
-                if counts[key]:
-                    panel.annotate(f'{counts[key]:.3g}', (left + counts[key] / whole / 2, y), ha='center', va='center',
+                if counts[key] >= NARROW * whole:
+                    panel.annotate(f'{counts[key]:.0f}', (left + counts[key] / whole / 2, y), ha='center', va='center',
                                    fontsize=8.5, color='#ffffff' if key != 'equal' else '#1a1a1a')  # fmt: skip
                 left += counts[key] / whole
         panel.set_title(variable, loc='left')

@@ -107,7 +107,8 @@ def random_batch(patches: int, side: int, network: Any) -> dict:
 
     fine = np.random.default_rng(0).normal(size=(patches, side, side, network.channels)).astype('f4')
     shown = repeat(block_mean(fine, network.stride), network.stride)
-    return {'target': fine, 'condition': np.concatenate([shown, np.ones_like(shown[..., :1])], -1)}
+    mask = np.ones_like(shown[..., :1])
+    return {'target': fine, 'condition': np.concatenate([shown, mask], -1), 'mask': mask > 0}
 
 
 def in_torch(task: Any, params: dict, side: int) -> tuple[Any, Any]:
@@ -200,7 +201,7 @@ def check_gradients(task: Any, state: Any, batch: dict, others: tuple) -> None:
     from downscale_jax.training import state as states
     from downscale_jax.training.optimizer import create
 
-    phase, exact = task.phases[0], {key: x.astype(np.float64) for key, x in batch.items()}
+    phase, exact = task.phases[0], {key: x if x.dtype == bool else x.astype(np.float64) for key, x in batch.items()}
     twins = tuple(copy.deepcopy(network).double() for network in others)
     rules = [adam(network, phase.learning_rate) for network in twins]
     coarse = np.asarray(task.pretraining.coarse(exact['condition']))
