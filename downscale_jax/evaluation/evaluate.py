@@ -68,7 +68,7 @@ def evaluate(
         config=config,
         notes=present.notes(shown, collected, len(chosen), len(split)),
     )
-    present.print_table(table, prepared.transform.units)
+    present.print_table(table, scores.SCORES, prepared.transform.units)
     return table
 
 

@@ -13,7 +13,7 @@ from downscale_jax.evaluation.calibration import SEASONS, season
 from downscale_jax.evaluation.days import evenly
 from downscale_jax.evaluation.lag_measures import Measured, Networks, centres, measure, span
 from downscale_jax.evaluation.lag_neighbours import neighbours
-from downscale_jax.evaluation.present import divide, plain
+from downscale_jax.evaluation.present import divide, plain, print_table
 from downscale_jax.fields.times import decode_times
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.files import write_json
@@ -70,7 +70,7 @@ def evaluate(opened: LearnedDistance, prepared: Prepared) -> dict[str, dict[str,
         notes=notes(opened, prepared, measured, details, len(known.lag)),
         described=scores.SCORES,
     )
-    print_table(table)
+    print_table(table, scores.SCORES)
     return table
 
 
@@ -299,12 +299,3 @@ def notes(
         f'{fitted} pairs of the training split. '
         f'{UNTRAINED}: a tail trained on an encoder whose weights stay as they were drawn.{probed}',
     ]
-
-
-def print_table(table: Mapping[str, Mapping[str, float]]) -> None:
-    """The scores, a method a column."""
-    print(f'\n{"":24}' + ''.join(f'{method:>17}' for method in table))
-    for name in scores.SCORES:
-        if any(name in row for row in table.values()):
-            cells = (f'{row[name]:17.4g}' if name in row else f'{"":>17}' for row in table.values())
-            print(f'{titled(name):24}' + ''.join(cells))

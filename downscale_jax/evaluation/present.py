@@ -295,10 +295,12 @@ def plain(value: Any) -> Any:
     return float(value) if math.isfinite(value) else None
 
 
-def print_table(table: dict[str, dict[str, float]], units: str) -> None:
-    """The scores, a method a column."""
-    print(f'\n{f"[{units}]":18}' + ''.join(f'{method:>14}' for method in table))
-    for name in scores.SCORES:
+def print_table(
+    table: Mapping[str, Mapping[str, float]], described: Mapping[str, scores.Score], unit: str = ''
+) -> None:
+    """The scores, a method a column, in the order of `described`; unit: of the target."""
+    print(f'\n{f"[{unit}]" if unit else "":28}' + ''.join(f'{method:>17}' for method in table))
+    for name in described:
         if any(name in row for row in table.values()):
-            cells = (f'{row[name]:14.4g}' if name in row else f'{"":>14}' for row in table.values())
-            print(f'{name:18}' + ''.join(cells))
+            cells = (f'{row[name]:17.4g}' if name in row else f'{"":>17}' for row in table.values())
+            print(f'{name:28}' + ''.join(cells))

@@ -13,7 +13,7 @@ from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.bootstrap import Sums, block_length, total
 from downscale_jax.evaluation.days import evenly
 from downscale_jax.evaluation.evaluate import fill
-from downscale_jax.evaluation.present import plain
+from downscale_jax.evaluation.present import plain, print_table
 from downscale_jax.fields.block_means import BlockMeans
 from downscale_jax.fields.times import encode_times
 from downscale_jax.pipeline.records import Prepared
@@ -364,12 +364,3 @@ def draw(
     for name, (figure, _) in made.items():
         look.save(figure, folder / f'{name}.png')
     return {name: caption for name, (_, caption) in made.items()}
-
-
-def print_table(table: Mapping[str, Mapping[str, float]], described: Mapping[str, Any]) -> None:
-    """The scores, a method a column."""
-    print(f'\n{"":28}' + ''.join(f'{method:>14}' for method in table))
-    for name in described:
-        if any(name in row for row in table.values()):
-            cells = (f'{row[name]:14.4g}' if name in row else f'{"":>14}' for row in table.values())
-            print(f'{name:28}' + ''.join(cells))

@@ -12,6 +12,7 @@ from downscale_jax.evaluation import super_resolution_figures as figures
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.distributions import PERCENTILES
+from downscale_jax.evaluation.present import print_table
 from downscale_jax.fields.block_means import BlockMeans
 from downscale_jax.fields.log_transform import LogTransform
 
@@ -236,7 +237,7 @@ def test_tables_and_headline():
 
 def test_the_printed_table(capsys):
     described = scores.described(('a',), ('K',))
-    super_resolution.print_table({'bicubic': {'rmse_a': 4.0}, 'gan': {'rmse_a': 3.0, 'energy': 0.125}}, described)
+    print_table({'bicubic': {'rmse_a': 4.0}, 'gan': {'rmse_a': 3.0, 'energy': 0.125}}, described)
     lines = [line.split() for line in capsys.readouterr().out.strip().splitlines()]
     assert lines == [['bicubic', 'gan'], ['energy', '0.125'], ['rmse_a', '4', '3']]
 
