@@ -12,7 +12,7 @@ import jax
 from downscale_jax.describe import describe, tell
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.inputs import fine_grid
-from downscale_jax.evaluation import lags, super_resolution
+from downscale_jax.evaluation import lags, places, super_resolution
 from downscale_jax.evaluation.evaluate import evaluate as score_ensembles
 from downscale_jax.evaluation.temperature import fit as fit_temperature
 from downscale_jax.fields import store
@@ -40,6 +40,8 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
     tasks = system.build(config)
     check_training(config, tasks)
     system.check(config, training=True)
+    if config['evaluation'].get('places'):
+        places.read(config['evaluation']['places'])  # what is wrong with it shows before training
     train_tasks(config, workdir, prepare, tasks)
     if jax.process_count() > 1:
         tell(f'trained on {jax.process_count()} processes; score it on one: --mode=evaluate --workdir={workdir}')

@@ -7,6 +7,8 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.evaluation import calibration, days, images, scales, scores, spectra
+from downscale_jax.evaluation.consistency import MOMENTS, consistency
+from downscale_jax.fields import grid
 from downscale_jax.fields.times import encode_times
 from downscale_jax.pipeline.records import Prepared, Split
 
@@ -52,6 +54,8 @@ def collect(
     area = prepared.statics['cell_area'].values.astype(np.float64)
     low, high = prepared.meta['range']
     next_to, stamps = days.neighbours(times), encode_times(times)
+    sea, sizes = np.where(prepared.mask, area, 0.0), grid.cell_sizes_km(prepared.statics)
+    kernel, periodic = prepared.meta['kernel_km'][prepared.transform.channel], grid.is_periodic(prepared.statics)
     collected = Collected({}, {}, [], [])
     before: Methods = {}
     for index, day in enumerate(chosen):
@@ -72,6 +76,7 @@ def collect(
             sums = scores.day_sums(members, truth, weight, zones, ties)
             sums |= images.ssim_sums(members, truth, weight, high - low)
             if name in opened:
+                sums |= closure(members, coarse, sea, sizes, kernel, periodic)
                 sums |= clipped(opened[name], prepared.transform.target, index, int(np.isfinite(members[0]).sum()))
             collected.scores.setdefault(name, []).append(sums)
         origins = spectra.windows(known, known & ice, settings['window'])
@@ -86,6 +91,20 @@ def collect(
                 collected.lags.setdefault(name, []).append(lag_sums(before[name], now, area))
         before = anomalies
     return collected
+
+
+def closure(
+    members: np.ndarray,
+    coarse: np.ndarray,
+    sea: np.ndarray,
+    sizes: tuple[np.ndarray, np.ndarray],
+    kernel: float,
+    periodic: bool,
+) -> dict[str, np.ndarray]:
+    """Sums of the squared difference of each of the members [M, H, W], filtered back to the kernel of the coarse field,
+    to that field, and of its weight."""
+    moments = consistency(members, coarse, sea, sizes, kernel, periodic)['member']
+    return {'closure': moments[MOMENTS.index('square')], 'closure_weight': moments[MOMENTS.index('weight')]}
 
 
 def clipped(dataset: xr.Dataset, target: str, index: int, cells: int) -> dict[str, np.ndarray]:

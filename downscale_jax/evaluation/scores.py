@@ -105,6 +105,14 @@ SCORES = {
         'Correlation of the anomaly (field minus coarse input), of a member where there are several, with that of the '
         'next record. It should be that of the truth.',
     ),
+    'closure': Score(
+        'Closure',
+        LOWER,
+        'field',
+        ENSEMBLE,
+        'Root mean square difference of a member, filtered back to the kernel of the coarse field, to that field. What '
+        'was sampled on a coarse grid and has observation error cannot close to zero: the truth does not either.',
+    ),
     'out_of_bounds': Score(
         'Out of bounds', LOWER, '1', ENSEMBLE, 'Share of values outside the physical bounds, before they are clipped.'
     ),

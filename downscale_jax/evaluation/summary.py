@@ -82,6 +82,8 @@ def flat(sums: Sums, data_range: float) -> dict[str, np.ndarray]:
     result['psnr'] = psnr(ratio(sums['squared_error'], sums['weight'])[..., ALL], data_range)
     for name in ('ssim', 'ssim_member'):
         result[name] = ratio(sums[name], sums['ssim_weight'])
+    if 'closure' in sums:
+        result['closure'] = np.sqrt(ratio(sums['closure'], sums['closure_weight']))
     if 'outside' in sums:
         result['out_of_bounds'] = ratio(sums['outside'], sums['values'])
     return result

@@ -8,6 +8,7 @@ import xarray as xr
 
 from downscale_jax.evaluation import collect
 from downscale_jax.evaluation.bootstrap import total
+from downscale_jax.fields.grid import box_filter
 
 
 def collected(case, settings, chosen=None, main='calibrated'):
@@ -98,3 +99,15 @@ def test_clipped_shares_weigh_by_their_values():
     sums = total([collect.clipped(dataset, 'sit', index, cells) for index, cells in enumerate((10, 30))])
     assert sums['outside'] == pytest.approx(0.1 * 40 + 0.4 * 20 + 0.2 * 120)
     assert sums['values'] == 6 * 10 + 6 * 30
+
+
+def test_closure_is_the_difference_to_the_coarse_field_after_its_filter():
+    """A member that has the coarse field's mean under the kernel closes; an offset is the closure."""
+    rng = np.random.default_rng(0)
+    sea, sizes = np.ones((24, 24)), (np.full(24, 4.0), np.full(24, 4.0))
+    field = rng.normal(size=(24, 24))
+    coarse = box_filter(field, sea, 5, np.full(24, 5.0), False)
+    members = np.stack([field, field + 0.5])
+    sums = collect.closure(members, coarse, sea, sizes, 20.0, False)
+    # of the two members one is off by a half everywhere
+    assert np.sqrt(sums['closure'] / sums['closure_weight']) == pytest.approx(np.sqrt(0.25 / 2))
