@@ -34,7 +34,7 @@ def check(data: dict) -> None:
     if not data['variables']:
         raise UserError('data.variables is empty: name one or more')
     series.check_simulated(data)
-    rows = data['simulate'].get('rows', 0)
+    rows = data['simulate'].get('rows', np.inf)
     if not data['path'] and data['factor'] > rows:
         raise UserError(f'data.factor={data["factor"]} is more than data.simulate.rows={rows}: choose a smaller one')
     bounds = tuple(data['bounds'])

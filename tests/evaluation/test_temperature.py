@@ -56,6 +56,7 @@ def prepared(case):
     return SimpleNamespace(
         mask=mask,
         statics=xr.Dataset({'mask': (('y', 'x'), mask), 'cell_area': (('y', 'x'), area)}, axes),
+        refinement=replace(case.prepared.transform, bounds=(-np.inf, np.inf)),
         transform=replace(case.prepared.transform, bounds=(-np.inf, np.inf)),
         split={'validation': split}.__getitem__,
     )
