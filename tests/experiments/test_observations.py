@@ -89,14 +89,14 @@ class Generator:
     def __init__(self):
         self.asked = []
 
-    def units(self, shape):
+    def units(self, shape, periodic=False):
         pass
 
     def generate(self, _, inputs, mask, members, seed, units):
         for time, group in units:
             self.asked.append((time, group))
             field = np.where(mask, inputs[time][..., 0] + 0.5, np.nan)
-            yield (time, group), np.stack([field] * min(2, members - 2 * group)), 0.0
+            yield (time, group), np.stack([field] * min(2, members - 2 * group))[..., None], 0.0
 
 
 def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, made, config):

@@ -11,6 +11,7 @@ from scipy.signal.windows import hann
 from downscale_jax.models.atmodist import Encoder
 from downscale_jax.runtime import parallel
 from downscale_jax.tasks.content import (
+    SMALLEST_POWER,
     SPECTRAL_WEIGHT,
     Content,
     Learned,
@@ -78,7 +79,7 @@ def test_log_power_is_that_behind_a_hann_window():
     window = np.outer(hann(10)[1:-1], hann(12)[1:-1])[..., None]
     seen = fields * window / np.sqrt(np.mean(window**2))
     power = np.abs(np.fft.rfft2(seen, axes=(1, 2), norm='forward')) ** 2
-    expected = np.log(np.einsum('rhw,bhwc->brc', rings(8, 10), power) + 1e-6)
+    expected = np.log(np.einsum('rhw,bhwc->brc', rings(8, 10), power) + SMALLEST_POWER)
     assert expected.shape == (3, 5, 2)
     np.testing.assert_allclose(log_power(fields), expected, rtol=1e-4, atol=1e-4)
 
