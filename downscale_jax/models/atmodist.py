@@ -18,11 +18,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from downscale_jax.models.blocks import Dtype
+from downscale_jax.models.convolution import convolve
 from downscale_jax.runtime import parallel
 
 Variables = Mapping[str, Any]  # {'params': tree, 'batch_stats': tree}; trees of several networks by name
 
-conv = partial(nn.Conv, kernel_init=nn.initializers.he_normal())
+conv = partial(nn.Conv, kernel_init=nn.initializers.he_normal(), conv_general_dilated=convolve)
 
 
 def batch_norm(train: bool, momentum: float, dtype: Dtype, name: str) -> nn.BatchNorm:

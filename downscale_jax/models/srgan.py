@@ -28,6 +28,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from downscale_jax.models.blocks import Dtype, depth_to_space
+from downscale_jax.models.convolution import convolve
 
 Activation = Literal['leaky_relu', 'relu']
 Padding = Literal['SAME', 'REFLECT']  # beyond its edge a map is zero, or goes on as in a mirror on its last cell
@@ -36,7 +37,7 @@ leaky_relu = partial(nn.leaky_relu, negative_slope=0.2)
 ACTIVATIONS: dict[Activation, Callable[[jax.Array], jax.Array]] = {'leaky_relu': leaky_relu, 'relu': nn.relu}
 
 glorot = nn.initializers.glorot_uniform()
-conv = partial(nn.Conv, kernel_init=glorot)
+conv = partial(nn.Conv, kernel_init=glorot, conv_general_dilated=convolve)
 dense = partial(nn.Dense, kernel_init=nn.initializers.truncated_normal(0.02))
 
 
@@ -77,7 +78,7 @@ class Upsampling(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = nn.Conv(
+        x = conv(
             self.factor**2 * x.shape[-1],
             (3, 3),
             padding=self.padding,

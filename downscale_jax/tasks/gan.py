@@ -83,20 +83,10 @@ class Gan:
         networks, judged = step(DISCRIMINATOR, networks)
         networks, metrics = step(GENERATOR, networks)
         weak, strong = judged['loss'] > self.balance[1], judged['loss'] < self.balance[0]
-
-        def branch(networks):
-            # means over all devices: every device takes the same branch
-            index = weak.astype(jnp.int32) + 2 * strong.astype(jnp.int32)
-            steps = [lambda n: n, lambda n: step(DISCRIMINATOR, n)[0], lambda n: step(GENERATOR, n)[0]]
-            return jax.lax.switch(index, steps, networks)
-
-        def mask(networks):
-            judge, forger = step(DISCRIMINATOR, networks)[0], step(GENERATOR, networks)[0]
-            return jax.tree.map(lambda n, d, g: jnp.where(weak, d, jnp.where(strong, g, n)), networks, judge, forger)
-
-        # XLA's CPU backend takes 20 to 60 times as long for the gradient of a convolution within a branch: there both
-        # second steps are computed and one is kept
-        params, opt_state = jax.lax.platform_dependent(networks, cpu=mask, default=branch)
+        # means over all devices: every device takes the same branch
+        index = weak.astype(jnp.int32) + 2 * strong.astype(jnp.int32)
+        steps = [lambda n: n, lambda n: step(DISCRIMINATOR, n)[0], lambda n: step(GENERATOR, n)[0]]
+        params, opt_state = jax.lax.switch(index, steps, networks)
         told = {'discriminator': judged['loss'], 'extra_discriminator': weak, 'extra_generator': strong}
         metrics = {**metrics, **{name: jnp.asarray(value, jnp.float32) for name, value in told.items()}}
         return state.replace(step=state.step + 1, params=params, ema_params=params, opt_state=opt_state), metrics

@@ -156,18 +156,6 @@ def test_the_steps_of_both_networks(balance, names, extra):
     np.testing.assert_allclose(metrics['content'] + 0.3 * metrics['adversarial'], metrics['loss'], rtol=1e-5)
 
 
-def test_accelerators_take_the_same_second_step(monkeypatch):
-    # which there is a branch: neither is computed in vain
-    expected = [taken(balance) for balance in (NEITHER, STRONG, WEAK)]
-    monkeypatch.setattr(jax.lax, 'platform_dependent', lambda *networks, cpu, default: default(*networks))
-    other = replace(TASK, balance=(0.0, 0.0))  # a program of its own
-    for (state, metrics), balance in zip(expected, (NEITHER, STRONG, WEAK), strict=True):
-        found, found_metrics = taken(balance, task=other)
-        assert_equal_trees(found.params, state.params, rtol=0, atol=0.01 * RATE)
-        assert_equal_trees(found.opt_state, state.opt_state, rtol=1e-4, atol=1e-7)
-        assert_equal_trees(found_metrics, metrics, rtol=1e-5)
-
-
 def test_the_balance_is_that_of_the_discriminators_loss_before_its_step():
     loss = by_hand(D)[1][0]
     for balance, extra in (
