@@ -172,10 +172,8 @@ def to_store(
             raise
         shutil.rmtree(path)
     if not path.exists():
-        _ = (
-            generator.units(mask.shape, inputs.periodic),
-            inputs[0],
-        )  # what is wrong with tiles or inputs shows before a store is there
+        # what is wrong with tiles or inputs shows before a store is there
+        _ = generator.units(mask.shape, inputs.periodic), inputs[0]
         begun = path.with_name(f'.{path.name}.partial')
         shutil.rmtree(begun, ignore_errors=True)
         empty = template(generator, inputs.times, statics, members, {**attrs, 'request': json.dumps(request)})

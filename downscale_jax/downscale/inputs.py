@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.fields import store
-from downscale_jax.fields.block_means import BlockMeans, block_mean, block_mean_1d
+from downscale_jax.fields.block_means import BlockMeans, block_centres
 from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.interpolation import ToFine
 from downscale_jax.fields.normalize import Transform
@@ -103,14 +103,12 @@ class BlockInputs:
 def check_centres(coarse: np.ndarray, fine: np.ndarray, factor: int, name: str, source: str) -> None:
     """Raises UserError where coarse coordinates, 1-D or 2-D, are not the means of `factor` fine ones, to a tenth of a
     block; longitudes may differ by a circle."""
-    turn = 360.0 if name == 'lon' else np.inf
-    flat = fine.astype(float)
-    if name == 'lon':
-        flat = np.unwrap(flat, period=360.0)  # a block across the seam
-    centres = block_mean_1d(flat, factor) if flat.ndim == 1 else block_mean(flat[..., None], factor)[..., 0]
+    circle = name == 'lon'
+    centres = block_centres(fine, factor, circle)
     away = np.abs(coarse - centres)
-    away = np.minimum(away % turn, turn - away % turn) if np.isfinite(turn) else away
-    block = factor * np.abs(np.diff(flat)).mean() if flat.shape[-1] > 1 else np.inf
+    away = np.minimum(away % 360, 360 - away % 360) if circle else away
+    steps = np.diff(np.unwrap(fine.astype(float), period=360.0) if circle else fine.astype(float))
+    block = factor * np.abs(steps).mean() if steps.size else np.inf
     if away.max() > 0.1 * block:
         at = np.unravel_index(int(away.argmax()), away.shape)
         raise UserError(

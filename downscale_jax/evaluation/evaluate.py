@@ -15,7 +15,7 @@ from downscale_jax.evaluation import calibration, days, present, report, scales,
 from downscale_jax.evaluation.collect import collect
 from downscale_jax.evaluation.summary import summarise
 from downscale_jax.fields import grid
-from downscale_jax.fields.block_means import BlockMeans, block_mean, block_mean_1d
+from downscale_jax.fields.block_means import BlockMeans, block_centres
 from downscale_jax.pipeline.records import Prepared, Split
 from downscale_jax.runtime.files import write_json
 
@@ -104,7 +104,11 @@ def coarse_dataset(prepared: Prepared, split: Split, times: np.ndarray, chosen: 
     transform, dims, shape = prepared.refinement, prepared.statics['mask'].dims, prepared.mask.shape
     coords = {name: c for name, c in prepared.statics.coords.items() if name != 'time'}
     if isinstance(transform, BlockMeans):
-        coords = {name: (c.dims, block_means_of(c, transform.factor), c.attrs) for name, c in coords.items() if c.ndim}
+        coords = {
+            name: (c.dims, block_centres(c.values, transform.factor, name == 'lon'), c.attrs)
+            for name, c in coords.items()
+            if c.ndim
+        }
         shape = (shape[0] // transform.factor, shape[1] // transform.factor)
 
     def read_day(day, channel):
@@ -119,12 +123,6 @@ def coarse_dataset(prepared: Prepared, split: Split, times: np.ndarray, chosen: 
         ]
         variables[name] = (('time', *dims), dask.array.concatenate(days_of), {'units': units})
     return xr.Dataset(variables, {**coords, 'time': ('time', times[chosen])})
-
-
-def block_means_of(coordinate: xr.DataArray, factor: int) -> np.ndarray:
-    """Centres of the blocks along an axis, or on both of a curvilinear grid."""
-    values = coordinate.values.astype(float)
-    return block_mean_1d(values, factor) if values.ndim == 1 else block_mean(values[..., None], factor)[..., 0]
 
 
 def cell_km(prepared: Prepared) -> float:

@@ -19,7 +19,7 @@ from downscale_jax.fields.times import encode_times
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
-from downscale_jax.systems.srgan import SuperResolver
+from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.training.log import read
 
 BICUBIC = 'bicubic'
@@ -46,7 +46,7 @@ class Scored(NamedTuple):
     collected: Collected
 
 
-def evaluate(opened: SuperResolver, prepared: Prepared) -> dict[str, dict[str, float]]:
+def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, float]]:
     """Scores every generator, and bicubic interpolation of the coarse field, on `evaluation.times` times of the test
     split (0: all).
 
@@ -94,7 +94,7 @@ def evaluate(opened: SuperResolver, prepared: Prepared) -> dict[str, dict[str, f
     return table
 
 
-def score(opened: SuperResolver, prepared: Prepared) -> Scored:
+def score(opened: Downscaler, prepared: Prepared) -> Scored:
     """Generates what the stores of the test times lack, and sums up what scores need of them."""
     settings, transform, split = opened.config['evaluation'], prepared.block_means, prepared.split('test')
     known = places.read(settings['places'])

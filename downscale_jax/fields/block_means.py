@@ -20,9 +20,12 @@ def block_mean(fine: Any, factor: int) -> Any:
     return fine.reshape(*lead, h // factor, factor, w // factor, factor, v).mean((-4, -2))
 
 
-def block_mean_1d(axis: np.ndarray, factor: int) -> np.ndarray:
-    """Coordinates along an axis -> centres of the blocks."""
-    return axis.reshape(-1, factor).mean(1)
+def block_centres(coordinate: np.ndarray, factor: int, circle: bool) -> np.ndarray:
+    """Coordinates of fine cells along an axis, or [H, W], -> those of the blocks; on a `circle`, of degrees, a block
+    may lie across the seam."""
+    values = coordinate.astype(float)
+    values = np.unwrap(values, period=360.0) if circle else values
+    return values.reshape(-1, factor).mean(1) if values.ndim == 1 else block_mean(values[..., None], factor)[..., 0]
 
 
 def repeat(coarse: Any, factor: int) -> Any:

@@ -9,7 +9,6 @@ import numpy as np
 
 from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.fields.block_means import BlockMeans
 from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.models.atmodist import Encoder, part
 from downscale_jax.models.srgan import Discriminator, Generator
@@ -280,12 +279,4 @@ def check(config: Config, training: bool = False) -> None:
         open_encoder(config)
 
 
-class SuperResolver(Downscaler):
-    """A trained generator, from block means to fine fields."""
-
-    @property
-    def transform(self) -> BlockMeans:
-        return self.prepared.block_means
-
-
-Opened = SuperResolver
+Opened = Downscaler

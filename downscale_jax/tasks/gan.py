@@ -4,7 +4,6 @@ Ledig et al. 2017, https://arxiv.org/abs/1609.04802; with a learned content loss
 https://arxiv.org/abs/2202.01897.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -61,7 +60,7 @@ class Gan:
         return states.create(params, create(self.phases[0]), frozen=learned)
 
     def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:
-        rule = create(dataclasses.replace(phase, apart=False))
+        rule = create(phase)
         rows = {name: batch[name] for name in ('target', 'condition', 'mask')}
         rows['corners'] = self.content.corners(key, len(rows['target']))
         losses = {GENERATOR: self.generator_losses, DISCRIMINATOR: self.discriminator_losses}
@@ -74,10 +73,10 @@ class Gan:
                 return losses[name]({**params, name: own}, state.frozen, rows)
 
             grads, metrics, _ = mean_gradients(loss, params[name], rows, self.accumulate)
-            updates, own_state = rule.update(grads, opt_state[name], params[name], value=metrics['loss'])
-            own = optax.apply_updates(params[name], updates)
+            updates, moved = rule.update({name: grads}, opt_state, params, value=metrics['loss'])
+            own = optax.apply_updates(params[name], updates[name])
             metrics = {**metrics, 'gradient_norm': optax.tree.norm(grads)}
-            return ({**params, name: own}, {**opt_state, name: own_state}), metrics
+            return ({**params, name: own}, {**opt_state, **moved}), metrics
 
         networks = state.params, state.opt_state
         networks, judged = step(DISCRIMINATOR, networks)

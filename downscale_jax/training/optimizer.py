@@ -88,7 +88,7 @@ def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
 
 
 def _apart(rule: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
-    """The rule for each of {name: parameters}."""
+    """The rule for each of {name: parameters}; an update moves those that have gradients."""
 
     def update(grads, state, params=None, **extra):
         found = {name: rule.update(grads[name], state[name], params and params[name], **extra) for name in grads}
