@@ -25,7 +25,7 @@ from data_prep.prepare import prepare
 from downscale_jax.evaluation import local_statistics, look, super_resolution
 from downscale_jax.evaluation import super_resolution_figures as figures
 from downscale_jax.evaluation import super_resolution_scores as scores
-from downscale_jax.evaluation.bootstrap import blocks
+from downscale_jax.evaluation.bootstrap import blocks, total
 from downscale_jax.fields.times import encode_times
 from downscale_jax.runtime.errors import UserError, told
 from downscale_jax.runtime.files import write_text
@@ -49,6 +49,8 @@ class Pooled(NamedTuple):
     measures: scores.Measures
     top: int
     variables: tuple[str, ...]
+    units: tuple[str, ...]
+    truth: dict[str, np.ndarray]  # its curves
     block: int  # times that share their errors
 
 
@@ -73,7 +75,10 @@ def gather(workdirs: Sequence[Path]) -> Pooled:
         for method in first.sums
     }
     series = {method: np.stack([one.series[method] for one in collected]) for method in first.series}
-    return Pooled(sums, series, measured, super_resolution.top_of(first), tuple(measured.variables), block)
+    top, times = super_resolution.top_of(first), first.sums[next(iter(first.sums))]
+    truth = scores.of_truth(total(times), len(times), top)  # of every seed the same
+    transform = prepared.block_means
+    return Pooled(sums, series, measured, top, transform.targets, transform.target_units, truth, block)
 
 
 def draws(seeds: int, times: int, block: int) -> np.ndarray:
@@ -220,7 +225,9 @@ def main() -> int:
         for method, one in found.items()
     }
     wavelength = pooled.measures.power.wavelength_km[: pooled.top]
-    figure = figures.spectra(wavelength, curves, pooled.variables, 'Power by wavelength, over the truth’s', subtitle)
+    figure = figures.spectra(
+        wavelength, curves, pooled.truth, pooled.variables, pooled.units, 'Power by wavelength', subtitle
+    )
     look.save(figure, options.root / 'spectra.png')
     look.save(figures.places(compared, pooled.variables, 'Local statistics', subtitle), options.root / 'places.png')
     return 0

@@ -185,6 +185,7 @@ def summarise(
 
     methods      {method: {'scores': {score: [3]}, 'power', 'variogram': [V, n, 3], 'kinetic': [n, 3]}}, curves over the
                  truth's
+    truth        the truth's own: {'power', 'variogram': [V, n], 'kinetic': [n]}, see `scores.of_truth`
     places       {method: {rival: {variable: {'better', 'worse', 'equal', 'difference': [3]}}}}: at how many places the
                  distance of the method to the truth is better than the rival's by a tenth, and better minus worse
     percentiles  {'truth' or method: [V, L]}; frames {method: [T, V]}, the mean squared error of each time
@@ -220,6 +221,7 @@ def summarise(
     }
     return {
         'methods': methods,
+        'truth': scores.of_truth(total(next(iter(collected.sums.values()))), len(truth), top_of(collected)),
         'places': compared,
         'percentiles': percentiles,
         'frames': {
@@ -338,14 +340,15 @@ def draw(
         ),
         'spectra': (
             figures.spectra(
-                details['wavelength_km'], methods, variables, 'Power by wavelength, over the truth’s', subtitle
+                details['wavelength_km'], methods, details['truth'], variables, units, 'Power by wavelength', subtitle
             ),
-            'Power of each method over that of the truth by wavelength, of kinetic energy and of each variable. Bands: '
-            '5 to 95 % over resampled times.',
+            'Kinetic energy and variance of each variable in a wavenumber, a time’s in the mean; below, over the '
+            'truth’s. Bands: 5 to 95 % over resampled times.',
         ),
         'semivariogram': (
-            figures.variograms(details['kilometres'], methods, variables, 'Semivariogram, over the truth’s', subtitle),
-            'Mean squared difference of values by distance, over that of the truth: below 1 a field is too smooth.',
+            figures.variograms(details['kilometres'], methods, details['truth'], variables, 'Semivariogram', subtitle),
+            'Mean squared difference of values by distance, over twice the truth’s variance; below, over the truth’s: '
+            'under 1 a field is too smooth.',
         ),
         'bias': (
             figures.bias(bias, variables, units, 'Bias of mean and standard deviation', subtitle),

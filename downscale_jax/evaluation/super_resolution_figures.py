@@ -1,7 +1,7 @@
 """Figures of the report on super-resolution: arrays in, a Figure out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from downscale_jax.evaluation.look import LOOK, NAMES, QUIET, WIDTH, blank, label_ends, looks
+from downscale_jax.evaluation.look import LINES, LOOK, NAMES, QUIET, WIDTH, blank, label_ends, looks
 
 NARROW = 0.05  # share of a bar that has room for a number
 SHARES = {'better': '#0072b2', 'equal': '#c9cdd2', 'worse': '#d55e00'}
@@ -56,63 +56,112 @@ def window(truth: np.ndarray, size: int) -> tuple[slice, slice]:
     return slice(int(row), int(row) + size), slice(int(column), int(column) + size)
 
 
+class Curves(NamedTuple):
+    """Of one quantity: the truth's [n], and the methods' over it {name: [n, 3]}, value and interval."""
+
+    name: str
+    unit: str
+    truth: np.ndarray
+    ratios: Mapping[str, np.ndarray]
+
+
 @matplotlib.rc_context(LOOK)
 def spectra(
-    wavelength: np.ndarray, methods: Mapping[str, Any], variables: Sequence[str], title: str, subtitle: str
+    wavelength: np.ndarray,
+    methods: Mapping[str, Any],
+    truth: Mapping[str, np.ndarray],
+    variables: Sequence[str],
+    units: Sequence[str],
+    title: str,
+    subtitle: str,
 ) -> Figure:
-    """Power over the truth's by wavelength [n] in km, a panel for kinetic energy and for each variable, [n, 3] each."""
-    panels: dict[str, dict[str, np.ndarray]] = {}
-    if all('kinetic' in found for found in methods.values()):
-        panels['kinetic energy'] = {name: found['kinetic'] for name, found in methods.items()}
-    for v, variable in enumerate(variables):
-        panels[variable] = {name: found['power'][v] for name, found in methods.items()}
-    figure, axes = _ratios(panels, title, subtitle)
+    """Power by wavelength [n] in km, a column for kinetic energy and for each variable; below, over the truth's.
+
+    methods {name: {'power': [V, n, 3], 'kinetic': [n, 3]}} over the truth's, truth {'power': [V, n], 'kinetic': [n]}.
+    """
+    panels = [
+        Curves(
+            variable, f'({units[v]})²', truth['power'][v], {name: found['power'][v] for name, found in methods.items()}
+        )
+        for v, variable in enumerate(variables)
+    ]
+    if 'kinetic' in truth:
+        kinetic = {name: found['kinetic'] for name, found in methods.items()}
+        panels.insert(0, Curves('kinetic energy', 'm² s⁻²', truth['kinetic'], kinetic))
+    figure, axes = _above_and_below(wavelength, panels, title, subtitle)
     half = wavelength[len(wavelength) - max(1, round(len(wavelength) / 2))]
-    for panel, lines in zip(axes, panels.values(), strict=True):
-        _lines(panel, wavelength, lines)
-        panel.set(xscale='log', xlim=(wavelength[0], wavelength[-1]), xlabel='wavelength (km)')
+    for panel in axes.flat:
+        panel.set(xscale='log', xlim=(wavelength[0], wavelength[-1]))
         panel.axvspan(half, wavelength[-1], color='#000000', alpha=0.05, lw=0)
         ticks = [t for t in (30, 100, 300, 1000, 3000, 10_000) if wavelength[-1] <= t <= wavelength[0]]
-        panel.set_xticks(ticks, [f'{tick:,}'.replace(',', '\u202f') for tick in ticks])
-        panel.xaxis.set_minor_formatter(NullFormatter())
-        panel.xaxis.set_minor_locator(NullLocator())
+        _ticks(panel, ticks, [f'{tick:,}'.replace(',', '\u202f') for tick in ticks])
+    for panel in axes[1]:
+        panel.set_xlabel('wavelength (km)')
     corner: dict[str, Any] = {'xycoords': ('data', 'axes fraction'), 'textcoords': 'offset points', 'va': 'top'}
-    axes[0].annotate('scored', (half, 0.98), (3, 0), fontsize=9, color=QUIET, **corner)
+    axes[1, 0].annotate('scored', (half, 0.98), (3, 0), fontsize=9, color=QUIET, **corner)
     return figure
 
 
 @matplotlib.rc_context(LOOK)
 def variograms(
-    kilometres: np.ndarray, methods: Mapping[str, Any], variables: Sequence[str], title: str, subtitle: str
+    kilometres: np.ndarray,
+    methods: Mapping[str, Any],
+    truth: Mapping[str, np.ndarray],
+    variables: Sequence[str],
+    title: str,
+    subtitle: str,
 ) -> Figure:
-    """Semivariogram over the truth's by distance [D] in km, a panel a variable, [D, 3] each."""
-    panels = {v: {name: found['variogram'][i] for name, found in methods.items()} for i, v in enumerate(variables)}
-    figure, axes = _ratios(panels, title, subtitle)
-    for panel, lines in zip(axes, panels.values(), strict=True):
+    """Semivariogram by distance [D] in km over twice the truth's variance, a column a variable; below, over the
+    truth's.
+
+    methods {name: {'variogram': [V, D, 3]}} over the truth's, truth {'variogram': [V, D]}.
+    """
+    panels = [
+        Curves(v, '1', truth['variogram'][i], {name: found['variogram'][i] for name, found in methods.items()})
+        for i, v in enumerate(variables)
+    ]
+    figure, axes = _above_and_below(kilometres, panels, title, subtitle)
+    for panel in axes.flat:
         if not len(kilometres):
             panel.annotate('no distance fits the grid', (0.5, 0.5), xycoords='axes fraction', ha='center')
             continue
-        _lines(panel, kilometres, lines)
-        panel.set(xscale='log', xlabel='distance (km)')
-        panel.set_xticks(kilometres, [f'{km:g}' for km in kilometres])
-        panel.xaxis.set_minor_formatter(NullFormatter())
-        panel.xaxis.set_minor_locator(NullLocator())
+        panel.set_xscale('log')
+        _ticks(panel, kilometres, [f'{km:g}' for km in kilometres])
+    for panel in axes[1]:
+        panel.set_xlabel('distance (km)')
     return figure
 
 
-def _ratios(panels: Mapping[str, Mapping], title: str, subtitle: str) -> tuple[Figure, Sequence[Axes]]:
-    figure = blank(3.6, title, subtitle)
-    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    drawn = [values[:, 0] for lines in panels.values() for values in lines.values()]
+def _above_and_below(x: np.ndarray, panels: Sequence[Curves], title: str, subtitle: str) -> tuple[Figure, np.ndarray]:
+    """Axes [2, panels]: the curves themselves, and over the truth's, one scale for all of these."""
+    figure = blank(5.6, title, subtitle)
+    axes = figure.subplots(2, len(panels), squeeze=False, sharex=True, height_ratios=(1.1, 1))
+    drawn = [values[:, 0] for panel in panels for values in panel.ratios.values()]
     shown = np.concatenate([values[np.isfinite(values) & (values > 0)] for values in drawn] or [np.ones(1)])
     low, high = (shown.min(), shown.max()) if shown.size else (1.0, 1.0)
-    axes[0].set_yscale('log')
-    axes[0].set_ylim(max(0.01, min(0.8 * low, 0.5)), max(1.25 * high, 1.5))
-    for panel, name in zip(axes, panels, strict=True):
-        panel.axhline(1, color='#000000', linewidth=1)
-        panel.set_title(name, loc='left')
-    axes[0].set_ylabel('over the truth’s')
+    for column, panel in zip(axes.T, panels, strict=True):
+        above, below = column
+        above.set_title(panel.name if panel.unit == '1' else f'{panel.name}, {panel.unit}', loc='left')
+        above.plot(x, panel.truth, **LINES['truth'])
+        looked = looks(panel.ratios)
+        for name, ratios in panel.ratios.items():
+            above.plot(x, ratios[:, 0] * panel.truth, **looked[name])
+        if np.any(panel.truth > 0):
+            above.set_yscale('log')
+        below.set_yscale('log')
+        below.set_ylim(max(0.01, min(0.8 * low, 0.5)), max(1.25 * high, 1.5))
+        below.axhline(1, **LINES['truth'])
+        if len(x):
+            _lines(below, x, panel.ratios)
+        below.tick_params(labelleft=below is axes[1, 0])
+    axes[1, 0].set_ylabel('over the truth’s')
     return figure, axes
+
+
+def _ticks(panel: Axes, at: Sequence[float] | np.ndarray, names: Sequence[str]) -> None:
+    panel.set_xticks(at, names)
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.xaxis.set_minor_locator(NullLocator())
 
 
 def _lines(panel: Axes, x: np.ndarray, lines: Mapping[str, np.ndarray]) -> None:

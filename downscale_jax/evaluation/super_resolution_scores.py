@@ -192,6 +192,17 @@ def of_sums(sums: Sums, ranges: np.ndarray, kilometres: np.ndarray, top: int) ->
     return found
 
 
+def of_truth(sums: Sums, times: int, top: int) -> dict[str, np.ndarray]:
+    """What curves are divided by: `power` [V, n] and `kinetic` [n] of a mean time, `variogram` [V, D] over twice the
+    variance."""
+    variance = ratio(sums['truth_square'], sums['weight']) - ratio(sums['truth'], sums['weight']) ** 2
+    found = {
+        'power': sums['power_truth'][..., :top] / times,
+        'variogram': ratio(sums['difference_truth'], 2 * variance[..., None] * sums['pairs']),
+    }
+    return {**found, 'kinetic': sums['energy_truth'][..., :top] / times} if 'energy_truth' in sums else found
+
+
 def flat(found: Mapping[str, np.ndarray], variables: Sequence[str]) -> dict[str, Any]:
     """Scores [V, 3] -> {'rmse_vorticity': [3]}."""
     scores = {f'{name}_{v}': found[name][i] for name in _BY_VARIABLE if name in found for i, v in enumerate(variables)}

@@ -151,6 +151,11 @@ def test_sums_maps_and_series_of_the_scored_times():
     assert gan['power'].shape == (2, wavenumbers, 3)
     assert wavenumbers == 8  # of noise all are filled: 320 km, of 40 km at least
     assert 'kinetic' not in gan
+    own = details['truth']
+    of_truth = [[of.power(one[..., v]) for one in truths] for v in range(2)]
+    np.testing.assert_allclose(own['power'], np.mean(of_truth, 1))
+    assert own['variogram'].shape == (2, details['kilometres'].size)
+    np.testing.assert_allclose(own['variogram'], 1, atol=0.25)  # noise: values are independent
     np.testing.assert_allclose(details['frames']['shifted'], [[1, 4]] * 2, rtol=1e-5)
 
 
@@ -267,6 +272,14 @@ def methods(count, kinetic=False):
     return {'bicubic': {**found, **extra}, 'gan_mse': {**found, **extra}}
 
 
+def truth(count, kinetic=False):
+    found = {
+        'power': np.tile(np.geomspace(1e-9, 1e-12, 8), (count, 1)),
+        'variogram': np.tile([0.1, 0.3, 0.8], (count, 1)),
+    }
+    return {**found, 'kinetic': np.geomspace(10, 0.1, 8)} if kinetic else found
+
+
 @pytest.mark.parametrize('count', [1, 2])
 def test_panels(count):
     variables, units = VARIABLES[:count], ('s-1', 'K')[:count]
@@ -276,12 +289,18 @@ def test_panels(count):
     assert drawn(figures.fields(shown, variables, units, 'title', 'subtitle')) == count * (3 + 1)  # and a colour bar
     wavelength = np.geomspace(8000, 100, 8)
     for kinetic in (False, True):
-        figure = figures.spectra(wavelength, methods(count, kinetic), variables, 'title', 'subtitle')
-        assert drawn(figure) == count + kinetic
-        assert [panel.get_title('left') for panel in figure.axes] == ['kinetic energy'] * kinetic + list(variables)
+        figure = figures.spectra(
+            wavelength, methods(count, kinetic), truth(count, kinetic), variables, units, 'title', 'subtitle'
+        )
+        assert drawn(figure) == 2 * (count + kinetic)
+        named = [f'{variable}, ({unit})²' for variable, unit in zip(variables, units, strict=True)]
+        above = figure.axes[: count + kinetic]
+        assert [panel.get_title('left') for panel in above] == ['kinetic energy, m² s⁻²'] * kinetic + named
+        expected = [truth(count)['power'][0], *[LINE[:, 0] * truth(count)['power'][0]] * 2]
+        np.testing.assert_allclose([line.get_ydata() for line in above[-1].lines], expected)
         assert all(panel.get_xlim() == pytest.approx((8000, 100)) for panel in figure.axes)
-    figure = figures.variograms(KILOMETRES, methods(count), variables, 'title', 'subtitle')
-    assert drawn(figure) == count
+    figure = figures.variograms(KILOMETRES, methods(count), truth(count), variables, 'title', 'subtitle')
+    assert drawn(figure) == 2 * count
     maps = {name: {kind: rng.normal(size=(*SHAPE, count)) for kind in ('mean', 'standard_deviation')} for name in 'mn'}
     assert drawn(figures.bias(maps, variables, units, 'title', 'subtitle')) == 2 * count * (2 + 1)
     rows = {variable: BETTER for variable in variables}
@@ -296,9 +315,9 @@ def test_panels(count):
 
 def test_no_distance_and_no_place():
     found = {'gan': {'variogram': np.zeros((2, 0, 3))}}
-    figure = figures.variograms(np.zeros(0), found, VARIABLES, 'title', 'subtitle')
-    assert drawn(figure) == 2
-    assert [panel.texts[0].get_text() for panel in figure.axes] == ['no distance fits the grid'] * 2
+    figure = figures.variograms(np.zeros(0), found, {'variogram': np.zeros((2, 0))}, VARIABLES, 'title', 'subtitle')
+    assert drawn(figure) == 4
+    assert [panel.texts[0].get_text() for panel in figure.axes] == ['no distance fits the grid'] * 4
     assert drawn(figures.places({}, VARIABLES, 'title', 'subtitle')) == 2
     row = {'a': {**BETTER, 'better': 0, 'worse': 0}}
     nothing = {'x': {'y': row}, 'y': {'x': row}}
@@ -310,7 +329,8 @@ def test_spectra_that_are_missing_or_without_intervals():
     alone = missing.copy()
     alone[..., 0] = LINE[:, 0]
     for power in (missing, alone, np.zeros((1, 8, 3))):
-        assert drawn(figures.spectra(wavelength, {'gan': {'power': power}}, ('a',), 'title', 'subtitle')) == 1
+        found = {'gan': {'power': power}}
+        assert drawn(figures.spectra(wavelength, found, truth(1), ('a',), ('K',), 'title', 'subtitle')) == 2
 
 
 def test_window_of_the_strongest_values():
@@ -330,8 +350,9 @@ def test_window_where_the_field_varies_most():
 
 def test_no_line_leaves_its_panel():
     power = np.stack([LINE, LINE / 5])
-    figure = figures.spectra(np.geomspace(8000, 100, 8), {'gan': {'power': power}}, VARIABLES, 'title', 'subtitle')
-    low, high = figure.axes[1].get_ylim()
+    wavelength, found = np.geomspace(8000, 100, 8), {'gan': {'power': power}}
+    figure = figures.spectra(wavelength, found, truth(2), VARIABLES, ('K', 'K'), 'title', 'subtitle')
+    low, high = figure.axes[2].get_ylim()
     assert low <= LINE[:, 0].min() / 5 < LINE[:, 0].max() <= high
 
 
