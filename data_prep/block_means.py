@@ -1,34 +1,50 @@
 """Fine fields in time -> records, a record a time; their coarse form is a block mean, taken when a record is read."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from data_prep import series
 from data_prep.records import SPLITS, Writer
-from downscale_jax.fields import grid, store
-from downscale_jax.fields.block_means import BlockMeans
+from data_prep.relief import land_of, relief_on
+from downscale_jax.fields import context, grid, store
+from downscale_jax.fields.block_means import KERNELS, BlockMeans, limits
 from downscale_jax.fields.dates import check_splits, select_dates
-from downscale_jax.fields.log_transform import COMPRESSION
+from downscale_jax.fields.log_transform import COMPRESSIONS
 from downscale_jax.fields.normalize import Moments
 from downscale_jax.fields.times import encode_times
 from downscale_jax.runtime.errors import UserError, nearest
 
-VERSION = 1  # of this file's results: raise it when they change
+VERSION = 2  # of this file's results: raise it when they change
 KEYS = (
     'path', 'simulate', 'variables', 'level', *SPLITS, 'factor', 'mean', 'transform', 'anomaly', 'bounds',
+    'interpolation', 'context', 'relief',
 )  # fmt: skip
-TRANSFORMS = {'log': COMPRESSION, 'standard': 0.0}
+UNSHOWN = {
+    'interpolation': 'cubic',
+    'context': (),
+    'relief': '',
+}  # of systems whose networks see the coarse field alone
 SPACES = ('network', 'physical')
 
 
 def check(data: dict) -> None:
     """Raises UserError for settings that no series can fulfil."""
-    for key, valid in {'transform': tuple(TRANSFORMS), 'mean': SPACES}.items():
-        if data[key] not in valid:
-            raise UserError(f"data.{key}='{data[key]}': {nearest(data[key], valid)}")
+    data = {**UNSHOWN, **data}
+    known = {'transform': tuple(COMPRESSIONS), 'mean': SPACES, 'interpolation': tuple(KERNELS)}
+    for key, valid in known.items():
+        given = (data[key],) if isinstance(data[key], str) else tuple(data[key])
+        if key == 'mean' or len(given) not in (1, len(data['variables'])):
+            given = given[:1] if len(given) == 1 else ()
+        if not given:
+            raise UserError(f'data.{key}={data[key]}: one for all variables {data["variables"]}, or one each')
+        for one in given:
+            if one not in valid:
+                raise UserError(f"data.{key}='{one}': {nearest(one, valid)}")
     if data['factor'] < 2:
         raise UserError(f'data.factor={data["factor"]}: cells are averaged by at least 2')
     if not data['variables']:
@@ -37,9 +53,7 @@ def check(data: dict) -> None:
     rows = data['simulate'].get('rows', np.inf)
     if not data['path'] and data['factor'] > rows:
         raise UserError(f'data.factor={data["factor"]} is more than data.simulate.rows={rows}: choose a smaller one')
-    bounds = tuple(data['bounds'])
-    if len(bounds) != 2 or not bounds[0] < bounds[1]:
-        raise UserError(f'data.bounds={bounds}: a lower and an upper one are needed')
+    limits(data['bounds'], len(data['variables']))  # raises
     if data['mean'] == 'network' and np.isfinite(data['bounds']).any():
         raise UserError(
             f'data.bounds={tuple(data["bounds"])} with data.mean=network: bounds can only be kept where the mean is '
@@ -52,6 +66,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
 
     Rows and columns beyond the last whole block are left out.
     """
+    data = {**UNSHOWN, **data}
     everything = series.open_fields(data, seed)
     fields = whole_blocks(everything, data)
     splits = {split: data[split] for split in SPLITS}
@@ -65,15 +80,22 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         grid.cell_areas_km2(statics).astype(np.float32),
         {'units': 'km2', 'standard_name': 'cell_area'},
     )
+    statics = add_context(statics, data)
     store.write_netcdf(statics, directory / 'statics.nc')
-    periodic = grid.is_periodic(statics)
+    periodic, area = grid.is_periodic(statics), grid.valid_area(statics)[..., None]
 
     parts = {split: select_dates(fields, dates) for split, dates in splits.items()}
     # of all rows: the same as that of lag pairs from this series
     whole = select_dates(everything, splits['train'])
-    values = series.fit_transform(whole, data, TRANSFORMS[data['transform']])
+    names = (data['transform'],) if isinstance(data['transform'], str) else data['transform']
+    values = series.fit_transform(whole, data, names)
     ones = (1.0,) * len(data['variables'])
-    transform = BlockMeans(values, data['factor'], data['mean'], data['anomaly'], tuple(data['bounds']), ones)
+    kernels = (data['interpolation'],) if isinstance(data['interpolation'], str) else tuple(data['interpolation'])
+    kernel: Any = kernels if len({*kernels}) > 1 else kernels[0]
+    transform = BlockMeans(
+        values, data['factor'], data['mean'], data['anomaly'], tuple(data['bounds']), ones, kernel,
+        tuple(data['context']), *context_moments(data['context'], statics, fields['time'].values[0]),
+    )  # fmt: skip
 
     shapes = {'fine': (fields.sizes[y], fields.sizes[x], len(data['variables'])), 'time': ()}
     kept = dict.fromkeys(SPLITS, 0)
@@ -83,16 +105,18 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         for split, part in parts.items():
             seconds = encode_times(part['time'].values)
             for index, fine in series.stream(part, data, f'preparing {split}'):
+                fine = np.where(area > 0, fine, np.float32(np.nan))
                 if not np.isfinite(fine).any((0, 1)).all():
                     continue
-                fine = np.ascontiguousarray(fine)
+                around = context.planes(transform.context, statics, part['time'].values[index])
                 writer.add(split, fine=fine, time=int(seconds[index]))
                 kept[split] += 1
                 if split == 'train':
                     extremes[0] = np.fmin(extremes[0], np.nanmin(fine, (0, 1)))
                     extremes[1] = np.fmax(extremes[1], np.nanmax(fine, (0, 1)))
                     if data['anomaly']:
-                        residual = transform.encode(fine, transform.lift(transform.coarsen(fine), periodic))
+                        lifted = transform.lift(transform.coarsen(fine, area), around, periodic)
+                        residual = transform.encode(fine, lifted)
                         for one, plane in zip(moments, np.moveaxis(residual, -1, 0), strict=True):
                             one.add(plane)
             if not kept[split]:
@@ -109,6 +133,37 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'attributes': {v: {k: str(a) for k, a in fields[v].attrs.items()} for v in data['variables']},
     }
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
+
+
+def add_context(statics: xr.Dataset, data: dict) -> xr.Dataset:
+    """With the `topography`, and the `land` (1, sea 0), that `data.context` names and the fields do not bring: from the
+    relief in the file `data.relief`."""
+    missing = [name for name in ('topography', 'land') if name in data['context'] and name not in statics]
+    if not missing:
+        return statics
+    if not data['relief']:
+        raise UserError(
+            f'data.context names {" and ".join(missing)}, which the data do not have: name a file with a relief by '
+            'data.relief, or leave it out'
+        )
+    topography = relief_on(statics, data['relief'])
+    found = {'topography': topography, 'land': land_of(topography)}
+    return statics.assign({name: found[name] for name in missing})
+
+
+def context_moments(
+    names: Sequence[str], statics: xr.Dataset, time: Any
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the planes of variables; 0 and 1 for angles and latitude, which are of order 1."""
+    mean, std = [], []
+    for name in names:
+        moments = Moments()
+        for plane in np.moveaxis(context.planes((name,), statics, time, 'the data'), -1, 0):
+            if name in statics.data_vars:
+                moments.add(plane[statics['mask'].values > 0])
+            mean.append(moments.mean if moments.count else 0.0)
+            std.append(moments.std if moments.count else 1.0)
+    return tuple(mean), tuple(std)
 
 
 def whole_blocks(fields: xr.Dataset, data: dict) -> xr.Dataset:

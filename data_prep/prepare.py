@@ -46,5 +46,5 @@ def name_of(data: dict, seed: int) -> str:
     """What it is and a digest of the settings that preparation depends on and of the files' sizes and times."""
     kind = KINDS[data['kind']]
     state = store.fingerprint(data['path'])
-    text = json.dumps([kind.VERSION, seed, {k: data[k] for k in kind.KEYS}, state], sort_keys=True, default=list)
+    text = json.dumps([kind.VERSION, seed, {k: data.get(k) for k in kind.KEYS}, state], sort_keys=True, default=list)
     return f'{data.get("target", data["kind"])}-{hashlib.sha256(text.encode()).hexdigest()[:12]}'

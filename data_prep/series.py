@@ -1,6 +1,6 @@
 """Fields in time, simulated or from files: opened, streamed a few times at once, and the transform fitted to them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import dask
 import numpy as np
@@ -11,24 +11,35 @@ from downscale_jax.fields import log_transform, store
 from downscale_jax.fields.wind import ATTRIBUTES
 from downscale_jax.runtime.errors import UserError, nearest
 
+ATMOSPHERE = 'atmosphere'
+WORLDS = {ATMOSPHERE: tuple(ATTRIBUTES), 'mountains': ('t2m', 'tp', 'u10', 'v10', 'sp')}  # what is simulated, where
 CHUNK = 8  # times read at once
 PORTION = 64 * CHUNK  # times whose graph is cut out of the series' at once
 STATISTICS_TIMES = 200  # training times, evenly spread, that the transform is fitted to
 
 
 def check_simulated(data: dict) -> None:
-    """Raises UserError for a variable that simulated data do not have."""
+    """Raises UserError for a world that is not simulated, or a variable that it does not have."""
+    if data['path']:
+        return
+    if (world := data['simulate'].get('world', ATMOSPHERE)) not in WORLDS:
+        raise UserError(f"data.simulate.world='{world}': {nearest(world, WORLDS)}")
     for name in data['variables']:
-        if not data['path'] and name not in ATTRIBUTES:
-            raise UserError(f"data.variables: the simulated data have no '{name}': {nearest(name, ATTRIBUTES)}")
+        if name not in WORLDS[world]:
+            raise UserError(f"data.variables: the simulated {world} have no '{name}': {nearest(name, WORLDS[world])}")
 
 
 def open_fields(data: dict, seed: int) -> xr.Dataset:
     """Canonical fields in time, lazily: simulated where data.path is empty."""
     if not data['path']:
-        from data_prep import atmosphere
+        from data_prep import atmosphere, mountains
 
-        return atmosphere.simulate(**{'seed': seed, **data['simulate']})
+        size = {'seed': seed, **data['simulate']}
+        worlds: dict[str, Callable[..., xr.Dataset]] = {
+            ATMOSPHERE: atmosphere.simulate,
+            'mountains': mountains.simulate,
+        }
+        return worlds[size.pop('world', ATMOSPHERE)](**size)
     from data_prep import winds
 
     return winds.open_winds(data['path'], data['variables'], data['level'])
@@ -52,12 +63,11 @@ def stream(fields: xr.Dataset, data: dict, told: str = '') -> Iterator[tuple[int
                 del chunk  # before the next is read
 
 
-def fit_transform(
-    train: xr.Dataset, data: dict, compression: float = log_transform.COMPRESSION
-) -> log_transform.LogTransform:
-    """Fitted to the training split; the same statistics for all kinds of records of one series and split."""
+def fit_transform(train: xr.Dataset, data: dict, names: Sequence[str] = ('log',)) -> log_transform.LogTransform:
+    """Fitted to the training split; the same statistics for all kinds of records of one series and split. names: how
+    variables are transformed, as in `log_transform.fit`."""
     spread = np.unique(np.linspace(0, train.sizes['time'] - 1, STATISTICS_TIMES).round().astype(int))
     units = tuple(train[v].attrs.get('units', '') for v in data['variables'])
     return log_transform.fit(
-        lambda: (x for _, x in stream(train.isel(time=spread), data)), data['variables'], units, compression
+        lambda: (x for _, x in stream(train.isel(time=spread), data)), data['variables'], units, names
     )

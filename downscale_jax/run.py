@@ -12,7 +12,7 @@ import jax
 from downscale_jax.describe import describe, tell
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.inputs import fine_grid
-from downscale_jax.evaluation import lags, places, super_resolution
+from downscale_jax.evaluation import baselines, lags, places, super_resolution
 from downscale_jax.evaluation.evaluate import evaluate as score_ensembles
 from downscale_jax.evaluation.temperature import fit as fit_temperature
 from downscale_jax.fields import store
@@ -42,6 +42,7 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
     system.check(config, training=True)
     if config['evaluation'].get('places'):
         places.read(config['evaluation']['places'])  # what is wrong with it shows before training
+    baselines.check(config['evaluation'].get('baselines', ()))
     train_tasks(config, workdir, prepare, tasks)
     if jax.process_count() > 1:
         tell(f'trained on {jax.process_count()} processes; score it on one: --mode=evaluate --workdir={workdir}')
@@ -114,6 +115,7 @@ def score_downscaling(opened: Calibrated, prepared: Prepared) -> None:
 SCORING: dict[str, Callable] = {
     'atmodist': lags.evaluate,
     'diffusion': score_downscaling,
+    'dpdm': super_resolution.evaluate,
     'srgan': super_resolution.evaluate,
 }
 

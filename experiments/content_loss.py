@@ -92,11 +92,10 @@ def draws(seeds: int, times: int, block: int) -> np.ndarray:
 
 def resampled(pooled: Pooled, drawn: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """{method: {score: [SAMPLES + 1, ..]}}, and curves."""
-    ranges, kilometres = np.array(pooled.measures.ranges), pooled.measures.pairs.kilometres
     found = {}
     for method, sums in pooled.sums.items():
         totals = {name: np.tensordot(drawn, values, 2) for name, values in sums.items()}
-        found[method] = scores.of_sums(totals, ranges, kilometres, pooled.top)
+        found[method] = scores.of_sums(totals, pooled.measures, pooled.top)
         distances = np.stack([w1(pooled, method, v) for v in range(len(pooled.variables))], -1)  # [S, P, V]
         if distances.shape[1]:
             by_seed = drawn.sum(2) / drawn.sum((1, 2))[:, None]

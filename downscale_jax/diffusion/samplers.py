@@ -14,7 +14,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from downscale_jax.diffusion.schedule import CosineSchedule
+from downscale_jax.diffusion.schedule import Schedule
 from downscale_jax.runtime.errors import UserError, nearest
 
 Denoise = Callable[[jax.Array, jax.Array], jax.Array]
@@ -142,14 +142,14 @@ class Solver:
         if self.eta and (self.sampler != 'ddim' or not 0 <= self.eta <= 1):
             raise UserError(f'sampling.eta={self.eta} with {self.sampler}: from 0 to 1, and for ddim only')
 
-    def gammas(self, schedule: CosineSchedule) -> jax.Array:
+    def gammas(self, schedule: Schedule) -> jax.Array:
         """Angles visited: one an evaluation, but for Heun, which evaluates twice between neighbours."""
         there, back = SPACINGS[self.spacing]
-        noisiest, cleanest = there(schedule.gamma(jnp.array([1.0, 0.0])))
+        noisiest, cleanest = there(jnp.array(schedule.ends))
         count = (self.steps + 1) // 2 if self.sampler == 'heun' else self.steps
         return back(jnp.linspace(noisiest, cleanest, count))
 
-    def solve(self, denoise: Denoise, noise: Noise, schedule: CosineSchedule) -> jax.Array:
+    def solve(self, denoise: Denoise, noise: Noise, schedule: Schedule) -> jax.Array:
         """A sample like noise(0)."""
         sampler = partial(ddim, eta=self.eta) if self.sampler == 'ddim' else SAMPLERS[self.sampler]
         return sampler(denoise, noise, self.gammas(schedule))

@@ -6,7 +6,7 @@ rate sin(gamma), so z keeps unit variance when y has it. Time t in [0, 1] runs f
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,19 @@ import jax.numpy as jnp
 from downscale_jax.runtime.errors import UserError
 
 Prediction = Literal['eps', 'v', 'x0']
+
+
+class Schedule(Protocol):
+    """The noise levels that a network is trained at, by time from clean to noise."""
+
+    def gamma(self, t: jax.Array) -> jax.Array:
+        """Angle [rad] at time t in [0, 1], any shape."""
+        ...
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Angles between which samplers go, the noisiest first."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,12 @@ class CosineSchedule:
         start, end = self.signal_rates
         if not 0 < end < start < 1:
             raise UserError(f'signal rates must fall from t = 0 to t = 1 within (0, 1), found {self.signal_rates}')
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Angles between which samplers go: all of them."""
+        start, end = self.signal_rates
+        return math.acos(end), math.acos(start)
 
     def gamma(self, t: jax.Array) -> jax.Array:
         """Angle [rad] at time t, any shape."""

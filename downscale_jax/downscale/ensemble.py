@@ -25,6 +25,7 @@ from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.inputs import Inputs, open_inputs
 from downscale_jax.downscale.noise import time_nodes
 from downscale_jax.fields import store
+from downscale_jax.fields.grid import valid_area
 from downscale_jax.fields.times import encode_times
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
@@ -33,18 +34,19 @@ Unit = tuple[int, int]  # (index of the time, index of the group of members)
 
 
 def generate(
-    generator: Generator, inputs: Inputs, mask: np.ndarray, members: int, seed: int, units: list[Unit]
+    generator: Generator, inputs: Inputs, area: np.ndarray, members: int, seed: int, units: list[Unit]
 ) -> Iterator[tuple[Unit, np.ndarray, float]]:
-    """Yields (unit, fields [M, H, W, V] within the bounds, share clipped), in order.
+    """Yields (unit, fields [M, H, W, V] within the bounds, share clipped), in order; area [H, W] of the cells, 0 where
+    none exists.
 
     As many units run at once as there are devices; the last batch is filled up with repetitions. Reading the next
     inputs overlaps computing, since JAX returns before a result is there.
     """
-    run = generator.units(mask.shape, inputs.periodic)
+    run = generator.units(area.shape, inputs.periodic)
     devices, size = jax.device_count(), generator.members
     hours = generator.sampling.correlation_hours
     nodes = [time_nodes(int(stamp), hours) for stamp in encode_times(inputs.times)]
-    same = mask[..., None], np.uint32(seed), np.float32(generator.sampling.temperature)
+    same = area[..., None], np.uint32(seed), np.float32(generator.sampling.temperature)
     shared = generator.params, *map(parallel.replicate, same)
     waiting: tuple[list[Unit], jax.Array] | None = None
     for first in range(0, len(units), devices):
@@ -65,14 +67,14 @@ def generate(
 
 
 def _finish(generator: Generator, units: list[Unit], result: jax.Array, members: int):
-    low, high = generator.transform.bounds
+    low, high = generator.transform.limits
     for unit, fields in zip(units, np.asarray(result), strict=False):
         fields = fields[: members - unit[1] * generator.members]
         valid = np.isfinite(fields)
         with np.errstate(invalid='ignore'):
             outside = ((fields < low) | (fields > high)).sum() / max(valid.sum(), 1)
-        # clipping keeps NaN; np.float32 bounds keep float32
-        yield unit, np.clip(fields, np.float32(low), np.float32(high)), float(outside)
+        # clipping keeps NaN, bounds in float32 keep float32
+        yield unit, np.clip(fields, low, high), float(outside)
 
 
 def all_units(generator: Generator, times: int, members: int) -> list[Unit]:
@@ -85,11 +87,10 @@ def in_memory(
 ) -> xr.Dataset:
     """The ensemble as a data set (member, time, y, x), with coordinates, units and provenance."""
     inputs = open_inputs(dataset, generator.transform, statics)
-    mask = statics['mask'].values.astype(bool)
-    targets = generator.transform.targets
-    values = np.full((members, len(inputs), *mask.shape, len(targets)), np.nan, np.float32)
+    area, targets = valid_area(statics), generator.transform.targets
+    values = np.full((members, len(inputs), *area.shape, len(targets)), np.nan, np.float32)
     units, shares = all_units(generator, len(inputs), members), []
-    for (time, group), fields, share in generate(generator, inputs, mask, members, seed, units):
+    for (time, group), fields, share in generate(generator, inputs, area, members, seed, units):
         values[group * generator.members :, time][: len(fields)] = fields
         shares.append(share)
     result = template(generator, inputs.times, statics, members, attrs)
@@ -107,9 +108,8 @@ def template(
     dims = statics['mask'].dims
     shape = (members, len(times), *statics['mask'].shape)
     groups = -(-members // generator.members)
-    low, high = transform.bounds
-    bounds = {'valid_min': low} if np.isfinite(low) else {}
-    bounds |= {'valid_max': high} if np.isfinite(high) else {}
+    named = [dict(zip(('valid_min', 'valid_max'), map(float, pair), strict=True)) for pair in transform.limits.T]
+    bounds = [{key: value for key, value in pair.items() if np.isfinite(value)} for pair in named]
     return xr.Dataset(
         {
             **{
@@ -119,11 +119,11 @@ def template(
                     {
                         'units': units,
                         'cell_methods': 'area: mean',
-                        **bounds,
+                        **limits,
                         **attrs.get('variables', {}).get(name, {}),
                     },
                 )
-                for name, units in zip(transform.targets, transform.target_units, strict=True)
+                for name, units, limits in zip(transform.targets, transform.target_units, bounds, strict=True)
             },
             'clipped_share': (
                 ('unit', 'time'),
@@ -161,7 +161,7 @@ def to_store(
     otherwise UserError is raised.
     """
     inputs = open_inputs(dataset, generator.transform, statics, request.get('input', 'the data set'))
-    mask = statics['mask'].values.astype(bool)
+    area = valid_area(statics)
     times = hashlib.sha256(encode_times(inputs.times).tobytes()).hexdigest()[:16]
     asked = {**request, 'times': times, 'members': members, 'seed': seed, 'sampling': asdict(generator.sampling)}
     request = json.loads(json.dumps(asked))
@@ -173,7 +173,7 @@ def to_store(
         shutil.rmtree(path)
     if not path.exists():
         # what is wrong with tiles or inputs shows before a store is there
-        _ = generator.units(mask.shape, inputs.periodic), inputs[0]
+        _ = generator.units(area.shape, inputs.periodic), inputs[0]
         begun = path.with_name(f'.{path.name}.partial')
         shutil.rmtree(begun, ignore_errors=True)
         empty = template(generator, inputs.times, statics, members, {**attrs, 'request': json.dumps(request)})
@@ -195,7 +195,7 @@ def to_store(
     size = generator.members
     bar = tqdm(total=len(units), initial=len(units) - len(left), desc=f'downscaling to {path.name}', disable=None)
     with bar:
-        for (time, part), values, share in generate(generator, inputs, mask, members, seed, left):
+        for (time, part), values, share in generate(generator, inputs, area, members, seed, left):
             try:
                 for channel, field in enumerate(fields):
                     field[part * size : part * size + len(values), time] = values[..., channel]

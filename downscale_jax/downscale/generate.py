@@ -91,10 +91,10 @@ class Generator:
         return digest.hexdigest()[:16]
 
     def _units(self, shape: tuple[int, int], periodic: bool = False) -> Callable[..., jax.Array]:
-        """Jitted over all devices, one unit each: params, mask [H, W, 1] bool, seed uint32, temperature, and by unit
-        coarse [D, H, W, Cin] in physical units, nodes [D, K, 2] uint32 and weights [D, K] of the noise in time, members
-        [D, M] uint32 -> fields [D, M, H, W, V] in physical units, not clipped, NaN outside the mask or where the coarse
-        target is missing.
+        """Jitted over all devices, one unit each: params, area of cells [H, W, 1] (0 outside the mask), seed uint32,
+        temperature, and by unit coarse [D, H, W, Cin] in physical units, nodes [D, K, 2] uint32 and weights [D, K] of
+        the noise in time, members [D, M] uint32 -> fields [D, M, H, W, V] in physical units, not clipped, NaN outside
+        the mask or where the coarse target is missing.
 
         Where the grid is `periodic`, it is continued on both sides by `overlap` cells of the other, noise included, and
         what comes out there is dropped: no seam at the date line.
@@ -107,8 +107,8 @@ class Generator:
         def around(x):
             return jnp.concatenate([x[..., -halo:, :], x, x[..., :halo, :]], -2) if halo else x
 
-        def unit(params, mask, seed, temperature, coarse, nodes, weights, members):
-            known = mask & transform.known(coarse)
+        def unit(params, area, seed, temperature, coarse, nodes, weights, members):
+            known = (area > 0) & transform.known(coarse)
             valid = tiling.pad(around(known))
 
             def draw(i):
@@ -123,12 +123,12 @@ class Generator:
             sample = task.sample(params, condition, valid, draw, tiling.apply, sampling)
             field = transform.decode(tiling.crop(sample)[..., halo : halo + shape[1], :], coarse)
             if isinstance(transform, BlockMeans) and sampling.conserve:
-                field = transform.conserved(field, coarse)
+                field = transform.conserved(jnp.where(known, field, jnp.nan), coarse, area)
             return jnp.where(known, field, jnp.nan)
 
-        def rows(params, mask, seed, temperature, *of_unit):
+        def rows(params, area, seed, temperature, *of_unit):
             # one unit a device: a leading axis of one, so that no batch size enters the arithmetic
-            return unit(params, mask, seed, temperature, *(x[0] for x in of_unit))[None]
+            return unit(params, area, seed, temperature, *(x[0] for x in of_unit))[None]
 
         whole, split = parallel.WHOLE, parallel.ROWS
         return parallel.pmap(rows, (*[whole] * 4, *[split] * 4), split)

@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields import store
+from downscale_jax.fields import context, store
 from downscale_jax.fields.block_means import BlockMeans, block_centres
 from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.interpolation import ToFine
@@ -86,7 +86,8 @@ class BlockInputs:
         for name in dict.fromkeys((*map(str, dims), 'lat', 'lon')):
             if name in fields.coords and name in statics.coords and fields[name].ndim == statics[name].ndim:
                 check_centres(fields[name].values, statics[name].values, transform.factor, name, source)
-        self._fields, self._transform, self._source = fields, transform, source
+        context.planes(transform.context, statics, fields['time'].values[0], 'the fine grid')  # raises
+        self._fields, self._transform, self._source, self._statics = fields, transform, source, statics
         self.periodic = is_periodic(statics)
         self.times: np.ndarray = fields['time'].values
 
@@ -94,10 +95,11 @@ class BlockInputs:
         return len(self.times)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """[H, W, 2 V] float32: what `BlockMeans.lift` gives."""
+        """[H, W, 2 V + S] float32: what `BlockMeans.lift` gives."""
         fields = store.load(self._fields.isel(time=index), self._source)
         coarse = np.stack([fields[name].values for name in self._transform.inputs], -1).astype(np.float32)
-        return self._transform.lift(coarse, self.periodic).astype(np.float32)
+        around = context.planes(self._transform.context, self._statics, self.times[index])
+        return self._transform.lift(coarse, around, self.periodic).astype(np.float32)
 
 
 def check_centres(coarse: np.ndarray, fine: np.ndarray, factor: int, name: str, source: str) -> None:
@@ -127,8 +129,11 @@ def checked(dataset: xr.Dataset, transform: Transform | BlockMeans, source: str)
 
 
 def fine_grid(dataset: xr.Dataset, source: str) -> xr.Dataset:
-    """The fine grid of another domain: `mask` (non-zero where the field exists) with canonical coordinates, loaded."""
+    """The fine grid of another domain, loaded: `mask` (non-zero where the field exists) and what else the data set has
+    on the same cells, topography for one, with canonical coordinates."""
     if 'mask' not in dataset:
         raise UserError(f"{source} has no variable 'mask': {nearest('mask', map(str, dataset.data_vars))}")
-    fields = store.canonical(dataset.rename(mask='domain'), ['domain'], mask='domain', source=source)
-    return store.load(fields[['mask']], source)
+    # what else stands on this grid, topography for one
+    others = [str(name) for name in dataset.data_vars if name != 'mask' and dataset[name].dims == dataset['mask'].dims]
+    statics = store.canonical(dataset.rename(mask='domain'), ['domain', *others], mask='domain', source=source)
+    return store.load(statics[['mask', *others]], source)

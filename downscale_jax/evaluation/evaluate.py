@@ -113,8 +113,9 @@ def coarse_dataset(prepared: Prepared, split: Split, times: np.ndarray, chosen: 
 
     def read_day(day, channel):
         record = split[day]
-        coarse = transform.coarsen(record['fine']) if isinstance(transform, BlockMeans) else record['coarse']
-        return coarse[None, ..., channel]
+        if isinstance(transform, BlockMeans):
+            return transform.coarsen(record['fine'], prepared.area)[None, ..., channel]
+        return record['coarse'][None, ..., channel]
 
     variables = {}
     for channel, (name, units) in enumerate(zip(transform.inputs, transform.input_units, strict=True)):

@@ -42,9 +42,14 @@ OUTSIDE: dict[str, Any] = {'textcoords': 'offset points', 'va': 'center', 'fonts
 
 
 def looks(names: Collection[str]) -> dict[str, dict[str, Any]]:
-    """{name: colour and dash}."""
+    """{name: colour and dash}; 'NAME_1' is a member, 'NAME_33' the mean of so many."""
     others = iter(_OTHERS * len(names))
-    return {name: LINES.get(name) or next(others) for name in names}
+    return {name: LINES.get(_kind(name)) or next(others) for name in names}
+
+
+def _kind(name: str) -> str:
+    _, _, number = name.rpartition('_')
+    return ('member' if number == '1' else 'mean') if number.isdigit() else name
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -1,5 +1,6 @@
 """Test times -> super-resolved fields beside interpolation and truth -> scores.json, details.json, figures, report."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,14 +8,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation import curves, distributions, local_statistics, look, places, report
+from downscale_jax.downscale.generate import Generator
+from downscale_jax.downscale.tiles import Tiling
+from downscale_jax.evaluation import baselines as baseline
+from downscale_jax.evaluation import curves, distributions, local_statistics, look, normality, places, report, seams
 from downscale_jax.evaluation import super_resolution_figures as figures
 from downscale_jax.evaluation import super_resolution_scores as scores
+from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.bootstrap import Sums, block_length, total
 from downscale_jax.evaluation.days import evenly
 from downscale_jax.evaluation.evaluate import fill
+from downscale_jax.evaluation.members import COUNTS, kept
 from downscale_jax.evaluation.present import plain, print_table
-from downscale_jax.fields.block_means import BlockMeans
+from downscale_jax.evaluation.reference import month_of, reference
+from downscale_jax.evaluation.summary import estimates
+from downscale_jax.fields.block_means import BlockMeans, repeat
 from downscale_jax.fields.times import encode_times
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
@@ -22,19 +30,19 @@ from downscale_jax.runtime.files import write_json
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.training.log import read
 
-BICUBIC = 'bicubic'
 VALUES = 2_000_000  # kept for percentiles, of each variable and method
 DAYS = 5  # of weather that errors share: a block of the bootstrap
 WINDS = {'eastward_wind': 0, 'x_wind': 0, 'northward_wind': 1, 'y_wind': 1}
 
 
 class Collected(NamedTuple):
-    """Of all scored times, in order."""
+    """Of all scored times, in order; of an ensemble a method is the mean of its first members."""
 
     sums: dict[str, list[Sums]]  # by method
     maps: dict[str, Sums]  # by method, [H, W, V]
     series: dict[str, np.ndarray]  # by method and for the truth, at places [T, P, V]
     values: dict[str, np.ndarray]  # likewise, of chosen cells [T, K, V]
+    ensembles: dict[str, list[Sums]]  # by generator that draws members: normality and seams, [V, ..]
 
 
 class Scored(NamedTuple):
@@ -44,18 +52,19 @@ class Scored(NamedTuple):
     measures: scores.Measures
     places: list[str]  # on the grid
     collected: Collected
+    baselines: Baselines
 
 
 def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, float]]:
-    """Scores every generator, and bicubic interpolation of the coarse field, on `evaluation.times` times of the test
-    split (0: all).
+    """Scores every generator, and the baselines of the config, on `evaluation.times` times of the test split (0: all).
 
-    Fields go to workdir/ensembles/NAME.zarr first, by the same way as `--mode=downscale`. Returns {method: {score:
-    number}}, without what is undefined, also written to scores.json; details.json has intervals and curves.
+    Of an ensemble the mean of its first 1, 5, 10, 33, .. members is a method each, `NAME_33`, the largest last. Fields
+    go to workdir/ensembles/NAME.zarr first, by the same way as `--mode=downscale`. Returns {method: {score: number}},
+    without what is undefined, also written to scores.json; details.json has intervals and curves.
     """
     workdir, transform, split = opened.workdir, prepared.block_means, prepared.split('test')
     variables, title = transform.targets, title_of(transform)
-    stores, times, chosen, measures, names, collected = score(opened, prepared)
+    stores, times, chosen, measures, names, collected, baselines = score(opened, prepared)
     details = summarise(collected, measures, variables, encode_times(times[chosen]))
     table = {
         method: {name: float(e[0]) for name, e in found['scores'].items() if np.isfinite(e[0])}
@@ -63,13 +72,17 @@ def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, floa
     }
     write_json(workdir / 'scores.json', {method: dict(sorted(row.items())) for method, row in table.items()})
     write_json(workdir / 'details.json', plain(details))
-    shown = fields_of(stores, prepared, split, len(chosen) // 2, chosen)
-    captions = draw(workdir, prepared, measures, collected, details, shown, str(times[chosen[len(chosen) // 2]])[:13])
+    middle = len(chosen) // 2
+    month = month_of(times[chosen[middle]])
+    truth, coarse, found = fields_of(stores, prepared, split, middle, chosen, baselines, month)
+    shown = {'truth': truth, 'coarse': repeat(coarse, transform.factor)}
+    shown |= {name: members.mean(0) for name, members in views(found).items()}
+    captions = draw(workdir, prepared, measures, collected, details, shown, str(times[chosen[middle]])[:13])
     described = scores.described(variables, transform.target_units)
     report.write(
         workdir / 'report.html',
         title=f'Super-resolution: {title}',
-        lead=f'{", ".join(opened.tasks)} beside bicubic interpolation of the coarse field, '
+        lead=f'{", ".join(opened.tasks)} beside {", ".join(baselines.names)}, '
         f'{"idealised, simulated data" if prepared.meta["idealised"] else Path(opened.config["data"]["path"]).name}.',
         summary=headline(table, details, variables),
         scores=table,
@@ -83,8 +96,8 @@ def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, floa
             if names
             else 'No place of the list lies on the grid: no local statistics.',
             'A generator that draws no ensemble gives one field: its CRPS is its MAE.',
-            'Of each the checkpoint is the best on validation patches: of the generator trained alone by squared '
-            'error, of a GAN by the distance of its spectra.',
+            'Of each the checkpoint is the best on validation patches: by its loss, of a GAN by the distance of its '
+            'spectra.',
             *['Spectra of the rows at least half as wide as the widest: blocks leave no whole globe.']
             * (measures.band.stop is not None),
         ],
@@ -100,15 +113,19 @@ def score(opened: Downscaler, prepared: Prepared) -> Scored:
     known = places.read(settings['places'])
     times = split.times
     chosen = evenly(len(split), settings['times'])
-    generators = {name: opened.generator(name) for name in opened.tasks}
+    generators = {name: opened.generator(name) for name in opened.tasks} | {opened.last: opened.best()}
     title = title_of(transform)
     stores = fill(generators, prepared, split, times, chosen, opened.config, opened.workdir, title)
     ranges = np.array(prepared.meta['range'])
-    measures = scores.Measures(prepared.statics, transform.targets, winds_of(prepared), ranges)
+    factor = transform.factor
+    winds = winds_of(prepared)
+    measures = scores.Measures(prepared.statics, transform.targets, winds, ranges, reference(prepared), factor)
     at = cells_of(known, prepared)
     names = [known.names[i] for i in np.flatnonzero(at[2])]
-    collected = collect(stores, prepared, split, chosen, measures, at)
-    return Scored(stores, times, chosen, measures, names, collected)
+    lines = {name: lines_of(generator, prepared) for name, generator in generators.items() if generator.draws}
+    baselines = Baselines(baselines_of(opened), prepared)
+    collected = collect(stores, prepared, split, times[chosen], chosen, measures, at, baselines, lines)
+    return Scored(stores, times, chosen, measures, names, collected, baselines)
 
 
 def title_of(transform: BlockMeans) -> str:
@@ -133,15 +150,43 @@ def cells_of(known: places.Places, prepared: Prepared) -> tuple[np.ndarray, np.n
         return nothing, nothing, np.zeros(len(known.names), bool)
 
 
+def baselines_of(opened: Downscaler) -> tuple[str, ...]:
+    return tuple(opened.config['evaluation'].get('baselines', ('bicubic',)))  # an SRGAN names none
+
+
+def lines_of(generator: Generator, prepared: Prepared) -> seams.Lines:
+    """Where tiles end on the grid; on a periodic one along rows nothing is asked."""
+    shape, sampling = prepared.mask.shape, generator.sampling
+    tiling = Tiling(shape, generator.task.network.stride, sampling.tile, sampling.overlap)
+    return seams.lines(shape, tiling.origins, tiling.sizes)
+
+
 def fields_of(
-    stores: Mapping[str, xr.Dataset], prepared: Prepared, split: Any, index: int, chosen: Sequence[int]
-) -> dict[str, np.ndarray]:
-    """{'truth', 'coarse' (repeated), method: [H, W, V]} of one scored time."""
+    stores: Mapping[str, xr.Dataset],
+    prepared: Prepared,
+    split: Any,
+    index: int,
+    chosen: Sequence[int],
+    baselines: Baselines,
+    month: int,
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """(truth [H, W, V], coarse [h, w, V], {method: members [M, H, W, V]}) of one scored time of a calendar month."""
     transform = prepared.block_means
-    truth, coarse = prepared.pair(split[chosen[index]])
-    found = {'truth': truth, 'coarse': coarse[..., : truth.shape[-1]], BICUBIC: transform.interpolated(coarse)}
+    truth = split[chosen[index]]['fine']
+    coarse = transform.coarsen(truth, prepared.area)
+    found = {name: field[None] for name, field in baselines(coarse, month).items()}
     for name, dataset in stores.items():
-        found[name] = np.stack([dataset[v].isel(time=index, member=0).values for v in transform.targets], -1)
+        found[name] = np.stack([dataset[v].isel(time=index).values for v in transform.targets], -1)
+    return truth, coarse, found
+
+
+def views(fields: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A method each: single fields as they are, of an ensemble its first members, `NAME_n`."""
+    found: dict[str, np.ndarray] = {}
+    for name, members in fields.items():
+        count = len(members)
+        numbers = sorted({*kept(COUNTS, count), count}) if count > 1 else []
+        found |= {f'{name}_{n}': members[:n] for n in numbers} or {name: members}
     return found
 
 
@@ -149,33 +194,49 @@ def collect(
     stores: Mapping[str, xr.Dataset],
     prepared: Prepared,
     split: Any,
+    times: np.ndarray,
     chosen: Sequence[int],
     measures: scores.Measures,
     at: tuple[np.ndarray, np.ndarray, np.ndarray],
+    baselines: Baselines,
+    lines: Mapping[str, seams.Lines],
 ) -> Collected:
     """A time in memory at once, but for the values at places and chosen cells."""
     transform = prepared.block_means
     rows, columns, _ = at
-    kept = cells_for_percentiles(measures, len(chosen))
+    few = cells_for_percentiles(measures, len(chosen))
     sums: dict[str, list[Sums]] = {}
     maps: dict[str, Sums] = {}
     series: dict[str, list[np.ndarray]] = {}
     values: dict[str, list[np.ndarray]] = {}
-    for index in range(len(chosen)):
-        fields = fields_of(stores, prepared, split, index, chosen)
-        truth, coarse = fields['truth'], fields.pop('coarse')[:: transform.factor, :: transform.factor]
-        for name, field in fields.items():
+    ensembles: dict[str, list[Sums]] = {}
+    for index, time in enumerate(times):
+        month = month_of(time)
+        truth, coarse, fields = fields_of(stores, prepared, split, index, chosen, baselines, month)
+        for name, members in {'truth': truth[None], **views(fields)}.items():
+            field = members.mean(0)
             series.setdefault(name, []).append(field[rows, columns])
-            values.setdefault(name, []).append(field.reshape(-1, field.shape[-1])[kept])
+            values.setdefault(name, []).append(field.reshape(-1, field.shape[-1])[few])
             if name == 'truth':
                 continue
-            gap = transform.coarsen(field) - coarse
-            sums.setdefault(name, []).append(measures.sums(field, truth, gap))
+            gap = transform.coarsen(field, prepared.area) - coarse
+            sums.setdefault(name, []).append(measures.sums(members, truth, gap, month))
             planes = [distributions.map_sums(field[..., v], truth[..., v]) for v in range(field.shape[-1])]
             added = {key: np.stack([one[key] for one in planes], -1) for key in planes[0]}
             maps[name] = total([maps[name], added]) if name in maps else added
-    stacked = ({name: np.stack(one) for name, one in several.items()} for several in (series, values))
-    return Collected(sums, maps, *stacked)
+        for name, borders in lines.items():
+            ensembles.setdefault(name, []).append(ensemble_sums(fields[name], measures.weight, borders))
+    at_places, in_cells = ({name: np.stack(one) for name, one in several.items()} for several in (series, values))
+    return Collected(sums, maps, at_places, in_cells, ensembles)
+
+
+def ensemble_sums(members: np.ndarray, weight: np.ndarray, lines: seams.Lines) -> dict[str, np.ndarray]:
+    """Of members [M, H, W, V]: the sums of `normality` and `seams`, [V, ..]."""
+    found = []
+    for fields in np.moveaxis(members, -1, 0):
+        known = np.where(np.isfinite(fields).all(0), weight, 0.0)
+        found.append({**normality.day_sums(fields, known), **seams.day_sums(fields, known, lines)})
+    return {name: np.stack([one[name] for one in found]) for name in found[0]}
 
 
 def summarise(
@@ -184,7 +245,8 @@ def summarise(
     """What details.json holds; every estimate is [3], value, 5 and 95 % over resampled blocks of times.
 
     methods      {method: {'scores': {score: [3]}, 'power', 'variogram': [V, n, 3], 'kinetic': [n, 3]}}, curves over the
-                 truth's
+                 truth's; of an ensemble also 'spread' [V, 3] and 'ranks' [V, M + 1, 3]
+    ensembles    {generator: {'normal', 'seam': [V, 3], 'quantiles': [V, P, 3]}}, see `normality` and `seams`
     truth        the truth's own: {'power', 'variogram': [V, n], 'kinetic': [n]}, see `scores.of_truth`
     places       {method: {rival: {variable: {'better', 'worse', 'equal', 'difference': [3]}}}}: at how many places the
                  distance of the method to the truth is better than the rival's by a tenth, and better minus worse
@@ -196,7 +258,7 @@ def summarise(
     block = block_of(seconds)
     local = {}
     for name, times in collected.sums.items():
-        found = scores.summarise(times, measures.ranges, measures.pairs.kilometres, top_of(collected), block)
+        found = scores.summarise(times, measures, top_of(collected), block)
         if truth.shape[1]:
             local[name] = np.stack(
                 [
@@ -208,7 +270,7 @@ def summarise(
             found['wasserstein'] = np.stack([mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)], -1)
         methods[name] = {
             'scores': scores.flat(found, variables),
-            **{key: found[key] for key in ('power', 'variogram', 'kinetic') if key in found},
+            **{key: found[key] for key in ('power', 'variogram', 'kinetic', 'spread', 'ranks') if key in found},
         }
     compared = {
         name: {rival: _compare(collected.series, name, rival, variables, block) for rival in local if rival != name}
@@ -222,6 +284,15 @@ def summarise(
     return {
         'methods': methods,
         'truth': scores.of_truth(total(next(iter(collected.sums.values()))), len(truth), top_of(collected)),
+        'ensembles': {
+            name: {
+                key: value
+                for summary in (normality.summarise, seams.summarise)
+                for key, value in estimates(times, summary, block).items()
+                if key in ('normal', 'quantiles', 'seam')
+            }
+            for name, times in collected.ensembles.items()
+        },
         'places': compared,
         'percentiles': percentiles,
         'frames': {
@@ -280,12 +351,24 @@ def tables(details: Mapping[str, Any], variables: Sequence[str], units: Sequence
             for rival, found in rivals.items()
             for variable, row in found.items()
         }
-        if name != BICUBIC and rows:
+        if name not in baseline.NAMES and rows:
             note = (
                 'Places where the Wasserstein-1 distance to the truth is smaller (larger) than the rival’s by a tenth.'
             )
             columns = ['Better', 'Worse', 'Equal', 'Better − worse']
             result.append(report.Table(f'Local statistics: {name}', 'Variable', columns, rows, note))
+    if details['ensembles']:
+        rows = {
+            f'{name}, {variable}': [found[key][v] for key in ('normal', 'seam')]
+            for name, found in details['ensembles'].items()
+            for v, variable in enumerate(variables)
+        }
+        note = (
+            'Normal cells: where an Anderson-Darling test of the members does not reject at 5 %, 0.95 for normal ones. '
+            'Seams: |gradient| at borders of tiles over that half-way between, each over the rest; 1 without seams, '
+            'none where one tile spans the domain.'
+        )
+        result.append(report.Table('Members', 'Ensemble', ['Normal cells', 'Seams'], rows, note))
     for v, variable in enumerate(variables):
         columns = [f'{level:g} %' for level in distributions.PERCENTILES]
         rows = {
@@ -298,16 +381,31 @@ def tables(details: Mapping[str, Any], variables: Sequence[str], units: Sequence
 
 def headline(table: Mapping, details: Mapping, variables: Sequence[str]) -> dict[str, str]:
     """What the report says first: of the last generator against interpolation, and of all the energy spectrum."""
-    main = list(table)[-1]
+    rival, *_, main = table
     facts = {}
     for variable in variables:
-        facts[f'RMSE / bicubic, {variable}'] = (
-            f'{table[main][f"rmse_{variable}"] / table[BICUBIC][f"rmse_{variable}"]:.2f}'
+        facts[f'RMSE / {rival}, {variable}'] = (
+            f'{table[main][f"rmse_{variable}"] / table[rival][f"rmse_{variable}"]:.2f}'
         )
     for name in table:
         if 'energy' in table[name]:
             facts[f'energy spectrum, {name}'] = f'{table[name]["energy"]:.2f}'
     return facts
+
+
+def numbers_of(ensemble: str, details: Mapping[str, Any]) -> list[int]:
+    """How many members' means are methods."""
+    pattern = re.compile(rf'{re.escape(ensemble)}_(\d+)')
+    return [int(found[1]) for name in details['methods'] if (found := pattern.fullmatch(name))]
+
+
+def drawn(details: Mapping[str, Any]) -> list[str]:
+    """The methods that figures show: of the baselines the last, of an ensemble one member and the mean of all."""
+    names = list(details['methods'])
+    left_out = {name for name in names if name in baseline.NAMES and name != 'bicubic'}
+    for ensemble in details['ensembles']:
+        left_out |= {f'{ensemble}_{n}' for n in numbers_of(ensemble, details)[1:-1]}
+    return [name for name in names if name not in left_out]
 
 
 def draw(
@@ -322,16 +420,23 @@ def draw(
     """Writes workdir/figures/NAME.png and returns {name: caption}."""
     folder = workdir / 'figures'
     folder.mkdir(exist_ok=True)
-    transform, methods = prepared.block_means, details['methods']
+    transform = prepared.block_means
+    methods = {name: details['methods'][name] for name in drawn(details)}
     variables, units = transform.targets, transform.target_units
-    what = 'Idealised atmosphere' if prepared.meta['idealised'] else ', '.join(variables)
+    what = f'{"Idealised " * prepared.meta["idealised"]}{", ".join(variables)}'
     subtitle = f'{what}, {len(collected.series["truth"])} test times'
     y = prepared.statics[prepared.statics['mask'].dims[0]].values
     up = slice(None, None, 1 if y.size < 2 or y[0] < y[-1] else -1)  # the first row of a map is its lowest
-    shown = {name: field[up] for name, field in shown.items()}
+    shown = {name: field[up] for name, field in shown.items() if name in (*methods, 'truth', 'coarse')}
     bias = {
         name: {kind: field[up] for kind, field in distributions.bias_maps(sums).items()}
         for name, sums in collected.maps.items()
+        if name in methods
+    }
+    compared = {
+        name: {rival: found for rival, found in rivals.items() if rival in methods}
+        for name, rivals in details['places'].items()
+        if name in methods
     }
     made = {
         'fields': (
@@ -355,7 +460,7 @@ def draw(
             'Mean over times and standard deviation over times, of the method minus of the truth.',
         ),
         'places': (
-            figures.places(details['places'], variables, 'Local statistics', subtitle),
+            figures.places(compared, variables, 'Local statistics', subtitle),
             'Places where the distribution of values over time is nearer to the truth’s than that of the rival, by a '
             'tenth of the Wasserstein-1 distance.',
         ),
@@ -364,6 +469,14 @@ def draw(
             'Losses of the networks; the validation loss of a GAN is the distance of its spectra.',
         ),
     }
+    for name, found in details['ensembles'].items():
+        curve = {n: details['methods'][f'{name}_{n}'] for n in numbers_of(name, details)}
+        made[f'ensemble_{name}'] = (
+            figures.ensemble(curve, found['quantiles'], variables, units, f'Ensemble: {name}', subtitle),
+            'Error of the mean of n members, and what members would have that are drawn from the truth’s own '
+            'distribution; rank of the truth among the members; quantiles of the standardised members of all cells '
+            'against those of as many normal numbers.',
+        )
     for name, (figure, _) in made.items():
         look.save(figure, folder / f'{name}.png')
     return {name: caption for name, (_, caption) in made.items()}

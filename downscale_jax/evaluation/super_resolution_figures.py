@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
+from downscale_jax.evaluation import normality
 from downscale_jax.evaluation.look import LINES, LOOK, NAMES, QUIET, WIDTH, blank, label_ends, looks
 
 NARROW = 0.05  # share of a bar that has room for a number
@@ -148,6 +149,9 @@ def _above_and_below(x: np.ndarray, panels: Sequence[Curves], title: str, subtit
             above.plot(x, ratios[:, 0] * panel.truth, **looked[name])
         if np.any(panel.truth > 0):
             above.set_yscale('log')
+        if len(x) and panel is panels[-1]:
+            above.set_xlim(x[0], x[-1])
+            label_ends(above, {'truth': (float(panel.truth[-1]), LINES['truth']['color'])})
         below.set_yscale('log')
         below.set_ylim(max(0.01, min(0.8 * low, 0.5)), max(1.25 * high, 1.5))
         below.axhline(1, **LINES['truth'])
@@ -234,4 +238,43 @@ def places(
         panel.tick_params(axis='y', length=0)
     if pairs:
         figure.legend(*axes[0].get_legend_handles_labels(), loc='upper right', ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+@matplotlib.rc_context(LOOK)
+def ensemble(
+    curve: Mapping[int, Mapping[str, Any]],
+    quantiles: np.ndarray,
+    variables: Sequence[str],
+    units: Sequence[str],
+    title: str,
+    subtitle: str,
+) -> Figure:
+    """A row a variable: RMSE of the mean of n members, ranks of the truth, members against normal numbers.
+
+    curve {n: {'scores': {'rmse_VARIABLE': [3]}, 'spread': [V, 3], 'ranks': [V, n + 1, 3]}}, n rising, the two last for
+    n > 1; quantiles [V, P, 3] at `normality.PROBABILITIES`, NaN where too few members were tested.
+    """
+    numbers, most = np.array(list(curve)), max(curve)
+    figure = blank(2.6 * len(variables) + 0.2, title, subtitle)
+    axes = figure.subplots(len(variables), 3, squeeze=False)
+    for v, (variable, (left, middle, right)) in enumerate(zip(variables, axes, strict=True)):
+        value, low, high = np.array([found['scores'][f'rmse_{variable}'] for found in curve.values()]).T
+        perfect = curve[most]['spread'][v][0] * np.sqrt(1 + 1 / numbers)
+        left.plot(numbers, value, marker='o', **LINES['mean'])
+        left.fill_between(numbers, low, high, color=LINES['mean']['color'], alpha=0.15, lw=0)
+        left.plot(numbers, perfect, color=QUIET, linestyle=(0, (1, 1.4)))
+        left.annotate('if the truth were a member', (numbers[-1], perfect[-1]), (0, 6), textcoords='offset points',
+                      ha='right', fontsize=8.5, color=QUIET)  # fmt: skip
+        left.set(xscale='log', xlabel='members in the mean', ylabel=f'RMSE ({units[v]})', ylim=(0, None))
+        _ticks(left, numbers, [str(n) for n in numbers])
+        left.set_title(variable, loc='left')
+        ranks = curve[most]['ranks'][v]
+        middle.bar(np.arange(len(ranks)), ranks[:, 0], width=1.0, color=LINES['member']['color'], alpha=0.75)
+        middle.axhline(1, **LINES['truth'])
+        middle.set(xlabel='members below the truth', ylabel='frequency x (members + 1)')
+        expected = normality.expected(most) if most >= normality.FEWEST else np.full(len(quantiles[v]), np.nan)
+        right.axline((0, 0), slope=1, **LINES['truth'])
+        right.plot(expected, quantiles[v][:, 0], 'o', color=LINES['member']['color'], markersize=4)
+        right.set(xlabel='normal quantile', ylabel='quantile of the members', xlim=(-4, 4), ylim=(-4, 4))
     return figure

@@ -7,9 +7,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation import distributions, energy, images, semivariogram
+from downscale_jax.evaluation import (
+    calibration,
+    correlation,
+    distributions,
+    energy,
+    extremes,
+    images,
+    scores,
+    semivariogram,
+)
 from downscale_jax.evaluation.bootstrap import Sums, ratio
-from downscale_jax.evaluation.scores import HIGHER, LOWER, ZERO, Score
+from downscale_jax.evaluation.reference import Reference
+from downscale_jax.evaluation.scores import HIGHER, LOWER, ONE, ZERO, Score
 from downscale_jax.evaluation.summary import estimates
 from downscale_jax.fields import wind
 from downscale_jax.fields.grid import cell_sizes_km
@@ -17,6 +27,7 @@ from downscale_jax.fields.grid import cell_sizes_km
 Sampled = dict[str, np.ndarray]
 ENERGY = 'Energy'
 TEXTURE_KM = 500.0  # the semivariogram is scored up to this distance, where fine structure shows
+HIGH, EVENT = 0.99, 0.95  # quantiles: of the tail that is compared; of training, above which lies an event
 NOTHING = 1e-6  # of the strongest wavenumber: beyond the truncation of a model there is rounding alone
 _KINETIC = Score(
     'Energy spectrum',
@@ -28,8 +39,19 @@ _KINETIC = Score(
 )
 _BY_VARIABLE = {
     'rmse': Score('RMSE', LOWER, 'field', '', 'Root mean square error; it favours smooth fields.'),
-    'mae': Score('MAE', LOWER, 'field', '', 'Mean absolute error, the CRPS of a single field.'),
+    'crps': Score(
+        'CRPS', LOWER, 'field', '', 'Continuous ranked probability score, fair; of a single field its absolute error.'
+    ),
+    'mae': Score('MAE', LOWER, 'field', '', 'Mean absolute error, of an ensemble that of its mean.'),
     'bias': Score('Bias', ZERO, 'field', '', 'Mean of prediction minus truth.'),
+    'acc': Score(
+        'ACC',
+        HIGHER,
+        '1',
+        '',
+        'Anomaly correlation over cells and times, uncentred; anomalies are those from the mean of the calendar month '
+        'in training, or of all of it where training has no such month.',
+    ),
     'psnr': Score('PSNR', HIGHER, 'dB', '', '20 log10(range / RMSE), the range that of the training split.'),
     'ssim': Score('SSIM', HIGHER, '1', '', 'Structural similarity (Wang et al. 2004), windows of 11 x 11 cells.'),
     'spectrum': Score(
@@ -52,6 +74,34 @@ _BY_VARIABLE = {
         '',
         'Wasserstein-1 distance between the distributions of predicted and true values over all times, the mean over '
         'places.',
+    ),
+    'tail': Score(
+        'High quantile',
+        ZERO,
+        'field',
+        '',
+        f'Quantile {HIGH:g} of all values, less that of the truth; of an ensemble of all its members.',
+    ),
+    'tail_crps': Score(
+        'CRPS of the tail',
+        LOWER,
+        'field',
+        '',
+        f'Threshold-weighted CRPS (Gneiting and Ranjan 2011), above the quantile {EVENT:g} of training.',
+    ),
+    'fss': Score(
+        'FSS',
+        HIGHER,
+        '1',
+        '',
+        f'Fractions skill score (Roberts and Lean 2008) of values above the quantile {EVENT:g} of training, in windows '
+        'about as wide as a coarse cell.',
+    ),
+    'spread_skill': Score(
+        'Spread / skill', ONE, '1', '', 'Of an ensemble: its spread over the RMSE of its mean, both fair.'
+    ),
+    'reliability': Score(
+        'Reliability error', LOWER, '1', '', 'Mean distance between nominal and observed frequency of its quantiles.'
     ),
     'closure': Score(
         'Closure',
@@ -82,8 +132,15 @@ class Measures:
     """
 
     def __init__(
-        self, statics: xr.Dataset, variables: Sequence[str], winds: tuple[str, str] | None, ranges: np.ndarray
+        self,
+        statics: xr.Dataset,
+        variables: Sequence[str],
+        winds: tuple[str, str] | None,
+        ranges: np.ndarray,
+        reference: Reference,
+        factor: int,
     ):
+        self.reference, self.window = reference, factor + 1 - factor % 2
         self.statics, self.variables, self.winds = statics, list(variables), winds
         self.ranges = [float(high - low) for low, high in ranges]
         self.weight = statics['cell_area'].values.astype(np.float64) * (statics['mask'].values > 0)
@@ -98,10 +155,15 @@ class Measures:
         self.kinetic = energy.EnergySpectrum(statics) if rotational or winds else None
         self.pairs = semivariogram.choose(self.statics, self.weight)
 
-    def sums(self, found: np.ndarray, truth: np.ndarray, gap: np.ndarray) -> Sampled:
-        """What one time adds: fields [H, W, V]; `gap`, block mean minus coarse input [h, w, V]. Arrays [V, ..]."""
+    def sums(self, members: np.ndarray, truth: np.ndarray, gap: np.ndarray, month: int) -> Sampled:
+        """What one time of a calendar month adds: members [M, H, W, V] (a single field: M = 1), truth [H, W, V]; `gap`,
+        block mean of their mean minus coarse input [h, w, V]. Arrays [V, ..]."""
+        found = members.mean(0, dtype=np.float64).astype(np.float32) if len(members) > 1 else members[0]
         one = [
-            self._of_variable(found[..., v], truth[..., v], gap[..., v], self.ranges[v])
+            {
+                **self._of_variable(found[..., v], truth[..., v], gap[..., v], self.ranges[v]),
+                **self._of_members(members[..., v], found[..., v], truth[..., v], v, month),
+            }
             for v in range(len(self.variables))
         ]
         result = {name: np.stack([sums[name] for sums in one]) for name in one[0]}
@@ -134,6 +196,24 @@ class Measures:
             'blocks': np.float64(known.sum()),
         }
 
+    def _of_members(self, members: np.ndarray, mean: np.ndarray, truth: np.ndarray, v: int, month: int) -> Sampled:
+        """Of one variable: members [M, H, W], their mean, truth [H, W]."""
+        valid = np.isfinite(truth) & np.isfinite(members).all(0)
+        weight, ties = np.where(valid, self.weight, 0.0), np.random.default_rng(month)
+        known, event = (
+            np.where(valid, truth, np.nan),
+            self.reference.thresholds[v, [self.reference.levels.index(EVENT)]],
+        )
+        ensemble = scores.day_sums(members, truth, weight, np.ones((1, *truth.shape), bool), ties)
+        anomaly = correlation.day_sums(mean, known, weight, self.reference.normal[month - 1, ..., v])
+        return {
+            **{f'ensemble_{name}': values for name, values in ensemble.items()},
+            **{f'anomaly_{name}': values for name, values in anomaly.items()},
+            **extremes.quantile_sums(members, known, weight, self.reference.edges[v]),
+            **extremes.fss_sums(members, known, weight, event, (self.window,)),
+            **extremes.tail_crps_sums(members, known, weight, event),
+        }
+
     def _energy(self, fields: np.ndarray) -> np.ndarray:
         assert self.kinetic is not None
         if self.winds:
@@ -155,16 +235,15 @@ def resolved(power: np.ndarray) -> int:
     return int(np.flatnonzero(there)[-1]) + 1 if there.any() else power.shape[-1]
 
 
-def summarise(
-    times: Sequence[Sums], ranges: Sequence[float], kilometres: np.ndarray, top: int, block: int
-) -> dict[str, np.ndarray]:
+def summarise(times: Sequence[Sums], measures: Measures, top: int, block: int) -> dict[str, np.ndarray]:
     """{score: [V, 3] (energy: [3])}, and what curves are drawn of, [V, n, 3]; see `of_sums`."""
-    return estimates(times, partial(of_sums, ranges=np.array(ranges), kilometres=kilometres, top=top), block)
+    return estimates(times, partial(of_sums, measures=measures, top=top), block)
 
 
-def of_sums(sums: Sums, ranges: np.ndarray, kilometres: np.ndarray, top: int) -> dict[str, np.ndarray]:
+def of_sums(sums: Sums, measures: Measures, top: int) -> dict[str, np.ndarray]:
     """Sums over times with any leading axes -> scores [..., V] and curves [..., V, n] over the truth's: `power` of the
-    first `top` wavenumbers, `variogram`, and `kinetic` [..., n]."""
+    first `top` wavenumbers, `variogram`, and `kinetic` [..., n]; of an ensemble `ranks` [..., V, M + 1] too."""
+    ranges, kilometres = np.array(measures.ranges), measures.pairs.kilometres
     mse = ratio(sums['squared_error'], sums['weight'])
     variance = ratio(sums['truth_square'], sums['weight']) - ratio(sums['truth'], sums['weight']) ** 2
     with np.errstate(divide='ignore', invalid='ignore'):
@@ -185,11 +264,32 @@ def of_sums(sums: Sums, ranges: np.ndarray, kilometres: np.ndarray, top: int) ->
             'closure': np.sqrt(ratio(ratio(sums['gap'], sums['blocks']), variance)),
             'power': power / expected,
             'variogram': variogram,
+            **_of_members(sums, measures.reference),
         }
         if 'energy' in sums:
             kinetic, expected = (sums[name][..., :top] for name in ('energy', 'energy_truth'))
             found |= {'energy': energy.spectral_distance(kinetic, expected), 'kinetic': kinetic / expected}
     return found
+
+
+def _of_members(sums: Sums, reference: Reference) -> dict[str, np.ndarray]:
+    ensemble = {name.removeprefix('ensemble_'): v for name, v in sums.items() if name.startswith('ensemble_')}
+    anomaly = {name.removeprefix('anomaly_'): v for name, v in sums.items() if name.startswith('anomaly_')}
+    wanted = ('crps', 'spread_skill', 'spread', 'reliability')
+    found = {name: value[..., 0] for name, value in scores.summarise(ensemble).items() if name in wanted}
+    tails = [
+        extremes.quantiles(sums['histogram'][..., v, :], edges, (HIGH,))
+        - extremes.quantiles(sums['histogram_truth'][..., v, :], edges, (HIGH,))
+        for v, edges in enumerate(reference.edges)
+    ]
+    return {
+        **found,
+        **correlation.summarise(anomaly),
+        **({'ranks': calibration.rank_histogram(ensemble['ranks'][..., 0, :])} if 'ranks' in ensemble else {}),
+        'tail': np.concatenate(tails, -1),
+        'tail_crps': ratio(sums['tail_crps'], sums['tail_weight'][..., None])[..., 0],
+        'fss': (1 - ratio(sums['fss_error'], sums['fss_reference']))[..., 0, 0],
+    }
 
 
 def of_truth(sums: Sums, times: int, top: int) -> dict[str, np.ndarray]:

@@ -20,24 +20,30 @@ def fit(generator: Generator, prepared: Prepared, records: int, members: int, se
     """Fits the factor of the noise on `records` records of validation, evenly spread, with `members` each.
 
     The spread is nearly proportional to the temperature while the ensemble's mean, which follows the condition, hardly
-    moves, so T / (spread/skill at T) is next; one or two rounds bring spread/skill within 2 % of 1. Returns
-    temperature, records, members, and the scores on these records `before` (T = 1) and `after`.
+    moves, so T / (spread/skill at T) is next; one or two rounds bring spread/skill within 2 % of 1. Of several
+    variables it is the geometric mean of theirs that counts. Returns temperature, records, members, and the scores on
+    these records `before` (T = 1) and `after`, of all variables in the geometric mean.
     """
     split = prepared.split('validation')
     times = split.times
     chosen = days.evenly(len(times), records)
     coarse = coarse_dataset(prepared, split, times, chosen)
-    area = prepared.statics['cell_area'].values.astype(np.float64)
+    area, targets = prepared.statics['cell_area'].values.astype(np.float64), prepared.refinement.targets
 
     def at(temperature: float) -> dict[str, float]:
-        drawn, sums = generator.at(temperature), []
+        drawn = generator.at(temperature)
+        sums: list[list[dict[str, np.ndarray]]] = [[] for _ in targets]
         for index, day in enumerate(chosen):
             one = ensemble.in_memory(drawn, coarse.isel(time=[index]), prepared.statics, members, seed, {})
-            fields, truth = one[prepared.transform.target].values[:, 0], split[day]['fine']
-            known = np.isfinite(truth) & np.isfinite(fields).all(0)
-            everywhere, ties = np.ones((1, *known.shape), bool), np.random.default_rng(index)
-            sums.append(scores.day_sums(fields, truth, np.where(known, area, 0), everywhere, ties))
-        return {name: float(value[0]) for name, value in scores.summarise(total(sums)).items()}
+            fine, _ = prepared.pair(split[day])
+            for channel, target in enumerate(targets):
+                fields, truth = one[target].values[:, 0], fine[..., channel]
+                known = np.isfinite(truth) & np.isfinite(fields).all(0)
+                everywhere, ties = np.ones((1, *known.shape), bool), np.random.default_rng(index)
+                sums[channel].append(scores.day_sums(fields, truth, np.where(known, area, 0), everywhere, ties))
+        found = [scores.summarise(total(days)) for days in sums]
+        ratios = [float(one['spread_skill'][0]) for one in found]
+        return {'spread_skill': float(np.exp(np.mean(np.log(ratios)))) if min(ratios) > 0 else 0.0}
 
     found = {1.0: at(1.0)}
     temperature = 1.0

@@ -50,6 +50,12 @@ def cell_areas_km2(grid: xr.Dataset) -> np.ndarray:
     return np.repeat((dy * dx)[:, None], width, 1)
 
 
+def valid_area(grid: xr.Dataset) -> np.ndarray:
+    """[H, W] float32, km2: of the cells where `mask` is not zero, 0 elsewhere."""
+    area = grid['cell_area'].values if 'cell_area' in grid else cell_areas_km2(grid)
+    return np.where(grid['mask'].values > 0, area, 0).astype(np.float32)
+
+
 def is_periodic(grid: xr.Dataset) -> bool:
     """True where the last column is the neighbour of the first, across the date line."""
     return 'lon' in grid.coords and grid['lon'].ndim == 1 and full_circle(grid['lon'].values)

@@ -1,6 +1,7 @@
-"""The two-stage logarithmic transform of AtmoDist (SYSTEMS.md, system 1): for heavy-tailed fields like vorticity."""
+"""The two-stage logarithmic transform of AtmoDist (SYSTEMS.md, system 1), for heavy-tailed fields like vorticity, and
+its special cases: z-score, and the logarithm of rain."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,14 +10,17 @@ import numpy as np
 
 from downscale_jax.fields.normalize import Moments
 
-COMPRESSION = 0.2
+# how a variable is transformed, by name: the factor in the place of 0.2
+COMPRESSIONS = {'log': 0.2, 'standard': 0.0, 'log1p': 1.0}
+COMPRESSION = COMPRESSIONS['log']
 
 
 @dataclass(frozen=True)
 class LogTransform:
     """z = (x - mean)/std; y = sign(z) ln(1 + 0.2 |z|); then y is standardised again. Statistics by variable.
 
-    With `compression` 0 in the place of 0.2, y is z: a z-score. Works on NumPy arrays, in float64 within, and on JAX's.
+    With `compression` 0 in the place of 0.2, y is z: a z-score. With 1, mean 0 and std 1 it is ln(1 + x), for rain. One
+    number for all variables or one each. Works on NumPy arrays, in float64 within, and on JAX's.
     """
 
     variables: tuple[str, ...]
@@ -25,7 +29,7 @@ class LogTransform:
     std: tuple[float, ...]
     log_mean: tuple[float, ...]
     log_std: tuple[float, ...]
-    compression: float = COMPRESSION
+    compression: float | tuple[float, ...] = COMPRESSION
 
     def to_json(self) -> dict:
         return asdict(self)
@@ -45,7 +49,8 @@ class LogTransform:
         """Inverse of `encode`, float32."""
         xp = np if isinstance(y, np.ndarray) else jnp
         y = y * xp.asarray(self.log_std) + xp.asarray(self.log_mean)
-        z = xp.sign(y) * xp.expm1(xp.abs(y)) / self.compression if self.compression else y
+        c = np.asarray(self.compression)
+        z = xp.where(c > 0, xp.sign(y) * xp.expm1(xp.abs(y)) / np.where(c > 0, c, 1), y) if c.any() else y
         return (z * xp.asarray(self.std) + xp.asarray(self.mean)).astype('float32')
 
 
@@ -53,24 +58,32 @@ def fit(
     fields: Callable[[], Iterable[np.ndarray]],
     variables: tuple[str, ...],
     units: tuple[str, ...],
-    compression: float = COMPRESSION,
+    names: Sequence[str] = ('log',),
 ) -> LogTransform:
-    """Fitted in two passes: each call of `fields` gives the same stream of arrays [..., C], one in memory at a time."""
-    first = _moments(fields(), len(variables))
-    mean, std = (tuple(getattr(m, name) for m in first) for name in ('mean', 'std'))
-    if not compression:  # standardised already
-        zeros, ones = (0.0,) * len(variables), (1.0,) * len(variables)
+    """Fitted in two passes: each call of `fields` gives the same stream of arrays [..., C], one in memory at a time.
+
+    names: in COMPRESSIONS, one for all variables or one each.
+    """
+    names = tuple(names) * (len(variables) // len(names))
+    compression = tuple(COMPRESSIONS[name] for name in names)
+    found = _moments(fields(), len(variables))
+    raw = [name == 'log1p' for name in names]  # not standardised before
+    mean = tuple(0.0 if left else one.mean for one, left in zip(found, raw, strict=True))
+    std = tuple(1.0 if left else one.std for one, left in zip(found, raw, strict=True))
+    zeros, ones = (0.0,) * len(variables), (1.0,) * len(variables)
+    if not any(compression):  # standardised already
         return LogTransform(variables, units, mean, std, zeros, ones, compression)
     scaled = (_compress((x - np.array(mean)) / np.array(std), compression) for x in fields())
     second = _moments(scaled, len(variables))
-    return LogTransform(
-        variables, units, mean, std, tuple(m.mean for m in second), tuple(m.std for m in second), compression
-    )
+    log_mean = tuple(one.mean if c else 0.0 for one, c in zip(second, compression, strict=True))
+    log_std = tuple(one.std if c else 1.0 for one, c in zip(second, compression, strict=True))
+    return LogTransform(variables, units, mean, std, log_mean, log_std, compression)
 
 
-def _compress(z: Any, compression: float) -> Any:
+def _compress(z: Any, compression: float | tuple[float, ...]) -> Any:
     xp = np if isinstance(z, np.ndarray) else jnp
-    return xp.sign(z) * xp.log1p(compression * xp.abs(z)) if compression else z
+    c = np.asarray(compression)
+    return xp.where(c > 0, xp.sign(z) * xp.log1p(c * xp.abs(z)), z) if c.any() else z
 
 
 def _moments(fields: Iterable[np.ndarray], count: int) -> list[Moments]:

@@ -36,6 +36,11 @@ class Transform:
         return (self.target,)
 
     @property
+    def limits(self) -> np.ndarray:
+        """[2, 1]: the lower and the upper bound."""
+        return np.array(self.bounds, 'float32')[:, None]
+
+    @property
     def target_units(self) -> tuple[str, ...]:
         return (self.units,)
 

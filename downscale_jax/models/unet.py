@@ -41,6 +41,8 @@ class UNet(nn.Module):
     time: Literal['input', 'blocks'] = 'input'
     dtype: Dtype = jnp.float32
 
+    dropout = 0.0
+
     @property
     def stride(self) -> int:
         """Cells that a side of the map must be a multiple of."""

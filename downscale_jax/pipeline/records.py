@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from downscale_jax.fields import context
 from downscale_jax.fields.block_means import BlockMeans
-from downscale_jax.fields.grid import is_periodic
+from downscale_jax.fields.grid import is_periodic, valid_area
 from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.fields.times import decode_times
@@ -60,8 +61,10 @@ class Prepared:
         """(fine [H, W, V], coarse [H, W, Cin]) of a record, on the fine grid, physical."""
         if self.meta.get('kind') != 'block_means':
             return record['fine'][..., None], record['coarse']
-        transform = self.block_means
-        return record['fine'], transform.lift(transform.coarsen(record['fine']), self.periodic)
+        transform, fine = self.block_means, record['fine']
+        (time,) = decode_times(np.array([record['time']]), self.meta['calendar']) if transform.context else (None,)
+        around = context.planes(transform.context, self.statics, time)
+        return fine, transform.lift(transform.coarsen(fine, self.area), around, self.periodic)
 
     @cached_property
     def log_transform(self) -> LogTransform:
@@ -77,6 +80,11 @@ class Prepared:
     def mask(self) -> np.ndarray:
         """[H, W] bool, True where the field exists."""
         return self.statics['mask'].values.astype(bool)
+
+    @cached_property
+    def area(self) -> np.ndarray:
+        """[H, W, 1] float32, km2, 0 outside of the mask."""
+        return valid_area(self.statics)[..., None]
 
     @cached_property
     def periodic(self) -> bool:

@@ -86,10 +86,14 @@ def row_indices(rows: int) -> jax.Array:
     return jax.lax.axis_index(AXIS) * rows + jnp.arange(rows)
 
 
+def row_keys(key: jax.Array, rows: int) -> jax.Array:
+    """Inside pmap: a key for each row, by its index in the global batch."""
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(row_indices(rows))
+
+
 def row_normals(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Inside pmap: standard normals [rows, ...] keyed by index in the global batch: the same on any split."""
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(row_indices(shape[0]))
-    return jax.vmap(lambda k: jax.random.normal(k, shape[1:]))(keys)
+    return jax.vmap(lambda k: jax.random.normal(k, shape[1:]))(row_keys(key, shape[0]))
 
 
 def row_uniforms(key: jax.Array, rows: int) -> jax.Array:

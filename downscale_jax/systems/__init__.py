@@ -13,10 +13,10 @@ from types import ModuleType
 from typing import Any
 
 from downscale_jax.runtime.errors import UserError, nearest
-from downscale_jax.systems import atmodist, diffusion, srgan
+from downscale_jax.systems import atmodist, diffusion, dpdm, srgan
 from downscale_jax.systems.workdir import Config, read_config
 
-SYSTEMS: dict[str, ModuleType] = {'atmodist': atmodist, 'diffusion': diffusion, 'srgan': srgan}
+SYSTEMS: dict[str, ModuleType] = {'atmodist': atmodist, 'diffusion': diffusion, 'dpdm': dpdm, 'srgan': srgan}
 
 
 def system_of(config: Config) -> ModuleType:

@@ -9,6 +9,7 @@ import numpy as np
 
 from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
+from downscale_jax.fields.block_means import channels, limits
 from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.models.atmodist import Encoder, part
 from downscale_jax.models.srgan import Discriminator, Generator
@@ -104,7 +105,7 @@ def shapes(config: Config) -> dict[str, tuple[tuple[int, ...], Any]]:
     patch, count = (data['patch'], data['patch']), len(data['variables'])
     return {
         'target': ((*patch, count), np.float32),
-        'condition': ((*patch, count + 1), np.float32),
+        'condition': ((*patch, channels(count, ())), np.float32),
         'mask': ((*patch, 1), bool),
     }
 
@@ -256,19 +257,16 @@ def check(config: Config, training: bool = False) -> None:
     data, evaluation = config['data'], config['evaluation']
     sampling_of(config)
     wrong = []
-    if len(data['bounds']) != 2:
-        wrong.append(f'data.bounds={data["bounds"]}: a lower and an upper one are needed')
+    low, high = limits(data['bounds'], len(data['variables']))
     if data['patches_per_record'] < 1:
         wrong.append(f'data.patches_per_record={data["patches_per_record"]}: at least 1 is needed')
     if evaluation['times'] < 0:
         wrong.append(f'evaluation.times={evaluation["times"]}: 0 (all) or more are needed')
-    low, high = (*config['training']['balance'], np.nan, np.nan)[:2]
-    if len(config['training']['balance']) != 2 or not low <= high:
+    if len(config['training']['balance']) != 2 or not np.diff(config['training']['balance']) >= 0:
         wrong.append(
             f'training.balance={tuple(config["training"]["balance"])}: two losses, the lower first, are needed'
         )
-    open_above = len(data['bounds']) == 2 and data['bounds'][0] in (0, -np.inf) and np.isinf(data['bounds'][1])
-    if config['sampling']['conserve'] and not open_above:
+    if config['sampling']['conserve'] and not (np.isin(low, (0, -np.inf)) & (high == np.inf)).all():
         wrong.append(
             f'sampling.conserve with data.bounds={tuple(data["bounds"])}: a mean can be kept with the lower bound 0 or '
             'none, and without an upper one'

@@ -18,7 +18,8 @@ import numpy as np
 
 from downscale_jax.diffusion.loss import denoising_loss
 from downscale_jax.diffusion.samplers import Noise, Solver
-from downscale_jax.diffusion.schedule import CosineSchedule, Prediction, clean
+from downscale_jax.diffusion.schedule import Prediction, Schedule, clean
+from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError, nearest
@@ -46,14 +47,15 @@ class Params(NamedTuple):
 class Diffusion:
     """`denoise` is all that a sampler asks of it; `regression` is the task whose result serves as first guess."""
 
-    network: UNet
+    network: UNet | DpdmUNet
     phases: tuple[Phase, ...]
-    schedule: CosineSchedule
+    schedule: Schedule
     prediction: Prediction = 'v'
     weighting: Prediction = 'v'
     regression: Regression | None = None
     accumulate: int = 1
     ema_decay: float = 0.999
+    hidden: int = 0  # leading channels of the condition that are for others
 
     draws = True  # a member for each field of noise
 
@@ -65,28 +67,48 @@ class Diffusion:
                 )
 
     def init(self, key: jax.Array, batch: Batch, guess: FirstGuess | None = None) -> State:
-        channels = batch['condition'].shape[-1] + (2 * batch['target'].shape[-1] if self.regression else 0)
+        guessed = 2 * batch['target'].shape[-1] if self.regression else 0
+        channels = batch['condition'].shape[-1] - self.hidden + guessed
         shape = (1, *batch['target'].shape[1:3])
         z, condition = jnp.zeros((*shape, batch['target'].shape[-1])), jnp.zeros((*shape, channels))
         params = self.network.init(key, z, condition, jnp.zeros(1))
         return states.create(params, create(self.phases[0]), frozen=guess)
 
     def condition(self, guess: FirstGuess | None, condition: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """(shown, mean, error): what the network sees [B, H, W, Cc (+ 2 C)], and what turns the field that it generates
-        into the normalised target, [B, H, W, C] each; zero and one without a first guess."""
+        """(shown, mean, error): what the network sees [B, H, W, Cc - hidden (+ 2 C)], and what turns the field that it
+        generates into the normalised target, [B, H, W, C] each; zero and one without a first guess."""
+        shown = condition[..., self.hidden :]
         if self.regression is None or guess is None:
             mean = jnp.zeros((*condition.shape[:3], self.network.channels))
-            return condition, mean, jnp.ones_like(mean)
+            return shown, mean, jnp.ones_like(mean)
         mean, error = self.regression.distribution(guess.params, condition)
-        return jnp.concatenate([condition, mean, error], -1), mean, guess.scale * error
+        return jnp.concatenate([shown, mean, error], -1), mean, guess.scale * error
 
     def output(self, unet: Any, z: jax.Array, gamma: jax.Array, shown: jax.Array) -> jax.Array:
         return jnp.asarray(self.network.apply(unet, z, shown, gamma / (jnp.pi / 2)))
 
+    def output_with_dropout(
+        self, unet: Any, z: jax.Array, gamma: jax.Array, shown: jax.Array, keys: jax.Array
+    ) -> jax.Array:
+        """`output` in training, of each row by its own key [B]: the same on any split of the batch."""
+
+        def of_row(z, level, shown, key):
+            rows = (z[None], shown[None], level[None])
+            return self.network.apply(unet, *rows, train=True, rngs={'dropout': key})[0]
+
+        return jax.vmap(of_row)(z, gamma / (jnp.pi / 2), shown, keys)
+
     def losses(self, unet: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Denoising loss [B]; `rows` holds the batch, what the network is shown, t [B] and noise like the target."""
+        """Denoising loss [B]; `rows` holds the batch, what the network is shown, t [B], noise like the target and, in
+        training with dropout, keys [B]."""
+
+        def network(z, gamma):
+            if 'dropout' in rows:
+                return self.output_with_dropout(unet, z, gamma, rows['shown'], rows['dropout'])
+            return self.output(unet, z, gamma, rows['shown'])
+
         loss = denoising_loss(
-            lambda z, gamma: self.output(unet, z, gamma, rows['shown']),
+            network,
             rows['residual'],
             rows['mask'],
             self.schedule.gamma(rows['t']),
@@ -111,6 +133,8 @@ class Diffusion:
 
     def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:
         rows = self.rows(state.frozen, batch, key)
+        if self.network.dropout:
+            rows['dropout'] = parallel.row_keys(jax.random.fold_in(key, 1), len(rows['residual']))
         return gradient_step(self.losses, state, rows, phase, self.accumulate, self.ema_decay)
 
     def eval_step(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:

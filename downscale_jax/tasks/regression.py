@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from downscale_jax.diffusion.loss import masked_mean
 from downscale_jax.diffusion.samplers import Noise, Solver
+from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create, gradient_step
@@ -32,15 +33,16 @@ class Regression:
     target.
     """
 
-    network: UNet
+    network: UNet | DpdmUNet
     phases: tuple[Phase, ...]
     accumulate: int = 1
     ema_decay: float = 0.999
+    hidden: int = 0  # leading channels of the condition that are for others
 
     draws = False  # a single field, whatever the noise
 
     def init(self, key: jax.Array, batch: Batch) -> State:
-        params = self.network.init(key, None, jnp.zeros((1, *batch['condition'].shape[1:])))
+        params = self.network.init(key, None, jnp.zeros_like(batch['condition'][:1, ..., self.hidden :]))
         return states.create(params, create(self.phases[0]))
 
     def losses(self, params: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -65,7 +67,7 @@ class Regression:
 
     def distribution(self, params: Any, condition: jax.Array) -> tuple[jax.Array, jax.Array]:
         """(mean, expected size of its error) of the normalised target, [B, H, W, C] each."""
-        mean, size = jnp.split(jnp.asarray(self.network.apply(params, None, condition)), 2, -1)
+        mean, size = jnp.split(jnp.asarray(self.network.apply(params, None, condition[..., self.hidden :])), 2, -1)
         return mean, jnp.sqrt(jnp.square(nn.softplus(size)) + SMALLEST_ERROR**2)
 
     def sample(

@@ -69,11 +69,13 @@ def main() -> None:
 
 def measure(config: dict, shape: tuple[int, int], rounds: int = 3) -> dict[str, float]:
     """Memory and speed of one size, in this process; the fastest of the rounds of the network."""
+    import numpy as np
+
     generator, coarse = untrained(config), coarse_field(config, shape)
     program, arguments = compiled(generator, shape)
     memory = program.memory_analysis()
     start = time.perf_counter()
-    lifted = generator.transform.lift(coarse, periodic=False)
+    lifted = generator.transform.lift(coarse, np.zeros((*shape, 0), np.float32), periodic=False)
     lifting, refining = time.perf_counter() - start, []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -95,7 +97,7 @@ def compare(config: dict, shape: tuple[int, int]) -> dict[str, float]:
     tiled = untrained(config)
     one = {**config['sampling'], 'tile': -(-max(shape) // config['data']['factor']) * config['data']['factor']}
     whole = untrained({**config, 'sampling': {**one, 'overlap': 0}})
-    lifted = tiled.transform.lift(coarse_field(config, shape), periodic=False)
+    lifted = tiled.transform.lift(coarse_field(config, shape), np.zeros((*shape, 0), np.float32), periodic=False)
     programs = [compiled(generator, shape) for generator in (tiled, whole)]
     fields = [tiled.transform.values.encode(refine(*program, lifted)) for program in programs]
     away = np.abs(fields[0] - fields[1]).max(-1) / fields[1].std()
@@ -126,7 +128,7 @@ def untrained(config: dict) -> Any:
     zeros, ones = (0.0,) * count, (1.0,) * count
     transform = LogTransform(names, ('1',) * count, zeros, ones, zeros, ones)
     task = build(config)[PRETRAINED]
-    condition = np.zeros((1, patch, patch, count + 1), np.float32)
+    condition = np.zeros((1, patch, patch, 2 * count + 1), np.float32)
     params = jax.device_get(jax.jit(task.init)(jax.random.key(0), {'condition': condition}).params)
     blocks = BlockMeans(transform, data['factor'], data['mean'], False, tuple(data['bounds']), ones)
     return Generator(task, params, blocks, sampling_of(config))
@@ -147,7 +149,7 @@ def compiled(generator: Any, shape: tuple[int, int]) -> tuple[Any, tuple]:
     from downscale_jax.downscale.noise import time_nodes
     from downscale_jax.runtime import parallel
 
-    known = np.ones((*shape, 1), bool)
+    known = np.ones((*shape, 1), np.float32)
     whole = generator.params, *map(parallel.replicate, (known, np.uint32(0), np.float32(1)))
     lifted = np.zeros((*shape, 2 * len(generator.transform.targets)), np.float32)
     unit = parallel.split_rows([x[None] for x in (lifted, *time_nodes(0, 0.0), np.zeros(1, np.uint32))])

@@ -6,7 +6,7 @@ import xarray as xr
 
 from data_prep import block_means
 from data_prep.prepare import prepare
-from downscale_jax.fields.block_means import block_mean, cubic
+from downscale_jax.fields.block_means import block_mean, interpolate
 from downscale_jax.runtime.errors import UserError
 
 START = np.datetime64('2001-01-01', 'ns')
@@ -128,7 +128,7 @@ def test_the_coarse_field_is_the_block_mean_of_transformed_values(whole):
     values = prepared.block_means.values
     small = values.decode(block_mean(values.encode(fine), 2))
     np.testing.assert_allclose(coarse[1::2, ::2, :2], small, rtol=1e-5, atol=1e-10)
-    np.testing.assert_allclose(coarse[..., 2:], cubic(small, 2, periodic=True), rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(coarse[..., 2:], interpolate(small, 2, periodic=True), rtol=1e-4, atol=1e-9)
 
 
 def test_cells_that_fill_no_block_are_told_and_left_out(tmp_path, capsys):
@@ -157,7 +157,7 @@ def test_z_scores_and_the_deviation_of_an_anomaly(tmp_path):
     assert (values.compression, values.log_mean, values.log_std) == (0.0, (0.0, 0.0), (1.0, 1.0))
     np.testing.assert_allclose(values.mean, x.mean(0), rtol=1e-6)
     np.testing.assert_allclose(values.std, x.std(0), rtol=1e-6)
-    missing = fine - cubic(block_mean(fine, 2), 2, periodic=True)
+    missing = fine - interpolate(block_mean(fine, 2), 2, periodic=True)
     std = missing.astype('f8').std((0, 1, 2)) / x.std(0)
     np.testing.assert_allclose(prepared.block_means.target_std, std, rtol=1e-4)
     residual = prepared.block_means.encode(fine, prepared.block_means.lift(block_mean(fine, 2), periodic=True))

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from downscale_jax.downscale.inputs import BlockInputs, CoarseInputs, open_inputs
-from downscale_jax.fields.block_means import BlockMeans, cubic, repeat
+from downscale_jax.fields.block_means import BlockMeans, interpolate, repeat
 from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.runtime.errors import UserError
 
@@ -50,13 +50,13 @@ def test_one_time_on_the_fine_grid_in_the_units_of_training(north_first):
     assert found.dtype == np.float32
     small = np.stack([data['u'].values[1], data['v'].values[1] / 100], -1)
     np.testing.assert_allclose(found[..., :2], repeat(small, 2), rtol=1e-6)
-    np.testing.assert_allclose(found[..., 2:], cubic(small, 2, periodic=False), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found[..., 2:], interpolate(small, 2, periodic=False), rtol=1e-4, atol=1e-6)
 
 
 def test_a_globe_goes_round():
     data, grid = coarse(4, 36, 10.0), fine(8, 72, 5.0)
     found = BlockInputs(data, TRANSFORM, grid)[0][..., 2]
-    expected = cubic(data['u'].values[0][..., None].astype('f4'), 2, periodic=True)[..., 0]
+    expected = interpolate(data['u'].values[0][..., None].astype('f4'), 2, periodic=True)[..., 0]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 

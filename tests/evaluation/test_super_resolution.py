@@ -32,13 +32,14 @@ class Prepared:
     def __init__(self, times=3):
         values = LogTransform(VARIABLES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
         self.block_means = BlockMeans(values, FACTOR, 'physical', False, (-np.inf, np.inf), (1.0, 1.0))
-        self.statics = statics()
+        self.statics, self.area, self.periodic = statics(), np.ones((*SHAPE, 1), 'f4'), False
         rng = np.random.default_rng(0)
         self.records = [{'fine': rng.normal(0, [1, 5], (*SHAPE, 2)).astype('f4')} for _ in range(times)]
         self.meta = {'attributes': {}, 'idealised': True}
 
     def pair(self, record):
-        return record['fine'], self.block_means.lift(self.block_means.coarsen(record['fine']), False)
+        fine, nothing = record['fine'], np.zeros((*SHAPE, 0), 'f4')
+        return fine, self.block_means.lift(self.block_means.coarsen(fine, self.area), nothing, False)
 
 
 def store(fields):

@@ -88,8 +88,6 @@ def test_the_temperature_that_mends_the_spread(prepared, asked, spread):
     # of M members with noise s against noise of 1: spread s, error of the mean sqrt(1 + s^2 / M)
     expected = np.sqrt((1 + 1 / MEMBERS) * spread**2 / (1 + spread**2 / MEMBERS))
     assert fit['before']['spread_skill'] == pytest.approx(expected, rel=0.04)
-    assert fit['before']['spread'] == pytest.approx(spread, rel=0.02)
-    assert fit['after']['spread'] == pytest.approx(fit['before']['spread'] * fit['temperature'], rel=1e-4)
     assert (fit['records'], fit['members']) == (3, MEMBERS)
     assert len(set(asked)) <= 4  # two or three rounds after the first
 

@@ -56,7 +56,8 @@ def pooled(variables=('a', 'b'), energy=False, places=PLACES, errors=ERROR):
     measures = SimpleNamespace(
         ranges=[10.0] * count, pairs=SimpleNamespace(kilometres=np.array([100.0, 1000.0])), variables=list(variables)
     )
-    return Pooled(sums, series, measures, 4, variables, BLOCK)
+    units = ('s-1',) * count
+    return Pooled(sums, series, measures, 4, variables, units, {}, BLOCK)
 
 
 def cells(told, name, start=0):

@@ -13,11 +13,14 @@ from downscale_jax.fields.block_means import (
     block_mean,
     conserve,
     conserve_positive,
-    cubic,
     cubic_matrix,
+    interpolate,
+    limits,
+    linear_matrix,
     repeat,
 )
 from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.runtime.errors import UserError
 
 RNG = np.random.default_rng(0)
 INFINITY = float('inf')
@@ -49,12 +52,21 @@ def test_block_mean_keeps_channels_and_leading_axes_apart():
             np.testing.assert_allclose(found[i, j, row, column, v], block.mean(), atol=1e-6)
 
 
-def test_a_missing_cell_makes_its_block_missing_alone():
-    fine = normal(4, 6, 2)
-    fine[3, 2, 0] = np.nan
+@BOTH
+def test_the_mean_is_of_the_cells_that_are_there_by_area(xp):
+    fine, area = normal(4, 6, 2), RNG.uniform(1, 2, (4, 6, 1)).astype('f4')
+    fine[3, 2, 0], area[0, 5] = np.nan, 0
+    fine[:2, :2] = np.nan  # a whole block
+    found = np.asarray(block_mean(xp.asarray(fine), 2, xp.asarray(area)))
     missing = np.zeros((2, 3, 2), bool)
-    missing[1, 1, 0] = True
-    np.testing.assert_array_equal(np.isnan(block_mean(fine, 2)), missing)
+    missing[0, 0] = True
+    np.testing.assert_array_equal(np.isnan(found), missing)
+    for row, column, v in zip(*np.nonzero(~missing), strict=True):
+        part = (slice(2 * row, 2 * row + 2), slice(2 * column, 2 * column + 2))
+        there = np.isfinite(fine[*part, v]) & (area[*part, 0] > 0)
+        expected = np.average(fine[*part, v][there], weights=area[*part, 0][there])
+        np.testing.assert_allclose(found[row, column, v], expected, rtol=1e-5, atol=1e-6)
+    assert np.abs(found - block_mean(fine, 2))[~missing].max() > 1e-3  # area matters
 
 
 @BOTH
@@ -70,7 +82,7 @@ def test_repeat_has_the_field_as_its_block_mean(xp, factor):
 @pytest.mark.parametrize('factor', [2, 3, 4, 5])
 def test_cubic_is_that_of_jax_in_the_interior(factor):
     coarse = normal(2, 7, 9, 3)
-    found = cubic(coarse, factor, periodic=False)
+    found = interpolate(coarse, factor, periodic=False)
     expected = jax.image.resize(coarse, (2, 7 * factor, 9 * factor, 3), 'cubic')
     # jax shares out, beyond an edge, the weights of what is not there; here the edge is repeated
     edge = 2 * factor
@@ -102,7 +114,7 @@ def test_cubic_keeps_a_slope_and_a_parabola_in_the_interior(xp, factor):
         return np.stack([0.5 * y - 0.25 * x + 3, 0.1 * y**2 - x * y / 8], -1).astype('f4')
 
     coarse, fine = field(1), field(factor)
-    found = cubic(xp.asarray(coarse), factor, periodic=False)
+    found = interpolate(xp.asarray(coarse), factor, periodic=False)
     assert found.shape == fine.shape
     edge = 2 * factor
     np.testing.assert_allclose(found[edge:-edge, edge:-edge], fine[edge:-edge, edge:-edge], rtol=1e-5, atol=1e-5)
@@ -111,12 +123,14 @@ def test_cubic_keeps_a_slope_and_a_parabola_in_the_interior(xp, factor):
 
 def test_a_periodic_field_goes_round():
     coarse = normal(5, 8, 2)
-    rolled = cubic(np.roll(coarse, 3, 1), 4, periodic=True)
-    np.testing.assert_allclose(rolled, np.roll(cubic(coarse, 4, periodic=True), 12, 1), atol=1e-6)
+    rolled = interpolate(np.roll(coarse, 3, 1), 4, periodic=True)
+    np.testing.assert_allclose(rolled, np.roll(interpolate(coarse, 4, periodic=True), 12, 1), atol=1e-6)
     # rows have an end: the poles are no neighbours of each other
-    turned = cubic(np.roll(coarse, 2, 0), 4, periodic=True)
-    assert np.abs(turned - np.roll(cubic(coarse, 4, periodic=True), 8, 0)).max() > 0.1
-    assert np.abs(cubic(np.roll(coarse, 3, 1), 4, False) - np.roll(cubic(coarse, 4, False), 12, 1)).max() > 0.1
+    turned = interpolate(np.roll(coarse, 2, 0), 4, periodic=True)
+    assert np.abs(turned - np.roll(interpolate(coarse, 4, periodic=True), 8, 0)).max() > 0.1
+    assert (
+        np.abs(interpolate(np.roll(coarse, 3, 1), 4, False) - np.roll(interpolate(coarse, 4, False), 12, 1)).max() > 0.1
+    )
 
 
 @BOTH
@@ -171,6 +185,14 @@ VALUES = LogTransform(
 SPEED = LogTransform(('speed', 'gust'), ('m s-1', 'm s-1'), (5.0, 8.0), (3.0, 4.0), (0.0, 0.0), (1.0, 1.0), 0.0)
 
 
+def nothing(fine):
+    """No context."""
+    return np.zeros((*fine.shape[:-1], 0), 'f4')
+
+
+AREA = (1 + np.arange(8 * 12, dtype='f4') % 5).reshape(8, 12, 1)
+
+
 def transform(**changes):
     common = {'values': VALUES, 'factor': 4, 'mean': 'network', 'anomaly': False, 'bounds': (-INFINITY, INFINITY)}
     return BlockMeans(**{**common, 'target_std': (1.0, 1.0), **changes})
@@ -183,42 +205,51 @@ def vortices(*lead):
 
 def test_coarsen_by_hand():
     fine = vortices()
-    network = transform().coarsen(fine)
+    ones = np.ones((8, 12, 1), 'f4')
+    network = transform().coarsen(fine, AREA)  # as published: by number
     expected = VALUES.decode(block_mean(VALUES.encode(fine), 4))
     np.testing.assert_allclose(network, expected, rtol=1e-6)
-    physical = transform(mean='physical').coarsen(fine)
+    physical = transform(mean='physical').coarsen(fine, ones)
     np.testing.assert_allclose(physical[1, 2], fine[4:, 8:].mean((0, 1)), rtol=1e-5, atol=1e-10)
     assert np.abs(physical - network).max() > 1e-6  # the transform is not linear
     # a z-score is: both means are the same
     speeds = 5 + np.abs(normal(8, 12, 2))
-    both = [transform(values=SPEED, mean=mean).coarsen(speeds) for mean in ('network', 'physical')]
+    both = [transform(values=SPEED, mean=mean).coarsen(speeds, ones) for mean in ('network', 'physical')]
     np.testing.assert_allclose(*both, rtol=1e-6)
 
 
 @pytest.mark.parametrize('periodic', [False, True])
 def test_lift_stands_twice_on_the_fine_grid(periodic):
     coarse = normal(2, 5, 6, 2)
-    found = transform(bounds=(-0.5, 0.5)).lift(coarse, periodic)
-    assert found.shape == (2, 20, 24, 4)
+    around = normal(2, 20, 24, 3)
+    one = transform(kernel=('cubic', 'linear'))
+    found = one.lift(coarse, around, periodic)
+    assert found.shape == (2, 20, 24, 7)
+    np.testing.assert_array_equal(one.small(found), coarse)
     np.testing.assert_array_equal(found[..., :2], repeat(coarse, 4))
-    np.testing.assert_array_equal(found[..., 2:], cubic(coarse, 4, periodic))
-    baseline = transform(bounds=(-0.5, 0.5)).interpolated(found)
-    np.testing.assert_array_equal(baseline, found[..., 2:].clip(-0.5, 0.5))
-    assert np.abs(found[..., 2:]).max() > 0.5
+    np.testing.assert_array_equal(found[..., 4:], around)
+    for v, kernel in enumerate(one.kernel):
+        np.testing.assert_array_equal(found[..., 2 + v], interpolate(coarse, 4, periodic, kernel)[..., v])
+    np.testing.assert_array_equal(
+        transform().lift(coarse, around, periodic)[..., 2:4], interpolate(coarse, 4, periodic)
+    )
 
 
 def test_condition_by_hand():
-    one = transform()
-    coarse = vortices()[::4, ::4]
-    lifted, mask = one.lift(coarse, False), np.ones((8, 12, 1), bool)
+    one = transform(context=('height', 'season'), context_mean=(100.0, 0.0, 0.0), context_std=(50.0, 1.0, 1.0))
+    coarse, around = vortices()[::4, ::4], normal(8, 12, 3)
+    lifted, mask = one.lift(coarse, around, False), np.ones((8, 12, 1), bool)
     mask[:2], lifted[5, 5] = False, np.nan
     known = mask & one.known(lifted)
     assert (known == mask).sum() == mask.size - 1
     found = one.condition(lifted, known)
-    assert found.shape == (8, 12, 3)
+    assert found.shape == (8, 12, 8)
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found[..., 2:], known)
+    np.testing.assert_array_equal(found[..., 7:], known)
     np.testing.assert_array_equal(found[..., :2], np.where(known, VALUES.encode(repeat(coarse, 4)), 0))
+    np.testing.assert_array_equal(found[..., 2:4], np.where(known, VALUES.encode(interpolate(coarse, 4, False)), 0))
+    np.testing.assert_allclose(found[..., 4:5], np.where(known, (around[..., :1] - 100) / 50, 0), rtol=1e-6)
+    np.testing.assert_array_equal(found[..., 5:7], np.where(known, around[..., 1:], 0))
 
 
 @pytest.mark.parametrize('mean', ['network', 'physical'])
@@ -226,7 +257,7 @@ def test_condition_by_hand():
 def test_decode_is_the_inverse(mean, anomaly, std):
     one = transform(mean=mean, anomaly=anomaly, target_std=std)
     fine = vortices(3)
-    lifted = one.lift(one.coarsen(fine), periodic=True)
+    lifted = one.lift(one.coarsen(fine, AREA), nothing(fine), periodic=True)
     target = one.encode(fine, lifted)
     assert target.shape == fine.shape
     np.testing.assert_allclose(one.decode(target, lifted), fine, rtol=1e-4, atol=1e-9)
@@ -242,33 +273,56 @@ def test_decode_is_the_inverse(mean, anomaly, std):
 def test_conserved_in_the_networks_space(xp, values):
     one = transform(values=values)
     fine, truth = (values.decode(normal(2, 8, 12, 2)) for _ in range(2))
-    lifted = one.lift(one.coarsen(truth), periodic=True)
-    found = np.asarray(one.conserved(xp.asarray(fine), xp.asarray(lifted)))
+    lifted = one.lift(one.coarsen(truth, AREA), nothing(truth), periodic=True)
+    found = np.asarray(one.conserved(xp.asarray(fine), xp.asarray(lifted), AREA))
     means = block_mean(values.encode(found), 4)
     np.testing.assert_allclose(means, block_mean(values.encode(truth), 4), atol=1e-5)
-    np.testing.assert_allclose(values.encode(one.conserved(found, lifted)), values.encode(found), atol=1e-5)
+    np.testing.assert_allclose(values.encode(one.conserved(found, lifted, AREA)), values.encode(found), atol=1e-5)
 
 
 @BOTH
-@pytest.mark.parametrize('bounds', [(-INFINITY, INFINITY), (0.0, INFINITY)], ids=['unbounded', 'positive'])
+@pytest.mark.parametrize(
+    'bounds',
+    [(-INFINITY, INFINITY), (0.0, INFINITY), ((-INFINITY, INFINITY), (0.0, INFINITY))],
+    ids=['unbounded', 'positive', 'the second positive'],
+)
 def test_conserved_in_physical_space(xp, bounds):
     one = transform(values=SPEED, mean='physical', bounds=bounds)
     fine, truth = 3 * normal(2, 8, 12, 2), 3 * np.abs(normal(2, 8, 12, 2))
-    coarse = one.coarsen(truth)
-    found = np.asarray(one.conserved(xp.asarray(fine), xp.asarray(one.lift(coarse, periodic=False))))
-    np.testing.assert_allclose(block_mean(found, 4), coarse, atol=1e-5 * 3)
-    assert (found >= 0).all() == (bounds[0] == 0)
+    coarse = one.coarsen(truth, AREA)
+    fine[1, 2, 3] = np.nan  # outside of the mask
+    lifted = one.lift(coarse, nothing(truth), periodic=False)
+    found = np.asarray(one.conserved(xp.asarray(fine), xp.asarray(lifted), AREA))
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(fine))
+    np.testing.assert_allclose(block_mean(found, 4, AREA), coarse, atol=1e-5 * 3)
+    for v, low in enumerate(limits(bounds, 2)[0]):
+        assert (np.nan_to_num(found[..., v]) >= 0).all() == (low == 0)
+
+
+@pytest.mark.parametrize('bounds', [(1.0, 0.0), (0.0,), ((0, 1), (0, 1), (0, 1)), (float('nan'), 1.0)])
+def test_bounds_that_are_none(bounds):
+    with pytest.raises(UserError, match='a lower and an upper one are needed'):
+        limits(bounds, 2)
+
+
+def test_linear_interpolation_by_hand():
+    np.testing.assert_allclose(linear_matrix(3, 2, False)[:3], [[1, 0, 0], [0.75, 0.25, 0], [0.25, 0.75, 0]])
+    np.testing.assert_allclose(linear_matrix(3, 2, True)[[0, 5]], [[0.75, 0, 0.25], [0.25, 0, 0.75]])
+    coarse = normal(5, 7, 2)
+    expected = jax.image.resize(coarse, (15, 21, 2), 'linear')
+    np.testing.assert_allclose(interpolate(coarse, 3, False, 'linear'), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize('anomaly', [False, True])
 @pytest.mark.parametrize('mean', ['network', 'physical'])
 def test_numpy_and_jax_agree(anomaly, mean):
-    one = transform(mean=mean, anomaly=anomaly, target_std=(0.4, 0.6))
-    fine = vortices(2)
+    context = {'context': ('height',), 'context_mean': (1.0,), 'context_std': (2.0,)}
+    one = transform(mean=mean, anomaly=anomaly, target_std=(0.4, 0.6), **context)
+    fine, around = vortices(2), normal(2, 8, 12, 1)
     mask = RNG.random((2, 8, 12, 1)) < 0.8
 
     def all_of(fine, mask):
-        lifted = one.lift(one.coarsen(fine), True)
+        lifted = one.lift(one.coarsen(fine, AREA), around, True)
         target = one.encode(fine, lifted)
         decoded = one.decode(target / 2, lifted)
         return {
@@ -277,8 +331,8 @@ def test_numpy_and_jax_agree(anomaly, mean):
             'target': target,
             'lifted': 1e5 * lifted,
             'decoded': 1e5 * decoded,
-            'conserved': 1e5 * one.conserved(decoded, lifted),
-            'interpolated': 1e5 * one.interpolated(lifted),
+            'conserved': 1e5 * one.conserved(decoded, lifted, AREA),
+            'small': 1e5 * one.small(lifted),
         }
 
     expected, found = all_of(fine, mask), jax.jit(all_of)(fine, mask)
@@ -288,7 +342,8 @@ def test_numpy_and_jax_agree(anomaly, mean):
 
 
 def test_comes_back_from_json():
-    one = transform(anomaly=True, bounds=(0.0, INFINITY), mean='physical', target_std=(0.4, 0.6))
+    changes = {'bounds': ((0.0, INFINITY), (-1.0, 1.0)), 'kernel': ('cubic', 'linear'), 'target_std': (0.4, 0.6)}
+    one = transform(anomaly=True, mean='physical', **changes, context=('season',), context_mean=(0.0, 0.0))
     again = BlockMeans.from_json(json.loads(json.dumps(one.to_json())))
     assert again == one
     assert again.targets == again.inputs == ('vorticity', 'divergence')
@@ -303,7 +358,7 @@ def test_real_pairs_are_block_means(shared_data):
             np.stack([pairs[f'{n}_{kind}'].values for n in ('ua', 'va')], -1) for kind in ('fine', 'coarse')
         )
     np.testing.assert_allclose(block_mean(fine, 10), coarse, atol=1e-5 * fine.std())
-    interpolated = cubic(coarse, 10, False)
+    interpolated = interpolate(coarse, 10, False)
     closed = conserve(interpolated, coarse, 10)
     np.testing.assert_allclose(block_mean(closed, 10), coarse, atol=1e-5 * fine.std())
     # nearer to the truth: the mean is a part of it

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from data_prep.prepare import prepare
-from downscale_jax.fields.block_means import block_mean, cubic, repeat
+from downscale_jax.fields.block_means import block_mean, interpolate, repeat
 from downscale_jax.pipeline.patches import Patches, admissible
 
 DAYS, ROWS, COLUMNS, PATCH, FACTOR = 8, 12, 24, 8, 4
@@ -121,7 +121,7 @@ def test_crops_are_aligned(globe):
         expected = globe.block_means.coarsen(whole[code // 10_000])
         np.testing.assert_allclose(coarse[..., :2], repeat(expected, FACTOR)[rows[:, None], columns], rtol=1e-6)
         # interpolated over the whole field, and then cut: a patch knows no edge
-        smooth = cubic(expected, FACTOR, periodic=True)[rows[:, None], columns]
+        smooth = interpolate(expected, FACTOR, periodic=True)[rows[:, None], columns]
         np.testing.assert_allclose(coarse[..., 2:], smooth, rtol=1e-5, atol=1e-5)
         assert mask.all()
 

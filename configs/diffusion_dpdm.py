@@ -1,0 +1,125 @@
+"""DPDM: patch-wise probabilistic downscaling of any region (SYSTEMS.md, system 4).
+
+    python main.py --config=configs/diffusion_dpdm.py           under 15 minutes on 2 CPU cores, a simulated climate
+    python main.py --config=configs/diffusion_dpdm.py:smoke     under a minute: does it run?
+    python main.py --config=configs/diffusion_dpdm.py:paper     the published size and constants, for accelerators
+
+Monthly fields over mountains, ten times finer than their block means. Real data: set data.path, data.relief and the
+other data keys (README, "DPDM").
+"""
+
+from ml_collections import ConfigDict
+
+INFINITY = float('inf')
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    """`variant`: '' for the default, 'smoke' or 'paper'."""
+    if variant not in ('', 'smoke', 'paper'):
+        raise ValueError(f"unknown variant ':{variant}' of diffusion_dpdm: valid are :smoke and :paper")
+    config = ConfigDict()
+    config.system = 'dpdm'
+    config.seed = 0
+    config.rivals = ('edsr', 'edsr_gan')  # trained beside; (): none
+
+    config.data = ConfigDict()
+    config.data.kind = 'block_means'  # a record: fine fields; the coarse ones are their block means, by area
+    config.data.path = ''  # file, glob, Zarr store or URL; empty: simulated
+    config.data.simulate = ConfigDict({'world': 'mountains', 'rows': 160, 'columns': 240, 'months': 240, 'seed': 0})
+    config.data.variables = ('t2m', 'tp')
+    config.data.level = 0.0  # in the numbers of a file that has several; 0: there is but one
+    config.data.train = (('1981-01', '1996-12'),)
+    config.data.validation = (('1997-01', '1998-12'),)
+    config.data.test = (('1999-01', '2000-12'),)
+    config.data.factor = 10  # cells a side of a block
+    config.data.mean = 'physical'
+    config.data.transform = ('standard', 'log1p')  # of each variable, or one for all: 'standard', 'log1p', 'log'
+    config.data.interpolation = ('cubic', 'linear')  # of the coarse field, likewise
+    config.data.context = ('topography', 'land', 'season')  # also 'hour', 'latitude', any static variable of the data
+    config.data.relief = ''  # file of a relief, where the data bring no topography
+    config.data.anomaly = True  # learn fine - interpolated; False: the full field
+    config.data.bounds = ((-INFINITY, INFINITY), (0.0, INFINITY))  # physical, of each variable, or a pair for all
+    config.data.patch = 80  # fine cells a side
+    config.data.patches_per_record = 6  # cut from each record in an epoch
+
+    config.model = ConfigDict()
+    config.model.network = 'unet'  # or 'dpdm', the published one
+    config.model.dtype = 'float32'
+    config.model.unet = ConfigDict(
+        {'widths': (64, 96), 'bottleneck': 128, 'blocks': 2, 'embedding': 64, 'stem': 4, 'tail': 128, 'time': 'blocks'}
+    )
+    config.model.dpdm = ConfigDict({'inner': 64, 'multipliers': (1, 1, 2, 4), 'dropout': 0.1})
+
+    config.diffusion = ConfigDict()
+    config.diffusion.steps = 1000  # discrete noise levels
+    config.diffusion.betas = 'cosine'  # or 'linear'
+    config.diffusion.prediction = 'v'  # or 'eps', 'x0'
+    config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
+    config.diffusion.first_guess = True  # generate what the regression leaves open; False: the target itself
+
+    config.edsr = ConfigDict({'factors': (2, 5), 'width': 32, 'blocks': 6})
+    config.edsr.update({'discriminator': (16, 32, 64, 64), 'dense': 128, 'adversarial': 1e-3})
+
+    config.training = ConfigDict()
+    config.training.batch_size = 16
+    config.training.accumulate = 1
+    config.training.ema_decay = 0.995
+    config.training.log_every = 50
+    config.training.validate_every = 200
+    config.training.validation_batches = 8
+    config.training.keep = 2
+    config.training.phases = ('main',)
+    common = {'learning_rate': 1e-3, 'warmup': 50, 'clip': 1.0, 'weight_decay': 1e-4, 'optimizer': 'adamw'}
+    config.training.main = ConfigDict({**common, 'steps': 600})  # of the regression and of the diffusion
+    config.training.edsr = ConfigDict({**common, 'steps': 400})
+    config.training.edsr_gan = ConfigDict({**common, 'steps': 150, 'learning_rate': 2e-4, 'schedule': 'constant'})
+
+    config.sampling = ConfigDict()
+    config.sampling.sampler = 'dpm_solver'  # or 'dpm_solver_sde', 'heun', 'ddim', 'ddpm'
+    config.sampling.steps = 10  # evaluations of the network
+    config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 'karras'
+    config.sampling.eta = 0.0  # of ddim: share of the noise drawn anew in each step
+    config.sampling.temperature = 0.0  # factor of the noise; 0: as fitted after training (evaluation.fit_days)
+    config.sampling.correlation_hours = 0.0  # of a member's noise in time; 0: months are independent draws
+    config.sampling.tile = 480  # fine cells a side at most
+    config.sampling.overlap = 80
+    config.sampling.members = 11  # of one work unit
+    config.sampling.conserve = False  # whether the block mean of what is generated is made the coarse field
+
+    config.evaluation = ConfigDict()
+    config.evaluation.members = 33
+    config.evaluation.times = 12  # of the test split, evenly spread; 0: all
+    config.evaluation.baselines = ('linear', 'bicubic', 'quantile_mapping')
+    config.evaluation.fit_days = 4  # times of validation to fit the noise temperature on; 0: temperature 1
+    config.evaluation.places = ''  # CSV of name, latitude, longitude; empty: 150 large cities
+
+    if variant == 'smoke':
+        config.data.simulate.update({'rows': 60, 'columns': 80, 'months': 36})
+        config.data.train = (('1981-01', '1982-06'),)
+        config.data.validation = (('1982-07', '1982-12'),)
+        config.data.test = (('1983-01', '1983-12'),)
+        config.data.patch = 40
+        config.model.unet.update({'widths': (16,), 'bottleneck': 16, 'blocks': 1, 'tail': 16})
+        config.edsr.update({'width': 8, 'blocks': 1, 'discriminator': (8, 8), 'dense': 8})
+        config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})
+        for phase in (config.training.main, config.training.edsr, config.training.edsr_gan):
+            phase.update({'steps': 10, 'warmup': 5})
+        config.sampling.update({'steps': 4, 'members': 2, 'overlap': 40})
+        config.evaluation.update({'members': 4, 'times': 3, 'fit_days': 1})
+    if variant == 'paper':
+        config.data.simulate.update({'rows': 400, 'columns': 700})
+        config.data.variables, config.data.transform, config.data.interpolation = ('t2m',), ('standard',), ('cubic',)
+        config.data.bounds = ((-INFINITY, INFINITY),)
+        config.data.context = ('topography', 'land')
+        config.data.anomaly = False
+        config.data.patch = 128
+        config.rivals = ()
+        config.model.network = 'dpdm'
+        config.diffusion.update({'prediction': 'eps', 'weighting': 'eps', 'first_guess': False})
+        config.training.update({'batch_size': 128, 'ema_decay': 0.9999, 'validate_every': 2000, 'log_every': 100})
+        config.training.main.update({'steps': 100_000, 'learning_rate': 1e-4, 'warmup': 0})
+        config.sampling.update(
+            {'sampler': 'ddpm', 'spacing': 'half_log_snr', 'steps': 1000, 'tile': 128, 'overlap': 32}
+        )
+        config.evaluation.update({'members': 100, 'times': 0, 'fit_days': 0})
+    return config

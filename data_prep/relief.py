@@ -1,0 +1,199 @@
+"""Real relief on any grid: heights from a file such as ETOPO, a mean over each cell of the grid."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+from scipy import ndimage
+
+from downscale_jax.fields import store
+from downscale_jax.fields.interpolation import full_circle, unit_vectors
+from downscale_jax.fields.units import convert_units
+from downscale_jax.runtime.errors import UserError, nearest
+
+_STANDARD_NAMES = {
+    'height_above_reference_ellipsoid', 'height_above_mean_sea_level', 'height_above_geopotential_datum',
+    'surface_altitude', 'altitude', 'bedrock_altitude',
+}  # fmt: skip
+_NAMES = {
+    'z', 'elevation', 'elev', 'topo', 'topography', 'orog', 'orography', 'relief', 'rose', 'altitude', 'height',
+    'band1', 'dem', 'bed_elevation', 'surface_elevation',
+}  # fmt: skip
+POINTS = 2_000_000  # at which the relief is read at once: 16 MB each of a dozen arrays
+
+
+def relief_on(grid: xr.Dataset, path: str, variable: str = '') -> xr.DataArray:
+    """`topography` [m] float32 on the cells of `grid` (1-D or 2-D `lat`, `lon`), negative below the sea.
+
+    Bilinear where the relief is coarser than the grid. Where it is finer a cell is read at as many points as the relief
+    has in it, evenly spread, bilinearly too, and they are averaged by area: the box mean, and a slope stays a slope.
+    `variable` names the relief; else it is recognised. The file's latitudes and longitudes are 1-D, in any direction
+    and convention.
+    Raises UserError: no relief-like variable or several, units that are not lengths, a grid that is not covered, beside
+    those of `store`.
+    """
+    for name in ('lat', 'lon'):
+        if name not in grid.coords:
+            raise UserError(f"the grid has no '{name}', found {', '.join(map(str, grid.coords))}: relief needs places")
+        if not np.isfinite(grid[name].values).all():
+            raise UserError(f"the grid's '{name}' is missing at some cells: relief needs the places of all")
+    relief = _around(_open(path, variable), grid, path)
+    lat, lon = relief['lat'].values, relief['lon'].values
+    heights = store.load(relief, path).values.astype(np.float64)
+    plane = grid['lat'].ndim == 2
+    dims = grid['lat'].dims if plane else (*grid['lat'].dims, *grid['lon'].dims)
+    parts = _plane_points(grid, lat, lon) if plane else _axis_points(grid, lat, lon)
+    rows = []
+    for at, to, weight, counts in parts:
+        index = np.stack([np.interp(at, lat, np.arange(lat.size)), np.interp(to, lon, np.arange(lon.size))])
+        read = ndimage.map_coordinates(heights, index, order=1, mode='nearest')
+        rows.append(_cell_means(read * weight, counts) / _cell_means(weight, counts))
+    values = np.concatenate(rows)
+    if missing := np.isnan(values).sum():
+        raise UserError(f'{path}: the relief has no value at {missing} of {values.size} cells of the grid: fill them')
+    attrs = {'units': 'm', 'long_name': 'topography, negative below the sea', 'source': path}
+    coords = {name: coordinate for name, coordinate in grid.coords.items() if set(coordinate.dims) <= set(dims)}
+    return xr.DataArray(values.astype(np.float32), coords, dims, 'topography', attrs)
+
+
+def land_of(topography: xr.DataArray) -> xr.DataArray:
+    """`land` int8: 1 where the topography is above 0, else 0."""
+    attrs = {
+        'units': '1',
+        'standard_name': 'land_binary_mask',
+        'flag_values': np.array([0, 1], np.int8),
+        'flag_meanings': 'sea land',
+    }
+    return (topography > 0).astype(np.int8).rename('land').assign_attrs(attrs)
+
+
+def _open(path: str, variable: str) -> xr.DataArray:
+    """(lat, lon) in m, lazily, both ascending."""
+    data = store.open_dataset(path)
+    if variable and variable not in data.data_vars:
+        raise UserError(f"{path} has no variable '{variable}': {nearest(variable, map(str, data.data_vars))}")
+    fields = store.canonical(data, [variable or _recognise(data, path)], source=path)
+    (relief,) = (fields[name] for name in fields.data_vars if name != 'mask')
+    relief = relief.isel(time=0) if 'time' in relief.dims else relief
+    if relief.dims != ('lat', 'lon'):
+        raise UserError(f"{path}: '{relief.name}' lies on {relief.dims}; relief on 1-D lat and lon was expected: "
+                        'interpolate it beforehand')  # fmt: skip
+    return convert_units(relief, 'm').sortby(['lat', 'lon'])
+
+
+def _recognise(data: xr.Dataset, path: str) -> str:
+    """The one variable that is relief by its standard name or its own, else the only one in units of length."""
+    lengths = [name for name, array in data.data_vars.items() if array.squeeze().ndim >= 2 and _is_length(array)]
+    known = [
+        name
+        for name in lengths
+        if data[name].attrs.get('standard_name') in _STANDARD_NAMES or str(name).lower() in _NAMES
+    ]
+    found = known or lengths
+    if len(found) != 1:
+        told = f'several could be ({", ".join(map(str, found))}): name one' if found else 'a field in m was expected'
+        held = ', '.join(f'{name} [{array.attrs.get("units", "")}]' for name, array in data.data_vars.items())
+        raise UserError(f'{path}: which variable is the relief? It has {held or "none"}; {told}')
+    return str(found[0])
+
+
+def _is_length(array: xr.DataArray) -> bool:
+    try:
+        convert_units(array[(0,) * array.ndim], 'm')
+    except UserError:
+        return False
+    return True
+
+
+def _around(relief: xr.DataArray, grid: xr.Dataset, path: str) -> xr.DataArray:
+    """The part of it that the cells of the grid reach, longitudes increasing across any seam, as `_centred` counts."""
+    middle = _middle(grid)
+    # a file may have both 180 W and 180 E
+    lon, order = np.unique(_centred(relief['lon'].values, middle).round(9), return_index=True)
+    relief = relief.isel(lon=order).assign_coords(lon=lon)
+    if full_circle(lon):
+        before, after = (relief.isel(lon=[i]).assign_coords(lon=lon[[i]] + turn) for i, turn in ((-1, -360), (0, 360)))
+        relief = xr.concat([before, relief, after], 'lon')
+    for name, wanted in (('lat', grid['lat'].values), ('lon', _centred(grid['lon'].values, middle))):
+        axis, low, high = relief[name].values, wanted.min(), wanted.max()
+        step = np.median(np.diff(axis))
+        if low < axis[0] - step / 2 - 1e-6 or high > axis[-1] + step / 2 + 1e-6:
+            raise UserError(
+                f'{path}: the relief does not cover the grid: its {name} runs from {axis[0]:g} to {axis[-1]:g}, '
+                f'that of the grid from {low:g} to {high:g}; take a file of a larger area'
+            )
+        margin = 2 * step + sum(np.abs(np.diff(wanted, axis=i)).max(initial=0) for i in range(wanted.ndim))
+        chosen = np.flatnonzero((axis >= low - margin) & (axis <= high + margin))
+        relief = relief.isel({name: slice(chosen[0], chosen[-1] + 1)})
+    return relief
+
+
+def _middle(grid: xr.Dataset) -> float:
+    """Longitude in the middle of the grid."""
+    return float(np.rad2deg(np.angle(np.exp(1j * np.deg2rad(grid['lon'].values)).sum())))
+
+
+def _centred(lon: np.ndarray, middle: float) -> np.ndarray:
+    """Longitudes within 180 degrees of `middle`."""
+    return (lon.astype(np.float64) - middle + 180) % 360 - 180 + middle
+
+
+Points = tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]
+
+
+def _axis_points(grid: xr.Dataset, lat: np.ndarray, lon: np.ndarray) -> Iterator[Points]:
+    """(latitudes, longitudes, areas, (points down, points across) a cell), a few rows of cells at a time.
+
+    Arrays [rows x points down, columns x points across], of a grid with 1-D lat, lon and relief at `lat`, `lon`.
+    """
+    own = grid['lat'].values.astype(np.float64), _centred(grid['lon'].values, _middle(grid))
+    # on a full circle the middle may lie anywhere in the row
+    steps = [np.gradient(np.unwrap(axis, period=360)) if axis.size > 1 else np.zeros(1) for axis in own]
+    down, across = counts = [
+        _count(np.median(np.abs(step)), np.median(np.diff(at))) for step, at in zip(steps, (lat, lon), strict=True)
+    ]
+    at, to = ((axis[:, None] + step[:, None] * _offsets(n)).ravel() for axis, step, n in zip(own, steps, counts))
+    at = at.clip(-90, 90)
+    rows = max(1, POINTS // (down * to.size))
+    for start in range(0, at.size, rows * down):
+        here, there = np.meshgrid(at[start : start + rows * down], to, indexing='ij')
+        yield here, there, np.cos(np.deg2rad(here)).clip(1e-6), (down, across)
+
+
+def _plane_points(grid: xr.Dataset, lat: np.ndarray, lon: np.ndarray) -> Iterator[Points]:
+    """The same of a grid with 2-D lat, lon, whose cells are spanned by the steps to their neighbours."""
+    middle = _middle(grid)
+    centres = unit_vectors(grid['lat'].values, grid['lon'].values)
+    steps = [np.gradient(centres, axis=i) if centres.shape[i] > 1 else np.zeros_like(centres) for i in (0, 1)]
+    sizes = [np.rad2deg(np.linalg.norm(step, axis=-1)) for step in steps]
+    spacing = np.median(np.diff(lat)), np.median(np.diff(lon))
+    rows = max(1, POINTS // centres.shape[1] // 100)
+    for start in range(0, len(centres), rows):
+        part = slice(start, start + rows)
+        # meridians crowd at the poles, not the relief's detail
+        finest = min(spacing[0], spacing[1] * max(np.cos(np.deg2rad(np.abs(grid['lat'].values[part]).max())), 0.2))
+        down, across = (_count(np.median(size[part]), finest) for size in sizes)
+        points = (
+            centres[part, None, :, None]
+            + steps[0][part, None, :, None] * _offsets(down)[:, None, None, None]
+            + steps[1][part, None, :, None] * _offsets(across)[:, None]
+        ).reshape(-1, centres.shape[1] * across, 3)
+        x, y, z = np.moveaxis(points, -1, 0)
+        there = _centred(np.rad2deg(np.arctan2(y, x)), middle)
+        yield np.rad2deg(np.arctan2(z, np.hypot(x, y))), there, np.ones_like(x), (down, across)
+
+
+def _count(cell: float, spacing: float) -> int:
+    """Points to read along a side of a cell: as many as the relief has there."""
+    return max(1, int(np.ceil(cell / spacing - 1e-3)))
+
+
+def _offsets(count: int) -> np.ndarray:
+    """Places of the points in a cell that reaches from -0.5 to 0.5."""
+    return (np.arange(count) + 0.5) / count - 0.5
+
+
+def _cell_means(values: np.ndarray, counts: tuple[int, int]) -> np.ndarray:
+    """[h a, w b] -> [h, w]"""
+    (h, w), (a, b) = values.shape, counts
+    return values.reshape(h // a, a, w // b, b).mean((1, 3))

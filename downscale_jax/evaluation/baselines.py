@@ -1,0 +1,67 @@
+"""The simple rivals of a downscaler: the coarse field interpolated, and that mapped to the truth's distribution."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from downscale_jax.evaluation.days import evenly
+from downscale_jax.evaluation.reference import TIMES, month_of
+from downscale_jax.fields import quantile_mapping
+from downscale_jax.fields.block_means import Kernel, interpolate
+from downscale_jax.fields.times import decode_times
+from downscale_jax.pipeline.records import Prepared
+from downscale_jax.runtime.errors import UserError, nearest
+
+KERNELS: dict[str, Kernel] = {'linear': 'linear', 'bicubic': 'cubic'}
+MAPPED = 'quantile_mapping'
+NAMES = (*KERNELS, MAPPED)
+
+
+def check(names: Sequence[str]) -> None:
+    """Raises UserError for a baseline that is none."""
+    for name in names:
+        if name not in NAMES:
+            raise UserError(f"evaluation.baselines: there is no '{name}': {nearest(name, NAMES)}")
+
+
+class Baselines:
+    """Those of `names`; a quantile map is fitted to the training split, cell by cell."""
+
+    def __init__(self, names: Sequence[str], prepared: Prepared):
+        self.names, self._prepared = tuple(names), prepared
+        self._map = self._fitted() if MAPPED in names else None
+
+    def __call__(self, coarse: np.ndarray, month: int) -> dict[str, np.ndarray]:
+        """Coarse [h, w, V] of a calendar month, physical -> {name: [H, W, V]} within the bounds."""
+        found = {name: self._interpolated(coarse, kernel) for name, kernel in KERNELS.items() if name in self.names}
+        if self._map:
+            found[MAPPED] = self._map.apply(self._interpolated(coarse, 'linear'), month)
+        return {name: found[name].clip(*self._prepared.block_means.limits) for name in self.names}
+
+    def _interpolated(self, coarse: np.ndarray, kernel: Kernel) -> np.ndarray:
+        return interpolate(coarse, self._prepared.block_means.factor, self._prepared.periodic, kernel)
+
+    def _fitted(self) -> quantile_mapping.QuantileMap:
+        """From the linear interpolation to the truth; a variable without negative values is mapped by ratios."""
+        prepared, transform = self._prepared, self._prepared.block_means
+        split = prepared.split('train')
+        chosen = evenly(len(split), TIMES)
+        times = decode_times(np.array([split[i]['time'] for i in chosen]), prepared.meta['calendar'])
+        months = [month_of(time) for time in times]
+
+        def fine() -> Iterator[np.ndarray]:
+            return (split[i]['fine'] for i in chosen)
+
+        def smooth() -> Iterator[np.ndarray]:
+            return (self._interpolated(transform.coarsen(x, prepared.area), 'linear') for x in fine())
+
+        kinds = [
+            quantile_mapping.MULTIPLICATIVE if low == 0 else quantile_mapping.ADDITIVE for low in transform.limits[0]
+        ]
+        return quantile_mapping.fit(
+            quantile_mapping.Series(months, smooth),
+            quantile_mapping.Series(months, fine),
+            variables=transform.targets,
+            units=transform.target_units,
+            kinds=tuple(kinds),
+        )

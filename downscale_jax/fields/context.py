@@ -1,0 +1,69 @@
+"""What a network is shown of place and time beside the coarse field, as planes on the fine grid."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from downscale_jax.runtime.errors import UserError
+
+OF_TIME = ('season', 'hour')  # an angle each: its cosine and sine
+
+
+def width(names: Sequence[str]) -> int:
+    """How many planes these names stand for."""
+    return sum(2 if name in OF_TIME else 1 for name in names)
+
+
+def planes(names: Sequence[str], statics: xr.Dataset, time: Any, source: str = 'the grid') -> np.ndarray:
+    """[H, W, S] float32 at one time stamp, datetime64 or cftime.
+
+    'season' is the angle of the day in a year of 365.25 days, 'hour' that of the local solar hour (UTC where the grid
+    has no longitudes), 'latitude' is in units of 90 degrees; any other name is a variable of `statics` in its own
+    units, zero where it is missing.
+
+    Raises UserError where `statics` lacks one.
+    """
+    shape = statics['mask'].shape
+    found = []
+    for name in names:
+        if name == 'season':
+            found += _circle(np.full(shape, day_of_year(time) / 365.25))
+        elif name == 'hour':
+            east = _on_grid(statics, 'lon', shape) if 'lon' in statics.coords else np.zeros(shape)
+            found += _circle(hour_of_day(time) / 24 + east / 360)
+        elif name == 'latitude':
+            if 'lat' not in statics.coords:
+                raise UserError(f"data.context names 'latitude', but {source} has no latitudes: leave it out")
+            found.append(_on_grid(statics, 'lat', shape) / 90)
+        elif name in statics and statics[name].shape == shape:
+            found.append(np.nan_to_num(statics[name].values))
+        else:
+            raise UserError(
+                f"data.context names '{name}', which {source} does not have on its {shape[0]} x {shape[1]} cells: "
+                f'found {", ".join(map(str, statics.data_vars))}; add it or leave it out'
+            )
+    return np.stack(found, -1).astype(np.float32) if found else np.zeros((*shape, 0), np.float32)
+
+
+def day_of_year(time: Any) -> float:
+    """Days since the year began, in any calendar."""
+    stamp = xr.DataArray([time], dims='time')
+    return float(stamp.dt.dayofyear[0]) - 1 + hour_of_day(time) / 24
+
+
+def hour_of_day(time: Any) -> float:
+    stamp = xr.DataArray([time], dims='time').dt
+    return float(stamp.hour[0]) + float(stamp.minute[0]) / 60
+
+
+def _circle(share: np.ndarray) -> list[np.ndarray]:
+    return [np.cos(2 * np.pi * share), np.sin(2 * np.pi * share)]
+
+
+def _on_grid(statics: xr.Dataset, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    values = statics[name].values.astype(float)
+    if values.ndim == 2:
+        return values
+    return np.broadcast_to(values[:, None] if name == 'lat' else values, shape)

@@ -1,0 +1,241 @@
+"""Empirical quantile mapping, cell by cell: a baseline, and the correction of another source's coarse fields.
+
+    mapped = F_target^-1(F_source(x))                    (Cannon et al. 2015, doi:10.1175/JCLI-D-14-00754.1, section 2a)
+
+The distributions are those of a training period, known by a few quantiles in each cell and in each group of months. As
+a baseline the source is the coarse field interpolated to the fine grid, the target the fine truth; as a correction of
+bias the source is another data set on the coarse grid, the target the coarse field of training, over a common period.
+Only distributions are compared, so the two need not be simultaneous, nor equally long.
+
+A trend of the source is not preserved: within the range of the quantiles it is stretched like everything else, by the
+local ratio of the two distributions' widths; beyond the range every value gets the correction of the outermost
+quantile, be it a new extreme or a new climate.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from downscale_jax.runtime.errors import UserError
+
+# The middles of 50 equal shares, so 0.01 to 0.99: the extremes of a sample are too uncertain to be corrected by.
+NODES = tuple((k + 0.5) / 50 for k in range(50))
+ADDITIVE, MULTIPLICATIVE = 'additive', 'multiplicative'
+_STEEPEST = 10.0  # ratio beyond the range: in a desert the outermost quantile of the source may be next to nothing
+
+
+class Series(NamedTuple):
+    """Fields in time: months [T], 1 to 12, and a function of which each call gives the T fields [H, W, V] in order."""
+
+    months: Sequence[int]
+    fields: Callable[[], Iterable[np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class QuantileMap:
+    """Quantiles of source and target in each cell, float32 [G, Q, H, W, V], in physical units.
+
+    nodes [Q] are their probabilities. G is 12, each calendar month with its two neighbours, or 1, the whole year. A
+    variable's kind tells how it is corrected beyond its quantiles: 'additive', by a constant difference, or
+    'multiplicative', by a constant ratio, for what is never negative.
+    """
+
+    variables: tuple[str, ...]
+    units: tuple[str, ...]
+    kinds: tuple[str, ...]
+    nodes: tuple[float, ...]
+    source: np.ndarray
+    target: np.ndarray
+
+    def __post_init__(self):
+        shape = (len(self.nodes), len(self.variables))
+        if self.source.shape != self.target.shape or (self.source.shape[1], self.source.shape[-1]) != shape:
+            raise ValueError(f'source is {self.source.shape}, target {self.target.shape}; expected [G, Q, H, W, V], '
+                             f'Q and V being {shape}')  # fmt: skip
+
+    def apply(self, field: np.ndarray, month: int) -> np.ndarray:
+        """Source [..., H, W, V] of one calendar month (1 to 12) -> mapped, float32 of the same shape.
+
+        Linear between quantiles, and monotone. Beyond the outermost, from source s to target t, an additive variable
+        becomes t + (x - s), a multiplicative one x t/s; but above the range it grows at most ten times as fast as x, and
+        as fast as x where s is zero. Negative values of a multiplicative variable, such as a bicubic interpolation of
+        rain makes, count as zero, and no result is negative. NaN where the field is, or where a cell had no source or
+        no target.
+
+        A value that fills several quantiles of the source, as no rain does, becomes the mean of the target over their
+        share of probability: always the same value, and the mean over time is kept. So where the source is dry more
+        often than the target, its dry times get a little rain each; where it is dry less often, the least rain becomes
+        none. A value that fills one quantile only becomes that of the target.
+        """
+        if field.shape[-3:] != self.source.shape[2:]:
+            raise ValueError(f'field is {field.shape}; the map was fitted to {self.source.shape[2:]} (H, W, V)')
+        if not 1 <= month <= 12:
+            raise ValueError(f'month is {month}; expected 1 to 12')
+        group = month - 1 if len(self.source) == 12 else 0
+        source, target = self.source[group], self.target[group]
+        # one field after the other: an ensemble needs no more memory than a member
+        fields = field.reshape(-1, *field.shape[-3:])
+        mapped = np.empty(fields.shape, np.float32)
+        for index, one in enumerate(fields):
+            mapped[index] = _mapped(one, source, target, np.array(self.nodes), _is_ratio(self.kinds))
+        return mapped.reshape(field.shape)
+
+    def to_dataset(self) -> xr.Dataset:
+        """`<variable>_source`, `<variable>_target` (month, quantile, y, x); no `month` coordinate for a whole year."""
+        dims = ('month', 'quantile', 'y', 'x')
+        arrays = {}
+        for index, (name, units, kind) in enumerate(zip(self.variables, self.units, self.kinds, strict=True)):
+            for side, values in (('source', self.source), ('target', self.target)):
+                attrs = {'long_name': f'quantiles of {name}, {side}', 'units': units, 'kind': kind}
+                arrays[f'{name}_{side}'] = (dims, values[..., index], attrs)
+        coords = {'quantile': ('quantile', np.array(self.nodes), {'long_name': 'probability', 'units': '1'})}
+        if len(self.source) == 12:
+            coords['month'] = ('month', np.arange(1, 13), {'long_name': 'month, with its neighbours', 'units': '1'})
+        return xr.Dataset(arrays, coords, {'Conventions': 'CF-1.8', 'variables': ' '.join(self.variables)})
+
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> 'QuantileMap':
+        """Inverse of `to_dataset`. Raises UserError where the data set is something else."""
+        variables = tuple(str(dataset.attrs.get('variables', '')).split())
+        missing = [f'{v}_{side}' for v in variables for side in ('source', 'target') if f'{v}_{side}' not in dataset]
+        if not variables or missing:
+            found = ', '.join(sorted(map(str, dataset.data_vars))) or 'nothing'
+            raise UserError(
+                f'{dataset.encoding.get("source", "the data set")}: no quantile map ({found} found, '
+                f'{", ".join(missing) or "an attribute variables"} missing); give one that to_dataset made'
+            )
+        sources = [dataset[f'{name}_source'].transpose('month', 'quantile', 'y', 'x') for name in variables]
+        targets = [dataset[f'{name}_target'].transpose('month', 'quantile', 'y', 'x') for name in variables]
+        return cls(
+            variables=variables,
+            units=tuple(str(array.attrs['units']) for array in sources),
+            kinds=tuple(str(array.attrs['kind']) for array in sources),
+            nodes=tuple(float(p) for p in dataset['quantile'].values),
+            source=np.stack([array.values for array in sources], -1).astype(np.float32),
+            target=np.stack([array.values for array in targets], -1).astype(np.float32),
+        )
+
+
+def fit(
+    source: Series,
+    target: Series,
+    *,
+    variables: tuple[str, ...],
+    units: tuple[str, ...],
+    kinds: tuple[str, ...],
+    nodes: tuple[float, ...] = NODES,
+    most_bytes: int = 1 << 30,
+) -> QuantileMap:
+    """The quantiles of two series on one grid, in the same units; NaN values do not count.
+
+    Held in memory, beside the result (G Q H W V float32, twice): the values of one series at a time, T h W V float32, h
+    being as many rows as fit into `most_bytes`. Of fewer rows than H the series is read once for each band of them.
+
+    Raises UserError where a series has no times; ValueError where the arguments do not fit together.
+    """
+    if not len(variables) == len(units) == len(kinds) or not {*kinds} <= {ADDITIVE, MULTIPLICATIVE}:
+        raise ValueError(f'variables {variables}, units {units}, kinds {kinds}: one of each for a variable expected')
+    if len(nodes) < 2 or not (0 <= nodes[0] and nodes[-1] <= 1 and (np.diff(nodes) > 0).all()):
+        raise ValueError(f'nodes are {nodes}; expected two or more increasing probabilities within 0 and 1')
+    for what, series in (('source', source), ('target', target)):
+        if not len(series.months):
+            raise UserError(f'quantile mapping: the {what} has no times; give a period that both series cover')
+    groups = choose_groups(source.months, target.months, len(nodes))
+    quantiles = [_quantiles(series, groups, nodes, _is_ratio(kinds), most_bytes) for series in (source, target)]
+    return QuantileMap(variables, units, kinds, nodes, *quantiles)
+
+
+def choose_groups(source_months: Sequence[int], target_months: Sequence[int], nodes: int) -> int:
+    """12 where every calendar month with its two neighbours has at least `nodes` times in both series, else 1.
+
+    With fewer times than quantiles these would be interpolated from each other. 50 quantiles of a monthly series need
+    17 years.
+    """
+    least = min(_window(months, month).size for months in (source_months, target_months) for month in range(1, 13))
+    return 12 if least >= nodes else 1
+
+
+def _window(months: Sequence[int], month: int) -> np.ndarray:
+    """Positions of the times in a calendar month or one of its two neighbours."""
+    return np.flatnonzero((np.asarray(months) - month + 1) % 12 <= 2)
+
+
+def _is_ratio(kinds: tuple[str, ...]) -> np.ndarray:
+    return np.array([kind == MULTIPLICATIVE for kind in kinds])
+
+
+def _quantiles(
+    series: Series, groups: int, nodes: tuple[float, ...], is_ratio: np.ndarray, most_bytes: int
+) -> np.ndarray:
+    """[G, Q, H, W, V] float32."""
+    height, width, channels = next(iter(series.fields())).shape
+    count = len(series.months)
+    windows = [_window(series.months, m) for m in range(1, 13)] if groups == 12 else [np.arange(count)]
+    rows = max(1, most_bytes // (4 * count * width * channels))
+    result = np.empty((groups, len(nodes), height, width, channels), np.float32)
+    for start in range(0, height, rows):
+        band = np.empty((count, min(rows, height - start), width, channels), np.float32)
+        for values, field in zip(band, series.fields(), strict=True):
+            values[:] = field[start : start + rows]
+        for row in range(band.shape[1]):  # one row is sorted within the processor's cache
+            for group, window in enumerate(windows):
+                values = np.where(is_ratio, np.maximum(band[window, row], 0), band[window, row])
+                result[group, :, start + row] = sample_quantiles(values, np.array(nodes))
+    return result
+
+
+def sample_quantiles(values: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Quantiles [Q, ...] over the first axis of values [T, ...], linear between the order statistics, without NaN.
+
+    Those of `np.nanquantile`, which takes one cell after the other. NaN where there is no value.
+    """
+    ordered = np.sort(np.where(np.isfinite(values), values, np.nan), axis=0)  # NaN last
+    last = np.isfinite(ordered).sum(0) - 1
+    place = np.maximum(last, 0) * nodes.reshape(-1, *[1] * last.ndim)
+    below = np.floor(place).astype(np.intp)
+    lower = np.take_along_axis(ordered, below, 0).astype(np.float64)
+    upper = np.take_along_axis(ordered, np.minimum(below + 1, np.maximum(last, 0)), 0)
+    return lower + (place - below) * (upper - lower)
+
+
+def _mapped(
+    field: np.ndarray, source: np.ndarray, target: np.ndarray, nodes: np.ndarray, is_ratio: np.ndarray
+) -> np.ndarray:
+    """Field [H, W, V], source and target [Q, H, W, V], is_ratio [V] -> [H, W, V]."""
+    # float32 as the quantiles: a value at one of them must be found there
+    x = np.where(is_ratio, np.maximum(field, 0), field).astype(np.float32)
+    reached = np.zeros(x.shape, np.intp)
+    for quantile in source:
+        reached += quantile <= x
+
+    def at(quantiles: np.ndarray, index: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(quantiles, np.clip(index, 0, len(nodes) - 1)[None], 0)[0].astype(np.float64)
+
+    s, t = at(source, reached - 1), at(target, reached - 1)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        slope = (at(target, reached) - t) / (at(source, reached) - s)
+        ratio = np.where(is_ratio & (s != 0), t / s, 1)
+    # beyond the range s and t are those of the outermost quantile
+    slope = np.where(reached == 0, ratio, slope)
+    slope = np.where(reached == len(nodes), np.minimum(ratio, _STEEPEST), slope)
+    with np.errstate(invalid='ignore'):  # NaN without source or target
+        mapped = t + slope * (x - s)
+    flat = (reached >= 2) & (s == x) & (at(source, reached - 2) == x)
+    mapped[flat] = _flat_means(x, source, target, nodes, flat)
+    return np.where(is_ratio, np.maximum(mapped, 0), mapped)
+
+
+def _flat_means(
+    x: np.ndarray, source: np.ndarray, target: np.ndarray, nodes: np.ndarray, flat: np.ndarray
+) -> np.ndarray:
+    """Mean of the target over the probabilities at which the source equals x, in the K cells that are `flat`: [K]."""
+    x = x[flat]
+    total, width = np.zeros(x.shape), np.zeros(x.shape)
+    for q, share in enumerate(np.diff(nodes)):
+        within = share * ((source[q][flat] == x) & (source[q + 1][flat] == x))
+        total += within * (target[q][flat] / 2 + target[q + 1][flat] / 2)
+        width += within
+    return total / width

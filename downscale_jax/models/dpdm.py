@@ -1,0 +1,133 @@
+"""DPDM's U-Net f(x, condition, noise level), as published, for diffusion and regression (SYSTEMS.md, system 4).
+
+It is the network of SR3 (Saharia et al. 2021, https://arxiv.org/abs/2104.07636) with its noise level in place of a
+time step (Chen et al. 2020, https://arxiv.org/abs/2009.00713). Four levels of 64, 64, 128 and 256 channels; one block a
+level on the way down and two on the way up, one for each map kept on the way down: the stem's, every block's and
+every halving's. Self-attention behind every block of the two coarsest levels, of 32 and 16 cells a side in a patch of
+128, and behind the first of the two in the middle. 11,105,409 parameters with 4 channels in and 1 out, which the
+published count confirms; shapes in comments are those of that patch. Kernels start by Kaiming's rule everywhere, the
+last convolution too: the untrained network does not say zero, as the other U-Net does.
+
+The noise level that a user sees, gamma/(pi/2), becomes the signal rate cos(gamma), which the sinusoid takes at
+frequencies from 1 to 1000 turns over its range. So no two of 1000 cosine steps are nearer than 0.24 to each other in
+the embedding, those at the clean end; with the customary 10000^(-k/32), times 1000, they would be 0.035 apart.
+
+Group normalisation and attention look at the whole map, so that a value depends on the tile that it was computed in:
+tiles of the size of the training patches are what the network knows.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from downscale_jax.models.blocks import Dtype, sinusoidal_embedding
+from downscale_jax.models.convolution import convolve
+
+kaiming = nn.initializers.he_normal()
+conv3 = partial(nn.Conv, kernel_size=(3, 3), padding=1, kernel_init=kaiming, conv_general_dilated=convolve)
+conv1 = partial(nn.Conv, kernel_size=(1, 1), kernel_init=kaiming, conv_general_dilated=convolve)
+dense = partial(nn.Dense, kernel_init=kaiming)
+group_norm = partial(nn.GroupNorm, epsilon=1e-5)
+
+
+class Attention(nn.Module):
+    """Every cell of [B, H, W, C] sees all others of its map: one head, softmax(q k / sqrt(C)) v, added to the input."""
+
+    groups: int
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        b, h, w, c = x.shape
+        normed = group_norm(self.groups, dtype=self.dtype, name='norm')(x)
+        qkv = conv1(3 * c, use_bias=False, dtype=self.dtype, name='qkv')(normed)
+        q, k, v = jnp.split(qkv.reshape(b, h * w, 1, 3 * c), 3, -1)
+        seen = jax.nn.dot_product_attention(q, k, v).reshape(b, h, w, c)
+        return x + conv1(c, dtype=self.dtype, name='out')(seen)
+
+
+class Block(nn.Module):
+    """norm - SiLU - conv3 (+ a shift per channel from the noise level) - norm - SiLU - dropout - conv3, added to the
+    input (through a 1 x 1 projection where the channels change); then attention."""
+
+    width: int
+    groups: int
+    dropout: float
+    attention: bool
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, embedding: jax.Array | None = None, train: bool = False) -> jax.Array:
+        norm = partial(group_norm, self.groups, dtype=self.dtype)
+        shortcut = x if x.shape[-1] == self.width else conv1(self.width, dtype=self.dtype, name='projection')(x)
+        x = conv3(self.width, dtype=self.dtype, name='conv0')(nn.silu(norm(name='norm0')(x)))
+        if embedding is not None:
+            x += dense(self.width, dtype=self.dtype, name='noise')(embedding)[:, None, None]
+        x = nn.Dropout(self.dropout, deterministic=not train)(nn.silu(norm(name='norm1')(x)))
+        x = shortcut + conv3(self.width, dtype=self.dtype, name='conv1')(x)
+        return Attention(self.groups, self.dtype, name='attention')(x) if self.attention else x
+
+
+class DpdmUNet(nn.Module):
+    """Maps [B, H, W, Cx] and [B, H, W, Cc] to [B, H, W, channels]; H and W divisible by `stride`."""
+
+    channels: int
+    inner: int = 64
+    multipliers: tuple[int, ...] = (1, 1, 2, 4)
+    blocks: int = 1  # a level on the way down; one more on the way up
+    attention: tuple[int, ...] = (2, 3)  # levels with it, 0 the finest
+    groups: int = 32
+    dropout: float = 0.1
+    dtype: Dtype = jnp.float32
+
+    @property
+    def stride(self) -> int:
+        """Cells that a side of the map must be a multiple of."""
+        return 2 ** (len(self.multipliers) - 1)
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array | None, condition: jax.Array, noise: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """`x` is the noisy field, None for a regression; `noise` [B] its level gamma/(pi/2) in [0, 1], None likewise.
+
+        With `train`, dropout draws from `rngs={'dropout': key}`, one key for the whole batch.
+        """
+        embedding = None
+        if noise is not None:
+            embedding = sinusoidal_embedding(jnp.cos(jnp.pi / 2 * noise), self.inner).astype(self.dtype)
+            embedding = nn.silu(dense(4 * self.inner, dtype=self.dtype, name='noise0')(embedding))
+            embedding = dense(self.inner, dtype=self.dtype, name='noise1')(embedding)
+        widths = [self.inner * multiplier for multiplier in self.multipliers]
+        block = partial(Block, groups=self.groups, dropout=self.dropout, dtype=self.dtype)
+
+        h = condition if x is None else jnp.concatenate([x, condition], -1)
+        h = conv3(self.inner, dtype=self.dtype, name='stem')(h.astype(self.dtype))  # 128 x 128 x 64
+        skips = [h]
+        for level, width in enumerate(widths):
+            if level:  # 64 x 64 x 64, 32 x 32 x 64, 16 x 16 x 128
+                h = conv3(h.shape[-1], strides=2, dtype=self.dtype, name=f'down{level}')(h)
+                skips.append(h)
+            for i in range(self.blocks):
+                seeing = level in self.attention
+                h = block(width, attention=seeing, name=f'down{level}_block{i}')(h, embedding, train)
+                skips.append(h)
+        for i, seeing in enumerate((True, False)):  # 16 x 16 x 256
+            h = block(widths[-1], attention=seeing, name=f'middle_block{i}')(h, embedding, train)
+        for level, width in reversed(list(enumerate(widths))):
+            for i in range(self.blocks + 1):
+                seeing = level in self.attention
+                h = jnp.concatenate([h, skips.pop()], -1)
+                h = block(width, attention=seeing, name=f'up{level}_block{i}')(h, embedding, train)
+            if level:  # 32 x 32 x 256, 64 x 64 x 128, 128 x 128 x 64
+                h = conv3(width, dtype=self.dtype, name=f'up{level}')(repeat_cells(h))
+        h = nn.silu(group_norm(self.groups, dtype=self.dtype, name='out_norm')(h))
+        return conv3(self.channels, dtype=self.dtype, name='out_conv')(h).astype(jnp.float32)
+
+
+def repeat_cells(x: jax.Array) -> jax.Array:
+    """[B, H, W, C] -> [B, 2 H, 2 W, C], nearest neighbour."""
+    b, h, w, c = x.shape
+    return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)

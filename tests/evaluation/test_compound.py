@@ -1,0 +1,107 @@
+"""Hot and dry months of independent, identical and opposite variables."""
+
+import numpy as np
+import pytest
+
+from downscale_jax.evaluation.compound import Thresholds, by_decade, frequency, month_sums, thresholds
+
+
+def period(years, shape=(30, 40), seed=0):
+    """(temperature, precipitation with a seasonal cycle, months), independent."""
+    rng = np.random.default_rng(seed)
+    months = np.tile(np.arange(1, 13), years)
+    season = -np.cos(2 * np.pi * months / 12)[:, None, None]
+    return (
+        15 + 12 * season + rng.normal(size=(12 * years, *shape)),
+        rng.gamma(2, 3 + season, (12 * years, *shape)),
+        months,
+    )
+
+
+@pytest.mark.parametrize('q', [0.9, 0.8])
+def test_independent_variables(q):
+    reference = thresholds(*period(30), q)
+    for seed in (0, 1):  # within the reference and outside
+        temperature, rain, months = period(30, seed=seed)
+        assert np.mean(frequency(temperature, rain, months, reference)) == pytest.approx((1 - q) ** 2, rel=0.03)
+        only = Thresholds(reference.hot, np.full_like(reference.dry, 1e9))
+        assert np.mean(frequency(temperature, rain, months, only)) == pytest.approx(1 - q, rel=0.02)
+        only = Thresholds(np.full_like(reference.hot, -1e9), reference.dry)
+        assert np.mean(frequency(temperature, rain, months, only)) == pytest.approx(1 - q, rel=0.02)
+
+
+def test_dependent_variables():
+    temperature, _, months = period(30)
+    for rain, expected in ((-temperature, 0.1), (temperature, 0)):
+        found = frequency(temperature, rain, months, thresholds(temperature, rain, months))
+        assert np.mean(found) == pytest.approx(expected, abs=0.004)
+
+
+def test_thresholds_are_weibull_quantiles_of_each_month():
+    temperature, rain, months = period(7, (2, 3))
+    temperature[months == 4] = np.where(np.arange(7)[:, None, None] < 2, np.nan, temperature[months == 4])
+    found = thresholds(temperature, rain, months, 0.7)
+    for month in (1, 4, 12):
+        t, p = temperature[months == month], rain[months == month]
+        np.testing.assert_allclose(found.hot[month - 1], np.nanquantile(t, 0.7, axis=0, method='weibull'))
+        np.testing.assert_allclose(found.dry[month - 1], np.quantile(p, 0.3, axis=0, method='weibull'))
+    few = thresholds(temperature, rain, months)
+    np.testing.assert_array_equal(few.hot[0], temperature[months == 1].max(0))
+    np.testing.assert_array_equal(few.dry[0], rain[months == 1].min(0))
+
+
+def test_by_hand():
+    reference = Thresholds(np.full((12, 1, 2), 10.0), np.full((12, 1, 2), 1.0))
+    reference.hot[1] = 20  # February
+    temperature = np.array([[11, 11], [11, 21], [10, 12], [np.nan, 9]])[:, None]
+    rain = np.array([[0.5, 1.0], [0.5, 0.5], [0.5, 0.2], [0.0, 0.0]])[:, None]
+    months = np.array([1, 2, 3, 4])
+    found = month_sums(temperature, rain, months, reference)
+    np.testing.assert_array_equal(found['events'], [[1, 2]])
+    np.testing.assert_array_equal(found['months'], [[3, 4]])
+    np.testing.assert_allclose(frequency(temperature, rain, months, reference), [[1 / 3, 0.5]])
+
+
+def test_parts_of_a_period_add_up():
+    temperature, rain, months = period(20)
+    reference = thresholds(temperature, rain, months)
+    first, second = (month_sums(temperature[p], rain[p], months[p], reference) for p in (slice(50), slice(50, None)))
+    both = (first['events'] + second['events']) / (first['months'] + second['months'])
+    np.testing.assert_allclose(both, frequency(temperature, rain, months, reference))
+
+
+def test_by_decade():
+    temperature, rain, months = period(25)
+    years = 1985 + np.arange(300) // 12
+    temperature[years >= 2000] += 5  # hot at all times: as often as dry
+    base = years < 2000
+    reference = thresholds(temperature[base], rain[base], months[base])
+    decades, found = by_decade(temperature, rain, months, years, reference)
+    np.testing.assert_array_equal(decades, [1980, 1990, 2000])
+    assert found.shape == (3, 30, 40)
+    np.testing.assert_allclose(found.mean((1, 2))[2], 0.1, atol=0.01)
+    assert (found.mean((1, 2))[:2] < 0.02).all()
+    np.testing.assert_array_equal(
+        found[0], frequency(temperature[:60], rain[:60], months[:60], reference)
+    )  # 1985 to 1989
+
+
+def test_missing_cells_months_and_rain():
+    temperature, rain, months = period(12, (2, 2))
+    temperature[:, 0, 0] = np.nan
+    rain[:, 1, 1] = 0  # a desert
+    found = frequency(temperature, rain, months, thresholds(temperature, rain, months))
+    assert np.isnan(found[0, 0])
+    assert found[1, 1] == 0
+    winter = months < 3
+    reference = thresholds(temperature[winter], rain[winter], months[winter])
+    assert np.isnan(reference.hot[2:]).all()
+    assert month_sums(temperature, rain, months, reference)['months'][0, 1] == 24
+
+
+def test_wrong_input():
+    temperature, rain, months = period(2, (2, 2))
+    with pytest.raises(ValueError, match='expected'):
+        thresholds(temperature, rain[1:], months)
+    with pytest.raises(ValueError, match='months are 0 to 11'):
+        thresholds(temperature, rain, months - 1)
