@@ -23,6 +23,7 @@ flags.DEFINE_string('mode', 'train', f'One of {", ".join(MODES)}.')
 flags.DEFINE_string('input', '', 'downscale: coarse data set, a file, glob, Zarr store or URL.')
 flags.DEFINE_string('output', '', 'downscale: ensemble to write, .zarr or .nc.')
 flags.DEFINE_string('statics', '', 'downscale: fine grid of another domain, a file with `mask` and coordinates.')
+flags.DEFINE_list('overlap', [], 'downscale: START,END, dates over which another source is corrected to training.')
 flags.DEFINE_integer('members', 16, 'downscale: members of the ensemble.')
 flags.DEFINE_integer('seed', 0, 'downscale: seed of the noise.')
 
@@ -47,7 +48,16 @@ def main(argv: list[str]) -> None:
     if FLAGS.mode == 'describe':
         run.describe(config, workdir)
     elif FLAGS.mode == 'downscale':
-        run.downscale(workdir, given, FLAGS.input, FLAGS.output, FLAGS.statics, FLAGS.members, FLAGS.seed)
+        run.downscale(
+            workdir,
+            given,
+            FLAGS.input,
+            FLAGS.output,
+            FLAGS.statics,
+            FLAGS.members,
+            FLAGS.seed,
+            tuple(FLAGS.overlap),
+        )
     else:
         from data_prep.prepare import prepare
 

@@ -11,15 +11,16 @@ import xarray as xr
 from data_prep import series
 from data_prep.records import SPLITS, Writer
 from data_prep.relief import land_of, relief_on
-from downscale_jax.fields import context, grid, store
+from downscale_jax.fields import context, grid, quantile_mapping, store
 from downscale_jax.fields.block_means import KERNELS, BlockMeans, limits
 from downscale_jax.fields.dates import check_splits, select_dates
 from downscale_jax.fields.log_transform import COMPRESSIONS
 from downscale_jax.fields.normalize import Moments
-from downscale_jax.fields.times import encode_times
+from downscale_jax.fields.times import encode_times, evenly, month_of
 from downscale_jax.runtime.errors import UserError, nearest
 
-VERSION = 2  # of this file's results: raise it when they change
+CLIMATE_TIMES, CLIMATE_BYTES = 480, 2**28  # of training: how many of its coarse fields tell its climate
+VERSION = 3  # of this file's results: raise it when they change
 KEYS = (
     'path', 'simulate', 'variables', 'level', *SPLITS, 'factor', 'mean', 'transform', 'anomaly', 'bounds',
     'interpolation', 'context', 'relief',
@@ -101,6 +102,9 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     kept = dict.fromkeys(SPLITS, 0)
     extremes = np.full((2, len(ones)), [[np.inf], [-np.inf]])  # of training: the data range of PSNR and SSIM
     moments = [Moments() for _ in ones]
+    remembered: dict[int, np.ndarray] = {}  # coarse fields of training, for their climate
+    least = 4 * int(np.prod(shapes['fine'])) // data['factor'] ** 2
+    spread = evenly(parts['train'].sizes['time'], max(1, min(CLIMATE_TIMES, CLIMATE_BYTES // least)))
     with Writer(directory, shapes, 'Fine fields, a record a time; the coarse ones are their block means.') as writer:
         for split, part in parts.items():
             seconds = encode_times(part['time'].values)
@@ -114,13 +118,20 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
                 if split == 'train':
                     extremes[0] = np.fmin(extremes[0], np.nanmin(fine, (0, 1)))
                     extremes[1] = np.fmax(extremes[1], np.nanmax(fine, (0, 1)))
+                    coarse = transform.coarsen(fine, area)
+                    if index in spread:
+                        remembered[index] = coarse
                     if data['anomaly']:
-                        lifted = transform.lift(transform.coarsen(fine, area), around, periodic)
+                        lifted = transform.lift(coarse, around, periodic)
                         residual = transform.encode(fine, lifted)
                         for one, plane in zip(moments, np.moveaxis(residual, -1, 0), strict=True):
                             one.add(plane)
             if not kept[split]:
                 raise UserError(f"split '{split}' ({splits[split]}): every value is missing")
+    months = [month_of(time) for time in parts['train']['time'].values[list(remembered)]]
+    coarse_series = quantile_mapping.Series(months, remembered.values)
+    climate = quantile_mapping.climate(coarse_series, values.variables, values.units, transform.limits[0])
+    store.write_netcdf(climate.to_dataset(), directory / 'climate.nc')
     std = [m.std for m in moments] if data['anomaly'] else list(ones)
     meta = {
         'name': name,

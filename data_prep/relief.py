@@ -149,10 +149,11 @@ def _axis_points(grid: xr.Dataset, lat: np.ndarray, lon: np.ndarray) -> Iterator
     own = grid['lat'].values.astype(np.float64), _centred(grid['lon'].values, _middle(grid))
     # on a full circle the middle may lie anywhere in the row
     steps = [np.gradient(np.unwrap(axis, period=360)) if axis.size > 1 else np.zeros(1) for axis in own]
-    down, across = counts = [
-        _count(np.median(np.abs(step)), np.median(np.diff(at))) for step, at in zip(steps, (lat, lon), strict=True)
-    ]
-    at, to = ((axis[:, None] + step[:, None] * _offsets(n)).ravel() for axis, step, n in zip(own, steps, counts))
+    counts = [_count(np.median(np.abs(s)), np.median(np.diff(at))) for s, at in zip(steps, (lat, lon), strict=True)]
+    down, across = counts
+    at, to = (
+        (axis[:, None] + step[:, None] * _offsets(n)).ravel() for axis, step, n in zip(own, steps, counts, strict=True)
+    )
     at = at.clip(-90, 90)
     rows = max(1, POINTS // (down * to.size))
     for start in range(0, at.size, rows * down):
@@ -165,14 +166,13 @@ def _plane_points(grid: xr.Dataset, lat: np.ndarray, lon: np.ndarray) -> Iterato
     middle = _middle(grid)
     centres = unit_vectors(grid['lat'].values, grid['lon'].values)
     steps = [np.gradient(centres, axis=i) if centres.shape[i] > 1 else np.zeros_like(centres) for i in (0, 1)]
-    sizes = [np.rad2deg(np.linalg.norm(step, axis=-1)) for step in steps]
-    spacing = np.median(np.diff(lat)), np.median(np.diff(lon))
-    rows = max(1, POINTS // centres.shape[1] // 100)
+    # meridians crowd at the poles, not the relief's detail
+    narrowing = max(np.cos(np.deg2rad(np.abs(grid['lat'].values).max())), 0.5)
+    finest = min(np.median(np.diff(lat)), np.median(np.diff(lon)) * narrowing)
+    down, across = (_count(np.rad2deg(np.median(np.linalg.norm(step, axis=-1))), finest) for step in steps)
+    rows = max(1, POINTS // (down * across * centres.shape[1]))
     for start in range(0, len(centres), rows):
         part = slice(start, start + rows)
-        # meridians crowd at the poles, not the relief's detail
-        finest = min(spacing[0], spacing[1] * max(np.cos(np.deg2rad(np.abs(grid['lat'].values[part]).max())), 0.2))
-        down, across = (_count(np.median(size[part]), finest) for size in sizes)
         points = (
             centres[part, None, :, None]
             + steps[0][part, None, :, None] * _offsets(down)[:, None, None, None]

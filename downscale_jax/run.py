@@ -1,6 +1,7 @@
 """What a run is: prepare -> train -> evaluate in a work directory; and what can be done with a trained one."""
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
@@ -158,10 +159,19 @@ def open_trained(mode: str, workdir: Path, given: dict[str, Any], prepare: Prepa
 
 
 def downscale(
-    workdir: Path, given: dict[str, Any], source: str, output: str, statics: str, members: int, seed: int
+    workdir: Path,
+    given: dict[str, Any],
+    source: str,
+    output: str,
+    statics: str,
+    members: int,
+    seed: int,
+    overlap: tuple[str, ...] = (),
 ) -> None:
-    """Coarse file in, ensemble out: a Zarr store, or by way of one a NetCDF file where `output` ends in .nc."""
-    alone('downscale')
+    """Coarse file in, ensemble out: a Zarr store, or by way of one a NetCDF file where `output` ends in .nc.
+
+    Any number of processes share the work, each with its own devices.
+    """
     path = Path(output)
     if path.suffix not in ('.nc', '.zarr'):
         raise UserError(f"--output '{output}' must end in .zarr or .nc")
@@ -185,12 +195,14 @@ def downscale(
         'statics': statics,
         'statics_state': store.fingerprint(statics),
         'model': generator.identity,
+        **({'overlap': list(overlap)} if overlap else {}),
     }
+    corrected = trained.correction(dataset, overlap, source)
     zarr = path if path.suffix == '.zarr' else path.with_suffix('.zarr')
     if path.suffix == '.nc' and path.exists() and not zarr.exists():
         raise UserError(f'{path} exists and {zarr}, from which it would be written, does not: choose another --output')
-    ensemble.to_store(generator, dataset, fine, members, seed, trained.attributes(), zarr, request)
-    if path.suffix == '.nc' and not path.exists():
+    ensemble.to_store(generator, dataset, fine, members, seed, trained.attributes(), zarr, request, corrected=corrected)
+    if path.suffix == '.nc' and not path.exists() and jax.process_index() == 0:
         ensemble.export_netcdf(zarr, path)
 
 
@@ -242,6 +254,8 @@ def claim(config: Config, workdir: Path, prepared: Prepared) -> None:
         workdir.mkdir(parents=True, exist_ok=True)
         if not (workdir / 'statics.nc').exists():
             store.write_netcdf(prepared.statics, workdir / 'statics.nc')
+        if (climate := prepared.directory / 'climate.nc').exists():
+            shutil.copyfile(climate, workdir / 'climate.nc')
         write_json(workdir / 'prepared.json', prepared.meta)
         write_json(workdir / 'config.json', config)
     except OSError as error:

@@ -26,6 +26,7 @@ from downscale_jax.downscale.inputs import Inputs, open_inputs
 from downscale_jax.downscale.noise import time_nodes
 from downscale_jax.fields import store
 from downscale_jax.fields.grid import valid_area
+from downscale_jax.fields.quantile_mapping import QuantileMap
 from downscale_jax.fields.times import encode_times
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
@@ -39,15 +40,15 @@ def generate(
     """Yields (unit, fields [M, H, W, V] within the bounds, share clipped), in order; area [H, W] of the cells, 0 where
     none exists.
 
-    As many units run at once as there are devices; the last batch is filled up with repetitions. Reading the next
-    inputs overlaps computing, since JAX returns before a result is there.
+    As many units run at once as this process has devices; the last batch is filled up with repetitions. Reading the
+    next inputs overlaps computing, since JAX returns before a result is there.
     """
     run = generator.units(area.shape, inputs.periodic)
-    devices, size = jax.device_count(), generator.members
+    devices, size = jax.local_device_count(), generator.members
     hours = generator.sampling.correlation_hours
     nodes = [time_nodes(int(stamp), hours) for stamp in encode_times(inputs.times)]
     same = area[..., None], np.uint32(seed), np.float32(generator.sampling.temperature)
-    shared = generator.params, *map(parallel.replicate, same)
+    shared = generator.params, *parallel.replicate(same, local=True)
     waiting: tuple[list[Unit], jax.Array] | None = None
     for first in range(0, len(units), devices):
         batch = units[first : first + devices]
@@ -58,7 +59,7 @@ def generate(
             np.stack([nodes[time][1] for time, _ in filled]),
             np.stack([np.arange(group * size, (group + 1) * size, dtype=np.uint32) for _, group in filled]),
         )
-        result = run(*shared, *parallel.split_rows(rows))
+        result = run(*shared, *parallel.split_rows(rows, local=True))
         if waiting:
             yield from _finish(generator, *waiting, members)
         waiting = batch, result
@@ -83,10 +84,16 @@ def all_units(generator: Generator, times: int, members: int) -> list[Unit]:
 
 
 def in_memory(
-    generator: Generator, dataset: xr.Dataset, statics: xr.Dataset, members: int, seed: int, attrs: dict[str, Any]
+    generator: Generator,
+    dataset: xr.Dataset,
+    statics: xr.Dataset,
+    members: int,
+    seed: int,
+    attrs: dict[str, Any],
+    corrected: QuantileMap | None = None,
 ) -> xr.Dataset:
     """The ensemble as a data set (member, time, y, x), with coordinates, units and provenance."""
-    inputs = open_inputs(dataset, generator.transform, statics)
+    inputs = open_inputs(dataset, generator.transform, statics, corrected=corrected)
     area, targets = valid_area(statics), generator.transform.targets
     values = np.full((members, len(inputs), *area.shape, len(targets)), np.nan, np.float32)
     units, shares = all_units(generator, len(inputs), members), []
@@ -154,55 +161,80 @@ def to_store(
     path: Path,
     request: dict[str, Any],
     replace: bool = False,
+    corrected: QuantileMap | None = None,
 ) -> None:
     """Fills the Zarr store at `path`, going on where an earlier run with the same request stopped.
 
     `request` says what is asked for; it is kept in the store. Where the store holds another it is removed if `replace`,
-    otherwise UserError is raised.
+    otherwise UserError is raised. Of several processes each fills its share of the units, the first begins the store.
     """
-    inputs = open_inputs(dataset, generator.transform, statics, request.get('input', 'the data set'))
+    inputs = open_inputs(dataset, generator.transform, statics, request.get('input', 'the data set'), corrected)
     area = valid_area(statics)
     times = hashlib.sha256(encode_times(inputs.times).tobytes()).hexdigest()[:16]
     asked = {**request, 'times': times, 'members': members, 'seed': seed, 'sampling': asdict(generator.sampling)}
     request = json.loads(json.dumps(asked))
-    try:
-        check_request(path, request)
-    except UserError:
-        if not replace:
-            raise
-        shutil.rmtree(path)
+    # what is wrong with tiles or inputs shows before a store is there
+    _ = generator.units(area.shape, inputs.periodic), inputs[0]
+    if jax.process_index() == 0:
+        begin(generator, inputs.times, statics, members, {**attrs, 'request': json.dumps(request)}, path, replace)
+    parallel.barrier('the store is begun')
+    check_request(path, request)
+    group = zarr.open_group(path, mode='r+')
+    *fields, shares = (cast(zarr.Array, group[name]) for name in (*generator.transform.targets, 'clipped_share'))
+    known = np.asarray(shares)
+    units = all_units(generator, len(inputs), members)
+    left = [(time, part) for time, part in units if not np.isfinite(known[part, time])]
+    mine = left[jax.process_index() :: jax.process_count()]
+    if mine:
+        size = generator.members
+        amount = members * len(inputs) * len(fields) * area.size * 4 / 2**30
+        print(
+            f'{members} members x {len(inputs)} times of {area.shape[0]} x {area.shape[1]} cells: {len(left)} of '
+            f'{len(units)} units to do, {len(mine)} here; {path.name} takes at most {amount:.2g} GiB'
+        )
+        bar = tqdm(total=len(mine) * size, desc=f'downscaling to {path.name}', unit='fields', disable=None)
+        with bar:
+            for (time, part), values, share in generate(generator, inputs, area, members, seed, mine):
+                try:
+                    for channel, field in enumerate(fields):
+                        field[part * size : part * size + len(values), time] = values[..., channel]
+                    shares[part, time] = share  # behind the values: it marks them as done
+                except OSError as error:
+                    raise UserError(f'cannot write {path}: {error.strerror or error}; what is done is kept') from error
+                bar.update(size)
+    parallel.barrier('the store is filled')
+
+
+def begin(
+    generator: Generator,
+    times: np.ndarray,
+    statics: xr.Dataset,
+    members: int,
+    attrs: dict[str, Any],
+    path: Path,
+    replace: bool,
+) -> None:
+    """Makes the store, empty, where it is not there; of one that is there removes what a killed run was writing.
+
+    One of another request is removed if `replace`, otherwise left as it is.
+    """
+    if replace and path.exists():
+        try:
+            check_request(path, json.loads(attrs['request']))
+        except UserError:
+            shutil.rmtree(path)
     if not path.exists():
-        # what is wrong with tiles or inputs shows before a store is there
-        _ = generator.units(area.shape, inputs.periodic), inputs[0]
         begun = path.with_name(f'.{path.name}.partial')
         shutil.rmtree(begun, ignore_errors=True)
-        empty = template(generator, inputs.times, statics, members, {**attrs, 'request': json.dumps(request)})
+        empty = template(generator, times, statics, members, attrs)
         try:
             empty.to_zarr(begun, compute=False, consolidated=False, zarr_format=3)
             begun.rename(path)
         except OSError as error:
             shutil.rmtree(begun, ignore_errors=True)
             raise UserError(f'cannot write {path}: {error.strerror or error}') from error
-    for cut in path.rglob('*.partial'):  # what zarr was writing when an earlier run was killed
+    for cut in path.rglob('*.partial'):
         cut.unlink()
-    group = zarr.open_group(path, mode='r+')
-    *fields, shares = (cast(zarr.Array, group[name]) for name in (*generator.transform.targets, 'clipped_share'))
-    known = np.asarray(shares)
-    units = all_units(generator, len(inputs), members)
-    left = [(time, part) for time, part in units if not np.isfinite(known[part, time])]
-    if not left:
-        return
-    size = generator.members
-    bar = tqdm(total=len(units), initial=len(units) - len(left), desc=f'downscaling to {path.name}', disable=None)
-    with bar:
-        for (time, part), values, share in generate(generator, inputs, area, members, seed, left):
-            try:
-                for channel, field in enumerate(fields):
-                    field[part * size : part * size + len(values), time] = values[..., channel]
-                shares[part, time] = share  # behind the values: it marks them as done
-            except OSError as error:
-                raise UserError(f'cannot write {path}: {error.strerror or error}; what is done is kept') from error
-            bar.update()
 
 
 def check_request(path: Path, request: dict[str, Any]) -> None:

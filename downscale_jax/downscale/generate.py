@@ -67,9 +67,9 @@ class Generator:
         self.task, self.transform, self.sampling = task, transform, sampling
         self.draws = task.draws
         self.members = sampling.members if self.draws else 1
-        self._params = params
+        self.host_params = params
         # shared by all temperatures: parameters on the devices, programs compiled once for each shape of the domain
-        self._on_devices = cache(lambda: parallel.replicate(params))
+        self._on_devices = cache(lambda: parallel.replicate(params, local=True))
         self.units = cache(self._units)
 
     def at(self, temperature: float) -> 'Generator':
@@ -86,15 +86,15 @@ class Generator:
     def identity(self) -> str:
         """Digest of the parameters: which network made an ensemble."""
         digest = hashlib.sha256()
-        for leaf in jax.tree.leaves(self._params):
+        for leaf in jax.tree.leaves(self.host_params):
             digest.update(np.ascontiguousarray(leaf).tobytes())
         return digest.hexdigest()[:16]
 
     def _units(self, shape: tuple[int, int], periodic: bool = False) -> Callable[..., jax.Array]:
-        """Jitted over all devices, one unit each: params, area of cells [H, W, 1] (0 outside the mask), seed uint32,
-        temperature, and by unit coarse [D, H, W, Cin] in physical units, nodes [D, K, 2] uint32 and weights [D, K] of
-        the noise in time, members [D, M] uint32 -> fields [D, M, H, W, V] in physical units, not clipped, NaN outside
-        the mask or where the coarse target is missing.
+        """Jitted over this process's devices, one unit each: params, area of cells [H, W, 1] (0 outside the mask), seed
+        uint32, temperature, and by unit coarse [D, H, W, Cin] in physical units, nodes [D, K, 2] uint32 and weights
+        [D, K] of the noise in time, members [D, M] uint32 -> fields [D, M, H, W, V] in physical units, not clipped, NaN
+        outside the mask or where the coarse target is missing.
 
         Where the grid is `periodic`, it is continued on both sides by `overlap` cells of the other, noise included, and
         what comes out there is dropped: no seam at the date line.
@@ -131,4 +131,4 @@ class Generator:
             return unit(params, area, seed, temperature, *(x[0] for x in of_unit))[None]
 
         whole, split = parallel.WHOLE, parallel.ROWS
-        return parallel.pmap(rows, (*[whole] * 4, *[split] * 4), split)
+        return parallel.pmap(rows, (*[whole] * 4, *[split] * 4), split, local=True)

@@ -10,6 +10,8 @@ from downscale_jax.fields.block_means import BlockMeans, block_centres
 from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.interpolation import ToFine
 from downscale_jax.fields.normalize import Transform
+from downscale_jax.fields.quantile_mapping import QuantileMap
+from downscale_jax.fields.times import month_of
 from downscale_jax.fields.units import convert_units
 from downscale_jax.runtime.errors import UserError, nearest
 
@@ -28,10 +30,15 @@ class Inputs(Protocol):
 
 
 def open_inputs(
-    dataset: xr.Dataset, transform: Transform | BlockMeans, statics: xr.Dataset, source: str = 'the data set'
+    dataset: xr.Dataset,
+    transform: Transform | BlockMeans,
+    statics: xr.Dataset,
+    source: str = 'the data set',
+    corrected: QuantileMap | None = None,
 ) -> Inputs:
+    """`corrected`, of block means: maps the fields of another source to the distribution of those of training."""
     if isinstance(transform, BlockMeans):
-        return BlockInputs(dataset, transform, statics, source)
+        return BlockInputs(dataset, transform, statics, source, corrected)
     return CoarseInputs(dataset, transform, statics, source)
 
 
@@ -73,7 +80,14 @@ class BlockInputs:
     refined: other sides than `factor` times as many cells, or blocks with their centres elsewhere.
     """
 
-    def __init__(self, dataset: xr.Dataset, transform: BlockMeans, statics: xr.Dataset, source: str = 'the data set'):
+    def __init__(
+        self,
+        dataset: xr.Dataset,
+        transform: BlockMeans,
+        statics: xr.Dataset,
+        source: str = 'the data set',
+        corrected: QuantileMap | None = None,
+    ):
         fields = checked(dataset, transform, source)
         dims, shape = statics['mask'].dims, statics['mask'].shape
         found = fields[transform.inputs[0]].shape[1:]
@@ -88,6 +102,7 @@ class BlockInputs:
                 check_centres(fields[name].values, statics[name].values, transform.factor, name, source)
         context.planes(transform.context, statics, fields['time'].values[0], 'the fine grid')  # raises
         self._fields, self._transform, self._source, self._statics = fields, transform, source, statics
+        self._corrected = corrected
         self.periodic = is_periodic(statics)
         self.times: np.ndarray = fields['time'].values
 
@@ -98,6 +113,8 @@ class BlockInputs:
         """[H, W, 2 V + S] float32: what `BlockMeans.lift` gives."""
         fields = store.load(self._fields.isel(time=index), self._source)
         coarse = np.stack([fields[name].values for name in self._transform.inputs], -1).astype(np.float32)
+        if self._corrected:
+            coarse = self._corrected.apply(coarse, month_of(self.times[index]))
         around = context.planes(self._transform.context, self._statics, self.times[index])
         return self._transform.lift(coarse, around, self.periodic).astype(np.float32)
 

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from downscale_jax.evaluation.days import evenly
-from downscale_jax.evaluation.reference import TIMES, month_of
+from downscale_jax.evaluation.reference import TIMES
 from downscale_jax.fields import quantile_mapping
 from downscale_jax.fields.block_means import Kernel, interpolate
-from downscale_jax.fields.times import decode_times
+from downscale_jax.fields.times import decode_times, evenly, month_of
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, nearest
 
@@ -55,13 +54,10 @@ class Baselines:
         def smooth() -> Iterator[np.ndarray]:
             return (self._interpolated(transform.coarsen(x, prepared.area), 'linear') for x in fine())
 
-        kinds = [
-            quantile_mapping.MULTIPLICATIVE if low == 0 else quantile_mapping.ADDITIVE for low in transform.limits[0]
-        ]
         return quantile_mapping.fit(
             quantile_mapping.Series(months, smooth),
             quantile_mapping.Series(months, fine),
             variables=transform.targets,
             units=transform.target_units,
-            kinds=tuple(kinds),
+            kinds=quantile_mapping.kinds_of(transform.limits[0]),
         )

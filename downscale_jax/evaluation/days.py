@@ -14,13 +14,6 @@ def neighbours(times: np.ndarray) -> np.ndarray:
     return steps <= 1.5 * np.median(steps) if len(steps) else np.zeros(0, bool)
 
 
-def evenly(total: int, wanted: int) -> list[int]:
-    """Indices of `wanted` records evenly spread over `total`, first and last among them; all where wanted is 0."""
-    if not wanted or wanted >= total:
-        return list(range(total))
-    return sorted({round(i) for i in np.linspace(0, total - 1, wanted)})
-
-
 def pairs(times: np.ndarray, wanted: int) -> list[int]:
     """Indices of `wanted` records evenly spread over the split, in pairs of neighbours where there is room.
 

@@ -86,11 +86,11 @@ def fss_sums(
         raise ValueError(f'{missing} of {valid.sum()} valid cells are not finite in a member; give them weight 0')
     w = np.where(valid, weight, 0).astype(np.float64)
     sums = {name: np.zeros((len(thresholds), len(windows))) for name in ('fss_error', 'fss_reference')}
-    for s, window in enumerate(windows):
-        share = _box(valid, window)
-        for q, threshold in enumerate(thresholds):
-            expected = ratio(_box((truth > threshold) & valid, window), share)[valid]
-            found = ratio(_box(np.mean(members > threshold, 0) * valid, window), share)[valid]
+    shares = [_box(valid, window) for window in windows]
+    for q, threshold in enumerate(thresholds):
+        event, probability = (truth > threshold) & valid, np.mean(members > threshold, 0) * valid
+        for s, (window, share) in enumerate(zip(windows, shares, strict=True)):
+            expected, found = (ratio(_box(one, window), share)[valid] for one in (event, probability))
             sums['fss_error'][q, s] = np.square(found - expected) @ w[valid]
             sums['fss_reference'][q, s] = (np.square(found) + np.square(expected)) @ w[valid]
     return sums

@@ -10,11 +10,10 @@ from downscale_jax.evaluation import curves, lag_figures, lag_rivals, look, repo
 from downscale_jax.evaluation import lag_scores as scores
 from downscale_jax.evaluation.bootstrap import block_length
 from downscale_jax.evaluation.calibration import SEASONS, season
-from downscale_jax.evaluation.days import evenly
 from downscale_jax.evaluation.lag_measures import Measured, Networks, centres, measure, span
 from downscale_jax.evaluation.lag_neighbours import neighbours
 from downscale_jax.evaluation.present import divide, plain, print_table
-from downscale_jax.fields.times import decode_times
+from downscale_jax.fields.times import decode_times, evenly
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems.atmodist import PROBE, UNTRAINED, LearnedDistance

@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from downscale_jax.evaluation import correlation, extremes
-from downscale_jax.evaluation.days import evenly
-from downscale_jax.fields.times import decode_times
+from downscale_jax.fields.times import decode_times, evenly, month_of
 from downscale_jax.pipeline.records import Prepared
 
 TIMES = 480  # of training, evenly spread: 40 years of months
@@ -45,8 +44,3 @@ def reference(prepared: Prepared) -> Reference:
         edges,
         np.stack([extremes.quantiles(c, e) for c, e in zip(counts, edges, strict=True)]),
     )
-
-
-def month_of(time) -> int:
-    """1 to 12, of datetime64 or cftime."""
-    return int(time.astype('datetime64[M]').astype(int) % 12 + 1) if isinstance(time, np.datetime64) else time.month

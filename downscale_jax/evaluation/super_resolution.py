@@ -16,14 +16,13 @@ from downscale_jax.evaluation import super_resolution_figures as figures
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.bootstrap import Sums, block_length, total
-from downscale_jax.evaluation.days import evenly
 from downscale_jax.evaluation.evaluate import fill
 from downscale_jax.evaluation.members import COUNTS, kept
 from downscale_jax.evaluation.present import plain, print_table
-from downscale_jax.evaluation.reference import month_of, reference
+from downscale_jax.evaluation.reference import reference
 from downscale_jax.evaluation.summary import estimates
 from downscale_jax.fields.block_means import BlockMeans, repeat
-from downscale_jax.fields.times import encode_times
+from downscale_jax.fields.times import encode_times, evenly, month_of
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json

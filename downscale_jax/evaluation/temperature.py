@@ -6,9 +6,10 @@ import numpy as np
 
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator
-from downscale_jax.evaluation import days, scores
+from downscale_jax.evaluation import scores
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.evaluate import coarse_dataset
+from downscale_jax.fields.times import evenly
 from downscale_jax.pipeline.records import Prepared
 
 NEAR_ENOUGH = 0.02  # of a spread/skill of 1
@@ -26,7 +27,7 @@ def fit(generator: Generator, prepared: Prepared, records: int, members: int, se
     """
     split = prepared.split('validation')
     times = split.times
-    chosen = days.evenly(len(times), records)
+    chosen = evenly(len(times), records)
     coarse = coarse_dataset(prepared, split, times, chosen)
     area, targets = prepared.statics['cell_area'].values.astype(np.float64), prepared.refinement.targets
 

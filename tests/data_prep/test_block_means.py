@@ -6,6 +6,7 @@ import xarray as xr
 
 from data_prep import block_means
 from data_prep.prepare import prepare
+from downscale_jax.fields import context
 from downscale_jax.fields.block_means import block_mean, interpolate
 from downscale_jax.runtime.errors import UserError
 
@@ -154,14 +155,69 @@ def test_z_scores_and_the_deviation_of_an_anomaly(tmp_path):
     fine = stacked(fields)
     x = fine.astype('f8').reshape(-1, 2)
     values = prepared.block_means.values
-    assert (values.compression, values.log_mean, values.log_std) == (0.0, (0.0, 0.0), (1.0, 1.0))
+    assert (values.compression, values.log_mean, values.log_std) == ((0.0, 0.0), (0.0, 0.0), (1.0, 1.0))
     np.testing.assert_allclose(values.mean, x.mean(0), rtol=1e-6)
     np.testing.assert_allclose(values.std, x.std(0), rtol=1e-6)
-    missing = fine - interpolate(block_mean(fine, 2), 2, periodic=True)
+    small = block_mean(fine, 2, np.cos(np.deg2rad(fields['lat'].values))[:, None, None] * np.ones((1, COLUMNS, 1)))
+    missing = fine - interpolate(small, 2, periodic=True)
     std = missing.astype('f8').std((0, 1, 2)) / x.std(0)
     np.testing.assert_allclose(prepared.block_means.target_std, std, rtol=1e-4)
-    residual = prepared.block_means.encode(fine, prepared.block_means.lift(block_mean(fine, 2), periodic=True))
-    np.testing.assert_allclose(residual.std((0, 1, 2)), 1, rtol=1e-4)
+    lifted = prepared.block_means.lift(small, np.zeros((*fine.shape[:-1], 0), 'f4'), periodic=True)
+    np.testing.assert_allclose(prepared.block_means.encode(fine, lifted).std((0, 1, 2)), 1, rtol=1e-4)
+    read = [prepared.pair(prepared.split('train')[i])[1] for i in range(16)]
+    np.testing.assert_allclose(read, lifted, rtol=1e-4, atol=1e-9)  # by area, in records too
+
+
+@pytest.mark.parametrize('name', ['log1p', ('standard', 'log1p')])
+def test_transforms_by_name(tmp_path, name):
+    """ln(1 + x) of rain, standardised, beside a z-score."""
+    fields = series().rename(vorticity='rain', divergence='snow')
+    for variable in ('rain', 'snow'):
+        fields[variable] = (1e9 * abs(fields[variable])).assign_attrs(units='mm')
+    data = section(write(tmp_path, fields), variables=('rain', 'snow'), transform=name)
+    prepared = prepare(data, 0, tmp_path / 'prepared')
+    values = prepared.block_means.values
+    x = np.stack([fields[v].values[PARTS['train']] for v in ('rain', 'snow')], -1).astype('f8').reshape(-1, 2)
+    for v, one in enumerate((name, name) if isinstance(name, str) else name):
+        y = np.log1p(x[:, v]) if one == 'log1p' else x[:, v]
+        found = values.encode(x.astype('f4'))[:, v]
+        np.testing.assert_allclose(found, (y - y.mean()) / y.std(), atol=2e-4)
+
+
+def test_what_is_shown_of_place_and_time(tmp_path):
+    """Static variables are standardised over the mask; angles and latitudes are left as they are."""
+    fields = series()
+    path = write(tmp_path, fields)
+    slope = 100 * np.arange(ROWS)[:, None] - 300 + np.zeros(COLUMNS)
+    relief = xr.Dataset({'z': (('lat', 'lon'), slope, {'units': 'm'})}, {n: fields[n] for n in ('lat', 'lon')})
+    relief.to_netcdf(tmp_path / 'relief.nc')
+    asked = ('topography', 'season', 'land', 'latitude')
+    data = section(path, mean='physical', context=asked, relief=str(tmp_path / 'relief.nc'))
+    prepared = prepare(data, 0, tmp_path / 'prepared')
+    transform = prepared.block_means
+    assert transform.context == asked
+    topography = prepared.statics['topography'].values
+    np.testing.assert_allclose(topography, slope, atol=1)
+    np.testing.assert_array_equal(prepared.statics['land'], topography > 0)
+    land = (topography > 0).astype(float)
+    np.testing.assert_allclose(transform.context_mean, [topography.mean(), 0, 0, land.mean(), 0], rtol=1e-5)
+    np.testing.assert_allclose(transform.context_std, [topography.std(), 1, 1, land.std(), 1], rtol=1e-5)
+    _, lifted = prepared.pair(prepared.split('train')[9])
+    expected = context.planes(asked, prepared.statics, fields['time'].values[9])
+    np.testing.assert_array_equal(lifted[..., 4:], expected)
+    shown = transform.condition(lifted, np.ones((ROWS, COLUMNS, 1), bool))
+    np.testing.assert_allclose(shown[..., 4].mean(), 0, atol=1e-5)
+    np.testing.assert_allclose(shown[..., 4].std(), 1, atol=1e-5)
+    np.testing.assert_allclose(shown[0, 0, 5:7], expected[0, 0, 1:3], atol=1e-6)
+
+
+def test_a_relief_that_is_asked_for_and_not_there(tmp_path):
+    with pytest.raises(
+        UserError, match=r'data\.context names topography and land, which the data do not have: .*relief'
+    ):
+        data = section(write(tmp_path, series()), mean='physical', context=('topography', 'land'))
+        prepare(data, 0, tmp_path / 'prepared')
+    assert not list((tmp_path / 'prepared').glob('*'))
 
 
 def test_times_without_a_value_are_no_records(tmp_path):
@@ -186,6 +242,18 @@ def without(name):
     ('make', 'changes', 'told'),
     [
         (series, {'transform': 'logs'}, r"data\.transform='logs': did you mean 'log'"),
+        (series, {'transform': ('log', 'log1')}, r"data\.transform='log1': did you mean 'log1p'"),
+        (
+            series,
+            {'transform': ('log',) * 3},
+            r"data\.transform=.*one for all variables \('vorticity', 'div.*, or one each",
+        ),
+        (series, {'transform': ()}, r'data\.transform=\(\): one for all variables'),
+        (series, {'interpolation': 'cubik'}, r"data\.interpolation='cubik': did you mean 'cubic'"),
+        (series, {'interpolation': ('linear',) * 3}, r'data\.interpolation=.*, or one each'),
+        (series, {'bounds': (1.0, 0.0)}, r'data\.bounds=\(1\.0, 0\.0\): a lower and an upper one are needed'),
+        (series, {'bounds': (0.0, 1.0, 2.0)}, r'data\.bounds=.*: a lower and an upper one are needed'),
+        (series, {'context': ('seasn',)}, r"data\.context names 'seasn', which the data does not have on its 10 x 18"),
         (series, {'mean': 'phisical'}, r"data\.mean='phisical': did you mean 'physical'"),
         (series, {'factor': 1}, r'data\.factor=1: cells are averaged by at least 2'),
         (series, {'variables': ()}, r'data\.variables is empty: name one or more'),

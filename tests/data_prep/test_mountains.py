@@ -84,12 +84,12 @@ def test_rivers_reach_the_sea(seed):
 
 
 def test_bounds(years):
-    assert 215 < years['t2m'].min()
+    assert years['t2m'].min() > 215
     assert years['t2m'].max() < 315
     assert years['tp'].min() == 0
     assert 10 < years['tp'].max() < 120
     assert np.hypot(years['u10'], years['v10']).max() < 25
-    assert 35000 < years['sp'].min()
+    assert years['sp'].min() > 35000
     assert years['sp'].max() < 105000
 
 
@@ -134,13 +134,13 @@ def test_noise_of_a_few_cells_remains(years, noiseless, name, least, most):
 
 def test_windward_slopes_are_wet():
     """A ridge from south to north, winds from the west: rain before the crest, none of it behind."""
-    at = np.arange(60)
-    ridge = np.broadcast_to(2000 * np.exp(-(((at - 30) / 4) ** 2)), (20, 60)).astype(np.float32)
+    at = np.arange(61)
+    ridge = np.broadcast_to(2000 * np.exp(-(((at - 30) / 4) ** 2)), (20, 61)).astype(np.float32)
     ground = mountains.Ground(ridge + 1, np.array([11.0, 10.0]))
     east, west = ground.exposure[[0, mountains.DIRECTIONS // 2], 10]
     assert east[26:30].min() > 1.3
     assert east[34:38].max() < 0.9
-    np.testing.assert_allclose(east, west[::-1], atol=0.2)
+    np.testing.assert_allclose(east, west[::-1], atol=1e-3)
     np.testing.assert_allclose(ground.exposure[mountains.DIRECTIONS // 4], 1, atol=1e-3)  # along the ridge
     np.testing.assert_allclose(east[:5], 1, atol=0.1)
 
@@ -157,8 +157,8 @@ def test_winds_turn_along_valleys():
 
 def test_seasons(years):
     monthly = years.groupby('time.month').mean().mean(('lat', 'lon'))
-    assert monthly['t2m'].argmin() in (0, 1)
-    assert monthly['t2m'].argmax() in (6, 7)
+    assert monthly['t2m'].values.argmin() in (0, 1)
+    assert monthly['t2m'].values.argmax() in (6, 7)
     assert 10 < float(monthly['t2m'].max() - monthly['t2m'].min()) < 30
     assert monthly['tp'].sel(month=7) > 2 * monthly['tp'].sel(month=1)
     assert monthly['v10'].sel(month=1) < 0 < monthly['v10'].sel(month=7)
@@ -167,9 +167,13 @@ def test_seasons(years):
     assert land > 1.2 * sea
 
 
-def test_summers_that_are_hot_are_dry(years):
-    warm, wet = (anomalies(years[name])[:, 5:8].reshape(24, -1) for name in ('t2m', 'tp'))
-    assert np.mean((warm * wet).mean(0) / (warm.std(0) * wet.std(0))) < -0.15
+def test_summers_that_are_hot_are_dry():
+    years = mountains.simulate(seed=1, rows=20, columns=30, months=1200)
+    years['t2m'] = years['t2m'] - mountains.TREND / 12 * xr.DataArray(np.arange(1200), dims='time')
+    warm, wet = (anomalies(years[name])[:, 5:8].reshape(300, -1) for name in ('t2m', 'tp'))
+    assert -0.7 < np.mean((warm * wet).mean(0) / (warm.std(0) * wet.std(0))) < -0.2
+    both = (warm > np.quantile(warm, 0.9, axis=0)) & (wet < np.quantile(wet, 0.1, axis=0))
+    assert both.mean() > 0.015  # 0.01 by chance
 
 
 def test_months_are_alike_and_years_differ(years):

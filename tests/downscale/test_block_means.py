@@ -44,12 +44,17 @@ def task(kind):
 
 def generator(kind, conserve, overlap=8, **options):
     one = task(kind)
-    rows = {'target': jnp.zeros((1, 16, 16, 2)), 'condition': jnp.zeros((1, 16, 16, 3))}
+    rows = {'target': jnp.zeros((1, 16, 16, 2)), 'condition': jnp.zeros((1, 16, 16, 5))}
     params = one.inference_params(jax.jit(one.init)(jax.random.key(0), rows))
     # untrained networks begin with zeros: weights at random, so that something is generated
     keys = iter(jax.random.split(jax.random.key(1), 100))
     params = jax.tree.map(lambda x: 0.2 * jax.random.normal(next(keys), x.shape), params)
     return Generator(one, params, transform(**options), sampling(conserve, overlap))
+
+
+def area():
+    """Of the cells of `grids`."""
+    return (np.cos(np.deg2rad(30.5 + np.arange(H)))[:, None, None] * np.ones((1, W, 1))).astype('f4')
 
 
 def grids(periodic=False):
@@ -85,9 +90,10 @@ def test_the_block_mean_of_what_is_generated_is_the_coarse_field(kind, mean):
     asked = np.stack([fields[n].values for n in 'uv'], -1).astype('f4')
     shown = transform(mean).values.encode if mean == 'network' else np.asarray
     unit = 1.0 if mean == 'network' else np.array([5.0, 3.0])
-    closed = np.abs(block_mean(shown(kept), FACTOR) - shown(asked)) / unit
+    weight = area() if mean == 'physical' else None  # by number in the space of the network
+    closed = np.abs(block_mean(shown(kept), FACTOR, weight) - shown(asked)) / unit
     assert closed.max() < 1e-5
-    assert (np.abs(block_mean(shown(free), FACTOR) - shown(asked)) / unit).max() > 0.05
+    assert (np.abs(block_mean(shown(free), FACTOR, weight) - shown(asked)) / unit).max() > 0.05
     # only what a block lacks has been added: nothing within it changed
     np.testing.assert_allclose(
         shown(kept) - np.repeat(np.repeat(block_mean(shown(kept), 4), 4, -3), 4, -2),
@@ -102,7 +108,27 @@ def test_what_must_not_be_negative_stays_so():
     asked = np.stack([fields[n].values for n in 'uv'], -1)
     assert found.min() >= 0
     assert (found == 0).any()
-    assert np.abs(block_mean(found, FACTOR) - asked).max() / 3 < 1e-5
+    assert np.abs(block_mean(found, FACTOR, area()) - asked).max() / 3 < 1e-5
+
+
+def test_bounds_of_one_variable_alone():
+    """u is nowhere negative, v is what it was: both means are kept, over the cells that are there."""
+    statics = grids()[0]
+    statics['mask'][:3, 5:10] = 0
+    fields = coarse_fields(positive=True)
+    bounds = ((0.0, INFINITY), (-INFINITY, INFINITY))
+    found = run(generator('generator', True, bounds=bounds), fields, statics)
+    asked = np.stack([fields[n].values for n in 'uv'], -1)
+    outside = np.broadcast_to(statics['mask'].values[..., None] == 0, found.shape)
+    np.testing.assert_array_equal(np.isnan(found), outside)
+    assert np.nanmin(found[..., 0]) == 0 > np.nanmin(found[..., 1])
+    there = np.where(statics['mask'].values[..., None] > 0, area(), 0)
+    assert np.abs(block_mean(found, FACTOR, there) - asked).max() / 3 < 1e-5
+    attrs = ensemble.in_memory(generator('generator', False, bounds=bounds), fields, statics, 1, 0, {})
+    assert [(attrs[n].attrs.get('valid_min'), 'valid_max' in attrs[n].attrs) for n in 'uv'] == [
+        (0, False),
+        (None, False),
+    ]
 
 
 @pytest.mark.parametrize('kind', ['generator', 'regression'])

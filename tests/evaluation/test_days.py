@@ -41,9 +41,3 @@ def test_pairs_keep_to_blocks_and_an_odd_number_leaves_a_single():
     chosen = days.pairs(times, 6)
     assert [(a, b) for a, b in zip(chosen[::2], chosen[1::2], strict=True) if not (b == a + 1 and joined[a])] == []
     assert days.pairs(stamps(12), 3) == [0, 1, 11]
-
-
-def test_evenly():
-    assert days.evenly(10, 4) == [0, 3, 6, 9]
-    assert days.evenly(10, 0) == list(range(10))
-    assert days.evenly(3, 5) == [0, 1, 2]

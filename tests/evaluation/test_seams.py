@@ -92,6 +92,14 @@ def test_a_known_step():
     assert found['seam'] == pytest.approx((4 * borders[0] + borders[1]) / sum(borders))
 
 
+def test_a_step_at_controls():
+    columns = np.arange(SHAPE[1])
+    jumps = np.searchsorted(lines_of(FUSED).controls[1], columns, side='right')
+    found = summarise(day_sums(np.add.outer(np.arange(SHAPE[0]), columns + jumps), ONES, lines_of(FUSED)))
+    np.testing.assert_allclose(found['controls'], [1, 2])
+    np.testing.assert_allclose(found['seams'], [1, 0.5])
+
+
 def test_uneven_gradients_are_no_seam():
     # two tiles each way and a ridge along the middle: all borders lie on it, controls beside it in equal measure
     tiling = Tiling((128, 128), 2, 64, 0)

@@ -6,14 +6,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import norm
 
-from downscale_jax.evaluation import places, super_resolution
+from downscale_jax.evaluation import extremes, normality, places, seams, super_resolution
 from downscale_jax.evaluation import super_resolution_figures as figures
 from downscale_jax.evaluation import super_resolution_scores as scores
+from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.distributions import PERCENTILES
 from downscale_jax.evaluation.present import print_table
-from downscale_jax.fields.block_means import BlockMeans
+from downscale_jax.evaluation.reference import Reference
+from downscale_jax.evaluation.scores import fair_crps
+from downscale_jax.fields.block_means import BlockMeans, block_mean, interpolate
 from downscale_jax.fields.log_transform import LogTransform
 
 DAYS = np.arange(30) * 86_400  # in seconds
@@ -29,9 +33,9 @@ def statics(dims=('y', 'x'), step=2e4):
 class Prepared:
     """Two variables of three times whose block means are physical; the records are the split."""
 
-    def __init__(self, times=3):
+    def __init__(self, times=3, bounds=(-np.inf, np.inf)):
         values = LogTransform(VARIABLES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
-        self.block_means = BlockMeans(values, FACTOR, 'physical', False, (-np.inf, np.inf), (1.0, 1.0))
+        self.block_means = BlockMeans(values, FACTOR, 'physical', False, bounds, (1.0, 1.0))
         self.statics, self.area, self.periodic = statics(), np.ones((*SHAPE, 1), 'f4'), False
         rng = np.random.default_rng(0)
         self.records = [{'fine': rng.normal(0, [1, 5], (*SHAPE, 2)).astype('f4')} for _ in range(times)]
@@ -43,23 +47,27 @@ class Prepared:
 
 
 def store(fields):
-    """[T, H, W, V] as a generator's store."""
-    dims = ('member', 'time', 'y', 'x')
-    return xr.Dataset({name: (dims, fields[None, ..., v]) for v, name in enumerate(VARIABLES)})
+    """[T, H, W, V], or members [M, T, H, W, V], as a generator's store."""
+    dims, members = ('member', 'time', 'y', 'x'), fields.reshape(-1, *fields.shape[-4:])
+    return xr.Dataset({name: (dims, members[..., v]) for v, name in enumerate(VARIABLES)})
 
 
 def measures(variables=VARIABLES):
-    return scores.Measures(statics(), variables, None, np.array([[-3.0, 3.0]] * len(variables)))
+    ranges = np.array([[-3.0, 3.0], [-15.0, 15.0]])[: len(variables)]
+    thresholds = np.outer([1, 5][: len(variables)], norm.ppf(extremes.LEVELS))
+    normal = np.zeros((12, *SHAPE, len(variables)))
+    known = Reference(normal, np.stack([extremes.edges(*one) for one in ranges]), thresholds)
+    return scores.Measures(statics(), variables, None, ranges, known, FACTOR)
 
 
 def collected(truth, **methods):
     """Series [T, P] of one variable at places; the fields themselves are noise, equal to the truth."""
     of = measures(('a',))
     field = np.random.default_rng(0).normal(size=(*SHAPE, 1))
-    sums = [of.sums(field, field, np.zeros((4, 6, 1)))] * len(truth)
+    sums = [of.sums(field[None], field, np.zeros((4, 6, 1)), 1)] * len(truth)
     series = {name: np.array(one)[..., None] for name, one in {'truth': truth, **methods}.items()}
     values = {name: np.full((len(truth), field.size, 1), 2.0) for name in series}
-    return super_resolution.Collected({name: sums for name in methods}, {}, series, values), of
+    return super_resolution.Collected({name: sums for name in methods}, {}, series, values, {}), of
 
 
 def drawn(figure):
@@ -106,17 +114,115 @@ def test_title():
 # fields -> sums
 
 
-def test_fields_of_one_time():
-    prepared = Prepared()
+@pytest.mark.parametrize('bounds', [(-np.inf, np.inf), ((-np.inf, np.inf), (0.0, 1.0))], ids=['free', 'bounded'])
+def test_fields_of_one_time(bounds):
+    prepared = Prepared(bounds=bounds)
     truths = np.stack([record['fine'] for record in prepared.records])
-    # the store has the scored times alone
-    found = super_resolution.fields_of({'gan': store(truths[[0, 2]] + 1)}, prepared, prepared.records, 1, [0, 2])
-    assert list(found) == ['truth', 'coarse', 'bicubic', 'gan']
-    np.testing.assert_array_equal(found['truth'], truths[2])
-    np.testing.assert_array_equal(found['gan'], truths[2] + 1)
+    members = truths[[0, 2]] + np.arange(3).reshape(3, 1, 1, 1, 1)
+    stores = {'gan': store(truths[[0, 2]] + 1), 'dpdm': store(members)}
+    # the stores have the scored times alone
+    baselines = Baselines(('bicubic', 'linear'), prepared)
+    truth, coarse, fields = super_resolution.fields_of(stores, prepared, prepared.records, 1, [0, 2], baselines, 1)
+    assert list(fields) == ['bicubic', 'linear', 'gan', 'dpdm']
+    np.testing.assert_array_equal(truth, truths[2])
+    np.testing.assert_array_equal(fields['gan'], truths[2:] + 1)
+    np.testing.assert_array_equal(fields['dpdm'], members[:, 1])
     block = truths[2].reshape(4, 4, 6, 4, 2).mean((1, 3))
-    np.testing.assert_allclose(found['coarse'], np.kron(block, np.ones((4, 4, 1))), rtol=1e-5)
-    assert found['bicubic'].shape == (*SHAPE, 2)
+    np.testing.assert_allclose(coarse, block, rtol=1e-4, atol=1e-6)
+    for name, kernel in (('bicubic', 'cubic'), ('linear', 'linear')):
+        free = interpolate(coarse, FACTOR, False, kernel)
+        expected = free.clip([-np.inf, 0], [np.inf, 1]) if np.isfinite(bounds[1]).any() else free
+        np.testing.assert_array_equal(fields[name], expected[None])
+    assert np.abs(fields['bicubic'] - fields['linear']).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ('members', 'numbers'), [(2, [1, 2]), (5, [1, 5]), (6, [1, 5, 6]), (12, [1, 5, 10, 12]), (33, [1, 5, 10, 33])]
+)
+def test_an_ensemble_is_a_method_for_each_number_of_members(members, numbers):
+    fields = {'linear': np.zeros((1, 2, 3, 1)), 'dpdm': np.arange(members * 6.0).reshape(members, 2, 3, 1)}
+    found = super_resolution.views(fields)
+    assert list(found) == ['linear', *(f'dpdm_{n}' for n in numbers)]
+    for n in numbers:
+        np.testing.assert_array_equal(found[f'dpdm_{n}'], fields['dpdm'][:n])
+    np.testing.assert_array_equal(found['linear'], fields['linear'])
+
+
+BORDERS = seams.Lines((np.array([8]), np.array([12])), (np.array([4]), np.array([6])))
+TIMES = np.array(['2001-01-31', '2001-07-01'], 'datetime64[ns]')
+
+
+def test_an_ensemble_is_scored_by_its_number_of_members():
+    """Eight members: the mean of the first 1, 5 and 8, the fair CRPS, ranks, normality, seams."""
+    prepared, of = Prepared(), measures()
+    truths = np.stack([record['fine'] for record in prepared.records[:2]])
+    members = (truths + np.random.default_rng(1).normal(0, [1, 5], (8, *truths.shape))).astype('f4')
+    members[:, :, 8:] += 20  # a step where tiles meet
+    at = (np.array([1, 5]), np.array([2, 0]), np.ones(2, bool))
+    stores = {'gan': store(truths + 1), 'dpdm': store(members)}
+    baselines = Baselines(('linear', 'bicubic'), prepared)
+    found = super_resolution.collect(
+        stores, prepared, prepared.records, TIMES, [0, 1], of, at, baselines, {'dpdm': BORDERS}
+    )
+    names = ['linear', 'bicubic', 'gan', 'dpdm_1', 'dpdm_5', 'dpdm_8']
+    assert list(found.sums) == list(found.maps) == list(found.series)[1:] == list(found.values)[1:] == names
+    assert list(found.ensembles) == ['dpdm']
+    np.testing.assert_allclose(found.series['dpdm_5'], members[:5, :, [1, 5], [2, 0]].mean(0), rtol=1e-6)
+
+    details = super_resolution.summarise(found, of, VARIABLES, DAYS[:2])
+    for n in (1, 5, 8):
+        told, first = details['methods'][f'dpdm_{n}'], members[:n].astype(float)
+        crps, error = fair_crps(first, truths.astype(float)), first.mean(0) - truths
+        for v, name in enumerate(VARIABLES):
+            assert told['scores'][f'crps_{name}'][0] == pytest.approx(crps[..., v].mean(), rel=1e-5)
+            assert told['scores'][f'rmse_{name}'][0] == pytest.approx(np.sqrt((error[..., v] ** 2).mean()), rel=1e-5)
+            below = np.maximum(first[..., v], of.reference.thresholds[v, 1])
+            tail = fair_crps(below, np.maximum(truths[..., v], of.reference.thresholds[v, 1]).astype(float))
+            assert told['scores'][f'tail_crps_{name}'][0] == pytest.approx(tail.mean(), rel=1e-5)
+        gap = block_mean(error.astype('f4'), FACTOR)
+        expected = np.sqrt((gap**2).mean((0, 1, 2)) / truths.astype(float).var((0, 1, 2)))
+        np.testing.assert_allclose([told['scores'][f'closure_{v}'][0] for v in VARIABLES], expected, rtol=1e-3)
+        assert ('spread' in told, 'ranks' in told, 'spread_skill_a' in told['scores']) == (n > 1,) * 3
+    # all, in the order in which they were drawn
+    ranks = [(members[..., v] < truths[..., v]).sum(0) for v in range(2)]
+    expected = [np.bincount(one.ravel(), minlength=9) * 9 / one.size for one in ranks]
+    np.testing.assert_allclose(details['methods']['dpdm_8']['ranks'][..., 0], expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        details['methods']['dpdm_8']['spread'][:, 0], np.sqrt(members.var(0, ddof=1).mean((0, 1, 2))), rtol=1e-5
+    )
+    one = details['ensembles']['dpdm']
+    assert set(one) == {'normal', 'quantiles', 'seam'}
+    assert one['quantiles'].shape == (2, len(normality.PROBABILITIES), 3)
+    np.testing.assert_allclose(one['normal'][:, 0], 0.95, atol=0.04)
+    seam = [seams.summarise(total([seams.day_sums(m, of.weight, BORDERS) for m in members[..., v].swapaxes(0, 1)]))
+            for v in range(2)]  # fmt: skip
+    np.testing.assert_allclose(one['seam'][:, 0], [each['seam'] for each in seam])
+    assert one['seam'][0, 0] > 3 > one['seam'][1, 0] > 1
+    assert super_resolution.numbers_of('dpdm', details) == [1, 5, 8]
+    assert super_resolution.drawn(details) == ['bicubic', 'gan', 'dpdm_1', 'dpdm_8']
+
+    tables = {table.title: table for table in super_resolution.tables(details, VARIABLES, ('K', 'm'))}
+    rows = tables['Members'].rows
+    assert list(rows) == ['dpdm, a', 'dpdm, b']
+    np.testing.assert_array_equal(rows['dpdm, b'], [one['normal'][1], one['seam'][1]])
+
+
+def test_of_the_baselines_one_is_drawn():
+    names = (
+        'linear',
+        'bicubic',
+        'quantile_mapping',
+        'edsr',
+        'dpdm_1',
+        'dpdm_5',
+        'dpdm_10',
+        'dpdm_11',
+        'dpdm_sde_1',
+        'dpdm_sde_2',
+    )
+    details = {'methods': dict.fromkeys(names), 'ensembles': {'dpdm': {}, 'dpdm_sde': {}}}
+    assert super_resolution.numbers_of('dpdm', details) == [1, 5, 10, 11]
+    assert super_resolution.drawn(details) == ['bicubic', 'edsr', 'dpdm_1', 'dpdm_11', 'dpdm_sde_1', 'dpdm_sde_2']
 
 
 def test_sums_maps_and_series_of_the_scored_times():
@@ -124,7 +230,9 @@ def test_sums_maps_and_series_of_the_scored_times():
     truths = np.stack([prepared.records[i]['fine'] for i in chosen])
     at = (np.array([1, 5, 9]), np.array([2, 0, 23]), np.ones(3, bool))
     stores = {'gan': store(truths), 'shifted': store(truths + np.array([1, -2]))}
-    found = super_resolution.collect(stores, prepared, prepared.records, chosen, of, at)
+    baselines = Baselines(('bicubic',), prepared)
+    found = super_resolution.collect(stores, prepared, prepared.records, TIMES, chosen, of, at, baselines, {})
+    assert found.ensembles == {}
     assert list(found.sums) == list(found.maps) == ['bicubic', 'gan', 'shifted']
     assert [len(sums) for sums in found.sums.values()] == [2, 2, 2]
     area = 2 * SHAPE[0] * SHAPE[1] * 400.0
@@ -227,6 +335,7 @@ def test_tables_and_headline():
     details = {
         'places': {'bicubic': {'gan': {'a': BETTER}}, 'gan': {'bicubic': {'a': BETTER}}},
         'percentiles': {'truth': np.arange(7.0)[None], 'gan': np.arange(7.0)[None] + 1},
+        'ensembles': {},
     }
     places_of_gan, percentiles = super_resolution.tables(details, ('a',), ('K',))
     assert places_of_gan.title == 'Local statistics: gan'
@@ -279,6 +388,34 @@ def truth(count, kinetic=False):
         'variogram': np.tile([0.1, 0.3, 0.8], (count, 1)),
     }
     return {**found, 'kinetic': np.geomspace(10, 0.1, 8)} if kinetic else found
+
+
+@pytest.mark.parametrize('count', [1, 2])
+@pytest.mark.parametrize('numbers', [(1, 2), (1, 5, 10, 33)])
+def test_the_ensemble(count, numbers):
+    most, points = max(numbers), len(normality.PROBABILITIES)
+    variables, missing = VARIABLES[:count], most < normality.FEWEST
+    curve = {
+        n: {
+            'scores': {f'rmse_{v}': np.array([1 + 1 / n, 1.0, 1.2 + 1 / n]) for v in variables},
+            **({'spread': np.full((count, 3), 0.5), 'ranks': np.ones((count, n + 1, 3))} if n > 1 else {}),
+        }
+        for n in numbers
+    }
+    expected = np.full(points, np.nan) if missing else normality.expected(most)
+    quantiles = np.full((count, points, 3), np.nan) if missing else np.stack([np.stack([expected] * 3, -1)] * count)
+    figure = figures.ensemble(curve, quantiles, variables, ('K', 'm')[:count], 'title', 'subtitle')
+    assert drawn(figure) == 3 * count
+    for left, middle, right in np.reshape(figure.axes, (count, 3)):
+        value, perfect = (line.get_ydata() for line in left.lines)
+        np.testing.assert_allclose(value, 1 + 1 / np.array(numbers))
+        np.testing.assert_allclose(perfect, 0.5 * np.sqrt(1 + 1 / np.array(numbers)))
+        assert [label.get_text() for label in left.get_xticklabels()] == [str(n) for n in numbers]
+        assert [bar.get_height() for bar in middle.patches] == [1.0] * (most + 1)
+        _, members = right.lines
+        np.testing.assert_allclose(members.get_xdata(), members.get_ydata())
+        assert np.isnan(members.get_xdata()).all() == missing
+    assert [panel.get_ylabel() for panel in figure.axes[::3]] == ['RMSE (K)', 'RMSE (m)'][:count]
 
 
 @pytest.mark.parametrize('count', [1, 2])

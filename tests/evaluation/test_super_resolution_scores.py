@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy.special import roots_legendre
+from scipy.stats import norm
+from scores import probability, spatial
 
+from downscale_jax.evaluation import extremes
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.energy import EnergySpectrum
+from downscale_jax.evaluation.reference import Reference
 from downscale_jax.fields import wind
 from downscale_jax.fields.grid import cell_areas_km2
 from downscale_jax.fields.wind import spherical_harmonics, vorticity_divergence
@@ -37,18 +41,34 @@ def noise(count=2, seed=0):
     return np.random.default_rng(seed).normal(0, [1, 3][:count], (HEIGHT, WIDTH, count))
 
 
+RANGES = np.array([[-2.0, 2.0], [-5.0, 15.0]])
+THRESHOLDS = np.outer([1, 3], norm.ppf(extremes.LEVELS))  # of `noise`
+WARM = np.array([0.5, -1.0])  # in July, where noise is about zero
+
+
+def reference(count=2):
+    normal = np.zeros((12, HEIGHT, WIDTH, count), 'f4')
+    normal[6] = WARM[:count]
+    return Reference(normal, np.stack([extremes.edges(*one) for one in RANGES[:count]]), THRESHOLDS[:count])
+
+
 def measures(grid, variables=ROTATIONAL, winds=None):
-    return scores.Measures(grid, variables, winds, np.array([[-2.0, 2.0], [-5.0, 15.0]])[: len(variables)])
+    return scores.Measures(grid, variables, winds, RANGES[: len(variables)], reference(len(variables)), 4)
 
 
 def gaps(value=0.0, count=2):
     return np.full((HEIGHT // 4, WIDTH // 4, count), value)
 
 
-def summarise(of, pairs, top=100, gap=0.0):
+def sums_of(of, found, truth, gap=0.0, month=1):
+    """Of a single field [H, W, V], or of members [M, H, W, V]."""
+    gap = gaps(gap, truth.shape[-1]) if np.isscalar(gap) else gap
+    return of.sums(found if found.ndim == 4 else found[None], truth, gap, month)
+
+
+def summarise(of, pairs, top=100, gap=0.0, month=1):
     """Of times [(found, truth)]."""
-    sums = [of.sums(found, truth, gaps(gap, truth.shape[-1])) for found, truth in pairs]
-    return scores.summarise(sums, of.ranges, of.pairs.kilometres, top, block=2)
+    return scores.summarise([sums_of(of, *pair, gap, month) for pair in pairs], of, top, block=2)
 
 
 @pytest.fixture(params=GRIDS)
@@ -65,9 +85,10 @@ def test_the_truth_as_its_own_method(grid):
     of = measures(grid)
     truths = noise(), noise(seed=1)
     found = {name: value[..., 0] for name, value in summarise(of, [(t, t) for t in truths]).items()}
-    for name in ('rmse', 'mae', 'bias', 'spectrum', 'energy', 'total_variation', 'closure'):
+    for name in ('rmse', 'mae', 'crps', 'bias', 'spectrum', 'energy', 'total_variation', 'closure', 'tail_crps'):
         assert not found[name].any(), name
-    for name in ('power', 'kinetic', 'ssim', 'variogram'):
+    np.testing.assert_allclose(found['tail'], 0, atol=1e-12)
+    for name in ('power', 'kinetic', 'ssim', 'variogram', 'acc', 'fss'):
         np.testing.assert_allclose(found[name], 1, rtol=1e-12, err_msg=name)
     assert np.isposinf(found['psnr']).all()
     if of.pairs.kilometres.size:
@@ -90,7 +111,18 @@ def test_half_the_amplitude(grid):
     square, size, mean = (sum(np.tensordot(weight, f(t)) for t in truths) for f in (np.square, np.abs, np.asarray))
     np.testing.assert_allclose(found['rmse'], np.sqrt(square) / 2)
     np.testing.assert_allclose(found['mae'], size / 2)
+    np.testing.assert_allclose(found['crps'], found['mae'], rtol=1e-12)
     np.testing.assert_allclose(found['bias'], -mean / 2)
+    np.testing.assert_allclose(found['acc'], 1, rtol=1e-12)  # an anomaly half as large has the same sign everywhere
+    # quantiles are those of all values by area
+    pooled, by = np.concatenate([t.reshape(-1, 2) for t in truths]), np.tile(of.weight.ravel(), 2)
+    for v in range(2):
+        order = np.argsort(pooled[:, v])
+        high = pooled[order[np.searchsorted(by[order].cumsum(), scores.HIGH * by.sum())], v]
+        assert found['tail'][v] == pytest.approx(-high / 2, abs=0.05 * high)
+        above = np.maximum(pooled[:, v], THRESHOLDS[v, 1]) - np.maximum(pooled[:, v] / 2, THRESHOLDS[v, 1])
+        assert found['tail_crps'][v] == pytest.approx(np.average(above, weights=by), rel=1e-6)
+    assert (found['fss'] < 0.3).all()  # a tenth of the events are left
 
 
 def test_a_constant_offset_is_bias(grid):
@@ -104,6 +136,23 @@ def test_a_constant_offset_is_bias(grid):
     for name in ('total_variation', 'spectrum', 'energy'):
         np.testing.assert_allclose(found[name], 0, atol=1e-9, err_msg=name)
     np.testing.assert_allclose(found['variogram'], 1)
+    np.testing.assert_allclose(found['tail'], offset, atol=0.02)  # bins are 0.004 and 0.02 wide
+
+
+def test_anomalies_are_those_of_the_month():
+    """A field that says nothing but the climatology of July has no anomaly then, and one in January."""
+    of, truth = measures(PLANE), noise()
+    july = np.broadcast_to(WARM, truth.shape).astype('f4')
+    assert np.isnan(summarise(of, [(july, truth)], month=7)['acc'][:, 0]).all()
+    weight = of.weight[..., None]
+    found = summarise(of, [(july, truth)])['acc'][:, 0]
+    mean, square = np.average(truth, (0, 1), weight * np.ones(2)), np.average(truth**2, (0, 1), weight * np.ones(2))
+    np.testing.assert_allclose(found, np.sign(WARM) * mean / np.sqrt(square), rtol=1e-6)
+    field = truth[::-1] + WARM
+    found = summarise(of, [(field, truth + WARM)], month=7)['acc'][:, 0]
+    product = (weight * truth * truth[::-1]).sum((0, 1))
+    expected = product / np.sqrt((weight * truth**2).sum((0, 1)) * (weight * truth[::-1] ** 2).sum((0, 1)))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_times_are_summed_before_roots_and_ratios():
@@ -127,7 +176,7 @@ def test_closure_in_standard_deviations_of_the_truth():
     gap = gaps(0.0, 1)
     gap[0, 0] = np.nan  # a block without a coarse value is none
     gap[1:] = 3
-    found = scores.summarise([of.sums(truth, truth, gap)], of.ranges, of.pairs.kilometres, 8, block=2)
+    found = summarise(of, [(truth, truth)], top=8, gap=gap)
     assert found['closure'][0, 0] == pytest.approx(3 / 2 * np.sqrt(24 / 31))
 
 
@@ -165,17 +214,17 @@ def test_winds_have_the_energy_of_what_is_derived_from_them(name):
     named = {n: (grid['mask'].dims, winds[..., i], {'units': 'm s-1'}) for i, n in enumerate(WINDS)}
     derived = vorticity_divergence(grid.assign(named), *WINDS)
     rotational = np.stack([derived[n].values for n in ROTATIONAL], -1)
-    ours = measures(grid, WINDS, WINDS).sums(winds, winds / 2, gaps())
-    theirs = measures(grid).sums(rotational, rotational / 2, gaps())
+    ours = sums_of(measures(grid, WINDS, WINDS), winds, winds / 2)
+    theirs = sums_of(measures(grid), rotational, rotational / 2)
     assert ours['energy'].min() > 0
     for key in ('energy', 'energy_truth'):
         np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-5, err_msg=key)
     np.testing.assert_allclose(ours['energy'], 4 * ours['energy_truth'], rtol=1e-5)
     # by name, not by place
-    swapped = measures(grid, WINDS[::-1], WINDS).sums(winds[..., ::-1], winds[..., ::-1], gaps())
+    swapped = sums_of(measures(grid, WINDS[::-1], WINDS), winds[..., ::-1], winds[..., ::-1])
     np.testing.assert_allclose(swapped['energy'], ours['energy'])
-    assert 'energy' not in measures(grid, WINDS).sums(winds, winds, gaps())
-    assert 'energy' not in measures(grid, ('vorticity', 'a')).sums(winds, winds, gaps())
+    assert 'energy' not in sums_of(measures(grid, WINDS), winds, winds)
+    assert 'energy' not in sums_of(measures(grid, ('vorticity', 'a')), winds, winds)
 
 
 def test_energy_of_winds_by_quadrature():
@@ -186,7 +235,7 @@ def test_energy_of_winds_by_quadrature():
         alm=random[0] + 1j * random[1] * (order > 0), spin=1, lmax=14, ntheta=HEIGHT, nphi=WIDTH, geometry='GL'
     ) * [[[-1]], [[1]]]
     winds = np.stack([u, v], -1)[::-1]  # ducc0's rows run from north to south
-    found = measures(GAUSSIAN, WINDS, WINDS).sums(winds, winds, gaps())
+    found = sums_of(measures(GAUSSIAN, WINDS, WINDS), winds, winds)
     mean = np.sum(WEIGHTS[:, None] / 2 / WIDTH * (u**2 + v**2) / 2)
     assert found['energy'].sum() == pytest.approx(2 * np.pi * mean, rel=1e-6)
     np.testing.assert_array_equal(EnergySpectrum(GAUSSIAN).wavenumber, np.arange(1, found['energy'].size + 1))
@@ -215,10 +264,10 @@ def test_beyond_the_truncation_of_the_truth_is_rounding(name):
     )
     truth = low.astype(np.float32)
     of = measures(GRIDS[name])
-    sums = of.sums((low / 2 + high).astype(np.float32), truth, gaps())
+    sums = sums_of(of, (low / 2 + high).astype(np.float32), truth)
     top = scores.resolved(total([sums, sums])['power_truth'])
     assert top == 7
-    found = scores.of_sums(sums, np.array(of.ranges), of.pairs.kilometres, top)
+    found = scores.of_sums(sums, of, top)
     assert found['power'].shape == (2, 7)
     np.testing.assert_allclose(found['power'], 1 / 4, rtol=1e-4)
     np.testing.assert_allclose(found['spectrum'], np.log(4), rtol=1e-4)
@@ -228,24 +277,92 @@ def test_beyond_the_truncation_of_the_truth_is_rounding(name):
 def test_leading_axes_are_kept():
     """As the bootstrap gives them: resamples side by side are what they are one by one."""
     of = measures(PLANE)
-    ranges, kilometres = np.array(of.ranges), of.pairs.kilometres
-    sums = [of.sums(noise(seed=i) / (i + 1), noise(seed=i), gaps(0.1)) for i in range(3)]
-    together = scores.of_sums({key: np.stack([s[key] for s in sums]) for key in sums[0]}, ranges, kilometres, 6)
-    for i, one in enumerate(sums):
-        for key, value in scores.of_sums(one, ranges, kilometres, 6).items():
-            np.testing.assert_allclose(together[key][i], value, err_msg=key)
+    fields = [noise(seed=i) / (i + 1) for i in range(3)]
+    ensembles = [np.stack([field, field / 2, field + 1]) for field in fields]
+    for several in (fields, ensembles):
+        sums = [sums_of(of, one, noise(seed=i), 0.1) for i, one in enumerate(several)]
+        together = scores.of_sums({key: np.stack([s[key] for s in sums]) for key in sums[0]}, of, 6)
+        for i, one in enumerate(sums):
+            for key, value in scores.of_sums(one, of, 6).items():
+                np.testing.assert_allclose(together[key][i], value, err_msg=key)
+    assert together['ranks'].shape == (3, 2, 4)
 
 
-def test_names():
-    found = summarise(measures(PLANE), [(noise() + 1, noise())])
+def test_members_of_an_ensemble():
+    """Every score against its definition, or the library `scores`; two times, and cells without a truth."""
+    of, rng = measures(DEGREES, ('a', 'b')), np.random.default_rng(5)
+    truths, ensembles = [noise(seed=i) for i in range(2)], []
+    truths[0][3, 4] = np.nan
+    for truth in truths:
+        members = 0.6 * np.nan_to_num(truth) + 0.8 * rng.normal(0, [1, 3], (6, HEIGHT, WIDTH, 2))
+        ensembles.append(members.astype('f4'))
+    found = {key: value[..., 0] for key, value in summarise(of, list(zip(ensembles, truths, strict=True)), 4).items()}
+    weight = np.stack([of.weight] * 2)
+    for v in range(2):
+        truth, members = (np.stack([one[..., v] for one in several]) for several in (truths, ensembles))
+        members = members.swapaxes(0, 1).astype(float)  # [M, T, H, W]
+        known = np.isfinite(truth)
+
+        def mean(values, known=known):
+            return np.average(values[known], weights=weight[known])
+
+        error = members.mean(0) - truth
+        assert found['rmse'][v] == pytest.approx(np.sqrt(mean(error**2)), rel=1e-5)
+        assert found['mae'][v] == pytest.approx(mean(np.abs(error)), rel=1e-5)
+        dims = ('member', 't', 'y', 'x')
+        arrays = xr.DataArray(members, dims=dims), xr.DataArray(truth, dims=dims[1:])
+        weights, threshold = xr.DataArray(weight, dims=dims[1:]), THRESHOLDS[v, extremes.LEVELS.index(scores.EVENT)]
+        fair = {'ensemble_member_dim': 'member', 'method': 'fair', 'weights': weights}
+        assert found['crps'][v] == pytest.approx(float(probability.crps_for_ensemble(*arrays, **fair)), rel=1e-5)
+        tail = probability.tail_tw_crps_for_ensemble(*arrays, threshold=threshold, tail='upper', **fair)
+        assert found['tail_crps'][v] == pytest.approx(float(tail), rel=1e-5)
+        variance = mean(members.var(0, ddof=1))
+        assert found['spread'][v] == pytest.approx(np.sqrt(variance), rel=1e-5)
+        assert found['spread_skill'][v] == pytest.approx(np.sqrt(7 / 6 * variance / mean(error**2)), rel=1e-5)
+        ranks = [mean((members < truth).sum(0) == k) * 7 for k in range(7)]
+        np.testing.assert_allclose(found['ranks'][v], ranks, rtol=1e-6)
+        assert found['reliability'][v] == pytest.approx(np.abs(np.cumsum(ranks)[:-1] - np.arange(1, 7)).mean() / 7)
+        pooled, by = members[:, known], np.broadcast_to(weight[known], (6, known.sum()))
+        quantiles = [weighted_quantile(*pair) for pair in ((pooled, by), (truth[known], weight[known]))]
+        assert found['tail'][v] == pytest.approx(quantiles[0] - quantiles[1], abs=0.02 * (1, 5)[v])
+
+
+def weighted_quantile(values, weights):
+    order = np.argsort(values.ravel())
+    below = weights.ravel()[order].cumsum()
+    return values.ravel()[order[np.searchsorted(below, scores.HIGH * below[-1])]]
+
+
+def test_the_fractions_skill_score_is_that_of_the_library():
+    """Of one field and a truth without gaps, all cells alike: windows of 5 cells away from the edge."""
+    of, truth, found = measures(PLANE, ('a',)), noise(1), noise(1, seed=1)
+    found = np.where(np.roll(truth, 2, 1) > 1, found + 2, found)
+    # beyond the edge the library counts no events, we no cells: events stay away from it
+    frame = np.zeros((HEIGHT, WIDTH, 1), bool)
+    frame[4:-4, 4:-4] = True
+    truth, found = (np.where(frame, field, -3) for field in (truth, found))
+    ours = summarise(of, [(found, truth)])['fss'][0, 0]
+    threshold = THRESHOLDS[0, extremes.LEVELS.index(scores.EVENT)]
+    theirs = spatial.fss_2d_single_field(
+        found[..., 0], truth[..., 0], event_threshold=threshold, window_size=(5, 5), zero_padding=True
+    )
+    assert of.window == 5
+    assert 0.1 < ours < 0.9
+    assert ours == pytest.approx(theirs, rel=1e-6)
+
+
+@pytest.mark.parametrize('members', [1, 3])
+def test_names(members):
+    found = summarise(measures(PLANE), [(np.stack([noise() + 1] * members), noise())])
     found['wasserstein'] = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     flat = scores.flat(found, ROTATIONAL)
     described = scores.described(ROTATIONAL, ('s-1', 'K'))
-    assert set(flat) == set(described)
+    of_members = {f'{name}_{v}' for name in ('spread_skill', 'reliability') for v in ROTATIONAL}
+    assert set(flat) == set(described) - (of_members if members == 1 else set())
     assert next(iter(described)) == 'energy'
     np.testing.assert_array_equal(flat['wasserstein_divergence'], [4, 5, 6])
     assert flat['bias_vorticity'][0] == pytest.approx(1)
-    assert {described[f'{n}_divergence'].unit for n in ('rmse', 'mae', 'bias', 'wasserstein')} == {'K'}
+    assert {described[f'{n}_divergence'].unit for n in ('rmse', 'crps', 'mae', 'bias', 'wasserstein', 'tail')} == {'K'}
     assert described['psnr_divergence'].unit == 'dB'
     assert described['rmse_vorticity'].table == 'Vorticity'
     assert 'energy' not in scores.flat({'rmse': found['rmse']}, ROTATIONAL)

@@ -1,6 +1,6 @@
 """Truth is the coarse field plus noise of unit variance; members, too, but their noise is too small or too large."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +9,11 @@ import xarray as xr
 
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
-from downscale_jax.evaluation import temperature
+from downscale_jax.evaluation import scores, temperature
+from downscale_jax.evaluation.bootstrap import total
+from downscale_jax.evaluation.evaluate import coarse_dataset
+from downscale_jax.fields.block_means import BlockMeans, repeat
+from downscale_jax.fields.log_transform import LogTransform
 
 SIZE, MEMBERS = 64, 8
 SAMPLING = Sampling('ddim', 2, 't', 0.0, temperature=1.0, correlation_hours=0.0, tile=64, overlap=8, members=4)
@@ -20,8 +24,12 @@ class Linear:
     """Members are `params` times the noise they are given; with `stubborn`, noise of a spread that nothing changes."""
 
     stubborn: bool = False
-    network: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(stride=4, channels=1))
+    count: int = 1
     draws: bool = True
+
+    @property
+    def network(self):
+        return SimpleNamespace(stride=4, channels=self.count)
 
     def sample(self, params, condition, valid, noise, apply, solver):
         sample = noise(0)
@@ -59,6 +67,37 @@ def prepared(case):
         refinement=replace(case.prepared.transform, bounds=(-np.inf, np.inf)),
         transform=replace(case.prepared.transform, bounds=(-np.inf, np.inf)),
         split={'validation': split}.__getitem__,
+        pair=lambda record: (record['fine'][..., None], record['coarse']),
+    )
+
+
+@pytest.fixture
+def several(prepared):
+    """Two variables whose coarse fields are block means, with noise of 1 as their truth."""
+    rng, zeros, ones = np.random.default_rng(1), (0.0, 0.0), (1.0, 1.0)
+    values = LogTransform(('a', 'b'), ('K', 'm'), zeros, ones, zeros, ones, 0.0)
+    block_means = BlockMeans(values, 4, 'physical', True, (-np.inf, np.inf), ones)
+    area, nothing = np.ones((SIZE, SIZE, 1), 'f4'), np.zeros((SIZE, SIZE, 0), 'f4')
+
+    def lifted(fine):
+        return block_means.lift(block_means.coarsen(fine, area), nothing, False)
+
+    def record():
+        """Of block means that are zero: the members' are not, but on average."""
+        fine = rng.normal(size=(SIZE, SIZE, 2)).astype('f4')
+        return {'fine': np.sqrt(16 / 15) * (fine - repeat(block_means.coarsen(fine, area), 4))}
+
+    split = Split(
+        [record() for _ in range(3)], np.datetime64('2020-01-01', 'ns') + np.timedelta64(1, 'D') * np.arange(3)
+    )
+    return SimpleNamespace(
+        mask=np.ones((SIZE, SIZE), bool),
+        statics=prepared.statics.assign(mask=(('y', 'x'), np.ones((SIZE, SIZE), bool))),
+        area=area,
+        block_means=block_means,
+        refinement=block_means,
+        split={'validation': split}.__getitem__,
+        pair=lambda record: (record['fine'], lifted(record['fine'])),
     )
 
 
@@ -80,6 +119,21 @@ def fitted(prepared, spread, stubborn=False, records=3):
     return temperature.fit(generator, prepared, records, MEMBERS, 0)
 
 
+def scored(prepared, spread, factor, records=(0, 2, 4)):
+    """Spread and CRPS of the ensembles that `fitted` draws, without it."""
+    generator = Generator(Linear(), np.float32(spread), prepared.transform, SAMPLING).at(factor)
+    split, sums = prepared.split('validation'), []
+    coarse = coarse_dataset(prepared, split, split.times, list(records))
+    for index, day in enumerate(records):
+        one = ensemble.in_memory(generator, coarse.isel(time=[index]), prepared.statics, MEMBERS, 0, {})
+        fields, truth = one['sit'].values[:, 0], split[day]['fine']
+        weight = np.where(np.isfinite(truth), prepared.statics['cell_area'], 0)
+        everywhere = np.ones((1, *truth.shape), bool)
+        sums.append(scores.day_sums(fields, truth, weight, everywhere, np.random.default_rng(0)))
+    found = scores.summarise(total(sums))
+    return {name: float(found[name][0]) for name in ('spread', 'crps', 'spread_skill')}
+
+
 @pytest.mark.parametrize('spread', [0.6, 0.9, 1.5])
 def test_the_temperature_that_mends_the_spread(prepared, asked, spread):
     fit = fitted(prepared, spread)
@@ -90,6 +144,11 @@ def test_the_temperature_that_mends_the_spread(prepared, asked, spread):
     assert fit['before']['spread_skill'] == pytest.approx(expected, rel=0.04)
     assert (fit['records'], fit['members']) == (3, MEMBERS)
     assert len(set(asked)) <= 4  # two or three rounds after the first
+    before, after = (scored(prepared, spread, factor) for factor in (1.0, fit['temperature']))
+    for told, found in ((fit['before'], before), (fit['after'], after)):
+        assert told['spread_skill'] == pytest.approx(found['spread_skill'], rel=1e-5)
+    assert before['spread'] == pytest.approx(spread, rel=0.02)
+    assert after['spread'] == pytest.approx(before['spread'] * fit['temperature'], rel=1e-4)
 
 
 def test_what_fits_is_left_alone(prepared, asked):
@@ -99,8 +158,28 @@ def test_what_fits_is_left_alone(prepared, asked):
     assert second['temperature'] == 1.0
     assert asked == [1.0] * 3
     assert second['before'] == second['after']
-    assert second['after']['crps'] == pytest.approx(first['after']['crps'], rel=1e-5)
-    assert first['after']['crps'] < first['before']['crps']
+    factor = first['temperature']
+    before, after, left = (scored(prepared, *pair)['crps'] for pair in ((0.7, 1.0), (0.7, factor), (0.7 * factor, 1.0)))
+    assert left == pytest.approx(after, rel=1e-5)
+    assert after < before
+
+
+def test_several_variables_are_fitted_by_the_geometric_mean_of_their_ratios(several):
+    """Members of spread 0.6 and 1.5 about truths of 1: what is left is 2 % of the mean, not of either."""
+    generator = Generator(Linear(count=2), np.array([0.6, 1.5], 'f4'), several.block_means, SAMPLING)
+    fit = temperature.fit(generator, several, 3, MEMBERS, 0)
+    assert fit['temperature'] == pytest.approx(1 / np.sqrt(0.6 * 1.5), rel=0.04)
+    assert fit['after']['spread_skill'] == pytest.approx(1, abs=temperature.NEAR_ENOUGH)
+    squares = np.array([0.6, 1.5]) ** 2
+    ratios = np.sqrt((1 + 1 / MEMBERS) * squares / (1 + squares / MEMBERS))
+    assert fit['before']['spread_skill'] == pytest.approx(np.sqrt(ratios.prod()), rel=0.04)
+    assert fit['before']['spread_skill'] != pytest.approx(ratios[0], rel=0.2)
+
+
+def test_one_variable_without_spread_leaves_nothing_to_fit(several):
+    generator = Generator(Linear(count=2), np.array([0.0, 1.5], 'f4'), several.block_means, SAMPLING)
+    fit = temperature.fit(generator, several, 1, 4, 0)
+    assert (fit['temperature'], fit['before']['spread_skill']) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize(('spread', 'limit'), [(0.1, 2.0), (10.0, 0.5)])

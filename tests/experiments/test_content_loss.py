@@ -17,6 +17,7 @@ from downscale_jax.evaluation import local_statistics
 
 METHODS = ('bicubic', 'pretrained', 'gan_mse', 'gan_atmodist')
 SEEDS, TIMES, PLACES, BLOCK = 2, 9, 4, 3
+OF_A_FIELD = ('error', 'squared_error', 'absolute_error', 'member_squared_error', 'variance')
 # of each method: size of the error, power over the truth's, difference at places
 ERROR = {'bicubic': 4.0, 'pretrained': 2.0, 'gan_mse': 3.0, 'gan_atmodist': 3.5}
 POWER = {'bicubic': 1 / 16, 'pretrained': 1 / 8, 'gan_mse': 1 / 4, 'gan_atmodist': 1 / 2}
@@ -48,13 +49,28 @@ def pooled(variables=('a', 'b'), energy=False, places=PLACES, errors=ERROR):
             'gradient_truth': ones,
             'gap': 4 * ones,
             'blocks': ones,
+            **{f'ensemble_{key}': 10 * ones[..., None] for key in ('weight', *OF_A_FIELD)},
+            'ensemble_crps': 10 * errors[name] * by_variable[:, None] * ones[..., None],
+            'anomaly_product': POWER[name] * ones,
+            'anomaly_field_square': ones,
+            'anomaly_truth_square': ones,
+            'histogram': np.where(np.arange(101) == 50 + np.floor(errors[name]), 10.0, 0) * ones[..., None],
+            'histogram_truth': np.where(np.arange(101) == 50, 10.0, 0) * ones[..., None],
+            'fss_error': POWER[name] * ones[..., None, None],
+            'fss_reference': ones[..., None, None],
+            'tail_crps': 5 * errors[name] * ones[..., None],
+            'tail_weight': 10 * ones,
         }
         if energy:
             sums[name] |= {'energy': power[..., 0, :], 'energy_truth': np.ones((*shape, 6))}
     truth = np.random.default_rng(0).normal(size=(*shape, places, count))
     series = {'truth': truth, **{name: truth + SHIFT[name] for name in METHODS}}
+    edges = np.tile(np.arange(102) - 50.0, (count, 1))
     measures = SimpleNamespace(
-        ranges=[10.0] * count, pairs=SimpleNamespace(kilometres=np.array([100.0, 1000.0])), variables=list(variables)
+        reference=SimpleNamespace(edges=edges),
+        ranges=[10.0] * count,
+        pairs=SimpleNamespace(kilometres=np.array([100.0, 1000.0])),
+        variables=list(variables),
     )
     units = ('s-1',) * count
     return Pooled(sums, series, measures, 4, variables, units, {}, BLOCK)
@@ -136,6 +152,11 @@ def test_scores_of_what_is_alike_everywhere():
             'closure': 2 / 2,
             'ssim': 0.5,
             'wasserstein': SHIFT[name],
+            'crps': ERROR[name] * np.array([1, 2]),
+            'acc': POWER[name],
+            'tail': np.floor(ERROR[name]),
+            'fss': 1 - POWER[name],
+            'tail_crps': ERROR[name] / 2,
         }
         for score, values in expected.items():
             np.testing.assert_allclose(one[score], np.broadcast_to(values, one[score].shape), err_msg=score)

@@ -2,7 +2,7 @@ import cftime
 import numpy as np
 import pytest
 
-from downscale_jax.fields.times import decode_times, encode_times
+from downscale_jax.fields.times import decode_times, encode_times, evenly, month_of
 
 
 def test_hand_computed():
@@ -41,3 +41,14 @@ def test_rounding_of_floating_calendars():
     # cftime may give 11:59:59.999996 for noon
     noon = np.array([cftime.DatetimeNoLeap(2000, 1, 1, 11, 59, 59, 999996)])
     assert decode_times(encode_times(noon), 'noleap')[0] == cftime.DatetimeNoLeap(2000, 1, 1, 12)
+
+
+def test_evenly():
+    assert evenly(10, 4) == [0, 3, 6, 9]
+    assert evenly(10, 0) == list(range(10))
+    assert evenly(3, 5) == [0, 1, 2]
+
+
+def test_month():
+    assert [month_of(np.datetime64(day)) for day in ('1969-12-31', '1970-01-01', '2000-07-15T12')] == [12, 1, 7]
+    assert month_of(cftime.Datetime360Day(1850, 2, 30)) == 2

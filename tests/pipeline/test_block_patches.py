@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from data_prep.prepare import prepare
+from downscale_jax.fields import context
 from downscale_jax.fields.block_means import block_mean, interpolate, repeat
 from downscale_jax.pipeline.patches import Patches, admissible
 
@@ -71,7 +72,7 @@ def test_shapes_and_types(globe):
     found = {name: (array.shape, array.dtype) for name, array in take(cut(globe), 1)[0].items()}
     assert found == {
         'target': ((4, PATCH, PATCH, 2), np.float32),
-        'condition': ((4, PATCH, PATCH, 3), np.float32),
+        'condition': ((4, PATCH, PATCH, 5), np.float32),
         'mask': ((4, PATCH, PATCH, 1), bool),
     }
 
@@ -95,7 +96,7 @@ def test_the_condition_is_the_block_mean_of_the_target(make, transform, flips):
         means = block_mean(batch['target'], FACTOR)
         np.testing.assert_allclose(shown[:, ::FACTOR, ::FACTOR], means, atol=2e-5)
         np.testing.assert_array_equal(shown, repeat(shown[:, ::FACTOR, ::FACTOR], FACTOR))
-        assert (batch['condition'][..., 2] == 1).all()
+        assert (batch['condition'][..., 4] == 1).all()
         assert batch['mask'].all()
         assert np.std(means) > 0.2
 
@@ -104,8 +105,31 @@ def test_the_condition_is_the_mean_of_physical_values_where_that_is_asked_for(ma
     prepared = make(15.0, mean='physical')
     values = prepared.block_means.values
     for batch in take(cut(prepared)):
-        means = values.encode(block_mean(values.decode(batch['target']), FACTOR))
-        np.testing.assert_allclose(batch['condition'][:, ::FACTOR, ::FACTOR, :2], means, atol=2e-5)
+        fine = values.decode(batch['target'])
+        for one, row, shown in zip(fine, corners(prepared, batch)[0], batch['condition'], strict=True):
+            area = np.repeat(np.cos(np.deg2rad(-55.0 + 10 * (row + np.arange(PATCH))))[:, None, None], PATCH, 1)
+            means = values.encode(block_mean(one, FACTOR, area))
+            np.testing.assert_allclose(shown[::FACTOR, ::FACTOR, :2], means, atol=2e-5)
+        assert np.abs(values.encode(block_mean(fine, FACTOR)) - batch['condition'][:, ::FACTOR, ::FACTOR, :2]).max() > 0
+
+
+def test_the_condition_goes_on_with_the_interpolated_field_and_what_is_known_of_place_and_time(make):
+    prepared = make(15.0, mean='physical', interpolation=('linear', 'cubic'), context=('latitude', 'season', 'hour'))
+    transform, statics = prepared.block_means, prepared.statics
+    for batch in take(cut(prepared), 2):
+        assert batch['condition'].shape == (4, PATCH, PATCH, 2 * 2 + 1 + 2 + 2 + 1)
+        fine = transform.values.decode(batch['target'])
+        days = np.round(fine[:, 0, 0, 0]).astype(int) // 10_000
+        for day, row, column, shown in zip(days, *corners(prepared, batch), batch['condition'], strict=True):
+            rows, columns = row + np.arange(PATCH)[:, None], (column + np.arange(PATCH)) % COLUMNS
+            around = context.planes(transform.context, statics, np.datetime64('2001-01-01') + day)
+            np.testing.assert_array_equal(shown[..., 4:9], around[rows, columns])
+            whole = np.stack([series(15.0)[name].values[day] for name in ('code', 'noise')], -1)
+            coarse = block_mean(whole, FACTOR, prepared.area)
+            smooth = [interpolate(coarse, FACTOR, True, kernel)[..., v] for v, kernel in enumerate(('linear', 'cubic'))]
+            expected = transform.values.encode(np.stack(smooth, -1))[rows, columns]
+            np.testing.assert_allclose(shown[..., 2:4], expected, atol=2e-5)
+        assert (batch['condition'][..., 9] == 1).all()
 
 
 def test_crops_are_aligned(globe):
@@ -118,7 +142,7 @@ def test_crops_are_aligned(globe):
         columns = (code % 100 + np.arange(PATCH)) % COLUMNS
         rows = code // 100 % 100 + np.arange(PATCH)
         np.testing.assert_array_equal(fine, whole[code // 10_000][rows[:, None], columns])
-        expected = globe.block_means.coarsen(whole[code // 10_000])
+        expected = globe.block_means.coarsen(whole[code // 10_000], globe.area)
         np.testing.assert_allclose(coarse[..., :2], repeat(expected, FACTOR)[rows[:, None], columns], rtol=1e-6)
         # interpolated over the whole field, and then cut: a patch knows no edge
         smooth = interpolate(expected, FACTOR, periodic=True)[rows[:, None], columns]

@@ -1,0 +1,139 @@
+"""What fusing tiles at every sampling step is worth: seams of a DPDM ensemble in one piece, in fused tiles and without.
+
+    python experiments/seams.py --workdir=runs/diffusion_dpdm [--tile 80] [--overlap 20] [--times 4] [--members 4]
+
+The trained model downscales test times three times: the whole domain at once; in tiles whose overlaps are averaged
+before every next step, with the same noise wherever they overlap; and as tiles are usually done, each downscaled on its
+own, with noise of its own, and the overlaps averaged at the end. Prints, and writes to WORKDIR/seams.md, the seam score
+of each by variable (|gradient| at borders of tiles over that half-way between them; 1 without seams, see
+`evaluation.seams`), and of the truth; draws WORKDIR/seams.png.
+"""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from data_prep.prepare import prepare
+from downscale_jax.downscale import ensemble
+from downscale_jax.downscale.generate import Generator
+from downscale_jax.downscale.tiles import Tiling
+from downscale_jax.evaluation import look, seams
+from downscale_jax.evaluation.bootstrap import total
+from downscale_jax.evaluation.evaluate import coarse_dataset
+from downscale_jax.fields.times import evenly
+from downscale_jax.runtime.errors import UserError, told
+from downscale_jax.runtime.files import write_text
+from downscale_jax.systems import load
+
+WHOLE, FUSED, APART = 'in one piece', 'fused at every step', 'each on its own'
+
+
+def with_tiles(generator: Generator, tile: int, overlap: int) -> Generator:
+    sampling = dataclasses.replace(generator.sampling, tile=tile, overlap=overlap)
+    return Generator(generator.task, generator.host_params, generator.transform, sampling)
+
+
+def apart(generator: Generator, coarse: xr.Dataset, statics: xr.Dataset, tiling: Tiling, members: int) -> np.ndarray:
+    """[M, T, H, W, V]: every tile a domain of its own, averaged where they overlap by the weights of the fused ones."""
+    dims, factor = statics['mask'].dims, generator.transform.factor
+    names = generator.transform.targets
+    field = np.zeros((members, coarse.sizes['time'], *tiling.shape, len(names)))
+    weight = np.zeros((*tiling.shape, 1))
+    for number, (row, column) in enumerate(tiling.origins):
+        inside = [slice(start, start + size) for start, size in zip((row, column), tiling.sizes, strict=True)]
+        blocks = [slice(part.start // factor, part.stop // factor) for part in inside]
+        one = ensemble.in_memory(
+            generator,
+            coarse.isel(dict(zip(dims, blocks, strict=True))),
+            statics.isel(dict(zip(dims, inside, strict=True))),
+            members,
+            number + 1,
+            {},
+        )
+        values = np.stack([one[name].values for name in names], -1)
+        field[:, :, inside[0], inside[1]] += values * tiling.weights
+        weight[inside[0], inside[1]] += tiling.weights
+    return field / weight
+
+
+def score(fields: np.ndarray, weight: np.ndarray, lines: seams.Lines) -> dict[str, np.ndarray]:
+    """Of one variable, fields [M, T, H, W]."""
+    return seams.summarise(total([seams.day_sums(fields[:, t], weight, lines) for t in range(fields.shape[1])]))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_dpdm'))
+    parser.add_argument('--tile', type=int, default=80)
+    parser.add_argument('--overlap', type=int, default=20)
+    parser.add_argument('--times', type=int, default=4)
+    parser.add_argument('--members', type=int, default=4)
+    options = parser.parse_args()
+    opened = load(options.workdir)
+    prepared = prepare(opened.config['data'], opened.config['seed'], options.workdir.parent / 'data')
+    split, transform = prepared.split('test'), prepared.block_means
+    chosen = evenly(len(split), options.times)
+    coarse, statics = coarse_dataset(prepared, split, split.times, chosen), prepared.statics
+    shape, best = prepared.mask.shape, opened.best()
+    stride = best.task.network.stride
+    # a tile of its own holds whole blocks, one of the network's a multiple of its stride
+    own, fused = (Tiling(shape, n, options.tile, options.overlap) for n in (transform.factor, stride))
+    if len(fused.origins) < 2:
+        raise UserError(f'--tile={options.tile}: one tile covers the domain of {shape[0]} x {shape[1]}: choose less')
+    side = -(-max(shape) // stride) * stride
+
+    def fields(generator: Generator) -> np.ndarray:
+        made = ensemble.in_memory(generator, coarse, statics, options.members, 0, {})
+        return np.stack([made[name].values for name in transform.targets], -1)
+
+    made = {
+        'truth': np.stack([split[i]['fine'] for i in chosen])[None],
+        WHOLE: fields(with_tiles(best, side, 0)),
+        FUSED: fields(with_tiles(best, options.tile, options.overlap)),
+        APART: apart(with_tiles(best, side, 0), coarse, statics, own, options.members),
+    }
+    weight = prepared.statics['cell_area'].values * prepared.mask
+    borders = {name: seams.lines(shape, each.origins, each.sizes) for name, each in {FUSED: fused, APART: own}.items()}
+    rows = [
+        f'{options.members} members, {len(chosen)} times, tiles of {options.tile} that overlap by {options.overlap}: '
+        f'{len(fused.origins)} in {shape[0]} x {shape[1]} cells.',
+        '',
+        '| seam score | ' + ' | '.join(transform.targets) + ' |',
+        '|---|' + '---|' * len(transform.targets),
+    ]
+    for name, values in made.items():
+        known = np.where(np.isfinite(values).all((0, 1, -1)), weight, 0.0)
+        lines = borders.get(name, borders[FUSED])
+        found = [score(values[..., v], known, lines)['seam'] for v in range(len(transform.targets))]
+        rows.append(f'| {name} | ' + ' | '.join(f'{float(one):.3f}' for one in found) + ' |')
+    print('\n'.join(rows))
+    write_text(options.workdir / 'seams.md', '\n'.join(rows) + '\n')
+    look.save(figure(made, fused, transform.targets, transform.target_units), options.workdir / 'seams.png')
+    return 0
+
+
+def figure(made: dict[str, np.ndarray], tiling: Tiling, variables: tuple[str, ...], units: tuple[str, ...]):
+    """The first member at the first time, what it has beyond a smooth field: |gradient|, a row a variable."""
+    figure = look.blank(2.4 * len(variables), 'Seams', '|gradient| of one member, cell to cell; ticks: tiles begin')
+    axes = figure.subplots(len(variables), len(made), squeeze=False)
+    for v, line in enumerate(axes):
+        steep = {name: np.hypot(*np.gradient(values[0, 0, ..., v])) for name, values in made.items()}
+        limit = float(np.nanquantile(steep['truth'], 0.98))
+        for panel, (name, values) in zip(line, steep.items(), strict=True):
+            image = panel.imshow(values, origin='lower', vmin=0, vmax=limit, cmap='magma')
+            panel.set(xticks=np.unique(tiling.origins[:, 1]), yticks=np.unique(tiling.origins[:, 0]))
+            panel.tick_params(labelbottom=False, labelleft=False)
+            if not v:
+                panel.set_title(name, loc='left', fontsize=9.5)
+        line[0].set_ylabel(variables[v])
+        figure.colorbar(image, ax=list(line), shrink=0.85, pad=0.01).set_label(f'{units[v]} a cell')
+    return figure
+
+
+if __name__ == '__main__':
+    with told():
+        sys.exit(main())

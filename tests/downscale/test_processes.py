@@ -1,0 +1,184 @@
+"""Units shared among devices and processes: the same store, byte for byte; a mistake in one process ends all.
+
+Run as a program, this file is one process that fills the store which its argument names; with `seed=1`, of that seed;
+with `apart`, the second of two reads what is left to do only when the first has, and waits for it or has done its share.
+What main.py does around it is done here: several processes by environment, a user's mistake in one line, and then no
+waiting for the others.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from downscale_jax.diffusion.discrete import DiscreteSchedule
+from downscale_jax.downscale import ensemble
+from downscale_jax.downscale.generate import Generator, Sampling
+from downscale_jax.fields.block_means import BlockMeans
+from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.models.unet import UNet
+from downscale_jax.runtime import parallel
+from downscale_jax.runtime.errors import UserError
+from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
+from downscale_jax.tasks.regression import Regression
+from downscale_jax.training.optimizer import Phase
+
+NAMES, UNITS, FACTOR = ('t', 'q'), ('K', '1'), 4
+SHAPE, TIMES, MEMBERS = (24, 40), 3, 5
+MARKS = 9  # units: 3 times and groups of 2, 2 and 1 members, which divide over neither 2 nor 4 devices
+
+
+def fill(path: Path, seed: int = 0) -> None:
+    """An untrained generator of two variables, in three tiles, with random inputs and a corner missing."""
+    rng, zeros, ones = np.random.default_rng(0), (0.0, 0.0), (1.0, 1.0)
+    unet = UNet(2, widths=(8,), bottleneck=8, blocks=1, embedding=8, stem=2, tail=8, time='blocks')
+    phases = (Phase('main', 1, 0.1),)
+    regression = Regression(unet.clone(channels=4), phases, hidden=2)
+    task = Diffusion(unet, phases, DiscreteSchedule(), regression=regression, hidden=2)
+    batch = {'condition': np.zeros((1, 8, 8, 5), np.float32), 'target': np.zeros((1, 8, 8, 2), np.float32)}
+
+    def drawn(init):
+        shapes = jax.eval_shape(init, jax.random.key(0), batch).params
+        return jax.tree.map(lambda s: (0.2 * rng.normal(size=s.shape)).astype(np.float32), shapes)
+
+    params = Params(drawn(task.init), FirstGuess(drawn(regression.init), np.float32(0.5)))
+    values = LogTransform(NAMES, UNITS, zeros, ones, zeros, ones)
+    transform = BlockMeans(values, FACTOR, 'physical', True, ((-99.0, 99.0), (0.0, 9.0)), ones)
+    sampling = Sampling(
+        'dpm_solver_sde', 3, 't', 0.0, temperature=1.0, correlation_hours=36.0, tile=24, overlap=8, members=2,
+        conserve=True,
+    )  # fmt: skip
+    axes = {name: np.arange(n) for name, n in zip('yx', SHAPE, strict=True)}
+    blocks = {name: at.reshape(-1, FACTOR).mean(1) for name, at in axes.items()}
+    mask = np.ones(SHAPE, np.int8)
+    mask[:6, :9] = 0
+    shape = (TIMES, *map(len, blocks.values()))
+    fields = {n: (('time', 'y', 'x'), rng.normal(1, 1, shape), {'units': u}) for n, u in zip(NAMES, UNITS, strict=True)}
+    times = np.datetime64('2020-01-01', 'ns') + np.timedelta64(1, 'D') * np.arange(TIMES)
+
+    def with_units(at):
+        return {name: (name, 1e3 * values, {'units': 'm'}) for name, values in at.items()}
+
+    coarse = xr.Dataset(fields, {'time': times, **with_units(blocks)})
+    statics = xr.Dataset({'mask': (('y', 'x'), mask)}, with_units(axes))
+    generator = Generator(task, params, transform, sampling)
+    ensemble.to_store(generator, coarse, statics, MEMBERS, seed, {}, path, {'input': 'coarse.nc'})
+
+
+def contents(path):
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob('*') if file.is_file()}
+
+
+def start(path, devices, *settings, env=None):
+    """One process with so many simulated devices."""
+    flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
+    env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags, **(env or {})}
+    errors = path.with_suffix(f'.{env.get("JAX_PROCESS_ID", 0)}.err')
+    with errors.open('w') as file:
+        command = [sys.executable, __file__, str(path), *settings]
+        return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=file), errors
+
+
+def start_two(path, devices, settings=(), of_second=()):
+    """Two processes with so many devices each; what only the second is told."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        address = f'127.0.0.1:{free.getsockname()[1]}'
+    several = {'JAX_COORDINATOR_ADDRESS': address, 'JAX_NUM_PROCESSES': '2'}
+    return [
+        start(path, devices, *settings, *more, env={**several, 'JAX_PROCESS_ID': str(i)})
+        for i, more in enumerate(((), of_second))
+    ]
+
+
+@pytest.fixture(scope='module')
+def stores(tmp_path_factory):
+    """{how: its store}."""
+    root = tmp_path_factory.mktemp('processes')
+    paths = {how: root / f'{how}.zarr' for how in ('one', 'four', 'two')}
+    for process, errors in [start(paths['one'], 1), start(paths['four'], 4), *start_two(paths['two'], 2, ('apart',))]:
+        assert process.wait(timeout=200) == 0, errors.read_text()
+    return paths
+
+
+@pytest.mark.parametrize('how', ['four', 'two'], ids=['four devices', 'two processes'])
+def test_the_split_over_devices_and_processes_does_not_matter(stores, how):
+    expected, found = contents(stores['one']), contents(stores[how])
+    assert set(found) == set(expected)
+    assert sum(name.startswith('clipped_share/c/') for name in found) == MARKS
+    with xr.open_zarr(stores['one'], consolidated=False) as one, xr.open_zarr(stores[how], consolidated=False) as other:
+        assert np.isfinite(one['clipped_share'].values).all()
+        for name in (*NAMES, 'clipped_share'):
+            bits = (dataset[name].values.view(np.uint32) for dataset in (one, other))
+            np.testing.assert_array_equal(*bits, name)
+        inside = one['t'].values[..., 6:, 9:].reshape(MEMBERS * TIMES, -1)
+        assert len(np.unique(inside, axis=0)) == MEMBERS * TIMES
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ('begun', 'settings', 'of_second'), [(True, ('seed=1',), ()), (False, (), ('seed=1',))], ids=['both', 'second']
+)
+def test_another_request_ends_all_processes_with_a_line(stores, tmp_path, begun, settings, of_second):
+    path = tmp_path / 'out.zarr'
+    if begun:
+        shutil.copytree(stores['one'], path)
+    before = contents(path)
+    started = start_two(path, 1, settings, of_second)
+    for process, errors in started:
+        assert process.wait(timeout=60) == 2, errors.read_text()
+        (told,) = errors.read_text().splitlines()
+        assert told.startswith('error: ')
+    assert any('seed 0 there, 1 asked for' in errors.read_text() for _, errors in started)
+    if begun:
+        assert contents(path) == before
+
+
+def keep_apart(path):
+    """Patches this process: the first tells when it meets the other again after opening the store, the second opens it
+    only then."""
+    opened, told = zarr.open_group, path.with_suffix('.told')
+    first, opens = jax.process_index() == 0, []
+
+    def open_group(path, mode):
+        opens.append(mode)
+        while mode == 'r+' and not first and not told.exists():
+            time.sleep(0.01)
+        return opened(path, mode=mode)
+
+    def telling(meet):
+        def meeting(*args):
+            if first and 'r+' in opens:
+                told.touch()
+            return meet(*args)
+
+        return meeting
+
+    zarr.open_group = open_group
+    for name in ('barrier', 'in_any', 'from_first'):
+        setattr(parallel, name, telling(getattr(parallel, name)))
+
+
+if __name__ == '__main__':
+    several = 'JAX_COORDINATOR_ADDRESS' in os.environ
+    if several:
+        number, index = (int(os.environ[name]) for name in ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'))
+        jax.distributed.initialize(num_processes=number, process_id=index)
+    if 'apart' in sys.argv:
+        keep_apart(Path(sys.argv[1]))
+    try:
+        fill(Path(sys.argv[1]), seed=int('seed=1' in sys.argv))
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr, flush=True)
+        if several:
+            os._exit(2)
+        sys.exit(2)
