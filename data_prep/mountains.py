@@ -302,8 +302,9 @@ def _rain(winter, north, free, speed, ground, weather):
     amount = (wet + dry) * np.exp(0.5 * weather.moisture.values - 0.2 * weather.slow.values)
     amount = amount * np.exp(-1000 * ground.plateau / SCALE_HEIGHT)
     # a month's winds blow from many sides
-    ways = np.stack([np.sin(_angles()), np.cos(_angles())], 1).astype(np.float32)
-    toward = np.tensordot(ways, free / np.maximum(speed, 0.5), 1)
+    ways = np.stack([np.sin(_angles()), np.cos(_angles())]).astype(np.float32)[..., None, None]
+    heading = free / np.maximum(speed, 0.5)
+    toward = ways[0] * heading[0] + ways[1] * heading[1]
     share = np.exp(SPREAD * (toward - 1))
     exposed = (share * ground.exposure).sum(0) / share.sum(0)
     amount = amount * (1 + (exposed - 1) * np.tanh(speed / 3))

@@ -9,6 +9,7 @@ import ast
 import csv
 import json
 import os
+import re
 import runpy
 import shlex
 import subprocess
@@ -90,8 +91,13 @@ def parse_value(text: str) -> Any:
 
 def command(run: Run, config: str, root: Path, main: Path = MAIN) -> list[str]:
     """What is executed; the line works in a shell too."""
-    values = [f'--config.{key}={value}' for key, value in run.overrides.items()]
+    values = [f'--config.{key}={literal(value)}' for key, value in run.overrides.items()]
     return [sys.executable, str(main), f'--config={config}', f'--workdir={root / run.name}', *values]
+
+
+def literal(value: Any) -> str:
+    """As in Python, where infinity has no literal, but a number too large for a float is infinite."""
+    return re.sub(r'\binf\b', '1e999', str(value))
 
 
 def run_all(runs: Sequence[Run], config: str, root: Path, main: Path = MAIN) -> dict[str, Scores]:

@@ -1,10 +1,13 @@
 """Coarse fields on the grid of the blocks: lifted to the fine grid, or told why not."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.downscale.inputs import BlockInputs, CoarseInputs, open_inputs
+from downscale_jax.downscale.inputs import BlockInputs, CoarseInputs, fine_grid, open_inputs
+from downscale_jax.fields import context
 from downscale_jax.fields.block_means import BlockMeans, interpolate, repeat
 from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.runtime.errors import UserError
@@ -51,6 +54,73 @@ def test_one_time_on_the_fine_grid_in_the_units_of_training(north_first):
     small = np.stack([data['u'].values[1], data['v'].values[1] / 100], -1)
     np.testing.assert_allclose(found[..., :2], repeat(small, 2), rtol=1e-6)
     np.testing.assert_allclose(found[..., 2:], interpolate(small, 2, periodic=False), rtol=1e-4, atol=1e-6)
+
+
+def test_context_follows_the_interpolated_field():
+    names = ('topography', 'season', 'latitude')
+    one = dataclasses.replace(TRANSFORM, context=names, kernel=('linear', 'cubic'))
+    height = np.random.default_rng(1).normal(size=(8, 12))
+    height[2, 3] = np.nan
+    grid, data = fine().assign(topography=(DIMS[1:], height)), coarse(times=3)
+    inputs = BlockInputs(data, one, grid)
+    for index in (0, 2):
+        found = inputs[index]
+        assert (found.shape, found.dtype) == ((8, 12, 2 * 2 + 4), np.float32)
+        np.testing.assert_array_equal(found[..., 4:], context.planes(names, grid, data['time'].values[index]))
+    np.testing.assert_allclose(found[..., 4], np.nan_to_num(height), rtol=1e-6)
+    u = interpolate(data['u'].values[2][..., None].astype('f4'), 2, False, 'linear')
+    np.testing.assert_allclose(found[..., 2:3], u, rtol=1e-4, atol=1e-6)
+
+
+def test_a_context_that_the_fine_grid_has_not():
+    with pytest.raises(UserError, match=r"data\.context names 'land', which the fine grid does not have.*found mask;"):
+        BlockInputs(coarse(), dataclasses.replace(TRANSFORM, context=('season', 'land')), fine())
+    no_latitudes = fine().drop_vars(['lat', 'lon'])
+    with pytest.raises(UserError, match=r"'latitude', but the fine grid has no latitudes"):
+        BlockInputs(coarse(), dataclasses.replace(TRANSFORM, context=('latitude',)), no_latitudes)
+
+
+def domain(**changes):
+    """A file for --statics: sea at two cells, topography without a value at another, and what is of no use."""
+    mask, height = np.ones((8, 12), 'i1'), np.arange(96.0).reshape(8, 12)
+    mask[0, :2], height[5, 5] = 0, np.nan
+    return fine(**changes).assign(
+        mask=(DIMS[1:], mask, {'long_name': 'where the field exists'}),
+        topography=(DIMS[1:], height, {'units': 'm'}),
+        land=(DIMS[1:], mask),
+        profile=(DIMS[1:2], np.arange(8.0)),
+        name=((), 'a domain'),
+    )
+
+
+@pytest.mark.parametrize('north_first', [False, True])
+def test_the_grid_of_another_domain_keeps_what_stands_on_it(north_first):
+    given = domain(north_first=north_first)
+    found = fine_grid(given, 'grid.nc')
+    assert set(found.data_vars) == {'mask', 'topography', 'land'}
+    np.testing.assert_array_equal(found['mask'], given['mask'] > 0)
+    np.testing.assert_array_equal(found['topography'], given['topography'].where(given['mask'] > 0))
+    assert np.isnan(found['topography'].values).sum() == 3
+    assert found['topography'].attrs['units'] == 'm'
+    for name in ('lat', 'lon'):
+        np.testing.assert_array_equal(found[name], given[name])
+    one = dataclasses.replace(TRANSFORM, context=('land', 'topography'))
+    shown = BlockInputs(coarse(north_first=north_first), one, found)[0][..., 4:]
+    np.testing.assert_array_equal(shown[..., 0], given['mask'])
+    np.testing.assert_array_equal(shown[..., 1], np.nan_to_num(given['topography'].where(given['mask'] > 0)))
+
+
+def test_the_grid_of_another_domain_by_other_names():
+    """Dimensions are recognised, extra ones of length 1 dropped."""
+    given = domain().rename(lat='latitude', lon='longitude')
+    found = fine_grid(given, 'grid.nc')
+    assert found['topography'].dims == found['mask'].dims == ('lat', 'lon')
+    np.testing.assert_array_equal(found['lat'], given['latitude'])
+
+
+def test_a_grid_without_a_mask():
+    with pytest.raises(UserError, match=r"grid\.nc has no variable 'mask'"):
+        fine_grid(domain().drop_vars('mask'), 'grid.nc')
 
 
 def test_a_globe_goes_round():

@@ -1,9 +1,9 @@
 """Units shared among devices and processes: the same store, byte for byte; a mistake in one process ends all.
 
 Run as a program, this file is one process that fills the store which its argument names; with `seed=1`, of that seed;
-with `apart`, the second of two reads what is left to do only when the first has, and waits for it or has done its share.
-What main.py does around it is done here: several processes by environment, a user's mistake in one line, and then no
-waiting for the others.
+with `apart`, the second of two reads what is left to do only when the first has and waits, or has done its share. What
+main.py does around it is done here: several processes by environment, a user's mistake in one line, and then no waiting
+for the others.
 """
 
 import os
@@ -81,7 +81,9 @@ def contents(path):
 def start(path, devices, *settings, env=None):
     """One process with so many simulated devices."""
     flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
-    env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags, **(env or {})}
+    # NPROC: XLA has as many threads as there are cores or simulated devices, whichever are more, and Eigen splits
+    # the sums of small convolutions among them: other threads, other last bits
+    env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags, 'NPROC': '4', **(env or {})}
     errors = path.with_suffix(f'.{env.get("JAX_PROCESS_ID", 0)}.err')
     with errors.open('w') as file:
         command = [sys.executable, __file__, str(path), *settings]
@@ -100,13 +102,23 @@ def start_two(path, devices, settings=(), of_second=()):
     ]
 
 
+def end(started):
+    """[(exit status, what was told on stderr)] of all; none lives on."""
+    try:
+        return [(process.wait(timeout=120), errors.read_text()) for process, errors in started]
+    finally:
+        for process, _ in started:
+            process.kill()
+            process.wait()
+
+
 @pytest.fixture(scope='module')
 def stores(tmp_path_factory):
     """{how: its store}."""
     root = tmp_path_factory.mktemp('processes')
     paths = {how: root / f'{how}.zarr' for how in ('one', 'four', 'two')}
-    for process, errors in [start(paths['one'], 1), start(paths['four'], 4), *start_two(paths['two'], 2, ('apart',))]:
-        assert process.wait(timeout=200) == 0, errors.read_text()
+    told = end([start(paths['one'], 1), start(paths['four'], 4), *start_two(paths['two'], 2, ('apart',))])
+    assert [status for status, _ in told] == [0] * 4, told
     return paths
 
 
@@ -133,12 +145,10 @@ def test_another_request_ends_all_processes_with_a_line(stores, tmp_path, begun,
     if begun:
         shutil.copytree(stores['one'], path)
     before = contents(path)
-    started = start_two(path, 1, settings, of_second)
-    for process, errors in started:
-        assert process.wait(timeout=60) == 2, errors.read_text()
-        (told,) = errors.read_text().splitlines()
-        assert told.startswith('error: ')
-    assert any('seed 0 there, 1 asked for' in errors.read_text() for _, errors in started)
+    told = end(start_two(path, 1, settings, of_second))
+    assert [status for status, _ in told] == [2, 2], told
+    assert all(line.startswith('error: ') and line.count('\n') == 1 for _, line in told), told
+    assert any('seed 0 there, 1 asked for' in line for _, line in told)
     if begun:
         assert contents(path) == before
 
@@ -147,17 +157,17 @@ def keep_apart(path):
     """Patches this process: the first tells when it meets the other again after opening the store, the second opens it
     only then."""
     opened, told = zarr.open_group, path.with_suffix('.told')
-    first, opens = jax.process_index() == 0, []
+    first, modes = jax.process_index() == 0, []
 
-    def open_group(path, mode):
-        opens.append(mode)
+    def open_group(*args, mode, **options):
+        modes.append(mode)
         while mode == 'r+' and not first and not told.exists():
             time.sleep(0.01)
-        return opened(path, mode=mode)
+        return opened(*args, mode=mode, **options)
 
     def telling(meet):
         def meeting(*args):
-            if first and 'r+' in opens:
+            if first and 'r+' in modes:
                 told.touch()
             return meet(*args)
 

@@ -124,7 +124,8 @@ def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, made, config
         observations.main()
 
     run(members=3)
-    told = capsys.readouterr().out
+    work, told = capsys.readouterr().out.split('\n', 1)
+    assert work.startswith('3 members x 2 times of 64 x 64 cells: 4 of 4 units to do, 4 here')
     assert told.count('\n') == 6  # two days, all, the truth
     report = json.loads((tmp_path / 'consistency.json').read_text())
     assert report['all']['bias'] == pytest.approx(0.5, abs=0.02)
@@ -139,6 +140,8 @@ def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, made, config
     (tmp_path / 'fine.zarr' / 'clipped_share' / 'c' / '1' / '0').unlink()
     run(members=3)
     assert generator.asked[4:] == [(0, 1)]
-    assert capsys.readouterr().out == told
+    work, again = capsys.readouterr().out.split('\n', 1)
+    assert '1 of 4 units to do' in work
+    assert again == told
     with pytest.raises(UserError, match=r'another request \(members 3 there, 4 asked for\)'):
         run(members=4)

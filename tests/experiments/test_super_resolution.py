@@ -34,7 +34,7 @@ def test_the_network_sees_no_farther_than_told(config):
     generator = benchmark['untrained'](config)
     network, reach = generator.task.network, benchmark['sight'](generator)
     # ones everywhere, so that nothing cancels
-    params = jax.tree.map(np.ones_like, generator._params)
+    params = jax.tree.map(np.ones_like, generator.host_params)
     coarse = np.ones((1, 24, 24, 2), np.float32)
     other = coarse.copy()
     other[0, 12, 12] = 2

@@ -221,6 +221,23 @@ class TestCellSizes:
         assert not grid.is_periodic(piomas)
 
 
+class TestValidArea:
+    def test_of_the_cells_that_exist(self):
+        mask = np.array([[1, 0, 1], [1, 1, 0]], 'i1')
+        found = grid.valid_area(plane(2, 3).assign(mask=(('y', 'x'), mask)))
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, 16 * mask)
+        lat = np.array([0.0, 60.0])
+        found = grid.valid_area(sphere(lat, [0.0, 1, 2]).assign(mask=(('lat', 'lon'), mask)))
+        np.testing.assert_array_equal(found == 0, mask == 0)
+        assert found[0, 0] / found[1, 0] == pytest.approx(2, rel=1e-6)
+
+    def test_areas_that_are_told_are_taken(self):
+        area = np.arange(6.0).reshape(2, 3)
+        told = plane(2, 3).assign(mask=(('y', 'x'), np.eye(2, 3, dtype=bool)), cell_area=(('y', 'x'), area))
+        np.testing.assert_array_equal(grid.valid_area(told), [[0, 0, 0], [0, 4, 0]])
+
+
 class TestIsPeriodic:
     @pytest.mark.parametrize(
         ('lon', 'expected'),

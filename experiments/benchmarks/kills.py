@@ -1,0 +1,210 @@
+"""Downscaling killed at random moments: does the same command, again and again, end with the same store?
+
+    python experiments/benchmarks/kills.py --workdir=runs/diffusion_dpdm [--kills 20] [--input coarse.nc]
+
+Runs main.py --mode=downscale once undisturbed, then again as a child that is killed (SIGKILL, with its process group)
+at random moments and started anew until all kills are done and it ends by itself. A moment is drawn evenly between the
+start of the process and a time by which, as the undisturbed run tells, it has done twice its share of the units left:
+so kills fall into start-up, compilation and computing. Every fourth waits from there for a file that is being written.
+A child that ends before its moment ends a round: the next kill begins another store. Every finished store is compared
+with the undisturbed one, file by file and byte by byte; exit status 1 where one differs. The compilation cache of
+main.py keeps restarts short. Without --input, the coarse fields are those of --times records of the test split. A few
+minutes on 2 CPU cores.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+START, COMPILATION, COMPUTING, WRITING = 'start-up', 'compilation', 'computing', 'writing'
+POLL, CLOSELY = 0.02, 0.001  # seconds between looks; when a file being written is looked for
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--workdir', type=Path, required=True)
+    parser.add_argument('--config', default='configs/diffusion_dpdm.py', help='the one of the work directory')
+    parser.add_argument('--kills', type=int, default=20)
+    parser.add_argument('--input', type=Path, help='coarse data set; by default from the test split')
+    parser.add_argument('--times', type=int, default=12, help='of the test split')
+    parser.add_argument('--members', type=int, default=44)
+    parser.add_argument('--seed', type=int, default=0, help='of the moments')
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        source = options.input or Path(folder) / 'coarse.nc'
+        if not options.input:
+            write_input(options.workdir, options.times, source)
+
+        def command(output: Path) -> list[str]:
+            told = {'config': options.config, 'workdir': options.workdir, 'mode': 'downscale', 'input': source}
+            flags = {**told, 'output': output, 'members': options.members}
+            return [sys.executable, 'main.py', *(f'--{name}={value}' for name, value in flags.items())]
+
+        sys.exit(compare(command, Path(folder), options.kills, options.seed))
+
+
+def write_input(workdir: Path, times: int, path: Path) -> None:
+    """Coarse fields of the test split, evenly spread. Raises UserError where the work directory has no data."""
+    from data_prep.prepare import prepare
+    from downscale_jax.evaluation.evaluate import coarse_dataset
+    from downscale_jax.fields import store
+    from downscale_jax.fields.times import evenly
+    from downscale_jax.systems.workdir import read_config
+
+    config = read_config(workdir)
+    prepared = prepare(config['data'], config['seed'], workdir.parent / 'data')
+    split = prepared.split('test')
+    store.write_netcdf(coarse_dataset(prepared, split, split.times, evenly(len(split), times)).load(), path)
+
+
+def compare(command: Callable[[Path], list[str]], folder: Path, kills: int, seed: int) -> bool:
+    """Whether any store differs from the undisturbed one; prints how it went. `command(output)` fills that store."""
+    whole = folder / 'whole.zarr'
+    pace = undisturbed(command(whole), whole)
+    units = marks(whole)
+    print(f'undisturbed: {units} units in {pace.whole:.1f} s, the first after {pace.first:.1f} s\n')
+    print('| kill | seconds after the start | in | units done |\n|---|---|---|---|', flush=True)
+    start, done, differ = time.perf_counter(), 0, False
+    rng, rounds = np.random.default_rng(seed), 0
+    while done < kills:
+        rounds += 1
+        path = folder / f'killed{rounds}.zarr'
+        for one in killed(command(path), path, pace, units, kills - done, rng):
+            done += 1
+            print(f'| {done} | {one.seconds:.1f} | {one.stage} | {one.units} of {units} |', flush=True)
+        found = differences(whole, path)
+        differ |= bool(found)
+        told = f'{len(found)} files differ, {found[0]} for one' if found else 'identical to the undisturbed one'
+        print(f'\nstore {rounds}: {told}', flush=True)
+    print(f'{done} kills in {time.perf_counter() - start:.0f} s: {"DIFFERENT" if differ else "identical"}')
+    return differ
+
+
+@dataclass
+class Pace:
+    """Seconds from the start of a process to its first unit and to its end."""
+
+    first: float
+    whole: float
+
+
+@dataclass(frozen=True)
+class Kill:
+    seconds: float  # after the start of the process
+    stage: str
+    units: int  # done by then, by it and those before it
+
+
+def undisturbed(command: list[str], path: Path) -> Pace:
+    start, first = time.perf_counter(), 0.0
+    with child(command) as (process, said):
+        while process.poll() is None:
+            if not first and marks(path):
+                first = time.perf_counter() - start
+            time.sleep(POLL)
+        expect_success(process, said)
+    whole = time.perf_counter() - start
+    return Pace(first or whole, whole)
+
+
+def killed(
+    command: list[str], path: Path, pace: Pace, units: int, kills: int, rng: np.random.Generator
+) -> Iterator[Kill]:
+    """At most so many kills, each yielded; behind the last one, or before, a child ends by itself. One that comes
+    sooner to its first unit than any before it mends the pace: the undisturbed one may have compiled."""
+    each = (pace.whole - pace.first) / max(units - 1, 1)
+    for number in range(kills):
+        before = marks(path)
+        share = 2 * each * (units - before) / (kills - number + 1)
+        moment, at_writing = rng.uniform(0, pace.first + share), number % 4 == 3
+        start = time.perf_counter()
+        with child(command) as (process, said):
+            while process.poll() is None:
+                now = time.perf_counter() - start
+                if marks(path) > before:
+                    pace.first = min(pace.first, now)
+                if now >= moment and (not at_writing or writing(path)):
+                    break
+                time.sleep(CLOSELY if now >= moment else min(POLL, moment - now))
+            if process.poll() is not None:
+                expect_success(process, said)
+                return
+            seconds = time.perf_counter() - start
+            kill(process)
+            yield Kill(seconds, stage(path, before, read(said)), marks(path))
+    with child(command) as (process, said):
+        process.wait()
+        expect_success(process, said)
+
+
+@contextmanager
+def child(command: list[str]) -> Iterator[tuple[subprocess.Popen, IO[str]]]:
+    """The head of a process group of its own, which does not outlive the context, and what it says."""
+    env = {**os.environ, 'PYTHONUNBUFFERED': '1'}
+    with tempfile.TemporaryFile('w+') as said:
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env=env, start_new_session=True)
+        try:
+            yield process, said
+        finally:
+            if process.poll() is None:
+                kill(process)
+
+
+def kill(process: subprocess.Popen) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def read(said: IO[str]) -> str:
+    said.seek(0)
+    return said.read()
+
+
+def expect_success(process: subprocess.Popen, said: IO[str]) -> None:
+    if process.returncode:
+        sys.exit(f'{" ".join(process.args)} ended with status {process.returncode}: {read(said)}')
+
+
+def marks(path: Path) -> int:
+    """Units that the store holds: the mark of one is written behind its values."""
+    return len([mark for mark in path.glob('clipped_share/c/*/*') if mark.suffix != '.partial'])
+
+
+def writing(path: Path) -> bool:
+    """Whether zarr has a file under its other name, before it is renamed."""
+    return any(path.glob('**/*.partial'))
+
+
+def stage(path: Path, before: int, said: str) -> str:
+    """In which a process was killed: `before` units were done when it started, `said` is what it printed."""
+    if 'units to do' not in said:
+        return START
+    if writing(path):
+        return WRITING
+    return COMPUTING if marks(path) > before else COMPILATION
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Names of the files that are not in both, or not the same byte for byte."""
+    files = [{str(f.relative_to(path)): f for f in path.rglob('*') if f.is_file()} for path in (one, other)]
+    alone = {*files[0]} ^ {*files[1]}
+    both = {*files[0]} & {*files[1]}
+    return sorted(alone | {name for name in both if files[0][name].read_bytes() != files[1][name].read_bytes()})
+
+
+if __name__ == '__main__':
+    from downscale_jax.runtime.errors import told
+
+    with told():
+        main()

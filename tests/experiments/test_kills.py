@@ -1,0 +1,124 @@
+import runpy
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+kills = runpy.run_path(str(Path(__file__).parents[2] / 'experiments' / 'benchmarks' / 'kills.py'))
+UNITS = 12
+
+# what a downscaling leaves behind, at the pace of a fast one; `careless`: it does not write aside and then rename
+CHILD = """
+import sys, time
+from pathlib import Path
+path, careless = Path(sys.argv[1]), len(sys.argv) > 2
+path.mkdir(exist_ok=True)
+for cut in path.rglob('*.partial'):
+    cut.unlink()
+time.sleep(0.02)
+print('some units to do')
+time.sleep(0.02)
+for unit in range(12):
+    chunk, mark = path / f't/c/0/{unit}/0/0', path / f'clipped_share/c/0/{unit}'
+    aside = chunk.with_name('0.id.partial')
+    if mark.exists() or careless and chunk.exists():
+        continue
+    for file in (chunk, mark):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    time.sleep(0.02)
+    with (chunk if careless else aside).open('w') as file:
+        for number in range(10):
+            file.write(f'{number} of {unit}')
+            file.flush()
+            time.sleep(0.003)
+    if not careless:
+        aside.rename(chunk)
+    mark.touch()
+"""
+
+
+def compare(folder, *arguments, count=20):
+    (folder / 'child.py').write_text(CHILD)
+    return kills['compare'](
+        lambda output: [sys.executable, str(folder / 'child.py'), str(output), *arguments], folder, count, seed=0
+    )
+
+
+def rows(told):
+    """[seconds, stage, units] of every kill."""
+    return [line.strip('| ').split(' | ')[1:] for line in told.splitlines() if line[:3].strip('| ').isdigit()]
+
+
+def test_a_store_that_survives(tmp_path, capsys):
+    assert compare(tmp_path) is False
+    found = capsys.readouterr().out
+    assert found.splitlines()[-1].startswith('20 kills in ')
+    assert found.endswith('identical\n')
+    table = rows(found)
+    assert len(table) == 20
+    units = [int(row[2].split(' of ')[0]) for row in table]
+    assert min(units) == 0 < max(units) <= UNITS
+    assert {row[1] for row in table} >= {kills['START'], kills['COMPUTING'], kills['WRITING']}
+    assert kills['marks'](tmp_path / 'killed1.zarr') == UNITS
+
+
+def test_a_store_that_does_not(tmp_path, capsys):
+    assert compare(tmp_path, 'careless', count=8) is True
+    found = capsys.readouterr().out
+    assert 'files differ, ' in found
+    assert found.endswith('DIFFERENT\n')
+
+
+def test_a_command_that_fails_is_told(tmp_path):
+    with pytest.raises(SystemExit, match=r'no\.py out\.zarr ended with status 2: .*No such file'):
+        kills['undisturbed']([sys.executable, 'no.py', 'out.zarr'], tmp_path / 'out.zarr')
+
+
+def test_the_last_child_ends_by_itself(tmp_path):
+    (tmp_path / 'child.py').write_text(CHILD)
+    path = tmp_path / 'out.zarr'
+    pace, rng = kills['Pace'](0.1, 0.1), np.random.default_rng(0)  # far too fast: all are killed early
+    found = list(kills['killed']([sys.executable, str(tmp_path / 'child.py'), str(path)], path, pace, UNITS, 3, rng))
+    assert len(found) == 3
+    assert kills['marks'](path) == UNITS
+
+
+def test_a_child_takes_its_children_with_it(tmp_path):
+    grandchild = f"import time, pathlib; time.sleep(0.6); pathlib.Path('{tmp_path}/alive').touch()"
+    code = f'import subprocess, sys; subprocess.run([sys.executable, "-c", "{grandchild}"])'
+    with kills['child']([sys.executable, '-c', code]) as (process, _):
+        with pytest.raises(Exception, match='timed out'):
+            process.wait(timeout=0.3)
+    assert process.returncode == -signal.SIGKILL
+    with kills['child']([sys.executable, '-c', 'import time; time.sleep(0.7)']) as (process, _):
+        process.wait()
+    assert not (tmp_path / 'alive').exists()
+
+
+@pytest.mark.parametrize(
+    ('said', 'files', 'expected'),
+    [
+        ('', ['t/c/0/0/0/0.1.partial'], 'START'),
+        ('9 units to do', [], 'COMPILATION'),
+        ('9 units to do', ['clipped_share/c/0/0'], 'COMPILATION'),
+        ('9 units to do', ['clipped_share/c/0/0', 'clipped_share/c/0/1'], 'COMPUTING'),
+        ('9 units to do', ['clipped_share/c/0/0', 't/c/0/1/0/0.1.partial'], 'WRITING'),
+        ('9 units to do', ['clipped_share/c/0/0', 'clipped_share/c/0/1.1.partial'], 'WRITING'),
+    ],
+)
+def test_stages(tmp_path, said, files, expected):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert kills['stage'](tmp_path, 1, said) == kills[expected]
+
+
+def test_differences(tmp_path):
+    for folder, files in {'a': {'x': '1', 'c/y': '2', 'z': '3'}, 'b': {'x': '1', 'c/y': '4', 'c/w': '5'}}.items():
+        for name, text in files.items():
+            (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / name).write_text(text)
+    assert kills['differences'](tmp_path / 'a', tmp_path / 'b') == ['c/w', 'c/y', 'z']
+    assert kills['differences'](tmp_path / 'a', tmp_path / 'a') == []
