@@ -70,9 +70,9 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.keep = 2
     config.training.phases = ('main',)
     common = {'learning_rate': 1e-3, 'warmup': 50, 'clip': 1.0, 'weight_decay': 1e-4, 'optimizer': 'adamw'}
-    config.training.main = ConfigDict({**common, 'steps': 600})  # of the regression and of the diffusion
-    config.training.edsr = ConfigDict({**common, 'steps': 400})
-    config.training.edsr_gan = ConfigDict({**common, 'steps': 150, 'learning_rate': 2e-4, 'schedule': 'constant'})
+    config.training.main = ConfigDict({**common, 'steps': 400})  # of the regression and of the diffusion
+    config.training.edsr = ConfigDict({**common, 'steps': 300})
+    config.training.edsr_gan = ConfigDict({**common, 'steps': 100, 'learning_rate': 2e-4, 'schedule': 'constant'})
 
     config.sampling = ConfigDict()
     config.sampling.sampler = 'dpm_solver'  # or 'dpm_solver_sde', 'heun', 'ddim', 'ddpm'
@@ -88,7 +88,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
     config.evaluation = ConfigDict()
     config.evaluation.members = 33
-    config.evaluation.times = 12  # of the test split, evenly spread; 0: all
+    config.evaluation.times = 8  # of the test split, evenly spread; 0: all
     config.evaluation.baselines = ('linear', 'bicubic', 'quantile_mapping')
     config.evaluation.fit_days = 4  # times of validation to fit the noise temperature on; 0: temperature 1
     config.evaluation.places = ''  # CSV of name, latitude, longitude; empty: 150 large cities

@@ -28,11 +28,14 @@ def fields(
     figure = blank((size + 0.2) * len(variables) + 0.2, title, subtitle)
     axes = figure.subplots(len(variables), len(names), squeeze=False)
     for v, variable in enumerate(variables):
-        limit = float(np.nanquantile(np.abs(shown['truth'][rows, columns, v]), 0.995)) or 1.0
-        signed = np.nanmin(shown['truth'][..., v]) < 0
+        values = shown['truth'][rows, columns, v]
+        low, high = (float(np.nanquantile(values, level)) for level in (0.005, 0.995))
+        signed = low < 0 < high
+        limit = max(-low, high) or 1.0
         scale: dict[str, Any] = {
-            'vmin': -limit if signed else 0,
-            'vmax': limit,
+            # a scale from zero would show nothing of temperatures
+            'vmin': -limit if signed else 0 if 0 <= low < high / 2 else low,
+            'vmax': limit if signed else high if high > low else low + 1,
             'cmap': 'RdBu_r' if signed else 'viridis',
         }
         for panel, name in zip(axes[v], names, strict=True):

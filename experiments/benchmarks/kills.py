@@ -5,7 +5,7 @@
 Runs main.py --mode=downscale once undisturbed, then again as a child that is killed (SIGKILL, with its process group)
 at random moments and started anew until all kills are done and it ends by itself. A moment is drawn evenly between the
 start of the process and a time by which, as the undisturbed run tells, it has done twice its share of the units left:
-so kills fall into start-up, compilation and computing. Every fourth waits from there for a file that is being written.
+so kills fall into start-up, compilation and computing. Every fourth waits from there until a unit is being written.
 A child that ends before its moment ends a round: the next kill begins another store. Every finished store is compared
 with the undisturbed one, file by file and byte by byte; exit status 1 where one differs. The compilation cache of
 main.py keeps restarts short. Without --input, the coarse fields are those of --times records of the test split. A few
@@ -28,7 +28,7 @@ from typing import IO
 import numpy as np
 
 START, COMPILATION, COMPUTING, WRITING = 'start-up', 'compilation', 'computing', 'writing'
-POLL, CLOSELY = 0.02, 0.001  # seconds between looks; when a file being written is looked for
+POLL, CLOSELY = 0.02, 0.001  # seconds between looks; where the next unit is waited for
 
 
 def main() -> None:
@@ -71,9 +71,9 @@ def write_input(workdir: Path, times: int, path: Path) -> None:
 def compare(command: Callable[[Path], list[str]], folder: Path, kills: int, seed: int) -> bool:
     """Whether any store differs from the undisturbed one; prints how it went. `command(output)` fills that store."""
     whole = folder / 'whole.zarr'
-    pace = undisturbed(command(whole), whole)
+    pace, seconds = undisturbed(command(whole), whole)
     units = marks(whole)
-    print(f'undisturbed: {units} units in {pace.whole:.1f} s, the first after {pace.first:.1f} s\n')
+    print(f'undisturbed: {units} units in {seconds:.1f} s, the first after {pace.first:.1f} s\n')
     print('| kill | seconds after the start | in | units done |\n|---|---|---|---|', flush=True)
     start, done, differ = time.perf_counter(), 0, False
     rng, rounds = np.random.default_rng(seed), 0
@@ -93,10 +93,10 @@ def compare(command: Callable[[Path], list[str]], folder: Path, kills: int, seed
 
 @dataclass
 class Pace:
-    """Seconds from the start of a process to its first unit and to its end."""
+    """Seconds from the start of a process to its first unit, and from unit to unit."""
 
     first: float
-    whole: float
+    each: float
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ class Kill:
     units: int  # done by then, by it and those before it
 
 
-def undisturbed(command: list[str], path: Path) -> Pace:
+def undisturbed(command: list[str], path: Path) -> tuple[Pace, float]:
+    """Its pace, and its seconds in all."""
     start, first = time.perf_counter(), 0.0
     with child(command) as (process, said):
         while process.poll() is None:
@@ -115,26 +116,27 @@ def undisturbed(command: list[str], path: Path) -> Pace:
             time.sleep(POLL)
         expect_success(process, said)
     whole = time.perf_counter() - start
-    return Pace(first or whole, whole)
+    return Pace(first or whole, (whole - first) / max(marks(path) - 1, 1)), whole
 
 
 def killed(
     command: list[str], path: Path, pace: Pace, units: int, kills: int, rng: np.random.Generator
 ) -> Iterator[Kill]:
-    """At most so many kills, each yielded; behind the last one, or before, a child ends by itself. One that comes
-    sooner to its first unit than any before it mends the pace: the undisturbed one may have compiled."""
-    each = (pace.whole - pace.first) / max(units - 1, 1)
+    """At most so many kills, each yielded; behind the last one, or before, a child ends by itself. Each mends the pace
+    by what it does: the undisturbed one may have compiled, and machines have other things to do."""
     for number in range(kills):
-        before = marks(path)
-        share = 2 * each * (units - before) / (kills - number + 1)
+        before, begun = marks(path), written(path)
+        share = 2 * pace.each * (units - before) / (kills - number + 1)
         moment, at_writing = rng.uniform(0, pace.first + share), number % 4 == 3
-        start = time.perf_counter()
+        start, first, last = time.perf_counter(), 0.0, 0
         with child(command) as (process, said):
             while process.poll() is None:
                 now = time.perf_counter() - start
-                if marks(path) > before:
-                    pace.first = min(pace.first, now)
-                if now >= moment and (not at_writing or writing(path)):
+                if not first and marks(path) > before:
+                    first = now
+                if now < moment:
+                    last = touched(path)
+                elif not at_writing or touched(path) != last:
                     break
                 time.sleep(CLOSELY if now >= moment else min(POLL, moment - now))
             if process.poll() is not None:
@@ -142,7 +144,12 @@ def killed(
                 return
             seconds = time.perf_counter() - start
             kill(process)
-            yield Kill(seconds, stage(path, before, read(said)), marks(path))
+            done = marks(path)
+            if first:
+                pace.first = first
+            if done > before + 1:
+                pace.each = (seconds - first) / (done - before - 1)
+            yield Kill(seconds, stage(path, before, begun, read(said)), done)
     with child(command) as (process, said):
         process.wait()
         expect_success(process, said)
@@ -173,7 +180,7 @@ def read(said: IO[str]) -> str:
 
 def expect_success(process: subprocess.Popen, said: IO[str]) -> None:
     if process.returncode:
-        sys.exit(f'{" ".join(process.args)} ended with status {process.returncode}: {read(said)}')
+        sys.exit(f'{process.args!r} ended with status {process.returncode}: {read(said)}')
 
 
 def marks(path: Path) -> int:
@@ -181,18 +188,26 @@ def marks(path: Path) -> int:
     return len([mark for mark in path.glob('clipped_share/c/*/*') if mark.suffix != '.partial'])
 
 
-def writing(path: Path) -> bool:
-    """Whether zarr has a file under its other name, before it is renamed."""
-    return any(path.glob('**/*.partial'))
+def written(path: Path) -> int:
+    """Chunks of values that were begun, of all variables: each has a folder, made before its file."""
+    return len(list(path.glob('*/c/*/*/*')))
 
 
-def stage(path: Path, before: int, said: str) -> str:
-    """In which a process was killed: `before` units were done when it started, `said` is what it printed."""
+def touched(path: Path) -> int:
+    """When, in ns, the writing of a unit or of a mark was last begun: their folders change."""
+    return max((at.stat().st_mtime_ns for at in path.glob('*/c/*')), default=0)
+
+
+def stage(path: Path, before: int, begun: int, said: str) -> str:
+    """Where a process was killed that printed `said`; at its start `before` units were done, `begun` chunks begun."""
     if 'units to do' not in said:
         return START
-    if writing(path):
+    done, chunks = marks(path), written(path)
+    variables = len({at.parts[-5] for at in path.glob('*/c/*/*/*')})
+    unmarked = chunks > done * variables if done > before else chunks > begun
+    if unmarked or any(path.glob('**/*.partial')):
         return WRITING
-    return COMPUTING if marks(path) > before else COMPILATION
+    return COMPUTING if done > before else COMPILATION
 
 
 def differences(one: Path, other: Path) -> list[str]:
