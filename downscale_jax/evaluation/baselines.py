@@ -13,7 +13,6 @@ from downscale_jax.runtime.errors import UserError, nearest
 
 KERNELS: dict[str, Kernel] = {'linear': 'linear', 'bicubic': 'cubic'}
 MAPPED = 'quantile_mapping'
-NODES = tuple((k + 0.5) / 20 for k in range(20))  # by calendar month 2 KB a cell and variable
 NAMES = (*KERNELS, MAPPED)
 
 
@@ -61,5 +60,5 @@ class Baselines:
             variables=transform.targets,
             units=transform.target_units,
             kinds=quantile_mapping.kinds_of(transform.limits[0]),
-            nodes=NODES,
+            nodes=quantile_mapping.BY_MONTH,
         )

@@ -23,6 +23,7 @@ from downscale_jax.runtime.errors import UserError
 
 # The middles of 50 equal shares, so 0.01 to 0.99: the extremes of a sample are too uncertain to be corrected by.
 NODES = tuple((k + 0.5) / 50 for k in range(50))
+BY_MONTH = tuple((k + 0.5) / 20 for k in range(20))  # seven years of months are enough; 2 KB a cell and variable
 ADDITIVE, MULTIPLICATIVE = 'additive', 'multiplicative'
 _STEEPEST = 10.0  # ratio beyond the range: in a desert the outermost quantile of the source may be next to nothing
 
@@ -134,7 +135,7 @@ class QuantileMap:
 
 def climate(target: Series, variables: tuple[str, ...], units: tuple[str, ...], lower: Sequence[float]) -> QuantileMap:
     """The map of a series to itself, kept until there is a source (`QuantileMap.of`); `lower` bounds by variable."""
-    return fit(target, target, variables=variables, units=units, kinds=kinds_of(lower))
+    return fit(target, target, variables=variables, units=units, kinds=kinds_of(lower), nodes=BY_MONTH)
 
 
 def kinds_of(lower: Sequence[float]) -> tuple[str, ...]:

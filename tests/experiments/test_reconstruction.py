@@ -1,0 +1,325 @@
+"""A made-up archive of another source, and what is kept of a reconstruction, beside closed forms."""
+
+import runpy
+import shutil
+from types import SimpleNamespace
+from typing import ClassVar
+
+import cftime
+import numpy as np
+import pytest
+import reconstruction
+import xarray as xr
+
+from data_prep import mountains
+from data_prep.prepare import prepare
+from downscale_jax.downscale.generate import Sampling
+from downscale_jax.evaluation.compound import Thresholds
+from downscale_jax.fields import store
+from downscale_jax.runtime.errors import UserError
+from downscale_jax.systems.downscaler import Downscaler
+
+SIZE = {'seed': 3, 'rows': 40, 'columns': 60}
+NAMES = ('t2m', 'tp')
+
+
+@pytest.fixture(scope='module')
+def config():
+    config = runpy.run_path('configs/diffusion_dpdm.py')['get_config']('smoke').to_dict()
+    config['data']['simulate'].update(rows=45, columns=60)  # the last rows fill no block
+    return config
+
+
+@pytest.fixture(scope='module')
+def prepared(tmp_path_factory, config):
+    return prepare(config['data'], config['seed'], tmp_path_factory.mktemp('data'))
+
+
+@pytest.fixture(scope='module')
+def model(config, prepared):
+    return SimpleNamespace(config=config, prepared=prepared, workdir='runs/x')
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory, model, prepared):
+    """(the archive's file, what is kept of its truth), 1979 to 1983."""
+    path, truth = tmp_path_factory.mktemp('archive') / 'a.nc', reconstruction.Kept(prepared, None)
+    reconstruction.make_up(path, model, range(1979, 1984), truth)
+    return path, truth
+
+
+def test_the_years_of_training_are_those_of_the_simulation():
+    simulated = mountains.simulate(**SIZE, months=5)
+    found = dict(reconstruction.world(SIZE, NAMES, -2, 6))
+    assert sorted(found) == [0, 1, 2, 3, 4, 5]
+    for month in range(4):
+        expected = np.stack([simulated[name].values[month] for name in NAMES], -1)
+        np.testing.assert_array_equal(found[month + 2], expected)
+    assert not np.array_equal(found[1], found[2])
+
+
+@pytest.mark.parametrize(('first', 'count'), [(-5, 2), (3, 2)])
+def test_a_part_of_the_world_is_that_of_a_longer_one(first, count):
+    whole = dict(reconstruction.world(SIZE, NAMES, -5, 10))
+    part = dict(reconstruction.world(SIZE, NAMES, first, count))
+    assert sorted(part) == [*range(count)]
+    for index, field in part.items():
+        np.testing.assert_array_equal(field, whole[first + index + 5])
+
+
+def test_the_past_hangs_together_with_the_present():
+    """Without its season and trend the last month of the past is as near to the first of the present as others are."""
+    series = dict(reconstruction.world(SIZE, ('t2m',), -240, 480))
+    fields = np.stack([series[i][..., 0].mean() for i in range(480)])
+    anomaly = fields - mountains.TREND * np.arange(480) / 12
+    anomaly -= np.tile(np.stack([anomaly[m::12].mean() for m in range(12)]), 40)
+    steps = np.abs(np.diff(anomaly))
+    assert steps[239] < np.quantile(steps, 0.99)
+    halves = [np.corrcoef(part[:-1], part[1:])[0, 1] for part in (anomaly[:240], anomaly[240:])]
+    assert halves[0] == pytest.approx(halves[1], abs=0.2)
+    # colder by what the trend makes of twenty years, as far as the weather allows
+    assert fields[240:].mean() - fields[:240].mean() == pytest.approx(20 * mountains.TREND, abs=0.35)
+
+
+def test_wide_cells_are_means_of_what_is_there():
+    axis = 10 + 0.1 * np.arange(45)
+    centres, matrix = reconstruction.wide_cells(axis, 20, np.ones(45))
+    assert matrix.shape == (3, 45)
+    np.testing.assert_allclose(matrix.sum(1), 1)
+    # seven of the first twenty cells lie outside: 10 - 0.7 to 11.2
+    np.testing.assert_array_equal(np.flatnonzero(matrix[0]), np.arange(13))
+    np.testing.assert_allclose(np.diff(centres), 2.0)
+    np.testing.assert_allclose(matrix[1] @ axis, centres[1])
+    weighted = reconstruction.wide_cells(axis, 20, axis)[1]
+    assert weighted[1] @ axis > centres[1]
+
+
+def test_the_archive_is_biased_and_too_variable_and_has_drizzle():
+    rng = np.random.default_rng(0)
+    months = np.arange(2400) % 12 + 1
+    coarse = np.stack([280 + 10 * np.cos(months / 2) + rng.normal(0, 2, 2400), rng.gamma(0.5, 2, 2400)], -1)
+    coarse = coarse[:, None, None]
+    seen = reconstruction.distorted(coarse, months, np.array([False, True]), rng)[:, 0, 0]
+    assert (seen[:, 0] - coarse[:, 0, 0, 0]).mean() == pytest.approx(1.2 * 2, abs=0.2)
+    july = months == 7
+    assert seen[july, 0].std() / coarse[july, 0, 0, 0].std() == pytest.approx(np.hypot(1.25, 0.3), rel=0.1)
+    assert seen[:, 1].min() > 0.2 * coarse[..., 1].mean()
+    wet = coarse[:, 0, 0, 1] > 5
+    assert (seen[wet, 1] / coarse[wet, 0, 0, 1]).mean() == pytest.approx(1.3, rel=0.05)
+
+
+def test_the_file_is_of_another_calendar_grid_and_order(made, prepared):
+    with xr.open_dataset(made[0]) as archive:
+        assert archive['time'].dt.calendar == 'noleap'
+        assert archive.sizes['time'] == 60
+        assert archive['lat'].values[0] > archive['lat'].values[-1]
+        assert abs(np.diff(archive['lon'].values)).round(6).tolist() == [2.0] * (archive.sizes['lon'] - 1)
+    assert sorted(made[1].series) == [*range(12 * 1979, 12 * 1984)]
+
+
+def test_brought_to_the_blocks_by_interpolation(made, prepared):
+    archive = store.open_dataset(made[0])
+    lat, lon = np.meshgrid(archive['lat'], archive['lon'], indexing='ij')
+    plane = xr.DataArray((lat + 2 * lon).astype('f4'), dims=('lat', 'lon'))
+    archive['t2m'] = (archive['t2m'] * 0 + plane).assign_attrs(units='K')
+    blocks = reconstruction.on_blocks(archive, prepared, range(1980, 1982))
+    assert blocks['t2m'].shape == (24, 4, 6)
+    y, x = np.meshgrid(25.5 + np.arange(4), 100.5 + np.arange(6), indexing='ij')
+    inside = (y > lat.min()) & (y < lat.max()) & (x > lon.min()) & (x < lon.max())
+    np.testing.assert_allclose(blocks['t2m'].values[5][inside], (y + 2 * x)[inside], rtol=1e-6)
+    assert inside.sum() >= 10
+    assert isinstance(blocks['time'].values[0], cftime.DatetimeNoLeap)
+
+
+@pytest.mark.parametrize(
+    ('change', 'years', 'message'),
+    [
+        (lambda a: a.drop_vars('tp'), range(1979, 1981), "no variable 'tp'"),
+        (lambda a: a, range(1900, 1910), 'select nothing; the data set has 1979-01'),
+        (lambda a: a.assign_coords(lon=a['lon'] + 3), range(1979, 1981), 'of the region in 1979-01: all of it is'),
+        (lambda a: a.assign_coords(lon=a['lon'] + 90), range(1979, 1981), 'covers 0% of the region'),
+        (lambda a: a.where(a['time'] != a['time'][7]), range(1979, 1981), 'covers 0% of the region in 1979-08'),
+        (lambda a: a.assign(t2m=a['t2m'].assign_attrs(units='m')), range(1979, 1981), 'cannot be converted'),
+        (
+            lambda a: a.isel(time=slice(2)).assign_coords(time=np.array(['1979-01-01', '1979-01-09'], 'M8[ns]')),
+            range(1979, 1981),
+            '2 times in 1 months: give monthly means',
+        ),
+    ],
+)
+def test_wrong_archives(made, prepared, change, years, message):
+    archive = store.open_dataset(made[0])
+    wrong = change(archive)
+    for name in {*NAMES} & {*wrong.data_vars}:
+        wrong[name].attrs.setdefault('units', archive[name].attrs['units'])
+    wrong.encoding['source'] = 'a.nc'
+    with pytest.raises(UserError, match=message) as caught:
+        reconstruction.on_blocks(wrong, prepared, years)
+    assert '\n' not in str(caught.value)
+
+
+def test_a_world_that_is_not_ours(model, tmp_path, prepared):
+    real = SimpleNamespace(
+        **{**vars(model), 'config': {**model.config, 'data': {**model.config['data'], 'path': 'e.nc'}}}
+    )
+    with pytest.raises(UserError, match=r'trained on e\.nc: give an archive by --input'):
+        reconstruction.make_up(tmp_path / 'a.nc', real, range(1979, 1981), reconstruction.Kept(prepared, None))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('order', [1, -1])
+def test_tables_of_known_series(prepared, order):
+    """Uniform fields that warm by 0.5 K a decade, two members 1 K apart; one month of every year is hot and dry."""
+    shape = prepared.mask.shape
+    limits = Thresholds(np.full((12, *shape), 290.0), np.full((12, *shape), 1.0))
+    members = [reconstruction.Kept(prepared, limits) for _ in range(2)]
+    for year in range(1960, 1980)[::order]:
+        for month in range(1, 13):
+            for number, one in enumerate(members):
+                hot = month == 7 and (number == 0 or year >= 1970)
+                t2m = 281 + 0.05 * (year - 1960) + number + (11 - number) * hot
+                field = np.stack(
+                    [np.full(shape, t2m - 0.05 * (year - 1960) * hot), np.full(shape, 0.5 if hot else 2.0)], -1
+                )
+                one.add(f'{year}-{month:02d}', field)
+    told = reconstruction.tables({'truth': members[:1], 'ensemble': members})
+    rows = dict(line.strip('| ').split(' | ', 1) for line in told.splitlines() if line)
+    assert rows['1970s'] == '8.33 | 8.33 (8.33 to 8.33)'
+    assert rows['1960s'] == '8.33 | 4.17 (0.00 to 8.33)'
+    # eleven months of twelve warm, July does not
+    blocks = told.split('\n\n')
+    mean = next(b for b in blocks if b.startswith('| t2m, mean (K)'))
+    assert '| trend a decade | 0.458 (' in mean
+    low = next(b for b in blocks if b.startswith('| t2m, quantile 0.01'))
+    told = next(line for line in low.splitlines() if line.startswith('| 1960s (10 years)'))
+    assert float(told.split(' | ')[1]) == pytest.approx(281.0, abs=np.diff(members[0].edges[0])[0])
+    assert '| ensemble |' in mean
+
+
+def test_lag1_of_an_autoregression_with_a_season():
+    rng = np.random.default_rng(1)
+    numbers = np.arange(12 * 1900 + 4, 12 * 1900 + 4 + 1200)
+    values, state = {}, np.zeros((50, 2))
+    for number in numbers:
+        state = np.array([0.6, 0.0]) * state + rng.standard_normal((50, 2))
+        values[int(number)] = state + 30 * np.cos(2 * np.pi * number / 12)
+    np.testing.assert_allclose(reconstruction.lag1(values), [0.6, 0.0], atol=0.02)
+    # pairs across a gap do not count
+    every_other = {n: v for n, v in values.items() if n % 2}
+    assert np.isnan(reconstruction.lag1(every_other)).all()
+
+
+@pytest.mark.parametrize(
+    ('values', 'interval', 'expected'),
+    [([1.0], (), '1.00'), ([1.0], (0.5, 2), '1.00 (0.50 to 2.00)'), ([1.0, 3.0], (9, 9), '2.00 (1.00 to 3.00)')],
+)
+def test_shown(values, interval, expected):
+    assert reconstruction.shown(values, 2, interval) == expected
+
+
+def test_the_case_is_the_wettest_test_month_or_that_wanted(prepared):
+    month, truth = reconstruction.case_of(prepared, '', range(1960, 2000))
+    split = prepared.split('test')
+    means = [np.average(split[i]['fine'][..., 1], weights=prepared.area[..., 0]) for i in range(len(split))]
+    assert month == f'1983-{int(np.argmax(means)) + 1:02d}'
+    np.testing.assert_array_equal(truth, split[int(np.argmax(means))]['fine'])
+    assert reconstruction.case_of(prepared, '1981-02', range(1960, 2000))[0] == '1981-02'
+    for wanted, years in (('1983-13', range(1960, 2000)), ('', range(1960, 1970)), ('1983-02', range(1960, 1970))):
+        with pytest.raises(UserError, match='of the model have: choose others'):
+            reconstruction.case_of(prepared, wanted, years)
+
+
+def test_figure(prepared):
+    month, truth = reconstruction.case_of(prepared, '', range(1980, 1990))
+    figure = reconstruction.case_study({'field': truth + 1, reconstruction.TRUTH: truth}, prepared, month)
+    titles = [axes.get_title(loc='left') for axes in figure.axes]
+    assert titles[0].startswith('field\nRMSE 1.00, ACC ')
+    assert [title.strip() for title in titles].count('truth') == 2
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ('--years=1', '--start=1960 --years=1 --members=3: years'),
+        ('--members=1', 'at least 2 of them and 2 members'),
+        ('--start=0', 'years 1 to 9999'),
+        ('--start=9990', 'years 1 to 9999'),
+        ('--workdir=nowhere', 'nowhere is no work directory'),
+    ],
+)
+def test_wrong_arguments(monkeypatch, arguments, message):
+    monkeypatch.setattr('sys.argv', ['reconstruction.py', arguments])
+    with pytest.raises(UserError, match=message) as caught:
+        reconstruction.main()
+    assert '\n' not in str(caught.value)
+
+
+class Generator:
+    """Gives the interpolated input to all members; counts the work units that it was asked for."""
+
+    identity, draws = 'a network', True
+    asked: ClassVar[list[tuple[int, int]]] = []
+    sampling = Sampling('ddim', 1, 't', 0.0, temperature=1.0, correlation_hours=0.0, tile=80, overlap=8, members=11)
+
+    def __init__(self, task, params, transform, sampling):
+        self.task, self.host_params, self.transform, self.sampling = task, params, transform, sampling
+        self.members = sampling.members
+
+    def units(self, shape, periodic=False):
+        pass
+
+    def generate(self, inputs, area, members, seed, units):
+        for time, group in units:
+            self.asked.append((time, group))
+            yield (time, group), np.stack([inputs[time][..., 2:4]] * members), 0.25
+
+
+def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, prepared):
+    """Members that are the interpolated input are Lerp, and a run that is done does nothing twice."""
+
+    class Model(Downscaler):
+        def __init__(self):
+            self.config, self.workdir = config, tmp_path
+            self.__dict__['prepared'] = prepared
+
+        def best(self):
+            return Generator('a task', {}, prepared.block_means, Generator.sampling)
+
+        def attributes(self):
+            return {'title': 'a test'}
+
+    def run(*arguments):
+        monkeypatch.setattr('sys.argv', ['reconstruction.py', f'--workdir={tmp_path}', *arguments])
+        assert reconstruction.main() == 0
+        return capsys.readouterr().out
+
+    shutil.copy(prepared.directory / 'climate.nc', tmp_path)
+    monkeypatch.setattr(reconstruction, 'load', lambda workdir: Model())
+    monkeypatch.setattr(reconstruction, 'prepare', lambda data, seed, root: prepared)
+    monkeypatch.setattr(reconstruction, 'Generator', Generator)
+    monkeypatch.setattr(reconstruction.ensemble, 'generate', Generator.generate)
+    years = '--start=1979', '--years=5'
+    told = run(*years)
+    assert len(Generator.asked) == 60
+    rain = told.split('\n\n')[3]
+    assert rain.startswith('| tp, mean (mm day-1) | truth | ensemble | Lerp, corrected | Lerp, uncorrected |')
+    truth, ensemble, lerp, raw = rain.splitlines()[3].strip('| ').split(' | ')[1:]
+    assert ensemble == f'{lerp} ({lerp} to {lerp})'
+    assert abs(float(lerp) - float(truth)) < 0.1 * abs(float(raw) - float(truth))
+    assert 'Out of the physical bounds: 0.25' in told
+    assert (tmp_path / 'reconstruction.md').read_text() in told
+    assert (tmp_path / 'case_study.png').stat().st_size > 20_000
+    archive = (tmp_path / '20cr_like.nc').read_bytes()
+
+    assert run(*years).splitlines()[-30:] == told.splitlines()[-30:]
+    assert len(Generator.asked) == 60
+    with pytest.raises(UserError, match='members 3 there, 4 asked for'):
+        run(*years, '--members=4')
+    with pytest.raises(UserError, match='1983 to 1985 lack the years of training, 1981-01 to 1982-06'):
+        run('--start=1983', '--years=3')
+    assert (tmp_path / '20cr_like.nc').read_bytes() == archive
+
+    # a real archive has no truth; as it came the bias stays
+    uncorrected = run(*years, f'--input={tmp_path}/20cr_like.nc', '--uncorrected')
+    assert '| tp, mean (mm day-1) | ensemble | Lerp, uncorrected |' in uncorrected
+    assert f'| {raw} ({raw} to {raw}) | {raw} |' in uncorrected
