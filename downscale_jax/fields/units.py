@@ -11,7 +11,10 @@ _DIMENSIONLESS = {'(0 - 1)', '0-1', '0 - 1', 'fraction', 'unitless', 'none', '-'
 
 
 def convert_units(array: xr.DataArray, units: str) -> xr.DataArray:
-    """`array` in `units`, lazily; the same object where they are equal or '' is asked for. CF and UDUNITS spellings."""
+    """`array` in `units`, lazily; the same object where they are equal or '' is asked for. CF and UDUNITS spellings.
+
+    A mass of water on an area and its depth are the same: 1 kg m-2 is 1 mm.
+    """
     name = array.name or 'the array'
     own = array.attrs.get('units')
     if own == units or units == '':
@@ -23,7 +26,13 @@ def convert_units(array: xr.DataArray, units: str) -> xr.DataArray:
     try:
         factor, unit = _parse(registry, str(own))
         _, target = _parse(registry, units)
-        data = registry.Quantity(array.data * factor if factor != 1 else array.data, unit).to(target).magnitude
+        water = registry.Quantity(1000, 'kg m-3')
+        found = registry.Quantity(array.data * factor if factor != 1 else array.data, unit)
+        if (unit / target).dimensionality == water.dimensionality:
+            found = found / water
+        elif (target / unit).dimensionality == water.dimensionality:
+            found = found * water
+        data = found.to(target).magnitude
     except Exception as error:  # pint's errors have no common base but Exception
         raise UserError(f"'{name}' has units '{own}', which cannot be converted to '{units}'; correct one") from error
     dtype = array.dtype if array.dtype.kind == 'f' else np.float64

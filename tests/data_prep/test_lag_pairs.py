@@ -259,5 +259,5 @@ def test_a_patch_that_the_simulated_grid_does_not_hold():
 
 
 def test_variables_that_are_not_simulated(tmp_path):
-    with pytest.raises(UserError, match="the simulated data have no 'vortcity': did you mean 'vorticity'"):
+    with pytest.raises(UserError, match=r"the simulated atmosphere ha(s|ve) no 'vortcity': did you mean 'vorticity'"):
         prepare(section(variables=('vortcity',)), 0, tmp_path)

@@ -111,7 +111,7 @@ def test_the_grid_of_another_domain_keeps_what_stands_on_it(north_first):
 
 
 def test_the_grid_of_another_domain_by_other_names():
-    """Dimensions are recognised, extra ones of length 1 dropped."""
+    """Dimensions are recognised by their usual names."""
     given = domain().rename(lat='latitude', lon='longitude')
     found = fine_grid(given, 'grid.nc')
     assert found['topography'].dims == found['mask'].dims == ('lat', 'lon')

@@ -49,3 +49,17 @@ def test_mistakes():
     assert "'sit' has units 'm', which cannot be converted to 's'" in message
     assert "'fathoms_of_ice'" in error_of(convert_units, array.assign_attrs(units='fathoms_of_ice'), 'm')
     assert 'has no units' in error_of(convert_units, array.drop_attrs(), 'm')
+
+
+@pytest.mark.parametrize(
+    ('own', 'units', 'factor'),
+    [
+        ('kg m-2 s-1', 'mm day-1', 86_400),
+        ('mm day-1', 'kg m-2 s-1', 1 / 86_400),
+        ('kg m-2', 'm', 1e-3),
+        ('m', 'mm', 1e3),
+    ],
+)
+def test_water_on_an_area_is_its_depth(own, units, factor):
+    rain = xr.DataArray(np.array([0.5, 2.0]), dims='x', name='tp', attrs={'units': own})
+    np.testing.assert_allclose(convert_units(rain, units).values, factor * rain.values)

@@ -1,0 +1,215 @@
+"""One work unit of the diffusion in tiles: time and memory against the size of the domain and the number of members.
+
+    python experiments/benchmarks/scaling.py [--config=configs/diffusion_dpdm.py] [--evaluations 3]
+
+An untrained network of the config refines noise with tiles of --tile cells a side that overlap by --overlap, each line
+in a process of its own. A field is all variables of one member, a domain such a field in float32. Seconds, on the clock
+and of all cores, which other work on the machine hardly touches, are those of the fastest of --rounds. Network: seconds
+of as many plain evaluations of the compiled network on such tiles (four of them stand for all), in turns with the unit,
+over those of the unit. Program: memory of the compiled one, temporary and output. Peak: of all that the process holds,
+libraries and compiler among it. What a member takes, in domains, is the difference between programs of several and of
+one: some domains, and what the network needs for it in one tile, which matters less the larger the domain. The time
+against the area is fitted twice, since a domain of one tile computes no cell twice. About 8 minutes on 2 CPU cores.
+"""
+
+import argparse
+import json
+import resource
+import runpy
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+SIZES, MANY, AT = (256, 512, 1024, 2048), (4, 8), 512
+TILES = 4  # on which the plain network is timed
+GOAL_EXPONENT, GOAL_DOMAINS, GOAL_NETWORK = 1.05, 8, 0.90
+MIB = 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--config', default='configs/diffusion_dpdm.py')
+    parser.add_argument('--tile', type=int, default=320)
+    parser.add_argument('--overlap', type=int, default=64)
+    parser.add_argument('--evaluations', type=int, default=3, help='of the network; those of the config change little')
+    parser.add_argument('--rounds', type=int, default=2)
+    parser.add_argument('--run', help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    path, _, variant = options.config.partition(':')
+    config = runpy.run_path(path)['get_config'](variant).to_dict()
+    config['sampling'].update(tile=options.tile, overlap=options.overlap, steps=options.evaluations)
+    if options.run:
+        print(json.dumps(measure(config, **json.loads(options.run))))
+        return
+
+    def child(size: int, members: int, rounds: int = options.rounds) -> dict[str, Any]:
+        """In a process started from one that holds little: its peak is inherited."""
+        settings = json.dumps({'size': size, 'members': members, 'rounds': rounds})
+        done = subprocess.run([sys.executable, *sys.argv, f'--run={settings}'], stdout=subprocess.PIPE, check=True)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    print('| cells a side | members | tiles | seconds a field | of all cores | network | of all cores | program, MiB '
+          '| peak, MiB |\n' + '|---' * 9 + '|')  # fmt: skip
+    found = {}
+    for size, members in [*((size, 1) for size in SIZES), *((AT, members) for members in MANY)]:
+        one = found[size, members] = child(size, members)
+        (clock, cores), (network, of_cores) = one['unit'], one['network']
+        print(f'| {size} | {members} | {one["tiles"]} | {clock / members:.3g} | {cores / members:.3g} '
+              f'| {network / clock:.3f} | {of_cores / cores:.3f} | {one["program_mib"]:.0f} | {one["peak_mib"]:.0f} |',
+              flush=True)  # fmt: skip
+    found[2 * AT, MANY[-1]] = child(2 * AT, MANY[-1], rounds=0)
+    for line in summary(found, len(config['data']['variables'])):
+        print(line)
+
+
+def summary(found: dict[tuple[int, int], dict[str, Any]], variables: int) -> list[str]:
+    """What follows from {(cells a side, members): measured}, in lines."""
+    timed = {key: one for key, one in found.items() if 'unit' in one}
+    alone = {size**2: one['unit'] for (size, members), one in timed.items() if members == 1}
+    tiled = {size**2: alone[size**2] for (size, _), one in timed.items() if one['tiles'] > 1}
+    many = {members: one['unit'] for (size, members), one in timed.items() if size == AT}
+    most = max(members for _, members in found)
+    grown = {
+        size: (one['program_mib'] - found[size, 1]['program_mib']) / (most - 1) / (4 * variables * size**2 / MIB)
+        for (size, members), one in found.items()
+        if members == most
+    }
+    lines = [
+        f'time, {kind}: grows as area^{exponent(alone, i):.3f}, in several tiles as area^{exponent(tiled, i):.3f}, '
+        f'as members^{exponent(many, i):.3f}, goal {GOAL_EXPONENT}; share of the network '
+        f'{min(one["network"][i] / one["unit"][i] for one in timed.values()):.3f} at least, goal {GOAL_NETWORK}'
+        for i, kind in enumerate(('on the clock', 'of all cores'))
+    ]
+    told = ', '.join(f'{domains:.1f} domains at {size}' for size, domains in sorted(grown.items()))
+    return ['', *lines, f'program memory of a member: {told}; goal {GOAL_DOMAINS}']
+
+
+def exponent(times: dict[int, list[float]], kind: int) -> float:
+    """Slope of ln(time) against ln(amount), {amount: times of two kinds}."""
+    seconds = [one[kind] for one in times.values()]
+    return float(np.polyfit(np.log(list(times)), np.log(seconds), 1)[0])
+
+
+def measure(config: dict, size: int, members: int, rounds: int) -> dict[str, Any]:
+    """One unit in this process; without rounds only what its program needs."""
+    generator = untrained(config)
+    program, arguments = compiled(generator, size, members)
+    memory = program.memory_analysis()
+    found = {'program_mib': (memory.temp_size_in_bytes + memory.output_size_in_bytes) / MIB}
+    if not rounds:
+        return found
+    layout = tiling(generator, size)
+    tiles, plain = len(layout.origins), evaluations(generator, layout.sizes, members)
+    some = min(tiles, TILES)
+    unit, network = in_turns([lambda: program(*arguments), lambda: [plain() for _ in range(some)]], rounds)
+    return {
+        **found,
+        'tiles': tiles,
+        'unit': unit,
+        'network': [seconds * tiles / some for seconds in network],
+        'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def in_turns(tasks: list[Callable[[], Any]], rounds: int) -> list[list[float]]:
+    """Seconds on the clock and of all cores, the smallest of the rounds, of each task."""
+    import jax
+
+    clocks = time.perf_counter, time.process_time
+    seconds = np.zeros((rounds, len(tasks), len(clocks)))
+    for of_round in seconds:
+        for of_task, task in zip(of_round, tasks, strict=True):
+            start = [clock() for clock in clocks]
+            jax.block_until_ready(task())
+            of_task[:] = [clock() - begun for clock, begun in zip(clocks, start, strict=True)]
+    return seconds.min(0).tolist()
+
+
+def untrained(config: dict) -> Any:
+    """Values that are standardised as they come; small random parameters."""
+    import jax
+
+    from downscale_jax.downscale.generate import Generator
+    from downscale_jax.fields.block_means import BlockMeans
+    from downscale_jax.fields.context import width
+    from downscale_jax.fields.log_transform import LogTransform
+    from downscale_jax.systems import dpdm
+    from downscale_jax.systems.workdir import zeros as examples
+    from downscale_jax.tasks.diffusion import FirstGuess, Params
+
+    data, rng = config['data'], np.random.default_rng(0)
+    names, count, planes = tuple(data['variables']), len(data['variables']), width(data['context'])
+    zeros, ones = (0.0,) * count, (1.0,) * count
+    transform = LogTransform(names, ('1',) * count, zeros, ones, zeros, ones, 0.0)
+    blocks = BlockMeans(
+        transform, data['factor'], data['mean'], data['anomaly'], tuple(data['bounds']), ones,
+        tuple(data['interpolation']), tuple(data['context']), (0.0,) * planes, (1.0,) * planes,
+    )  # fmt: skip
+    tasks, batch = dpdm.build({**config, 'rivals': ()}), examples(dpdm.shapes(config), 1)
+
+    def drawn(task: Any) -> Any:
+        shapes = jax.eval_shape(task.init, jax.random.key(0), batch).params
+        return jax.tree.map(lambda s: (0.02 * rng.normal(size=s.shape)).astype(np.float32), shapes)
+
+    guess = FirstGuess(drawn(tasks[dpdm.REGRESSION]), np.float32(1)) if config['diffusion']['first_guess'] else None
+    task = tasks[dpdm.DPDM]
+    return Generator(task, Params(drawn(task), guess), blocks, dpdm.sampling_of(config))
+
+
+def compiled(generator: Any, size: int, members: int) -> tuple[Any, tuple]:
+    """(program, its arguments) for one unit on a square without missing cells."""
+    from downscale_jax.downscale.noise import time_nodes
+    from downscale_jax.runtime import parallel
+
+    inputs = 2 * len(generator.transform.targets) + len(generator.transform.context_std)
+    lifted = np.random.default_rng(0).standard_normal((size, size, inputs), np.float32)
+    whole = np.ones((size, size, 1), np.float32), np.uint32(0), np.float32(1)
+    unit = lifted, *time_nodes(0, 0.0), np.arange(members, dtype=np.uint32)
+    arguments = (
+        generator.params,
+        *parallel.replicate(whole, local=True),
+        *parallel.split_rows([x[None] for x in unit], local=True),
+    )
+    return generator.units((size, size)).lower(*arguments).compile(), arguments
+
+
+def evaluations(generator: Any, tile: tuple[int, int], members: int) -> Callable[[], Any]:
+    """All evaluations of the network that a unit makes in one tile, to be called."""
+    import jax
+    import jax.numpy as jnp
+
+    from downscale_jax.runtime import compiler
+
+    task, transform, rng = generator.task, generator.transform, np.random.default_rng(0)
+    count = len(transform.targets)
+    inputs = 2 * count + len(transform.context_std) + 1
+    condition = jnp.asarray(rng.standard_normal((1, *tile, inputs), np.float32))
+    z = jnp.asarray(rng.standard_normal((members, *tile, count), np.float32))
+    first = jax.jit(task.condition, compiler_options=compiler.options())
+    denoise = jax.jit(task.denoise, compiler_options=compiler.options())
+    params, gamma = generator.params, jnp.full(members, 0.5)
+    shown = jnp.repeat(first(params.guess, condition)[0], members, 0)
+
+    def run() -> Any:
+        # one at a time, as in the unit
+        results = [jax.block_until_ready(first(params.guess, condition))]
+        for _ in range(generator.sampling.steps):
+            results.append(denoise(params, z, gamma, shown).block_until_ready())
+        return results[-1]
+
+    run()  # compiles
+    return run
+
+
+def tiling(generator: Any, size: int) -> Any:
+    from downscale_jax.downscale.tiles import Tiling
+
+    return Tiling((size, size), generator.task.network.stride, generator.sampling.tile, generator.sampling.overlap)
+
+
+if __name__ == '__main__':
+    main()

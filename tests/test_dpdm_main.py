@@ -1,0 +1,211 @@
+"""DPDM from the simulated mountains to another region, in processes of its own and as a user's script would call it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+ROOT = Path(__file__).parents[1]
+FACTOR, MEMBERS = 10, 3
+SETTINGS = (
+    '--config=configs/diffusion_dpdm.py:smoke',
+    '--config.data.simulate.rows=40',
+    '--config.data.simulate.months=18',
+    "--config.data.train=(('1981-01', '1981-12'),)",
+    "--config.data.validation=(('1982-01', '1982-03'),)",
+    "--config.data.test=(('1982-04', '1982-06'),)",
+    '--config.training.validation_batches=1',
+    # three tiles side by side
+    '--config.sampling.tile=40',
+    '--config.sampling.overlap=8',
+)
+NAMES = ('t2m', 'tp')
+
+
+def simulated(rows, columns, seed):
+    from data_prep.mountains import simulate
+
+    return simulate(rows=rows, columns=columns, months=18, seed=seed)
+
+
+def coarsened(fields, months):
+    """Block means by area, as another model's output."""
+    from downscale_jax.fields.block_means import block_mean
+    from downscale_jax.fields.grid import cell_areas_km2
+
+    area = cell_areas_km2(fields)[..., None]
+    chosen = fields.isel(time=slice(*months))
+    values = block_mean(np.stack([chosen[n].values for n in NAMES], -1), FACTOR, area)
+    dims = ('time', 'lat', 'lon')
+    means = {n: (n, fields[n].values.reshape(-1, FACTOR).mean(1), fields[n].attrs) for n in ('lat', 'lon')}
+    return xr.Dataset(
+        {n: (dims, values[..., v], {'units': fields[n].attrs['units']}) for v, n in enumerate(NAMES)},
+        {'time': chosen['time'], **means},
+    )
+
+
+@pytest.fixture(scope='module')
+def run():
+    """run(*arguments) -> the finished process."""
+
+    def call(*arguments):
+        command = [sys.executable, 'main.py', *map(str, arguments)]
+        environment = {**os.environ, 'JAX_PLATFORMS': 'cpu'}
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    return call
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """own.nc: months of the region of training, coarse; other.nc, another region's, and its fine grids."""
+    folder = tmp_path_factory.mktemp('dpdm')
+    coarsened(simulated(40, 80, 0), (15, 17)).to_netcdf(folder / 'own.nc')
+    other = simulated(50, 40, 5)
+    coarsened(other, (0, 2)).to_netcdf(folder / 'other.nc')
+    mask = np.ones((50, 40), 'i1')
+    mask[:7, :12] = 0
+    statics = other[['topography', 'land']].assign(mask=(('lat', 'lon'), mask))
+    statics.to_netcdf(folder / 'grid.nc')
+    statics.drop_vars('topography').to_netcdf(folder / 'no_topography.nc')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def trained(run, folder):
+    """Work directory of a finished `--mode=train`."""
+    done = run(*SETTINGS, f'--workdir={folder / "run"}')
+    assert done.returncode == 0, done.stderr
+    return folder / 'run'
+
+
+def test_what_training_leaves(trained):
+    table = json.loads((trained / 'scores.json').read_text())
+    methods = ['linear', 'bicubic', 'quantile_mapping', 'edsr', 'edsr_gan', 'regression', 'dpdm_1', 'dpdm_4']
+    assert list(table) == methods
+    for name, row in table.items():
+        assert np.isfinite(list(row.values())).all()
+        for variable in NAMES:
+            of_members = [f'{score}_{variable}' for score in ('spread_skill', 'reliability')]
+            assert all((score in row) == (name == 'dpdm_4') for score in of_members), name
+            if name != 'dpdm_4':
+                assert row[f'crps_{variable}'] == pytest.approx(row[f'mae_{variable}'], rel=1e-6)
+    for variable in NAMES:
+        assert table['dpdm_4'][f'crps_{variable}'] < table['dpdm_1'][f'crps_{variable}']
+        assert table['dpdm_4'][f'rmse_{variable}'] < table['dpdm_1'][f'rmse_{variable}']
+    details = json.loads((trained / 'details.json').read_text())
+    assert list(details['ensembles']) == ['dpdm']
+    assert np.shape(details['methods']['dpdm_4']['ranks']) == (2, 5, 3)
+    seam = np.array(details['ensembles']['dpdm']['seam'], float)[:, 0]
+    assert ((seam > 0.3) & (seam < 3)).all()
+    assert (trained / 'figures' / 'ensemble_dpdm.png').stat().st_size > 10_000
+    assert 'Members' in (trained / 'report.html').read_text()
+    described = json.loads((trained / 'describe.json').read_text())
+    assert set(described['parameters']) == {'edsr', 'regression', 'unet'}
+    fit = json.loads((trained / 'calibration.json').read_text())
+    assert abs(fit['after']['spread_skill'] - 1) <= abs(fit['before']['spread_skill'] - 1)
+    for task in ('edsr', 'edsr_gan', 'regression', 'dpdm'):
+        assert (trained / 'checkpoints' / task / '10').is_dir()
+    statics = xr.open_dataset(trained / 'statics.nc')
+    assert {'topography', 'land', 'mask', 'cell_area'} <= set(statics.data_vars)
+
+
+def test_downscale_a_coarse_file(run, trained, folder):
+    """By the command line and from Python, the same members; months of their own, rain that is never negative."""
+    import downscale_jax
+
+    asked = ('--mode=downscale', f'--workdir={trained}', f'--input={folder / "own.nc"}', f'--members={MEMBERS}')
+    done = run(*SETTINGS, *asked, f'--output={folder / "own_fine.nc"}', '--seed=4')
+    assert done.returncode == 0, done.stderr
+    coarse = xr.open_dataset(folder / 'own.nc')
+    found = downscale_jax.load(trained).downscale(coarse, members=MEMBERS, seed=4)
+    with xr.open_dataset(folder / 'own_fine.nc') as written:
+        assert dict(written['t2m'].sizes) == {'member': MEMBERS, 'time': 2, 'lat': 40, 'lon': 80}
+        for name in NAMES:
+            assert np.isfinite(written[name].values).all()
+            np.testing.assert_array_equal(found[name].values, written[name].values)
+            assert written[name].attrs['units'] == coarse[name].attrs['units']
+            spread = written[name].values.std(0)
+            assert (spread[:, ::3, ::3] > 0).mean() > 0.5
+        assert (written['tp'].values.min(), written['tp'].attrs['valid_min']) == (0, 0)
+        assert 'valid_min' not in written['t2m'].attrs
+        assert abs(written['t2m'].mean() - coarse['t2m'].mean()) < 3
+
+
+def test_the_coarse_field_is_kept_where_that_is_asked_for(trained, folder):
+    from downscale_jax.fields.block_means import block_mean
+    from downscale_jax.systems import load
+
+    coarse = xr.open_dataset(folder / 'own.nc').isel(time=[0])
+    model = load(trained, {'sampling.conserve': True})
+    found = model.downscale(coarse, members=1)
+    for name, scale in zip(NAMES, model.prepared.block_means.values.std, strict=True):
+        back = block_mean(found[name].values[0, 0][..., None], FACTOR, model.prepared.area)[..., 0]
+        np.testing.assert_allclose(back, coarse[name].values[0], atol=1e-5 * max(scale, 1) + 1e-4)
+    assert found['tp'].values.min() >= 0
+
+
+def test_another_region_by_its_topography(trained, folder):
+    """Zero shot: a grid of another size and place, a part of which does not exist."""
+    from downscale_jax import run as runs
+    from downscale_jax.systems import load
+
+    source, output, grid = (folder / name for name in ('other.nc', 'other_fine.zarr', 'grid.nc'))
+    runs.downscale(trained, {}, str(source), str(output), str(grid), MEMBERS, 0)
+    with xr.open_dataset(grid) as statics, xr.open_zarr(output, consolidated=False) as found:
+        assert found['tp'].shape == (MEMBERS, 2, 50, 40)
+        outside = np.broadcast_to(statics['mask'].values == 0, found['tp'].shape)
+        for name in NAMES:
+            np.testing.assert_array_equal(np.isnan(found[name].values), outside)
+        np.testing.assert_array_equal(found['lat'], statics['lat'])
+        lowland = load(trained).downscale(
+            xr.open_dataset(source), members=MEMBERS, statics=statics.assign(topography=0 * statics['topography'])
+        )
+        away = np.abs(lowland['t2m'].values - found['t2m'].values)[~outside]
+        assert away.mean() > 1e-3  # topography is seen
+
+
+@pytest.mark.parametrize(
+    ('source', 'grid', 'parts'),
+    [
+        ('other.nc', 'no_topography.nc', ["data.context names 'topography'", 'does not have on its 50 x 40 cells']),
+        ('other.nc', '', ['other.nc has 5 x 4 cells', 'blocks of 10', '--statics']),
+        ('own.nc', 'grid.nc', ['own.nc has 4 x 8 cells', '50 x 40 are 5 x 4']),
+        ('grid.nc', 'grid.nc', ["no variable 't2m'"]),
+    ],
+)
+def test_mistakes_of_downscaling(trained, folder, source, grid, parts):
+    from downscale_jax import run as runs
+    from downscale_jax.runtime.errors import UserError
+
+    output = folder / 'never.zarr'
+    with pytest.raises(UserError) as error:
+        runs.downscale(trained, {}, str(folder / source), str(output), str(folder / grid) if grid else '', 2, 0)
+    assert all(part in str(error.value) for part in parts), error.value
+    assert '\n' not in str(error.value)
+    assert not output.exists()
+    assert not list(folder.glob('.never*'))
+
+
+def test_one_clear_line_where_the_topography_is_missing(run, trained, folder):
+    asked = ('--mode=downscale', f'--workdir={trained}', f'--input={folder / "other.nc"}')
+    done = run(*SETTINGS, *asked, f'--statics={folder / "no_topography.nc"}', f'--output={folder / "never.zarr"}')
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, line[:7]) == (2, 'error: ')
+    assert "'topography', which the fine grid does not have on its 50 x 40 cells: found mask, land" in line
+
+
+def test_a_baseline_that_is_none(trained):
+    from data_prep.prepare import prepare
+    from downscale_jax import run as runs
+    from downscale_jax.runtime.errors import UserError
+
+    before = (trained / 'scores.json').read_bytes()
+    with pytest.raises(UserError, match=r"evaluation\.baselines: there is no 'linar': did you mean 'linear'"):
+        runs.evaluate(trained, {'evaluation.baselines': ('linar',)}, prepare)
+    assert (trained / 'scores.json').read_bytes() == before
