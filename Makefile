@@ -16,8 +16,8 @@ $(INSTALLED): setup.cfg constraints.txt
 demo: $(INSTALLED)  ## the main job on the embedded default: under 10 minutes on 2 cores
 	$(BIN)/python main.py --config=configs/diffusion_sit.py
 
-test: $(INSTALLED)  ## all tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED)  ## all tests, files spread over two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)  ## format, lint, types, import contract
 	$(BIN)/ruff format --check .

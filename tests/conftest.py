@@ -1,6 +1,8 @@
-"""What tests share: real files, a compilation cache."""
+"""What tests share: real files, a compilation cache, the command line; and which files are started first."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,24 @@ os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 # before JAX starts: tests spend their time compiling, so compile fast and keep what was compiled
 os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path.home() / '.cache' / 'downscale_jax' / 'xla-tests'))
-os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.3')
-REAL = Path(__file__).parents[2] / 'shared' / 'data'
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
+ROOT = Path(__file__).parents[1]
+REAL = ROOT.parent / 'shared' / 'data'
+# those that take longest, longest first: two workers end together
+SLOW = (
+    'test_main.py',
+    'test_main_systems.py',
+    'test_restart.py',
+    'test_processes.py',
+    'tasks/test_gan_resume.py',
+    'experiments/test_devices.py',
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Slow files first, the others in their order."""
+    slow = {ROOT / 'tests' / name: place for place, name in enumerate(SLOW)}
+    items.sort(key=lambda item: slow.get(item.path, len(slow)))
 
 
 @pytest.fixture(scope='session')
@@ -22,3 +40,46 @@ def shared_data() -> Path:
             pytest.fail(f'the real data are missing: {REAL}')
         pytest.skip('no real data beside the checkout')
     return REAL
+
+
+@pytest.fixture(scope='session')
+def start():
+    """start(*arguments, devices=1, **streams) -> main.py in a process of its own, with so many simulated devices."""
+
+    def call(*arguments, devices=1, **streams):
+        flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
+        return subprocess.Popen(
+            [sys.executable, 'main.py', *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags},
+            **{'stdout': subprocess.DEVNULL, 'text': True, **streams},
+        )
+
+    return call
+
+
+@pytest.fixture(scope='session')
+def run(start):
+    """run(*arguments, devices=1) -> the finished process."""
+
+    def call(*arguments, devices=1):
+        with start(*arguments, devices=devices, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            out, errors = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
+    return call
+
+
+@pytest.fixture(scope='session')
+def told(run):
+    """told(*arguments, devices=1) -> the one line that a user's mistake prints."""
+
+    def call(*arguments, devices=1):
+        done = run(*arguments, devices=devices)
+        assert done.returncode == 2, (done.returncode, done.stderr)
+        lines = done.stderr.splitlines()
+        assert len(lines) == 1, done.stderr
+        assert lines[0].startswith('error: ')
+        return lines[0]
+
+    return call

@@ -15,7 +15,7 @@ import pytest
 
 TOY = Path(__file__).with_name('train_toy.py')
 SETTINGS = ('steps=8', 'pause=0.03')
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)  # killed in training, killed while it starts
 
 
 def start(workdir, *settings):

@@ -45,7 +45,7 @@ if config['model']['kind'] == 'broken':
     sys.exit(2)
 if config['model']['kind'] == 'slow':
     (workdir / 'pid').write_text(f'{os.getpid()}')
-    time.sleep(60)
+    time.sleep(3600)
 scores = {'coarse': {'mae': 1.0}, 'net': {'mae': config['main']['rate'] + config['seed'], 'crps': 0.5}}
 (workdir / 'scores.json').write_text(json.dumps(scores))
 """
@@ -126,18 +126,19 @@ def test_interrupted_it_stops_the_child_and_keeps_what_is_done(tmp_path, config,
     code = 'import pathlib, sys, sweep; sys.exit(sweep.main(sys.argv[2:], pathlib.Path(sys.argv[1])))'
     given = [f'--config={config}', f'--root={root}', '--grid', 'model.kind=a,slow,b']
     paths = os.pathsep.join(str(Path(__file__).parents[2] / part) for part in ('experiments', ''))
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, '-c', code, str(tmp_path / 'main.py'), *given],
         env={**os.environ, 'PYTHONPATH': paths}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        pid, deadline = root / 'kind=slow' / 'pid', time.monotonic() + 30
-        while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
-    finally:
-        process.kill()
+    ) as process:  # fmt: skip
+        try:
+            pid = root / 'kind=slow' / 'pid'
+            while not (pid.exists() and pid.read_text()):
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=300)  # far less than the child would sleep
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert err == 'stopped: the same command goes on from here\n'
     assert '| b | kind=b | 1 | 0.1 | 0.5 |\n\n2 of 3 runs have scores.' in out
