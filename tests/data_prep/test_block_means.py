@@ -212,10 +212,9 @@ def test_what_is_shown_of_place_and_time(tmp_path):
 
 
 def test_a_relief_that_is_asked_for_and_not_there(tmp_path):
-    with pytest.raises(
-        UserError, match=r'data\.context names topography and land, which the data do not have: .*relief'
-    ):
-        data = section(write(tmp_path, series()), mean='physical', context=('topography', 'land'))
+    data = section(write(tmp_path, series()), mean='physical', context=('topography', 'land'))
+    told = r'data\.context names topography and land, which the data do not have: .*relief'
+    with pytest.raises(UserError, match=told):
         prepare(data, 0, tmp_path / 'prepared')
     assert not list((tmp_path / 'prepared').glob('*'))
 
