@@ -45,7 +45,7 @@ if config['model']['kind'] == 'broken':
     sys.exit(2)
 if config['model']['kind'] == 'slow':
     (workdir / 'pid').write_text(f'{os.getpid()}')
-    time.sleep(3600)
+    time.sleep(600)
 scores = {'coarse': {'mae': 1.0}, 'net': {'mae': config['main']['rate'] + config['seed'], 'crps': 0.5}}
 (workdir / 'scores.json').write_text(json.dumps(scores))
 """
@@ -136,7 +136,7 @@ def test_interrupted_it_stops_the_child_and_keeps_what_is_done(tmp_path, config,
                 assert process.poll() is None
                 time.sleep(0.02)
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=300)  # far less than the child would sleep
+            out, err = process.communicate(timeout=300)  # half of what the child would sleep
         finally:
             process.kill()
     assert process.returncode == 130
