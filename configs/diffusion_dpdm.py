@@ -110,7 +110,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.data.simulate.update({'rows': 400, 'columns': 700})
         config.data.variables, config.data.transform, config.data.interpolation = ('t2m',), ('standard',), ('cubic',)
         config.data.bounds = ((-INFINITY, INFINITY),)
-        config.data.context = ('topography', 'land')
+        config.data.context = ('topography',)  # and the validity mask, which is that of land where the sea is missing
         config.data.anomaly = False
         config.data.patch = 128
         config.rivals = ()

@@ -26,7 +26,7 @@ def check_simulated(data: dict) -> None:
         raise UserError(f"data.simulate.world='{world}': {nearest(world, WORLDS)}")
     for name in data['variables']:
         if name not in WORLDS[world]:
-            raise UserError(f"data.variables: the simulated {world} have no '{name}': {nearest(name, WORLDS[world])}")
+            raise UserError(f"data.variables: the simulated {world} has no '{name}': {nearest(name, WORLDS[world])}")
 
 
 def open_fields(data: dict, seed: int) -> xr.Dataset:
@@ -42,7 +42,7 @@ def open_fields(data: dict, seed: int) -> xr.Dataset:
         return worlds[size.pop('world', ATMOSPHERE)](**size)
     from data_prep import winds
 
-    return winds.open_winds(data['path'], data['variables'], data['level'])
+    return winds.open_winds(data['path'], data['variables'], data['level'], data.get('context', ()))
 
 
 def stream(fields: xr.Dataset, data: dict, told: str = '') -> Iterator[tuple[int, np.ndarray]]:

@@ -40,8 +40,11 @@ _LEVELS = {
 }  # fmt: skip
 
 
-def open_winds(path: str, variables: Sequence[str] = tuple(ATTRIBUTES), level: float = 0) -> xr.Dataset:
-    """Canonical `variables`, (time, lat, lon) or (time, y, x), with `mask`, of a file or store.
+def open_winds(
+    path: str, variables: Sequence[str] = tuple(ATTRIBUTES), level: float = 0, statics: Sequence[str] = ()
+) -> xr.Dataset:
+    """Canonical `variables`, (time, lat, lon) or (time, y, x), with `mask`, of a file or store; and those of `statics`
+    that it has, (lat, lon) or (y, x).
 
     `vorticity` and `divergence` [s-1] are taken from the file where it has those that are asked for, else derived, all
     from its winds (`fields.wind`), a few times a chunk; other variables by their names in the file. `level`, in the
@@ -56,10 +59,11 @@ def open_winds(path: str, variables: Sequence[str] = tuple(ATTRIBUTES), level: f
         # ARCO's time axis runs decades beyond its data on both sides
         data = data.sel(time=slice(data.attrs['valid_time_start'], data.attrs['valid_time_stop']))
     others = [name for name in variables if name not in ATTRIBUTES]
+    still = [name for name in statics if name in data.data_vars]
     wanted = [name for name in ATTRIBUTES if name in variables]
     given = [_find(data, name, level, path) for name in wanted]
     if all(given):
-        fields = _canonical(data, given + others, level, path)
+        fields = _canonical(data, given + others, level, path, still)
         results = {
             name: convert_units(fields[held], 's-1').assign_attrs(ATTRIBUTES[name])
             for name, held in zip(wanted, given, strict=True)
@@ -74,10 +78,10 @@ def open_winds(path: str, variables: Sequence[str] = tuple(ATTRIBUTES), level: f
                 f'{" and ".join(wanted)}, were expected, found {held}; '
                 f'the file has {", ".join(sorted(map(str, data.data_vars)))}: add what is missing'
             )
-        fields = _canonical(data, winds + others, level, path)
+        fields = _canonical(data, winds + others, level, path, still)
         derived = vorticity_divergence(_in_few_times(fields[winds]), *winds)
         results = {name: derived[name] for name in wanted}
-    return fields.assign(results)[[*variables, 'mask']]
+    return fields.assign(results)[[*variables, *still, 'mask']]
 
 
 def _in_few_times(winds: xr.Dataset) -> xr.Dataset:
@@ -109,12 +113,14 @@ def _level_name(array: xr.DataArray) -> Hashable | None:
     return next((n for n in (*array.dims, *array.coords) if str(n).lower() in _LEVELS), None)
 
 
-def _canonical(data: xr.Dataset, names: list[str], level: float, source: str) -> xr.Dataset:
+def _canonical(
+    data: xr.Dataset, names: list[str], level: float, source: str, statics: Sequence[str] = ()
+) -> xr.Dataset:
     names = list(dict.fromkeys(names))  # winds may be asked for beside what is derived from them
     for name in names:
         if name not in data:
             raise UserError(f"{source} has no variable '{name}': {nearest(name, map(str, data.data_vars))}")
-    pair = data[names]
+    pair = data[[*names, *statics]]
     dim = _level_name(pair[names[0]])
     if dim is not None:
         values = np.atleast_1d(pair[dim].values).astype(float)
@@ -125,6 +131,6 @@ def _canonical(data: xr.Dataset, names: list[str], level: float, source: str) ->
             listed = ', '.join(f'{value:g}' for value in values)
             raise UserError(f"{source}: '{dim}' has {listed} {units}, {wanted}; name one of these levels")
         pair = pair.isel({dim: chosen[0]}) if dim in pair.dims else pair
-    fields = store.canonical(pair, names, source=source)
+    fields = store.canonical(pair, [*names, *statics], source=source)
     store.check_timed(fields, names, source)
     return fields

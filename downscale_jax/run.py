@@ -186,7 +186,11 @@ def downscale(
         raise UserError(f'--mode=downscale: {workdir} holds no downscaler but {", ".join(trained.tasks)}')
     trained.system.check(trained.config)
     dataset = store.open_dataset(source)
-    fine = fine_grid(store.open_dataset(statics), statics) if statics else trained.prepared.statics
+    fine = (
+        fine_grid(store.open_dataset(statics), statics, trained.prepared.statics)
+        if statics
+        else trained.prepared.statics
+    )
     generator = trained.best()
     members = members if generator.draws else 1
     request = {

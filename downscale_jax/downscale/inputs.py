@@ -145,12 +145,15 @@ def checked(dataset: xr.Dataset, transform: Transform | BlockMeans, source: str)
     return fields
 
 
-def fine_grid(dataset: xr.Dataset, source: str) -> xr.Dataset:
+def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset) -> xr.Dataset:
     """The fine grid of another domain, loaded: `mask` (non-zero where the field exists) and what else the data set has
-    on the same cells, topography for one, with canonical coordinates."""
+    on the same cells, topography for one, in the units of the grid of training, with canonical coordinates."""
     if 'mask' not in dataset:
         raise UserError(f"{source} has no variable 'mask': {nearest('mask', map(str, dataset.data_vars))}")
     # what else stands on this grid, topography for one
     others = [str(name) for name in dataset.data_vars if name != 'mask' and dataset[name].dims == dataset['mask'].dims]
     statics = store.canonical(dataset.rename(mask='domain'), ['domain', *others], mask='domain', source=source)
+    for name in others:
+        if name in trained and 'units' in trained[name].attrs:
+            statics[name] = convert_units(statics[name], trained[name].attrs['units'])
     return store.load(statics[['mask', *others]], source)

@@ -399,7 +399,7 @@ def numbers_of(ensemble: str, details: Mapping[str, Any]) -> list[int]:
 
 
 def drawn(details: Mapping[str, Any]) -> list[str]:
-    """The methods that figures show: of the baselines the last, of an ensemble one member and the mean of all."""
+    """The methods that figures show: bicubic interpolation of the baselines, of an ensemble one member and the mean."""
     names = list(details['methods'])
     left_out = {name for name in names if name in baseline.NAMES and name != 'bicubic'}
     for ensemble in details['ensembles']:

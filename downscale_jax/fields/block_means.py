@@ -227,10 +227,11 @@ class BlockMeans:
         """What `lift` gives and mask [..., H, W, 1] -> [..., H, W, 2 V + S + 1], zero where missing."""
         xp = np if isinstance(lifted, np.ndarray) else jnp
         repeated, smooth, context = self._parts(lifted)
-        fields = [self.values.encode(field) for field in (repeated, smooth)]
         mean, std = (np.asarray(moments, 'float32') for moments in (self.context_mean, self.context_std))
-        shown = xp.where(mask, xp.concatenate([*fields, (context - mean) / std], -1), xp.float32(0))
-        return xp.concatenate([shown, mask.astype('float32')], -1)
+        # the coarse field itself also where the cell is outside of the mask: one cell speaks for its block
+        blocks = xp.where(self.known(lifted), self.values.encode(repeated), xp.float32(0))
+        shown = xp.where(mask, xp.concatenate([self.values.encode(smooth), (context - mean) / std], -1), xp.float32(0))
+        return xp.concatenate([blocks, shown, mask.astype('float32')], -1)
 
     def encode(self, fine: Any, lifted: Any) -> Any:
         """Fine fields and what `lift` gives, physical -> targets [..., H, W, V]; NaN where one is missing."""

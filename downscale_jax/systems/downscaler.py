@@ -7,16 +7,34 @@ from types import ModuleType
 from typing import Any
 
 import jax
+import numpy as np
 import xarray as xr
 
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.correction import correction, read_climate
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.inputs import fine_grid
+from downscale_jax.fields.block_means import limits
 from downscale_jax.fields.quantile_mapping import QuantileMap
-from downscale_jax.systems.workdir import WorkDirectory
+from downscale_jax.systems.workdir import Config, WorkDirectory
 
 NAMES = ('standard_name', 'long_name')
+
+
+def wrong_with_blocks(config: Config) -> list[str]:
+    """What is wrong, in words, with values that every downscaler of block means has. Raises UserError for bounds."""
+    data, wrong = config['data'], []
+    low, high = limits(data['bounds'], len(data['variables']))
+    if data['patches_per_record'] < 1:
+        wrong.append(f'data.patches_per_record={data["patches_per_record"]}: at least 1 is needed')
+    if config['evaluation']['times'] < 0:
+        wrong.append(f'evaluation.times={config["evaluation"]["times"]}: 0 (all) or more are needed')
+    if config['sampling']['conserve'] and not (np.isin(low, (0, -np.inf)) & (high == np.inf)).all():
+        wrong.append(
+            f'sampling.conserve with data.bounds={tuple(data["bounds"])}: a mean can be kept with the lower bound 0 or '
+            'none, and without an upper one'
+        )
+    return wrong
 
 
 class Downscaler(WorkDirectory):
@@ -65,7 +83,8 @@ class Downscaler(WorkDirectory):
 
         Raises UserError for missing variables, units that do not convert, grids that do not fit.
         """
-        fine, generator = self.prepared.statics if statics is None else fine_grid(statics, 'statics'), self.best()
+        trained, generator = self.prepared.statics, self.best()
+        fine = trained if statics is None else fine_grid(statics, 'statics', trained)
         count = members if generator.draws else 1
         corrected = self.correction(dataset, overlap, 'the data set')
         return ensemble.in_memory(generator, dataset, fine, count, seed, self.attributes(), corrected)

@@ -8,7 +8,7 @@ import numpy as np
 
 from downscale_jax.diffusion.discrete import DiscreteSchedule
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.fields.block_means import channels, limits
+from downscale_jax.fields.block_means import channels
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.srgan import Discriminator, Generator
 from downscale_jax.models.unet import UNet
@@ -17,6 +17,7 @@ from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, nearest
 from downscale_jax.systems import diffusion
 from downscale_jax.systems.diffusion import Calibrated, sampling_of
+from downscale_jax.systems.downscaler import wrong_with_blocks
 from downscale_jax.systems.workdir import Config, Init, Trained
 from downscale_jax.tasks.content import Content
 from downscale_jax.tasks.diffusion import Diffusion
@@ -138,16 +139,13 @@ def networks(states: Mapping[str, State]) -> dict[str, Any]:
 
 def check(config: Config, training: bool = False) -> None:
     """Raises UserError for values of data, sampling and evaluation that would fail only after training."""
-    data, evaluation = config['data'], config['evaluation']
+    evaluation = config['evaluation']
     sampling_of(config)
-    limits(data['bounds'], len(data['variables']))
-    wrong = []
-    if data['patches_per_record'] < 1:
-        wrong.append(f'data.patches_per_record={data["patches_per_record"]}: at least 1 is needed')
+    wrong = wrong_with_blocks(config)
     if evaluation['members'] < 2:
         wrong.append(f'evaluation.members={evaluation["members"]}: an ensemble has at least 2')
-    if min(evaluation['times'], evaluation['fit_days']) < 0:
-        wrong.append(f'evaluation.times={evaluation["times"]}, fit_days={evaluation["fit_days"]}: 0 or more are needed')
+    if evaluation['fit_days'] < 0:
+        wrong.append(f'evaluation.fit_days={evaluation["fit_days"]}: 0 or more are needed')
     if wrong:
         raise UserError('; '.join(wrong))
 

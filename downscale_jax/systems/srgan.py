@@ -9,7 +9,7 @@ import numpy as np
 
 from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.fields.block_means import channels, limits
+from downscale_jax.fields.block_means import channels
 from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.models.atmodist import Encoder, part
 from downscale_jax.models.srgan import Discriminator, Generator
@@ -17,7 +17,7 @@ from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared, Split
 from downscale_jax.runtime.errors import UserError, nearest
 from downscale_jax.systems import atmodist
-from downscale_jax.systems.downscaler import Downscaler
+from downscale_jax.systems.downscaler import Downscaler, wrong_with_blocks
 from downscale_jax.systems.workdir import Config, Init, Trained, read_config
 from downscale_jax.tasks.content import Content, Learned, Name, fit_alpha, squared_error
 from downscale_jax.tasks.gan import DISCRIMINATOR, GENERATOR, Gan
@@ -254,22 +254,11 @@ def sampling_of(config: Config) -> Sampling:
 
 def check(config: Config, training: bool = False) -> None:
     """Raises UserError for values that would fail only after training; with `training`, of what only that needs."""
-    data, evaluation = config['data'], config['evaluation']
     sampling_of(config)
-    wrong = []
-    low, high = limits(data['bounds'], len(data['variables']))
-    if data['patches_per_record'] < 1:
-        wrong.append(f'data.patches_per_record={data["patches_per_record"]}: at least 1 is needed')
-    if evaluation['times'] < 0:
-        wrong.append(f'evaluation.times={evaluation["times"]}: 0 (all) or more are needed')
+    wrong = wrong_with_blocks(config)
     if len(config['training']['balance']) != 2 or not np.diff(config['training']['balance']) >= 0:
         wrong.append(
             f'training.balance={tuple(config["training"]["balance"])}: two losses, the lower first, are needed'
-        )
-    if config['sampling']['conserve'] and not (np.isin(low, (0, -np.inf)) & (high == np.inf)).all():
-        wrong.append(
-            f'sampling.conserve with data.bounds={tuple(data["bounds"])}: a mean can be kept with the lower bound 0 or '
-            'none, and without an upper one'
         )
     if wrong:
         raise UserError('; '.join(wrong))

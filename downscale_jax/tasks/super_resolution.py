@@ -14,7 +14,7 @@ from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create, gradient_step
 from downscale_jax.training.state import State
 
-Batch = dict[str, jax.Array]  # target [B, H, W, V], condition [B, H, W, V + 1], mask [B, H, W, 1] bool
+Batch = dict[str, jax.Array]  # target [B, H, W, V], condition [B, H, W, V + ..], mask [B, H, W, 1] bool
 NO_AVERAGE = 0.0
 
 
@@ -32,7 +32,7 @@ class SuperResolution:
         return states.create(self.network.init(key, self.coarse(batch['condition'][:1])), create(self.phases[0]))
 
     def coarse(self, condition: jax.Array) -> jax.Array:
-        """The coarse field [B, h, w, V] that stands repeated in condition [B, H, W, V + 1]."""
+        """The coarse field [B, h, w, V] that stands repeated in condition [B, H, W, V + ..]."""
         return condition[:, :: self.network.stride, :: self.network.stride, : self.network.channels]
 
     def generate(self, params: Any, condition: jax.Array) -> jax.Array:

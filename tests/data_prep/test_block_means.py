@@ -211,6 +211,16 @@ def test_what_is_shown_of_place_and_time(tmp_path):
     np.testing.assert_allclose(shown[0, 0, 5:7], expected[0, 0, 1:3], atol=1e-6)
 
 
+def test_a_static_variable_of_the_file_itself(tmp_path):
+    fields = series()
+    height = np.arange(fields['vorticity'][0].size, dtype='f4').reshape(fields['vorticity'].shape[1:])
+    fields['height'] = fields['vorticity'].dims[1:], height, {'units': 'm'}
+    prepared = prepare(section(write(tmp_path, fields), mean='physical', context=('height',)), 0, tmp_path / 'prepared')
+    np.testing.assert_array_equal(prepared.statics['height'], height)
+    _, lifted = prepared.pair(prepared.split('train')[0])
+    np.testing.assert_array_equal(lifted[..., -1], height)
+
+
 def test_a_relief_that_is_asked_for_and_not_there(tmp_path):
     data = section(write(tmp_path, series()), mean='physical', context=('topography', 'land'))
     told = r'data\.context names topography and land, which the data do not have: .*relief'

@@ -96,7 +96,7 @@ def domain(**changes):
 @pytest.mark.parametrize('north_first', [False, True])
 def test_the_grid_of_another_domain_keeps_what_stands_on_it(north_first):
     given = domain(north_first=north_first)
-    found = fine_grid(given, 'grid.nc')
+    found = fine_grid(given, 'grid.nc', fine())
     assert set(found.data_vars) == {'mask', 'topography', 'land'}
     np.testing.assert_array_equal(found['mask'], given['mask'] > 0)
     np.testing.assert_array_equal(found['topography'], given['topography'].where(given['mask'] > 0))
@@ -110,17 +110,27 @@ def test_the_grid_of_another_domain_keeps_what_stands_on_it(north_first):
     np.testing.assert_array_equal(shown[..., 1], np.nan_to_num(given['topography'].where(given['mask'] > 0)))
 
 
+def test_what_stands_on_another_grid_has_the_units_of_training():
+    trained = domain()
+    trained['topography'].attrs['units'] = 'km'
+    found = fine_grid(domain(), 'grid.nc', trained)['topography']
+    np.testing.assert_allclose(found, domain()['topography'].where(domain()['mask'] > 0) / 1000)
+    trained['topography'].attrs['units'] = 'K'
+    with pytest.raises(UserError, match="'topography' has units 'm', which cannot be converted to 'K'"):
+        fine_grid(domain(), 'grid.nc', trained)
+
+
 def test_the_grid_of_another_domain_by_other_names():
     """Dimensions are recognised by their usual names."""
     given = domain().rename(lat='latitude', lon='longitude')
-    found = fine_grid(given, 'grid.nc')
+    found = fine_grid(given, 'grid.nc', fine())
     assert found['topography'].dims == found['mask'].dims == ('lat', 'lon')
     np.testing.assert_array_equal(found['lat'], given['latitude'])
 
 
 def test_a_grid_without_a_mask():
     with pytest.raises(UserError, match=r"grid\.nc has no variable 'mask'"):
-        fine_grid(domain().drop_vars('mask'), 'grid.nc')
+        fine_grid(domain().drop_vars('mask'), 'grid.nc', fine())
 
 
 def test_a_globe_goes_round():

@@ -131,7 +131,7 @@ def test_the_split_over_devices_and_processes_does_not_matter(stores, how):
         assert np.isfinite(one['clipped_share'].values).all()
         for name in (*NAMES, 'clipped_share'):
             bits = (dataset[name].values.view(np.uint32) for dataset in (one, other))
-            np.testing.assert_array_equal(*bits, name)
+            np.testing.assert_array_equal(*bits, err_msg=name)
         inside = one['t'].values[..., 6:, 9:].reshape(MEMBERS * TIMES, -1)
         assert len(np.unique(inside, axis=0)) == MEMBERS * TIMES
     assert found == expected
@@ -173,9 +173,9 @@ def keep_apart(path):
 
         return meeting
 
-    zarr.open_group = open_group
-    for name in ('barrier', 'in_any', 'from_first'):
-        setattr(parallel, name, telling(getattr(parallel, name)))
+    patches = {name: telling(getattr(parallel, name)) for name in ('barrier', 'in_any', 'from_first')}
+    for module, name, patch in [(zarr, 'open_group', open_group), *((parallel, *each) for each in patches.items())]:
+        setattr(module, name, patch)
 
 
 if __name__ == '__main__':

@@ -246,10 +246,22 @@ def test_condition_by_hand():
     assert found.shape == (8, 12, 8)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found[..., 7:], known)
-    np.testing.assert_array_equal(found[..., :2], np.where(known, VALUES.encode(repeat(coarse, 4)), 0))
+    there = one.known(lifted)  # whatever the mask
+    np.testing.assert_array_equal(found[..., :2], np.where(there, VALUES.encode(repeat(coarse, 4)), 0))
     np.testing.assert_array_equal(found[..., 2:4], np.where(known, VALUES.encode(interpolate(coarse, 4, False)), 0))
     np.testing.assert_allclose(found[..., 4:5], np.where(known, (around[..., :1] - 100) / 50, 0), rtol=1e-6)
     np.testing.assert_array_equal(found[..., 5:7], np.where(known, around[..., 1:], 0))
+
+
+def test_a_block_speaks_through_every_one_of_its_cells():
+    """Of a coast half of a block's cells may be missing; who takes every fourth cell must find all blocks."""
+    one = transform()
+    coarse, mask = vortices()[::4, ::4], np.ones((8, 12, 1), bool)
+    mask[0, 0] = False
+    lifted = one.lift(coarse, nothing(np.zeros((8, 12, 2))), False)
+    found = one.condition(lifted, mask & one.known(lifted))
+    np.testing.assert_array_equal(found[::4, ::4, :2], VALUES.encode(coarse))
+    assert (found[0, 0, 2:] == 0).all()
 
 
 @pytest.mark.parametrize('mean', ['network', 'physical'])
