@@ -4,6 +4,7 @@ import itertools
 import os
 import runpy
 import sys
+import traceback
 from pathlib import Path
 
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path.home() / '.cache' / 'downscale_jax' / 'xla'))
@@ -118,10 +119,20 @@ def cli() -> None:
         main(sys.argv)
     except UserError as error:
         print(f'error: {error}', file=sys.stderr, flush=True)
-        if 'JAX_COORDINATOR_ADDRESS' in os.environ:
-            sys.stdout.flush()
-            os._exit(2)  # sys.exit would wait for the other processes, which wait for this one
-        sys.exit(2)
+        leave(2)
+    except Exception:
+        if 'JAX_COORDINATOR_ADDRESS' not in os.environ:
+            raise
+        traceback.print_exc()
+        leave(1)
+
+
+def leave(status: int) -> None:
+    if 'JAX_COORDINATOR_ADDRESS' in os.environ:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # sys.exit would wait for the other processes, which wait for this one
+    sys.exit(status)
 
 
 if __name__ == '__main__':

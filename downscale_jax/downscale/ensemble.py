@@ -173,15 +173,22 @@ def to_store(
     times = hashlib.sha256(encode_times(inputs.times).tobytes()).hexdigest()[:16]
     asked = {**request, 'times': times, 'members': members, 'seed': seed, 'sampling': asdict(generator.sampling)}
     request = json.loads(json.dumps(asked))
-    # what is wrong with tiles or inputs shows before a store is there
-    _ = generator.units(area.shape, inputs.periodic), inputs[0]
-    if jax.process_index() == 0:
-        begin(generator, inputs.times, statics, members, {**attrs, 'request': json.dumps(request)}, path, replace)
-    parallel.barrier('the store is begun')
-    check_request(path, request)
-    group = zarr.open_group(path, mode='r+')
-    *fields, shares = (cast(zarr.Array, group[name]) for name in (*generator.transform.targets, 'clipped_share'))
-    known = np.asarray(shares)
+
+    def ready() -> None:
+        # what is wrong with tiles or inputs shows before a store is there
+        _ = generator.units(area.shape, inputs.periodic), inputs[0]
+        if jax.process_index() == 0:
+            begin(generator, inputs.times, statics, members, {**attrs, 'request': json.dumps(request)}, path, replace)
+
+    def opened() -> tuple[list[zarr.Array], np.ndarray]:
+        check_request(path, request)
+        group = zarr.open_group(path, mode='r+')
+        arrays = [cast(zarr.Array, group[name]) for name in (*generator.transform.targets, 'clipped_share')]
+        return arrays, np.asarray(arrays[-1])
+
+    parallel.together(ready)
+    # together: a process that looked when another had begun to write would share out other units
+    (*fields, shares), known = parallel.together(opened)
     units = all_units(generator, len(inputs), members)
     left = [(time, part) for time, part in units if not np.isfinite(known[part, time])]
     mine = left[jax.process_index() :: jax.process_count()]

@@ -72,6 +72,18 @@ def in_any(flag: bool) -> bool:
     return flag if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
+def together(work: Callable[[], Any]) -> Any:
+    """`work()` in every process, a barrier behind it. Where it raises UserError in one, all end with one."""
+    result, refused = None, None
+    try:
+        result = work()
+    except UserError as error:
+        refused = error
+    if in_any(refused is not None):
+        raise refused or UserError('another process was stopped by a mistake, which it tells')
+    return result
+
+
 def local_rows(batch_size: int) -> range:
     """Rows of the global batch that this process reads. Raises UserError if they do not divide over the devices."""
     devices = jax.device_count()

@@ -158,10 +158,12 @@ class Diffusion:
 
         def denoise(z, gamma):
             def network(z, shown):
-                return self.denoise(params, z, jnp.full(z.shape[0], gamma), shown)
+                # repeated tile by tile: for all members over a whole domain it would be most of the memory
+                each = jnp.broadcast_to(shown, (*z.shape[:-1], shown.shape[-1]))
+                return self.denoise(params, z, jnp.full(z.shape[0], gamma), each)
 
             # invalid cells hold a clean zero, as they did in training
-            return jnp.where(valid, apply(network, z, jnp.broadcast_to(shown, (*z.shape[:-1], shown.shape[-1]))), 0)
+            return jnp.where(valid, apply(network, z, shown), 0)
 
         return mean + error * solver.solve(denoise, noise, self.schedule)
 

@@ -130,8 +130,8 @@ def test_the_split_over_devices_and_processes_does_not_matter(stores, how):
     with xr.open_zarr(stores['one'], consolidated=False) as one, xr.open_zarr(stores[how], consolidated=False) as other:
         assert np.isfinite(one['clipped_share'].values).all()
         for name in (*NAMES, 'clipped_share'):
-            bits = (dataset[name].values.view(np.uint32) for dataset in (one, other))
-            np.testing.assert_array_equal(*bits, err_msg=name)
+            expected_bits, bits = (dataset[name].values.view(np.uint32) for dataset in (one, other))
+            np.testing.assert_array_equal(bits, expected_bits, err_msg=name)
         inside = one['t'].values[..., 6:, 9:].reshape(MEMBERS * TIMES, -1)
         assert len(np.unique(inside, axis=0)) == MEMBERS * TIMES
     assert found == expected
