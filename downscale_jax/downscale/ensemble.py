@@ -194,11 +194,12 @@ def to_store(
     mine = left[jax.process_index() :: jax.process_count()]
     if mine:
         size = generator.members
-        amount = members * len(inputs) * len(fields) * area.size * 4 / 2**30
-        print(
-            f'{members} members x {len(inputs)} times of {area.shape[0]} x {area.shape[1]} cells: {len(left)} of '
-            f'{len(units)} units to do, {len(mine)} here; {path.name} takes at most {amount:.2g} GiB'
-        )
+        if not replace:  # an evaluation says what it does in other words
+            amount = members * len(inputs) * len(fields) * area.size * 4 / 2**30
+            print(
+                f'{members} members x {len(inputs)} times of {area.shape[0]} x {area.shape[1]} cells: {len(left)} of '
+                f'{len(units)} units to do, {len(mine)} here; {path.name} takes at most {amount:.2g} GiB'
+            )
         bar = tqdm(total=len(mine) * size, desc=f'downscaling to {path.name}', unit='fields', disable=None)
         with bar:
             for (time, part), values, share in generate(generator, inputs, area, members, seed, mine):
