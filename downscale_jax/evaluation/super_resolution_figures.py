@@ -267,8 +267,8 @@ def ensemble(
         left.plot(numbers, value, marker='o', **LINES['mean'])
         left.fill_between(numbers, low, high, color=LINES['mean']['color'], alpha=0.15, lw=0)
         left.plot(numbers, perfect, color=QUIET, linestyle=(0, (1, 1.4)))
-        left.annotate('if the truth were a member', (numbers[-1], perfect[-1]), (0, 6), textcoords='offset points',
-                      ha='right', fontsize=8.5, color=QUIET)  # fmt: skip
+        left.annotate('if the truth were a member', (numbers[-1], perfect[-1]), (0, -8), textcoords='offset points',
+                      ha='right', va='top', fontsize=8.5, color=QUIET)  # fmt: skip
         left.set(xscale='log', xlabel='members in the mean', ylabel=f'RMSE ({units[v]})', ylim=(0, None))
         _ticks(left, numbers, [str(n) for n in numbers])
         left.set_title(variable, loc='left')
