@@ -117,7 +117,8 @@ def _around(relief: xr.DataArray, grid: xr.Dataset, path: str) -> xr.DataArray:
     for name, wanted in (('lat', grid['lat'].values), ('lon', _centred(grid['lon'].values, middle))):
         axis, low, high = relief[name].values, wanted.min(), wanted.max()
         step = np.median(np.diff(axis))
-        if low < axis[0] - step / 2 - 1e-6 or high > axis[-1] + step / 2 + 1e-6:
+        reach = 0.51 * step  # to the edge of its outermost cells, whose places may have been rounded to float32
+        if low < axis[0] - reach or high > axis[-1] + reach:
             raise UserError(
                 f'{path}: the relief does not cover the grid: its {name} runs from {axis[0]:g} to {axis[-1]:g}, '
                 f'that of the grid from {low:g} to {high:g}; take a file of a larger area'

@@ -6,7 +6,7 @@ Uncentred, over cells and times together, with anomalies f' = forecast - climato
 
 (Wilks 2011, Statistical Methods in the Atmospheric Sciences, section 8.6.4): no mean is taken out beside the
 climatology, so that a bias that is no part of the truth's anomaly lowers it; a wrong amplitude does not. Papers on
-monthly fields often give the mean over cells of the correlation in time instead, which no bias touches: both are here.
+monthly fields often give the mean over cells of the correlation in time instead, which no bias touches.
 """
 
 from collections.abc import Iterable
@@ -14,8 +14,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from downscale_jax.evaluation.bootstrap import Sums, ratio
-
-_ROUNDING = 1e-12  # a variance below this share of the mean square is rounding
 
 
 def climatology(fields: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
@@ -56,41 +54,6 @@ def day_sums(field: np.ndarray, truth: np.ndarray, weight: np.ndarray, normal: n
 def summarise(sums: Sums) -> dict[str, np.ndarray]:
     """{'acc': [...]} from sums over times with any leading axes; NaN where there is no anomaly at all."""
     return {'acc': ratio(sums['product'], np.sqrt(sums['field_square'] * sums['truth_square']))}
-
-
-def map_sums(field: np.ndarray, truth: np.ndarray, normal: np.ndarray) -> dict[str, np.ndarray]:
-    """What one time adds to the correlation in time of each cell, float64 [H, W]; arguments as for `day_sums`.
-
-    The maps of many times do not fit into memory: keep a running sum,
-    `sums = bootstrap.total([sums, map_sums(field, truth, normal)])`.
-    """
-    valid, x, y = _anomalies(field, truth, np.ones(truth.shape, bool), normal)
-    return {
-        'times': valid.astype(np.float64),
-        'field': x,
-        'truth': y,
-        'product': x * y,
-        'field_square': x * x,
-        'truth_square': y * y,
-    }
-
-
-def in_time(sums: Sums) -> np.ndarray:
-    """Pearson correlation of the anomalies over time [..., H, W]; NaN where either does not vary."""
-    x, y, xy, xx, yy = (
-        ratio(sums[name], sums['times']) for name in ('field', 'truth', 'product', 'field_square', 'truth_square')
-    )
-    variances = [
-        np.where(square - mean**2 > _ROUNDING * square, square - mean**2, 0) for square, mean in ((xx, x), (yy, y))
-    ]
-    return ratio(xy - x * y, np.sqrt(variances[0] * variances[1]))
-
-
-def mean_in_time(sums: Sums, weight: np.ndarray) -> np.ndarray:
-    """Mean [...] over the cells, by weight [H, W], of the correlation in time; cells without one do not count."""
-    found = in_time(sums)
-    w = np.where(np.isfinite(found), weight, 0.0)
-    return ratio(np.sum(w * np.nan_to_num(found), (-2, -1)), np.sum(w, (-2, -1)))
 
 
 def _anomalies(

@@ -28,6 +28,15 @@ Sampled = dict[str, np.ndarray]
 ENERGY = 'Energy'
 TEXTURE_KM = 500.0  # the semivariogram is scored up to this distance, where fine structure shows
 HIGH, EVENT = 0.99, 0.95  # quantiles: of the tail that is compared; of training, above which lies an event
+# sums of `extremes` by the axis of the variables
+TAILS = {
+    'histogram': -2,
+    'histogram_truth': -2,
+    'fss_error': -3,
+    'fss_reference': -3,
+    'tail_crps': -2,
+    'tail_weight': -1,
+}
 NOTHING = 1e-6  # of the strongest wavenumber: beyond the truncation of a model there is rounding alone
 _KINETIC = Score(
     'Energy spectrum',
@@ -277,18 +286,17 @@ def _of_members(sums: Sums, reference: Reference) -> dict[str, np.ndarray]:
     anomaly = {name.removeprefix('anomaly_'): v for name, v in sums.items() if name.startswith('anomaly_')}
     wanted = ('crps', 'spread_skill', 'spread', 'reliability')
     found = {name: value[..., 0] for name, value in scores.summarise(ensemble).items() if name in wanted}
-    tails = [
-        extremes.quantiles(sums['histogram'][..., v, :], edges, (HIGH,))
-        - extremes.quantiles(sums['histogram_truth'][..., v, :], edges, (HIGH,))
-        for v, edges in enumerate(reference.edges)
-    ]
+    tails = []
+    for v, edges in enumerate(reference.edges):
+        of_variable = {name: np.take(sums[name], v, axis) for name, axis in TAILS.items()}
+        tails.append(extremes.summarise(of_variable, edges, (HIGH,)))
     return {
         **found,
         **correlation.summarise(anomaly),
         **({'ranks': calibration.rank_histogram(ensemble['ranks'][..., 0, :])} if 'ranks' in ensemble else {}),
-        'tail': np.concatenate(tails, -1),
-        'tail_crps': ratio(sums['tail_crps'], sums['tail_weight'][..., None])[..., 0],
-        'fss': (1 - ratio(sums['fss_error'], sums['fss_reference']))[..., 0, 0],
+        'tail': np.stack([one['quantile_error'][..., 0] for one in tails], -1),
+        'tail_crps': np.stack([one['tail_crps'][..., 0] for one in tails], -1),
+        'fss': np.stack([one['fss'][..., 0, 0] for one in tails], -1),
     }
 
 

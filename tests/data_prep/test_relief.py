@@ -196,3 +196,13 @@ def test_real_relief_on_a_polar_grid(shared_data):
     assert at(73, 320) > 2600
     assert at(88, 200) < -2500
     assert at(75, 38) < -50
+
+
+def test_real_relief_up_to_the_pole(shared_data):
+    """The file's last row lies 10' from the pole, its cells reach it, but for rounding."""
+    place = xr.Dataset(coords={'lat': np.arange(90.0, -90, -1), 'lon': np.arange(0.0, 360)})
+    found = relief.relief_on(place, str(shared_data / 'etopo20.nc'))
+    assert np.isfinite(found.values).all()
+    assert -4500 < found.sel(lat=90).mean() < -3500  # the Arctic Ocean is 4.2 km deep there
+    with pytest.raises(UserError, match='does not cover the grid: its lat runs'):
+        relief.relief_on(place.assign_coords(lat=place['lat'] * 1.01), str(shared_data / 'etopo20.nc'))

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from downscale_jax.evaluation.bootstrap import bootstrap, total
-from downscale_jax.evaluation.correlation import climatology, day_sums, in_time, map_sums, mean_in_time, summarise
+from downscale_jax.evaluation.correlation import climatology, day_sums, summarise
 
 TIMES, SHAPE = 14, (5, 6)
 
@@ -58,35 +58,6 @@ def test_an_ensemble_is_its_mean(case):
     field, truth, weight, normal = case
     members = np.stack([field - 1, field + 1], 1)
     assert acc(members, truth, weight, normal) == pytest.approx(acc(field, truth, weight, normal), rel=1e-5)
-
-
-def test_correlation_in_time(case):
-    xskillscore = pytest.importorskip('xskillscore')
-    field, truth, weight, normal = case
-    field[:, 4, 4] = normal[:, 4, 4] + 0.1  # an anomaly that does not vary
-    maps = total([map_sums(f, o, c) for f, o, c in zip(field, truth, normal.astype(np.float32), strict=True)])
-    found = in_time(maps)
-    x, y = (xr.DataArray(a.astype(float) - normal.astype(np.float32), dims=('t', 'y', 'x')) for a in (field, truth))
-    expected = xskillscore.pearson_r(x, y.fillna(0).where(y.notnull()), 't', skipna=True).values
-    defined = np.isfinite(truth).sum(0) > 0
-    defined[4, 4] = False
-    np.testing.assert_allclose(found[defined], expected[defined], atol=1e-6)
-    assert np.isnan(found[0, 0])
-    mean = np.average(expected[defined], weights=weight[defined])
-    kept = np.where(defined, weight, 0)
-    assert mean_in_time(maps, kept) == pytest.approx(mean, rel=1e-6)
-
-
-def test_cells_that_do_not_vary_have_no_correlation():
-    rng = np.random.default_rng(2)
-    fields, truth = rng.normal(size=(2, 20, 1, 2))
-    fields[:, 0, 0] = 0.1
-    maps = total([map_sums(f, o, np.zeros((1, 2))) for f, o in zip(fields, truth, strict=True)])
-    assert np.isnan(in_time(maps)[0, 0])
-    expected = np.corrcoef(fields[:, 0, 1], truth[:, 0, 1])[0, 1]
-    assert mean_in_time(maps, np.ones((1, 2))) == pytest.approx(expected)
-    several = {name: np.stack([value, 4 * value]) for name, value in maps.items()}
-    np.testing.assert_allclose(mean_in_time(several, np.ones((1, 2))), expected)
 
 
 def test_climatology_by_month():
