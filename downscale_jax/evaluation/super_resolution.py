@@ -341,6 +341,8 @@ def _compare(
 def tables(details: Mapping[str, Any], variables: Sequence[str], units: Sequence[str]) -> list[report.Table]:
     """Places and percentiles."""
     result = []
+    shown = drawn(details)
+    told = shown[-1:] if details['ensembles'] else shown  # of an ensemble the largest
     for name, rivals in details['places'].items():
         rows = {
             f'{variable}, against {rival}': [
@@ -349,8 +351,9 @@ def tables(details: Mapping[str, Any], variables: Sequence[str], units: Sequence
             ]
             for rival, found in rivals.items()
             for variable, row in found.items()
+            if rival in shown
         }
-        if name not in baseline.NAMES and rows:
+        if name in told and name not in baseline.NAMES and rows:
             note = (
                 'Places where the Wasserstein-1 distance to the truth is smaller (larger) than the rival’s by a tenth.'
             )

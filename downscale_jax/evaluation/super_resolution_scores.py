@@ -28,6 +28,10 @@ Sampled = dict[str, np.ndarray]
 ENERGY = 'Energy'
 TEXTURE_KM = 500.0  # the semivariogram is scored up to this distance, where fine structure shows
 HIGH, EVENT = 0.99, 0.95  # quantiles: of the tail that is compared; of training, above which lies an event
+# scores with a table of their own
+TEXTURE = (
+    'spectrum', 'semivariogram', 'total_variation', 'wasserstein', 'spread_skill', 'reliability', 'closure',
+)  # fmt: skip
 # sums of `extremes` by the axis of the variables
 TAILS = {
     'histogram': -2,
@@ -128,7 +132,8 @@ def described(variables: Sequence[str], units: Sequence[str]) -> dict[str, Score
     for variable, unit in zip(variables, units, strict=True):
         for name, score in _BY_VARIABLE.items():
             own = unit if score.unit == 'field' else score.unit
-            found[f'{name}_{variable}'] = score._replace(unit=own, table=variable.replace('_', ' ').capitalize())
+            table = variable.replace('_', ' ').capitalize() + (': texture, members' if name in TEXTURE else '')
+            found[f'{name}_{variable}'] = score._replace(unit=own, table=table)
     return found
 
 

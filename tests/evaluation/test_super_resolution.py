@@ -336,6 +336,7 @@ def test_tables_and_headline():
         'places': {'bicubic': {'gan': {'a': BETTER}}, 'gan': {'bicubic': {'a': BETTER}}},
         'percentiles': {'truth': np.arange(7.0)[None], 'gan': np.arange(7.0)[None] + 1},
         'ensembles': {},
+        'methods': {'bicubic': {}, 'gan': {}},
     }
     places_of_gan, percentiles = super_resolution.tables(details, ('a',), ('K',))
     assert places_of_gan.title == 'Local statistics: gan'
