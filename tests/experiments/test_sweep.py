@@ -123,7 +123,9 @@ def test_without_any_scores_there_is_no_table(tmp_path, run, capsys):
 def test_interrupted_it_stops_the_child_and_keeps_what_is_done(tmp_path, config, run):
     root = tmp_path / 'root'
     assert run('--grid', 'model.kind=b') == 0
-    code = 'import pathlib, sys, sweep; sys.exit(sweep.main(sys.argv[2:], pathlib.Path(sys.argv[1])))'
+    # tests that run in the background of a shell inherit that interrupts are ignored
+    heeded = 'import signal; signal.signal(signal.SIGINT, signal.default_int_handler)'
+    code = f'{heeded}; import pathlib, sys, sweep; sys.exit(sweep.main(sys.argv[2:], pathlib.Path(sys.argv[1])))'
     given = [f'--config={config}', f'--root={root}', '--grid', 'model.kind=a,slow,b']
     paths = os.pathsep.join(str(Path(__file__).parents[2] / part) for part in ('experiments', ''))
     with subprocess.Popen(
