@@ -38,10 +38,8 @@ def check(data: dict) -> None:
     data = {**UNSHOWN, **data}
     known = {'transform': tuple(COMPRESSIONS), 'mean': SPACES, 'interpolation': tuple(KERNELS)}
     for key, valid in known.items():
-        given = (data[key],) if isinstance(data[key], str) else tuple(data[key])
-        if key == 'mean' or len(given) not in (1, len(data['variables'])):
-            given = given[:1] if len(given) == 1 else ()
-        if not given:
+        given = named(data[key])
+        if not given or len(given) not in ((1,) if key == 'mean' else (1, len(data['variables']))):
             raise UserError(f'data.{key}={data[key]}: one for all variables {data["variables"]}, or one each')
         for one in given:
             if one not in valid:
@@ -60,6 +58,11 @@ def check(data: dict) -> None:
             f'data.bounds={tuple(data["bounds"])} with data.mean=network: bounds can only be kept where the mean is '
             'that of physical values; set data.mean=physical'
         )
+
+
+def named(value: str | Sequence[str]) -> tuple[str, ...]:
+    """One for all variables, or one each."""
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def write(data: dict, seed: int, directory: Path, name: str) -> None:
@@ -88,10 +91,9 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     parts = {split: select_dates(fields, dates) for split, dates in splits.items()}
     # of all rows: the same as that of lag pairs from this series
     whole = select_dates(everything, splits['train'])
-    names = (data['transform'],) if isinstance(data['transform'], str) else data['transform']
-    values = series.fit_transform(whole, data, names)
+    values = series.fit_transform(whole, data, named(data['transform']))
     ones = (1.0,) * len(data['variables'])
-    kernels = (data['interpolation'],) if isinstance(data['interpolation'], str) else tuple(data['interpolation'])
+    kernels = named(data['interpolation'])
     kernel: Any = kernels if len({*kernels}) > 1 else kernels[0]
     transform = BlockMeans(
         values, data['factor'], data['mean'], data['anomaly'], tuple(data['bounds']), ones, kernel,
@@ -112,7 +114,6 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
                 fine = np.where(area > 0, fine, np.float32(np.nan))
                 if not np.isfinite(fine).any((0, 1)).all():
                     continue
-                around = context.planes(transform.context, statics, part['time'].values[index])
                 writer.add(split, fine=fine, time=int(seconds[index]))
                 kept[split] += 1
                 if split == 'train':
@@ -122,6 +123,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
                     if index in spread:
                         remembered[index] = coarse
                     if data['anomaly']:
+                        around = context.planes(transform.context, statics, part['time'].values[index])
                         lifted = transform.lift(coarse, around, periodic)
                         residual = transform.encode(fine, lifted)
                         for one, plane in zip(moments, np.moveaxis(residual, -1, 0), strict=True):

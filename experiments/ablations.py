@@ -13,7 +13,6 @@ ten minutes on 2 CPU cores. Prints a table a group and writes GROUP.csv with eve
 bias and RMSE of a member filtered back to the kernel against the coarse input (`evaluation.consistency`).
 """
 
-import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from many_runs import Run, markdown, parse_overrides, resolve, rows, run_all, show, write_csv
+from many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
 
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.consistency import consistency, summarise
@@ -118,15 +117,7 @@ def large_scales(workdir: Path) -> dict[str, dict[str, float]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('groups', nargs='*', metavar='GROUP', help=f'of {", ".join(GROUPS)}')
-    parser.add_argument('--config', default='configs/diffusion_sit.py', help='a variant may follow: FILE:smoke')
-    parser.add_argument('--root', type=Path, default=Path('runs/ablations'))
-    parser.add_argument('--dry-run', action='store_true', help='print the commands')
-    options, others = parser.parse_known_args()
-    common = parse_overrides(others)
-    if unknown := [group for group in options.groups if group not in GROUPS]:
-        parser.error(f"'{unknown[0]}' is no group: choose of {', '.join(GROUPS)}")
+    options, common = parse_groups(__doc__, GROUPS, 'configs/diffusion_sit.py', Path('runs/ablations'))
     failed = 0
     for group in options.groups or GROUPS:
         runs = group_runs(group, options.config, common)

@@ -10,12 +10,11 @@ The number of members is told by all of them: the mean of 1, 5, 10, 33 (and, wit
 Values given as to main.py are those of all runs. Prints a table a group and writes ROOT/GROUP.csv with every score.
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from many_runs import Run, markdown, parse_overrides, resolve, rows, run_all, show, write_csv
+from many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
 
 from downscale_jax.runtime.errors import told
 
@@ -48,15 +47,7 @@ def group_runs(group: str, config: str, common: dict[str, Any]) -> list[Run]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('groups', nargs='*', metavar='GROUP', help=f'of {", ".join(GROUPS)}')
-    parser.add_argument('--config', default=CONFIG, help='a variant may follow: FILE:smoke')
-    parser.add_argument('--root', type=Path, default=Path('runs/dpdm_ablations'))
-    parser.add_argument('--dry-run', action='store_true', help='print the commands')
-    options, others = parser.parse_known_args()
-    common = parse_overrides(others)
-    if unknown := [group for group in options.groups if group not in GROUPS]:
-        parser.error(f"'{unknown[0]}' is no group: choose of {', '.join(GROUPS)}")
+    options, common = parse_groups(__doc__, GROUPS, CONFIG, Path('runs/dpdm_ablations'))
     failed = 0
     for group in options.groups or GROUPS:
         runs = group_runs(group, options.config, common)

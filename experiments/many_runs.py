@@ -5,6 +5,7 @@ one that was killed goes on, one that fails is told and the others go on. All ru
 in root/data.
 """
 
+import argparse
 import ast
 import csv
 import json
@@ -68,6 +69,26 @@ def fitted(key: str, value: Any, default: Any) -> Any:
     if default is not None and type(value) is not kind:
         raise UserError(f'{key}={value!r}: a value of type {kind.__name__} was expected, such as {default!r}')
     return value
+
+
+def parse_groups(
+    description: str | None, groups: Iterable[str], config: str, root: Path
+) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """The command line of a script that runs groups of variants: (groups, config, root, dry_run; overrides).
+
+    Ends the program, as argparse does, where a group is none of `groups`.
+    """
+    known = list(groups)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('groups', nargs='*', metavar='GROUP', help=f'of {", ".join(known)}')
+    parser.add_argument('--config', default=config, help='a variant may follow: FILE:smoke')
+    parser.add_argument('--root', type=Path, default=root)
+    parser.add_argument('--dry-run', action='store_true', help='print the commands')
+    options, others = parser.parse_known_args()
+    overrides = parse_overrides(others)
+    if unknown := [group for group in options.groups if group not in known]:
+        parser.error(f"'{unknown[0]}' is no group: choose of {', '.join(known)}")
+    return options, overrides
 
 
 def parse_overrides(arguments: list[str]) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def baselines_of(opened: Downscaler) -> tuple[str, ...]:
 
 
 def lines_of(generator: Generator, prepared: Prepared) -> seams.Lines:
-    """Where tiles end on the grid; on a periodic one along rows nothing is asked."""
+    """Where tiles end on the grid; the halo of a periodic one, which shifts them along rows, is not counted."""
     shape, sampling = prepared.mask.shape, generator.sampling
     tiling = Tiling(shape, generator.task.network.stride, sampling.tile, sampling.overlap)
     return seams.lines(shape, tiling.origins, tiling.sizes)
