@@ -10,8 +10,10 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 from typing import Any, cast
 
 import dask.array
@@ -21,6 +23,7 @@ import xarray as xr
 import zarr
 from tqdm import tqdm
 
+from downscale_jax.downscale.fitting import fitted, takes
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.inputs import Inputs, open_inputs
 from downscale_jax.downscale.noise import time_nodes
@@ -31,6 +34,7 @@ from downscale_jax.fields.times import encode_times
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
 
+PATIENCE = 60  # seconds that need no announcement
 Unit = tuple[int, int]  # (index of the time, index of the group of members)
 
 
@@ -43,7 +47,6 @@ def generate(
     As many units run at once as this process has devices; the last batch is filled up with repetitions. Reading the
     next inputs overlaps computing, since JAX returns before a result is there.
     """
-    run = generator.units(area.shape, inputs.periodic)
     devices, size = jax.local_device_count(), generator.members
     hours = generator.sampling.correlation_hours
     nodes = [time_nodes(int(stamp), hours) for stamp in encode_times(inputs.times)]
@@ -59,7 +62,8 @@ def generate(
             np.stack([nodes[time][1] for time, _ in filled]),
             np.stack([np.arange(group * size, (group + 1) * size, dtype=np.uint32) for _, group in filled]),
         )
-        result = run(*shared, *parallel.split_rows(rows, local=True))
+        program = generator.program(area.shape, rows[0].shape[-1], inputs.periodic)
+        result = program(*shared, *parallel.split_rows(rows, local=True))
         if waiting:
             yield from _finish(generator, *waiting, members)
         waiting = batch, result
@@ -95,6 +99,7 @@ def in_memory(
     """The ensemble as a data set (member, time, y, x), with coordinates, units and provenance."""
     inputs = open_inputs(dataset, generator.transform, statics, corrected=corrected)
     area, targets = valid_area(statics), generator.transform.targets
+    generator = fitted(generator, area.shape, inputs[0].shape[-1], inputs.periodic)
     values = np.full((members, len(inputs), *area.shape, len(targets)), np.nan, np.float32)
     units, shares = all_units(generator, len(inputs), members), []
     for (time, group), fields, share in generate(generator, inputs, area, members, seed, units):
@@ -176,33 +181,49 @@ def to_store(
 
     def ready() -> None:
         # what is wrong with tiles or inputs shows before a store is there
-        _ = generator.units(area.shape, inputs.periodic), inputs[0]
-        if jax.process_index() == 0:
-            begin(generator, inputs.times, statics, members, {**attrs, 'request': json.dumps(request)}, path, replace)
+        domain = area.shape, inputs[0].shape[-1], inputs.periodic
+        if jax.process_index() > 0:
+            return
+        if replace:
+            remove_other(path, request)
+        if not path.exists():
+            made = fitted(generator, *domain)
+            unit = {'tile': made.sampling.tile, 'members': made.sampling.members}
+            told = {**attrs, 'request': json.dumps(request), 'unit': json.dumps(unit)}
+            begin(template(made, inputs.times, statics, members, told), path)
+        check_request(path, request)
+        for cut in path.rglob('*.partial'):  # what a killed run was writing
+            cut.unlink()
 
-    def opened() -> tuple[list[zarr.Array], np.ndarray]:
+    def opened() -> tuple[Generator, list[zarr.Array], np.ndarray]:
         check_request(path, request)
         group = zarr.open_group(path, mode='r+')
         arrays = [cast(zarr.Array, group[name]) for name in (*generator.transform.targets, 'clipped_share')]
-        return arrays, np.asarray(arrays[-1])
+        # units as the store was begun with, also where there is more memory now
+        return generator.changed(**json.loads(str(group.attrs['unit']))), arrays, np.asarray(arrays[-1])
 
     parallel.together(ready)
     # together: a process that looked when another had begun to write would share out other units
-    (*fields, shares), known = parallel.together(opened)
+    generator, (*fields, shares), known = parallel.together(opened)
     units = all_units(generator, len(inputs), members)
     left = [(time, part) for time, part in units if not np.isfinite(known[part, time])]
     mine = left[jax.process_index() :: jax.process_count()]
     if mine:
         size = generator.members
+        domain = area.shape, inputs[0].shape[-1], inputs.periodic
         if not replace:  # an evaluation says what it does in other words
-            amount = members * len(inputs) * len(fields) * area.size * 4 / 2**30
+            disk, work = members * len(inputs) * len(fields) * area.size * 4, takes(generator, *domain)
             print(
                 f'{members} members x {len(inputs)} times of {area.shape[0]} x {area.shape[1]} cells: {len(left)} of '
-                f'{len(units)} units to do, {len(mine)} here; {path.name} takes at most {amount:.2g} GiB'
+                f'{len(units)} units to do, {len(mine)} here; {path.name} takes at most {disk / 2**30:.2g} GiB, a unit '
+                f'({size} members, tiles of {generator.sampling.tile} cells) {work / 2**30:.2g} GiB of memory'
             )
         bar = tqdm(total=len(mine) * size, desc=f'downscaling to {path.name}', unit='fields', disable=None)
         with bar:
-            for (time, part), values, share in generate(generator, inputs, area, members, seed, mine):
+            start, made = perf_counter(), generate(generator, inputs, area, members, seed, mine)
+            for count, ((time, part), values, share) in enumerate(made):
+                if not count:
+                    say_how_long(-(-len(mine) // jax.local_device_count()) * (perf_counter() - start))
                 try:
                     for channel, field in enumerate(fields):
                         field[part * size : part * size + len(values), time] = values[..., channel]
@@ -213,36 +234,30 @@ def to_store(
     parallel.barrier('the store is filled')
 
 
-def begin(
-    generator: Generator,
-    times: np.ndarray,
-    statics: xr.Dataset,
-    members: int,
-    attrs: dict[str, Any],
-    path: Path,
-    replace: bool,
-) -> None:
-    """Makes the store, empty, where it is not there; of one that is there removes what a killed run was writing.
+def say_how_long(seconds: float) -> None:
+    """Once, where it matters: a bar is not drawn into a file."""
+    if seconds > PATIENCE:
+        tqdm.write(f'as the first unit tells, about {timedelta(seconds=round(seconds))} (hours:minutes:seconds) in all')
 
-    One of another request is removed if `replace`, otherwise left as it is.
-    """
-    if replace and path.exists():
-        try:
-            check_request(path, json.loads(attrs['request']))
-        except UserError:
-            shutil.rmtree(path)
-    if not path.exists():
-        begun = path.with_name(f'.{path.name}.partial')
+
+def remove_other(path: Path, request: dict[str, Any]) -> None:
+    """Removes what is at `path` where it is of another request."""
+    try:
+        check_request(path, request)
+    except UserError:
+        shutil.rmtree(path)
+
+
+def begin(empty: xr.Dataset, path: Path) -> None:
+    """Makes the store of what `template` gives, whole or not at all."""
+    begun = path.with_name(f'.{path.name}.partial')
+    shutil.rmtree(begun, ignore_errors=True)
+    try:
+        empty.to_zarr(begun, compute=False, consolidated=False, zarr_format=3)
+        begun.rename(path)
+    except OSError as error:
         shutil.rmtree(begun, ignore_errors=True)
-        empty = template(generator, times, statics, members, attrs)
-        try:
-            empty.to_zarr(begun, compute=False, consolidated=False, zarr_format=3)
-            begun.rename(path)
-        except OSError as error:
-            shutil.rmtree(begun, ignore_errors=True)
-            raise UserError(f'cannot write {path}: {error.strerror or error}') from error
-    for cut in path.rglob('*.partial'):
-        cut.unlink()
+        raise UserError(f'cannot write {path}: {error.strerror or error}') from error
 
 
 def check_request(path: Path, request: dict[str, Any]) -> None:

@@ -66,17 +66,21 @@ class Generator:
     def __init__(self, task: Task, params: Any, transform: Transform | BlockMeans, sampling: Sampling):
         self.task, self.transform, self.sampling = task, transform, sampling
         self.draws = task.draws
-        self.members = sampling.members if self.draws else 1
         self.host_params = params
-        # shared by all temperatures: parameters on the devices, programs compiled once for each shape of the domain
+        # shared by all that `changed` gives: parameters on the devices, programs compiled once for each shape
         self._on_devices = cache(lambda: parallel.replicate(params, local=True))
-        self.units = cache(self._units)
+        self._programs = cache(self._compile)
 
-    def at(self, temperature: float) -> 'Generator':
-        """The same with noise of another temperature, sharing parameters and compiled programs."""
+    def changed(self, **values: Any) -> 'Generator':
+        """The same with other values of `temperature`, `tile` or `members`, sharing parameters and programs."""
         other = copy.copy(self)
-        other.sampling = dataclasses.replace(self.sampling, temperature=temperature)
+        other.sampling = dataclasses.replace(self.sampling, **values)
         return other
+
+    @property
+    def members(self) -> int:
+        """Of one work unit."""
+        return self.sampling.members if self.draws else 1
 
     @property
     def params(self) -> Any:
@@ -90,19 +94,41 @@ class Generator:
             digest.update(np.ascontiguousarray(leaf).tobytes())
         return digest.hexdigest()[:16]
 
-    def _units(self, shape: tuple[int, int], periodic: bool = False) -> Callable[..., jax.Array]:
-        """Jitted over this process's devices, one unit each: params, area of cells [H, W, 1] (0 outside the mask), seed
-        uint32, temperature, and by unit coarse [D, H, W, Cin] in physical units, nodes [D, K, 2] uint32 and weights
-        [D, K] of the noise in time, members [D, M] uint32 -> fields [D, M, H, W, V] in physical units, not clipped, NaN
-        outside the mask or where the coarse target is missing.
+    def program(self, shape: tuple[int, int], inputs: int, periodic: bool = False) -> jax.stages.Compiled:
+        """Work units of a domain of this shape with so many channels of inputs, one on each of this process's devices.
+
+        It takes params, area of cells [H, W, 1] (0 outside the mask), seed uint32, temperature, and by unit coarse
+        [D, H, W, Cin] in physical units, nodes [D, K, 2] uint32 and weights [D, K] of the noise in time, members [D, M]
+        uint32, and gives fields [D, M, H, W, V] in physical units, not clipped, NaN outside the mask or where the
+        coarse target is missing.
 
         Where the grid is `periodic`, it is continued on both sides by `overlap` cells of the other, noise included, and
         what comes out there is dropped: no seam at the date line.
         """
+        return self._programs(shape, inputs, periodic, self.sampling.tile, self.members)
+
+    def tiling(self, shape: tuple[int, int], periodic: bool = False) -> tuple[Tiling, int]:
+        """The tiles of a domain, and by how many cells it is continued on either side before it is cut into them."""
+        return self._tiling(shape, periodic, self.sampling.tile)
+
+    def _compile(
+        self, shape: tuple[int, int], inputs: int, periodic: bool, tile: int, members: int
+    ) -> jax.stages.Compiled:
+        same = np.zeros((*shape, 1), np.float32), np.uint32(0), np.float32(1)
+        nodes = noise.time_nodes(0, self.sampling.correlation_hours)
+        of_unit = np.zeros((*shape, inputs), np.float32), *nodes, np.zeros(members, np.uint32)
+        rows = tuple(np.broadcast_to(x, (jax.local_device_count(), *x.shape)) for x in of_unit)
+        abstract = *parallel.abstract(same, local=True), *parallel.abstract(rows, parallel.ROWS, local=True)
+        return self._units(shape, periodic, tile).lower(self.params, *abstract).compile()
+
+    def _tiling(self, shape: tuple[int, int], periodic: bool, tile: int) -> tuple[Tiling, int]:
+        stride, overlap = self.task.network.stride, self.sampling.overlap
+        halo = min(-(-overlap // stride) * stride, shape[1] // stride * stride) if periodic else 0
+        return Tiling((shape[0], shape[1] + 2 * halo), stride, tile, overlap), halo
+
+    def _units(self, shape: tuple[int, int], periodic: bool, tile: int) -> Any:
         task, transform, sampling = self.task, self.transform, self.sampling
-        stride = task.network.stride
-        halo = min(-(-sampling.overlap // stride) * stride, shape[1] // stride * stride) if periodic else 0
-        tiling = Tiling((shape[0], shape[1] + 2 * halo), stride, sampling.tile, sampling.overlap)
+        tiling, halo = self._tiling(shape, periodic, tile)
 
         def around(x):
             return jnp.concatenate([x[..., -halo:, :], x, x[..., :halo, :]], -2) if halo else x

@@ -28,7 +28,7 @@ def lines(shape: tuple[int, int], origins: np.ndarray, sizes: tuple[int, int]) -
     """Of tiles with origins [T, 2] (row, column) and sizes (h, w), as `Tiling` has them, in a domain of this shape.
 
     Along a side that one tile spans there are none. Of an overlap of an odd number of cells, the lines on both sides of
-    its middle cell are taken. Tiles that grow beyond the domain have no border there.
+    its middle cell are taken. Tiles that begin before the domain or grow beyond it have no border there.
     """
     found = [_lines(n, np.unique(origins[:, axis]), sizes[axis]) for axis, n in enumerate(shape)]
     return Lines((found[0][0], found[1][0]), (found[0][1], found[1][1]))
@@ -42,7 +42,7 @@ def _lines(n: int, starts: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarra
     half = round(np.diff(starts).mean() / 2)
     # on both sides, so that what changes steadily along the domain drops out
     controls = np.setdiff1d([borders - half, borders + half], borders)
-    return borders[borders < n], controls[(controls > 0) & (controls < n)]
+    return borders[(borders > 0) & (borders < n)], controls[(controls > 0) & (controls < n)]
 
 
 def day_sums(field: np.ndarray, weight: np.ndarray, lines: Lines) -> dict[str, np.ndarray]:

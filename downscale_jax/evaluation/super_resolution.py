@@ -1,5 +1,6 @@
 """Test times -> super-resolved fields beside interpolation and truth -> scores.json, details.json, figures, report."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,6 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.downscale.generate import Generator
-from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation import baselines as baseline
 from downscale_jax.evaluation import curves, distributions, local_statistics, look, normality, places, report, seams
 from downscale_jax.evaluation import super_resolution_figures as figures
@@ -22,6 +22,7 @@ from downscale_jax.evaluation.present import plain, print_table
 from downscale_jax.evaluation.reference import reference
 from downscale_jax.evaluation.summary import estimates
 from downscale_jax.fields.block_means import BlockMeans, repeat
+from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.times import encode_times, evenly, month_of
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
@@ -121,7 +122,8 @@ def score(opened: Downscaler, prepared: Prepared) -> Scored:
     measures = scores.Measures(prepared.statics, transform.targets, winds, ranges, reference(prepared), factor)
     at = cells_of(known, prepared)
     names = [known.names[i] for i in np.flatnonzero(at[2])]
-    lines = {name: lines_of(generator, prepared) for name, generator in generators.items() if generator.draws}
+    units = {name: json.loads(dataset.attrs['unit']) for name, dataset in stores.items()}
+    lines = {name: lines_of(g.changed(**units[name]), prepared) for name, g in generators.items() if g.draws}
     baselines = Baselines(baselines_of(opened), prepared)
     collected = collect(stores, prepared, split, times[chosen], chosen, measures, at, baselines, lines)
     return Scored(stores, times, chosen, measures, names, collected, baselines)
@@ -154,10 +156,10 @@ def baselines_of(opened: Downscaler) -> tuple[str, ...]:
 
 
 def lines_of(generator: Generator, prepared: Prepared) -> seams.Lines:
-    """Where tiles end on the grid; the halo of a periodic one, which shifts them along rows, is not counted."""
-    shape, sampling = prepared.mask.shape, generator.sampling
-    tiling = Tiling(shape, generator.task.network.stride, sampling.tile, sampling.overlap)
-    return seams.lines(shape, tiling.origins, tiling.sizes)
+    """Where tiles end on the grid; those of a periodic one begin outside of it."""
+    shape = prepared.mask.shape
+    tiling, halo = generator.tiling(shape, is_periodic(prepared.statics))
+    return seams.lines(shape, tiling.origins - [0, halo], tiling.sizes)
 
 
 def fields_of(

@@ -32,7 +32,7 @@ def fit(generator: Generator, prepared: Prepared, records: int, members: int, se
     area, targets = prepared.statics['cell_area'].values.astype(np.float64), prepared.refinement.targets
 
     def at(temperature: float) -> dict[str, float]:
-        drawn = generator.at(temperature)
+        drawn = generator.changed(temperature=temperature)
         sums: list[list[dict[str, np.ndarray]]] = [[] for _ in targets]
         for index, day in enumerate(chosen):
             one = ensemble.in_memory(drawn, coarse.isel(time=[index]), prepared.statics, members, seed, {})

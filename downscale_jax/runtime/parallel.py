@@ -44,9 +44,9 @@ def replicate(tree: Any, local: bool = False) -> Any:
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
 
 
-def abstract(tree: Any, spec: PartitionSpec = WHOLE) -> Any:
+def abstract(tree: Any, spec: PartitionSpec = WHOLE, local: bool = False) -> Any:
     """Shapes of `tree` with the layout that `replicate` (or, with ROWS, `split_rows`) gives."""
-    sharding = NamedSharding(mesh(), spec)
+    sharding = NamedSharding(mesh(local), spec)
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
 
 

@@ -150,7 +150,7 @@ class Calibrated(Downscaler):
                 f'the noise temperature in {path} was fitted to another network or with other values of sampling: '
                 'fit it anew (--mode=calibrate) or give one (--config.sampling.temperature=1)'
             )
-        return generator.at(fit['temperature'])
+        return generator.changed(temperature=fit['temperature'])
 
     def best(self) -> Generator:
         """What downscales: the last task, calibrated where that was done."""

@@ -121,7 +121,7 @@ def alone(generator: Any, size: int, inputs: int, units: int) -> float:
     whole = [parallel.replicate(x) for x in (field > 0, np.uint32(0), np.float32(1))]
     unit = (np.repeat(field, inputs, -1), *time_nodes(0, 0.0), np.arange(generator.members, dtype=np.uint32))
     arguments = generator.params, *whole, *parallel.split_rows([x[None] for x in unit])
-    program, start = generator.units((size, size)), time.perf_counter()
+    program, start = generator.program((size, size), inputs), time.perf_counter()
     for _ in range(units):
         jax.block_until_ready(program(*arguments))
     return time.perf_counter() - start

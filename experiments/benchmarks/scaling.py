@@ -6,10 +6,11 @@ An untrained network of the config refines noise with tiles of --tile cells a si
 in a process of its own. A field is all variables of one member, a domain such a field in float32. Seconds, on the clock
 and of all cores, which other work on the machine hardly touches, are those of the fastest of --rounds. Network: seconds
 of as many plain evaluations of the compiled network on such tiles (four of them stand for all), in turns with the unit,
-over those of the unit. Program: memory of the compiled one, temporary and output. Peak: of all that the process holds,
-libraries and compiler among it. What a member takes, in domains, is the difference between programs of several and of
-one: some domains, and what the network needs for it in one tile, which matters less the larger the domain. The time
-against the area is fitted twice, since a domain of one tile computes no cell twice. About 8 minutes on 2 CPU cores.
+over those of the unit. Program: memory of the compiled one, temporary and output; plain: that of one evaluation of the
+network on a tile. Peak: of all that the process holds, libraries and compiler among it. What a member takes beside the
+network, in domains, is how much more of (program - plain) a unit of several members needs than one of a single member.
+The time against the area is fitted twice, since a domain of one tile computes no cell twice. About 8 minutes on 2 CPU
+cores.
 """
 
 import argparse
@@ -53,15 +54,16 @@ def main() -> None:
         return json.loads(done.stdout.splitlines()[-1])
 
     print('| cells a side | members | tiles | seconds a field | of all cores | network | of all cores | program, MiB '
-          '| peak, MiB |\n' + '|---' * 9 + '|')  # fmt: skip
+          '| plain, MiB | peak, MiB |\n' + '|---' * 10 + '|')  # fmt: skip
     found = {}
     for size, members in [*((size, 1) for size in SIZES), *((AT, members) for members in MANY)]:
         one = found[size, members] = child(size, members)
         (clock, cores), (network, of_cores) = one['unit'], one['network']
         print(f'| {size} | {members} | {one["tiles"]} | {clock / members:.3g} | {cores / members:.3g} '
-              f'| {network / clock:.3f} | {of_cores / cores:.3f} | {one["program_mib"]:.0f} | {one["peak_mib"]:.0f} |',
+              f'| {network / clock:.3f} | {of_cores / cores:.3f} | {one["program_mib"]:.0f} | {one["plain_mib"]:.0f} '
+              f'| {one["peak_mib"]:.0f} |',
               flush=True)  # fmt: skip
-    found[2 * AT, MANY[-1]] = child(2 * AT, MANY[-1], rounds=0)
+    found |= {(size, MANY[-1]): child(size, MANY[-1], rounds=0) for size in SIZES if size != AT}
     for line in summary(found, len(config['data']['variables'])):
         print(line)
 
@@ -74,7 +76,7 @@ def summary(found: dict[tuple[int, int], dict[str, Any]], variables: int) -> lis
     many = {members: one['unit'] for (size, members), one in timed.items() if size == AT}
     most = max(members for _, members in found)
     grown = {
-        size: (one['program_mib'] - found[size, 1]['program_mib']) / (most - 1) / (4 * variables * size**2 / MIB)
+        size: (beside(one) - beside(found[size, 1])) / (most - 1) / (4 * variables * size**2 / MIB)
         for (size, members), one in found.items()
         if members == most
     }
@@ -85,7 +87,12 @@ def summary(found: dict[tuple[int, int], dict[str, Any]], variables: int) -> lis
         for i, kind in enumerate(('on the clock', 'of all cores'))
     ]
     told = ', '.join(f'{domains:.1f} domains at {size}' for size, domains in sorted(grown.items()))
-    return ['', *lines, f'program memory of a member: {told}; goal {GOAL_DOMAINS}']
+    return ['', *lines, f'memory of a member beside the network: {told}; goal {GOAL_DOMAINS}']
+
+
+def beside(one: dict[str, Any]) -> float:
+    """MiB of a unit that are not those of the network."""
+    return one['program_mib'] - one['plain_mib']
 
 
 def exponent(times: dict[int, list[float]], kind: int) -> float:
@@ -96,14 +103,25 @@ def exponent(times: dict[int, list[float]], kind: int) -> float:
 
 def measure(config: dict, size: int, members: int, rounds: int) -> dict[str, Any]:
     """One unit in this process; without rounds only what its program needs."""
+    import jax
+
     generator = untrained(config)
     program, arguments = compiled(generator, size, members)
-    memory = program.memory_analysis()
-    found = {'program_mib': (memory.temp_size_in_bytes + memory.output_size_in_bytes) / MIB}
+    layout = generator.tiling((size, size))[0]
+    first, denoise, inputs = plain_network(generator, layout.sizes, members)
+    found = {'program_mib': mib(program), 'plain_mib': mib(denoise)}
     if not rounds:
         return found
-    layout = tiling(generator, size)
-    tiles, plain = len(layout.origins), evaluations(generator, layout.sizes, members)
+
+    def plain() -> Any:
+        # one at a time, as in the unit
+        results = [jax.block_until_ready(first(*inputs[0]))]
+        for _ in range(generator.sampling.steps):
+            results.append(denoise(*inputs[1]).block_until_ready())
+        return results[-1]
+
+    plain()  # what is first is slow
+    tiles = len(layout.origins)
     some = min(tiles, TILES)
     unit, network = in_turns([lambda: program(*arguments), lambda: [plain() for _ in range(some)]], rounds)
     return {
@@ -174,11 +192,11 @@ def compiled(generator: Any, size: int, members: int) -> tuple[Any, tuple]:
         *parallel.replicate(whole, local=True),
         *parallel.split_rows([x[None] for x in unit], local=True),
     )
-    return generator.units((size, size)).lower(*arguments).compile(), arguments
+    return generator.changed(members=members).program((size, size), inputs), arguments
 
 
-def evaluations(generator: Any, tile: tuple[int, int], members: int) -> Callable[[], Any]:
-    """All evaluations of the network that a unit makes in one tile, to be called."""
+def plain_network(generator: Any, tile: tuple[int, int], members: int) -> tuple[Any, Any, tuple]:
+    """(first guess, denoiser, arguments of both) on one tile, compiled."""
     import jax
     import jax.numpy as jnp
 
@@ -189,26 +207,18 @@ def evaluations(generator: Any, tile: tuple[int, int], members: int) -> Callable
     inputs = 2 * count + len(transform.context_std) + 1
     condition = jnp.asarray(rng.standard_normal((1, *tile, inputs), np.float32))
     z = jnp.asarray(rng.standard_normal((members, *tile, count), np.float32))
-    first = jax.jit(task.condition, compiler_options=compiler.options())
-    denoise = jax.jit(task.denoise, compiler_options=compiler.options())
     params, gamma = generator.params, jnp.full(members, 0.5)
-    shown = jnp.repeat(first(params.guess, condition)[0], members, 0)
-
-    def run() -> Any:
-        # one at a time, as in the unit
-        results = [jax.block_until_ready(first(params.guess, condition))]
-        for _ in range(generator.sampling.steps):
-            results.append(denoise(params, z, gamma, shown).block_until_ready())
-        return results[-1]
-
-    run()  # compiles
-    return run
+    guess = params.guess, condition
+    first = jax.jit(task.condition, compiler_options=compiler.options()).lower(*guess).compile()
+    noisy = params, z, gamma, jnp.repeat(first(*guess)[0], members, 0)
+    denoise = jax.jit(task.denoise, compiler_options=compiler.options()).lower(*noisy).compile()
+    return first, denoise, (guess, noisy)
 
 
-def tiling(generator: Any, size: int) -> Any:
-    from downscale_jax.downscale.tiles import Tiling
-
-    return Tiling((size, size), generator.task.network.stride, generator.sampling.tile, generator.sampling.overlap)
+def mib(program: Any) -> float:
+    """Memory that a compiled program needs beside its arguments."""
+    memory = program.memory_analysis()
+    return (memory.temp_size_in_bytes + memory.output_size_in_bytes) / MIB
 
 
 if __name__ == '__main__':

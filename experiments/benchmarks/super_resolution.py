@@ -82,7 +82,7 @@ def measure(config: dict, shape: tuple[int, int], rounds: int = 3) -> dict[str, 
         refine(program, arguments, lifted)
         refining.append(time.perf_counter() - start)
     return {
-        'tiles': len(tiling(generator, shape).origins),
+        'tiles': len(generator.tiling(shape)[0].origins),
         'program_mib': (memory.temp_size_in_bytes + memory.output_size_in_bytes) / MIB,
         'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         'fields_a_second': 1 / min(refining),
@@ -101,7 +101,7 @@ def compare(config: dict, shape: tuple[int, int]) -> dict[str, float]:
     programs = [compiled(generator, shape) for generator in (tiled, whole)]
     fields = [tiled.transform.values.encode(refine(*program, lifted)) for program in programs]
     away = np.abs(fields[0] - fields[1]).max(-1) / fields[1].std()
-    layout = tiling(tiled, shape)
+    layout = tiled.tiling(shape)[0]
     overlaps, blind = (inner_edges(layout, cells) for cells in (layout.overlap, max(layout.overlap, sight(tiled))))
     memory = programs[-1][0].memory_analysis()
     return {
@@ -153,8 +153,7 @@ def compiled(generator: Any, shape: tuple[int, int]) -> tuple[Any, tuple]:
     whole = generator.params, *map(parallel.replicate, (known, np.uint32(0), np.float32(1)))
     lifted = np.zeros((*shape, 2 * len(generator.transform.targets)), np.float32)
     unit = parallel.split_rows([x[None] for x in (lifted, *time_nodes(0, 0.0), np.zeros(1, np.uint32))])
-    program = generator.units(shape).lower(*whole, *unit).compile()
-    return program, (*whole, unit[1:])
+    return generator.program(shape, lifted.shape[-1]), (*whole, unit[1:])
 
 
 def refine(program: Any, arguments: tuple, lifted: Any) -> Any:
@@ -165,12 +164,6 @@ def refine(program: Any, arguments: tuple, lifted: Any) -> Any:
 
     *whole, rest = arguments
     return np.asarray(program(*whole, parallel.split_rows(lifted[None].astype(np.float32)), *rest))[0, 0]
-
-
-def tiling(generator: Any, shape: tuple[int, int]) -> Any:
-    from downscale_jax.downscale.tiles import Tiling
-
-    return Tiling(shape, generator.task.network.stride, generator.sampling.tile, generator.sampling.overlap)
 
 
 def sight(generator: Any) -> int:

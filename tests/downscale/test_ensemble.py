@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import jax
@@ -6,7 +7,7 @@ import pytest
 import xarray as xr
 
 from downscale_jax.diffusion.schedule import CosineSchedule
-from downscale_jax.downscale import ensemble
+from downscale_jax.downscale import ensemble, fitting
 from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime.errors import UserError
@@ -300,3 +301,55 @@ def test_netcdf(stored, whole, tmp_path):
         np.testing.assert_array_equal(dataset['sit'].values, whole['sit'].values)
         np.testing.assert_array_equal(dataset['time'], whole['time'])
         assert dataset.attrs['clipped_share'] == pytest.approx(whole.attrs['clipped_share'])
+
+
+def with_memory(monkeypatch, size):
+    monkeypatch.setattr(fitting.memory, 'free', lambda: size / fitting.SHARE)
+
+
+def test_units_shrink_until_they_fit_members_first(generators, monkeypatch):
+    generator = generators['diffusion']
+    domain, narrow = ((H, W), 2, False), replace(generator.sampling, overlap=4)
+    generator = Generator(generator.task, generator.host_params, generator.transform, narrow)
+    whole, one = (fitting.takes(generator.changed(members=n), *domain) for n in (2, 1))
+    smaller = fitting.takes(generator.changed(members=1, tile=16), *domain)
+    assert whole > one > smaller
+    for size, members, tile in ((whole, 2, 24), (one, 1, 24), (smaller, 1, 16)):
+        with_memory(monkeypatch, size)
+        found = fitting.fitted(generator, *domain)
+        assert (found.sampling.members, found.sampling.tile) == (members, tile)
+    with_memory(monkeypatch, smaller / 2)
+    with pytest.raises(UserError, match=r'one member on 30 x 38 cells in tiles of 16 takes .* GiB'):
+        fitting.fitted(generator, *domain)
+
+
+def test_a_store_keeps_the_units_that_it_was_begun_with(generator, coarse, statics, tmp_path, monkeypatch, capsys):
+    """On a machine with more memory the rest is made as it was begun: the same bytes."""
+    with_memory(monkeypatch, fitting.takes(generator.changed(members=1), (H, W), 2, False))
+    store(generator, coarse, statics, tmp_path / 'small.zarr')
+    monkeypatch.setattr(ensemble, 'generate', killed_after(2))
+    with pytest.raises(KilledError):
+        store(generator, coarse, statics, tmp_path / 'killed.zarr')
+    monkeypatch.undo()
+    capsys.readouterr()
+    store(generator, coarse, statics, tmp_path / 'killed.zarr')
+    assert '7 of 9 units to do' in capsys.readouterr().out
+    assert contents(tmp_path / 'killed.zarr') == contents(tmp_path / 'small.zarr')
+
+
+def test_what_it_will_take_is_said(generator, coarse, statics, tmp_path, monkeypatch, capsys):
+    clock = itertools.count(0, 60)
+    monkeypatch.setattr(ensemble, 'perf_counter', lambda: next(clock))
+    store(generator, coarse, statics, tmp_path / 'out.zarr')
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith('3 members x 3 times of 30 x 38 cells: 6 of 6 units to do, 6 here; out.zarr takes at most')
+    assert first.endswith('GiB of memory')
+    assert second == 'as the first unit tells, about 0:06:00 (hours:minutes:seconds) in all'
+
+
+def test_files_of_others_are_left_alone(generator, coarse, statics, tmp_path):
+    (tmp_path / 'out.zarr').mkdir()
+    (tmp_path / 'out.zarr' / 'mine.partial').touch()
+    with pytest.raises(UserError, match='is not an ensemble of this program'):
+        store(generator, coarse, statics, tmp_path / 'out.zarr')
+    assert (tmp_path / 'out.zarr' / 'mine.partial').exists()

@@ -67,19 +67,19 @@ def test_members_are_the_tasks_samples_in_physical_units(generator, coarse, stat
 
 def test_temperature_changes_the_noise_and_nothing_else(generator, coarse, statics):
     one = anomalies(generator, coarse, statics)
-    np.testing.assert_allclose(anomalies(generator.at(1.7), coarse, statics), 1.7 * one, atol=1e-5)
-    still = anomalies(generator.at(1e-9), coarse, statics)
+    np.testing.assert_allclose(anomalies(generator.changed(temperature=1.7), coarse, statics), 1.7 * one, atol=1e-5)
+    still = anomalies(generator.changed(temperature=1e-9), coarse, statics)
     np.testing.assert_allclose(still, 0, atol=1e-6)
     np.testing.assert_array_equal(still, np.broadcast_to(still[:1], still.shape))
     np.testing.assert_array_equal(anomalies(generator, coarse, statics), one)
 
 
 def test_temperatures_share_parameters_and_programs(generator, coarse, statics):
-    first = generator.at(0.5)
+    first = generator.changed(temperature=0.5)
     anomalies(first, coarse, statics)
     traces, params = len(generator.task.traces), first.params
     for temperature in (0.8, 1.2):
-        other = generator.at(temperature)
+        other = generator.changed(temperature=temperature)
         assert (other.sampling.temperature, generator.sampling.temperature) == (temperature, 1.0)
         assert replace(other.sampling, temperature=1.0) == SAMPLING
         assert other.params is params

@@ -43,6 +43,11 @@ def test_an_odd_overlap_has_two_middles():
     assert lines((20, 4), np.array([[0, 0], [7, 0]]), (10, 4)).borders[0].tolist() == [7, 8, 9, 10]
 
 
+def test_tiles_that_begin_before_the_domain():
+    found = lines((8, 20), np.array([[0, -6], [0, 3], [0, 12]]), (8, 12))
+    assert [borders.tolist() for borders in found.borders] == [[], [3, 4, 5, 6, 12, 13, 14, 15]]
+
+
 @pytest.mark.parametrize('tiling', [HARD, FUSED, Tiling((150, 202), 2, 24, 10)])
 def test_borders_and_controls_share_no_line(tiling):
     found = lines_of(tiling)

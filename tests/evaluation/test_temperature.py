@@ -121,7 +121,7 @@ def fitted(prepared, spread, stubborn=False, records=3):
 
 def scored(prepared, spread, factor, records=(0, 2, 4)):
     """Spread and CRPS of the ensembles that `fitted` draws, without it."""
-    generator = Generator(Linear(), np.float32(spread), prepared.transform, SAMPLING).at(factor)
+    generator = Generator(Linear(), np.float32(spread), prepared.transform, SAMPLING).changed(temperature=factor)
     split, sums = prepared.split('validation'), []
     coarse = coarse_dataset(prepared, split, split.times, list(records))
     for index, day in enumerate(records):

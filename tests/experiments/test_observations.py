@@ -89,8 +89,8 @@ class Generator:
     def __init__(self):
         self.asked = []
 
-    def units(self, shape, periodic=False):
-        pass
+    def changed(self, **unit):
+        return self
 
     def generate(self, _, inputs, mask, members, seed, units):
         for time, group in units:
@@ -117,6 +117,8 @@ def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, made, config
     Model.config = config
     monkeypatch.setattr(downscale_jax, 'load', lambda workdir: Model())
     monkeypatch.setattr(observations.ensemble, 'generate', generator.generate)
+    monkeypatch.setattr(observations.ensemble, 'fitted', lambda generator, *_: generator)
+    monkeypatch.setattr(observations.ensemble, 'takes', lambda *_: 0)
     monkeypatch.setattr(observations, 'make_up', lambda folder, config, days: made)
 
     def run(members):

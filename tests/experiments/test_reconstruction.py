@@ -265,8 +265,8 @@ class Generator:
         self.task, self.host_params, self.transform, self.sampling = task, params, transform, sampling
         self.members = sampling.members
 
-    def units(self, shape, periodic=False):
-        pass
+    def changed(self, **unit):
+        return self
 
     def generate(self, inputs, area, members, seed, units):
         for time, group in units:
@@ -298,6 +298,8 @@ def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, p
     monkeypatch.setattr(reconstruction, 'prepare', lambda data, seed, root: prepared)
     monkeypatch.setattr(reconstruction, 'Generator', Generator)
     monkeypatch.setattr(reconstruction.ensemble, 'generate', Generator.generate)
+    monkeypatch.setattr(reconstruction.ensemble, 'fitted', lambda generator, *_: generator)
+    monkeypatch.setattr(reconstruction.ensemble, 'takes', lambda *_: 0)
     years = '--start=1979', '--years=5'
     told = run(*years)
     assert len(Generator.asked) == 60
