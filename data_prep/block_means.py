@@ -11,7 +11,7 @@ import xarray as xr
 from data_prep import series
 from data_prep.records import SPLITS, Writer
 from data_prep.relief import land_of, relief_on
-from downscale_jax.fields import context, grid, quantile_mapping, store
+from downscale_jax.fields import context, grid, grid_point, quantile_mapping, store
 from downscale_jax.fields.block_means import KERNELS, BlockMeans, limits
 from downscale_jax.fields.dates import check_splits, select_dates
 from downscale_jax.fields.log_transform import COMPRESSIONS
@@ -23,12 +23,13 @@ CLIMATE_TIMES, CLIMATE_BYTES = 480, 2**28  # of training: how many of its coarse
 VERSION = 3  # of this file's results: raise it when they change
 KEYS = (
     'path', 'simulate', 'variables', 'level', *SPLITS, 'factor', 'mean', 'transform', 'anomaly', 'bounds',
-    'interpolation', 'context', 'relief',
+    'interpolation', 'context', 'relief', 'grid_point',
 )  # fmt: skip
 UNSHOWN = {
     'interpolation': 'cubic',
     'context': (),
     'relief': '',
+    'grid_point': '',
 }  # of systems whose networks see the coarse field alone
 SPACES = ('network', 'physical')
 
@@ -36,10 +37,15 @@ SPACES = ('network', 'physical')
 def check(data: dict) -> None:
     """Raises UserError for settings that no series can fulfil."""
     data = {**UNSHOWN, **data}
-    known = {'transform': tuple(COMPRESSIONS), 'mean': SPACES, 'interpolation': tuple(KERNELS)}
+    known = {
+        'transform': tuple(COMPRESSIONS),
+        'mean': SPACES,
+        'interpolation': tuple(KERNELS),
+        'grid_point': grid_point.KINDS,
+    }
     for key, valid in known.items():
         given = named(data[key])
-        if not given or len(given) not in ((1,) if key == 'mean' else (1, len(data['variables']))):
+        if not given or len(given) not in ((1,) if key in ('mean', 'grid_point') else (1, len(data['variables']))):
             raise UserError(f'data.{key}={data[key]}: one for all variables {data["variables"]}, or one each')
         for one in given:
             if one not in valid:
@@ -85,19 +91,25 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         {'units': 'km2', 'standard_name': 'cell_area'},
     )
     statics = add_context(statics, data)
-    store.write_netcdf(statics, directory / 'statics.nc')
     periodic, area = grid.is_periodic(statics), grid.valid_area(statics)[..., None]
 
     parts = {split: select_dates(fields, dates) for split, dates in splits.items()}
     # of all rows: the same as that of lag pairs from this series
     whole = select_dates(everything, splits['train'])
     values = series.fit_transform(whole, data, named(data['transform']))
+    climates = grid_point.names(data['variables']) if data['grid_point'] else ()
+    if climates:
+        seen = (np.where(area > 0, fine, np.float32(np.nan)) for _, fine in series.stream(parts['train'], data))
+        found = grid_point.fit(map(values.encode, seen), data['grid_point'])
+        statics = statics.assign({name: ((y, x), found[..., i]) for i, name in enumerate(climates)})
+    store.write_netcdf(statics, directory / 'statics.nc')
     ones = (1.0,) * len(data['variables'])
     kernels = named(data['interpolation'])
     kernel: Any = kernels if len({*kernels}) > 1 else kernels[0]
     transform = BlockMeans(
         values, data['factor'], data['mean'], data['anomaly'], tuple(data['bounds']), ones, kernel,
-        tuple(data['context']), *context_moments(data['context'], statics, fields['time'].values[0]),
+        (*data['context'], *climates), *context_moments(data['context'], statics, fields['time'].values[0]),
+        bool(climates),
     )  # fmt: skip
 
     shapes = {'fine': (fields.sizes[y], fields.sizes[x], len(data['variables'])), 'time': ()}

@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields import context, store
+from downscale_jax.fields import context, grid_point, store
 from downscale_jax.fields.block_means import BlockMeans, block_centres
 from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.interpolation import ToFine
@@ -100,6 +100,11 @@ class BlockInputs:
         for name in dict.fromkeys((*map(str, dims), 'lat', 'lon')):
             if name in fields.coords and name in statics.coords and fields[name].ndim == statics[name].ndim:
                 check_centres(fields[name].values, statics[name].values, transform.factor, name, source)
+        if transform.of_points and not all(name in statics for name in grid_point.names(transform.targets)):
+            raise UserError(
+                'this model normalises each grid point by its climate, which is known where it was trained alone: '
+                "for other regions train one with data.grid_point=''"
+            )
         context.planes(transform.context, statics, fields['time'].values[0], 'the fine grid')  # raises
         self._fields, self._transform, self._source, self._statics = fields, transform, source, statics
         self._corrected = corrected

@@ -154,6 +154,9 @@ class BlockMeans:
     nothing, the same interpolated, which is smooth, and the `context` (`fields.context`) of place and time. A network
     sees all of it, normalised, with the validity mask behind; the target is the fine field or (`anomaly`) what it has
     beyond the interpolated one, in standard deviations of the training split.
+
+    With `of_points` the last 2 V planes of the context are `fields.grid_point`'s offsets and scales: the target and the
+    interpolated field are normalised by them too, the repeated one, of which a cell speaks for many points, is not.
     """
 
     values: LogTransform
@@ -166,6 +169,7 @@ class BlockMeans:
     context: tuple[str, ...] = ()
     context_mean: tuple[float, ...] = ()  # of its planes, as `context_std`
     context_std: tuple[float, ...] = ()
+    of_points: bool = False
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -226,26 +230,39 @@ class BlockMeans:
     def condition(self, lifted: Any, mask: Any) -> Any:
         """What `lift` gives and mask [..., H, W, 1] -> [..., H, W, 2 V + S + 1], zero where missing."""
         xp = np if isinstance(lifted, np.ndarray) else jnp
-        repeated, smooth, context = self._parts(lifted)
+        repeated, _, context = self._parts(lifted)
         mean, std = (np.asarray(moments, 'float32') for moments in (self.context_mean, self.context_std))
+        shown = [self._smooth(lifted), (context[..., : len(mean)] - mean) / std]
         # the coarse field itself also where the cell is outside of the mask: one cell speaks for its block
         blocks = xp.where(self.known(lifted), self.values.encode(repeated), xp.float32(0))
-        shown = xp.where(mask, xp.concatenate([self.values.encode(smooth), (context - mean) / std], -1), xp.float32(0))
-        return xp.concatenate([blocks, shown, mask.astype('float32')], -1)
+        seen = xp.where(mask, xp.concatenate(shown, -1), xp.float32(0))
+        return xp.concatenate([blocks, seen, mask.astype('float32')], -1)
+
+    def _points(self, lifted: Any) -> tuple[Any, Any]:
+        """Offset and scale of each grid point, [..., H, W, V], or of all."""
+        count = len(self.targets)
+        return (lifted[..., -2 * count : -count], lifted[..., -count:]) if self.of_points else (0, 1)
+
+    def _smooth(self, lifted: Any) -> Any:
+        """The interpolated field, normalised."""
+        offset, scale = self._points(lifted)
+        return (self.values.encode(self._parts(lifted)[1]) - offset) / scale
 
     def encode(self, fine: Any, lifted: Any) -> Any:
         """Fine fields and what `lift` gives, physical -> targets [..., H, W, V]; NaN where one is missing."""
-        target = self.values.encode(fine)
+        offset, scale = self._points(lifted)
+        target = (self.values.encode(fine) - offset) / scale
         if self.anomaly:
-            target = target - self.values.encode(self._parts(lifted)[1])
+            target = target - self._smooth(lifted)
         return target / np.asarray(self.target_std, 'float32')
 
     def decode(self, sample: Any, lifted: Any) -> Any:
         """Inverse of `encode`, physical, not clipped to the bounds."""
         target = sample * np.asarray(self.target_std, 'float32')
         if self.anomaly:
-            target = target + self.values.encode(self._parts(lifted)[1])
-        return self.values.decode(target)
+            target = target + self._smooth(lifted)
+        offset, scale = self._points(lifted)
+        return self.values.decode(target * scale + offset)
 
     def conserved(self, fine: Any, lifted: Any, area: Any) -> Any:
         """Physical fine fields changed so that their block mean, in the space in which it was taken, is the coarse

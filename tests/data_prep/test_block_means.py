@@ -221,6 +221,30 @@ def test_a_static_variable_of_the_file_itself(tmp_path):
     np.testing.assert_array_equal(lifted[..., -1], height)
 
 
+@pytest.mark.parametrize('kind', ['standard', 'range'])
+def test_each_grid_point_by_its_own_climate(tmp_path, kind):
+    fields = series()
+    data = section(
+        write(tmp_path, fields), mean='physical', transform='standard', context=('latitude',), grid_point=kind
+    )
+    prepared = prepare(data, 0, tmp_path / 'prepared')
+    one, split = prepared.block_means, prepared.split('train')
+    assert (len(one.context), len(one.context_mean)) == (5, 1)
+    found = np.stack([one.encode(*prepared.pair(split[i])) for i in range(len(split))])
+    assert found.shape == (16, ROWS, COLUMNS, 2)
+    if kind == 'standard':
+        np.testing.assert_allclose(found.mean(0), 0, atol=1e-3)
+        np.testing.assert_allclose(found.std(0), 1, atol=1e-3)
+    else:
+        np.testing.assert_allclose(found.min(0), 0, atol=1e-5)
+        np.testing.assert_allclose(found.max(0), 1, atol=1e-5)
+
+
+def test_a_kind_of_climate_that_there_is_not(tmp_path):
+    with pytest.raises(UserError, match=r"data\.grid_point='ranges': .*range"):
+        block_means.check(section(grid_point='ranges'))
+
+
 def test_a_relief_that_is_asked_for_and_not_there(tmp_path):
     data = section(write(tmp_path, series()), mean='physical', context=('topography', 'land'))
     told = r'data\.context names topography and land, which the data do not have: .*relief'

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from downscale_jax.downscale.inputs import BlockInputs, CoarseInputs, fine_grid, open_inputs
-from downscale_jax.fields import context
+from downscale_jax.fields import context, grid_point
 from downscale_jax.fields.block_means import BlockMeans, interpolate, repeat
 from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.runtime.errors import UserError
@@ -202,3 +202,11 @@ def test_centres_may_be_off_by_a_tenth_of_a_block():
 def test_grids_without_coordinates_agree_by_their_shapes():
     data, grid = (each.drop_vars(['lat', 'lon']) for each in (coarse(), fine()))
     np.testing.assert_array_equal(BlockInputs(data, TRANSFORM, grid)[2], BlockInputs(coarse(), TRANSFORM, fine())[2])
+
+
+def test_a_climate_of_points_is_known_of_one_grid_alone():
+    one = dataclasses.replace(TRANSFORM, context=grid_point.names(('u', 'v')), of_points=True)
+    with pytest.raises(UserError, match=r"known where it was trained alone: .*data\.grid_point=''"):
+        BlockInputs(coarse(), one, fine())
+    planes = {name: (DIMS[1:], np.full((8, 12), 2.0)) for name in one.context}
+    assert BlockInputs(coarse(), one, fine().assign(planes))[0].shape == (8, 12, 2 * 2 + 4)
