@@ -1,8 +1,8 @@
 """An ensemble run: the share of its time that is the network's, and its memory against members and days.
 
-    python experiments/benchmarks/ensemble.py [--config=configs/diffusion_sit.py] [--size 256]
+    python experiments/benchmarks/ensemble.py [--config=configs/diffusion_sit.py] [--size 256] [--days 100]
 
-An untrained network of the config refines synthetic coarse files of 6 x coarser cells into Zarr stores, each run in a
+An untrained network of the config (diffusion or dpdm) refines synthetic coarse files into Zarr stores, each run in a
 process of its own. Share: time of the compiled program on inputs in memory over the time of a run of as many work units
 from reading to the last chunk written, compilation apart. About 4 minutes on 2 CPU cores.
 """
@@ -25,6 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--config', default='configs/diffusion_sit.py')
     parser.add_argument('--size', type=int, default=256, help='cells a side of the fine domain')
+    parser.add_argument('--days', type=int, default=100, help='of a long run, beside one of 10')
     parser.add_argument('--run', help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
@@ -41,7 +42,7 @@ def main() -> None:
           f'share {shared["network"] / shared["seconds"]:.3f}, goal {GOAL_SHARE}')  # fmt: skip
     for name, settings in {
         'members': [{'members': 1, 'days': 4}, {'members': 32, 'days': 4}],
-        'days': [{'members': 1, 'days': 10}, {'members': 1, 'days': 100}],
+        'days': [{'members': 1, 'days': 10}, {'members': 1, 'days': options.days}],
     }.items():
         few, many = (run(**s, evaluations=1)['peak_mib'] for s in settings)
         print(f'{settings[0][name]} -> {settings[1][name]} {name}: peak memory {few:.0f} -> {many:.0f} MiB, '
@@ -50,40 +51,24 @@ def main() -> None:
 
 def measure(path: str, size: int, members: int, days: int, evaluations: int = 0) -> dict[str, float]:
     """One run in this process; `evaluations` of the network instead of the config's where memory alone counts."""
-    import jax
     import numpy as np
     import xarray as xr
 
     from downscale_jax.downscale import ensemble
-    from downscale_jax.downscale.generate import Generator
-    from downscale_jax.fields.normalize import Transform
-    from downscale_jax.systems.diffusion import build, sampling_of
-    from downscale_jax.tasks.diffusion import FirstGuess, Params
 
     name, _, variant = path.partition(':')
     config = runpy.run_path(name)['get_config'](variant).to_dict()
     config['sampling']['steps'] = evaluations or config['sampling']['steps']
-    names = config['data']['inputs']
-    count, groups = len(names), -(-members // config['sampling']['members'])
-    transform = Transform(
-        names[0], 'm', names, ('m',) * count, True, (0.0, np.inf), (1.0,) * count, (1.0,) * count, 0.0, 0.3
-    )  # fmt: skip
-    tasks = build(config)
-    patch = np.zeros((1, config['data']['patch'], config['data']['patch'], count + 1), np.float32)
-    batch = {'condition': patch, 'target': patch[..., :1]}
-    guess = tasks['regression'].init(jax.random.key(0), batch).params
-    state = tasks['diffusion'].init(jax.random.key(1), batch)
-    params = Params(state.params, FirstGuess(guess, np.float32(1)))
-    generator = Generator(tasks['diffusion'], jax.device_get(params), transform, sampling_of(config))
-
-    rng, side = np.random.default_rng(0), -(-size // 6) + 2
-    axes = {n: (n, 24e3 * np.arange(side) - 12e3, {'units': 'm'}) for n in 'yx'}
+    generator, factor, inputs = {'diffusion': of_sea_ice, 'dpdm': of_blocks}[config['system']](config)
+    groups = -(-members // generator.members)
+    names, units = generator.transform.inputs, generator.transform.input_units
+    axes, fine_axes, side = grids(size, factor)
     stamps = np.datetime64('2000-01-01', 'ns') + np.arange(days + 1) * np.timedelta64(1, 'D')
-    fine_axes = {n: (n, 4e3 * np.arange(size), {'units': 'm'}) for n in 'yx'}
-    statics = xr.Dataset({'mask': (('y', 'x'), np.ones((size, size), np.int8))}, fine_axes)
+    mask = {n: (('y', 'x'), np.ones((size, size), np.int8)) for n in ('mask', 'topography', 'land')}
+    statics, rng = xr.Dataset(mask, fine_axes), np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         values = rng.normal(1, 1, (days + 1, side, side)).astype(np.float32)
-        fields = {n: (('time', 'y', 'x'), values, {'units': 'm'}) for n in names}
+        fields = {n: (('time', 'y', 'x'), values, {'units': u}) for n, u in zip(names, units, strict=True)}
         xr.Dataset(fields, {'time': stamps, **axes}).to_netcdf(Path(folder) / 'coarse.nc')
         with xr.open_dataset(Path(folder) / 'coarse.nc', chunks={'time': 1}) as coarse:
 
@@ -99,7 +84,7 @@ def measure(path: str, size: int, members: int, days: int, evaluations: int = 0)
             else:
                 # in turns, so that whatever else the machine does weighs on both
                 turns = [
-                    (fill(slice(day, day + 2)), alone(generator, size, count, 2 * groups)) for day in range(0, days, 2)
+                    (fill(slice(day, day + 2)), alone(generator, size, inputs, 2 * groups)) for day in range(0, days, 2)
                 ]
                 seconds, network = (sum(part) for part in zip(*turns, strict=True))
     return {
@@ -107,6 +92,48 @@ def measure(path: str, size: int, members: int, days: int, evaluations: int = 0)
         'network': network,
         'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+
+
+def grids(size: int, factor: int) -> tuple[dict, dict, int]:
+    """(axes of the coarse field, axes of the fine one, coarse cells a side): blocks of `factor` cells of 4 km, or,
+    where that is 0, points 24 km apart that reach beyond the fine grid."""
+    import numpy as np
+
+    fine = 4e3 * np.arange(size)
+    coarse = fine.reshape(-1, factor).mean(1) if factor else 24e3 * np.arange(-(-size // 6) + 2) - 12e3
+    axes, fine_axes = ({n: (n, at, {'units': 'm'}) for n in 'yx'} for at in (coarse, fine))
+    return axes, fine_axes, coarse.size
+
+
+def of_sea_ice(config: dict) -> tuple[Any, int, int]:
+    """(generator with an untrained network, 0: coarse fields on a grid of their own, channels of its inputs)."""
+    import jax
+    import numpy as np
+
+    from downscale_jax.downscale.generate import Generator
+    from downscale_jax.fields.normalize import Transform
+    from downscale_jax.systems.diffusion import build, sampling_of
+    from downscale_jax.tasks.diffusion import FirstGuess, Params
+
+    names, patch = config['data']['inputs'], config['data']['patch']
+    count = len(names)
+    transform = Transform(
+        names[0], 'm', names, ('m',) * count, True, (0.0, np.inf), (1.0,) * count, (1.0,) * count, 0.0, 0.3
+    )  # fmt: skip
+    tasks, shown = build(config), np.zeros((1, patch, patch, count + 1), np.float32)
+    batch = {'condition': shown, 'target': shown[..., :1]}
+    guess = tasks['regression'].init(jax.random.key(0), batch).params
+    state = tasks['diffusion'].init(jax.random.key(1), batch)
+    params = Params(state.params, FirstGuess(guess, np.float32(1)))
+    return Generator(tasks['diffusion'], jax.device_get(params), transform, sampling_of(config)), 0, count
+
+
+def of_blocks(config: dict) -> tuple[Any, int, int]:
+    """(the same for block means, cells a side of a block, channels)."""
+    from scaling import untrained
+
+    generator, data = untrained(config), config['data']
+    return generator, data['factor'], 2 * len(data['variables']) + len(generator.transform.context_std)
 
 
 def alone(generator: Any, size: int, inputs: int, units: int) -> float:
@@ -118,7 +145,7 @@ def alone(generator: Any, size: int, inputs: int, units: int) -> float:
     from downscale_jax.runtime import parallel
 
     field = np.ones((size, size, 1), np.float32)
-    whole = [parallel.replicate(x) for x in (field > 0, np.uint32(0), np.float32(1))]
+    whole = [parallel.replicate(x) for x in (field, np.uint32(0), np.float32(1))]
     unit = (np.repeat(field, inputs, -1), *time_nodes(0, 0.0), np.arange(generator.members, dtype=np.uint32))
     arguments = generator.params, *whole, *parallel.split_rows([x[None] for x in unit])
     program, start = generator.program((size, size), inputs), time.perf_counter()
