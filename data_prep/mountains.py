@@ -5,6 +5,8 @@ rain on windward slopes, winds along valleys), and on that noise of a few cells 
 Arrays are (y, x) from the south-west; distances are those of the middle latitude throughout.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import xarray as xr
 from scipy import fft, ndimage, sparse
@@ -56,18 +58,43 @@ def simulate(seed: int = 0, rows: int = 160, columns: int = 240, months: int = 2
     its features as large as the domain allows. A longer series begins with the shorter one.
     Left out: dynamics, ice and snow, lakes, the daily cycle, real places, real weather.
     """
-    relief_rng, weather_rng = np.random.default_rng(seed).spawn(2)
-    lat, lon = (corner + CELL * (np.arange(n) + 0.5) for corner, n in zip(CORNER, (rows, columns), strict=True))
-    cells = KM * CELL * np.array([1.0, np.cos(np.deg2rad(lat.mean()))])
-    topography = draw_relief(relief_rng, rows, columns)
-    ground = Ground(topography, cells)
-    weather = Weather(weather_rng, (rows, columns), cells)
+    world = World(seed, rows, columns)
     fields = {name: np.empty((months, rows, columns), np.float32) for name in ATTRIBUTES}
-    for month in range(months):
-        for name, values in climate(month, lat, ground, weather).items():
+    for month, found in world.months(0, months):
+        for name, values in found.items():
             fields[name][month] = values
-        weather.step()
-    return _dataset(fields, topography, lat, lon, seed)
+    return _dataset(fields, world.topography, world.lat, world.lon, seed)
+
+
+class World:
+    """A domain and its relief, whose weather goes on before and after the months that `simulate` gives."""
+
+    def __init__(self, seed: int, rows: int, columns: int):
+        self.shape, self.seed = (rows, columns), seed
+        self.lat, self.lon = (
+            corner + CELL * (np.arange(n) + 0.5) for corner, n in zip(CORNER, self.shape, strict=True)
+        )
+        self.cells = KM * CELL * np.array([1.0, np.cos(np.deg2rad(self.lat.mean()))])
+        self.topography = draw_relief(self._generators()[0], rows, columns)
+        self.ground = Ground(self.topography, self.cells)
+
+    def months(self, first: int, count: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """(month from START, its fields [H, W]) of `count` months from `first`, in no order, whatever else is asked.
+
+        The past, months below 0, is the weather run backwards with other random numbers: Gaussian fields that keep a
+        constant share of themselves have the same law in either direction. The trend goes on.
+        """
+        for step, end in ((1, first + count), (-1, first - 1)):
+            _, present, past = self._generators()
+            weather = Weather(present, self.shape, self.cells)
+            for month in range(0, end, step):
+                if first <= month < first + count and month * step >= (step < 0):
+                    yield month, climate(month, self.lat, self.ground, weather)
+                weather.step(past if step < 0 else present)
+
+    def _generators(self) -> list[np.random.Generator]:
+        """Of the relief, of the weather from START on, of the weather before."""
+        return np.random.default_rng(self.seed).spawn(3)
 
 
 class Matern:
@@ -78,7 +105,7 @@ class Matern:
     """
 
     def __init__(self, rng, shape, reach, smoothness, keep=0.0):
-        self.rng, self.shape, self.keep = rng, shape, np.float32(keep)
+        self.shape, self.keep = shape, np.float32(keep)
         # wider than the field, since it is periodic there
         padded = [fft.next_fast_len(int(n + min(1.3 * reach, n) + 4), real=True) for n in shape]
         k_y, k_x = 2 * np.pi * fft.fftfreq(padded[0])[:, None], 2 * np.pi * fft.rfftfreq(padded[1])
@@ -89,14 +116,14 @@ class Matern:
         self.slope = float(np.sqrt((power * twice * (k_y**2 + k_x**2)).sum() / total / 2))
         self.padded = padded
         self.amplitude = (np.sqrt(power / total) * np.sqrt(padded[0] * padded[1])).astype(np.float32)
-        self.values = self._draw()
+        self.values = self._draw(rng)
 
-    def step(self) -> None:
+    def step(self, rng: np.random.Generator) -> None:
         """A month on."""
-        self.values = self.keep * self.values + np.sqrt(1 - self.keep**2) * self._draw()
+        self.values = self.keep * self.values + np.sqrt(1 - self.keep**2) * self._draw(rng)
 
-    def _draw(self):
-        white = fft.rfft2(self.rng.standard_normal(self.padded, np.float32))
+    def _draw(self, rng):
+        white = fft.rfft2(rng.standard_normal(self.padded, np.float32))
         return fft.irfft2(self.amplitude * white, self.padded)[: self.shape[0], : self.shape[1]]
 
 
@@ -249,11 +276,11 @@ class Weather:
         self.texture, self.showers, self.storms = (Matern(rng, shape, reach, 1.0) for reach in (5, 5, 4))
         self.gusts = Matern(rng, shape, 7, 2.0)
 
-    def step(self) -> None:
+    def step(self, rng: np.random.Generator) -> None:
         """A month on."""
         for field in vars(self).values():
             if isinstance(field, Matern):
-                field.step()
+                field.step(rng)
 
     def wind(self, field: Matern) -> np.ndarray:
         """[2, y, x] y and x components of a flow without divergence, of unit variance each."""

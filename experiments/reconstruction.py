@@ -54,29 +54,6 @@ TRUTH, ENSEMBLE, LERP, RAW = 'truth', 'ensemble', 'Lerp, corrected', 'Lerp, unco
 Month = tuple[str, dict[str, np.ndarray]]
 
 
-def world(size: Mapping[str, int], names: Sequence[str], first: int, count: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(i, fine [H, W, V]) of month first + i, i below `count`, in no order; from 0 on those of `mountains.simulate`.
-
-    The past is its weather run backwards, with other random numbers: Gaussian fields that keep a constant share of
-    themselves have the same law in either direction. The trend goes on.
-    """
-    shape = size['rows'], size['columns']
-    axes = [corner + mountains.CELL * (np.arange(n) + 0.5) for corner, n in zip(mountains.CORNER, shape, strict=True)]
-    cells = mountains.KM * mountains.CELL * np.array([1.0, np.cos(np.deg2rad(axes[0].mean()))])
-    ground = mountains.Ground(mountains.draw_relief(np.random.default_rng(size['seed']).spawn(1)[0], *shape), cells)
-    for step, end in ((1, first + count), (-1, first - 1)):
-        _, present, past = np.random.default_rng(size['seed']).spawn(3)
-        weather = mountains.Weather(present, shape, cells)
-        for field in vars(weather).values():
-            if isinstance(field, mountains.Matern) and step < 0:
-                field.rng = past
-        for month in range(0, end, step):
-            if first <= month < first + count and month * step >= (step < 0):
-                found = mountains.climate(month, axes[0], ground, weather)
-                yield month - first, np.stack([found[name] for name in names], -1).astype(np.float32)
-            weather.step()
-
-
 def wide_cells(axis: np.ndarray, side: int, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(centres [n] of cells of `side` fine ones, matrix [n, N] of means by weight [N] over those that are there)."""
     outside, step = round(SHIFT * side), axis[1] - axis[0]
@@ -107,7 +84,9 @@ def make_up(path: Path, model: Downscaler, years: range, truth: 'Kept') -> None:
     lat, rows = wide_cells(north, 2 * transform.factor, np.cos(np.deg2rad(north)))
     lon, columns = wide_cells(east, 2 * transform.factor, np.ones(east.size))
     coarse = np.empty((12 * len(years), lat.size, lon.size, len(transform.inputs)))
-    for index, fine in world(size, transform.inputs, 12 * (years[0] - int(mountains.START[:4])), len(coarse)):
+    first = 12 * (years[0] - int(mountains.START[:4]))
+    for month, fields in mountains.World(size['seed'], size['rows'], size['columns']).months(first, len(coarse)):
+        index, fine = month - first, np.stack([fields[name] for name in transform.inputs], -1).astype(np.float32)
         fine = fine[: north.size, : east.size]  # whole blocks
         coarse[index] = np.einsum('ri,ijv,cj->rcv', rows, fine, columns, optimize=True)
         truth.add(f'{years[index // 12]:04d}-{index % 12 + 1:02d}', fine)

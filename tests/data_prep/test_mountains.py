@@ -186,14 +186,15 @@ def test_months_are_alike_and_years_differ(years):
 @pytest.mark.parametrize(('smoothness', 'reach'), [(1.0, 8), (2.5, 20)])
 def test_matern(smoothness, reach):
     """Unit variance, a tenth of it in common at `reach` cells, `keep` of it after a step, the slope of differences."""
-    field = mountains.Matern(np.random.default_rng(0), (200, 240), reach, smoothness, 0.6)
+    rng = np.random.default_rng(0)
+    field = mountains.Matern(rng, (200, 240), reach, smoothness, 0.6)
     before = []
     after = []
     slopes = []
     for _ in range(20):
         before.append(field.values)
         slopes.append(np.diff(field.values, axis=0))
-        field.step()
+        field.step(rng)
         after.append(field.values)
     one, two = np.stack(before), np.stack(after)
     assert one.var() == pytest.approx(1, abs=0.1)
@@ -202,3 +203,38 @@ def test_matern(smoothness, reach):
     assert (one * two).mean() / one.var() == pytest.approx(0.6, abs=0.06)
     if smoothness > 2:
         assert np.std(slopes) == pytest.approx(field.slope, rel=0.1)
+
+
+WORLD = mountains.World(3, 40, 60)
+
+
+def test_the_months_from_the_start_on_are_those_of_the_simulation():
+    simulated = mountains.simulate(3, 40, 60, months=5)
+    found = dict(WORLD.months(-2, 6))
+    assert sorted(found) == [-2, -1, 0, 1, 2, 3]
+    for month in range(4):
+        for name, values in found[month].items():
+            np.testing.assert_array_equal(simulated[name].values[month], values.astype('f4'))
+    assert not np.array_equal(found[-1]['t2m'], found[0]['t2m'])
+
+
+@pytest.mark.parametrize(('first', 'count'), [(-5, 2), (3, 2)])
+def test_a_part_of_the_months_is_that_of_a_longer_one(first, count):
+    whole, part = (dict(WORLD.months(*asked)) for asked in ((-5, 10), (first, count)))
+    assert sorted(part) == [*range(first, first + count)]
+    for month, fields in part.items():
+        np.testing.assert_array_equal(fields['tp'], whole[month]['tp'])
+
+
+def test_the_past_hangs_together_with_the_present():
+    """Without its season and trend the last month of the past is as near to the first of the present as others are."""
+    series = dict(WORLD.months(-240, 480))
+    fields = np.stack([series[month]['t2m'].mean() for month in range(-240, 240)])
+    anomaly = fields - mountains.TREND * np.arange(480) / 12
+    anomaly -= np.tile(np.stack([anomaly[m::12].mean() for m in range(12)]), 40)
+    steps = np.abs(np.diff(anomaly))
+    assert steps[239] < np.quantile(steps, 0.99)
+    halves = [np.corrcoef(part[:-1], part[1:])[0, 1] for part in (anomaly[:240], anomaly[240:])]
+    assert halves[0] == pytest.approx(halves[1], abs=0.2)
+    # colder by what the trend makes of twenty years, as far as the weather allows
+    assert fields[240:].mean() - fields[:240].mean() == pytest.approx(20 * mountains.TREND, abs=0.35)

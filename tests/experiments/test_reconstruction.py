@@ -11,7 +11,6 @@ import pytest
 import reconstruction
 import xarray as xr
 
-from data_prep import mountains
 from data_prep.prepare import prepare
 from downscale_jax.downscale.generate import Sampling
 from downscale_jax.evaluation.compound import Thresholds
@@ -46,39 +45,6 @@ def made(tmp_path_factory, model, prepared):
     path, truth = tmp_path_factory.mktemp('archive') / 'a.nc', reconstruction.Kept(prepared, None)
     reconstruction.make_up(path, model, range(1979, 1984), truth)
     return path, truth
-
-
-def test_the_years_of_training_are_those_of_the_simulation():
-    simulated = mountains.simulate(**SIZE, months=5)
-    found = dict(reconstruction.world(SIZE, NAMES, -2, 6))
-    assert sorted(found) == [0, 1, 2, 3, 4, 5]
-    for month in range(4):
-        expected = np.stack([simulated[name].values[month] for name in NAMES], -1)
-        np.testing.assert_array_equal(found[month + 2], expected)
-    assert not np.array_equal(found[1], found[2])
-
-
-@pytest.mark.parametrize(('first', 'count'), [(-5, 2), (3, 2)])
-def test_a_part_of_the_world_is_that_of_a_longer_one(first, count):
-    whole = dict(reconstruction.world(SIZE, NAMES, -5, 10))
-    part = dict(reconstruction.world(SIZE, NAMES, first, count))
-    assert sorted(part) == [*range(count)]
-    for index, field in part.items():
-        np.testing.assert_array_equal(field, whole[first + index + 5])
-
-
-def test_the_past_hangs_together_with_the_present():
-    """Without its season and trend the last month of the past is as near to the first of the present as others are."""
-    series = dict(reconstruction.world(SIZE, ('t2m',), -240, 480))
-    fields = np.stack([series[i][..., 0].mean() for i in range(480)])
-    anomaly = fields - mountains.TREND * np.arange(480) / 12
-    anomaly -= np.tile(np.stack([anomaly[m::12].mean() for m in range(12)]), 40)
-    steps = np.abs(np.diff(anomaly))
-    assert steps[239] < np.quantile(steps, 0.99)
-    halves = [np.corrcoef(part[:-1], part[1:])[0, 1] for part in (anomaly[:240], anomaly[240:])]
-    assert halves[0] == pytest.approx(halves[1], abs=0.2)
-    # colder by what the trend makes of twenty years, as far as the weather allows
-    assert fields[240:].mean() - fields[:240].mean() == pytest.approx(20 * mountains.TREND, abs=0.35)
 
 
 def test_wide_cells_are_means_of_what_is_there():
