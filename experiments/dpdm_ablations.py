@@ -1,8 +1,10 @@
-"""What relief, the size of patches and the number of members are worth to DPDM (SYSTEMS.md, system 4).
+"""What relief, the climate of grid points, the size of patches and the number of members are worth to DPDM (SYSTEMS.md,
+system 4).
 
-    python experiments/dpdm_ablations.py [relief] [patch] [--root=DIR] [--dry-run] [--config.KEY=VALUE ..]
+    python experiments/dpdm_ablations.py [relief] [points] [patch] [--root=DIR] [--dry-run] [--config.KEY=VALUE ..]
 
     relief   the networks see topography and land, or neither
+    points   all grid points are normalised alike, or each by its own mean and deviation, or by its own range
     patch    patches of 32, 64 and 128 cells, as many cells a step in each
 
 Every variant is a run of configs/diffusion_dpdm.py in a process of its own, without EDSR; `base` stands in every table.
@@ -16,6 +18,7 @@ from typing import Any
 
 from many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
 
+from downscale_jax.fields import grid_point
 from downscale_jax.runtime.errors import told
 
 CONFIG = 'configs/diffusion_dpdm.py'
@@ -28,6 +31,10 @@ def relief(base: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {'without': {'data.context': BARE}}
 
 
+def points(base: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {kind: {'data.grid_point': kind} for kind in grid_point.KINDS if kind}
+
+
 def patch(base: dict[str, Any]) -> dict[str, dict[str, Any]]:
     found = {}
     for size in (32, 64, 128):
@@ -35,7 +42,7 @@ def patch(base: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-GROUPS = {'relief': relief, 'patch': patch}
+GROUPS = {'relief': relief, 'points': points, 'patch': patch}
 
 
 def group_runs(group: str, config: str, common: dict[str, Any]) -> list[Run]:
