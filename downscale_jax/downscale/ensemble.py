@@ -23,7 +23,7 @@ import xarray as xr
 import zarr
 from tqdm import tqdm
 
-from downscale_jax.downscale.fitting import fitted, takes
+from downscale_jax.downscale.fitting import SHARE, Domain, fitted, gib, takes, there
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.inputs import Inputs, open_inputs
 from downscale_jax.downscale.noise import time_nodes
@@ -99,7 +99,7 @@ def in_memory(
     """The ensemble as a data set (member, time, y, x), with coordinates, units and provenance."""
     inputs = open_inputs(dataset, generator.transform, statics, corrected=corrected)
     area, targets = valid_area(statics), generator.transform.targets
-    generator = fitted(generator, area.shape, inputs[0].shape[-1], inputs.periodic)
+    generator = fitted(generator, (area.shape, inputs[0].shape[-1], inputs.periodic), there())
     values = np.full((members, len(inputs), *area.shape, len(targets)), np.nan, np.float32)
     units, shares = all_units(generator, len(inputs), members), []
     for (time, group), fields, share in generate(generator, inputs, area, members, seed, units):
@@ -179,44 +179,47 @@ def to_store(
     asked = {**request, 'times': times, 'members': members, 'seed': seed, 'sampling': asdict(generator.sampling)}
     request = json.loads(json.dumps(asked))
 
-    def ready() -> None:
-        # what is wrong with tiles or inputs shows before a store is there
+    def ready() -> Domain:
+        # what is wrong with tiles or inputs shows before a store is there, or another is removed
         domain = area.shape, inputs[0].shape[-1], inputs.periodic
-        if jax.process_index() > 0:
-            return
-        if replace:
-            remove_other(path, request)
-        if not path.exists():
-            made = fitted(generator, *domain)
-            unit = {'tile': made.sampling.tile, 'members': made.sampling.members}
-            told = {**attrs, 'request': json.dumps(request), 'unit': json.dumps(unit)}
-            begin(template(made, inputs.times, statics, members, told), path)
-        check_request(path, request)
-        for cut in path.rglob('*.partial'):  # what a killed run was writing
-            cut.unlink()
+        if jax.process_index() == 0:
+            other = is_other(path, request)
+            if other and not replace:
+                raise other
+            if other or not path.exists():
+                made = fitted(generator, domain, most)
+                unit = {'tile': made.sampling.tile, 'members': made.sampling.members}
+                told = {**attrs, 'request': json.dumps(request), 'unit': json.dumps(unit)}
+                begin(template(made, inputs.times, statics, members, told), path)
+            for cut in path.rglob('*.partial'):  # what a killed run was writing
+                cut.unlink()
+        return domain
 
     def opened() -> tuple[Generator, list[zarr.Array], np.ndarray]:
-        check_request(path, request)
+        if other := is_other(path, request):  # than that of the process that began it
+            raise other
         group = zarr.open_group(path, mode='r+')
         arrays = [cast(zarr.Array, group[name]) for name in (*generator.transform.targets, 'clipped_share')]
         # units as the store was begun with, also where there is more memory now
-        return generator.changed(**json.loads(str(group.attrs['unit']))), arrays, np.asarray(arrays[-1])
+        return generator.changed(**unit_of(group.attrs)), arrays, np.asarray(arrays[-1])
 
-    parallel.together(ready)
+    most = there()
+    domain = parallel.together(ready)
     # together: a process that looked when another had begun to write would share out other units
     generator, (*fields, shares), known = parallel.together(opened)
     units = all_units(generator, len(inputs), members)
     left = [(time, part) for time, part in units if not np.isfinite(known[part, time])]
     mine = left[jax.process_index() :: jax.process_count()]
+    if left:
+        parallel.together(lambda: check_fits(path, takes(generator, domain), most / SHARE))
     if mine:
         size = generator.members
-        domain = area.shape, inputs[0].shape[-1], inputs.periodic
         if not replace:  # an evaluation says what it does in other words
-            disk, work = members * len(inputs) * len(fields) * area.size * 4, takes(generator, *domain)
+            disk, sides = members * len(inputs) * len(fields) * area.size * 4, generator.tiling(*domain[::2])[0].sizes
             print(
                 f'{members} members x {len(inputs)} times of {area.shape[0]} x {area.shape[1]} cells: {len(left)} of '
-                f'{len(units)} units to do, {len(mine)} here; {path.name} takes at most {disk / 2**30:.2g} GiB, a unit '
-                f'({size} members, tiles of {generator.sampling.tile} cells) {work / 2**30:.2g} GiB of memory'
+                f'{len(units)} units to do, {len(mine)} here; {path.name} takes at most {gib(disk)}, a unit of {size} '
+                f'members in tiles of {sides[0]} x {sides[1]} cells {gib(takes(generator, domain))} of memory'
             )
         bar = tqdm(total=len(mine) * size, desc=f'downscaling to {path.name}', unit='fields', disable=None)
         with bar:
@@ -234,46 +237,55 @@ def to_store(
     parallel.barrier('the store is filled')
 
 
+def unit_of(attrs: Any) -> dict[str, int]:
+    """Tile and members of the units of a store; none of one made before stores told."""
+    return json.loads(str(attrs.get('unit', '{}')))
+
+
+def check_fits(path: Path, size: float, most: float) -> None:
+    """Raises UserError where a unit of a store that is begun takes more memory than there is."""
+    if size > most:
+        raise UserError(
+            f'{path} was begun with units that take {gib(size)} of memory, {gib(most)} are free: go on where there is '
+            'more, or choose another --output'
+        )
+
+
 def say_how_long(seconds: float) -> None:
     """Once, where it matters: a bar is not drawn into a file."""
     if seconds > PATIENCE:
-        tqdm.write(f'as the first unit tells, about {timedelta(seconds=round(seconds))} (hours:minutes:seconds) in all')
-
-
-def remove_other(path: Path, request: dict[str, Any]) -> None:
-    """Removes what is at `path` where it is of another request."""
-    try:
-        check_request(path, request)
-    except UserError:
-        shutil.rmtree(path)
+        told = timedelta(seconds=round(seconds))
+        tqdm.write(f'as the first unit tells, about {told} (hours:minutes:seconds) for all units here')
 
 
 def begin(empty: xr.Dataset, path: Path) -> None:
-    """Makes the store of what `template` gives, whole or not at all."""
+    """Makes the store of what `template` gives, whole or not at all, in the place of what is there."""
     begun = path.with_name(f'.{path.name}.partial')
     shutil.rmtree(begun, ignore_errors=True)
     try:
         empty.to_zarr(begun, compute=False, consolidated=False, zarr_format=3)
+        shutil.rmtree(path, ignore_errors=True)
         begun.rename(path)
     except OSError as error:
         shutil.rmtree(begun, ignore_errors=True)
         raise UserError(f'cannot write {path}: {error.strerror or error}') from error
 
 
-def check_request(path: Path, request: dict[str, Any]) -> None:
-    """Raises UserError where `path` holds something else than this request, begun or finished."""
+def is_other(path: Path, request: dict[str, Any]) -> UserError | None:
+    """What to say where `path` holds something else than this request, begun or finished."""
     if not path.exists():
-        return
+        return None
     try:
         found = json.loads(str(zarr.open_group(path, mode='r').attrs['request']))
-    except Exception as error:
-        raise UserError(f'{path} exists and is not an ensemble of this program: choose another --output') from error
+    except Exception:
+        return UserError(f'{path} exists and is not an ensemble of this program: choose another --output')
     other = {
         key: (found.get(key), request.get(key)) for key in {*found, *request} if found.get(key) != request.get(key)
     }
     if other:
         told = ', '.join(f'{key} {a!r} there, {b!r} asked for' for key, (a, b) in sorted(other.items()))
-        raise UserError(f'{path} holds an ensemble of another request ({told}): choose another --output or remove it')
+        return UserError(f'{path} holds an ensemble of another request ({told}): choose another --output or remove it')
+    return None
 
 
 def export_netcdf(zarr_path: Path, path: Path) -> None:

@@ -3,31 +3,37 @@
 import math
 
 from downscale_jax.downscale.generate import Generator
-from downscale_jax.runtime import memory
+from downscale_jax.runtime import memory, parallel
 from downscale_jax.runtime.errors import UserError
 
 SHARE = 0.8  # of the memory that is free: results wait to be written, inputs to be used
+Domain = tuple[tuple[int, int], int, bool]  # of `Generator.program`: shape, channels of inputs, whether it is periodic
 
 
-def takes(generator: Generator, shape: tuple[int, int], inputs: int, periodic: bool) -> int:
-    """Bytes that the compiled program of a work unit needs on a device; 0 where its compiler does not tell."""
-    found = generator.program(shape, inputs, periodic).memory_analysis()
-    if found is None:
-        return 0
-    return found.temp_size_in_bytes + found.output_size_in_bytes + found.argument_size_in_bytes
+def takes(generator: Generator, domain: Domain) -> int:
+    """Bytes that the compiled program of a work unit needs on a device beside the network's parameters; 0 where its
+    compiler does not tell."""
+    found = generator.program(*domain).memory_analysis()
+    return 0 if found is None else found.temp_size_in_bytes + found.output_size_in_bytes
 
 
-def fitted(generator: Generator, shape: tuple[int, int], inputs: int, periodic: bool) -> Generator:
-    """The generator itself where a unit fits, else with fewer `members`, then with a smaller `tile`.
+def there() -> float:
+    """Bytes for a unit on any device of any process; all processes have to ask together."""
+    return parallel.least(SHARE * memory.free() / parallel.on_this_host())
+
+
+def fitted(generator: Generator, domain: Domain, most: float) -> Generator:
+    """The generator itself where a unit takes at most so many bytes, else, said in a line, with fewer `members`, then
+    with a smaller `tile`.
 
     A large tile is kept for long, since small ones compute their overlaps twice and see less around them. Raises
     UserError where one member in the smallest tile is too much.
     """
-    most = SHARE * memory.free()
-    while (needed := takes(generator, shape, inputs, periodic)) > most:
-        members, stride = generator.members, generator.task.network.stride
-        tile = max(generator.tiling(shape, periodic)[0].sizes)
-        least = -(-(2 * generator.sampling.overlap + 2 * stride) // stride) * stride
+    stride, asked = generator.task.network.stride, generator.sampling
+    least = -(-(2 * asked.overlap + 2 * stride) // stride) * stride
+    while (needed := takes(generator, domain)) > most:
+        shape, members = domain[0], generator.members
+        tile = max(generator.tiling(shape, domain[2])[0].sizes)
         if members > 1:
             generator = generator.changed(members=max(1, min(members - 1, math.floor(members * most / needed))))
         elif tile > least:
@@ -35,7 +41,17 @@ def fitted(generator: Generator, shape: tuple[int, int], inputs: int, periodic: 
             generator = generator.changed(tile=max(least, min(tile - stride, smaller)))
         else:
             raise UserError(
-                f'one member on {shape[0]} x {shape[1]} cells in tiles of {tile} takes {needed / 2**30:.2g} GiB, '
-                f'{most / 2**30:.2g} are there: a smaller sampling.overlap allows smaller tiles'
+                f'one member on {shape[0]} x {shape[1]} cells in tiles of {tile} takes {gib(needed)}, {gib(most)} are '
+                'there: a smaller sampling.overlap allows smaller tiles'
+            )
+    for name in ('members', 'tile'):
+        before, after = getattr(asked, name), getattr(generator.sampling, name)
+        if before != after:
+            print(
+                f'sampling.{name}={before} does not fit into the {gib(most)} of memory that are free: {after} instead'
             )
     return generator
+
+
+def gib(size: float) -> str:
+    return f'{size / 2**30:.3g} GiB' if size < 2**40 else f'{size / 2**40:.3g} TiB'

@@ -71,10 +71,17 @@ class Generator:
         self._on_devices = cache(lambda: parallel.replicate(params, local=True))
         self._programs = cache(self._compile)
 
-    def changed(self, **values: Any) -> 'Generator':
-        """The same with other values of `temperature`, `tile` or `members`, sharing parameters and programs."""
-        other = copy.copy(self)
-        other.sampling = dataclasses.replace(self.sampling, **values)
+    def changed(
+        self, temperature: float | None = None, tile: int | None = None, members: int | None = None
+    ) -> 'Generator':
+        """The same with other values of these, sharing parameters and compiled programs."""
+        given, other = self.sampling, copy.copy(self)
+        other.sampling = dataclasses.replace(
+            given,
+            temperature=given.temperature if temperature is None else temperature,
+            tile=given.tile if tile is None else tile,
+            members=given.members if members is None else members,
+        )
         return other
 
     @property

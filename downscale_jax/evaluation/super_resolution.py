@@ -1,6 +1,5 @@
 """Test times -> super-resolved fields beside interpolation and truth -> scores.json, details.json, figures, report."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from downscale_jax.downscale.ensemble import unit_of
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.evaluation import baselines as baseline
 from downscale_jax.evaluation import curves, distributions, local_statistics, look, normality, places, report, seams
@@ -122,7 +122,7 @@ def score(opened: Downscaler, prepared: Prepared) -> Scored:
     measures = scores.Measures(prepared.statics, transform.targets, winds, ranges, reference(prepared), factor)
     at = cells_of(known, prepared)
     names = [known.names[i] for i in np.flatnonzero(at[2])]
-    units = {name: json.loads(dataset.attrs['unit']) for name, dataset in stores.items()}
+    units = {name: unit_of(dataset.attrs) for name, dataset in stores.items()}
     lines = {name: lines_of(g.changed(**units[name]), prepared) for name, g in generators.items() if g.draws}
     baselines = Baselines(baselines_of(opened), prepared)
     collected = collect(stores, prepared, split, times[chosen], chosen, measures, at, baselines, lines)

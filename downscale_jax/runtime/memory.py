@@ -1,32 +1,52 @@
-"""How much memory there is for one device of this process."""
+"""How much memory there is for a device of this process."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 
-CGROUP = Path('/sys/fs/cgroup')
+PROC, GROUPS = Path('/proc'), Path('/sys/fs/cgroup')
+UNLIMITED = float('inf')
 
 
 def free() -> float:
     """Bytes that a device may still take, infinite where nothing tells. Devices of a CPU share its memory."""
-    stats = jax.local_devices()[0].memory_stats()
-    if stats and 'bytes_limit' in stats:
-        return stats['bytes_limit'] - stats['bytes_in_use']
-    return min(_of_machine(), _of_group()) / jax.local_device_count()
+    (device, *_) = devices = jax.local_devices()
+    if device.platform == 'cpu':
+        return min(_of_machine(), *_of_groups(), UNLIMITED) / len(devices)
+    stats = device.memory_stats() or {}
+    return stats['bytes_limit'] - stats['bytes_in_use'] if 'bytes_limit' in stats else UNLIMITED
 
 
 def _of_machine() -> float:
-    try:
-        lines = Path('/proc/meminfo').read_text().splitlines()
-    except OSError:
-        return float('inf')
-    return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith('MemAvailable')), float('inf'))
+    for line in _read(PROC / 'meminfo').splitlines():
+        if line.startswith('MemAvailable'):
+            return 1024.0 * int(line.split()[1])
+    return UNLIMITED
 
 
-def _of_group() -> float:
-    """What a container or a batch system leaves (cgroup v2)."""
+def _of_groups() -> Iterator[float]:
+    """What a container or a batch system leaves: of every control group, old or new, that this process is in. Files in
+    the page cache that could go are not counted as taken, as MemAvailable does not."""
+    for line in _read(PROC / 'self' / 'cgroup').splitlines():
+        _, kinds, name = line.split(':', 2)
+        root, limit, used, cache = (
+            (GROUPS, 'memory.max', 'memory.current', 'inactive_file')
+            if not kinds
+            else (GROUPS / 'memory', 'memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file')
+        )
+        if kinds and 'memory' not in kinds.split(','):
+            continue
+        inside = Path(name.strip('/'))
+        for group in (root / inside, *((root / inside).parents[i] for i in range(len(inside.parts)))):
+            found = [_read(group / file).strip() for file in (limit, used)]
+            if all(text.isdigit() for text in found):
+                statistics = dict(line.split() for line in _read(group / 'memory.stat').splitlines())
+                yield max(0.0, float(found[0]) - float(found[1]) + float(statistics.get(cache, 0)))
+
+
+def _read(path: Path) -> str:
     try:
-        limit, used = ((CGROUP / name).read_text().strip() for name in ('memory.max', 'memory.current'))
+        return path.read_text()
     except OSError:
-        return float('inf')
-    return float('inf') if limit == 'max' else float(limit) - float(used)
+        return ''

@@ -7,6 +7,8 @@ can be donated, saved and restored as it is. `check_vma=False` because otherwise
 multiplied by the number of devices (Adam hides it, SGD does not).
 """
 
+import platform
+import zlib
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -65,6 +67,19 @@ def barrier(name: str) -> None:
 def from_first(number: int) -> int:
     """What the first process has, in all of them."""
     return number if jax.process_count() == 1 else int(multihost_utils.broadcast_one_to_all(np.int32(number)))
+
+
+def least(number: float) -> float:
+    """The smallest of what the processes have; all have to ask at the same time."""
+    return number if jax.process_count() == 1 else float(multihost_utils.process_allgather(np.float32(number)).min())
+
+
+def on_this_host() -> int:
+    """How many of the processes run on this machine, this one among them; all have to ask at the same time."""
+    if jax.process_count() == 1:
+        return 1
+    name = np.uint32(zlib.crc32(platform.node().encode()))
+    return int((multihost_utils.process_allgather(name) == name).sum())
 
 
 def in_any(flag: bool) -> bool:

@@ -1,10 +1,12 @@
 import itertools
+import shutil
 from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale import ensemble, fitting
@@ -304,37 +306,87 @@ def test_netcdf(stored, whole, tmp_path):
 
 
 def with_memory(monkeypatch, size):
-    monkeypatch.setattr(fitting.memory, 'free', lambda: size / fitting.SHARE)
+    monkeypatch.setattr(fitting.memory, 'free', lambda: (size + 1) / fitting.SHARE)
 
 
-def test_units_shrink_until_they_fit_members_first(generators, monkeypatch):
+def test_units_shrink_until_they_fit_members_first(generators, capsys):
     generator = generators['diffusion']
     domain, narrow = ((H, W), 2, False), replace(generator.sampling, overlap=4)
     generator = Generator(generator.task, generator.host_params, generator.transform, narrow)
-    whole, one = (fitting.takes(generator.changed(members=n), *domain) for n in (2, 1))
-    smaller = fitting.takes(generator.changed(members=1, tile=16), *domain)
+    whole, one = (fitting.takes(generator.changed(members=n), domain) for n in (2, 1))
+    smaller = fitting.takes(generator.changed(members=1, tile=16), domain)
     assert whole > one > smaller
     for size, members, tile in ((whole, 2, 24), (one, 1, 24), (smaller, 1, 16)):
-        with_memory(monkeypatch, size)
-        found = fitting.fitted(generator, *domain)
+        found = fitting.fitted(generator, domain, size)
         assert (found.sampling.members, found.sampling.tile) == (members, tile)
-    with_memory(monkeypatch, smaller / 2)
+        said = capsys.readouterr().out
+        assert ('sampling.members=2 does not fit into the' in said) == (members < 2)
+        assert ('memory that are free: 16 instead' in said) == (tile < 24)
     with pytest.raises(UserError, match=r'one member on 30 x 38 cells in tiles of 16 takes .* GiB'):
-        fitting.fitted(generator, *domain)
+        fitting.fitted(generator, domain, smaller / 2)
 
 
-def test_a_store_keeps_the_units_that_it_was_begun_with(generator, coarse, statics, tmp_path, monkeypatch, capsys):
-    """On a machine with more memory the rest is made as it was begun: the same bytes."""
-    with_memory(monkeypatch, fitting.takes(generator.changed(members=1), (H, W), 2, False))
+def test_units_of_a_circle_and_of_one_that_draws_nothing_fit_too(generators, capsys):
+    narrow = replace(generators['diffusion'].sampling, overlap=4)
+    for name, periodic in (('diffusion', True), ('regression', False)):
+        one = generators[name]
+        generator = Generator(one.task, one.host_params, one.transform, narrow)
+        domain = (H, W), 2, periodic
+        least = fitting.takes(generator.changed(members=1, tile=16), domain)
+        found = fitting.fitted(generator, domain, least)
+        assert fitting.takes(found, domain) <= least
+        assert found.members == 1
+        assert ('sampling.members' in capsys.readouterr().out) == one.draws
+
+
+@pytest.mark.parametrize('unit', [{'members': 1}, {'members': 1, 'tile': 16}], ids=['members', 'tile'])
+def test_a_store_keeps_the_units_that_it_was_begun_with(
+    generators, coarse, statics, tmp_path, monkeypatch, unit, capsys
+):
+    """On a machine with more memory the rest is made as it was begun, the same bytes; with less it is refused."""
+    one = generators['diffusion']
+    generator = Generator(one.task, one.host_params, one.transform, replace(one.sampling, overlap=4))
+    needed = fitting.takes(generator.changed(**unit), ((H, W), 2, False))
+    with_memory(monkeypatch, needed)
     store(generator, coarse, statics, tmp_path / 'small.zarr')
     monkeypatch.setattr(ensemble, 'generate', killed_after(2))
     with pytest.raises(KilledError):
+        store(generator, coarse, statics, tmp_path / 'killed.zarr')
+    with_memory(monkeypatch, needed / 2)
+    with pytest.raises(UserError, match='was begun with units that take'):
         store(generator, coarse, statics, tmp_path / 'killed.zarr')
     monkeypatch.undo()
     capsys.readouterr()
     store(generator, coarse, statics, tmp_path / 'killed.zarr')
     assert '7 of 9 units to do' in capsys.readouterr().out
     assert contents(tmp_path / 'killed.zarr') == contents(tmp_path / 'small.zarr')
+
+
+def test_a_store_made_before_stores_told_their_units(generator, coarse, statics, stored, tmp_path):
+    path = tmp_path / 'out.zarr'
+    shutil.copytree(stored, path)
+    zarr.open_group(path, mode='r+').attrs.pop('unit')
+    (path / 'clipped_share' / 'c' / '1' / '2').unlink()
+    store(generator, coarse, statics, path)
+    assert ensemble.unit_of(zarr.open_group(path, mode='r').attrs) == {}
+    zarr.open_group(path, mode='r+').attrs['unit'] = zarr.open_group(stored, mode='r').attrs['unit']
+    assert {k: v for k, v in contents(path).items() if k != 'zarr.json'} == {
+        k: v for k, v in contents(stored).items() if k != 'zarr.json'
+    }
+
+
+def test_an_evaluation_keeps_its_store_where_the_next_cannot_be(generators, coarse, statics, tmp_path, monkeypatch):
+    generator = generators['diffusion']
+    store(generator, coarse, statics, tmp_path / 'out.zarr')
+    before = contents(tmp_path / 'out.zarr')
+    with_memory(monkeypatch, 1)
+    other = (coarse, statics, MEMBERS, 1, {}, tmp_path / 'out.zarr', REQUEST)
+    with pytest.raises(UserError, match='one member'):
+        ensemble.to_store(generator, *other, replace=True)
+    assert contents(tmp_path / 'out.zarr') == before
+    monkeypatch.undo()
+    ensemble.to_store(generator, *other, replace=True)
+    assert contents(tmp_path / 'out.zarr') != before
 
 
 def test_what_it_will_take_is_said(generator, coarse, statics, tmp_path, monkeypatch, capsys):
@@ -344,7 +396,8 @@ def test_what_it_will_take_is_said(generator, coarse, statics, tmp_path, monkeyp
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith('3 members x 3 times of 30 x 38 cells: 6 of 6 units to do, 6 here; out.zarr takes at most')
     assert first.endswith('GiB of memory')
-    assert second == 'as the first unit tells, about 0:06:00 (hours:minutes:seconds) in all'
+    assert 'a unit of 2 members in tiles of 24 x 24 cells' in first
+    assert second == 'as the first unit tells, about 0:06:00 (hours:minutes:seconds) for all units here'
 
 
 def test_files_of_others_are_left_alone(generator, coarse, statics, tmp_path):

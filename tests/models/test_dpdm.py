@@ -18,7 +18,7 @@ def inputs(height=8, width=8, channels=2, batch=1):
 
 def shapes(network, x=1, condition=3, size=(128, 128)):
     """Shapes of the parameters and of the output, nothing computed."""
-    args = [jax.ShapeDtypeStruct((2, *size, c), 'float32') for c in (x, condition)]
+    args = [jax.ShapeDtypeStruct((2, *size, c), 'float32') for c in (x or 1, condition)]
     args = (*args, jax.ShapeDtypeStruct((2,), 'float32')) if x else (None, args[1])
     params = jax.eval_shape(network.init, KEY, *args)
     return params['params'], jax.eval_shape(network.apply, params, *args).shape
