@@ -115,11 +115,13 @@ def get_config(variant: str = '') -> ConfigDict:
         config.data.anomaly = False
         config.data.grid_point = 'range'
         config.data.patch = 128
-        config.rivals = ()
         config.model.network = 'dpdm'
+        config.edsr.update({'width': 256, 'blocks': 32, 'discriminator': (64, 64, 128, 128, 256, 256), 'dense': 1024})
         config.diffusion.update({'prediction': 'eps', 'weighting': 'eps', 'first_guess': False})
         config.training.update({'batch_size': 128, 'ema_decay': 0.9999, 'validate_every': 2000, 'log_every': 100})
-        config.training.main.update({'steps': 100_000, 'learning_rate': 1e-4, 'warmup': 0})
+        for phase in (config.training.main, config.training.edsr):
+            phase.update({'steps': 100_000, 'learning_rate': 1e-4, 'warmup': 0})
+        config.training.edsr_gan.update({'steps': 20_000, 'learning_rate': 1e-4, 'warmup': 0})
         config.sampling.update(
             {'sampler': 'ddpm', 'spacing': 'half_log_snr', 'steps': 1000, 'tile': 128, 'overlap': 32}
         )

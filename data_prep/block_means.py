@@ -108,8 +108,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     kernel: Any = kernels if len({*kernels}) > 1 else kernels[0]
     transform = BlockMeans(
         values, data['factor'], data['mean'], data['anomaly'], tuple(data['bounds']), ones, kernel,
-        (*data['context'], *climates), *context_moments(data['context'], statics, fields['time'].values[0]),
-        bool(climates),
+        tuple(data['context']), *context_moments(data['context'], statics, fields['time'].values[0]), climates,
     )  # fmt: skip
 
     shapes = {'fine': (fields.sizes[y], fields.sizes[x], len(data['variables'])), 'time': ()}
@@ -135,7 +134,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
                     if index in spread:
                         remembered[index] = coarse
                     if data['anomaly']:
-                        around = context.planes(transform.context, statics, part['time'].values[index])
+                        around = context.planes(transform.planes, statics, part['time'].values[index])
                         lifted = transform.lift(coarse, around, periodic)
                         residual = transform.encode(fine, lifted)
                         for one, plane in zip(moments, np.moveaxis(residual, -1, 0), strict=True):

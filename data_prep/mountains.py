@@ -84,11 +84,15 @@ class World:
         The past, months below 0, is the weather run backwards with other random numbers: Gaussian fields that keep a
         constant share of themselves have the same law in either direction. The trend goes on.
         """
-        for step, end in ((1, first + count), (-1, first - 1)):
+        end = first + count
+        for step, months in ((1, range(end)), (-1, range(0, first - 1, -1))):
+            asked = [month for month in months if first <= month < end and (month < 0) == (step < 0)]
+            if not asked:
+                continue
             _, present, past = self._generators()
-            weather = Weather(present, self.shape, self.cells)
-            for month in range(0, end, step):
-                if first <= month < first + count and month * step >= (step < 0):
+            weather = Weather(present, self.shape, self.cells)  # of month 0
+            for month in months:
+                if month in asked:
                     yield month, climate(month, self.lat, self.ground, weather)
                 weather.step(past if step < 0 else present)
 

@@ -130,6 +130,7 @@ class Generator:
 
     def _tiling(self, shape: tuple[int, int], periodic: bool, tile: int) -> tuple[Tiling, int]:
         stride, overlap = self.task.network.stride, self.sampling.overlap
+        tile = tile // stride * stride  # a rival's stride may be another than that of the network that `tile` is for
         halo = min(-(-overlap // stride) * stride, shape[1] // stride * stride) if periodic else 0
         return Tiling((shape[0], shape[1] + 2 * halo), stride, tile, overlap), halo
 

@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields import context, grid_point, store
+from downscale_jax.fields import context, store
 from downscale_jax.fields.block_means import BlockMeans, block_centres
 from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.interpolation import ToFine
@@ -100,12 +100,12 @@ class BlockInputs:
         for name in dict.fromkeys((*map(str, dims), 'lat', 'lon')):
             if name in fields.coords and name in statics.coords and fields[name].ndim == statics[name].ndim:
                 check_centres(fields[name].values, statics[name].values, transform.factor, name, source)
-        if transform.of_points and not all(name in statics for name in grid_point.names(transform.targets)):
+        if missing := [name for name in transform.points if name not in statics]:
             raise UserError(
-                'this model normalises each grid point by its climate, which is known where it was trained alone: '
-                "for other regions train one with data.grid_point=''"
+                'this model normalises each grid point by its climate, which is known of the grid of training alone '
+                f"(the fine grid lacks {', '.join(missing)}): for other regions train one with data.grid_point=''"
             )
-        context.planes(transform.context, statics, fields['time'].values[0], 'the fine grid')  # raises
+        context.planes(transform.planes, statics, fields['time'].values[0], 'the fine grid')  # raises
         self._fields, self._transform, self._source, self._statics = fields, transform, source, statics
         self._corrected = corrected
         self.periodic = is_periodic(statics)
@@ -120,7 +120,7 @@ class BlockInputs:
         coarse = np.stack([fields[name].values for name in self._transform.inputs], -1).astype(np.float32)
         if self._corrected:
             coarse = self._corrected.apply(coarse, month_of(self.times[index]))
-        around = context.planes(self._transform.context, self._statics, self.times[index])
+        around = context.planes(self._transform.planes, self._statics, self.times[index])
         return self._transform.lift(coarse, around, self.periodic).astype(np.float32)
 
 

@@ -155,8 +155,8 @@ class BlockMeans:
     sees all of it, normalised, with the validity mask behind; the target is the fine field or (`anomaly`) what it has
     beyond the interpolated one, in standard deviations of the training split.
 
-    With `of_points` the last 2 V planes of the context are `fields.grid_point`'s offsets and scales: the target and the
-    interpolated field are normalised by them too, the repeated one, of which a cell speaks for many points, is not.
+    Behind the context may stand the offsets and scales of `points` (`fields.grid_point`), which a network is not shown:
+    by them the target and the interpolated field are normalised too, by their block means the repeated one.
     """
 
     values: LogTransform
@@ -169,7 +169,12 @@ class BlockMeans:
     context: tuple[str, ...] = ()
     context_mean: tuple[float, ...] = ()  # of its planes, as `context_std`
     context_std: tuple[float, ...] = ()
-    of_points: bool = False
+    points: tuple[str, ...] = ()  # the planes behind: all offsets, then all scales
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """What `fields.context` gives for `lift`."""
+        return (*self.context, *self.points)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -203,7 +208,8 @@ class BlockMeans:
         return self.values.decode(block_mean(self.values.encode(fine), self.factor))
 
     def lift(self, coarse: Any, context: Any, periodic: bool) -> Any:
-        """Coarse [..., h, w, V] and context [..., H, W, S] -> on the fine grid [..., H, W, 2 V + S]."""
+        """Coarse [..., h, w, V] and context [..., H, W, S] -> on the fine grid [..., H, W, 2 V + S], behind it the
+        block means of what the context has of `points`."""
         xp = np if isinstance(coarse, np.ndarray) else jnp
         if isinstance(self.kernel, str):
             smooth = [interpolate(coarse, self.factor, periodic, self.kernel)]
@@ -212,7 +218,9 @@ class BlockMeans:
                 interpolate(coarse[..., v : v + 1], self.factor, periodic, kernel)
                 for v, kernel in enumerate(self.kernel)
             ]
-        return xp.concatenate([repeat(coarse, self.factor), *smooth, context], -1)
+        points = context[..., context.shape[-1] - len(self.points) :]
+        blocks = [repeat(block_mean(points, self.factor), self.factor)] if self.points else []
+        return xp.concatenate([repeat(coarse, self.factor), *smooth, context, *blocks], -1)
 
     def _parts(self, lifted: Any) -> tuple[Any, Any, Any]:
         count = len(self.targets)
@@ -228,20 +236,24 @@ class BlockMeans:
         return xp.isfinite(self._parts(lifted)[0]).all(-1, keepdims=True)
 
     def condition(self, lifted: Any, mask: Any) -> Any:
-        """What `lift` gives and mask [..., H, W, 1] -> [..., H, W, 2 V + S + 1], zero where missing."""
+        """What `lift` gives and mask [..., H, W, 1] -> [..., H, W, 2 V + C + 1], zero where missing; C planes are the
+        context's."""
         xp = np if isinstance(lifted, np.ndarray) else jnp
         repeated, _, context = self._parts(lifted)
         mean, std = (np.asarray(moments, 'float32') for moments in (self.context_mean, self.context_std))
-        shown = [self._smooth(lifted), (context[..., : len(mean)] - mean) / std]
+        shown = xp.concatenate([self._smooth(lifted), (context[..., : len(mean)] - mean) / std], -1)
         # the coarse field itself also where the cell is outside of the mask: one cell speaks for its block
-        blocks = xp.where(self.known(lifted), self.values.encode(repeated), xp.float32(0))
-        seen = xp.where(mask, xp.concatenate(shown, -1), xp.float32(0))
-        return xp.concatenate([blocks, seen, mask.astype('float32')], -1)
+        offset, scale = self._points(lifted, of_blocks=True)
+        blocks = xp.where(self.known(lifted), (self.values.encode(repeated) - offset) / scale, xp.float32(0))
+        return xp.concatenate([blocks, xp.where(mask, shown, xp.float32(0)), mask.astype('float32')], -1)
 
-    def _points(self, lifted: Any) -> tuple[Any, Any]:
-        """Offset and scale of each grid point, [..., H, W, V], or of all."""
+    def _points(self, lifted: Any, of_blocks: bool = False) -> tuple[Any, Any]:
+        """Offset and scale [..., H, W, V] of each point, or the means of its block; 0 and 1 where all are alike."""
+        if not self.points:
+            return 0, 1
         count = len(self.targets)
-        return (lifted[..., -2 * count : -count], lifted[..., -count:]) if self.of_points else (0, 1)
+        planes = lifted[..., -2 * count :] if of_blocks else lifted[..., -4 * count : -2 * count]
+        return planes[..., :count], planes[..., count:]
 
     def _smooth(self, lifted: Any) -> Any:
         """The interpolated field, normalised."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 KINDS = ('', 'standard', 'range')  # not at all; z-score; z-score, then [0, 1] between its least and its greatest
-LEAST = 1e-3  # of the median scale of a variable: below, a point hardly changes and would divide by nothing
+LEAST = 0.1  # of the median scale of points that change: where less does, what is interpolated still does
 
 
 def names(variables: Sequence[str]) -> tuple[str, ...]:
@@ -37,14 +37,12 @@ def fit(fields: Iterable[np.ndarray], kind: str) -> np.ndarray:
     standard = kind == 'standard'
     scale = np.sqrt(square / np.maximum(count, 1)) if standard else high - low
     there = count > 0
-    typical = [
-        np.median(plane[of]) if of.any() else 1.0 for plane, of in zip(_planes(scale), _planes(there), strict=True)
-    ]
-    least = LEAST * np.asarray(typical)
-    scale = np.where(there, np.maximum(scale, np.where(least > 0, least, 1)), 1)
+    scale = np.where(there, np.maximum(scale, LEAST * typical(scale)), 1)
     offset = np.where(there, mean if standard else low, 0)
     return np.concatenate([offset, scale], -1).astype(np.float32)
 
 
-def _planes(x: np.ndarray) -> np.ndarray:
-    return np.moveaxis(x, -1, 0)
+def typical(scale: np.ndarray) -> np.ndarray:
+    """[V]: the median over points [H, W, V] that change at all, or what makes 1 the least where none does."""
+    moving = [plane[plane > 0] for plane in np.moveaxis(scale, -1, 0)]
+    return np.array([np.median(one) if one.size else 1 / LEAST for one in moving])

@@ -63,7 +63,7 @@ class Prepared:
             return record['fine'][..., None], record['coarse']
         transform, fine = self.block_means, record['fine']
         (time,) = decode_times(np.array([record['time']]), self.meta['calendar']) if transform.context else (None,)
-        around = context.planes(transform.context, self.statics, time)
+        around = context.planes(transform.planes, self.statics, time)
         return fine, transform.lift(transform.coarsen(fine, self.area), around, self.periodic)
 
     @cached_property

@@ -98,11 +98,9 @@ def rivals(config: Config, count: int) -> Tasks:
 def check_sizes(config: Config, stride: int) -> None:
     """Raises UserError where patches or tiles do not fit the networks."""
     data, sampling = config['data'], config['sampling']
-    strides = {stride: 'the U-Net'} | ({data['factor']: 'EDSR, data.factor'} if config['rivals'] else {})
-    for size, whose in strides.items():
-        if data['patch'] % size:
-            raise UserError(f'data.patch={data["patch"]} is not a multiple of {size}, the stride of {whose}')
-        Tiling((data['patch'], data['patch']), size, sampling['tile'], sampling['overlap'])  # raises if they clash
+    if data['patch'] % stride:
+        raise UserError(f'data.patch={data["patch"]} is not a multiple of {stride}, the stride of the U-Net')
+    Tiling((data['patch'], data['patch']), stride, sampling['tile'], sampling['overlap'])  # raises if they clash
 
 
 def shapes(config: Config) -> dict[str, tuple[tuple[int, ...], Any]]:

@@ -53,6 +53,7 @@ class Gan:
         return self.pretraining.network
 
     def init(self, key: jax.Array, batch: Batch, generator: Any = None, learned: Learned | None = None) -> State:
+        batch = self.pretraining.whole(batch)
         if generator is None:  # for shapes and costs
             generator = self.pretraining.init(key, batch).params
         discriminator = self.discriminator.init(key, jnp.zeros((1, *batch['target'].shape[1:])))
@@ -60,7 +61,7 @@ class Gan:
         return states.create(params, create(self.phases[0]), frozen=learned)
 
     def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:
-        rule = create(phase)
+        rule, batch = create(phase), self.pretraining.whole(batch)
         rows = {name: batch[name] for name in ('target', 'condition', 'mask')}
         rows['corners'] = self.content.corners(key, len(rows['target']))
         losses = {GENERATOR: self.generator_losses, DISCRIMINATOR: self.discriminator_losses}
@@ -111,6 +112,7 @@ class Gan:
     def eval_step(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
         """Per example, [B]. The `loss` by which the best checkpoint is chosen is the distance of the spectra: the
         content loss only rises once the discriminator has a say."""
+        batch = self.pretraining.whole(batch)
         _, metrics = self.generator_losses(state.params, state.frozen, batch)
         found = self.pretraining.filled(state.params[GENERATOR], batch)
         truth = batch['target']

@@ -29,7 +29,14 @@ class SuperResolution:
     draws = False  # a single field, whatever the noise
 
     def init(self, key: jax.Array, batch: Batch) -> State:
-        return states.create(self.network.init(key, self.coarse(batch['condition'][:1])), create(self.phases[0]))
+        condition = self.whole(batch)['condition'][:1]
+        return states.create(self.network.init(key, self.coarse(condition)), create(self.phases[0]))
+
+    def whole(self, batch: Batch) -> Batch:
+        """Examples [B, H, W, ..] without the rows and columns at their far ends that fill no block."""
+        stride = self.network.stride
+        h, w = (n // stride * stride for n in batch['condition'].shape[1:3])
+        return {name: x[:, :h, :w] if x.ndim > 2 else x for name, x in batch.items()}
 
     def coarse(self, condition: jax.Array) -> jax.Array:
         """The coarse field [B, h, w, V] that stands repeated in condition [B, H, W, V + ..]."""
@@ -44,6 +51,7 @@ class SuperResolution:
         return jnp.where(rows['mask'], self.generate(params, rows['condition']), 0)
 
     def losses(self, params: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+        rows = self.whole(rows)
         loss = squared_error(self.filled(params, rows), rows['target'])
         return loss, {'loss': loss}
 

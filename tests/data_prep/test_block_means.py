@@ -229,7 +229,7 @@ def test_each_grid_point_by_its_own_climate(tmp_path, kind):
     )
     prepared = prepare(data, 0, tmp_path / 'prepared')
     one, split = prepared.block_means, prepared.split('train')
-    assert (len(one.context), len(one.context_mean)) == (5, 1)
+    assert (len(one.context), len(one.points)) == (1, 4)
     found = np.stack([one.encode(*prepared.pair(split[i])) for i in range(len(split))])
     assert found.shape == (16, ROWS, COLUMNS, 2)
     if kind == 'standard':

@@ -205,8 +205,8 @@ def test_grids_without_coordinates_agree_by_their_shapes():
 
 
 def test_a_climate_of_points_is_known_of_one_grid_alone():
-    one = dataclasses.replace(TRANSFORM, context=grid_point.names(('u', 'v')), of_points=True)
-    with pytest.raises(UserError, match=r"known where it was trained alone: .*data\.grid_point=''"):
+    one = dataclasses.replace(TRANSFORM, points=grid_point.names(('u', 'v')))
+    with pytest.raises(UserError, match=r"training alone \(the fine grid lacks offset_u.*data\.grid_point=''"):
         BlockInputs(coarse(), one, fine())
-    planes = {name: (DIMS[1:], np.full((8, 12), 2.0)) for name in one.context}
-    assert BlockInputs(coarse(), one, fine().assign(planes))[0].shape == (8, 12, 2 * 2 + 4)
+    planes = {name: (DIMS[1:], np.full((8, 12), 2.0)) for name in one.points}
+    assert BlockInputs(coarse(), one, fine().assign(planes))[0].shape == (8, 12, 2 * 2 + 4 + 4)
