@@ -4,7 +4,6 @@ import itertools
 import os
 import runpy
 import sys
-import traceback
 from pathlib import Path
 
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path.home() / '.cache' / 'downscale_jax' / 'xla'))
@@ -13,7 +12,7 @@ os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
 from absl import flags
 from ml_collections import config_flags
 
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, nearest, told
 from downscale_jax.runtime.settings import flat
 
 MODES = ('train', 'calibrate', 'evaluate', 'downscale', 'describe')
@@ -31,13 +30,9 @@ flags.DEFINE_integer('seed', 0, 'downscale: seed of the noise.')
 
 def main(argv: list[str]) -> None:
     source = parse(argv)
-    if 'JAX_COORDINATOR_ADDRESS' in os.environ:  # several hosts; before anything asks for devices
-        import jax
+    from downscale_jax.runtime import parallel
 
-        count, index = (
-            int(os.environ[n]) if n in os.environ else None for n in ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
-        )
-        jax.distributed.initialize(num_processes=count, process_id=index)
+    parallel.initialize()
     from downscale_jax import run
     from downscale_jax.runtime.checkpoints import hush
 
@@ -114,26 +109,6 @@ def check_overrides(argv: list[str], path: str, variant: str) -> None:
             raise UserError(f"{path} has no key '{key}': {nearest(key, known)}")
 
 
-def cli() -> None:
-    try:
-        main(sys.argv)
-    except UserError as error:
-        print(f'error: {error}', file=sys.stderr, flush=True)
-        leave(2)
-    except Exception:
-        if 'JAX_COORDINATOR_ADDRESS' not in os.environ:
-            raise
-        traceback.print_exc()
-        leave(1)
-
-
-def leave(status: int) -> None:
-    if 'JAX_COORDINATOR_ADDRESS' in os.environ:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)  # sys.exit would wait for the other processes, which wait for this one
-    sys.exit(status)
-
-
 if __name__ == '__main__':
-    cli()
+    with told():
+        main(sys.argv)

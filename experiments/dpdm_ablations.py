@@ -1,15 +1,18 @@
 """What relief, the climate of grid points, the size of patches and the number of members are worth to DPDM (SYSTEMS.md,
 system 4).
 
-    python experiments/dpdm_ablations.py [relief] [points] [patch] [--root=DIR] [--dry-run] [--config.KEY=VALUE ..]
+    python experiments/dpdm_ablations.py [relief] [points] [patch] [members] [--root=DIR] [--dry-run]
+        [--config=FILE] [--config.KEY=VALUE ..]
 
     relief   the networks see topography and land, or neither
     points   all grid points are normalised alike, or each by its own mean and deviation, or by its own range
     patch    patches of 32, 64 and 128 cells, as many cells a step in each
+    members  no variant: rows of all tables are the mean of 1, 5, 10, 33 and 100 members
 
-Every variant is a run of configs/diffusion_dpdm.py in a process of its own, without EDSR; `base` stands in every table.
-The number of members is told by all of them: the mean of 1, 5, 10, 33 (and, with --config.evaluation.members=100, 100).
-Values given as to main.py are those of all runs. Prints a table a group and writes ROOT/GROUP.csv with every score.
+Every variant is a run of configs/diffusion_dpdm.py in a process of its own, without EDSR, of 1000 steps and 100 members
+unless others are given; a config with a variant, FILE:smoke, keeps its own. `base` stands in every table. Values given
+as to main.py are those of all runs. Prints a table for each group, all if none is named, and writes ROOT/GROUP.csv with
+every score.
 """
 
 import sys
@@ -22,7 +25,7 @@ from downscale_jax.fields import grid_point
 from downscale_jax.runtime.errors import told
 
 CONFIG = 'configs/diffusion_dpdm.py'
-CELLS = 16 * 80**2  # in a step of the default
+LONG = {'training.main.steps': 1000, 'evaluation.members': 100}
 BARE = ('season',)
 SHOWN = ('rmse', 'crps', 'acc', 'ssim', 'spread_skill')
 
@@ -36,19 +39,24 @@ def points(base: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def patch(base: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    found = {}
+    found, cells = {}, base['training.batch_size'] * base['data.patch'] ** 2
     for size in (32, 64, 128):
-        found[str(size)] = {'data.patch': size, 'training.batch_size': max(8, round(CELLS / size**2 / 8) * 8)}
+        found[str(size)] = {'data.patch': size, 'training.batch_size': max(8, round(cells / size**2 / 8) * 8)}
     return found
 
 
-GROUPS = {'relief': relief, 'points': points, 'patch': patch}
+def members(base: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {}
+
+
+GROUPS = {'relief': relief, 'points': points, 'patch': patch, 'members': members}
 
 
 def group_runs(group: str, config: str, common: dict[str, Any]) -> list[Run]:
-    """The base, which has no EDSR, and the variants of a group."""
-    common = {'rivals': (), **common}
-    variants = GROUPS[group](resolve(config, common))
+    """The base, which has no EDSR, and the variants of a group that differ from it."""
+    common = {'rivals': (), **({} if ':' in config else LONG), **common}
+    base = resolve(config, common)
+    variants = {n: v for n, v in GROUPS[group](base).items() if resolve(config, {**common, **v}) != base}
     named = {'base': common} | {f'{group}-{name}': {**common, **values} for name, values in variants.items()}
     return [Run(name, overrides) for name, overrides in named.items()]
 
@@ -65,8 +73,8 @@ def main() -> int:
         failed += len(runs) - len(scores)
         if scores:
             write_csv(options.root / f'{group}.csv', rows(scores))
-            ensembles = sorted({m for table in scores.values() for m in table if m.startswith('dpdm_')}, key=len)
-            methods = ('linear', 'regression', *ensembles)
+            ensembles = {m for table in scores.values() for m in table if m.startswith('dpdm_')}
+            methods = {'linear', 'regression', *ensembles}
             variables = resolve(options.config, {**common, 'rivals': ()})['data.variables']
             columns = ('run', 'method', *(f'{score}_{v}' for v in variables for score in SHOWN))
             print(f'\n{markdown(rows(scores, methods), columns)}\n', flush=True)

@@ -48,10 +48,16 @@ def resolve(config: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
         values = flat(runpy.run_path(path)['get_config'](variant).to_dict())
     except Exception as error:  # whatever is written there
         raise UserError(f'--config={config}: {error}') from error
+    return json.loads(json.dumps({**values, **checked(config, values, overrides)}))
+
+
+def checked(config: str, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The overrides as main.py takes them in place of `values`. Raises UserError for a key that these do not have, and
+    for a value of another type."""
     for key in overrides:
         if key not in values:
             raise UserError(f"{config} has no key '{key}': {nearest(key, values)}")
-    return json.loads(json.dumps({**values, **{key: fitted(key, overrides[key], values[key]) for key in overrides}}))
+    return {key: fitted(key, value, values[key]) for key, value in overrides.items()}
 
 
 def fitted(key: str, value: Any, default: Any) -> Any:

@@ -1,55 +1,65 @@
 """A long coarse archive of another source downscaled by DPDM: a reconstruction, what it says of change, and how well.
 
     python experiments/reconstruction.py [--workdir=runs/diffusion_dpdm] [--start=1960 --years=40] [--members=3]
-        [--uncorrected] [--month=YYYY-MM] [--input=FILE]
+        [--overlap=1981-01,1996-12] [--month=YYYY-MM] [--input=FILE] [--output=FOLDER] [--config.sampling.KEY=VALUE ..]
 
-Without --input the archive, WORKDIR/20cr_like.nc, is made up in the likeness of the 20th Century Reanalysis: the world
-that the model learned from, before and after the years of training too, as another model would see it (`distorted`).
-An archive is interpolated bilinearly to the centres of the model's blocks (average much smaller cells beforehand), its
-distribution in the years of training is mapped to the climate of training, and it becomes WORKDIR/reconstruction.zarr;
-a killed run goes on where it was. WORKDIR/reconstruction.md tells, beside the truth of a made-up archive and the
-archive linearly interpolated (Lerp): area mean and extremes by decade, their trends (in brackets the members' range, of
-one series 5 to 95 %), how often months are both hot and dry by the thresholds of the training split, how anomalies
-correlate from month to month, what is out of bounds. WORKDIR/case_study.png shows one month, by default the wettest of
-the test split. --uncorrected keeps the bias, in files of that name.
+Without --input the archive, 20cr_like.nc, is made up in the likeness of the 20th Century Reanalysis: the world that the
+model learned from, before and after the years of training too, as another model would see it (`distorted`). An archive
+is interpolated bilinearly to the centres of the model's blocks (average much smaller cells beforehand) and becomes
+reconstruction.zarr; a killed run goes on where it was. --overlap names dates over which its distribution is mapped to
+the climate of training first; without, it is taken as it is. --config.sampling.correlation_hours=720 gives members a
+memory from month to month; other values of sampling as to main.py.
+
+reconstruction.md tells, beside the truth of a made-up archive and the archive linearly interpolated (Lerp): area mean
+and extremes by decade, their trends (in brackets the members' range, of one series 5 to 95 %), how often months are
+both hot and dry by the thresholds of the training split, how anomalies correlate from month to month, what is out of
+bounds; compound.png shows where months are hot and dry, case_study.png one month, by default the wettest of the test
+split. All lie in the work directory, or in --output.
 
 The default is 1440 fields: ten minutes on two idle cores at the model's default size (0.8 CPU seconds a field). 180
-years (--start=1836 --years=180) of 33 members are 71 280 fields: eight to nine hours there and up to 22 GB on disk.
+years (--start=1836 --years=180) of 33 members are 71 280 fields: eight to nine hours there and up to 22 GB on disk;
+several processes share them as a --mode=downscale.
 """
 
 import argparse
-import dataclasses
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import cftime
 import matplotlib
 import numpy as np
 import xarray as xr
 import zarr
+from many_runs import checked, parse_overrides
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data_prep import mountains
 from data_prep.prepare import prepare
 from downscale_jax.downscale import ensemble, inputs
-from downscale_jax.downscale.generate import Generator
 from downscale_jax.evaluation import compound, correlation, evaluate, look, reference, trends
-from downscale_jax.evaluation.bootstrap import ratio, total
+from downscale_jax.evaluation.bootstrap import total
+from downscale_jax.evaluation.persistence import Persistence
 from downscale_jax.fields import block_means, dates, interpolation, store
 from downscale_jax.fields.quantile_mapping import QuantileMap
 from downscale_jax.pipeline.records import Prepared
+from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError, told
 from downscale_jax.runtime.files import write_text
+from downscale_jax.runtime.settings import flat
 from downscale_jax.systems import load
 from downscale_jax.systems.downscaler import Downscaler
+from downscale_jax.systems.workdir import read_config
 
 SHIFT, PORTION = 0.35, 120  # of a side, by which the archive's cells begin outside; times of an archive read at once
 BIAS, SEASONAL, WIDER, ERROR = 1.2, 0.4, 1.25, 0.3  # of additive variables: standard deviations, and their factor
 WETTER, DRIZZLE, NOISE = 1.3, 0.25, 0.2  # of what is never negative: factor, share of the mean, of the logarithm
-HOT, DRY = 't2m', 'tp'
+HOT, DRY, STORE = 't2m', 'tp', 'reconstruction.zarr'
+BAND = 2**28  # bytes of the training split in memory
+COLUMNS = 3  # of maps in the case study
 TRUTH, ENSEMBLE, LERP, RAW = 'truth', 'ensemble', 'Lerp, corrected', 'Lerp, uncorrected'
 Month = tuple[str, dict[str, np.ndarray]]
 
@@ -132,8 +142,12 @@ def thresholds(prepared: Prepared) -> compound.Thresholds | None:
     split, targets = prepared.split('train'), prepared.block_means.targets
     if not {HOT, DRY} <= {*targets}:
         return None
-    fields = np.stack([split[i]['fine'][..., [targets.index(HOT), targets.index(DRY)]] for i in range(len(split))])
-    return compound.thresholds(fields[..., 0], fields[..., 1], np.array([int(one[-2:]) for one in labels(split.times)]))
+    months, (height, width) = np.array([int(one[-2:]) for one in labels(split.times)]), prepared.mask.shape
+    pair, rows, bands = [targets.index(HOT), targets.index(DRY)], max(1, BAND // (8 * width * len(split))), []
+    for first in range(0, height, rows):
+        band = np.stack([split[i]['fine'][first : first + rows, :, pair] for i in range(len(split))])
+        bands.append(compound.thresholds(band[..., 0], band[..., 1], months))
+    return compound.Thresholds(*(np.concatenate(parts, 1) for parts in zip(*bands, strict=True)))
 
 
 class Kept:
@@ -148,7 +162,11 @@ class Kept:
             for (low, high), bound in zip(prepared.meta['range'], prepared.block_means.limits[0], strict=True)
         ]
         self.sums: dict[tuple, dict[str, Any]] = {}  # by (variable, year), and by (None, decade) of hot and dry months
-        self.series: dict[int, np.ndarray] = {}  # by months since year 0, one cell of each block: [P, V]
+        self.places: dict[str, np.ndarray] = {}  # of hot and dry months, [H, W]
+        side, shape = prepared.block_means.factor, prepared.mask.shape
+        self.inside = slice(side // 2, None, side)  # one cell of each block
+        cells = np.zeros(shape)[self.inside, self.inside].size
+        self.persistence = Persistence(cells, len(prepared.block_means.targets))
 
     def add(self, when: str, field: np.ndarray) -> None:
         """A month, YYYY-MM and [H, W, V]."""
@@ -158,27 +176,15 @@ class Kept:
         if self.limits:
             hot, dry = (field[None, ..., transform.targets.index(name)] for name in (HOT, DRY))
             events = compound.month_sums(hot, dry, np.array([month]), self.limits)
+            self.places = total([self.places, events]) if self.places else events
             more[None, year // 10 * 10] = {key: np.vdot(x, self.area) for key, x in events.items()}
         for key, sums in more.items():
             self.sums[key] = total([self.sums[key], sums]) if key in self.sums else sums
-        inside = slice(transform.factor // 2, None, transform.factor)
-        self.series[12 * year + month - 1] = field[inside, inside].reshape(-1, field.shape[-1]).astype(np.float32)
+        self.persistence.add(12 * year + month - 1, field[self.inside, self.inside].reshape(-1, field.shape[-1]))
 
     def of(self, what: int | None) -> dict[int, dict[str, Any]]:
         """Sums of a variable by year, of hot and dry months by decade."""
         return {when: self.sums[which, when] for which, when in sorted(self.sums, key=lambda k: k[1]) if which == what}
-
-
-def lag1(series: Mapping[int, np.ndarray]) -> np.ndarray:
-    """[V]: correlation of the anomalies from one month to the next, over cells and time, of fields [P, V] by months
-    counted from a January; an anomaly is that from the mean of the calendar month."""
-    numbers = np.array(sorted(series))
-    anomaly = np.stack([series[number] for number in numbers]).astype(np.float64)
-    for month in np.unique(numbers % 12):
-        anomaly[numbers % 12 == month] -= anomaly[numbers % 12 == month].mean(0)
-    before = np.flatnonzero(np.diff(numbers) == 1)
-    now, then = (np.nan_to_num(anomaly[at]) for at in (before, before + 1))
-    return ratio((now * then).sum((0, 1)), np.sqrt((now**2).sum((0, 1)) * (then**2).sum((0, 1))))
 
 
 def shown(values: Any, digits: int, interval: Sequence[float] = ()) -> str:
@@ -204,12 +210,10 @@ def tables(kept: Mapping[str, Sequence[Kept]]) -> str:
                 rows[f'{decade}s ({years} years)'] = [shown([one[key]['by_decade'][d] for one in m], 2) for m in told]
             rows['trend a decade'] = [shown([one[key]['trend'] for one in m], 3, m[0][key]['interval']) for m in told]
             add(f'{name}, {key.replace("_", " ")} ({transform.target_units[v]})', rows)
-    hot = [
-        [{d: float(ratio(s['events'], s['months'])) for d, s in k.of(None).items()} for k in m] for m in kept.values()
-    ]
+    hot = [[{d: float(compound.frequency(s)) for d, s in k.of(None).items()} for k in m] for m in kept.values()]
     rows = {f'{d}s': [shown([100 * one[d] for one in m], 2) for m in hot] for d in hot[0][0]}
     add('hot and dry months (%)', rows or {f'unknown without {HOT} and {DRY}': ['-'] * len(kept)})
-    lagged = [np.stack([lag1(one.series) for one in m]) for m in kept.values()]
+    lagged = [np.stack([one.persistence.correlation() for one in m]) for m in kept.values()]
     rows = {name: [shown(m[:, v], 3) for m in lagged] for v, name in enumerate(transform.targets)}
     add('correlation from month to month', rows)
     return '\n'.join(lines)
@@ -233,7 +237,7 @@ def case_of(prepared: Prepared, wanted: str, years: range) -> tuple[str, np.ndar
     """(month, truth [H, W, V]) of a record within these years: the month wanted, else that of the test split whose area
     mean of rain, or of the first variable, is largest. Raises UserError where there is none."""
     found = {
-        when: split[i]['fine']
+        when: (split, i)
         for split in map(prepared.split, ('test', 'validation', 'train') if wanted else ('test',))
         for i, when in enumerate(labels(split.times))
         if int(when[:4]) in years and wanted in ('', when)
@@ -242,84 +246,145 @@ def case_of(prepared: Prepared, wanted: str, years: range) -> tuple[str, np.ndar
         what = f'--month={wanted} is no month YYYY-MM' if wanted else 'no month of the test split is one'
         raise UserError(f'{what} of {years[0]} to {years[-1]} that the records of the model have: choose others')
     v = prepared.block_means.targets.index(DRY) if DRY in prepared.block_means.targets else 0
-    month = max(found, key=lambda when: np.nansum(found[when][..., v] * prepared.area[..., 0]))
-    return month, found[month]
+
+    def field(when: str) -> np.ndarray:
+        split, i = found[when]
+        return split[i]['fine']
+
+    month = max(found, key=lambda when: np.nansum(field(when)[..., v] * prepared.area[..., 0]))
+    return month, field(month)
+
+
+def origin(prepared: Prepared) -> Literal['lower', 'upper']:
+    y = prepared.statics[prepared.statics['mask'].dims[0]].values
+    return 'lower' if y[0] < y[-1] else 'upper'
+
+
+def bare(panel: Axes) -> None:
+    panel.set(xticks=[], yticks=[])
+    panel.spines[:].set_visible(False)
 
 
 @matplotlib.rc_context(look.LOOK)
 def case_study(panels: Mapping[str, np.ndarray], prepared: Prepared, month: str) -> Figure:
-    """Maps {name: [H, W, V]} of a month, YYYY-MM, TRUTH among them, a row a variable."""
+    """Maps {name: [H, W, V]} of a month, YYYY-MM, TRUTH among them, rows of a few for each variable."""
     names, units = prepared.block_means.targets, prepared.block_means.target_units
-    normal = reference.reference(prepared).normal[int(month[-2:]) - 1]
-    y = prepared.statics[prepared.statics['mask'].dims[0]].values
-    figure = look.blank(2.1 * len(names), f'{month}, reconstructed', 'scores of this month alone')
-    for v, line in enumerate(figure.subplots(len(names), len(panels), squeeze=False)):
+    normal, rows = reference.reference(prepared).normal[int(month[-2:]) - 1], -(-len(panels) // COLUMNS)
+    figure = look.blank(2.3 * rows * len(names), f'{month}, reconstructed', 'scores of this month alone')
+    for v, lines in enumerate(np.split(figure.subplots(rows * len(names), COLUMNS, squeeze=False), len(names))):
         truth = panels[TRUTH][..., v]
         low, high = np.nanquantile(truth, (0.005, 0.995))
         weight = prepared.area[..., 0] * np.isfinite(truth)
-        for panel, (name, values) in zip(line, panels.items(), strict=True):
+        for panel in lines.flat[len(panels) :]:
+            panel.axis('off')
+        for panel, (name, values) in zip(lines.flat, panels.items(), strict=False):
             field = values[..., v]
-            image = panel.imshow(field, origin='lower' if y[0] < y[-1] else 'upper', vmin=low, vmax=high)
+            image = panel.imshow(field, origin=origin(prepared), vmin=low, vmax=high)
             rmse = np.sqrt(np.average(np.nan_to_num(field - truth) ** 2, weights=weight))
             acc = correlation.summarise(correlation.day_sums(field, truth, weight, normal[..., v]))['acc']
             panel.set_title(name + f'\nRMSE {rmse:.2f}, ACC {acc:.2f}' * (name != TRUTH), loc='left', fontsize=9)
-            panel.set(xticks=[], yticks=[])
-        line[0].set_ylabel(names[v])
-        figure.colorbar(image, ax=list(line), shrink=0.85, pad=0.01).set_label(units[v])
+            bare(panel)
+        bar = figure.colorbar(image, ax=lines, shrink=0.6, pad=0.01, extend='both')
+        bar.set_label(f'{names[v]} ({units[v]})')
     return figure
+
+
+@matplotlib.rc_context(look.LOOK)
+def compound_maps(shares: Mapping[str, np.ndarray], prepared: Prepared) -> Figure:
+    """Maps {name: share [H, W] of the months that are hot and dry}."""
+    q = compound.QUANTILE
+    told = f'hotter than quantile {q:g} of the training split, drier than {1 - q:.2g}; '
+    figure = look.blank(
+        2.0, 'How often months are both hot and dry', f'{told}{100 * (1 - q) ** 2:.2g} % if independent'
+    )
+    high = 100 * max(float(np.nanquantile(share, 0.99)) for share in shares.values())
+    line = figure.subplots(1, len(shares), squeeze=False)[0]
+    for panel, (name, share) in zip(line, shares.items(), strict=True):
+        image = panel.imshow(100 * share, origin=origin(prepared), vmin=0, vmax=high or 1, cmap='magma')
+        panel.set_title(name, loc='left', fontsize=9)
+        bare(panel)
+    figure.colorbar(image, ax=line, shrink=0.8, pad=0.01, extend='max').set_label('%')
+    return figure
+
+
+def report(
+    folder: Path,
+    months: Iterator[Month],
+    kept: dict[str, list[Kept]],
+    prepared: Prepared,
+    limits: compound.Thresholds | None,
+    case: tuple[str, np.ndarray],
+) -> None:
+    """Tables and figures of all months, beside the store."""
+    month, truth = case
+    for when, fields in months:
+        for method, members in fields.items():
+            kept.setdefault(method, [Kept(prepared, limits) for _ in members])
+            for one, field in zip(kept[method], members, strict=True):
+                one.add(when, field)
+        if when == month:
+            lerp, members = (fields[name] for name in (LERP if LERP in fields else RAW, ENSEMBLE))
+            panels = {'Lerp': lerp[0], f'mean of {len(members)} members': members.mean(0), TRUTH: truth}
+            panels |= {f'member {number}': field for number, field in enumerate(members[:COLUMNS], 1)}
+    outside = float(np.mean(np.asarray(zarr.open_group(folder / STORE, mode='r')['clipped_share'])))
+    text = f'{tables(kept)}\nOut of the physical bounds: {outside:.2g} of all values before clipping, none after.\n'
+    print(text)
+    write_text(folder / 'reconstruction.md', text)
+    look.save(case_study(panels, prepared, month), folder / 'case_study.png')
+    if limits:
+        shares = {name: compound.frequency(total([one.places for one in m])) for name, m in kept.items()}
+        look.save(compound_maps(shares, prepared), folder / 'compound.png')
+
+
+def opened(workdir: Path, overrides: Mapping[str, Any]) -> Downscaler:
+    """The model with other values of `sampling`. Raises UserError where it is no DPDM or has no such value."""
+    known = {key: value for key, value in flat(read_config(workdir)).items() if key.startswith('sampling.')}
+    model = load(workdir, checked(str(workdir), known, overrides))
+    if not isinstance(model, Downscaler) or model.prepared.meta.get('kind') != 'block_means' or not model.best().draws:
+        raise UserError(f'{workdir} holds no DPDM: give the work directory of configs/diffusion_dpdm.py')
+    model.system.check(model.config)
+    return model
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_dpdm'))
     parser.add_argument('--input', default='', help='monthly means: a file, glob, Zarr store or URL')
+    parser.add_argument('--output', type=Path, help='folder of what is written; by default the work directory')
     for name, default in (('start', 1960), ('years', 40), ('members', 3)):
         parser.add_argument(f'--{name}', type=int, default=default)
+    parser.add_argument('--overlap', default='', help='START,END: dates over which the bias is corrected to training')
     parser.add_argument('--month', default='', help='of the case study, YYYY-MM')
-    parser.add_argument('--uncorrected', action='store_true')
-    options = parser.parse_args()
+    options, others = parser.parse_known_args()
     if not 1 <= options.start <= 9999 - options.years or min(options.years, options.members) < 2:
         found = f'--start={options.start} --years={options.years} --members={options.members}'
         raise UserError(f'{found}: years 1 to 9999, at least 2 of them and 2 members are needed')
-    model = load(options.workdir)
-    if not isinstance(model, Downscaler) or model.prepared.meta.get('kind') != 'block_means' or not model.best().draws:
-        raise UserError(f'{options.workdir} holds no DPDM: give the work directory of configs/diffusion_dpdm.py')
-    prepared = prepare(model.config['data'], model.config['seed'], options.workdir.parent / 'data')
-    years, best = range(options.start, options.start + options.years), model.best()
-    month, truth = case_of(prepared, options.month, years)
-    train = model.config['data']['train']
-    overlap = () if options.uncorrected else (min(start for start, _ in train), max(end for _, end in train))
-    if overlap and not {*range(int(overlap[0][:4]), int(overlap[1][:4]) + 1)} & {*years}:
-        found = f'{years[0]} to {years[-1]} lack the years of training, {overlap[0]} to {overlap[1]}'
-        raise UserError(f'{found}, by which the bias is corrected: choose others by --start and --years')
-    limits, source = thresholds(prepared), options.input or str(options.workdir / '20cr_like.nc')
+    folder, overlap = options.output or options.workdir, tuple(filter(None, options.overlap.split(',')))
+    overrides = parse_overrides(others)
+    parallel.initialize()
+    model = opened(options.workdir, overrides)
+    if not folder.is_dir():
+        raise UserError(f"--output: there is no folder '{folder}': make it first")
+    data = model.config['data'], model.config['seed'], options.workdir.parent / 'data'
+    parallel.by_first(lambda: prepare(*data))
+    prepared, best = prepare(*data), model.best()
+    years = range(options.start, options.start + options.years)
+    case = case_of(prepared, options.month, years)
+    limits, source = parallel.by_first(lambda: thresholds(prepared)), options.input or str(folder / '20cr_like.nc')
     kept: dict[str, list[Kept]] = {} if options.input else {TRUTH: [Kept(prepared, limits)]}
     if not options.input:
-        make_up(Path(source), model, years, kept[TRUTH][0])
+        parallel.by_first(lambda: make_up(Path(source), model, years, kept[TRUTH][0]))
     blocks = on_blocks(store.open_dataset(source), prepared, years)
-    if month not in labels(blocks['time'].values):
-        raise UserError(f'{source} has no {month}, the month of the case study: choose another by --month')
-    corrected, name = model.correction(blocks, overlap, source), '_uncorrected' * options.uncorrected
-    sampling = dataclasses.replace(best.sampling, members=min(best.sampling.members, options.members))
-    generator = Generator(best.task, best.host_params, best.transform, sampling)  # no units of 11 for 3
+    if case[0] not in labels(blocks['time'].values):
+        raise UserError(f'{source} has no {case[0]}, the month of the case study: choose another by --month')
+    corrected = model.correction(blocks, overlap, source)
+    generator = best.changed(members=min(best.sampling.members, options.members))  # no units of 11 for 3
     state = hashlib.sha256(b''.join(blocks[v].values.tobytes() for v in best.transform.inputs)).hexdigest()[:16]
     request = {'input': source, 'input_state': state, 'model': generator.identity, 'overlap': [*overlap]}
-    path, asked = options.workdir / f'reconstruction{name}.zarr', (options.members, 0, model.attributes())
-    ensemble.to_store(generator, blocks, prepared.statics, *asked, path, request, corrected=corrected)
-    for when, fields in methods(path, blocks, corrected, prepared):
-        for method, members in fields.items():
-            kept.setdefault(method, [Kept(prepared, limits) for _ in members])
-            for one, field in zip(kept[method], members, strict=True):
-                one.add(when, field)
-        if when == month:
-            case = fields
-    outside = float(np.mean(np.asarray(zarr.open_group(path, mode='r')['clipped_share'])))
-    text = f'{tables(kept)}\nOut of the physical bounds: {outside:.2g} of all values before clipping, none after.\n'
-    print(text)
-    write_text(options.workdir / f'reconstruction{name}.md', text)
-    lerp, members = LERP if corrected else RAW, case[ENSEMBLE]
-    panels = {lerp: case[lerp][0], 'one member': members[0], f'mean of {len(members)} members': members.mean(0)}
-    look.save(case_study({**panels, TRUTH: truth}, prepared, month), options.workdir / f'case_study{name}.png')
+    asked = options.members, 0, model.attributes()
+    ensemble.to_store(generator, blocks, prepared.statics, *asked, folder / STORE, request, corrected=corrected)
+    months = methods(folder / STORE, blocks, corrected, prepared)
+    parallel.by_first(lambda: report(folder, months, kept, prepared, limits, case))
     return 0
 
 

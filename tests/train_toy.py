@@ -4,11 +4,9 @@
 
 with steps (of the first of two phases), sgd (1: SGD throughout), pause (seconds before each step), slow (seconds that a
 checkpoint waits before and after its mark is written), fail (step before which the first process raises UserError).
-Ends with the state of the last checkpoint in final.npz. What main.py does around the loop is done here: several
-processes by environment, a user's mistake in one line, and then no waiting for the other processes.
+Ends with the state of the last checkpoint in final.npz. What main.py does around the loop is done here too.
 """
 
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ import numpy as np
 
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.checkpoints import Checkpoints, hush
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.errors import UserError, told
 from downscale_jax.training import state as states
 from downscale_jax.training.log import Log
 from downscale_jax.training.loop import Schedule, abstract_state, train
@@ -107,14 +105,6 @@ def run(workdir: Path, steps=20, sgd=0, pause=0.0, slow=0.0, fail=-1):
 
 if __name__ == '__main__':
     hush()
-    several = 'JAX_COORDINATOR_ADDRESS' in os.environ
-    if several:
-        count, index = (int(os.environ[name]) for name in ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'))
-        jax.distributed.initialize(num_processes=count, process_id=index)
-    try:
+    parallel.initialize()
+    with told():
         run(Path(sys.argv[1]), **{name: float(value) for name, value in (a.split('=') for a in sys.argv[2:])})
-    except UserError as error:
-        print(f'error: {error}', file=sys.stderr, flush=True)
-        if several:
-            os._exit(2)
-        sys.exit(2)

@@ -1,4 +1,4 @@
-"""Compound hot and dry months: how often both happen together, by cell and by decade.
+"""Compound hot and dry months: how often both happen together, by cell or by decade.
 
 A month is hot where its temperature exceeds the q quantile, and dry where its precipitation lies below the 1 - q
 quantile, of the same calendar month in a reference period. Were the two independent, (1 - q)^2 of the months would be
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from downscale_jax.evaluation.bootstrap import ratio
+from downscale_jax.evaluation.bootstrap import Sums, ratio
 
 QUANTILE = 0.9
 
@@ -55,9 +55,10 @@ def _quantile(values: np.ndarray, level: float) -> np.ndarray:
 def month_sums(
     temperature: np.ndarray, precipitation: np.ndarray, months: np.ndarray, reference: Thresholds
 ) -> dict[str, np.ndarray]:
-    """{'events', 'months'} [H, W], float64: hot and dry months and those that could have been.
+    """{'events', 'months'} [H, W], float64: of the months of 1 to 12 [T] those hot and dry, and those that could be.
 
-    Arguments as for `frequency`. To be added over parts of a period, or over members, each of which has its own events:
+    temperature, precipitation [T, H, W], NaN where missing. No month counts as dry where the threshold is no rain at
+    all: deserts have no event. To be added over parts of a period, or over members, each of which has its own events:
     an ensemble mean has too few.
     """
     _check(temperature, precipitation, months)
@@ -67,26 +68,9 @@ def month_sums(
     return {'events': events.sum(0, dtype=np.float64), 'months': known.sum(0, dtype=np.float64)}
 
 
-def frequency(
-    temperature: np.ndarray, precipitation: np.ndarray, months: np.ndarray, reference: Thresholds
-) -> np.ndarray:
-    """Share [H, W] of the months of 1 to 12 [T] that are hot and dry; NaN where a cell has none.
-
-    temperature, precipitation [T, H, W], NaN where missing. No month counts as dry where the threshold is no rain at
-    all: in deserts the share is 0.
-    """
-    sums = month_sums(temperature, precipitation, months, reference)
+def frequency(sums: Sums) -> np.ndarray:
+    """The share of months that are hot and dry, from `month_sums` or their sums; NaN where there is no month."""
     return ratio(sums['events'], sums['months'])
-
-
-def by_decade(
-    temperature: np.ndarray, precipitation: np.ndarray, months: np.ndarray, years: np.ndarray, reference: Thresholds
-) -> tuple[np.ndarray, np.ndarray]:
-    """First years [D] of the decades there are (1900 for 1900 to 1909), and the `frequency` [D, H, W] in each."""
-    decade = years // 10 * 10
-    found = np.unique(decade)
-    chosen = [decade == first for first in found]
-    return found, np.stack([frequency(temperature[c], precipitation[c], months[c], reference) for c in chosen])
 
 
 def _check(temperature: np.ndarray, precipitation: np.ndarray, months: np.ndarray) -> None:

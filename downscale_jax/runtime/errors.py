@@ -1,9 +1,12 @@
 """The one exception for mistakes that a user can mend."""
 
 import difflib
+import os
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 
 class UserError(ValueError):
@@ -18,12 +21,31 @@ class UserError(ValueError):
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Around a program: a UserError ends it with one line on stderr and exit status 2."""
+    """Around a program: a UserError ends it with one line on stderr and exit status 2. One of several processes ends at
+    once, whatever the error."""
     try:
         yield
     except UserError as error:
         print(f'error: {error}', file=sys.stderr, flush=True)
-        sys.exit(2)
+        _leave(2)
+    except Exception:
+        if not several():
+            raise
+        traceback.print_exc()
+        _leave(1)
+
+
+def several() -> bool:
+    """Whether this process was started as one of several (`parallel.initialize`)."""
+    return 'JAX_COORDINATOR_ADDRESS' in os.environ
+
+
+def _leave(status: int) -> NoReturn:
+    if several():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # sys.exit would wait for the other processes, which wait for this one
+    sys.exit(status)
 
 
 def nearest(name: str, options: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ can be donated, saved and restored as it is. `check_vma=False` because otherwise
 multiplied by the number of devices (Adam hides it, SGD does not).
 """
 
+import os
 import platform
 import zlib
 from collections.abc import Callable
@@ -20,11 +21,22 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from downscale_jax.runtime import compiler
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.errors import UserError, several
 
 AXIS = 'batch'
 WHOLE = PartitionSpec()  # the same on every device
 ROWS = PartitionSpec(AXIS)  # leading axis split over the devices
+
+
+def initialize() -> None:
+    """Meets the other processes where there are several hosts; to be called before anything asks for devices.
+
+    By environment: JAX_COORDINATOR_ADDRESS and, where no cluster tells them, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    """
+    if several():
+        names = 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'
+        count, index = (int(os.environ[name]) if name in os.environ else None for name in names)
+        jax.distributed.initialize(num_processes=count, process_id=index)
 
 
 @cache
@@ -97,6 +109,11 @@ def together(work: Callable[[], Any]) -> Any:
     if in_any(refused is not None):
         raise refused or UserError('another process was stopped by a mistake, which it tells')
     return result
+
+
+def by_first(work: Callable[[], Any]) -> Any:
+    """`work()` in the first process, None in the others; as `together`."""
+    return together(lambda: work() if jax.process_index() == 0 else None)
 
 
 def local_rows(batch_size: int) -> range:

@@ -2,8 +2,7 @@
 
 Run as a program, this file is one process that fills the store which its argument names; with `seed=1`, of that seed;
 with `apart`, the second of two reads what is left to do only when the first has and waits, or has done its share. What
-main.py does around it is done here: several processes by environment, a user's mistake in one line, and then no waiting
-for the others.
+main.py does around it is done here too.
 """
 
 import os
@@ -27,7 +26,7 @@ from downscale_jax.fields.block_means import BlockMeans
 from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.errors import told
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
 from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.optimizer import Phase
@@ -179,16 +178,8 @@ def keep_apart(path):
 
 
 if __name__ == '__main__':
-    several = 'JAX_COORDINATOR_ADDRESS' in os.environ
-    if several:
-        number, index = (int(os.environ[name]) for name in ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'))
-        jax.distributed.initialize(num_processes=number, process_id=index)
+    parallel.initialize()
     if 'apart' in sys.argv:
         keep_apart(Path(sys.argv[1]))
-    try:
+    with told():
         fill(Path(sys.argv[1]), seed=int('seed=1' in sys.argv))
-    except UserError as error:
-        print(f'error: {error}', file=sys.stderr, flush=True)
-        if several:
-            os._exit(2)
-        sys.exit(2)

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation.compound import Thresholds, by_decade, frequency, month_sums, thresholds
+from downscale_jax.evaluation.bootstrap import total
+from downscale_jax.evaluation.compound import Thresholds, frequency, month_sums, thresholds
+
+
+def share(*fields):
+    return frequency(month_sums(*fields))
 
 
 def period(years, shape=(30, 40), seed=0):
@@ -23,17 +28,17 @@ def test_independent_variables(q):
     reference = thresholds(*period(30), q)
     for seed in (0, 1):  # within the reference and outside
         temperature, rain, months = period(30, seed=seed)
-        assert np.mean(frequency(temperature, rain, months, reference)) == pytest.approx((1 - q) ** 2, rel=0.03)
+        assert np.mean(share(temperature, rain, months, reference)) == pytest.approx((1 - q) ** 2, rel=0.03)
         only = Thresholds(reference.hot, np.full_like(reference.dry, 1e9))
-        assert np.mean(frequency(temperature, rain, months, only)) == pytest.approx(1 - q, rel=0.02)
+        assert np.mean(share(temperature, rain, months, only)) == pytest.approx(1 - q, rel=0.02)
         only = Thresholds(np.full_like(reference.hot, -1e9), reference.dry)
-        assert np.mean(frequency(temperature, rain, months, only)) == pytest.approx(1 - q, rel=0.02)
+        assert np.mean(share(temperature, rain, months, only)) == pytest.approx(1 - q, rel=0.02)
 
 
 def test_dependent_variables():
     temperature, _, months = period(30)
     for rain, expected in ((-temperature, 0.1), (temperature, 0)):
-        found = frequency(temperature, rain, months, thresholds(temperature, rain, months))
+        found = share(temperature, rain, months, thresholds(temperature, rain, months))
         assert np.mean(found) == pytest.approx(expected, abs=0.004)
 
 
@@ -59,38 +64,31 @@ def test_by_hand():
     found = month_sums(temperature, rain, months, reference)
     np.testing.assert_array_equal(found['events'], [[1, 2]])
     np.testing.assert_array_equal(found['months'], [[3, 4]])
-    np.testing.assert_allclose(frequency(temperature, rain, months, reference), [[1 / 3, 0.5]])
+    np.testing.assert_allclose(share(temperature, rain, months, reference), [[1 / 3, 0.5]])
 
 
 def test_parts_of_a_period_add_up():
     temperature, rain, months = period(20)
     reference = thresholds(temperature, rain, months)
     first, second = (month_sums(temperature[p], rain[p], months[p], reference) for p in (slice(50), slice(50, None)))
-    both = (first['events'] + second['events']) / (first['months'] + second['months'])
-    np.testing.assert_allclose(both, frequency(temperature, rain, months, reference))
+    np.testing.assert_allclose(frequency(total([first, second])), share(temperature, rain, months, reference))
 
 
-def test_by_decade():
+def test_where_all_months_are_hot_they_are_as_often_as_dry():
     temperature, rain, months = period(25)
-    years = 1985 + np.arange(300) // 12
-    temperature[years >= 2000] += 5  # hot at all times: as often as dry
-    base = years < 2000
-    reference = thresholds(temperature[base], rain[base], months[base])
-    decades, found = by_decade(temperature, rain, months, years, reference)
-    np.testing.assert_array_equal(decades, [1980, 1990, 2000])
-    assert found.shape == (3, 30, 40)
-    np.testing.assert_allclose(found.mean((1, 2))[2], 0.1, atol=0.01)
-    assert (found.mean((1, 2))[:2] < 0.02).all()
-    np.testing.assert_array_equal(
-        found[0], frequency(temperature[:60], rain[:60], months[:60], reference)
-    )  # 1985 to 1989
+    warm = np.arange(300) >= 180
+    temperature[warm] += 5
+    reference = thresholds(temperature[~warm], rain[~warm], months[~warm])
+    for part, expected, within in ((warm, 0.1, 0.01), (~warm, 0.01, 0.01)):
+        found = share(temperature[part], rain[part], months[part], reference)
+        np.testing.assert_allclose(found.mean(), expected, atol=within)
 
 
 def test_missing_cells_months_and_rain():
     temperature, rain, months = period(12, (2, 2))
     temperature[:, 0, 0] = np.nan
     rain[:, 1, 1] = 0  # a desert
-    found = frequency(temperature, rain, months, thresholds(temperature, rain, months))
+    found = share(temperature, rain, months, thresholds(temperature, rain, months))
     assert np.isnan(found[0, 0])
     assert found[1, 1] == 0
     winter = months < 3

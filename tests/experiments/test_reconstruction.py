@@ -1,7 +1,12 @@
 """A made-up archive of another source, and what is kept of a reconstruction, beside closed forms."""
 
+import os
 import runpy
 import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -13,10 +18,15 @@ import xarray as xr
 
 from data_prep.prepare import prepare
 from downscale_jax.downscale.generate import Sampling
-from downscale_jax.evaluation.compound import Thresholds
+from downscale_jax.evaluation.bootstrap import total
+from downscale_jax.evaluation.compound import Thresholds, frequency
 from downscale_jax.fields import store
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.pipeline.records import Prepared
+from downscale_jax.runtime.errors import UserError, told
+from downscale_jax.runtime.files import write_json
+from downscale_jax.systems import dpdm
 from downscale_jax.systems.downscaler import Downscaler
+from downscale_jax.systems.workdir import read_config
 
 SIZE = {'seed': 3, 'rows': 40, 'columns': 60}
 NAMES = ('t2m', 'tp')
@@ -80,7 +90,8 @@ def test_the_file_is_of_another_calendar_grid_and_order(made, prepared):
         assert archive.sizes['time'] == 60
         assert archive['lat'].values[0] > archive['lat'].values[-1]
         assert abs(np.diff(archive['lon'].values)).round(6).tolist() == [2.0] * (archive.sizes['lon'] - 1)
-    assert sorted(made[1].series) == [*range(12 * 1979, 12 * 1984)]
+    np.testing.assert_array_equal(made[1].persistence.months, 5)
+    assert made[1].persistence.pairs.sum() == 59
 
 
 def test_brought_to_the_blocks_by_interpolation(made, prepared):
@@ -162,19 +173,6 @@ def test_tables_of_known_series(prepared, order):
     assert '| ensemble |' in mean
 
 
-def test_lag1_of_an_autoregression_with_a_season():
-    rng = np.random.default_rng(1)
-    numbers = np.arange(12 * 1900 + 4, 12 * 1900 + 4 + 1200)
-    values, state = {}, np.zeros((50, 2))
-    for number in numbers:
-        state = np.array([0.6, 0.0]) * state + rng.standard_normal((50, 2))
-        values[int(number)] = state + 30 * np.cos(2 * np.pi * number / 12)
-    np.testing.assert_allclose(reconstruction.lag1(values), [0.6, 0.0], atol=0.02)
-    # pairs across a gap do not count
-    every_other = {n: v for n, v in values.items() if n % 2}
-    assert np.isnan(reconstruction.lag1(every_other)).all()
-
-
 @pytest.mark.parametrize(
     ('values', 'interval', 'expected'),
     [([1.0], (), '1.00'), ([1.0], (0.5, 2), '1.00 (0.50 to 2.00)'), ([1.0, 3.0], (9, 9), '2.00 (1.00 to 3.00)')],
@@ -195,12 +193,38 @@ def test_the_case_is_the_wettest_test_month_or_that_wanted(prepared):
             reconstruction.case_of(prepared, wanted, years)
 
 
-def test_figure(prepared):
+def test_thresholds_do_not_depend_on_the_rows_read_at_once(prepared, monkeypatch):
+    whole = reconstruction.thresholds(prepared)
+    assert whole.hot.shape == (12, *prepared.mask.shape)
+    monkeypatch.setattr(reconstruction, 'BAND', 8 * len(prepared.split('train')) * prepared.mask.shape[1] * 7)
+    for found, expected in zip(reconstruction.thresholds(prepared), whole, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_case_study_has_a_row_of_the_means_and_one_of_members_for_each_variable(prepared):
     month, truth = reconstruction.case_of(prepared, '', range(1980, 1990))
-    figure = reconstruction.case_study({'field': truth + 1, reconstruction.TRUTH: truth}, prepared, month)
-    titles = [axes.get_title(loc='left') for axes in figure.axes]
-    assert titles[0].startswith('field\nRMSE 1.00, ACC ')
-    assert [title.strip() for title in titles].count('truth') == 2
+    names = ('Lerp', 'mean of 2 members', reconstruction.TRUTH, 'member 1', 'member 2')
+    figure = reconstruction.case_study({name: truth + (name == 'Lerp') for name in names}, prepared, month)
+    maps = [axes for axes in figure.axes if axes.get_title(loc='left')]
+    assert [axes.get_title(loc='left').split('\n')[0] for axes in maps] == [*names] * 2
+    assert maps[0].get_title(loc='left').startswith('Lerp\nRMSE 1.00, ACC ')
+    assert {axes.get_subplotspec().rowspan.start for axes in maps} == {0, 1, 2, 3}
+
+
+def test_maps_of_hot_and_dry_months_are_those_of_all_members(prepared):
+    """In the first of two months a half is hot and dry by the first member, by the second nothing."""
+    shape = prepared.mask.shape
+    members = [reconstruction.Kept(prepared, Thresholds(*np.ones((2, 12, *shape)))) for _ in range(2)]
+    west = np.arange(shape[1]) < shape[1] // 2
+    for when in ('1983-01', '1983-02'):
+        for number, one in enumerate(members):
+            event = np.broadcast_to(west & (number == 0) & (when == '1983-01'), shape)
+            one.add(when, np.where(event[..., None], (2.0, 0.0), (0.0, 2.0)))
+    share = frequency(total([one.places for one in members]))
+    np.testing.assert_array_equal(share, np.broadcast_to(np.where(west, 0.25, 0), shape))
+    image = reconstruction.compound_maps({'ensemble': share}, prepared).axes[0].images[0]
+    np.testing.assert_allclose(image.get_array(), 100 * share)
+    assert image.get_clim() == (0, 25)
 
 
 @pytest.mark.parametrize(
@@ -240,12 +264,15 @@ class Generator:
             yield (time, group), np.stack([inputs[time][..., 2:4]] * members), 0.25
 
 
-def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, prepared):
-    """Members that are the interpolated input are Lerp, and a run that is done does nothing twice."""
+def fake(patch, workdir, config, prepared):
+    """A work directory with the generator above, by `patch(object, name, value)`. Returns what its model is given."""
+    given = []
 
     class Model(Downscaler):
+        system = dpdm
+
         def __init__(self):
-            self.config, self.workdir = config, tmp_path
+            self.config, self.workdir = config, workdir
             self.__dict__['prepared'] = prepared
 
         def best(self):
@@ -254,20 +281,39 @@ def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, p
         def attributes(self):
             return {'title': 'a test'}
 
+    def load(_, values):
+        given.append(values)
+        return Model()
+
+    for owner, name, value in (
+        (reconstruction, 'load', load),
+        (reconstruction, 'prepare', lambda data, seed, root: prepared),
+        (reconstruction.ensemble, 'generate', Generator.generate),
+        (reconstruction.ensemble, 'fitted', lambda generator, *_: generator),
+        (reconstruction.ensemble, 'takes', lambda *_: 0),
+    ):
+        patch(owner, name, value)
+    if not (workdir / 'config.json').exists():
+        shutil.copy(prepared.directory / 'climate.nc', workdir)
+        write_json(workdir / 'config.json', config)
+    return given
+
+
+YEARS = '--start=1979', '--years=5'
+OVERLAP = '--overlap=1981-01,1982-06'
+
+
+def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, prepared):
+    """Members that are the interpolated input are Lerp, and a run that is done does nothing twice."""
+    given = fake(monkeypatch.setattr, tmp_path, config, prepared)
+    monkeypatch.setattr(Generator, 'asked', [])
+
     def run(*arguments):
         monkeypatch.setattr('sys.argv', ['reconstruction.py', f'--workdir={tmp_path}', *arguments])
         assert reconstruction.main() == 0
         return capsys.readouterr().out
 
-    shutil.copy(prepared.directory / 'climate.nc', tmp_path)
-    monkeypatch.setattr(reconstruction, 'load', lambda workdir: Model())
-    monkeypatch.setattr(reconstruction, 'prepare', lambda data, seed, root: prepared)
-    monkeypatch.setattr(reconstruction, 'Generator', Generator)
-    monkeypatch.setattr(reconstruction.ensemble, 'generate', Generator.generate)
-    monkeypatch.setattr(reconstruction.ensemble, 'fitted', lambda generator, *_: generator)
-    monkeypatch.setattr(reconstruction.ensemble, 'takes', lambda *_: 0)
-    years = '--start=1979', '--years=5'
-    told = run(*years)
+    told = run(*YEARS, OVERLAP)
     assert len(Generator.asked) == 60
     rain = told.split('\n\n')[3]
     assert rain.startswith('| tp, mean (mm day-1) | truth | ensemble | Lerp, corrected | Lerp, uncorrected |')
@@ -276,18 +322,86 @@ def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, p
     assert abs(float(lerp) - float(truth)) < 0.1 * abs(float(raw) - float(truth))
     assert 'Out of the physical bounds: 0.25' in told
     assert (tmp_path / 'reconstruction.md').read_text() in told
-    assert (tmp_path / 'case_study.png').stat().st_size > 20_000
+    for name in ('case_study.png', 'compound.png'):
+        assert (tmp_path / name).stat().st_size > 20_000
     archive = (tmp_path / '20cr_like.nc').read_bytes()
 
-    assert run(*years).splitlines()[-30:] == told.splitlines()[-30:]
+    assert run(*YEARS, OVERLAP).splitlines()[-30:] == told.splitlines()[-30:]
     assert len(Generator.asked) == 60
-    with pytest.raises(UserError, match='members 3 there, 4 asked for'):
-        run(*years, '--members=4')
-    with pytest.raises(UserError, match='1983 to 1985 lack the years of training, 1981-01 to 1982-06'):
-        run('--start=1983', '--years=3')
+    with pytest.raises(UserError, match=r'members 3 there, 4 asked for.*choose another --output'):
+        run(*YEARS, OVERLAP, '--members=4')
+    with pytest.raises(UserError, match='1981-01 to 1982-06 select nothing; the data set has 1983-01'):
+        run('--start=1983', '--years=3', OVERLAP)
+    with pytest.raises(UserError, match='--overlap=1981: a first and a last date'):
+        run(*YEARS, '--overlap=1981')
+    with pytest.raises(UserError, match='--output: there is no folder'):
+        run(*YEARS, f'--output={tmp_path / "none"}')
     assert (tmp_path / '20cr_like.nc').read_bytes() == archive
 
     # a real archive has no truth; as it came the bias stays
-    uncorrected = run(*years, f'--input={tmp_path}/20cr_like.nc', '--uncorrected')
+    (tmp_path / 'other').mkdir()
+    uncorrected = run(*YEARS, f'--input={tmp_path}/20cr_like.nc', f'--output={tmp_path / "other"}')
     assert '| tp, mean (mm day-1) | ensemble | Lerp, uncorrected |' in uncorrected
     assert f'| {raw} ({raw} to {raw}) | {raw} |' in uncorrected
+    assert given[-1] == {}
+
+
+def test_values_of_sampling_are_given_as_to_main(tmp_path, monkeypatch, config, prepared):
+    given = fake(monkeypatch.setattr, tmp_path, config, prepared)
+    reconstruction.opened(tmp_path, {'sampling.correlation_hours': 720})
+    assert given == [{'sampling.correlation_hours': 720.0}]
+    for wrong, message in (
+        ({'sampling.correlation': 1.0}, r"no key 'sampling\.correlation': did you mean 'sampling\.correlation_hours'"),
+        ({'training.batch_size': 8}, "no key 'training.batch_size'"),
+        ({'sampling.steps': 'few'}, 'a value of type int was expected'),
+    ):
+        with pytest.raises(UserError, match=message):
+            reconstruction.opened(tmp_path, wrong)
+
+
+def start_two(*arguments):
+    """Two processes of this file as a program."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        address = f'127.0.0.1:{free.getsockname()[1]}'
+    path = os.pathsep.join([str(Path(reconstruction.__file__).parent), os.environ.get('PYTHONPATH', '')])
+    several = {'JAX_PLATFORMS': 'cpu', 'JAX_COORDINATOR_ADDRESS': address, 'JAX_NUM_PROCESSES': '2', 'PYTHONPATH': path}
+    return [
+        subprocess.Popen(
+            [sys.executable, __file__, *map(str, arguments)],
+            env={**os.environ, **several, 'JAX_PROCESS_ID': str(index)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for index in (0, 1)
+    ]  # fmt: skip
+
+
+def test_two_processes_share_the_units_and_the_first_tells(tmp_path, monkeypatch, config, prepared):
+    alone, two = tmp_path / 'alone', tmp_path / 'two'
+    for workdir in (alone, two):
+        workdir.mkdir()
+        fake(monkeypatch.setattr, workdir, config, prepared)
+    started = start_two(prepared.directory, f'--workdir={two}', *YEARS, OVERLAP)
+    try:
+        told = [process.communicate(timeout=200)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    assert [process.returncode for process in started] == [0, 0], told
+    assert ['t2m, mean' in one for one in told] == [True, False]
+    assert [one.splitlines()[-1] for one in told] == ['filled 30 units'] * 2
+    fake(monkeypatch.setattr, alone, config, prepared)
+    monkeypatch.setattr('sys.argv', ['reconstruction.py', f'--workdir={alone}', *YEARS, OVERLAP])
+    reconstruction.main()
+    for name in ('reconstruction.md', '20cr_like.nc', 'case_study.png', 'compound.png'):
+        assert (two / name).read_bytes() == (alone / name).read_bytes()
+
+
+if __name__ == '__main__':
+    directory = Prepared(Path(sys.argv.pop(1)))
+    root = Path(sys.argv[1].partition('=')[2])
+    fake(setattr, root, read_config(root), directory)
+    with told():
+        reconstruction.main()
+        print(f'filled {len(Generator.asked)} units')
