@@ -1,7 +1,6 @@
 """Test times -> super-resolved fields beside interpolation and truth -> scores.json, details.json, figures, report."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,9 +9,8 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.downscale.generate import Generator
-from downscale_jax.evaluation import baselines as baseline
-from downscale_jax.evaluation import curves, distributions, local_statistics, look, normality, places, report, seams
-from downscale_jax.evaluation import super_resolution_figures as figures
+from downscale_jax.evaluation import distributions, local_statistics, normality, places, report, seams
+from downscale_jax.evaluation import super_resolution_present as present
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.bootstrap import Sums, block_length, total
@@ -28,7 +26,6 @@ from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems.downscaler import Downscaler
-from downscale_jax.training.log import read
 
 VALUES = 2_000_000  # kept for percentiles, of each variable and method
 DAYS = 5  # of weather that errors share: a block of the bootstrap
@@ -77,17 +74,17 @@ def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, floa
     truth, coarse, found = fields_of(stores, prepared, split, middle, chosen, baselines, month)
     shown = {'truth': truth, 'coarse': repeat(coarse, transform.factor)}
     shown |= {name: members.mean(0) for name, members in views(found).items()}
-    captions = draw(workdir, prepared, measures, collected, details, shown, str(times[chosen[middle]])[:13])
+    captions = present.draw(workdir, prepared, details, collected.maps, shown, str(times[chosen[middle]])[:13])
     described = scores.described(variables, transform.target_units)
     report.write(
         workdir / 'report.html',
         title=f'Super-resolution: {title}',
         lead=f'{", ".join(opened.tasks)} beside {", ".join(baselines.names)}, '
         f'{"idealised, simulated data" if prepared.meta["idealised"] else Path(opened.config["data"]["path"]).name}.',
-        summary=headline(table, details, variables),
+        summary=present.headline(table, details, variables),
         scores=table,
         intervals={m: {n: (e[1], e[2]) for n, e in d['scores'].items()} for m, d in details['methods'].items()},
-        tables=tables(details, variables, transform.target_units),
+        tables=present.tables(details, variables, transform.target_units),
         figures={caption: workdir / 'figures' / f'{name}.png' for name, caption in captions.items()},
         config=opened.config,
         notes=[
@@ -338,149 +335,3 @@ def _compare(
             'difference': np.array([better - worse, *interval]),
         }
     return found
-
-
-def tables(details: Mapping[str, Any], variables: Sequence[str], units: Sequence[str]) -> list[report.Table]:
-    """Places and percentiles."""
-    result = []
-    shown = drawn(details)
-    told = shown[-1:] if details['ensembles'] else shown  # of an ensemble the largest
-    for name, rivals in details['places'].items():
-        rows = {
-            f'{variable}, against {rival}': [
-                *((float(row[key]), np.nan, np.nan) for key in ('better', 'worse', 'equal')),
-                row['difference'],
-            ]
-            for rival, found in rivals.items()
-            for variable, row in found.items()
-            if rival in shown
-        }
-        if name in told and name not in baseline.NAMES and rows:
-            note = (
-                'Places where the Wasserstein-1 distance to the truth is smaller (larger) than the rival’s by a tenth.'
-            )
-            columns = ['Better', 'Worse', 'Equal', 'Better − worse']
-            result.append(report.Table(f'Local statistics: {name}', 'Variable', columns, rows, note))
-    if details['ensembles']:
-        rows = {
-            f'{name}, {variable}': [found[key][v] for key in ('normal', 'seam')]
-            for name, found in details['ensembles'].items()
-            for v, variable in enumerate(variables)
-        }
-        note = (
-            'Normal cells: where an Anderson-Darling test of the members does not reject at 5 %, 0.95 for normal ones. '
-            'Seams: |gradient| at borders of tiles over that half-way between, each over the rest; 1 without seams, '
-            'none where one tile spans the domain.'
-        )
-        result.append(report.Table('Members', 'Ensemble', ['Normal cells', 'Seams'], rows, note))
-    for v, variable in enumerate(variables):
-        columns = [f'{level:g} %' for level in distributions.PERCENTILES]
-        rows = {
-            name: [(float(value), np.nan, np.nan) for value in found[v]]
-            for name, found in details['percentiles'].items()
-        }
-        result.append(report.Table(f'Percentiles: {variable} ({units[v]})', 'Method', columns, rows))
-    return result
-
-
-def headline(table: Mapping, details: Mapping, variables: Sequence[str]) -> dict[str, str]:
-    """What the report says first: of the last generator against interpolation, and of all the energy spectrum."""
-    rival, *_, main = table
-    facts = {}
-    for variable in variables:
-        facts[f'RMSE / {rival}, {variable}'] = (
-            f'{table[main][f"rmse_{variable}"] / table[rival][f"rmse_{variable}"]:.2f}'
-        )
-    for name in table:
-        if 'energy' in table[name]:
-            facts[f'energy spectrum, {name}'] = f'{table[name]["energy"]:.2f}'
-    return facts
-
-
-def numbers_of(ensemble: str, details: Mapping[str, Any]) -> list[int]:
-    """How many members' means are methods."""
-    pattern = re.compile(rf'{re.escape(ensemble)}_(\d+)')
-    return [int(found[1]) for name in details['methods'] if (found := pattern.fullmatch(name))]
-
-
-def drawn(details: Mapping[str, Any]) -> list[str]:
-    """The methods that figures show: bicubic interpolation of the baselines, of an ensemble one member and the mean."""
-    names = list(details['methods'])
-    left_out = {name for name in names if name in baseline.NAMES and name != 'bicubic'}
-    for ensemble in details['ensembles']:
-        left_out |= {f'{ensemble}_{n}' for n in numbers_of(ensemble, details)[1:-1]}
-    return [name for name in names if name not in left_out]
-
-
-def draw(
-    workdir: Path,
-    prepared: Prepared,
-    measures: scores.Measures,
-    collected: Collected,
-    details: Mapping[str, Any],
-    shown: Mapping[str, np.ndarray],
-    time: str,
-) -> dict[str, str]:
-    """Writes workdir/figures/NAME.png and returns {name: caption}."""
-    folder = workdir / 'figures'
-    folder.mkdir(exist_ok=True)
-    transform = prepared.block_means
-    methods = {name: details['methods'][name] for name in drawn(details)}
-    variables, units = transform.targets, transform.target_units
-    what = f'{"Idealised " * prepared.meta["idealised"]}{", ".join(variables)}'
-    subtitle = f'{what}, {len(collected.series["truth"])} test times'
-    y = prepared.statics[prepared.statics['mask'].dims[0]].values
-    up = slice(None, None, 1 if y.size < 2 or y[0] < y[-1] else -1)  # the first row of a map is its lowest
-    shown = {name: field[up] for name, field in shown.items() if name in (*methods, 'truth', 'coarse')}
-    bias = {
-        name: {kind: field[up] for kind, field in distributions.bias_maps(sums).items()}
-        for name, sums in collected.maps.items()
-        if name in methods
-    }
-    compared = {
-        name: {rival: found for rival, found in rivals.items() if rival in methods}
-        for name, rivals in details['places'].items()
-        if name in methods
-    }
-    made = {
-        'fields': (
-            figures.fields(shown, variables, units, f'{what}, {time} h', 'a window of the grid'),
-            'One test time: coarse field, interpolation, generators, truth.',
-        ),
-        'spectra': (
-            figures.spectra(
-                details['wavelength_km'], methods, details['truth'], variables, units, 'Power by wavelength', subtitle
-            ),
-            'Kinetic energy and variance of each variable in a wavenumber, a time’s in the mean; below, over the '
-            'truth’s. Bands: 5 to 95 % over resampled times.',
-        ),
-        'semivariogram': (
-            figures.variograms(details['kilometres'], methods, details['truth'], variables, 'Semivariogram', subtitle),
-            'Mean squared difference of values by distance, over twice the truth’s variance; below, over the truth’s: '
-            'under 1 a field is too smooth.',
-        ),
-        'bias': (
-            figures.bias(bias, variables, units, 'Bias of mean and standard deviation', subtitle),
-            'Mean over times and standard deviation over times, of the method minus of the truth.',
-        ),
-        'places': (
-            figures.places(compared, variables, 'Local statistics', subtitle),
-            'Places where the distribution of values over time is nearer to the truth’s than that of the rival, by a '
-            'tenth of the Wasserstein-1 distance.',
-        ),
-        'training': (
-            curves.training(read(workdir / 'metrics.jsonl'), title='Training', subtitle=what),
-            'Losses of the networks; the validation loss of a GAN is the distance of its spectra.',
-        ),
-    }
-    for name, found in details['ensembles'].items():
-        curve = {n: details['methods'][f'{name}_{n}'] for n in numbers_of(name, details)}
-        made[f'ensemble_{name}'] = (
-            figures.ensemble(curve, found['quantiles'], variables, units, f'Ensemble: {name}', subtitle),
-            'Error of the mean of n members, and what members would have that are drawn from the truth’s own '
-            'distribution; rank of the truth among the members; quantiles of the standardised members of all cells '
-            'against those of as many normal numbers.',
-        )
-    for name, (figure, _) in made.items():
-        look.save(figure, folder / f'{name}.png')
-    return {name: caption for name, (_, caption) in made.items()}

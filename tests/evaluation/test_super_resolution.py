@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from downscale_jax.evaluation import extremes, normality, places, seams, super_resolution
 from downscale_jax.evaluation import super_resolution_figures as figures
+from downscale_jax.evaluation import super_resolution_present as present
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.bootstrap import total
@@ -198,10 +199,10 @@ def test_an_ensemble_is_scored_by_its_number_of_members():
             for v in range(2)]  # fmt: skip
     np.testing.assert_allclose(one['seam'][:, 0], [each['seam'] for each in seam])
     assert one['seam'][0, 0] > 3 > one['seam'][1, 0] > 1
-    assert super_resolution.numbers_of('dpdm', details) == [1, 5, 8]
-    assert super_resolution.drawn(details) == ['bicubic', 'gan', 'dpdm_1', 'dpdm_8']
+    assert present.numbers_of('dpdm', details) == [1, 5, 8]
+    assert present.drawn(details) == ['bicubic', 'gan', 'dpdm_1', 'dpdm_8']
 
-    tables = {table.title: table for table in super_resolution.tables(details, VARIABLES, ('K', 'm'))}
+    tables = {table.title: table for table in present.tables(details, VARIABLES, ('K', 'm'))}
     rows = tables['Members'].rows
     assert list(rows) == ['dpdm, a', 'dpdm, b']
     np.testing.assert_array_equal(rows['dpdm, b'], [one['normal'][1], one['seam'][1]])
@@ -221,8 +222,8 @@ def test_of_the_baselines_one_is_drawn():
         'dpdm_sde_2',
     )
     details = {'methods': dict.fromkeys(names), 'ensembles': {'dpdm': {}, 'dpdm_sde': {}}}
-    assert super_resolution.numbers_of('dpdm', details) == [1, 5, 10, 11]
-    assert super_resolution.drawn(details) == ['bicubic', 'edsr', 'dpdm_1', 'dpdm_11', 'dpdm_sde_1', 'dpdm_sde_2']
+    assert present.numbers_of('dpdm', details) == [1, 5, 10, 11]
+    assert present.drawn(details) == ['bicubic', 'edsr', 'dpdm_1', 'dpdm_11', 'dpdm_sde_1', 'dpdm_sde_2']
 
 
 def test_sums_maps_and_series_of_the_scored_times():
@@ -326,7 +327,7 @@ def test_without_a_place():
     details = super_resolution.summarise(found, of, ('a',), DAYS[:2])
     assert details['places'] == {}
     assert 'wasserstein_a' not in details['methods']['gan']['scores']
-    tables = super_resolution.tables(details, ('a',), ('K',))
+    tables = present.tables(details, ('a',), ('K',))
     assert [table.title for table in tables] == ['Percentiles: a (K)']
     assert drawn(figures.places(details['places'], ('a',), 'title', 'subtitle')) == 1
 
@@ -338,13 +339,13 @@ def test_tables_and_headline():
         'ensembles': {},
         'methods': {'bicubic': {}, 'gan': {}},
     }
-    places_of_gan, percentiles = super_resolution.tables(details, ('a',), ('K',))
+    places_of_gan, percentiles = present.tables(details, ('a',), ('K',))
     assert places_of_gan.title == 'Local statistics: gan'
     cells = places_of_gan.rows['a, against bicubic']
     assert [float(cell[0]) for cell in cells] == [2, 1, 0, 1]
     assert [cell[0] for cell in percentiles.rows['gan']] == list(range(1, 8))
     table = {'bicubic': {'rmse_a': 4.0, 'energy': 2.0}, 'gan': {'rmse_a': 3.0, 'energy': 0.125}}
-    assert super_resolution.headline(table, details, ('a',)) == {
+    assert present.headline(table, details, ('a',)) == {
         'RMSE / bicubic, a': '0.75',
         'energy spectrum, bicubic': '2.00',
         'energy spectrum, gan': '0.12',
