@@ -200,7 +200,7 @@ def to_store(
         group = zarr.open_group(path, mode='r+')
         arrays = [cast(zarr.Array, group[name]) for name in (*generator.transform.targets, 'clipped_share')]
         # units as the store was begun with, also where there is more memory now
-        return generator.changed(**json.loads(str(group.attrs['unit']))), arrays, np.asarray(arrays[-1])
+        return generator.changed(**json.loads(str(group.attrs.get('unit', '{}')))), arrays, np.asarray(arrays[-1])
 
     parallel.together(ready)
     # together: a process that looked when another had begun to write would share out other units
