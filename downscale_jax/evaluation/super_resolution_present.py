@@ -16,7 +16,7 @@ from downscale_jax.training.log import read
 
 
 def tables(details: Mapping[str, Any], variables: Sequence[str], units: Sequence[str]) -> list[report.Table]:
-    """Places and percentiles."""
+    """Places, members, seams, what is hot and dry, extremes, percentiles."""
     result = []
     shown = drawn(details)
     told = shown[-1:] if details['ensembles'] else shown  # of an ensemble the largest
@@ -48,6 +48,17 @@ def tables(details: Mapping[str, Any], variables: Sequence[str], units: Sequence
             'none where one tile spans the domain.'
         )
         result.append(report.Table('Members', 'Ensemble', ['Normal cells', 'Seams'], rows, note))
+    result += of_tiles(details['tiles'], variables)
+    if details['hot_dry']:
+        rows = {name: [100 * found] for name, found in details['hot_dry'].items()}
+        note = (
+            'Share of cells and times above the 0.9 quantile of temperature and below the 0.1 quantile of '
+            'precipitation, of the calendar month in training, cell by cell (of under nine years the highest, the '
+            'lowest): 1 % were both independent and the climate that of training. Of an ensemble that of each of its '
+            'members, averaged.'
+        )
+        result.append(report.Table('Hot and dry at once', 'Method', ['Frequency (%)'], rows, note))
+    result += [of_extremes(details, v, f'{name} ({units[v]})') for v, name in enumerate(variables)]
     for v, variable in enumerate(variables):
         columns = [f'{level:g} %' for level in distributions.PERCENTILES]
         rows = {
@@ -56,6 +67,59 @@ def tables(details: Mapping[str, Any], variables: Sequence[str], units: Sequence
         }
         result.append(report.Table(f'Percentiles: {variable} ({units[v]})', 'Method', columns, rows))
     return result
+
+
+def of_tiles(tiles: Mapping[str, Any], variables: Sequence[str]) -> list[report.Table]:
+    """Seams in tiles of patches, see `tile_seams.look`."""
+    rows = {}
+    for name, found in ((name, found) for name, found in tiles.items() if found):
+        shown = [found['parts'][0], found['parts'][1] if len(found['parts']) > 1 else None, found]
+        for v, variable in enumerate(variables):
+            rows[f'{name}, {variable}'] = [
+                (float(one[key][v]) if one else np.nan, np.nan, np.nan) for one in shown for key in ('seam', 'truth')
+            ]
+    columns = ['Tiles', 'Truth', 'Shifted tiles', 'Truth', 'Both', 'Truth']
+    note = (
+        'As seams of members, 1 without any, of a few fields made once more in tiles as large as patches of training, '
+        'which the notes at the top name, and of the truth along the same lines. What terrain does there drops out of '
+        'both together.'
+    )
+    return [report.Table('Seams of small tiles', 'Ensemble', columns, rows, note)] if rows else []
+
+
+def told_of_tiles(tiles: Mapping[str, Any]) -> list[str]:
+    """Which tiles were looked at, a line for each generator."""
+    lines = []
+    for name, found in tiles.items():
+        if not found:
+            lines.append(f'Seams of {name}: not looked at, the domain is no larger than a patch of training.')
+            continue
+        shift = ' and '.join(str(n) for n in found['parts'][-1]['begins'])
+        shifted = f', and the same shifted by {shift} cells' * (len(found['parts']) > 1)
+        lines.append(
+            f'Seams of {name}: tiles of {found["tile"]} cells a side that overlap by {found["overlap"]}{shifted}; '
+            f'{found["members"]} members, {found["times"]} times.'
+        )
+    return lines
+
+
+def of_extremes(details: Mapping[str, Any], v: int, variable: str) -> report.Table:
+    """Of one variable: a column a level, a row a measure of a method."""
+    told, missing = details['extremes'], (np.nan, np.nan)
+    # quantiles are what a quantile map is made for
+    shown = {*drawn(details), baseline.MAPPED}
+    methods = {name: found for name, found in details['methods'].items() if name in shown}
+    rows = {'Threshold': [(float(value), *missing) for value in told['thresholds'][v]]}
+    rows |= {f'Quantile bias: {name}': list(found['quantile_error'][v]) for name, found in methods.items()}
+    rows |= {f'CRPS of the tail: {name}': list(found['crps_above'][v]) for name, found in methods.items()}
+    for s, cells in enumerate(told['windows']):
+        rows |= {f'FSS, {cells} cells: {name}': list(found['fss_above'][v, :, s]) for name, found in methods.items()}
+    columns = [f'{level:g}' for level in told['levels']]
+    note = (
+        'By quantile. Threshold: the quantile of training. Quantile bias: of all values, of an ensemble of all its '
+        'members, less the truth’s. CRPS of the tail, FSS: above the threshold, FSS in windows so many cells wide.'
+    )
+    return report.Table(f'Extremes: {variable}', 'Measure', columns, rows, note)
 
 
 def headline(table: Mapping, details: Mapping, variables: Sequence[str]) -> dict[str, str]:
