@@ -103,8 +103,15 @@ def test_what_training_leaves(trained):
     assert np.shape(details['methods']['dpdm_4']['ranks']) == (2, 5, 3)
     seam = np.array(details['ensembles']['dpdm']['seam'], float)[:, 0]
     assert ((seam > 0.3) & (seam < 3)).all()
+    tiles = details['tiles']['dpdm']
+    # of 40 rows, as many as a patch has, 80 columns
+    assert [part['begins'] for part in tiles['parts']] == [[0, 0], [0, 20]]
+    assert [table['dpdm_4'][f'seam_{variable}'] for variable in NAMES] == tiles['seam']
+    assert list(details['hot_dry']) == ['truth', *methods]
+    assert np.shape(details['methods']['edsr']['fss_above']) == (2, 5, 2, 3)
     assert (trained / 'figures' / 'ensemble_dpdm.png').stat().st_size > 10_000
-    assert 'Members' in (trained / 'report.html').read_text()
+    report = (trained / 'report.html').read_text()
+    assert all(told in report for told in ('Members', 'Seams of small tiles', 'Hot and dry at once', 'Extremes: tp'))
     described = json.loads((trained / 'describe.json').read_text())
     assert set(described['parameters']) == {'edsr', 'regression', 'unet'}
     fit = json.loads((trained / 'calibration.json').read_text())

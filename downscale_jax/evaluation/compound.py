@@ -1,17 +1,24 @@
-"""Compound hot and dry months: how often both happen together, by cell or by decade.
+"""Compound hot and dry months: how often both happen together, by cell or of a whole domain.
 
 A month is hot where its temperature exceeds the q quantile, and dry where its precipitation lies below the 1 - q
 quantile, of the same calendar month in a reference period. Were the two independent, (1 - q)^2 of the months would be
 both; more says that heat and drought come together. Every cell is on its own, so rows may be given apart.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from downscale_jax.evaluation.bootstrap import Sums, ratio
+from downscale_jax.evaluation.bootstrap import Sums, ratio, total
 
 QUANTILE = 0.9
+# standard names, and the usual ones of variables that have none
+TEMPERATURE = {'air_temperature', 't2m', '2t', 'tas'}
+PRECIPITATION = {
+    'lwe_precipitation_rate', 'precipitation_flux', 'lwe_thickness_of_precipitation_amount', 'precipitation_amount',
+    'tp', 'pr', 'precip',
+}  # fmt: skip
 
 
 class Thresholds(NamedTuple):
@@ -19,6 +26,21 @@ class Thresholds(NamedTuple):
 
     hot: np.ndarray
     dry: np.ndarray
+
+
+class HotDry(NamedTuple):
+    """Where a field [.., V] has its temperature and precipitation, and the thresholds of these."""
+
+    variables: tuple[int, int]
+    thresholds: Thresholds
+
+
+def variables_of(names: Sequence[str], attributes: Mapping[str, Mapping[str, str]]) -> tuple[int, int] | None:
+    """Which of the variables are the air temperature and the precipitation, by standard name or by name; None where
+    one of both is missing."""
+    known = [{name, attributes.get(name, {}).get('standard_name')} for name in names]
+    hot, dry = ([i for i, one in enumerate(known) if one & wanted] for wanted in (TEMPERATURE, PRECIPITATION))
+    return (hot[0], dry[0]) if hot and dry else None
 
 
 def thresholds(
@@ -71,6 +93,23 @@ def month_sums(
 def frequency(sums: Sums) -> np.ndarray:
     """The share of months that are hot and dry, from `month_sums` or their sums; NaN where there is no month."""
     return ratio(sums['events'], sums['months'])
+
+
+def day_sums(members: np.ndarray, weight: np.ndarray, month: int, known: HotDry) -> dict[str, np.ndarray]:
+    """{'events', 'months'}, weighted sums over cells, of one time of a calendar month.
+
+    members [M, H, W, V], M = 1 for a single field, each with its own events, of which the mean is taken; weight [H, W],
+    0 where a cell does not count.
+    """
+    hot, dry = (members[..., v] for v in known.variables)
+    when = np.array([month])
+    sums = total([month_sums(x[None], y[None], when, known.thresholds) for x, y in zip(hot, dry, strict=True)])
+    return {name: np.vdot(values, weight) / len(members) for name, values in sums.items()}
+
+
+def summarise(sums: Sums) -> dict[str, np.ndarray]:
+    """{'frequency': [...]} from sums over times with any leading axes; NaN where no time could be hot and dry."""
+    return {'frequency': frequency(sums)}
 
 
 def _check(temperature: np.ndarray, precipitation: np.ndarray, months: np.ndarray) -> None:

@@ -69,9 +69,28 @@ def interval(
 ) -> np.ndarray:
     """5 % and 95 % quantiles [2] of better - worse (`compare`) over resampled times.
 
-    truth [T, P]; first, second [T, P] or [T, M, P], in order of time. As in `bootstrap.bootstrap` whole blocks of
-    `block` times are drawn, wrapping round the end, the same for all three and for all places, since neighbouring
-    places share their weather. NaN with fewer than five times or three blocks.
+    truth [T, P]; first, second [T, P] or [T, M, P], in order of time; see `resampled`.
+    """
+    mine, its = (resampled(truth, found, block, seed, samples) for found in (first, second))
+    return interval_of(mine, its, margin)
+
+
+def interval_of(first: np.ndarray, second: np.ndarray, margin: float = MARGIN) -> np.ndarray:
+    """The same [2] of two that are `resampled` already; NaN without a resample."""
+    if not len(first):
+        return np.full(2, np.nan)
+    counts = compare(first, second, margin)
+    return np.quantile(counts.better - counts.worse, (0.05, 0.95))
+
+
+def resampled(
+    truth: np.ndarray, found: np.ndarray, block: int | None = None, seed: int = 0, samples: int = 1000
+) -> np.ndarray:
+    """Wasserstein-1 distances [S, P] of found [T, P] or [T, M, P] to truth [T, P] over resampled times.
+
+    As in `bootstrap.bootstrap` whole blocks of `block` times are drawn, wrapping round the end, the same for the truth,
+    for all methods and for all places, since neighbouring places share their weather. No resample (S = 0) with fewer
+    than five times or three blocks.
 
     Drawing times again adds to short distances more than to long ones, so that more places come out equal: the interval
     tends towards zero, and may miss the difference of the sample itself.
@@ -79,13 +98,12 @@ def interval(
     count = len(truth)
     block = block or block_length(count)
     if count < max(5, 3 * block):
-        return np.full(2, np.nan)
+        return np.empty((0, truth.shape[1]))
     starts = np.random.default_rng(seed).integers(0, count, (samples, -(-count // block)))
     drawn = ((starts[..., None] + np.arange(block)) % count).reshape(samples, -1)[:, :count]
     times_drawn = np.zeros((samples, count), np.float32)
     np.add.at(times_drawn, (np.arange(samples)[:, None], drawn), 1)
-    counts = compare(_resampled(truth, first, times_drawn), _resampled(truth, second, times_drawn), margin)
-    return np.quantile(counts.better - counts.worse, (0.05, 0.95))
+    return _resampled(truth, found, times_drawn)
 
 
 def _resampled(truth: np.ndarray, found: np.ndarray, times_drawn: np.ndarray) -> np.ndarray:

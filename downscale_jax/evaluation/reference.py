@@ -1,10 +1,10 @@
-"""What scores need of the training split: its climatology and its high values."""
+"""What scores need of the training split: its climatology, its high values, what is hot and dry."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from downscale_jax.evaluation import correlation, extremes
+from downscale_jax.evaluation import compound, correlation, extremes
 from downscale_jax.fields.times import decode_times, evenly, month_of
 from downscale_jax.pipeline.records import Prepared
 
@@ -16,15 +16,19 @@ class Reference(NamedTuple):
     edges: np.ndarray  # [V, B + 1], of bins for values
     thresholds: np.ndarray  # [V, L], quantiles at `levels` of all values
     levels: tuple[float, ...] = extremes.LEVELS
+    hot_dry: compound.HotDry | None = None  # None without a temperature and a precipitation
 
 
 def reference(prepared: Prepared) -> Reference:
-    """Of fine fields, a record at a time."""
+    """Of fine fields, a record at a time; temperature and precipitation are held in memory."""
     split, variables = prepared.split('train'), prepared.refinement.targets
     chosen = evenly(len(split), TIMES)
     weight = np.where(prepared.mask, prepared.statics['cell_area'].values, 0).astype(np.float64)
     edges = np.stack([extremes.edges(*limits) for limits in np.reshape(prepared.meta['range'], (-1, 2))])
     counts = np.zeros((len(variables), edges.shape[1] - 1))
+    pair = compound.variables_of(variables, prepared.meta['attributes'])
+    kept: list[np.ndarray] = []
+    months: list[int] = []
 
     def fields():
         for index in chosen:
@@ -34,13 +38,20 @@ def reference(prepared: Prepared) -> Reference:
             for v in range(len(variables)):
                 seen = known[..., v]
                 counts[v] += extremes.histogram(fine[seen, v], weight[seen], edges[v])
-            yield month_of(decode_times(np.array([record['time']]), prepared.meta['calendar'])[0]), fine
+            months.append(month_of(decode_times(np.array([record['time']]), prepared.meta['calendar'])[0]))
+            kept.extend([fine[..., list(pair)]] if pair else [])
+            yield months[-1], fine
 
     # by calendar month, of all variables at once: [12, H, W V]
     flat = ((month, fine.reshape(weight.shape[0], -1)) for month, fine in fields())
     normal = correlation.climatology(flat).reshape(12, *weight.shape, -1)
+    hot_dry = None
+    if pair:
+        both = np.stack(kept)
+        hot_dry = compound.HotDry(pair, compound.thresholds(both[..., 0], both[..., 1], np.array(months)))
     return Reference(
         normal.astype(np.float32),
         edges,
         np.stack([extremes.quantiles(c, e) for c, e in zip(counts, edges, strict=True)]),
+        hot_dry=hot_dry,
     )

@@ -1,6 +1,5 @@
 """Test times -> super-resolved fields beside interpolation and truth -> scores.json, details.json, figures, report."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,11 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from downscale_jax.downscale.ensemble import unit_of
-from downscale_jax.downscale.generate import Generator
-from downscale_jax.evaluation import baselines as baseline
-from downscale_jax.evaluation import curves, distributions, local_statistics, look, normality, places, report, seams
-from downscale_jax.evaluation import super_resolution_figures as figures
+from downscale_jax.evaluation import (
+    compound,
+    distributions,
+    local_statistics,
+    normality,
+    places,
+    report,
+    seams,
+    tile_seams,
+)
+from downscale_jax.evaluation import super_resolution_present as present
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.bootstrap import Sums, block_length, total
@@ -22,16 +27,15 @@ from downscale_jax.evaluation.present import plain, print_table
 from downscale_jax.evaluation.reference import reference
 from downscale_jax.evaluation.summary import estimates
 from downscale_jax.fields.block_means import BlockMeans, repeat
-from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.times import encode_times, evenly, month_of
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems.downscaler import Downscaler
-from downscale_jax.training.log import read
 
 VALUES = 2_000_000  # kept for percentiles, of each variable and method
 DAYS = 5  # of weather that errors share: a block of the bootstrap
+CURVES = ('power', 'variogram', 'kinetic', 'spread', 'ranks')
 WINDS = {'eastward_wind': 0, 'x_wind': 0, 'northward_wind': 1, 'y_wind': 1}
 
 
@@ -43,6 +47,7 @@ class Collected(NamedTuple):
     series: dict[str, np.ndarray]  # by method and for the truth, at places [T, P, V]
     values: dict[str, np.ndarray]  # likewise, of chosen cells [T, K, V]
     ensembles: dict[str, list[Sums]]  # by generator that draws members: normality and seams, [V, ..]
+    hot_dry: dict[str, list[Sums]]  # by method and for the truth; none without temperature and precipitation
 
 
 class Scored(NamedTuple):
@@ -53,6 +58,7 @@ class Scored(NamedTuple):
     places: list[str]  # on the grid
     collected: Collected
     baselines: Baselines
+    tiles: dict[str, dict[str, Any]]  # by generator that draws members, see `tile_seams.look`
 
 
 def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, float]]:
@@ -64,8 +70,13 @@ def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, floa
     """
     workdir, transform, split = opened.workdir, prepared.block_means, prepared.split('test')
     variables, title = transform.targets, title_of(transform)
-    stores, times, chosen, measures, names, collected, baselines = score(opened, prepared)
-    details = summarise(collected, measures, variables, encode_times(times[chosen]))
+    stores, times, chosen, measures, names, collected, baselines, tiles = score(opened, prepared)
+    details = {**summarise(collected, measures, variables, encode_times(times[chosen])), 'tiles': tiles}
+    for name, found in ((name, found) for name, found in tiles.items() if found):
+        scored = details['methods'][f'{name}_{present.numbers_of(name, details)[-1]}']['scores']
+        scored |= {
+            f'seam_{v}': np.array([one, np.nan, np.nan]) for v, one in zip(variables, found['seam'], strict=True)
+        }
     table = {
         method: {name: float(e[0]) for name, e in found['scores'].items() if np.isfinite(e[0])}
         for method, found in details['methods'].items()
@@ -77,17 +88,17 @@ def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, floa
     truth, coarse, found = fields_of(stores, prepared, split, middle, chosen, baselines, month)
     shown = {'truth': truth, 'coarse': repeat(coarse, transform.factor)}
     shown |= {name: members.mean(0) for name, members in views(found).items()}
-    captions = draw(workdir, prepared, measures, collected, details, shown, str(times[chosen[middle]])[:13])
+    captions = present.draw(workdir, prepared, details, collected.maps, shown, str(times[chosen[middle]])[:13])
     described = scores.described(variables, transform.target_units)
     report.write(
         workdir / 'report.html',
         title=f'Super-resolution: {title}',
         lead=f'{", ".join(opened.tasks)} beside {", ".join(baselines.names)}, '
         f'{"idealised, simulated data" if prepared.meta["idealised"] else Path(opened.config["data"]["path"]).name}.',
-        summary=headline(table, details, variables),
+        summary=present.headline(table, details, variables),
         scores=table,
         intervals={m: {n: (e[1], e[2]) for n, e in d['scores'].items()} for m, d in details['methods'].items()},
-        tables=tables(details, variables, transform.target_units),
+        tables=present.tables(details, variables, transform.target_units),
         figures={caption: workdir / 'figures' / f'{name}.png' for name, caption in captions.items()},
         config=opened.config,
         notes=[
@@ -98,6 +109,7 @@ def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, floa
             'A generator that draws no ensemble gives one field: its CRPS is its MAE.',
             'Of each the checkpoint is the best on validation patches: by its loss, of a GAN by the distance of its '
             'spectra.',
+            *present.told_of_tiles(tiles),
             *['Spectra of the rows at least half as wide as the widest: blocks leave no whole globe.']
             * (measures.band.stop is not None),
         ],
@@ -122,11 +134,17 @@ def score(opened: Downscaler, prepared: Prepared) -> Scored:
     measures = scores.Measures(prepared.statics, transform.targets, winds, ranges, reference(prepared), factor)
     at = cells_of(known, prepared)
     names = [known.names[i] for i in np.flatnonzero(at[2])]
-    units = {name: unit_of(dataset.attrs) for name, dataset in stores.items()}
-    lines = {name: lines_of(g.changed(**units[name]), prepared) for name, g in generators.items() if g.draws}
+    draw = {name: generator for name, generator in generators.items() if generator.draws}
+    # stores made before they told of their units have those of the config
+    units = {name: dataset.attrs.get('unit', '{}') for name, dataset in stores.items()}
+    lines = {name: tile_seams.lines_of(g, prepared.statics, units[name]) for name, g in draw.items()}
+    few, patch = [chosen[i] for i in evenly(len(chosen), tile_seams.TIMES)], opened.config['data']['patch']
+    tiles = {
+        name: tile_seams.look(g, prepared, split, times, few, patch, opened.config['seed']) for name, g in draw.items()
+    }
     baselines = Baselines(baselines_of(opened), prepared)
     collected = collect(stores, prepared, split, times[chosen], chosen, measures, at, baselines, lines)
-    return Scored(stores, times, chosen, measures, names, collected, baselines)
+    return Scored(stores, times, chosen, measures, names, collected, baselines, tiles)
 
 
 def title_of(transform: BlockMeans) -> str:
@@ -153,13 +171,6 @@ def cells_of(known: places.Places, prepared: Prepared) -> tuple[np.ndarray, np.n
 
 def baselines_of(opened: Downscaler) -> tuple[str, ...]:
     return tuple(opened.config['evaluation'].get('baselines', ('bicubic',)))  # an SRGAN names none
-
-
-def lines_of(generator: Generator, prepared: Prepared) -> seams.Lines:
-    """Where tiles end on the grid; those of a periodic one begin outside of it."""
-    shape = prepared.mask.shape
-    tiling, halo = generator.tiling(shape, is_periodic(prepared.statics))
-    return seams.lines(shape, tiling.origins - [0, halo], tiling.sizes)
 
 
 def fields_of(
@@ -211,6 +222,8 @@ def collect(
     series: dict[str, list[np.ndarray]] = {}
     values: dict[str, list[np.ndarray]] = {}
     ensembles: dict[str, list[Sums]] = {}
+    hot_dry: dict[str, list[Sums]] = {}
+    known = measures.reference.hot_dry
     for index, time in enumerate(times):
         month = month_of(time)
         truth, coarse, fields = fields_of(stores, prepared, split, index, chosen, baselines, month)
@@ -218,6 +231,9 @@ def collect(
             field = members.mean(0)
             series.setdefault(name, []).append(field[rows, columns])
             values.setdefault(name, []).append(field.reshape(-1, field.shape[-1])[few])
+            if known:
+                here = np.where(np.isfinite(truth).all(-1), measures.weight, 0.0)
+                hot_dry.setdefault(name, []).append(compound.day_sums(members, here, month, known))
             if name == 'truth':
                 continue
             gap = transform.coarsen(field, prepared.area) - coarse
@@ -228,7 +244,7 @@ def collect(
         for name, borders in lines.items():
             ensembles.setdefault(name, []).append(ensemble_sums(fields[name], measures.weight, borders))
     at_places, in_cells = ({name: np.stack(one) for name, one in several.items()} for several in (series, values))
-    return Collected(sums, maps, at_places, in_cells, ensembles)
+    return Collected(sums, maps, at_places, in_cells, ensembles, hot_dry)
 
 
 def ensemble_sums(members: np.ndarray, weight: np.ndarray, lines: seams.Lines) -> dict[str, np.ndarray]:
@@ -246,8 +262,11 @@ def summarise(
     """What details.json holds; every estimate is [3], value, 5 and 95 % over resampled blocks of times.
 
     methods      {method: {'scores': {score: [3]}, 'power', 'variogram': [V, n, 3], 'kinetic': [n, 3]}}, curves over the
-                 truth's; of an ensemble also 'spread' [V, 3] and 'ranks' [V, M + 1, 3]
+                 truth's; 'quantile_error', 'crps_above' [V, L, 3] and 'fss_above' [V, L, S, 3] at the levels and
+                 windows of extremes; of an ensemble also 'spread' [V, 3] and 'ranks' [V, M + 1, 3]
     ensembles    {generator: {'normal', 'seam': [V, 3], 'quantiles': [V, P, 3]}}, see `normality` and `seams`
+    extremes     {'levels': [L], 'thresholds': [V, L] of training, 'windows': [S] in cells}
+    hot_dry      {'truth' or method: [3]}: how often it is hot and dry, see `compound`; {} where neither can be told
     truth        the truth's own: {'power', 'variogram': [V, n], 'kinetic': [n]}, see `scores.of_truth`
     places       {method: {rival: {variable: {'better', 'worse', 'equal', 'difference': [3]}}}}: at how many places the
                  distance of the method to the truth is better than the rival's by a tenth, and better minus worse
@@ -271,12 +290,8 @@ def summarise(
             found['wasserstein'] = np.stack([mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)], -1)
         methods[name] = {
             'scores': scores.flat(found, variables),
-            **{key: found[key] for key in ('power', 'variogram', 'kinetic', 'spread', 'ranks') if key in found},
+            **{key: found[key] for key in (*CURVES, *scores.EXTREMES) if key in found},
         }
-    compared = {
-        name: {rival: _compare(collected.series, name, rival, variables, block) for rival in local if rival != name}
-        for name in local
-    }
     weight = measures.weight.ravel()[cells_for_percentiles(measures, len(truth))]
     percentiles = {
         name: np.stack([distributions.percentiles(values[..., v], weight) for v in range(len(variables))])
@@ -294,7 +309,15 @@ def summarise(
             }
             for name, times in collected.ensembles.items()
         },
-        'places': compared,
+        'extremes': {
+            'levels': measures.reference.levels,
+            'thresholds': measures.reference.thresholds,
+            'windows': measures.windows,
+        },
+        'hot_dry': {
+            name: estimates(times, compound.summarise, block)['frequency'] for name, times in collected.hot_dry.items()
+        },
+        'places': compare(local, collected.series, variables, block),
         'percentiles': percentiles,
         'frames': {
             name: np.stack([distributions.frame_scores(t)['mse'] for t in times])
@@ -320,167 +343,20 @@ def top_of(collected: Collected) -> int:
     return scores.resolved(total(next(iter(collected.sums.values())))['power_truth'])
 
 
-def _compare(
-    series: Mapping[str, np.ndarray], name: str, rival: str, variables: Sequence[str], block: int
-) -> dict[str, Any]:
-    found = {}
+def compare(
+    local: Mapping[str, np.ndarray], series: Mapping[str, np.ndarray], variables: Sequence[str], block: int
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """`places` of `summarise`, of all pairs of methods: local {method: distances [V, P]}, series likewise [T, P, V]."""
+    found: dict[str, dict[str, dict[str, Any]]] = {name: {r: {} for r in local if r != name} for name in local}
     for v, variable in enumerate(variables):
-        truth, mine, its = (series[key][..., v] for key in ('truth', name, rival))
-        counts = local_statistics.compare(
-            local_statistics.wasserstein(truth, mine), local_statistics.wasserstein(truth, its)
-        )
-        interval = local_statistics.interval(truth, mine, its, block)
-        better, worse, equal = (int(count) for count in counts)
-        found[variable] = {
-            'better': better,
-            'worse': worse,
-            'equal': equal,
-            'difference': np.array([better - worse, *interval]),
+        # each method once: of n there are n (n - 1) pairs
+        again = {
+            name: local_statistics.resampled(series['truth'][..., v], series[name][..., v], block) for name in local
         }
+        for name, rivals in found.items():
+            for rival in rivals:
+                better, worse, equal = map(int, local_statistics.compare(local[name][v], local[rival][v]))
+                interval = local_statistics.interval_of(again[name], again[rival])
+                difference = np.array([better - worse, *interval])
+                rivals[rival][variable] = {'better': better, 'worse': worse, 'equal': equal, 'difference': difference}
     return found
-
-
-def tables(details: Mapping[str, Any], variables: Sequence[str], units: Sequence[str]) -> list[report.Table]:
-    """Places and percentiles."""
-    result = []
-    shown = drawn(details)
-    told = shown[-1:] if details['ensembles'] else shown  # of an ensemble the largest
-    for name, rivals in details['places'].items():
-        rows = {
-            f'{variable}, against {rival}': [
-                *((float(row[key]), np.nan, np.nan) for key in ('better', 'worse', 'equal')),
-                row['difference'],
-            ]
-            for rival, found in rivals.items()
-            for variable, row in found.items()
-            if rival in shown
-        }
-        if name in told and name not in baseline.NAMES and rows:
-            note = (
-                'Places where the Wasserstein-1 distance to the truth is smaller (larger) than the rival’s by a tenth.'
-            )
-            columns = ['Better', 'Worse', 'Equal', 'Better − worse']
-            result.append(report.Table(f'Local statistics: {name}', 'Variable', columns, rows, note))
-    if details['ensembles']:
-        rows = {
-            f'{name}, {variable}': [found[key][v] for key in ('normal', 'seam')]
-            for name, found in details['ensembles'].items()
-            for v, variable in enumerate(variables)
-        }
-        note = (
-            'Normal cells: where an Anderson-Darling test of the members does not reject at 5 %, 0.95 for normal ones. '
-            'Seams: |gradient| at borders of tiles over that half-way between, each over the rest; 1 without seams, '
-            'none where one tile spans the domain.'
-        )
-        result.append(report.Table('Members', 'Ensemble', ['Normal cells', 'Seams'], rows, note))
-    for v, variable in enumerate(variables):
-        columns = [f'{level:g} %' for level in distributions.PERCENTILES]
-        rows = {
-            name: [(float(value), np.nan, np.nan) for value in found[v]]
-            for name, found in details['percentiles'].items()
-        }
-        result.append(report.Table(f'Percentiles: {variable} ({units[v]})', 'Method', columns, rows))
-    return result
-
-
-def headline(table: Mapping, details: Mapping, variables: Sequence[str]) -> dict[str, str]:
-    """What the report says first: of the last generator against interpolation, and of all the energy spectrum."""
-    rival, *_, main = table
-    facts = {}
-    for variable in variables:
-        facts[f'RMSE / {rival}, {variable}'] = (
-            f'{table[main][f"rmse_{variable}"] / table[rival][f"rmse_{variable}"]:.2f}'
-        )
-    for name in table:
-        if 'energy' in table[name]:
-            facts[f'energy spectrum, {name}'] = f'{table[name]["energy"]:.2f}'
-    return facts
-
-
-def numbers_of(ensemble: str, details: Mapping[str, Any]) -> list[int]:
-    """How many members' means are methods."""
-    pattern = re.compile(rf'{re.escape(ensemble)}_(\d+)')
-    return [int(found[1]) for name in details['methods'] if (found := pattern.fullmatch(name))]
-
-
-def drawn(details: Mapping[str, Any]) -> list[str]:
-    """The methods that figures show: bicubic interpolation of the baselines, of an ensemble one member and the mean."""
-    names = list(details['methods'])
-    left_out = {name for name in names if name in baseline.NAMES and name != 'bicubic'}
-    for ensemble in details['ensembles']:
-        left_out |= {f'{ensemble}_{n}' for n in numbers_of(ensemble, details)[1:-1]}
-    return [name for name in names if name not in left_out]
-
-
-def draw(
-    workdir: Path,
-    prepared: Prepared,
-    measures: scores.Measures,
-    collected: Collected,
-    details: Mapping[str, Any],
-    shown: Mapping[str, np.ndarray],
-    time: str,
-) -> dict[str, str]:
-    """Writes workdir/figures/NAME.png and returns {name: caption}."""
-    folder = workdir / 'figures'
-    folder.mkdir(exist_ok=True)
-    transform = prepared.block_means
-    methods = {name: details['methods'][name] for name in drawn(details)}
-    variables, units = transform.targets, transform.target_units
-    what = f'{"Idealised " * prepared.meta["idealised"]}{", ".join(variables)}'
-    subtitle = f'{what}, {len(collected.series["truth"])} test times'
-    y = prepared.statics[prepared.statics['mask'].dims[0]].values
-    up = slice(None, None, 1 if y.size < 2 or y[0] < y[-1] else -1)  # the first row of a map is its lowest
-    shown = {name: field[up] for name, field in shown.items() if name in (*methods, 'truth', 'coarse')}
-    bias = {
-        name: {kind: field[up] for kind, field in distributions.bias_maps(sums).items()}
-        for name, sums in collected.maps.items()
-        if name in methods
-    }
-    compared = {
-        name: {rival: found for rival, found in rivals.items() if rival in methods}
-        for name, rivals in details['places'].items()
-        if name in methods
-    }
-    made = {
-        'fields': (
-            figures.fields(shown, variables, units, f'{what}, {time} h', 'a window of the grid'),
-            'One test time: coarse field, interpolation, generators, truth.',
-        ),
-        'spectra': (
-            figures.spectra(
-                details['wavelength_km'], methods, details['truth'], variables, units, 'Power by wavelength', subtitle
-            ),
-            'Kinetic energy and variance of each variable in a wavenumber, a time’s in the mean; below, over the '
-            'truth’s. Bands: 5 to 95 % over resampled times.',
-        ),
-        'semivariogram': (
-            figures.variograms(details['kilometres'], methods, details['truth'], variables, 'Semivariogram', subtitle),
-            'Mean squared difference of values by distance, over twice the truth’s variance; below, over the truth’s: '
-            'under 1 a field is too smooth.',
-        ),
-        'bias': (
-            figures.bias(bias, variables, units, 'Bias of mean and standard deviation', subtitle),
-            'Mean over times and standard deviation over times, of the method minus of the truth.',
-        ),
-        'places': (
-            figures.places(compared, variables, 'Local statistics', subtitle),
-            'Places where the distribution of values over time is nearer to the truth’s than that of the rival, by a '
-            'tenth of the Wasserstein-1 distance.',
-        ),
-        'training': (
-            curves.training(read(workdir / 'metrics.jsonl'), title='Training', subtitle=what),
-            'Losses of the networks; the validation loss of a GAN is the distance of its spectra.',
-        ),
-    }
-    for name, found in details['ensembles'].items():
-        curve = {n: details['methods'][f'{name}_{n}'] for n in numbers_of(name, details)}
-        made[f'ensemble_{name}'] = (
-            figures.ensemble(curve, found['quantiles'], variables, units, f'Ensemble: {name}', subtitle),
-            'Error of the mean of n members, and what members would have that are drawn from the truth’s own '
-            'distribution; rank of the truth among the members; quantiles of the standardised members of all cells '
-            'against those of as many normal numbers.',
-        )
-    for name, (figure, _) in made.items():
-        look.save(figure, folder / f'{name}.png')
-    return {name: caption for name, (_, caption) in made.items()}

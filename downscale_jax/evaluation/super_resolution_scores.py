@@ -27,10 +27,13 @@ from downscale_jax.fields.grid import cell_sizes_km
 Sampled = dict[str, np.ndarray]
 ENERGY = 'Energy'
 TEXTURE_KM = 500.0  # the semivariogram is scored up to this distance, where fine structure shows
-HIGH, EVENT = 0.99, 0.95  # quantiles: of the tail that is compared; of training, above which lies an event
+HIGH, EVENT = 0.99, 0.95  # of all levels those of the scores: whose quantile is compared; above which is an event
+WINDOWS = (1, 3)  # widths of the windows of the fractions skill score in coarse cells; the first is that of the score
+# of every level, [V, L]; of the last by window too, [V, L, S]
+EXTREMES = ('quantile_error', 'crps_above', 'fss_above')
 # scores with a table of their own
 TEXTURE = (
-    'spectrum', 'semivariogram', 'total_variation', 'wasserstein', 'spread_skill', 'reliability', 'closure',
+    'spectrum', 'semivariogram', 'total_variation', 'wasserstein', 'spread_skill', 'reliability', 'seam', 'closure',
 )  # fmt: skip
 # sums of `extremes` by the axis of the variables
 TAILS = {
@@ -116,6 +119,14 @@ _BY_VARIABLE = {
     'reliability': Score(
         'Reliability error', LOWER, '1', '', 'Mean distance between nominal and observed frequency of its quantiles.'
     ),
+    'seam': Score(
+        'Seams',
+        ONE,
+        '1',
+        '',
+        'Mean |gradient| at borders of tiles over that half-way between them, each over the rest, in tiles as large as '
+        'patches of training.',
+    ),
     'closure': Score(
         'Closure',
         LOWER,
@@ -154,7 +165,8 @@ class Measures:
         reference: Reference,
         factor: int,
     ):
-        self.reference, self.window = reference, factor + 1 - factor % 2
+        self.reference = reference
+        self.windows = tuple(n * factor + 1 - n * factor % 2 for n in WINDOWS)  # with a cell in the middle
         self.statics, self.variables, self.winds = statics, list(variables), winds
         self.ranges = [float(high - low) for low, high in ranges]
         self.weight = statics['cell_area'].values.astype(np.float64) * (statics['mask'].values > 0)
@@ -214,18 +226,15 @@ class Measures:
         """Of one variable: members [M, H, W], their mean, truth [H, W]."""
         valid = np.isfinite(truth) & np.isfinite(members).all(0)
         weight, ties = np.where(valid, self.weight, 0.0), np.random.default_rng(month)
-        known, event = (
-            np.where(valid, truth, np.nan),
-            self.reference.thresholds[v, [self.reference.levels.index(EVENT)]],
-        )
+        known, thresholds = np.where(valid, truth, np.nan), self.reference.thresholds[v]
         ensemble = scores.day_sums(members, truth, weight, np.ones((1, *truth.shape), bool), ties)
         anomaly = correlation.day_sums(mean, known, weight, self.reference.normal[month - 1, ..., v])
         return {
             **{f'ensemble_{name}': values for name, values in ensemble.items()},
             **{f'anomaly_{name}': values for name, values in anomaly.items()},
             **extremes.quantile_sums(members, known, weight, self.reference.edges[v]),
-            **extremes.fss_sums(members, known, weight, event, (self.window,)),
-            **extremes.tail_crps_sums(members, known, weight, event),
+            **extremes.fss_sums(members, known, weight, thresholds, self.windows),
+            **extremes.tail_crps_sums(members, known, weight, thresholds),
         }
 
     def _energy(self, fields: np.ndarray) -> np.ndarray:
@@ -256,7 +265,7 @@ def summarise(times: Sequence[Sums], measures: Measures, top: int, block: int) -
 
 def of_sums(sums: Sums, measures: Measures, top: int) -> dict[str, np.ndarray]:
     """Sums over times with any leading axes -> scores [..., V] and curves [..., V, n] over the truth's: `power` of the
-    first `top` wavenumbers, `variogram`, and `kinetic` [..., n]; of an ensemble `ranks` [..., V, M + 1] too."""
+    first `top` wavenumbers, `variogram`, and `kinetic` [..., n]; EXTREMES; of an ensemble `ranks` [..., V, M + 1]."""
     ranges, kilometres = np.array(measures.ranges), measures.pairs.kilometres
     mse = ratio(sums['squared_error'], sums['weight'])
     variance = ratio(sums['truth_square'], sums['weight']) - ratio(sums['truth'], sums['weight']) ** 2
@@ -294,14 +303,17 @@ def _of_members(sums: Sums, reference: Reference) -> dict[str, np.ndarray]:
     tails = []
     for v, edges in enumerate(reference.edges):
         of_variable = {name: np.take(sums[name], v, axis) for name, axis in TAILS.items()}
-        tails.append(extremes.summarise(of_variable, edges, (HIGH,)))
+        tails.append(extremes.summarise(of_variable, edges, reference.levels))
+    errors, crps = (np.stack([one[name] for one in tails], -2) for name in ('quantile_error', 'tail_crps'))
+    fss, high, event = np.stack([one['fss'] for one in tails], -3), *map(reference.levels.index, (HIGH, EVENT))
     return {
         **found,
         **correlation.summarise(anomaly),
         **({'ranks': calibration.rank_histogram(ensemble['ranks'][..., 0, :])} if 'ranks' in ensemble else {}),
-        'tail': np.stack([one['quantile_error'][..., 0] for one in tails], -1),
-        'tail_crps': np.stack([one['tail_crps'][..., 0] for one in tails], -1),
-        'fss': np.stack([one['fss'][..., 0, 0] for one in tails], -1),
+        'tail': errors[..., high],
+        'tail_crps': crps[..., event],
+        'fss': fss[..., event, 0],
+        **dict(zip(EXTREMES, (errors, crps, fss), strict=True)),
     }
 
 

@@ -191,6 +191,18 @@ def test_a_unit_without_its_mark_is_computed_again(generator, coarse, statics, s
     assert contents(path) == contents(stored)
 
 
+def test_a_store_that_does_not_tell_its_units(generator, coarse, statics, stored, tmp_path):
+    """As before they were kept: it goes on with those of the config."""
+    path = tmp_path / 'out.zarr'
+    store(generator, coarse, statics, path)
+    before = contents(path)
+    (path / 'clipped_share' / 'c' / '1' / '2').unlink()
+    del zarr.open_group(path, mode='r+').attrs['unit']
+    store(generator, coarse, statics, path)
+    after = contents(path)
+    assert {name for name in before if before[name] != after[name]} == {'zarr.json'}
+
+
 def test_a_finished_store_is_left_alone(generator, coarse, statics, stored, monkeypatch):
     before = {file: file.stat().st_mtime_ns for file in stored.rglob('*')}
     monkeypatch.setattr(ensemble, 'generate', None)

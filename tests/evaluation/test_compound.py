@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.compound import Thresholds, frequency, month_sums, thresholds
+from downscale_jax.evaluation.compound import (
+    HotDry,
+    Thresholds,
+    day_sums,
+    frequency,
+    month_sums,
+    summarise,
+    thresholds,
+    variables_of,
+)
 
 
 def share(*fields):
@@ -103,3 +112,41 @@ def test_wrong_input():
         thresholds(temperature, rain[1:], months)
     with pytest.raises(ValueError, match='months are 0 to 11'):
         thresholds(temperature, rain, months - 1)
+
+
+@pytest.mark.parametrize(
+    ('names', 'standard', 'expected'),
+    [
+        (('t2m', 'tp'), {}, (0, 1)),
+        (('tp', 'sp', 't2m'), {'t2m': 'unknown'}, (2, 0)),
+        (('a', 'b'), {'a': 'precipitation_flux', 'b': 'air_temperature'}, (1, 0)),
+        (('t2m', 'sp'), {'t2m': 'air_temperature'}, None),
+        (('u10', 'tp'), {}, None),
+    ],
+)
+def test_temperature_and_precipitation_by_name(names, standard, expected):
+    attributes = {name: {'standard_name': standard[name]} if name in standard else {} for name in names}
+    assert variables_of(names, attributes) == expected
+    assert standard or variables_of(names, {}) == expected
+
+
+def test_members_have_their_own_events():
+    """Two members of three cells that weigh 1, 2 and 4; the last has no threshold. Hot above 1, dry below 5."""
+    nothing = np.full((12, 1, 3), np.nan)
+    hot, dry = nothing.copy(), nothing.copy()
+    hot[6], dry[6] = [1, 1, np.nan], [5, 5, 5]
+    known, weight = HotDry((1, 0), Thresholds(hot, dry)), np.array([[1.0, 2.0, 4.0]])
+    rain = np.array([[4, 6, 4], [4, 4, 4]])
+    warmth = np.array([[2, 2, 2], [0, 2, 2]])
+    members = np.stack([rain, warmth], -1)[:, None].astype('f4')
+    sums = day_sums(members, weight, 7, known)
+    assert sums == {'events': (1 + 2) / 2, 'months': 3}  # the first cell of one member, the second of the other
+    assert day_sums(members[:1], weight, 7, known) == {'events': 1, 'months': 3}
+    assert summarise(sums)['frequency'] == 0.5
+    # July again and again, and a month that the reference lacks
+    lacking = day_sums(members, weight, 8, known)
+    assert lacking == {'events': 0, 'months': 0}
+    assert np.isnan(summarise(lacking)['frequency'])
+    # where a value is missing nothing can be
+    members[0, 0, 0, 0] = np.nan
+    assert day_sums(members, weight, 7, known) == {'events': 1, 'months': (2 + 3) / 2}

@@ -45,7 +45,11 @@ def prepared(times, calendar, seed=0):
         refinement=SimpleNamespace(targets=VARIABLES),
         mask=mask,
         statics=statics,
-        meta={'calendar': calendar, 'range': np.stack([np.nanmin(known, 0), np.nanmax(known, 0)], -1).tolist()},
+        meta={
+            'attributes': {},
+            'calendar': calendar,
+            'range': np.stack([np.nanmin(known, 0), np.nanmax(known, 0)], -1).tolist(),
+        },
     ), fine
 
 
@@ -70,6 +74,17 @@ def test_climatology_by_month_and_thresholds(times, calendar):
         np.testing.assert_allclose(found.thresholds[v], quantiles, atol=2.5 * width)
         np.testing.assert_allclose(found.edges[v], extremes.edges(low, high))
     assert found.levels == extremes.LEVELS
+
+
+def test_what_is_hot_and_dry():
+    data, fine = prepared(MONTHS, 'standard')
+    assert reference(data).hot_dry is None
+    data.meta['attributes'] = {'a': {'standard_name': 'precipitation_flux'}, 'b': {'standard_name': 'air_temperature'}}
+    pair, limits = reference(data).hot_dry
+    assert pair == (1, 0)
+    # the most extreme of three Januaries
+    np.testing.assert_array_equal(limits.hot[0], fine[[0, 12, 24], ..., 1].max(0))
+    np.testing.assert_array_equal(limits.dry[11], fine[[11, 23, 35], ..., 0].min(0))
 
 
 def test_cells_outside_of_the_mask_do_not_count():

@@ -8,8 +8,9 @@ import pytest
 import xarray as xr
 from scipy.stats import norm
 
-from downscale_jax.evaluation import extremes, normality, places, seams, super_resolution
+from downscale_jax.evaluation import compound, extremes, normality, places, seams, super_resolution
 from downscale_jax.evaluation import super_resolution_figures as figures
+from downscale_jax.evaluation import super_resolution_present as present
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.bootstrap import total
@@ -67,7 +68,7 @@ def collected(truth, **methods):
     sums = [of.sums(field[None], field, np.zeros((4, 6, 1)), 1)] * len(truth)
     series = {name: np.array(one)[..., None] for name, one in {'truth': truth, **methods}.items()}
     values = {name: np.full((len(truth), field.size, 1), 2.0) for name in series}
-    return super_resolution.Collected({name: sums for name in methods}, {}, series, values, {}), of
+    return super_resolution.Collected({name: sums for name in methods}, {}, series, values, {}, {}), of
 
 
 def drawn(figure):
@@ -198,13 +199,31 @@ def test_an_ensemble_is_scored_by_its_number_of_members():
             for v in range(2)]  # fmt: skip
     np.testing.assert_allclose(one['seam'][:, 0], [each['seam'] for each in seam])
     assert one['seam'][0, 0] > 3 > one['seam'][1, 0] > 1
-    assert super_resolution.numbers_of('dpdm', details) == [1, 5, 8]
-    assert super_resolution.drawn(details) == ['bicubic', 'gan', 'dpdm_1', 'dpdm_8']
+    assert present.numbers_of('dpdm', details) == [1, 5, 8]
+    assert present.drawn(details) == ['bicubic', 'gan', 'dpdm_1', 'dpdm_8']
 
-    tables = {table.title: table for table in super_resolution.tables(details, VARIABLES, ('K', 'm'))}
+    tables = {table.title: table for table in present.tables({**details, 'tiles': {}}, VARIABLES, ('K', 'm'))}
     rows = tables['Members'].rows
     assert list(rows) == ['dpdm, a', 'dpdm, b']
     np.testing.assert_array_equal(rows['dpdm, b'], [one['normal'][1], one['seam'][1]])
+
+
+def test_hot_and_dry_times():
+    """Hot above 0, dry below 0: where a > 0 > b. Half of the cells of the truth; of the members all and none."""
+    prepared, of = Prepared(), measures()
+    half = np.arange(SHAPE[0])[:, None] < SHAPE[0] // 2
+    for record in prepared.records:
+        record['fine'] = np.stack([np.where(half, 1, -1) * np.ones(SHAPE), np.full(SHAPE, -1.0)], -1).astype('f4')
+    prepared.records[0]['fine'][0, :, 1] = np.nan  # a sixteenth is missing, in all that is compared
+    limits = compound.Thresholds(np.zeros((12, *SHAPE)), np.zeros((12, *SHAPE)))
+    of.reference = of.reference._replace(hot_dry=compound.HotDry((0, 1), limits))
+    members = np.stack([np.full((2, *SHAPE, 2), [1, -1]), np.full((2, *SHAPE, 2), -1)]).astype('f4')
+    stores, at = {'dpdm': store(members)}, (np.array([], int), np.array([], int), np.zeros(0, bool))
+    baselines = Baselines((), prepared)
+    found = super_resolution.collect(stores, prepared, prepared.records, TIMES, [0, 1], of, at, baselines, {})
+    details = super_resolution.summarise(found, of, VARIABLES, DAYS[:2])
+    told = {name: one[0] for name, one in details['hot_dry'].items()}
+    assert told == {'truth': pytest.approx((7 + 8) / (15 + 16)), 'dpdm_1': 1, 'dpdm_2': 0.5}
 
 
 def test_of_the_baselines_one_is_drawn():
@@ -221,8 +240,8 @@ def test_of_the_baselines_one_is_drawn():
         'dpdm_sde_2',
     )
     details = {'methods': dict.fromkeys(names), 'ensembles': {'dpdm': {}, 'dpdm_sde': {}}}
-    assert super_resolution.numbers_of('dpdm', details) == [1, 5, 10, 11]
-    assert super_resolution.drawn(details) == ['bicubic', 'edsr', 'dpdm_1', 'dpdm_11', 'dpdm_sde_1', 'dpdm_sde_2']
+    assert present.numbers_of('dpdm', details) == [1, 5, 10, 11]
+    assert present.drawn(details) == ['bicubic', 'edsr', 'dpdm_1', 'dpdm_11', 'dpdm_sde_1', 'dpdm_sde_2']
 
 
 def test_sums_maps_and_series_of_the_scored_times():
@@ -309,13 +328,11 @@ def test_places_are_counted():
 def test_counts_of_places_have_intervals():
     """Nine times at two places: where one method is the truth the count is two in every resample."""
     truth = np.random.default_rng(0).normal(size=(9, 2))
-    found = super_resolution._compare(
-        {'truth': truth[..., None], 'gan': truth[..., None], 'bicubic': truth[..., None] + 1},
-        'gan',
-        'bicubic',
-        ['a'],
-        2,
-    )
+    series = {'truth': truth[..., None], 'gan': truth[..., None], 'bicubic': truth[..., None] + 1}
+    local = {'gan': np.zeros((1, 2)), 'bicubic': np.ones((1, 2))}
+    both = super_resolution.compare(local, series, ['a'], 2)
+    found = both['gan']['bicubic']
+    np.testing.assert_array_equal(both['bicubic']['gan']['a']['difference'], [-2, -2, -2])
     np.testing.assert_array_equal(found['a']['difference'], [2, 2, 2])
     assert (found['a']['better'], found['a']['worse'], found['a']['equal']) == (2, 0, 0)
 
@@ -326,9 +343,44 @@ def test_without_a_place():
     details = super_resolution.summarise(found, of, ('a',), DAYS[:2])
     assert details['places'] == {}
     assert 'wasserstein_a' not in details['methods']['gan']['scores']
-    tables = super_resolution.tables(details, ('a',), ('K',))
-    assert [table.title for table in tables] == ['Percentiles: a (K)']
+    tables = present.tables({**details, 'tiles': {}}, ('a',), ('K',))
+    assert [table.title for table in tables] == ['Extremes: a (K)', 'Percentiles: a (K)']
     assert drawn(figures.places(details['places'], ('a',), 'title', 'subtitle')) == 1
+
+
+TILES = {
+    **{'tile': 40, 'overlap': 8, 'times': 2, 'members': 3, 'seam': np.array([1.05]), 'truth': np.array([0.95])},
+    'parts': [
+        {'begins': [0, 0], 'seam': np.array([0.9]), 'truth': np.array([0.8])},
+        {'begins': [0, 20], 'seam': np.array([1.1]), 'truth': np.array([1.0])},
+    ],
+}
+
+
+def extremes_of(value):
+    """Of one variable, two levels, two windows."""
+
+    def at(levels):
+        return np.stack([levels, levels, levels], -1)[None]
+
+    levels = value + np.arange(2.0)
+    fss = np.stack([at(20 + levels), at(30 + levels)], 2)
+    return {'quantile_error': at(levels), 'crps_above': at(10 + levels), 'fss_above': fss}
+
+
+def test_which_tiles_were_looked_at():
+    told, nothing = present.told_of_tiles({'dpdm': TILES, 'other': {}})
+    assert told == (
+        'Seams of dpdm: tiles of 40 cells a side that overlap by 8, and the same shifted by 0 and 20 cells; 3 members, '
+        '2 times.'
+    )
+    assert nothing == 'Seams of other: not looked at, the domain is no larger than a patch of training.'
+    alone = {**TILES, 'parts': TILES['parts'][:1]}
+    (table,) = present.of_tiles({'dpdm': alone, 'other': {}}, ('a',))
+    values = [cell[0] for cell in table.rows['dpdm, a']]
+    np.testing.assert_array_equal(values, [0.9, 0.8, np.nan, np.nan, 1.05, 0.95])
+    assert present.of_tiles({'other': {}}, ('a',)) == []
+    assert 'shifted' not in present.told_of_tiles({'dpdm': alone})[0]
 
 
 def test_tables_and_headline():
@@ -336,15 +388,37 @@ def test_tables_and_headline():
         'places': {'bicubic': {'gan': {'a': BETTER}}, 'gan': {'bicubic': {'a': BETTER}}},
         'percentiles': {'truth': np.arange(7.0)[None], 'gan': np.arange(7.0)[None] + 1},
         'ensembles': {},
-        'methods': {'bicubic': {}, 'gan': {}},
+        'methods': {
+            'linear': extremes_of(9.0),  # not shown
+            'bicubic': extremes_of(1.0),
+            'gan': extremes_of(0.0),
+        },
+        'extremes': {'levels': (0.9, 0.99), 'thresholds': np.array([[5.0, 7.0]]), 'windows': (5, 13)},
+        'hot_dry': {'truth': np.array([0.02, 0.01, 0.03]), 'gan': np.array([0.04, np.nan, np.nan])},
+        'tiles': {'dpdm': TILES},
     }
-    places_of_gan, percentiles = super_resolution.tables(details, ('a',), ('K',))
+    places_of_gan, tiles, hot_dry, high, percentiles = present.tables(details, ('a',), ('K',))
     assert places_of_gan.title == 'Local statistics: gan'
     cells = places_of_gan.rows['a, against bicubic']
     assert [float(cell[0]) for cell in cells] == [2, 1, 0, 1]
     assert [cell[0] for cell in percentiles.rows['gan']] == list(range(1, 8))
+    assert [cell[0] for cell in tiles.rows['dpdm, a']] == [0.9, 0.8, 1.1, 1.0, 1.05, 0.95]
+    np.testing.assert_allclose(hot_dry.rows['truth'], [[2, 1, 3]])
+    assert (high.title, high.columns) == ('Extremes: a (K)', ['0.9', '0.99'])
+    values = {name: [cell[0] for cell in cells] for name, cells in high.rows.items()}
+    assert values == {
+        'Threshold': [5, 7],
+        'Quantile bias: bicubic': [1, 2],
+        'Quantile bias: gan': [0, 1],
+        'CRPS of the tail: bicubic': [11, 12],
+        'CRPS of the tail: gan': [10, 11],
+        'FSS, 5 cells: bicubic': [21, 22],
+        'FSS, 5 cells: gan': [20, 21],
+        'FSS, 13 cells: bicubic': [31, 32],
+        'FSS, 13 cells: gan': [30, 31],
+    }
     table = {'bicubic': {'rmse_a': 4.0, 'energy': 2.0}, 'gan': {'rmse_a': 3.0, 'energy': 0.125}}
-    assert super_resolution.headline(table, details, ('a',)) == {
+    assert present.headline(table, details, ('a',)) == {
         'RMSE / bicubic, a': '0.75',
         'energy spectrum, bicubic': '2.00',
         'energy spectrum, gan': '0.12',

@@ -325,12 +325,22 @@ def test_members_of_an_ensemble():
         pooled, by = members[:, known], np.broadcast_to(weight[known], (6, known.sum()))
         quantiles = [weighted_quantile(*pair) for pair in ((pooled, by), (truth[known], weight[known]))]
         assert found['tail'][v] == pytest.approx(quantiles[0] - quantiles[1], abs=0.02 * (1, 5)[v])
+        # all levels, the score's among them
+        assert found['tail'][v] == found['quantile_error'][v, extremes.LEVELS.index(scores.HIGH)]
+        assert found['tail_crps'][v] == found['crps_above'][v, extremes.LEVELS.index(scores.EVENT)]
+        for level, error, above, limit in zip(
+            extremes.LEVELS, found['quantile_error'][v], found['crps_above'][v], THRESHOLDS[v], strict=True
+        ):
+            quantiles = [weighted_quantile(*pair, level) for pair in ((pooled, by), (truth[known], weight[known]))]
+            assert error == pytest.approx(quantiles[0] - quantiles[1], abs=0.02 * (1, 5)[v])
+            tail = probability.tail_tw_crps_for_ensemble(*arrays, threshold=limit, tail='upper', **fair)
+            assert above == pytest.approx(float(tail), rel=1e-5)
 
 
-def weighted_quantile(values, weights):
+def weighted_quantile(values, weights, level=scores.HIGH):
     order = np.argsort(values.ravel())
     below = weights.ravel()[order].cumsum()
-    return values.ravel()[order[np.searchsorted(below, scores.HIGH * below[-1])]]
+    return values.ravel()[order[np.searchsorted(below, level * below[-1])]]
 
 
 def test_the_fractions_skill_score_is_that_of_the_library():
@@ -341,14 +351,24 @@ def test_the_fractions_skill_score_is_that_of_the_library():
     frame = np.zeros((HEIGHT, WIDTH, 1), bool)
     frame[4:-4, 4:-4] = True
     truth, found = (np.where(frame, field, -3) for field in (truth, found))
-    ours = summarise(of, [(found, truth)])['fss'][0, 0]
-    threshold = THRESHOLDS[0, extremes.LEVELS.index(scores.EVENT)]
-    theirs = spatial.fss_2d_single_field(
-        found[..., 0], truth[..., 0], event_threshold=threshold, window_size=(5, 5), zero_padding=True
-    )
-    assert of.window == 5
+    result = summarise(of, [(found, truth)])
+    theirs = [
+        spatial.fss_2d_single_field(
+            found[..., 0], truth[..., 0], event_threshold=threshold, window_size=(5, 5), zero_padding=True
+        )
+        for threshold in THRESHOLDS[0]
+    ]
+    np.testing.assert_allclose(result['fss_above'][0, :, 0, 0], np.where(np.array(theirs) > 0, theirs, 0), rtol=1e-6)
+    ours = result['fss'][0, 0]
+    assert of.windows == (5, 13)
     assert 0.1 < ours < 0.9
-    assert ours == pytest.approx(theirs, rel=1e-6)
+    assert ours == pytest.approx(theirs[extremes.LEVELS.index(scores.EVENT)], rel=1e-6)
+    # windows of about three coarse cells are kinder
+    wide = extremes.fss_sums(found[None, ..., 0], truth[..., 0], of.weight, THRESHOLDS[0], (13,))
+    np.testing.assert_allclose(
+        result['fss_above'][0, :, 1, 0], (1 - wide['fss_error'] / wide['fss_reference'])[:, 0], rtol=1e-12
+    )
+    assert result['fss_above'][0, 1, 1, 0] > ours
 
 
 @pytest.mark.parametrize('members', [1, 3])
@@ -358,7 +378,8 @@ def test_names(members):
     flat = scores.flat(found, ROTATIONAL)
     described = scores.described(ROTATIONAL, ('s-1', 'K'))
     of_members = {f'{name}_{v}' for name in ('spread_skill', 'reliability') for v in ROTATIONAL}
-    assert set(flat) == set(described) - (of_members if members == 1 else set())
+    of_tiles = {f'seam_{v}' for v in ROTATIONAL}  # see `tile_seams`
+    assert set(flat) == set(described) - of_tiles - (of_members if members == 1 else set())
     assert next(iter(described)) == 'energy'
     np.testing.assert_array_equal(flat['wasserstein_divergence'], [4, 5, 6])
     assert flat['bias_vorticity'][0] == pytest.approx(1)

@@ -13,10 +13,11 @@ from content_loss import SAMPLES, Pooled
 from many_runs import parse_overrides, resolve
 
 from data_prep.prepare import name_of
-from downscale_jax.evaluation import local_statistics
+from downscale_jax.evaluation import extremes, local_statistics
 
 METHODS = ('bicubic', 'pretrained', 'gan_mse', 'gan_atmodist')
 SEEDS, TIMES, PLACES, BLOCK = 2, 9, 4, 3
+LEVELS = np.ones(len(extremes.LEVELS))
 OF_A_FIELD = ('error', 'squared_error', 'absolute_error', 'member_squared_error', 'variance')
 # of each method: size of the error, power over the truth's, difference at places
 ERROR = {'bicubic': 4.0, 'pretrained': 2.0, 'gan_mse': 3.0, 'gan_atmodist': 3.5}
@@ -56,9 +57,9 @@ def pooled(variables=('a', 'b'), energy=False, places=PLACES, errors=ERROR):
             'anomaly_truth_square': ones,
             'histogram': np.where(np.arange(101) == 50 + np.floor(errors[name]), 10.0, 0) * ones[..., None],
             'histogram_truth': np.where(np.arange(101) == 50, 10.0, 0) * ones[..., None],
-            'fss_error': POWER[name] * ones[..., None, None],
-            'fss_reference': ones[..., None, None],
-            'tail_crps': 5 * errors[name] * ones[..., None],
+            'fss_error': POWER[name] * ones[..., None, None] * LEVELS[:, None],
+            'fss_reference': ones[..., None, None] * LEVELS[:, None],
+            'tail_crps': 5 * errors[name] * ones[..., None] * LEVELS,
             'tail_weight': 10 * ones,
         }
         if energy:
@@ -67,7 +68,7 @@ def pooled(variables=('a', 'b'), energy=False, places=PLACES, errors=ERROR):
     series = {'truth': truth, **{name: truth + SHIFT[name] for name in METHODS}}
     edges = np.tile(np.arange(102) - 50.0, (count, 1))
     measures = SimpleNamespace(
-        reference=SimpleNamespace(edges=edges),
+        reference=SimpleNamespace(edges=edges, levels=extremes.LEVELS),
         ranges=[10.0] * count,
         pairs=SimpleNamespace(kilometres=np.array([100.0, 1000.0])),
         variables=list(variables),
