@@ -10,7 +10,7 @@ import xarray as xr
 
 from data_prep import series
 from data_prep.records import SPLITS, Writer
-from data_prep.relief import land_of, relief_on
+from data_prep.statics import add_context
 from downscale_jax.fields import context, grid, grid_point, quantile_mapping, store
 from downscale_jax.fields.block_means import KERNELS, BlockMeans, limits
 from downscale_jax.fields.dates import check_splits, select_dates
@@ -158,22 +158,6 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'attributes': {v: {k: str(a) for k, a in fields[v].attrs.items()} for v in data['variables']},
     }
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
-
-
-def add_context(statics: xr.Dataset, data: dict) -> xr.Dataset:
-    """With the `topography`, and the `land` (1, sea 0), that `data.context` names and the fields do not bring: from the
-    relief in the file `data.relief`."""
-    missing = [name for name in ('topography', 'land') if name in data['context'] and name not in statics]
-    if not missing:
-        return statics
-    if not data['relief']:
-        raise UserError(
-            f'data.context names {" and ".join(missing)}, which the data do not have: name a file with a relief by '
-            'data.relief, or leave it out'
-        )
-    topography = relief_on(statics, data['relief'])
-    found = {'topography': topography, 'land': land_of(topography)}
-    return statics.assign({name: found[name] for name in missing})
 
 
 def context_moments(
