@@ -20,16 +20,18 @@ from downscale_jax.fields.times import encode_times, evenly, month_of
 from downscale_jax.runtime.errors import UserError, nearest
 
 CLIMATE_TIMES, CLIMATE_BYTES = 480, 2**28  # of training: how many of its coarse fields tell its climate
+LOGARITHM = 0.1  # ln(1 + x) of less is x, to a twentieth
 VERSION = 3  # of this file's results: raise it when they change
 KEYS = (
     'path', 'simulate', 'variables', 'level', *SPLITS, 'factor', 'mean', 'transform', 'anomaly', 'bounds',
-    'interpolation', 'context', 'relief', 'grid_point',
+    'interpolation', 'context', 'relief', 'grid_point', 'units',
 )  # fmt: skip
 UNSHOWN = {
     'interpolation': 'cubic',
     'context': (),
     'relief': '',
     'grid_point': '',
+    'units': (),
 }  # of systems whose networks see the coarse field alone
 SPACES = ('network', 'physical')
 
@@ -50,6 +52,8 @@ def check(data: dict) -> None:
         for one in given:
             if one not in valid:
                 raise UserError(f"data.{key}='{one}': {nearest(one, valid)}")
+    if data['units'] and (isinstance(data['units'], str) or len(data['units']) != len(data['variables'])):
+        raise UserError(f'data.units={data["units"]}: one for each of {data["variables"]}, or none: ()')
     if data['factor'] < 2:
         raise UserError(f'data.factor={data["factor"]}: cells are averaged by at least 2')
     if not data['variables']:
@@ -82,6 +86,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     splits = {split: data[split] for split in SPLITS}
     check_splits(splits, fields['time'].values)
     y, x = fields[data['variables'][0]].dims[1:]
+    parts = {split: select_dates(fields, dates) for split, dates in splits.items()}
     statics = fields.drop_dims('time').assign_coords({y: fields[y], x: fields[x]})
     everywhere = xr.DataArray(np.ones((fields.sizes[y], fields.sizes[x]), np.int8), dims=(y, x))
     statics['mask'] = statics.get('mask', everywhere).astype(np.int8)
@@ -93,7 +98,6 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     statics = add_context(statics, data)
     periodic, area = grid.is_periodic(statics), grid.valid_area(statics)[..., None]
 
-    parts = {split: select_dates(fields, dates) for split, dates in splits.items()}
     # of all rows: the same as that of lag pairs from this series
     whole = select_dates(everything, splits['train'])
     values = series.fit_transform(whole, data, named(data['transform']))
@@ -142,6 +146,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
                             one.add(plane)
             if not kept[split]:
                 raise UserError(f"split '{split}' ({splits[split]}): every value is missing")
+            if split == 'train':
+                check_logarithm(data, values.units, extremes[1])
     months = [month_of(time) for time in parts['train']['time'].values[list(remembered)]]
     coarse_series = quantile_mapping.Series(months, remembered.values)
     climate = quantile_mapping.climate(coarse_series, values.variables, values.units, transform.limits[0])
@@ -158,6 +164,18 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'attributes': {v: {k: str(a) for k, a in fields[v].attrs.items()} for v in data['variables']},
     }
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
+
+
+def check_logarithm(data: dict, units: Sequence[str], greatest: np.ndarray) -> None:
+    """Raises UserError for ln(1 + x) where `greatest` [V] of training is so small that it is x."""
+    transforms = named(data['transform'])
+    transforms = transforms * (len(data['variables']) // len(transforms))
+    for name, unit, transform, most in zip(data['variables'], units, transforms, greatest, strict=True):
+        if transform == 'log1p' and most < LOGARITHM:
+            raise UserError(
+                f"data.transform=log1p of '{name}', which is at most {most:.2g} {unit} in training, where ln(1 + x) is "
+                "x: give units by data.units in which it is larger, 'mm day-1' for rain, or another transform"
+            )
 
 
 def context_moments(
