@@ -21,7 +21,7 @@ from downscale_jax.runtime.errors import UserError, nearest
 
 CLIMATE_TIMES, CLIMATE_BYTES = 480, 2**28  # of training: how many of its coarse fields tell its climate
 LOGARITHM = 0.1  # ln(1 + x) of less is x, to a twentieth
-VERSION = 3  # of this file's results: raise it when they change
+VERSION = 4  # of this file's results: raise it when they change
 KEYS = (
     'path', 'simulate', 'variables', 'level', *SPLITS, 'factor', 'mean', 'transform', 'anomaly', 'bounds',
     'interpolation', 'context', 'relief', 'grid_point', 'units',
@@ -89,7 +89,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     parts = {split: select_dates(fields, dates) for split, dates in splits.items()}
     statics = fields.drop_dims('time').assign_coords({y: fields[y], x: fields[x]})
     everywhere = xr.DataArray(np.ones((fields.sizes[y], fields.sizes[x]), np.int8), dims=(y, x))
-    statics['mask'] = statics.get('mask', everywhere).astype(np.int8)
+    mask = statics.get('mask', everywhere).astype(np.int8)
+    statics['mask'] = mask.copy(data=mask.values * known(parts['train'], data, mask.values > 0))
     statics['cell_area'] = (
         (y, x),
         grid.cell_areas_km2(statics).astype(np.float32),
@@ -164,6 +165,17 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'attributes': {v: {k: str(a) for k, a in fields[v].attrs.items()} for v in data['variables']},
     }
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
+
+
+def known(part: xr.Dataset, data: dict, domain: np.ndarray) -> np.ndarray:
+    """[H, W] bool: cells of `domain` where any variable has a value at any time. Reads until all are known: a few
+    times, or all of them where some cells never have one, as ERA5-Land's on the sea."""
+    found = np.zeros_like(domain)
+    for _, fine in series.stream(part, data, 'looking where values are'):
+        found |= np.isfinite(fine).any(-1) & domain
+        if found[domain].all():
+            break
+    return found
 
 
 def check_logarithm(data: dict, units: Sequence[str], greatest: np.ndarray) -> None:

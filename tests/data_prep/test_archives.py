@@ -156,6 +156,29 @@ def test_land_below_the_sea(tmp_path):
         np.testing.assert_allclose(statics.add_context(everywhere, asked)['topography'], expected, atol=1e-3)
 
 
+def test_the_sea_of_era5_land_does_not_exist(tmp_path):
+    """Nor does a cell that has values in the test split alone; one that is missing at times does."""
+    values = [np.where(SEA, np.nan, v) for v in (T2M, TP)]
+    values[0][:30, 5, 5] = values[1][:30, 5, 5] = values[0][3:9, 6, 6] = np.nan
+    dataset(values=values, units=('K', 'mm day-1')).to_netcdf(tmp_path / 'a.nc')
+    prepared = prepare(section(tmp_path / 'a.nc'), 0, tmp_path / 'prepared')
+    exists = ~SEA
+    exists[5, 5] = False
+    np.testing.assert_array_equal(prepared.mask, exists)
+    assert (prepared.area[..., 0] > 0).tolist() == exists.tolist()
+    assert np.isnan(prepared.split('test')[5]['fine'][5, 5]).all()
+    transform, split = prepared.block_means, prepared.split('train')
+    fine, coarse = prepared.pair(split[0])
+    np.testing.assert_array_equal(np.isfinite(fine).all(-1), exists)
+    shown = transform.condition(coarse, prepared.mask[..., None])
+    np.testing.assert_array_equal(shown[..., -1], exists)
+
+
+def test_without_missing_values_everything_exists(tmp_path):
+    dataset(units=('K', 'm day-1')).to_netcdf(tmp_path / 'a.nc')
+    assert prepare(section(tmp_path / 'a.nc'), 0, tmp_path / 'prepared').mask.all()
+
+
 def test_records_of_real_era5(shared_data, tmp_path):
     """GRIB, by another archive's name: 33 x 49 cells, of which blocks of four leave out a row and a column."""
     pytest.importorskip('cfgrib')
