@@ -127,7 +127,7 @@ def joinable(dataset: xr.Dataset) -> xr.Dataset:
 def units_of(array: xr.DataArray) -> str | None:
     """ECMWF's monthly means of daily accumulations are per day, which their units do not say: 'm' is 'm day-1'.
 
-    https://confluence.ecmwf.int/display/CKB/ERA5%3A+data+documentation, "Monthly means".
+    "Scaled to have units that include 'per day'": https://confluence.ecmwf.int/pages/viewpage.action?pageId=197702790.
     """
     units = array.attrs.get('units')
     return f'{units} day-1' if units is not None and array.attrs.get('GRIB_stepType') == 'avgad' else units
