@@ -27,6 +27,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.path = ''  # file, glob, Zarr store or URL; empty: simulated
     config.data.simulate = ConfigDict({'world': 'mountains', 'rows': 160, 'columns': 240, 'months': 240, 'seed': 0})
     config.data.variables = ('t2m', 'tp')
+    config.data.units = ()  # of each variable, to which data are converted: ('K', 'mm day-1'); (): as the file has them
     config.data.level = 0.0  # in the numbers of a file that has several; 0: there is but one
     config.data.train = (('1981-01', '1996-12'),)
     config.data.validation = (('1997-01', '1998-12'),)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from data_prep import series
 from data_prep.records import SPLITS, Writer
-from data_prep.relief import land_of, relief_on
+from data_prep.statics import add_context
 from downscale_jax.fields import context, grid, grid_point, quantile_mapping, store
 from downscale_jax.fields.block_means import KERNELS, BlockMeans, limits
 from downscale_jax.fields.dates import check_splits, select_dates
@@ -20,16 +20,18 @@ from downscale_jax.fields.times import encode_times, evenly, month_of
 from downscale_jax.runtime.errors import UserError, nearest
 
 CLIMATE_TIMES, CLIMATE_BYTES = 480, 2**28  # of training: how many of its coarse fields tell its climate
-VERSION = 3  # of this file's results: raise it when they change
+LOGARITHM = 0.1  # ln(1 + x) of less is x, to a twentieth
+VERSION = 4  # of this file's results: raise it when they change
 KEYS = (
     'path', 'simulate', 'variables', 'level', *SPLITS, 'factor', 'mean', 'transform', 'anomaly', 'bounds',
-    'interpolation', 'context', 'relief', 'grid_point',
+    'interpolation', 'context', 'relief', 'grid_point', 'units',
 )  # fmt: skip
 UNSHOWN = {
     'interpolation': 'cubic',
     'context': (),
     'relief': '',
     'grid_point': '',
+    'units': (),
 }  # of systems whose networks see the coarse field alone
 SPACES = ('network', 'physical')
 
@@ -50,6 +52,8 @@ def check(data: dict) -> None:
         for one in given:
             if one not in valid:
                 raise UserError(f"data.{key}='{one}': {nearest(one, valid)}")
+    if data['units'] and (isinstance(data['units'], str) or len(data['units']) != len(data['variables'])):
+        raise UserError(f'data.units={data["units"]}: one for each of {data["variables"]}, or none: ()')
     if data['factor'] < 2:
         raise UserError(f'data.factor={data["factor"]}: cells are averaged by at least 2')
     if not data['variables']:
@@ -82,9 +86,11 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     splits = {split: data[split] for split in SPLITS}
     check_splits(splits, fields['time'].values)
     y, x = fields[data['variables'][0]].dims[1:]
+    parts = {split: select_dates(fields, dates) for split, dates in splits.items()}
     statics = fields.drop_dims('time').assign_coords({y: fields[y], x: fields[x]})
     everywhere = xr.DataArray(np.ones((fields.sizes[y], fields.sizes[x]), np.int8), dims=(y, x))
-    statics['mask'] = statics.get('mask', everywhere).astype(np.int8)
+    mask = statics.get('mask', everywhere).astype(np.int8)
+    statics['mask'] = mask.copy(data=mask.values * known(parts['train'], data, mask.values > 0))
     statics['cell_area'] = (
         (y, x),
         grid.cell_areas_km2(statics).astype(np.float32),
@@ -93,7 +99,6 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     statics = add_context(statics, data)
     periodic, area = grid.is_periodic(statics), grid.valid_area(statics)[..., None]
 
-    parts = {split: select_dates(fields, dates) for split, dates in splits.items()}
     # of all rows: the same as that of lag pairs from this series
     whole = select_dates(everything, splits['train'])
     values = series.fit_transform(whole, data, named(data['transform']))
@@ -141,6 +146,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
                             one.add(plane)
             if not kept[split]:
                 raise UserError(f"split '{split}' ({splits[split]}): every value is missing")
+            if split == 'train':
+                check_logarithm(data, values.units, extremes[1])
     months = [month_of(time) for time in parts['train']['time'].values[list(remembered)]]
     coarse_series = quantile_mapping.Series(months, remembered.values)
     climate = quantile_mapping.climate(coarse_series, values.variables, values.units, transform.limits[0])
@@ -159,20 +166,27 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
 
 
-def add_context(statics: xr.Dataset, data: dict) -> xr.Dataset:
-    """With the `topography`, and the `land` (1, sea 0), that `data.context` names and the fields do not bring: from the
-    relief in the file `data.relief`."""
-    missing = [name for name in ('topography', 'land') if name in data['context'] and name not in statics]
-    if not missing:
-        return statics
-    if not data['relief']:
-        raise UserError(
-            f'data.context names {" and ".join(missing)}, which the data do not have: name a file with a relief by '
-            'data.relief, or leave it out'
-        )
-    topography = relief_on(statics, data['relief'])
-    found = {'topography': topography, 'land': land_of(topography)}
-    return statics.assign({name: found[name] for name in missing})
+def known(part: xr.Dataset, data: dict, domain: np.ndarray) -> np.ndarray:
+    """[H, W] bool: cells of `domain` where any variable has a value at any time. Reads until all are known: a few
+    times, or all of them where some cells never have one, as ERA5-Land's on the sea."""
+    found = np.zeros_like(domain)
+    for _, fine in series.stream(part, data, 'looking where values are'):
+        found |= np.isfinite(fine).any(-1) & domain
+        if found[domain].all():
+            break
+    return found
+
+
+def check_logarithm(data: dict, units: Sequence[str], greatest: np.ndarray) -> None:
+    """Raises UserError for ln(1 + x) where `greatest` [V] of training is so small that it is x."""
+    transforms = named(data['transform'])
+    transforms = transforms * (len(data['variables']) // len(transforms))
+    for name, unit, transform, most in zip(data['variables'], units, transforms, greatest, strict=True):
+        if transform == 'log1p' and most < LOGARITHM:
+            raise UserError(
+                f"data.transform=log1p of '{name}', which is at most {most:.2g} {unit} in training, where ln(1 + x) is "
+                "x: give units by data.units in which it is larger, 'mm day-1' for rain, or another transform"
+            )
 
 
 def context_moments(

@@ -7,18 +7,10 @@ import xarray as xr
 from scipy import ndimage
 
 from downscale_jax.fields import store
+from downscale_jax.fields.archives import STATICS, find_static, heights
 from downscale_jax.fields.interpolation import full_circle, unit_vectors
-from downscale_jax.fields.units import convert_units
 from downscale_jax.runtime.errors import UserError, nearest
 
-_STANDARD_NAMES = {
-    'height_above_reference_ellipsoid', 'height_above_mean_sea_level', 'height_above_geopotential_datum',
-    'surface_altitude', 'altitude', 'bedrock_altitude',
-}  # fmt: skip
-_NAMES = {
-    'z', 'elevation', 'elev', 'topo', 'topography', 'orog', 'orography', 'relief', 'rose', 'altitude', 'height',
-    'band1', 'dem', 'bed_elevation', 'surface_elevation',
-}  # fmt: skip
 POINTS = 2_000_000  # at which the relief is read at once: 16 MB each of a dozen arrays
 
 
@@ -27,17 +19,35 @@ def relief_on(grid: xr.Dataset, path: str, variable: str = '') -> xr.DataArray:
 
     Bilinear where the relief is coarser than the grid. Where it is finer a cell is read at as many points as the relief
     has in it, evenly spread, bilinearly too, and they are averaged by area: the box mean, and a slope stays a slope.
-    `variable` names the relief; else it is recognised. The file's latitudes and longitudes are 1-D, in any direction
-    and convention.
-    Raises UserError: no relief-like variable or several, units that are not lengths, a grid that is not covered, beside
-    those of `store`.
+    `variable` names the relief; else it is recognised: a height, or a geopotential such as ERA5's. The file's latitudes
+    and longitudes are 1-D, in any direction and convention.
+    Raises UserError: no relief-like variable or several, units of neither, a grid that is not covered, beside those of
+    `store`.
     """
+    data = store.open_dataset(path)
+    if variable and variable not in data.data_vars:
+        raise UserError(f"{path} has no variable '{variable}': {nearest(variable, map(str, data.data_vars))}")
+    relief = heights(_plane(data, variable or _recognise(data, path), path))
+    values = _on_cells(grid, relief, path)
+    return values.rename('topography').assign_attrs(units='m', long_name='topography, negative below the sea')
+
+
+def land_on(grid: xr.Dataset, path: str) -> xr.DataArray | None:
+    """`land` on the cells of `grid` by the file's own mask (ERA5's `lsm`), 1 from half a cell of land on; None where it
+    has none."""
+    data = store.open_dataset(path)
+    name = find_static(data, 'land', path)
+    return as_land(_on_cells(grid, _plane(data, name, path), path) >= 0.5) if name else None
+
+
+def _on_cells(grid: xr.Dataset, field: xr.DataArray, path: str) -> xr.DataArray:
+    """Means of a field (lat, lon) over the cells of `grid`, float32, see `relief_on`."""
     for name in ('lat', 'lon'):
         if name not in grid.coords:
             raise UserError(f"the grid has no '{name}', found {', '.join(map(str, grid.coords))}: relief needs places")
         if not np.isfinite(grid[name].values).all():
             raise UserError(f"the grid's '{name}' is missing at some cells: relief needs the places of all")
-    relief = _around(_open(path, variable), grid, path)
+    relief = _around(field.sortby(['lat', 'lon']), grid, path)
     lat, lon = relief['lat'].values, relief['lon'].values
     heights = store.load(relief, path).values.astype(np.float64)
     plane = grid['lat'].ndim == 2
@@ -51,43 +61,45 @@ def relief_on(grid: xr.Dataset, path: str, variable: str = '') -> xr.DataArray:
     values = np.concatenate(rows)
     if missing := np.isnan(values).sum():
         raise UserError(f'{path}: the relief has no value at {missing} of {values.size} cells of the grid: fill them')
-    attrs = {'units': 'm', 'long_name': 'topography, negative below the sea', 'source': path}
     coords = {name: coordinate for name, coordinate in grid.coords.items() if set(coordinate.dims) <= set(dims)}
-    return xr.DataArray(values.astype(np.float32), coords, dims, 'topography', attrs)
+    return xr.DataArray(values.astype(np.float32), coords, dims, attrs={'source': path})
 
 
 def land_of(topography: xr.DataArray) -> xr.DataArray:
-    """`land` int8: 1 where the topography is above 0, else 0."""
+    """`land` where the topography is above 0."""
+    return as_land(topography > 0)
+
+
+def as_land(is_land: xr.DataArray) -> xr.DataArray:
+    """`land` int8: 1 where it is, else 0."""
     attrs = {
         'units': '1',
         'standard_name': 'land_binary_mask',
         'flag_values': np.array([0, 1], np.int8),
         'flag_meanings': 'sea land',
     }
-    return (topography > 0).astype(np.int8).rename('land').assign_attrs(attrs)
+    return is_land.astype(np.int8).rename('land').drop_attrs().assign_attrs(attrs)
 
 
-def _open(path: str, variable: str) -> xr.DataArray:
-    """(lat, lon) in m, lazily, both ascending."""
-    data = store.open_dataset(path)
-    if variable and variable not in data.data_vars:
-        raise UserError(f"{path} has no variable '{variable}': {nearest(variable, map(str, data.data_vars))}")
-    fields = store.canonical(data, [variable or _recognise(data, path)], source=path)
-    (relief,) = (fields[name] for name in fields.data_vars if name != 'mask')
-    relief = relief.isel(time=0) if 'time' in relief.dims else relief
+def _plane(data: xr.Dataset, name: str, path: str) -> xr.DataArray:
+    """(lat, lon), lazily; of several times the first."""
+    relief = store.canonical(data, [name], source=path)[name]
+    relief = relief.isel(time=0, drop=True) if 'time' in relief.dims else relief
     if relief.dims != ('lat', 'lon'):
         raise UserError(f"{path}: '{relief.name}' lies on {relief.dims}; relief on 1-D lat and lon was expected: "
                         'interpolate it beforehand')  # fmt: skip
-    return convert_units(relief, 'm').sortby(['lat', 'lon'])
+    return relief
 
 
 def _recognise(data: xr.Dataset, path: str) -> str:
-    """The one variable that is relief by its standard name or its own, else the only one in units of length."""
-    lengths = [name for name, array in data.data_vars.items() if array.squeeze().ndim >= 2 and _is_length(array)]
+    """The one variable that is relief by its standard name or its own, else the only one that is a height by its
+    units."""
+    lengths = [name for name, array in data.data_vars.items() if array.squeeze().ndim >= 2 and _is_height(array)]
+    kind = STATICS['topography']
     known = [
         name
         for name in lengths
-        if data[name].attrs.get('standard_name') in _STANDARD_NAMES or str(name).lower() in _NAMES
+        if data[name].attrs.get('standard_name') in kind.standard_names or str(name).lower() in kind.names
     ]
     found = known or lengths
     if len(found) != 1:
@@ -97,9 +109,9 @@ def _recognise(data: xr.Dataset, path: str) -> str:
     return str(found[0])
 
 
-def _is_length(array: xr.DataArray) -> bool:
+def _is_height(array: xr.DataArray) -> bool:
     try:
-        convert_units(array[(0,) * array.ndim], 'm')
+        heights(array[(0,) * array.ndim])
     except UserError:
         return False
     return True

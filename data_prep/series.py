@@ -8,6 +8,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from downscale_jax.fields import log_transform, store
+from downscale_jax.fields.units import convert_units
 from downscale_jax.fields.wind import ATTRIBUTES
 from downscale_jax.runtime.errors import UserError, nearest
 
@@ -30,7 +31,13 @@ def check_simulated(data: dict) -> None:
 
 
 def open_fields(data: dict, seed: int) -> xr.Dataset:
-    """Canonical fields in time, lazily: simulated where data.path is empty."""
+    """Canonical fields in time, lazily, in `data.units` where it names them: simulated where data.path is empty."""
+    fields = _opened(data, seed)
+    units = zip(data['variables'], data.get('units', ()), strict=False)
+    return fields.assign({name: convert_units(fields[name], one) for name, one in units})
+
+
+def _opened(data: dict, seed: int) -> xr.Dataset:
     if not data['path']:
         from data_prep import atmosphere, mountains
 

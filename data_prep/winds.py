@@ -11,7 +11,8 @@ import numpy as np
 import xarray as xr
 
 from data_prep.series import CHUNK
-from downscale_jax.fields import store
+from data_prep.statics import of_file
+from downscale_jax.fields import archives, store
 from downscale_jax.fields.units import convert_units
 from downscale_jax.fields.wind import ATTRIBUTES, vorticity_divergence
 from downscale_jax.runtime.errors import UserError, nearest
@@ -44,12 +45,12 @@ def open_winds(
     path: str, variables: Sequence[str] = tuple(ATTRIBUTES), level: float = 0, statics: Sequence[str] = ()
 ) -> xr.Dataset:
     """Canonical `variables`, (time, lat, lon) or (time, y, x), with `mask`, of a file or store; and those of `statics`
-    that it has, (lat, lon) or (y, x).
+    that it has, (lat, lon) or (y, x), `topography` and `land` also by other names (`data_prep.statics`).
 
     `vorticity` and `divergence` [s-1] are taken from the file where it has those that are asked for, else derived, all
-    from its winds (`fields.wind`), a few times a chunk; other variables by their names in the file. `level`, in the
-    file's own numbers, chooses among several; where one is named, winds without levels (at 10 m, beside those on
-    pressure levels) do not count.
+    from its winds (`fields.wind`), a few times a chunk; other variables by their names in the file, or by those of
+    `fields.archives`. `level`, in the file's own numbers, chooses among several; where one is named, winds without
+    levels (at 10 m, beside those on pressure levels) do not count.
 
     Raises UserError, beside those of `store` and `fields.wind`: neither both winds nor what is asked for of vorticity
     and divergence, several of a kind, several levels and none chosen, a level that is not there, no times.
@@ -59,6 +60,8 @@ def open_winds(
         # ARCO's time axis runs decades beyond its data on both sides
         data = data.sel(time=slice(data.attrs['valid_time_start'], data.attrs['valid_time_stop']))
     others = [name for name in variables if name not in ATTRIBUTES]
+    data = archives.renamed(data, others, path)
+    planes = of_file(data, statics, path)
     still = [name for name in statics if name in data.data_vars]
     wanted = [name for name in ATTRIBUTES if name in variables]
     given = [_find(data, name, level, path) for name in wanted]
@@ -81,7 +84,7 @@ def open_winds(
         fields = _canonical(data, winds + others, level, path, still)
         derived = vorticity_divergence(_in_few_times(fields[winds]), *winds)
         results = {name: derived[name] for name in wanted}
-    return fields.assign(results)[[*variables, *still, 'mask']]
+    return fields.assign(results | planes)[[*variables, *still, *planes, 'mask']]
 
 
 def _in_few_times(winds: xr.Dataset) -> xr.Dataset:

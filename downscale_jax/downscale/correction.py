@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from downscale_jax.downscale.inputs import checked
+from downscale_jax.downscale.inputs import aligned, checked
 from downscale_jax.fields import store
 from downscale_jax.fields.block_means import BlockMeans
 from downscale_jax.fields.dates import select_dates
@@ -16,9 +16,15 @@ from downscale_jax.runtime.errors import UserError
 
 
 def correction(
-    dataset: xr.Dataset, transform: BlockMeans, climate: QuantileMap, overlap: Sequence[str], source: str
+    dataset: xr.Dataset,
+    transform: BlockMeans,
+    statics: xr.Dataset,
+    climate: QuantileMap,
+    overlap: Sequence[str],
+    source: str,
 ) -> QuantileMap:
-    """The quantile map from `dataset` within the dates of `overlap` (both included) to the climate of training.
+    """The quantile map from `dataset` within the dates of `overlap` (both included) to the climate of training, whose
+    fine grid is `statics`.
 
     Raises UserError where the dates are none or too few, or the grid is not that of training.
     """
@@ -31,6 +37,7 @@ def correction(
             f'{source} has {shape[0]} x {shape[1]} coarse cells, training had {trained[0]} x {trained[1]}: its climate '
             'corrects fields of the same region only; leave --overlap out'
         )
+    fields = aligned(fields, statics, transform.factor)
     return climate.of(Series([month_of(time) for time in fields['time'].values], lambda: _times(fields, transform)))
 
 

@@ -5,10 +5,10 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields import context, store
+from downscale_jax.fields import archives, context, store
 from downscale_jax.fields.block_means import BlockMeans, block_centres
 from downscale_jax.fields.grid import is_periodic
-from downscale_jax.fields.interpolation import ToFine
+from downscale_jax.fields.interpolation import ToFine, full_circle
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.fields.quantile_mapping import QuantileMap
 from downscale_jax.fields.times import month_of
@@ -76,6 +76,8 @@ class CoarseInputs:
 class BlockInputs:
     """Lazy likewise, for coarse fields that are block means: `dataset` holds them on the grid of the blocks.
 
+    Rows may run the other way, and a globe may begin at another meridian (`aligned`).
+
     Raises UserError where a variable is missing, units do not convert, or the fine grid is not that of the blocks
     refined: other sides than `factor` times as many cells, or blocks with their centres elsewhere.
     """
@@ -97,6 +99,7 @@ class BlockInputs:
                 f'{source} has {found[0]} x {found[1]} cells; blocks of {transform.factor} of the fine grid of '
                 f'{shape[0]} x {shape[1]} are {wanted[0]} x {wanted[1]}: give the grid of your region by --statics'
             )
+        fields = aligned(fields, statics, transform.factor)
         for name in dict.fromkeys((*map(str, dims), 'lat', 'lon')):
             if name in fields.coords and name in statics.coords and fields[name].ndim == statics[name].ndim:
                 check_centres(fields[name].values, statics[name].values, transform.factor, name, source)
@@ -124,6 +127,21 @@ class BlockInputs:
         return self._transform.lift(coarse, around, self.periodic).astype(np.float32)
 
 
+def aligned(fields: xr.Dataset, statics: xr.Dataset, factor: int) -> xr.Dataset:
+    """Coarse fields on the blocks of the fine grid `statics`, in its order: turned where rows or columns run the other
+    way, and a full circle of longitudes from where the fine one begins."""
+    for name in map(str, statics['mask'].dims):
+        if name in fields.dims and name in fields.coords and name in statics.coords and fields.sizes[name] > 1:
+            ours, fine = fields[name].values, statics[name].values
+            if (ours[-1] - ours[0]) * (fine[-1] - fine[0]) < 0:
+                fields = fields.isel({name: slice(None, None, -1)})
+            if name == 'lon' and full_circle(ours):
+                away = np.abs((fields[name].values - block_centres(fine, factor, True)[0] + 180) % 360 - 180)
+                first = int(away.argmin())
+                fields = fields.roll(lon=-first, roll_coords=True) if first else fields
+    return fields
+
+
 def check_centres(coarse: np.ndarray, fine: np.ndarray, factor: int, name: str, source: str) -> None:
     """Raises UserError where coarse coordinates, 1-D or 2-D, are not the means of `factor` fine ones, to a tenth of a
     block; longitudes may differ by a circle."""
@@ -142,7 +160,8 @@ def check_centres(coarse: np.ndarray, fine: np.ndarray, factor: int, name: str, 
 
 
 def checked(dataset: xr.Dataset, transform: Transform | BlockMeans, source: str) -> xr.Dataset:
-    """The canonical inputs in the units of training, lazily."""
+    """The canonical inputs by the names of training (`fields.archives`) and in its units, lazily."""
+    dataset = archives.renamed(dataset, transform.inputs, source)
     fields = store.canonical(dataset, list(transform.inputs), source=source)
     store.check_timed(fields, transform.inputs, source)
     for name, units in zip(transform.inputs, transform.input_units, strict=True):

@@ -18,6 +18,7 @@ import numpy as np
 import scipy.io
 import xarray as xr
 
+from downscale_jax.fields import archives
 from downscale_jax.fields.dates import iso
 from downscale_jax.fields.units import convert_units
 from downscale_jax.runtime.errors import UserError, nearest
@@ -91,7 +92,7 @@ def _open(path: str) -> xr.Dataset:
         return xr.open_dataset(files[0], **options)
     return xr.open_mfdataset(
         files, combine='by_coords', data_vars='minimal', coords='minimal', compat='equals', join='exact',
-        combine_attrs='override', **options,
+        combine_attrs='override', preprocess=archives.joinable, **options,
     )  # fmt: skip
 
 
@@ -182,6 +183,8 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
 
     Dimensions are recognised by CF attributes, units and usual names; what stays unknown is taken by position, the last
     two being y and x. Singleton dimensions are dropped, directions kept. A variable without time stays (y, x).
+    Versions and forecasts of several beginnings become one axis of time (`archives`), and longitudes that jump by a
+    circle, 179 to -179, go on beyond it: 179, 181.
     `y`, `x` are in metres, absent where the file has cell numbers, rotated degrees or nothing; two-dimensional latitude
     and longitude become the coordinates `lat`, `lon` (y, x). A grid mapping stays as a scalar coordinate.
 
@@ -194,6 +197,7 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
     Raises UserError: a variable missing, without values or of another shape; times or axes that do not run one way.
     """
     source = source or dataset.encoding.get('source', 'the data set')
+    dataset = archives.one_axis_of_time(archives.one_version(dataset))
     names = list(names)
     for name in names + [mask] * bool(mask):
         if name not in dataset.variables:
@@ -291,6 +295,8 @@ def _ordered(dataset: xr.Dataset, name: str, source: str) -> xr.Variable:
     variable = variable.transpose(..., *space).astype('float32')
     keep = ('units', 'standard_name', 'long_name', 'grid_mapping')
     variable.attrs = {key: variable.attrs[key] for key in keep if key in variable.attrs}
+    if (units := archives.units_of(array)) is not None:
+        variable.attrs['units'] = units
     # The grid mapping is an encoding where xarray has decoded it.
     if mapping := array.encoding.get('grid_mapping', variable.attrs.get('grid_mapping')):
         variable.attrs['grid_mapping'] = mapping
@@ -341,12 +347,15 @@ def _coordinates(dataset: xr.Dataset, array: xr.DataArray, space: tuple[str, str
             continue
         if role in 'yx':
             axis = convert_units(axis, 'm')
-        if not ((steps > 0).all() or (steps < 0).all()):
+        values = axis.values.astype('float64')
+        if role == 'lon' and not _runs_one_way(values):
+            values = np.unwrap(values, period=360.0)
+        if not _runs_one_way(values):
             raise UserError(f"{source}: '{axis.name}' does not run one way (from {axis.values[0]:g} to "
                             f'{axis.values[-1]:g}); its values must increase or decrease throughout')  # fmt: skip
         name = f'projection_{role}_coordinate' if role in 'yx' else {'lat': 'latitude', 'lon': 'longitude'}[role]
         units = {'lat': 'degrees_north', 'lon': 'degrees_east'}.get(role, 'm')
-        coords[role] = (role, axis.values.astype('float64'), {'standard_name': name, 'units': units})
+        coords[role] = (role, values, {'standard_name': name, 'units': units})
     if space == ('y', 'x'):
         for role, name, units in (('lat', 'latitude', 'degrees_north'), ('lon', 'longitude', 'degrees_east')):
             plane = _plane(dataset, role, dims['y'], dims['x'])
@@ -356,6 +365,11 @@ def _coordinates(dataset: xr.Dataset, array: xr.DataArray, space: tuple[str, str
     if mapping in dataset.variables:
         coords[mapping] = ((), 0, dataset[mapping].attrs)
     return coords
+
+
+def _runs_one_way(values: np.ndarray) -> bool:
+    steps = np.diff(values)
+    return bool((steps > 0).all() or (steps < 0).all())
 
 
 def _plane(dataset: xr.Dataset, role: str, y: Hashable, x: Hashable) -> xr.DataArray | None:

@@ -1,5 +1,6 @@
 """Units of variables, by CF and UDUNITS spellings."""
 
+import logging
 import re
 
 import numpy as np
@@ -13,7 +14,10 @@ _DIMENSIONLESS = {'(0 - 1)', '0-1', '0 - 1', 'fraction', 'unitless', 'none', '-'
 def convert_units(array: xr.DataArray, units: str) -> xr.DataArray:
     """`array` in `units`, lazily; the same object where they are equal or '' is asked for. CF and UDUNITS spellings.
 
-    A mass of water on an area and its depth are the same: 1 kg m-2 is 1 mm.
+    A mass of water on an area and its depth are the same, and so are their rates: 1 kg m-2 is 1 mm, 1 kg m-2 s-1 is
+    86400 mm day-1. An amount is no rate: how long it took to gather is not in its units.
+
+    Raises UserError: no units, or such as cannot be converted.
     """
     name = array.name or 'the array'
     own = array.attrs.get('units')
@@ -21,18 +25,27 @@ def convert_units(array: xr.DataArray, units: str) -> xr.DataArray:
         return array
     if own is None:
         raise UserError(f"'{name}' has no units; '{units}' was expected: add the attribute units to the variable")
+    logging.getLogger('pint.util').setLevel(logging.ERROR)  # cf_xarray redefines units, which is nobody's mistake
     from cf_xarray.units import units as registry  # 1.5 s
 
     try:
         factor, unit = _parse(registry, str(own))
         _, target = _parse(registry, units)
         water = registry.Quantity(1000, 'kg m-3')
+        lasted = (unit / target / registry.second).dimensionality
+        if lasted in (registry.Unit('1').dimensionality, water.dimensionality, (1 / water).dimensionality):
+            raise UserError(
+                f"'{name}' is an amount in '{own}' where a rate in '{units}' is wanted: set its attribute units to the "
+                f"rate that it is ('{own} day-1' where it is a monthly mean of ERA5, by ECMWF's documentation)"
+            )
         found = registry.Quantity(array.data * factor if factor != 1 else array.data, unit)
         if (unit / target).dimensionality == water.dimensionality:
             found = found / water
         elif (target / unit).dimensionality == water.dimensionality:
             found = found * water
         data = found.to(target).magnitude
+    except UserError:
+        raise
     except Exception as error:  # pint's errors have no common base but Exception
         raise UserError(f"'{name}' has units '{own}', which cannot be converted to '{units}'; correct one") from error
     dtype = array.dtype if array.dtype.kind == 'f' else np.float64
@@ -40,9 +53,16 @@ def convert_units(array: xr.DataArray, units: str) -> xr.DataArray:
 
 
 def _parse(registry, units: str):
-    """(factor, unit): CMEMS has axes in '100 km', ECMWF fractions in '(0 - 1)'."""
+    """(factor, unit): CMEMS has axes in '100 km', ECMWF fractions in '(0 - 1)' and depths in 'm of water equivalent',
+    NOAA 'Pascals' and 'Kg/m^2/s'."""
+    from pint import UndefinedUnitError
+
+    units = re.sub(r'\s+of water equivalent', '', units)
     if units.strip().lower() in _DIMENSIONLESS:
         return 1, registry.parse_units('1')
     if match := re.fullmatch(r'\s*(\d+(?:\.\d*)?(?:e[+-]?\d+)?)(?:\s+(.*)|)', units, re.IGNORECASE):
         return float(match[1]), registry.parse_units(match[2] or '1')
-    return 1, registry.parse_units(units)
+    try:
+        return 1, registry.parse_units(units)
+    except UndefinedUnitError:
+        return 1, registry.parse_units(units.lower())

@@ -93,4 +93,5 @@ class Downscaler(WorkDirectory):
         """What corrects the data set, None without an `overlap`. Raises UserError, see `downscale.correction`."""
         if not overlap:
             return None
-        return correction(dataset, self.prepared.block_means, read_climate(self.workdir), overlap, source)
+        prepared, climate = self.prepared, read_climate(self.workdir)
+        return correction(dataset, prepared.block_means, prepared.statics, climate, overlap, source)

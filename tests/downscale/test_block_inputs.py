@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from downscale_jax.downscale.correction import correction
 from downscale_jax.downscale.inputs import BlockInputs, CoarseInputs, fine_grid, open_inputs
-from downscale_jax.fields import context, grid_point
+from downscale_jax.fields import context, grid_point, quantile_mapping
 from downscale_jax.fields.block_means import BlockMeans, interpolate, repeat
 from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.runtime.errors import UserError
@@ -178,7 +179,6 @@ def in_kelvin():
             r'a\.nc has 5 x 6 cells; blocks of 2 of the fine grid of 8 x 12 are 4 x 6: .*--statics',
         ),
         (lambda: coarse(8, 12, 0.5), r'a\.nc has 8 x 12 cells; blocks of 2 of the fine grid of 8 x 12 are 4 x 6'),
-        (lambda: coarse(north_first=True), r"a\.nc: 'lat' is 43\.5 where blocks of 2 fine cells .* at 40\.5: rows run"),
         (lambda: coarse(west=0.5), r"'lon' is 1 where blocks of 2 fine cells have their centre at 0\.5.*another grid"),
         (lambda: coarse(width=1.1), r"'lat' is 43\.85 where .* at 43\.5"),
         (without_units, r"'v' has no units; 'm s-1' was expected"),
@@ -191,6 +191,60 @@ def test_mistakes(make, told):
     with pytest.raises(UserError, match=told) as error:
         BlockInputs(make(), TRANSFORM, fine(), source='a.nc')
     assert '\n' not in str(error.value)
+
+
+def test_rows_may_run_the_other_way():
+    """Whatever the order of rows on either side, a place gets its own value."""
+    expected = BlockInputs(coarse(), TRANSFORM, fine())[1]
+    turned = coarse().isel(lat=slice(None, None, -1))
+    np.testing.assert_array_equal(BlockInputs(turned, TRANSFORM, fine())[1], expected)
+    found = BlockInputs(coarse(), TRANSFORM, fine(north_first=True))[1]
+    np.testing.assert_allclose(found, expected[::-1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_globe_may_begin_anywhere():
+    grid, data = fine(8, 72, 5.0, west=-180.0), coarse(4, 36, 10.0, west=-180.0)
+    expected = BlockInputs(data, TRANSFORM, grid)[0]
+    other = data.roll(lon=18, roll_coords=True)
+    other = other.assign_coords(lon=('lon', other['lon'].values % 360, data['lon'].attrs))
+    assert other['lon'].values[0] == 5
+    np.testing.assert_array_equal(BlockInputs(other, TRANSFORM, grid)[0], expected)
+
+
+def test_a_region_across_the_date_line():
+    """179.5, -179.5 in the coarse file, the fine grid and its topography, as 180 to 182 in another."""
+    grid, data = fine(west=177.0).assign(topography=(DIMS[1:], np.arange(96.0).reshape(8, 12))), coarse(west=177.0)
+    one = dataclasses.replace(TRANSFORM, context=('topography',))
+    expected = BlockInputs(data, one, fine_grid(grid, 'grid.nc', fine()))[0]
+    split = [d.assign_coords(lon=('lon', (d['lon'].values + 180) % 360 - 180, d['lon'].attrs)) for d in (data, grid)]
+    assert split[0]['lon'].values.min() < -176
+    statics = fine_grid(split[1], 'grid.nc', fine())
+    np.testing.assert_array_equal(statics['lon'], grid['lon'])
+    np.testing.assert_array_equal(BlockInputs(split[0], one, statics)[0], expected)
+
+
+def test_what_other_archives_call_it():
+    """20CR's names and NOAA's units, a level of one, 0 to 360 east, from the north, bounds beside."""
+    winds = LogTransform(('u10', 'v10'), ('m s-1', 'm s-1'), (0.0, 0.0), (5.0, 5.0), (0.0, 0.0), (1.0, 1.0), 0.0)
+    one = dataclasses.replace(TRANSFORM, values=winds)
+    data = coarse()
+    given = data.rename(u='uwnd', v='vwnd').expand_dims(level=[10.0], axis=1).isel(lat=slice(None, None, -1))
+    given = given.assign(time_bnds=(('time', 'nbnds'), np.zeros((3, 2))))
+    np.testing.assert_array_equal(BlockInputs(given, one, fine())[1], BlockInputs(data, TRANSFORM, fine())[1])
+
+
+def test_bias_is_corrected_whichever_way_rows_run():
+    rows = np.random.default_rng(2).normal(size=(96, 4, 6, 2)).astype('f4')
+    months = [1 + i % 12 for i in range(96)]
+    climate = quantile_mapping.climate(
+        quantile_mapping.Series(months, lambda: iter(rows)), ('u', 'v'), ('m s-1', 'm s-1'), (-INFINITY, -INFINITY)
+    )
+    times = np.arange('2000-01', 96, dtype='M8[M]').astype('M8[ns]')
+    data = coarse(times=96).assign_coords(time=times)
+    asked = (TRANSFORM, fine(), climate, ('2000-01', '2007-12'), 'a.nc')
+    expected = correction(data, *asked)
+    found = correction(data.isel(lat=slice(None, None, -1)), *asked)
+    np.testing.assert_array_equal(found.source, expected.source)
 
 
 def test_centres_may_be_off_by_a_tenth_of_a_block():

@@ -280,6 +280,20 @@ class TestCanonical:
         assert "'x' does not run one way" in error_of(store.canonical, data, ['sit'])
         np.testing.assert_array_equal(store.canonical(plane_data().isel(x=slice(None, None, -1)), ['sit']).x[0], 100e3)
 
+    @pytest.mark.parametrize('west', [178.0, 182.0, 358.0])
+    def test_longitudes_across_a_seam(self, west):
+        data = plane_data().rename(y='lat', x='lon')
+        east = west + np.arange(5.0)
+        for turned in ((east + 180) % 360 - 180, east % 360):
+            there = data.assign_coords(
+                lat=('lat', [1.0, 2.0, 3.0], {'units': 'degrees_north'}), lon=('lon', turned, {'units': 'degrees_east'})
+            )
+            found = store.canonical(there, ['sit'])
+            np.testing.assert_array_equal(found.lon, turned[0] + np.arange(5))
+            np.testing.assert_array_equal(found.sit, data.sit)
+        there = there.isel(lon=[0, 2, 1, 3, 4])
+        assert "'lon' does not run one way" in error_of(store.canonical, there, ['sit'])
+
     def test_no_values(self):
         data = plane_data()
         data['sit'][:] = np.nan

@@ -26,6 +26,7 @@ def error_of(function, *args) -> str:
         ('100 km', 'm', 2.0, 2e5),
         ('1e-3', '1', 35.0, 0.035),
         ('(0 - 1)', '%', 0.5, 50.0),
+        ('Pascals', 'hPa', 1e5, 1e3),
     ],
 )
 def test_conversion_is_lazy(own, wanted, value, expected):
@@ -58,8 +59,21 @@ def test_mistakes():
         ('mm day-1', 'kg m-2 s-1', 1 / 86_400),
         ('kg m-2', 'm', 1e-3),
         ('m', 'mm', 1e3),
+        ('kg m**-2 s**-1', 'm s-1', 1e-3),
+        ('m s-1', 'kg/m^2/s', 1e3),
+        ('Kg/m^2/s', 'mm/day', 86_400),
+        ('m day-1', 'mm day-1', 1e3),
+        ('m of water equivalent', 'mm', 1e3),
     ],
 )
 def test_water_on_an_area_is_its_depth(own, units, factor):
     rain = xr.DataArray(np.array([0.5, 2.0]), dims='x', name='tp', attrs={'units': own})
     np.testing.assert_allclose(convert_units(rain, units).values, factor * rain.values)
+
+
+@pytest.mark.parametrize(('own', 'units'), [('m', 'mm day-1'), ('kg m-2', 'mm day-1'), ('mm', 'kg m-2 s-1')])
+def test_an_amount_is_no_rate(own, units):
+    rain = xr.DataArray([1.0], name='tp', attrs={'units': own})
+    message = error_of(convert_units, rain, units)
+    assert f"'tp' is an amount in '{own}' where a rate in '{units}' is wanted" in message
+    assert f"'{own} day-1'" in message
