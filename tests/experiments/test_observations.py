@@ -12,6 +12,7 @@ import downscale_jax
 from data_prep import products
 from data_prep.sea_ice import simulate
 from downscale_jax.downscale.generate import Sampling
+from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.runtime.errors import UserError
 
@@ -91,6 +92,9 @@ class Generator:
 
     def changed(self, **unit):
         return self
+
+    def tiling(self, shape, periodic=False):
+        return Tiling(shape, 1, 64, 4), 0
 
     def generate(self, _, inputs, mask, members, seed, units):
         for time, group in units:

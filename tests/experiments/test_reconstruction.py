@@ -18,6 +18,7 @@ import xarray as xr
 
 from data_prep.prepare import prepare
 from downscale_jax.downscale.generate import Sampling
+from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.compound import Thresholds, frequency
 from downscale_jax.fields import store
@@ -257,6 +258,9 @@ class Generator:
 
     def changed(self, **unit):
         return self
+
+    def tiling(self, shape, periodic=False):
+        return Tiling(shape, 1, 80, 8), 0
 
     def generate(self, inputs, area, members, seed, units):
         for time, group in units:
