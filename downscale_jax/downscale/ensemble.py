@@ -23,7 +23,7 @@ import xarray as xr
 import zarr
 from tqdm import tqdm
 
-from downscale_jax.downscale.fitting import SHARE, Domain, fitted, gib, takes, there
+from downscale_jax.downscale.fitting import SHARE, fitted, gib, takes, there
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.inputs import Inputs, open_inputs
 from downscale_jax.downscale.noise import time_nodes
@@ -99,7 +99,7 @@ def in_memory(
     """The ensemble as a data set (member, time, y, x), with coordinates, units and provenance."""
     inputs = open_inputs(dataset, generator.transform, statics, corrected=corrected)
     area, targets = valid_area(statics), generator.transform.targets
-    generator = fitted(generator, (area.shape, inputs[0].shape[-1], inputs.periodic), there())
+    generator = fitted(generator, (area.shape, inputs.channels, inputs.periodic), SHARE * there())
     values = np.full((members, len(inputs), *area.shape, len(targets)), np.nan, np.float32)
     units, shares = all_units(generator, len(inputs), members), []
     for (time, group), fields, share in generate(generator, inputs, area, members, seed, units):
@@ -179,21 +179,22 @@ def to_store(
     asked = {**request, 'times': times, 'members': members, 'seed': seed, 'sampling': asdict(generator.sampling)}
     request = json.loads(json.dumps(asked))
 
-    def ready() -> Domain:
+    domain, free = (area.shape, inputs.channels, inputs.periodic), there()
+
+    def ready() -> None:
         # what is wrong with tiles or inputs shows before a store is there, or another is removed
-        domain = area.shape, inputs[0].shape[-1], inputs.periodic
+        _ = inputs[0]
         if jax.process_index() == 0:
             other = is_other(path, request)
             if other and not replace:
                 raise other
             if other or not path.exists():
-                made = fitted(generator, domain, most)
+                made = fitted(generator, domain, SHARE * free)
                 unit = {'tile': made.sampling.tile, 'members': made.sampling.members}
                 told = {**attrs, 'request': json.dumps(request), 'unit': json.dumps(unit)}
                 begin(template(made, inputs.times, statics, members, told), path)
             for cut in path.rglob('*.partial'):  # what a killed run was writing
                 cut.unlink()
-        return domain
 
     def opened() -> tuple[Generator, list[zarr.Array], np.ndarray]:
         if other := is_other(path, request):  # than that of the process that began it
@@ -203,15 +204,14 @@ def to_store(
         # units as the store was begun with, also where there is more memory now
         return generator.changed(**unit_of(group.attrs)), arrays, np.asarray(arrays[-1])
 
-    most = there()
-    domain = parallel.together(ready)
+    parallel.together(ready)
     # together: a process that looked when another had begun to write would share out other units
     generator, (*fields, shares), known = parallel.together(opened)
     units = all_units(generator, len(inputs), members)
     left = [(time, part) for time, part in units if not np.isfinite(known[part, time])]
     mine = left[jax.process_index() :: jax.process_count()]
     if left:
-        parallel.together(lambda: check_fits(path, takes(generator, domain), most / SHARE))
+        parallel.together(lambda: check_fits(path, takes(generator, domain), free))
     if mine:
         size = generator.members
         if not replace:  # an evaluation says what it does in other words

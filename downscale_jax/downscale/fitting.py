@@ -2,6 +2,8 @@
 
 import math
 
+import jax
+
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.runtime import memory, parallel
 from downscale_jax.runtime.errors import UserError
@@ -10,16 +12,20 @@ SHARE = 0.8  # of the memory that is free: results wait to be written, inputs to
 Domain = tuple[tuple[int, int], int, bool]  # of `Generator.program`: shape, channels of inputs, whether it is periodic
 
 
-def takes(generator: Generator, domain: Domain) -> int:
-    """Bytes that the compiled program of a work unit needs on a device beside the network's parameters; 0 where its
-    compiler does not tell."""
-    found = generator.program(*domain).memory_analysis()
+def needs(program: jax.stages.Compiled) -> int:
+    """Bytes on a device beside the arguments; 0 where the compiler does not tell."""
+    found = program.memory_analysis()
     return 0 if found is None else found.temp_size_in_bytes + found.output_size_in_bytes
 
 
+def takes(generator: Generator, domain: Domain) -> int:
+    """Bytes that a work unit needs on a device beside its inputs and the network's parameters."""
+    return needs(generator.program(*domain))
+
+
 def there() -> float:
-    """Bytes for a unit on any device of any process; all processes have to ask together."""
-    return parallel.least(SHARE * memory.free() / parallel.on_this_host())
+    """Bytes that are free on every device of every process; all processes have to ask together."""
+    return parallel.least(memory.free() / parallel.on_this_host())
 
 
 def fitted(generator: Generator, domain: Domain, most: float) -> Generator:

@@ -69,7 +69,7 @@ class Generator:
         self.host_params = params
         # shared by all that `changed` gives: parameters on the devices, programs compiled once for each shape
         self._on_devices = cache(lambda: parallel.replicate(params, local=True))
-        self._programs = cache(self._compile)
+        self._programs: dict[tuple, jax.stages.Compiled] = {}
 
     def changed(
         self, temperature: float | None = None, tile: int | None = None, members: int | None = None
@@ -112,31 +112,29 @@ class Generator:
         Where the grid is `periodic`, it is continued on both sides by `overlap` cells of the other, noise included, and
         what comes out there is dropped: no seam at the date line.
         """
-        return self._programs(shape, inputs, periodic, self.sampling.tile, self.members)
+        key = shape, inputs, periodic, self.sampling.tile, self.members
+        if key not in self._programs:
+            self._programs[key] = self._compile(shape, inputs, periodic)
+        return self._programs[key]
 
     def tiling(self, shape: tuple[int, int], periodic: bool = False) -> tuple[Tiling, int]:
         """The tiles of a domain, and by how many cells it is continued on either side before it is cut into them."""
-        return self._tiling(shape, periodic, self.sampling.tile)
-
-    def _compile(
-        self, shape: tuple[int, int], inputs: int, periodic: bool, tile: int, members: int
-    ) -> jax.stages.Compiled:
-        same = np.zeros((*shape, 1), np.float32), np.uint32(0), np.float32(1)
-        nodes = noise.time_nodes(0, self.sampling.correlation_hours)
-        of_unit = np.zeros((*shape, inputs), np.float32), *nodes, np.zeros(members, np.uint32)
-        rows = tuple(np.broadcast_to(x, (jax.local_device_count(), *x.shape)) for x in of_unit)
-        abstract = *parallel.abstract(same, local=True), *parallel.abstract(rows, parallel.ROWS, local=True)
-        return self._units(shape, periodic, tile).lower(self.params, *abstract).compile()
-
-    def _tiling(self, shape: tuple[int, int], periodic: bool, tile: int) -> tuple[Tiling, int]:
         stride, overlap = self.task.network.stride, self.sampling.overlap
-        tile = tile // stride * stride  # a rival's stride may be another than that of the network that `tile` is for
+        tile = self.sampling.tile // stride * stride  # a rival's stride may be another than that which `tile` is for
         halo = min(-(-overlap // stride) * stride, shape[1] // stride * stride) if periodic else 0
         return Tiling((shape[0], shape[1] + 2 * halo), stride, tile, overlap), halo
 
-    def _units(self, shape: tuple[int, int], periodic: bool, tile: int) -> Any:
+    def _compile(self, shape: tuple[int, int], inputs: int, periodic: bool) -> jax.stages.Compiled:
+        same = np.zeros((*shape, 1), np.float32), np.uint32(0), np.float32(1)
+        nodes = noise.time_nodes(0, self.sampling.correlation_hours)
+        of_unit = np.zeros((*shape, inputs), np.float32), *nodes, np.zeros(self.members, np.uint32)
+        rows = tuple(np.broadcast_to(x, (jax.local_device_count(), *x.shape)) for x in of_unit)
+        abstract = *parallel.abstract(same, local=True), *parallel.abstract(rows, parallel.ROWS, local=True)
+        return self._units(shape, periodic).lower(self.params, *abstract).compile()
+
+    def _units(self, shape: tuple[int, int], periodic: bool) -> Any:
         task, transform, sampling = self.task, self.transform, self.sampling
-        tiling, halo = self._tiling(shape, periodic, tile)
+        tiling, halo = self.tiling(shape, periodic)
 
         def around(x):
             return jnp.concatenate([x[..., -halo:, :], x, x[..., :halo, :]], -2) if halo else x

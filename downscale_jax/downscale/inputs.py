@@ -21,6 +21,7 @@ class Inputs(Protocol):
 
     times: np.ndarray
     periodic: bool  # whether the last column of the fine grid is the neighbour of the first
+    channels: int  # Cin
 
     def __len__(self) -> int: ...
 
@@ -53,6 +54,7 @@ class CoarseInputs:
         fields = checked(dataset, transform, source)
         self._fields, self._names, self._source = fields, transform.inputs, source
         self._mask = statics['mask'].values.astype(bool)
+        self.channels = len(transform.inputs)
         self._to_fine = ToFine(fields, statics)  # the variables of a canonical data set share a grid
         self.periodic = is_periodic(statics)
         self.times: np.ndarray = fields['time'].values
@@ -110,7 +112,7 @@ class BlockInputs:
             )
         context.planes(transform.planes, statics, fields['time'].values[0], 'the fine grid')  # raises
         self._fields, self._transform, self._source, self._statics = fields, transform, source, statics
-        self._corrected = corrected
+        self._corrected, self.channels = corrected, transform.lifted
         self.periodic = is_periodic(statics)
         self.times: np.ndarray = fields['time'].values
 

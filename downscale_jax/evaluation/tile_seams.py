@@ -7,7 +7,6 @@ there, so that in the sums over both the terrain at borders drops out.
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,11 +26,10 @@ MEMBERS, TIMES = 2, 2  # of the default DPDM some 10 s on two cores, half of the
 Part = tuple[slice, slice]
 
 
-def lines_of(generator: Generator, statics: xr.Dataset, unit: str = '{}') -> seams.Lines:
-    """Where tiles end on the grid; those of a periodic one begin outside of it. `unit`: JSON, what a store says of the
-    tile that it was made in; without it that is the generator's."""
+def lines_of(generator: Generator, statics: xr.Dataset) -> seams.Lines:
+    """Where tiles end on the grid; those of a periodic one begin outside of it."""
     rows, columns = statics['mask'].shape
-    tiling, halo = generator.changed(**json.loads(unit)).tiling((rows, columns), is_periodic(statics))
+    tiling, halo = generator.tiling((rows, columns), is_periodic(statics))
     return seams.lines((rows, columns), tiling.origins - [0, halo], tiling.sizes)
 
 

@@ -177,6 +177,11 @@ class BlockMeans:
         return (*self.context, *self.points)
 
     @property
+    def lifted(self) -> int:
+        """How many channels `lift` gives."""
+        return 2 * len(self.targets) + width(self.context) + 2 * len(self.points)
+
+    @property
     def targets(self) -> tuple[str, ...]:
         return self.values.variables
 

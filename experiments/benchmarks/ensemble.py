@@ -132,8 +132,8 @@ def of_blocks(config: dict) -> tuple[Any, int, int]:
     """(the same for block means, cells a side of a block, channels)."""
     from scaling import untrained
 
-    generator, data = untrained(config), config['data']
-    return generator, data['factor'], 2 * len(data['variables']) + len(generator.transform.context_std)
+    generator = untrained(config)
+    return generator, generator.transform.factor, generator.transform.lifted
 
 
 def alone(generator: Any, size: int, inputs: int, units: int) -> float:

@@ -105,11 +105,13 @@ def measure(config: dict, size: int, members: int, rounds: int) -> dict[str, Any
     """One unit in this process; without rounds only what its program needs."""
     import jax
 
+    from downscale_jax.downscale.fitting import needs
+
     generator = untrained(config)
     program, arguments = compiled(generator, size, members)
     layout = generator.tiling((size, size))[0]
     first, denoise, inputs = plain_network(generator, layout.sizes, members)
-    found = {'program_mib': mib(program), 'plain_mib': mib(denoise)}
+    found = {'program_mib': needs(program) / MIB, 'plain_mib': needs(denoise) / MIB}
     if not rounds:
         return found
 
@@ -183,7 +185,7 @@ def compiled(generator: Any, size: int, members: int) -> tuple[Any, tuple]:
     from downscale_jax.downscale.noise import time_nodes
     from downscale_jax.runtime import parallel
 
-    inputs = 2 * len(generator.transform.targets) + len(generator.transform.context_std)
+    inputs = generator.transform.lifted
     lifted = np.random.default_rng(0).standard_normal((size, size, inputs), np.float32)
     whole = np.ones((size, size, 1), np.float32), np.uint32(0), np.float32(1)
     unit = lifted, *time_nodes(0, 0.0), np.arange(members, dtype=np.uint32)
@@ -200,11 +202,12 @@ def plain_network(generator: Any, tile: tuple[int, int], members: int) -> tuple[
     import jax
     import jax.numpy as jnp
 
+    from downscale_jax.fields.block_means import channels
     from downscale_jax.runtime import compiler
 
     task, transform, rng = generator.task, generator.transform, np.random.default_rng(0)
     count = len(transform.targets)
-    inputs = 2 * count + len(transform.context_std) + 1
+    inputs = channels(count, transform.context)
     condition = jnp.asarray(rng.standard_normal((1, *tile, inputs), np.float32))
     z = jnp.asarray(rng.standard_normal((members, *tile, count), np.float32))
     params, gamma = generator.params, jnp.full(members, 0.5)
@@ -213,12 +216,6 @@ def plain_network(generator: Any, tile: tuple[int, int], members: int) -> tuple[
     noisy = params, z, gamma, jnp.repeat(first(*guess)[0], members, 0)
     denoise = jax.jit(task.denoise, compiler_options=compiler.options()).lower(*noisy).compile()
     return first, denoise, (guess, noisy)
-
-
-def mib(program: Any) -> float:
-    """Memory that a compiled program needs beside its arguments."""
-    memory = program.memory_analysis()
-    return (memory.temp_size_in_bytes + memory.output_size_in_bytes) / MIB
 
 
 if __name__ == '__main__':

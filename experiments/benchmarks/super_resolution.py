@@ -71,9 +71,10 @@ def measure(config: dict, shape: tuple[int, int], rounds: int = 3) -> dict[str, 
     """Memory and speed of one size, in this process; the fastest of the rounds of the network."""
     import numpy as np
 
+    from downscale_jax.downscale.fitting import needs
+
     generator, coarse = untrained(config), coarse_field(config, shape)
     program, arguments = compiled(generator, shape)
-    memory = program.memory_analysis()
     start = time.perf_counter()
     lifted = generator.transform.lift(coarse, np.zeros((*shape, 0), np.float32), periodic=False)
     lifting, refining = time.perf_counter() - start, []
@@ -83,7 +84,7 @@ def measure(config: dict, shape: tuple[int, int], rounds: int = 3) -> dict[str, 
         refining.append(time.perf_counter() - start)
     return {
         'tiles': len(generator.tiling(shape)[0].origins),
-        'program_mib': (memory.temp_size_in_bytes + memory.output_size_in_bytes) / MIB,
+        'program_mib': needs(program) / MIB,
         'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         'fields_a_second': 1 / min(refining),
         'lift_seconds': lifting,
@@ -94,6 +95,8 @@ def compare(config: dict, shape: tuple[int, int]) -> dict[str, float]:
     """Largest differences from the field made in one piece, of what the network says, in its standard deviations."""
     import numpy as np
 
+    from downscale_jax.downscale.fitting import needs
+
     tiled = untrained(config)
     one = {**config['sampling'], 'tile': -(-max(shape) // config['data']['factor']) * config['data']['factor']}
     whole = untrained({**config, 'sampling': {**one, 'overlap': 0}})
@@ -103,12 +106,11 @@ def compare(config: dict, shape: tuple[int, int]) -> dict[str, float]:
     away = np.abs(fields[0] - fields[1]).max(-1) / fields[1].std()
     layout = tiled.tiling(shape)[0]
     overlaps, blind = (inner_edges(layout, cells) for cells in (layout.overlap, max(layout.overlap, sight(tiled))))
-    memory = programs[-1][0].memory_analysis()
     return {
         'overlaps': float(away[overlaps].max(initial=0)),
         'typical': float(np.sqrt(np.square(away[overlaps]).mean())),
         'elsewhere': float(away[~blind].max(initial=0)),
-        'program_mib': (memory.temp_size_in_bytes + memory.output_size_in_bytes) / MIB,
+        'program_mib': needs(programs[-1][0]) / MIB,
         'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 

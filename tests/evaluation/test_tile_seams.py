@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from downscale_jax.downscale import ensemble
+from downscale_jax.downscale.ensemble import unit_of
 from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation import seams, tile_seams
@@ -75,11 +76,15 @@ def test_lines_of_a_periodic_grid():
 
 def test_a_store_tells_its_tile():
     """Made with less memory, in tiles of 136 of 160 columns and rows; a store that does not tell has that of 256."""
-    found = tile_seams.lines_of(generator(), grid(160, 160), '{"tile": 136, "members": 2}')
+
+    def lines(**attrs):
+        return tile_seams.lines_of(generator().changed(**unit_of(attrs)), grid(160, 160))
+
+    found = lines(unit='{"tile": 136, "members": 2}')
     assert [borders.tolist() for borders in found.borders] == [[24, 80, 136]] * 2
     for unit in ('{}', '{"tile": 256, "members": 2}'):
-        assert not np.concatenate(tile_seams.lines_of(generator(), grid(160, 160), unit).borders).size
-    assert not np.concatenate(tile_seams.lines_of(generator(), grid(160, 160)).borders).size
+        assert not np.concatenate(lines(unit=unit).borders).size
+    assert not np.concatenate(lines().borders).size
 
 
 @pytest.mark.parametrize(
