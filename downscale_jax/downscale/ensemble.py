@@ -34,7 +34,7 @@ from downscale_jax.fields.times import encode_times
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
 
-PATIENCE = 60  # seconds that need no announcement
+SOON = 10e6  # evaluated cells, about a quarter of a minute on two cores: no need to say how long
 Unit = tuple[int, int]  # (index of the time, index of the group of members)
 
 
@@ -221,12 +221,10 @@ def to_store(
                 f'{len(units)} units to do, {len(mine)} here; {path.name} takes at most {gib(disk)}, a unit of {size} '
                 f'members in tiles of {sides[0]} x {sides[1]} cells {gib(takes(generator, domain))} of memory'
             )
+            say_how_long(generator, inputs, area, members, seed, mine)
         bar = tqdm(total=len(mine) * size, desc=f'downscaling to {path.name}', unit='fields', disable=None)
         with bar:
-            start, made = perf_counter(), generate(generator, inputs, area, members, seed, mine)
-            for count, ((time, part), values, share) in enumerate(made):
-                if not count:
-                    say_how_long(-(-len(mine) // jax.local_device_count()) * (perf_counter() - start))
+            for (time, part), values, share in generate(generator, inputs, area, members, seed, mine):
                 try:
                     for channel, field in enumerate(fields):
                         field[part * size : part * size + len(values), time] = values[..., channel]
@@ -251,11 +249,22 @@ def check_fits(path: Path, size: float, most: float) -> None:
         )
 
 
-def say_how_long(seconds: float) -> None:
-    """Once, where it matters: a bar is not drawn into a file."""
-    if seconds > PATIENCE:
-        told = timedelta(seconds=round(seconds))
-        tqdm.write(f'as the first unit tells, about {told} (hours:minutes:seconds) for all units here')
+def say_how_long(
+    generator: Generator, inputs: Inputs, area: np.ndarray, members: int, seed: int, units: list[Unit]
+) -> None:
+    """Before the first unit, by the seconds of one evaluation of the network on every device, reading included."""
+    devices = jax.local_device_count()
+    evaluations = -(-len(units) // devices) * (generator.sampling.steps if generator.draws else 1)
+    if evaluations * generator.members * area.size < SOON:
+        return
+    once = generator.changed(steps=1) if generator.draws else generator
+    for _ in range(2):  # the first compiles
+        start = perf_counter()
+        for _ in generate(once, inputs, area, members, seed, units[:devices]):
+            pass
+        seconds = perf_counter() - start
+    told = timedelta(seconds=round(evaluations * seconds))
+    print(f'about {told} (hours:minutes:seconds) for all units here, as one evaluation of the network tells', flush=True)
 
 
 def begin(empty: xr.Dataset, path: Path) -> None:

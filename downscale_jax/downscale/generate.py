@@ -71,17 +71,10 @@ class Generator:
         self._on_devices = cache(lambda: parallel.replicate(params, local=True))
         self._programs: dict[tuple, jax.stages.Compiled] = {}
 
-    def changed(
-        self, temperature: float | None = None, tile: int | None = None, members: int | None = None
-    ) -> 'Generator':
-        """The same with other values of these, sharing parameters and compiled programs."""
-        given, other = self.sampling, copy.copy(self)
-        other.sampling = dataclasses.replace(
-            given,
-            temperature=given.temperature if temperature is None else temperature,
-            tile=given.tile if tile is None else tile,
-            members=given.members if members is None else members,
-        )
+    def changed(self, **sampling: Any) -> 'Generator':
+        """The same with other values of these fields of `Sampling`, sharing parameters and compiled programs."""
+        other = copy.copy(self)
+        other.sampling = dataclasses.replace(self.sampling, **sampling)
         return other
 
     @property
@@ -112,7 +105,7 @@ class Generator:
         Where the grid is `periodic`, it is continued on both sides by `overlap` cells of the other, noise included, and
         what comes out there is dropped: no seam at the date line.
         """
-        key = shape, inputs, periodic, self.sampling.tile, self.members
+        key = shape, inputs, periodic, self.sampling.tile, self.members, self.sampling.steps
         if key not in self._programs:
             self._programs[key] = self._compile(shape, inputs, periodic)
         return self._programs[key]

@@ -1,6 +1,7 @@
 import itertools
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 
 import jax
 import numpy as np
@@ -404,12 +405,17 @@ def test_an_evaluation_keeps_its_store_where_the_next_cannot_be(generators, coar
 def test_what_it_will_take_is_said(generator, coarse, statics, tmp_path, monkeypatch, capsys):
     clock = itertools.count(0, 60)
     monkeypatch.setattr(ensemble, 'perf_counter', lambda: next(clock))
+    monkeypatch.setattr(ensemble, 'SOON', 0)
     store(generator, coarse, statics, tmp_path / 'out.zarr')
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith('3 members x 3 times of 30 x 38 cells: 6 of 6 units to do, 6 here; out.zarr takes at most')
     assert first.endswith('GiB of memory')
     assert 'a unit of 2 members in tiles of 24 x 24 cells' in first
-    assert second == 'as the first unit tells, about 0:06:00 (hours:minutes:seconds) for all units here'
+    told = timedelta(minutes=6 * generator.sampling.steps)  # an evaluation takes a minute by that clock
+    assert second.startswith(f'about {told} (hours:minutes:seconds) for all units here')
+    monkeypatch.undo()
+    store(generator, coarse, statics, tmp_path / 'again.zarr')
+    assert len(capsys.readouterr().out.splitlines()) == 1  # soon done
 
 
 def test_files_of_others_are_left_alone(generator, coarse, statics, tmp_path):
