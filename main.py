@@ -22,7 +22,7 @@ flags.DEFINE_string('workdir', '', 'Work directory; by default runs/NAME, with t
 flags.DEFINE_string('mode', 'train', f'One of {", ".join(MODES)}.')
 flags.DEFINE_string('input', '', 'downscale: coarse data set, a file, glob, Zarr store or URL.')
 flags.DEFINE_string('output', '', 'downscale: ensemble to write, .zarr or .nc.')
-flags.DEFINE_string('statics', '', 'downscale: fine grid of another domain, a file with `mask` and coordinates.')
+flags.DEFINE_string('statics', '', 'downscale: fine grid of another region, a file with what networks are shown.')
 flags.DEFINE_list('overlap', [], 'downscale: START,END, dates over which another source is corrected to training.')
 flags.DEFINE_integer('members', 16, 'downscale: members of the ensemble.')
 flags.DEFINE_integer('seed', 0, 'downscale: seed of the noise.')

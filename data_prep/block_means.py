@@ -14,7 +14,7 @@ from data_prep.statics import add_context
 from downscale_jax.fields import context, grid, grid_point, quantile_mapping, store
 from downscale_jax.fields.block_means import KERNELS, BlockMeans, limits
 from downscale_jax.fields.dates import check_splits, select_dates
-from downscale_jax.fields.log_transform import COMPRESSIONS
+from downscale_jax.fields.log_transform import COMPRESSIONS, LogTransform
 from downscale_jax.fields.normalize import Moments
 from downscale_jax.fields.times import encode_times, evenly, month_of
 from downscale_jax.runtime.errors import UserError, nearest
@@ -147,7 +147,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
             if not kept[split]:
                 raise UserError(f"split '{split}' ({splits[split]}): every value is missing")
             if split == 'train':
-                check_logarithm(data, values.units, extremes[1])
+                check_logarithm(values, extremes[1])
     months = [month_of(time) for time in parts['train']['time'].values[list(remembered)]]
     coarse_series = quantile_mapping.Series(months, remembered.values)
     climate = quantile_mapping.climate(coarse_series, values.variables, values.units, transform.limits[0])
@@ -177,12 +177,11 @@ def known(part: xr.Dataset, data: dict, domain: np.ndarray) -> np.ndarray:
     return found
 
 
-def check_logarithm(data: dict, units: Sequence[str], greatest: np.ndarray) -> None:
+def check_logarithm(fitted: LogTransform, greatest: np.ndarray) -> None:
     """Raises UserError for ln(1 + x) where `greatest` [V] of training is so small that it is x."""
-    transforms = named(data['transform'])
-    transforms = transforms * (len(data['variables']) // len(transforms))
-    for name, unit, transform, most in zip(data['variables'], units, transforms, greatest, strict=True):
-        if transform == 'log1p' and most < LOGARITHM:
+    compression = np.broadcast_to(fitted.compression, greatest.shape)
+    for name, unit, one, most in zip(fitted.variables, fitted.units, compression, greatest, strict=True):
+        if one == COMPRESSIONS['log1p'] and most < LOGARITHM:
             raise UserError(
                 f"data.transform=log1p of '{name}', which is at most {most:.2g} {unit} in training, where ln(1 + x) is "
                 "x: give units by data.units in which it is larger, 'mm day-1' for rain, or another transform"

@@ -9,6 +9,7 @@ from scipy import ndimage
 from downscale_jax.fields import store
 from downscale_jax.fields.archives import STATICS, find_static, heights
 from downscale_jax.fields.interpolation import full_circle, unit_vectors
+from downscale_jax.fields.statics import as_land, share_of
 from downscale_jax.runtime.errors import UserError, nearest
 
 POINTS = 2_000_000  # at which the relief is read at once: 16 MB each of a dozen arrays
@@ -37,7 +38,7 @@ def land_on(grid: xr.Dataset, path: str) -> xr.DataArray | None:
     has none."""
     data = store.open_dataset(path)
     name = find_static(data, 'land', path)
-    return as_land(_on_cells(grid, _plane(data, name, path), path) >= 0.5) if name else None
+    return as_land(_on_cells(grid, share_of(_plane(data, name, path)), path) >= 0.5) if name else None
 
 
 def _on_cells(grid: xr.Dataset, field: xr.DataArray, path: str) -> xr.DataArray:
@@ -63,22 +64,6 @@ def _on_cells(grid: xr.Dataset, field: xr.DataArray, path: str) -> xr.DataArray:
         raise UserError(f'{path}: the relief has no value at {missing} of {values.size} cells of the grid: fill them')
     coords = {name: coordinate for name, coordinate in grid.coords.items() if set(coordinate.dims) <= set(dims)}
     return xr.DataArray(values.astype(np.float32), coords, dims, attrs={'source': path})
-
-
-def land_of(topography: xr.DataArray) -> xr.DataArray:
-    """`land` where the topography is above 0."""
-    return as_land(topography > 0)
-
-
-def as_land(is_land: xr.DataArray) -> xr.DataArray:
-    """`land` int8: 1 where it is, else 0."""
-    attrs = {
-        'units': '1',
-        'standard_name': 'land_binary_mask',
-        'flag_values': np.array([0, 1], np.int8),
-        'flag_meanings': 'sea land',
-    }
-    return is_land.astype(np.int8).rename('land').drop_attrs().assign_attrs(attrs)
 
 
 def _plane(data: xr.Dataset, name: str, path: str) -> xr.DataArray:

@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 
 from data_prep.series import CHUNK
-from data_prep.statics import of_file
 from downscale_jax.fields import archives, store
+from downscale_jax.fields.statics import of_file
 from downscale_jax.fields.units import convert_units
 from downscale_jax.fields.wind import ATTRIBUTES, vorticity_divergence
 from downscale_jax.runtime.errors import UserError, nearest
@@ -45,7 +45,7 @@ def open_winds(
     path: str, variables: Sequence[str] = tuple(ATTRIBUTES), level: float = 0, statics: Sequence[str] = ()
 ) -> xr.Dataset:
     """Canonical `variables`, (time, lat, lon) or (time, y, x), with `mask`, of a file or store; and those of `statics`
-    that it has, (lat, lon) or (y, x), `topography` and `land` also by other names (`data_prep.statics`).
+    that it has, (lat, lon) or (y, x), `topography` and `land` also by other names (`fields.statics`).
 
     `vorticity` and `divergence` [s-1] are taken from the file where it has those that are asked for, else derived, all
     from its winds (`fields.wind`), a few times a chunk; other variables by their names in the file, or by those of

@@ -12,7 +12,6 @@ import jax
 
 from downscale_jax.describe import describe, tell
 from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.inputs import fine_grid
 from downscale_jax.evaluation import baselines, lags, places, super_resolution
 from downscale_jax.evaluation.evaluate import evaluate as score_ensembles
 from downscale_jax.evaluation.temperature import fit as fit_temperature
@@ -186,11 +185,10 @@ def downscale(
         raise UserError(f'--mode=downscale: {workdir} holds no downscaler but {", ".join(trained.tasks)}')
     trained.system.check(trained.config)
     dataset = store.open_dataset(source)
-    fine = (
-        fine_grid(store.open_dataset(statics), statics, trained.prepared.statics)
-        if statics
-        else trained.prepared.statics
-    )
+    fine = trained.fine_grid(store.open_dataset(statics), statics) if statics else trained.prepared.statics
+    taken = [f'{name} {array.attrs["comment"]}' for name, array in fine.data_vars.items() if 'comment' in array.attrs]
+    if taken:
+        tell(f'{statics}: {", ".join(taken)}')
     generator = trained.best()
     members = members if generator.draws else 1
     request = {

@@ -177,6 +177,28 @@ def test_another_region_by_its_topography(trained, folder):
         assert away.mean() > 1e-3  # topography is seen
 
 
+def test_another_region_by_era5s_own_file(run, trained, folder):
+    """A geopotential and a share of land at one time, from the north, and no mask: as if they had the names of
+    training."""
+    from downscale_jax.systems import load
+
+    with xr.open_dataset(folder / 'grid.nc') as grid:
+        statics = grid.load().drop_vars('mask').isel(lat=slice(None, None, -1))
+    z, lsm = 9.80665 * statics['topography'], statics['land'].astype('f4')
+    z.attrs, lsm.attrs = {'units': 'm**2 s**-2', 'standard_name': 'geopotential'}, {'units': '(0 - 1)'}
+    era5 = xr.Dataset({'z': z, 'lsm': lsm}).rename(lat='latitude', lon='longitude')
+    era5.expand_dims(time=[np.datetime64('2000-01-01', 'ns')]).to_netcdf(folder / 'era5.nc')
+    files = [f'--input={folder / "other.nc"}', f'--statics={folder / "era5.nc"}', f'--output={folder / "era5_fine.nc"}']
+    done = run(*SETTINGS, '--mode=downscale', f'--workdir={trained}', '--members=2', *files)
+    assert done.returncode == 0, done.stderr
+    assert f"{folder / 'era5.nc'}: mask everywhere, topography from 'z', land from 'lsm'" in done.stdout
+    with xr.open_dataset(folder / 'other.nc') as coarse, xr.open_dataset(folder / 'era5_fine.nc') as found:
+        expected = load(trained).downscale(coarse, members=2, statics=statics)
+        for name in NAMES:
+            assert np.isfinite(found[name].values).all()
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ('source', 'grid', 'parts'),
     [
@@ -204,7 +226,8 @@ def test_one_clear_line_where_the_topography_is_missing(run, trained, folder):
     done = run(*SETTINGS, *asked, f'--statics={folder / "no_topography.nc"}', f'--output={folder / "never.zarr"}')
     (line,) = done.stderr.splitlines()
     assert (done.returncode, line[:7]) == (2, 'error: ')
-    assert "'topography', which the fine grid does not have on its 50 x 40 cells: found mask, land" in line
+    assert f"'topography', which the fine grid of {folder / 'no_topography.nc'} does not have on its 50 x 40" in line
+    assert "found mask, land; looked for 'topography', a standard_name of altitude" in line
 
 
 def test_a_baseline_that_is_none(trained):

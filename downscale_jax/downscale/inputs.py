@@ -13,7 +13,7 @@ from downscale_jax.fields.normalize import Transform
 from downscale_jax.fields.quantile_mapping import QuantileMap
 from downscale_jax.fields.times import month_of
 from downscale_jax.fields.units import convert_units
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError
 
 
 class Inputs(Protocol):
@@ -99,7 +99,8 @@ class BlockInputs:
         if found != wanted or any(n % transform.factor for n in shape):
             raise UserError(
                 f'{source} has {found[0]} x {found[1]} cells; blocks of {transform.factor} of the fine grid of '
-                f'{shape[0]} x {shape[1]} are {wanted[0]} x {wanted[1]}: give the grid of your region by --statics'
+                f'{shape[0]} x {shape[1]} are {wanted[0]} x {wanted[1]}: give the grid of your region by --statics, '
+                f'{" x ".join(str(n * transform.factor) for n in found)} cells'
             )
         fields = aligned(fields, statics, transform.factor)
         for name in dict.fromkeys((*map(str, dims), 'lat', 'lon')):
@@ -169,17 +170,3 @@ def checked(dataset: xr.Dataset, transform: Transform | BlockMeans, source: str)
     for name, units in zip(transform.inputs, transform.input_units, strict=True):
         fields[name] = convert_units(fields[name], units)
     return fields
-
-
-def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset) -> xr.Dataset:
-    """The fine grid of another domain, loaded: `mask` (non-zero where the field exists) and what else the data set has
-    on the same cells, topography for one, in the units of the grid of training, with canonical coordinates."""
-    if 'mask' not in dataset:
-        raise UserError(f"{source} has no variable 'mask': {nearest('mask', map(str, dataset.data_vars))}")
-    # what else stands on this grid, topography for one
-    others = [str(name) for name in dataset.data_vars if name != 'mask' and dataset[name].dims == dataset['mask'].dims]
-    statics = store.canonical(dataset.rename(mask='domain'), ['domain', *others], mask='domain', source=source)
-    for name in others:
-        if name in trained and 'units' in trained[name].attrs:
-            statics[name] = convert_units(statics[name], trained[name].attrs['units'])
-    return store.load(statics[['mask', *others]], source)

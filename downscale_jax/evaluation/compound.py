@@ -11,14 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from downscale_jax.evaluation.bootstrap import Sums, ratio, total
+from downscale_jax.fields.archives import PRECIPITATION, TEMPERATURE, of_kind
 
 QUANTILE = 0.9
-# standard names, and the usual ones of variables that have none
-TEMPERATURE = {'air_temperature', 't2m', '2t', 'tas'}
-PRECIPITATION = {
-    'lwe_precipitation_rate', 'precipitation_flux', 'lwe_thickness_of_precipitation_amount', 'precipitation_amount',
-    'tp', 'pr', 'precip',
-}  # fmt: skip
 
 
 class Thresholds(NamedTuple):
@@ -36,11 +31,15 @@ class HotDry(NamedTuple):
 
 
 def variables_of(names: Sequence[str], attributes: Mapping[str, Mapping[str, str]]) -> tuple[int, int] | None:
-    """Which of the variables are the air temperature and the precipitation, by standard name or by name; None where
-    one of both is missing."""
-    known = [{name, attributes.get(name, {}).get('standard_name')} for name in names]
-    hot, dry = ([i for i, one in enumerate(known) if one & wanted] for wanted in (TEMPERATURE, PRECIPITATION))
-    return (hot[0], dry[0]) if hot and dry else None
+    """Which of the variables are the air temperature and the precipitation (`fields.archives`); None where one of both
+    is missing.
+
+    A maximum or a minimum has the standard name of the mean: beside one it does not count, and alone it tells what is
+    hot as well, since it is held against its own quantile. Of several that are as good, the first.
+    """
+    known = {name: attributes.get(name, {}).get('standard_name') for name in names}
+    hot, dry = (of_kind(known, kind) for kind in (TEMPERATURE, PRECIPITATION))
+    return (names.index(hot[0]), names.index(dry[0])) if hot and dry else None
 
 
 def thresholds(

@@ -4,7 +4,7 @@ ERA5 and ERA5-Land of the Climate Data Store (old and new, NetCDF and GRIB), NOA
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,17 +26,18 @@ class Kind(NamedTuple):
     height: float = 0.0  # m above the ground; 0: does not matter
 
 
+TEMPERATURE = Kind({'air_temperature'}, {'t2m', '2t', 'tas', 'air', '2m_temperature'}, 2.0)
+PRECIPITATION = Kind(
+    {'precipitation_flux', 'lwe_precipitation_rate', 'precipitation_amount', 'lwe_thickness_of_precipitation_amount'},
+    {'tp', 'prate', 'pr', 'precip', 'tprate', 'mtpr', 'avg_tprate', 'total_precipitation'},
+)
 FIELDS = (
-    Kind({'air_temperature'}, {'t2m', '2t', 'tas', 'air', '2m_temperature'}, 2.0),
-    Kind(
-        {'precipitation_flux', 'lwe_precipitation_rate', 'precipitation_amount',
-         'lwe_thickness_of_precipitation_amount'},
-        {'tp', 'prate', 'pr', 'precip', 'tprate', 'mtpr', 'avg_tprate', 'total_precipitation'},
-    ),
+    TEMPERATURE,
+    PRECIPITATION,
     Kind({'eastward_wind'}, {'u10', '10u', 'uas', 'uwnd', '10m_u_component_of_wind'}, 10.0),
     Kind({'northward_wind'}, {'v10', '10v', 'vas', 'vwnd', '10m_v_component_of_wind'}, 10.0),
     Kind({'surface_air_pressure'}, {'sp', 'ps', 'pres', 'surface_pressure'}),
-)  # fmt: skip
+)
 STATICS = {
     'topography': Kind(
         {'surface_altitude', 'altitude', 'bedrock_altitude', 'height_above_reference_ellipsoid',
@@ -76,15 +77,21 @@ def find_static(dataset: xr.Dataset, name: str, source: str) -> str:
 def _one(held: list[str], dataset: xr.Dataset, kind: Kind | None, name: str, source: str) -> str:
     if kind is None:
         return ''
-    by_standard = [n for n in held if dataset[n].attrs.get('standard_name') in kind.standard_names]
-    by_name = [n for n in held if n.lower() in kind.names]
-    found = [n for n in by_standard if n in by_name] or by_standard or by_name
+    found = of_kind({n: dataset[n].attrs.get('standard_name') for n in held}, kind)
     if len(found) > 1:
         raise UserError(
             f"{source}: {', '.join(sorted(found))} could all be '{name}'; one was expected: rename it to '{name}', or "
             'drop the others from the file'
         )
     return found[0] if found else ''
+
+
+def of_kind(standard_names: Mapping[str, str | None], kind: Kind) -> list[str]:
+    """Those of {variable: its CF standard_name} that are of a kind: by both names, else by the standard one, else by
+    their own."""
+    by_standard = [name for name, standard in standard_names.items() if standard in kind.standard_names]
+    by_name = [name for name in standard_names if name.lower() in kind.names]
+    return [name for name in by_standard if name in by_name] or by_standard or by_name
 
 
 def _is_near(array: xr.DataArray, kind: Kind | None) -> bool:

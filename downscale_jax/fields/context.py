@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from downscale_jax.fields.archives import STATICS
 from downscale_jax.runtime.errors import UserError
 
 OF_TIME = ('season', 'hour')  # an angle each: its cosine and sine
@@ -25,6 +26,7 @@ def planes(names: Sequence[str], statics: xr.Dataset, time: Any, source: str = '
 
     Raises UserError where `statics` lacks one.
     """
+    check(names, statics, source)
     shape = statics['mask'].shape
     found = []
     for name in names:
@@ -34,17 +36,32 @@ def planes(names: Sequence[str], statics: xr.Dataset, time: Any, source: str = '
             east = _on_grid(statics, 'lon', shape) if 'lon' in statics.coords else np.zeros(shape)
             found += _circle(hour_of_day(time) / 24 + east / 360)
         elif name == 'latitude':
-            if 'lat' not in statics.coords:
-                raise UserError(f"data.context names 'latitude', but {source} has no latitudes: leave it out")
             found.append(_on_grid(statics, 'lat', shape) / 90)
-        elif name in statics and statics[name].shape == shape:
-            found.append(np.nan_to_num(statics[name].values))
         else:
-            raise UserError(
-                f"data.context names '{name}', which {source} does not have on its {shape[0]} x {shape[1]} cells: "
-                f'found {", ".join(map(str, statics.data_vars))}; add it or leave it out'
-            )
+            found.append(np.nan_to_num(statics[name].values))
     return np.stack(found, -1).astype(np.float32) if found else np.zeros((*shape, 0), np.float32)
+
+
+def check(names: Sequence[str], statics: xr.Dataset, source: str) -> None:
+    """Raises UserError where `statics` lacks what `planes` are made of."""
+    shape = statics['mask'].shape
+    for name in names:
+        if name == 'latitude' and 'lat' not in statics.coords:
+            raise UserError(f"data.context names 'latitude', but {source} has no latitudes: leave it out")
+        if name in (*OF_TIME, 'latitude') or (name in statics and statics[name].shape == shape):
+            continue
+        raise UserError(
+            f"data.context names '{name}', which {source} does not have on its {shape[0]} x {shape[1]} cells: "
+            f'found {", ".join(map(str, statics.data_vars))}; {_sought(name)}add it or leave it out'
+        )
+
+
+def _sought(name: str) -> str:
+    """By what else a variable would have been known."""
+    if name not in STATICS:
+        return ''
+    names, standard = (', '.join(sorted(known)) for known in (STATICS[name].names, STATICS[name].standard_names))
+    return f"looked for '{name}', a standard_name of {standard}, and the names {names}: "
 
 
 def day_of_year(time: Any) -> float:

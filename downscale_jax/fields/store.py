@@ -238,6 +238,19 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
     return result
 
 
+def space(dataset: xr.Dataset, name: str) -> tuple[Hashable, ...]:
+    """Dimensions of a variable along which it has several cells, time apart."""
+    return tuple(d for d in dataset[name].dims if dataset.sizes[d] > 1 and _role(dataset, d) != 'time')
+
+
+def on_grids(dataset: xr.Dataset) -> dict[str, tuple[Hashable, ...]]:
+    """{variable of numbers: its dimensions of space}, of those on what is known as lat and lon, or as y and x."""
+    numbers = [str(name) for name, array in dataset.data_vars.items() if array.dtype.kind in 'fiub']
+    grids = {name: space(dataset, name) for name in numbers}
+    pairs = (['lat', 'lon'], ['x', 'y'])
+    return {name: dims for name, dims in grids.items() if sorted(_role(dataset, d) for d in dims) in pairs}
+
+
 def _role(dataset: xr.Dataset, name: Hashable) -> str:
     """'time', 'lat', 'lon', 'y', 'x' or '' of a dimension; CF attributes before names."""
     attrs = dataset[name].attrs if name in dataset.coords else {}

@@ -13,8 +13,8 @@ import xarray as xr
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.correction import correction, read_climate
 from downscale_jax.downscale.generate import Generator
-from downscale_jax.downscale.inputs import fine_grid
-from downscale_jax.fields.block_means import limits
+from downscale_jax.downscale.region import fine_grid
+from downscale_jax.fields.block_means import BlockMeans, limits
 from downscale_jax.fields.quantile_mapping import QuantileMap
 from downscale_jax.systems.workdir import Config, WorkDirectory
 
@@ -76,18 +76,25 @@ class Downscaler(WorkDirectory):
         """An ensemble of fine fields (member, time, y, x) for every time of a coarse data set.
 
         `dataset` holds the inputs of training: on any grid (`fields.interpolation.ToFine` says how it is brought to
-        the fine one), or, where the model refines block means, on the grid of the blocks. `statics`: another fine grid
-        with a `mask`, by default that of training. The same seed gives the same members; a generator that draws none
-        gives one. `overlap`, a first and a last date: where the data set is of another source than training, its bias
-        over that period, against the climate of training, is corrected by quantile mapping (block means only).
+        the fine one), or, where the model refines block means, on the grid of the blocks. `statics`: another fine
+        grid, with what networks are shown (`downscale.region`), by default that of training. The same seed gives the
+        same members; a generator that draws none gives one. `overlap`, a first and a last date: where the data set is
+        of another source than training, its bias over that period, against the climate of training, is corrected by
+        quantile mapping (block means only).
 
         Raises UserError for missing variables, units that do not convert, grids that do not fit.
         """
         trained, generator = self.prepared.statics, self.best()
-        fine = trained if statics is None else fine_grid(statics, 'statics', trained)
+        fine = trained if statics is None else self.fine_grid(statics, 'statics')
         count = members if generator.draws else 1
         corrected = self.correction(dataset, overlap, 'the data set')
         return ensemble.in_memory(generator, dataset, fine, count, seed, self.attributes(), corrected)
+
+    def fine_grid(self, dataset: xr.Dataset, source: str) -> xr.Dataset:
+        """That of another region, with what networks are shown. Raises UserError, see `downscale.region`."""
+        transform = self.prepared.refinement
+        shown = transform.context if isinstance(transform, BlockMeans) else ()
+        return fine_grid(dataset, source, self.prepared.statics, shown)
 
     def correction(self, dataset: xr.Dataset, overlap: Sequence[str], source: str) -> QuantileMap | None:
         """What corrects the data set, None without an `overlap`. Raises UserError, see `downscale.correction`."""

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_prep import block_means, series, statics
+from data_prep import block_means, relief, series, statics
 from data_prep.prepare import prepare
 from data_prep.winds import open_winds
+from downscale_jax.fields import statics as fields_statics
 from downscale_jax.runtime.errors import UserError
 
 MONTHS, ROWS, COLUMNS = 36, 8, 12
@@ -137,6 +138,18 @@ def test_statics_of_another_file(tmp_path):
     found = prepare(data, 0, tmp_path / 'prepared').statics
     np.testing.assert_allclose(found['topography'], np.where(SEA, HEIGHT.clip(0), HEIGHT), atol=1e-3)
     np.testing.assert_array_equal(found['land'], ~SEA)
+
+
+@pytest.mark.parametrize('units', ['%', 'percent', '1', ''])
+def test_a_share_of_land_in_percent(tmp_path, units):
+    """CMIP's sftlf: of the file itself, and of another one."""
+    share = xr.DataArray(SHARE, dims=('lat', 'lon'), attrs={'units': units}) * 1
+    share = (100 * share if units in ('%', 'percent') else share).assign_attrs(units=units)
+    found = fields_statics.of_file(xr.Dataset({'sftlf': share}), ('land',), 'a.nc')['land']
+    np.testing.assert_array_equal(found, ~SEA)
+    place = dataset().rename(latitude='lat', longitude='lon')[['lat', 'lon']]
+    place.assign(sftlf=share).to_netcdf(tmp_path / 'z.nc')
+    np.testing.assert_array_equal(relief.land_on(place, str(tmp_path / 'z.nc')), ~SEA)
 
 
 def test_land_below_the_sea(tmp_path):

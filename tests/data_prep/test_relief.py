@@ -6,6 +6,7 @@ import xarray as xr
 
 from data_prep import relief
 from downscale_jax.fields import store
+from downscale_jax.fields.statics import of_relief
 from downscale_jax.runtime.errors import UserError
 
 
@@ -173,7 +174,7 @@ def test_real_relief(shared_data):
     assert 200 < at(30.5, 105) < 600
     assert 0 < at(35, 116) < 100
     assert at(17, 115) < -2000
-    land = relief.land_of(found)
+    land = of_relief(found)['land']
     assert land.dtype == np.int8
     assert land.attrs['flag_meanings'] == 'sea land'
     assert (land.values == (found.values > 0)).all()

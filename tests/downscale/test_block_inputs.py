@@ -7,7 +7,8 @@ import pytest
 import xarray as xr
 
 from downscale_jax.downscale.correction import correction
-from downscale_jax.downscale.inputs import BlockInputs, CoarseInputs, fine_grid, open_inputs
+from downscale_jax.downscale.inputs import BlockInputs, CoarseInputs, open_inputs
+from downscale_jax.downscale.region import fine_grid
 from downscale_jax.fields import context, grid_point, quantile_mapping
 from downscale_jax.fields.block_means import BlockMeans, interpolate, repeat
 from downscale_jax.fields.log_transform import LogTransform
@@ -127,11 +128,6 @@ def test_the_grid_of_another_domain_by_other_names():
     found = fine_grid(given, 'grid.nc', fine())
     assert found['topography'].dims == found['mask'].dims == ('lat', 'lon')
     np.testing.assert_array_equal(found['lat'], given['latitude'])
-
-
-def test_a_grid_without_a_mask():
-    with pytest.raises(UserError, match=r"grid\.nc has no variable 'mask'"):
-        fine_grid(domain().drop_vars('mask'), 'grid.nc', fine())
 
 
 def test_a_globe_goes_round():

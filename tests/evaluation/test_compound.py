@@ -122,6 +122,13 @@ def test_wrong_input():
         (('a', 'b'), {'a': 'precipitation_flux', 'b': 'air_temperature'}, (1, 0)),
         (('t2m', 'sp'), {'t2m': 'air_temperature'}, None),
         (('u10', 'tp'), {}, None),
+        (('prate', 'air'), {}, (1, 0)),
+        (('2m_temperature', 'PRATE'), {}, (0, 1)),
+        (('tasmax', 'tas', 'pr'), {'tasmax': 'air_temperature', 'tas': 'air_temperature'}, (1, 2)),
+        (('tasmin', 'pr', 'tas'), {'tasmin': 'air_temperature', 'tas': 'air_temperature'}, (2, 1)),
+        (('tasmax', 'pr'), {'tasmax': 'air_temperature'}, (0, 1)),
+        (('mx2t', 'tp'), {}, None),
+        (('ta', 'tb', 'pr'), {'ta': 'air_temperature', 'tb': 'air_temperature'}, (0, 2)),
     ],
 )
 def test_temperature_and_precipitation_by_name(names, standard, expected):
