@@ -31,7 +31,7 @@ from downscale_jax.fields import store
 from downscale_jax.fields.grid import valid_area
 from downscale_jax.fields.quantile_mapping import QuantileMap
 from downscale_jax.fields.times import encode_times
-from downscale_jax.runtime import parallel
+from downscale_jax.runtime import memory, parallel
 from downscale_jax.runtime.errors import UserError
 
 SOON = 10e6  # evaluated cells, about a quarter of a minute on two cores: no need to say how long
@@ -231,6 +231,7 @@ def to_store(
                     shares[part, time] = share  # behind the values: it marks them as done
                 except OSError as error:
                     raise UserError(f'cannot write {path}: {error.strerror or error}; what is done is kept') from error
+                memory.give_back()
                 bar.update(size)
     parallel.barrier('the store is filled')
 

@@ -1,5 +1,6 @@
-"""How much memory there is for a device of this process."""
+"""How much memory there is for a device of this process, and giving back what it no longer needs."""
 
+import ctypes
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,13 @@ def free() -> float:
         return min(_of_machine(), *_of_groups(), UNLIMITED) / len(devices)
     stats = device.memory_stats() or {}
     return stats['bytes_limit'] - stats['bytes_in_use'] if 'bytes_limit' in stats else UNLIMITED
+
+
+def give_back() -> None:
+    """Returns what was freed to the system, where the C library (glibc) can: it keeps a pool for each of its threads,
+    and over a long run they all grow to the most that any of them ever held."""
+    if trim := getattr(ctypes.CDLL(None), 'malloc_trim', None):
+        trim(0)
 
 
 def _of_machine() -> float:
