@@ -44,26 +44,28 @@ def generate(
     """Yields (unit, fields [M, H, W, V] within the bounds, share clipped), in order; area [H, W] of the cells, 0 where
     none exists.
 
-    As many units run at once as this process has devices; the last batch is filled up with repetitions. Reading the
-    next inputs overlaps computing, since JAX returns before a result is there.
+    As many units run at once as this process has devices; the last batch is filled up with repetitions. Few units run
+    one after the other, their tiles shared out over the devices. Reading the next inputs overlaps computing, since JAX
+    returns before a result is there.
     """
-    devices, size = jax.local_device_count(), generator.members
+    by_tiles, size = generator.by_tiles(area.shape, inputs.periodic, len(units)), generator.members
+    at_once, layout = (1, parallel.replicate) if by_tiles else (jax.local_device_count(), parallel.split_rows)
     hours = generator.sampling.correlation_hours
     nodes = [time_nodes(int(stamp), hours) for stamp in encode_times(inputs.times)]
     same = area[..., None], np.uint32(seed), np.float32(generator.sampling.temperature)
     shared = generator.params, *parallel.replicate(same, local=True)
     waiting: tuple[list[Unit], jax.Array] | None = None
-    for first in range(0, len(units), devices):
-        batch = units[first : first + devices]
-        filled = batch + [batch[-1]] * (devices - len(batch))
+    for first in range(0, len(units), at_once):
+        batch = units[first : first + at_once]
+        filled = batch + [batch[-1]] * (at_once - len(batch))
         rows = (
             np.stack([inputs[time] for time, _ in filled]),
             np.stack([nodes[time][0] for time, _ in filled]),
             np.stack([nodes[time][1] for time, _ in filled]),
             np.stack([np.arange(group * size, (group + 1) * size, dtype=np.uint32) for _, group in filled]),
         )
-        program = generator.program(area.shape, rows[0].shape[-1], inputs.periodic)
-        result = program(*shared, *parallel.split_rows(rows, local=True))
+        program = generator.program(area.shape, rows[0].shape[-1], inputs.periodic, by_tiles)
+        result = program(*shared, *layout(rows, local=True))
         if waiting:
             yield from _finish(generator, *waiting, members)
         waiting = batch, result
@@ -87,6 +89,11 @@ def all_units(generator: Generator, times: int, members: int) -> list[Unit]:
     return [(time, group) for time in range(times) for group in range(groups)]
 
 
+def of_process(units: list[Unit]) -> list[Unit]:
+    """The share of this process."""
+    return units[jax.process_index() :: jax.process_count()]
+
+
 def in_memory(
     generator: Generator,
     dataset: xr.Dataset,
@@ -99,7 +106,8 @@ def in_memory(
     """The ensemble as a data set (member, time, y, x), with coordinates, units and provenance."""
     inputs = open_inputs(dataset, generator.transform, statics, corrected=corrected)
     area, targets = valid_area(statics), generator.transform.targets
-    generator = fitted(generator, (area.shape, inputs.channels, inputs.periodic), SHARE * there())
+    domain = area.shape, inputs.channels, inputs.periodic
+    generator = fitted(generator, domain, lambda one: len(all_units(one, len(inputs), members)), SHARE * there())
     values = np.full((members, len(inputs), *area.shape, len(targets)), np.nan, np.float32)
     units, shares = all_units(generator, len(inputs), members), []
     for (time, group), fields, share in generate(generator, inputs, area, members, seed, units):
@@ -189,7 +197,9 @@ def to_store(
             if other and not replace:
                 raise other
             if other or not path.exists():
-                made = fitted(generator, domain, SHARE * free)
+                made = fitted(
+                    generator, domain, lambda one: len(of_process(all_units(one, len(inputs), members))), SHARE * free
+                )
                 unit = {'tile': made.sampling.tile, 'members': made.sampling.members}
                 told = {**attrs, 'request': json.dumps(request), 'unit': json.dumps(unit)}
                 begin(template(made, inputs.times, statics, members, told), path)
@@ -209,17 +219,17 @@ def to_store(
     generator, (*fields, shares), known = parallel.together(opened)
     units = all_units(generator, len(inputs), members)
     left = [(time, part) for time, part in units if not np.isfinite(known[part, time])]
-    mine = left[jax.process_index() :: jax.process_count()]
+    mine = of_process(left)
     if left:
-        parallel.together(lambda: check_fits(path, takes(generator, domain), free))
+        parallel.together(lambda: check_fits(path, takes(generator, domain, len(mine)) if mine else 0, free))
     if mine:
-        size = generator.members
+        size, needed = generator.members, takes(generator, domain, len(mine))
         if not replace:  # an evaluation says what it does in other words
             disk, sides = members * len(inputs) * len(fields) * area.size * 4, generator.tiling(*domain[::2])[0].sizes
             print(
                 f'{members} members x {len(inputs)} times of {area.shape[0]} x {area.shape[1]} cells: {len(left)} of '
                 f'{len(units)} units to do, {len(mine)} here; {path.name} takes at most {gib(disk)}, a unit of {size} '
-                f'members in tiles of {sides[0]} x {sides[1]} cells {gib(takes(generator, domain))} of memory'
+                f'members in tiles of {sides[0]} x {sides[1]} cells {gib(needed)} of memory'
             )
             say_how_long(generator, inputs, area, members, seed, mine)
         bar = tqdm(total=len(mine) * size, desc=f'downscaling to {path.name}', unit='fields', disable=None)
@@ -254,18 +264,20 @@ def say_how_long(
     generator: Generator, inputs: Inputs, area: np.ndarray, members: int, seed: int, units: list[Unit]
 ) -> None:
     """Before the first unit, by the seconds of one evaluation of the network on every device, reading included."""
-    devices = jax.local_device_count()
-    evaluations = -(-len(units) // devices) * (generator.sampling.steps if generator.draws else 1)
+    at_once = 1 if generator.by_tiles(area.shape, inputs.periodic, len(units)) else jax.local_device_count()
+    evaluations = -(-len(units) // at_once) * (generator.sampling.steps if generator.draws else 1)
     if evaluations * generator.members * area.size < SOON:
         return
     once = generator.changed(steps=1) if generator.draws else generator
     for _ in range(2):  # the first compiles
         start = perf_counter()
-        for _ in generate(once, inputs, area, members, seed, units[:devices]):
+        for _ in generate(once, inputs, area, members, seed, units[:at_once]):
             pass
         seconds = perf_counter() - start
     told = timedelta(seconds=round(evaluations * seconds))
-    print(f'about {told} (hours:minutes:seconds) for all units here, as one evaluation of the network tells', flush=True)
+    print(
+        f'about {told} (hours:minutes:seconds) for all units here, as one evaluation of the network tells', flush=True
+    )
 
 
 def begin(empty: xr.Dataset, path: Path) -> None:

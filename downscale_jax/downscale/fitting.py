@@ -1,6 +1,7 @@
 """Tile and members of a work unit, made so small that it fits into memory."""
 
 import math
+from collections.abc import Callable
 
 import jax
 
@@ -18,9 +19,10 @@ def needs(program: jax.stages.Compiled) -> int:
     return 0 if found is None else found.temp_size_in_bytes + found.output_size_in_bytes
 
 
-def takes(generator: Generator, domain: Domain) -> int:
-    """Bytes that a work unit needs on a device beside its inputs and the network's parameters."""
-    return needs(generator.program(*domain))
+def takes(generator: Generator, domain: Domain, units: int) -> int:
+    """Bytes that a work unit, of so many to do in this process, needs on a device beside its inputs and the network's
+    parameters."""
+    return needs(generator.program(*domain, generator.by_tiles(*domain[::2], units)))
 
 
 def there() -> float:
@@ -28,16 +30,16 @@ def there() -> float:
     return parallel.least(memory.free() / parallel.on_this_host())
 
 
-def fitted(generator: Generator, domain: Domain, most: float) -> Generator:
+def fitted(generator: Generator, domain: Domain, units: Callable[[Generator], int], most: float) -> Generator:
     """The generator itself where a unit takes at most so many bytes, else, said in a line, with fewer `members`, then
-    with a smaller `tile`.
+    with a smaller `tile`. `units(generator)`: how many of its units this process has to do.
 
     A large tile is kept for long, since small ones compute their overlaps twice and see less around them. Raises
     UserError where one member in the smallest tile is too much.
     """
     stride, asked = generator.task.network.stride, generator.sampling
     least = -(-(2 * asked.overlap + 2 * stride) // stride) * stride
-    while (needed := takes(generator, domain)) > most:
+    while (needed := takes(generator, domain, units(generator))) > most:
         shape, members = domain[0], generator.members
         tile = max(generator.tiling(shape, domain[2])[0].sizes)
         if members > 1:

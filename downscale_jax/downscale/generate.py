@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import hashlib
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any, Protocol
 
 import jax
@@ -94,8 +94,17 @@ class Generator:
             digest.update(np.ascontiguousarray(leaf).tobytes())
         return digest.hexdigest()[:16]
 
-    def program(self, shape: tuple[int, int], inputs: int, periodic: bool = False) -> jax.stages.Compiled:
-        """Work units of a domain of this shape with so many channels of inputs, one on each of this process's devices.
+    def by_tiles(self, shape: tuple[int, int], periodic: bool, units: int) -> bool:
+        """Whether this process, with so many units to do, computes them one after the other, its devices a tile each:
+        where fewer tiles then follow each other than if each device had a unit of its own, of which some had none."""
+        tiles = len(self.tiling(shape, periodic)[0].origins)
+        return units * -(-tiles // jax.local_device_count()) < tiles
+
+    def program(
+        self, shape: tuple[int, int], inputs: int, periodic: bool = False, by_tiles: bool = False
+    ) -> jax.stages.Compiled:
+        """Work units of a domain of this shape with so many channels of inputs, one on each of this process's devices,
+        D of them, or, `by_tiles`, one on all of them, D = 1, with the same bits.
 
         It takes params, area of cells [H, W, 1] (0 outside the mask), seed uint32, temperature, and by unit coarse
         [D, H, W, Cin] in physical units, nodes [D, K, 2] uint32 and weights [D, K] of the noise in time, members [D, M]
@@ -105,9 +114,9 @@ class Generator:
         Where the grid is `periodic`, it is continued on both sides by `overlap` cells of the other, noise included, and
         what comes out there is dropped: no seam at the date line.
         """
-        key = shape, inputs, periodic, self.sampling.tile, self.members, self.sampling.steps
+        key = shape, inputs, periodic, by_tiles, self.sampling.tile, self.members, self.sampling.steps
         if key not in self._programs:
-            self._programs[key] = self._compile(shape, inputs, periodic)
+            self._programs[key] = self._compile(shape, inputs, periodic, by_tiles)
         return self._programs[key]
 
     def tiling(self, shape: tuple[int, int], periodic: bool = False) -> tuple[Tiling, int]:
@@ -117,17 +126,19 @@ class Generator:
         halo = min(-(-overlap // stride) * stride, shape[1] // stride * stride) if periodic else 0
         return Tiling((shape[0], shape[1] + 2 * halo), stride, tile, overlap), halo
 
-    def _compile(self, shape: tuple[int, int], inputs: int, periodic: bool) -> jax.stages.Compiled:
+    def _compile(self, shape: tuple[int, int], inputs: int, periodic: bool, by_tiles: bool) -> jax.stages.Compiled:
         same = np.zeros((*shape, 1), np.float32), np.uint32(0), np.float32(1)
         nodes = noise.time_nodes(0, self.sampling.correlation_hours)
         of_unit = np.zeros((*shape, inputs), np.float32), *nodes, np.zeros(self.members, np.uint32)
-        rows = tuple(np.broadcast_to(x, (jax.local_device_count(), *x.shape)) for x in of_unit)
-        abstract = *parallel.abstract(same, local=True), *parallel.abstract(rows, parallel.ROWS, local=True)
-        return self._units(shape, periodic).lower(self.params, *abstract).compile()
+        units, split = (1, parallel.WHOLE) if by_tiles else (jax.local_device_count(), parallel.ROWS)
+        rows = tuple(np.broadcast_to(x, (units, *x.shape)) for x in of_unit)
+        abstract = *parallel.abstract(same, local=True), *parallel.abstract(rows, split, local=True)
+        return self._units(shape, periodic, by_tiles).lower(self.params, *abstract).compile()
 
-    def _units(self, shape: tuple[int, int], periodic: bool) -> Any:
+    def _units(self, shape: tuple[int, int], periodic: bool, by_tiles: bool) -> Any:
         task, transform, sampling = self.task, self.transform, self.sampling
         tiling, halo = self.tiling(shape, periodic)
+        apply = partial(tiling.apply, devices=jax.local_device_count() if by_tiles else 1)
 
         def around(x):
             return jnp.concatenate([x[..., -halo:, :], x, x[..., :halo, :]], -2) if halo else x
@@ -145,7 +156,7 @@ class Generator:
                 return temperature * jax.vmap(of_member)(members)
 
             condition = tiling.pad(around(transform.condition(coarse, known)))[None]
-            sample = task.sample(params, condition, valid, draw, tiling.apply, sampling)
+            sample = task.sample(params, condition, valid, draw, apply, sampling)
             field = transform.decode(tiling.crop(sample)[..., halo : halo + shape[1], :], coarse)
             if isinstance(transform, BlockMeans) and sampling.conserve:
                 field = transform.conserved(jnp.where(known, field, jnp.nan), coarse, area)
@@ -155,5 +166,5 @@ class Generator:
             # one unit a device: a leading axis of one, so that no batch size enters the arithmetic
             return unit(params, area, seed, temperature, *(x[0] for x in of_unit))[None]
 
-        whole, split = parallel.WHOLE, parallel.ROWS
+        whole, split = parallel.WHOLE, parallel.WHOLE if by_tiles else parallel.ROWS
         return parallel.pmap(rows, (*[whole] * 4, *[split] * 4), split, local=True)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
 
 
@@ -72,11 +73,17 @@ class Tiling:
         """Undoes `pad`."""
         return x[..., : self.shape[0], : self.shape[1], :]
 
-    def apply(self, network: Callable[..., jax.Array], *fields: jax.Array) -> jax.Array:
-        """`network(*tiles)` over padded fields [N, H, W, C_i] -> [N, H, W, C], one tile of all N at a time."""
+    def apply(self, network: Callable[..., jax.Array], *fields: jax.Array, devices: int = 1) -> jax.Array:
+        """`network(*tiles)` over padded fields [N, H, W, C_i] -> [N, H, W, C], one tile of all N at a time.
+
+        With more than one of `devices`, inside pmap over so many that all hold the same fields, each takes one tile of
+        a round, and every one adds the tiles of all in the order in which one alone does: the same bits.
+        """
         if len(self.origins) == 1:
             return network(*fields)
-        size, weights = self.sizes, jnp.asarray(self.weights)
+        size, weights, count = self.sizes, jnp.asarray(self.weights), len(self.origins)
+        # in rounds of a tile a device; the last is filled up with repetitions, which are not added
+        origins = jnp.asarray(np.pad(self.origins, ((0, -count % devices), (0, 0)), 'edge'))
 
         def cut(x, origin):
             return jax.lax.dynamic_slice(x, (0, *origin, 0), (x.shape[0], *size, x.shape[-1]))
@@ -84,12 +91,23 @@ class Tiling:
         def add(canvas, patch, origin):
             return jax.lax.dynamic_update_slice(canvas, cut(canvas, origin) + patch, (0, *origin, 0))
 
-        def one(canvases, origin):
-            out = network(*(cut(x, origin) for x in fields))
-            return (add(canvases[0], out * weights, origin), add(canvases[1], weights[None], origin)), None
+        def of_round(r, canvas):
+            first = r * devices
+            own = first + jax.lax.axis_index(parallel.AXIS) if devices > 1 else first
+            patch = network(*(cut(x, origins[own]) for x in fields)) * weights
 
-        shape = jax.eval_shape(network, *(jax.eval_shape(lambda x: cut(x, (0, 0)), x) for x in fields))
-        canvas = jnp.zeros((shape.shape[0], *self.padded, shape.shape[-1]))
-        total = jnp.zeros((1, *self.padded, 1))
-        (canvas, total), _ = jax.lax.scan(one, (canvas, total), jnp.asarray(self.origins))
-        return canvas / total
+            def of_device(i, canvas):
+                return add(canvas, parallel.of_device(patch, i) if devices > 1 else patch, origins[first + i])
+
+            return jax.lax.fori_loop(0, unseen(jnp.minimum(devices, count - first)), of_device, canvas)
+
+        shape = jax.eval_shape(network, *(jax.eval_shape(lambda x: cut(x, (0, 0)), x) for x in fields)).shape
+        canvas, total = (jnp.zeros((n, *self.padded, c)) for n, c in ((shape[0], shape[-1]), (1, 1)))
+        canvas = jax.lax.fori_loop(0, unseen(-(-count // devices)), of_round, canvas)
+        return canvas / jax.lax.fori_loop(0, count, lambda i, total: add(total, weights, origins[i]), total)
+
+
+def unseen(turns: jax.Array | int) -> jax.Array:
+    """The turns of a loop, hidden from the compiler. It dissolves loops of a single turn, and then rounds the sums and
+    products in it and around it once or twice as it likes: other bits on one device than on several."""
+    return jax.lax.optimization_barrier(jnp.asarray(turns))

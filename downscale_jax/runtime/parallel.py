@@ -128,6 +128,11 @@ def local_rows(batch_size: int) -> range:
     return range(jax.process_index() * rows, (jax.process_index() + 1) * rows)
 
 
+def of_device(x: jax.Array, index: jax.Array | int) -> jax.Array:
+    """Inside pmap: what the device of this index has, on all devices; -0 becomes 0."""
+    return jax.lax.psum(jnp.where(jax.lax.axis_index(AXIS) == index, x, 0), AXIS)
+
+
 def row_indices(rows: int) -> jax.Array:
     """Inside pmap: indices in the global batch of this device's `rows`."""
     return jax.lax.axis_index(AXIS) * rows + jnp.arange(rows)

@@ -326,17 +326,17 @@ def test_units_shrink_until_they_fit_members_first(generators, capsys):
     generator = generators['diffusion']
     domain, narrow = ((H, W), 2, False), replace(generator.sampling, overlap=4)
     generator = Generator(generator.task, generator.host_params, generator.transform, narrow)
-    whole, one = (fitting.takes(generator.changed(members=n), domain) for n in (2, 1))
-    smaller = fitting.takes(generator.changed(members=1, tile=16), domain)
+    whole, one = (fitting.takes(generator.changed(members=n), domain, 1) for n in (2, 1))
+    smaller = fitting.takes(generator.changed(members=1, tile=16), domain, 1)
     assert whole > one > smaller
     for size, members, tile in ((whole, 2, 24), (one, 1, 24), (smaller, 1, 16)):
-        found = fitting.fitted(generator, domain, size)
+        found = fitting.fitted(generator, domain, lambda _: 1, size)
         assert (found.sampling.members, found.sampling.tile) == (members, tile)
         said = capsys.readouterr().out
         assert ('sampling.members=2 does not fit into the' in said) == (members < 2)
         assert ('memory that are free: 16 instead' in said) == (tile < 24)
     with pytest.raises(UserError, match=r'one member on 30 x 38 cells in tiles of 16 takes .* GiB'):
-        fitting.fitted(generator, domain, smaller / 2)
+        fitting.fitted(generator, domain, lambda _: 1, smaller / 2)
 
 
 def test_units_of_a_circle_and_of_one_that_draws_nothing_fit_too(generators, capsys):
@@ -345,9 +345,9 @@ def test_units_of_a_circle_and_of_one_that_draws_nothing_fit_too(generators, cap
         one = generators[name]
         generator = Generator(one.task, one.host_params, one.transform, narrow)
         domain = (H, W), 2, periodic
-        least = fitting.takes(generator.changed(members=1, tile=16), domain)
-        found = fitting.fitted(generator, domain, least)
-        assert fitting.takes(found, domain) <= least
+        least = fitting.takes(generator.changed(members=1, tile=16), domain, 1)
+        found = fitting.fitted(generator, domain, lambda _: 1, least)
+        assert fitting.takes(found, domain, 1) <= least
         assert found.members == 1
         assert ('sampling.members' in capsys.readouterr().out) == one.draws
 
@@ -359,7 +359,7 @@ def test_a_store_keeps_the_units_that_it_was_begun_with(
     """On a machine with more memory the rest is made as it was begun, the same bytes; with less it is refused."""
     one = generators['diffusion']
     generator = Generator(one.task, one.host_params, one.transform, replace(one.sampling, overlap=4))
-    needed = fitting.takes(generator.changed(**unit), ((H, W), 2, False))
+    needed = fitting.takes(generator.changed(**unit), ((H, W), 2, False), 9)
     with_memory(monkeypatch, needed)
     store(generator, coarse, statics, tmp_path / 'small.zarr')
     monkeypatch.setattr(ensemble, 'generate', killed_after(2))

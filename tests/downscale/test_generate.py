@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -88,6 +89,25 @@ def test_temperatures_share_parameters_and_programs(generator, coarse, statics):
     anomalies(generator, coarse, statics)
     assert generator.params is params
     assert len(generator.task.traces) == traces
+
+
+@pytest.mark.parametrize(
+    ('devices', 'units', 'tile', 'by_tiles'),
+    [
+        (4, 1, 24, True),
+        (4, 3, 24, True),
+        (4, 4, 24, False),
+        (3, 1, 24, True),
+        (3, 2, 24, False),  # two rounds of tiles for each unit: no fewer than the tiles of one
+        (1, 1, 24, False),
+        (4, 1, 64, False),  # a single tile
+    ],
+)
+def test_few_units_are_shared_out_by_tiles(generator, monkeypatch, devices, units, tile, by_tiles):
+    monkeypatch.setattr(jax, 'local_device_count', lambda: devices)
+    generator = Generator(generator.task, None, generator.transform, replace(SAMPLING, overlap=4, tile=tile))
+    assert len(generator.tiling((40, 44))[0].origins) == (4 if tile == 24 else 1)
+    assert generator.by_tiles((40, 44), False, units) == by_tiles
 
 
 def test_a_task_that_does_not_draw_has_one_member(transform):

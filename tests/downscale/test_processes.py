@@ -1,8 +1,9 @@
 """Units shared among devices and processes: the same store, byte for byte; a mistake in one process ends all.
 
 Run as a program, this file is one process that fills the store which its argument names; with `seed=1`, of that seed;
-with `apart`, the second of two reads what is left to do only when the first has and waits, or has done its share. What
-main.py does around it is done here too.
+with `few`, of two units around the globe; with `left`, what is left of one, a single unit; with `apart`, the second of
+two reads what is left to do only when the first has and waits, or has done its share. What main.py does around it is
+done here too.
 """
 
 import os
@@ -32,12 +33,14 @@ from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.optimizer import Phase
 
 NAMES, UNITS, FACTOR = ('t', 'q'), ('K', '1'), 4
-SHAPE, TIMES, MEMBERS = (24, 40), 3, 5
+TIMES, MEMBERS, FEW = 3, 5, 3
+PLANE = {'y': 1e3 * np.arange(24), 'x': 1e3 * np.arange(40)}
 MARKS = 9  # units: 3 times and groups of 2, 2 and 1 members, which divide over neither 2 nor 4 devices
 
 
-def fill(path: Path, seed: int = 0) -> None:
-    """An untrained generator of two variables, in three tiles, with random inputs and a corner missing."""
+def fill(path: Path, seed: int = 0, few: bool = False) -> Generator:
+    """An untrained generator of two variables, in two tiles, with random inputs and a corner missing; `few`: two units
+    of a time, in ten tiles of a grid around the globe."""
     rng, zeros, ones = np.random.default_rng(0), (0.0, 0.0), (1.0, 1.0)
     unet = UNet(2, widths=(8,), bottleneck=8, blocks=1, embedding=8, stem=2, tail=8, time='blocks')
     phases = (Phase('main', 1, 0.1),)
@@ -56,21 +59,23 @@ def fill(path: Path, seed: int = 0) -> None:
         'dpm_solver_sde', 3, 't', 0.0, temperature=1.0, correlation_hours=36.0, tile=24, overlap=8, members=2,
         conserve=True,
     )  # fmt: skip
-    axes = {name: np.arange(n) for name, n in zip('yx', SHAPE, strict=True)}
+    axes = {'lat': 4.0 * np.arange(-20, 20), 'lon': 5.0 * np.arange(72)} if few else PLANE
+    times, members = (1, FEW) if few else (TIMES, MEMBERS)
     blocks = {name: at.reshape(-1, FACTOR).mean(1) for name, at in axes.items()}
-    mask = np.ones(SHAPE, np.int8)
+    mask = np.ones([*map(len, axes.values())], np.int8)
     mask[:6, :9] = 0
-    shape = (TIMES, *map(len, blocks.values()))
-    fields = {n: (('time', 'y', 'x'), rng.normal(1, 1, shape), {'units': u}) for n, u in zip(NAMES, UNITS, strict=True)}
-    times = np.datetime64('2020-01-01', 'ns') + np.timedelta64(1, 'D') * np.arange(TIMES)
+    shape = (times, *map(len, blocks.values()))
+    fields = {n: (('time', *axes), rng.normal(1, 1, shape), {'units': u}) for n, u in zip(NAMES, UNITS, strict=True)}
+    days = np.datetime64('2020-01-01', 'ns') + np.timedelta64(1, 'D') * np.arange(times)
 
     def with_units(at):
-        return {name: (name, 1e3 * values, {'units': 'm'}) for name, values in at.items()}
+        return {name: (name, values, {'units': 'degrees' if few else 'm'}) for name, values in at.items()}
 
-    coarse = xr.Dataset(fields, {'time': times, **with_units(blocks)})
-    statics = xr.Dataset({'mask': (('y', 'x'), mask)}, with_units(axes))
+    coarse = xr.Dataset(fields, {'time': days, **with_units(blocks)})
+    statics = xr.Dataset({'mask': (tuple(axes), mask)}, with_units(axes))
     generator = Generator(task, params, transform, sampling)
-    ensemble.to_store(generator, coarse, statics, MEMBERS, seed, {}, path, {'input': 'coarse.nc'})
+    ensemble.to_store(generator, coarse, statics, members, seed, {}, path, {'input': 'coarse.nc'})
+    return generator
 
 
 def contents(path):
@@ -136,6 +141,30 @@ def test_the_split_over_devices_and_processes_does_not_matter(stores, how):
     assert found == expected
 
 
+def test_devices_that_share_the_tiles_of_a_unit_give_the_same_bytes(tmp_path):
+    """Ten tiles, four at a time, around the globe."""
+    one, four = (tmp_path / f'{name}.zarr' for name in ('one', 'four'))
+    told = end([start(one, 1, 'few'), start(four, 4, 'few')])
+    assert [status for status, _ in told] == [0] * 2, told
+    expected = contents(one)
+    assert sum(name.startswith('clipped_share/c/') for name in expected) == 2
+    assert contents(four) == expected
+    with xr.open_zarr(four, consolidated=False) as dataset:
+        assert np.isfinite(dataset['t'].values[..., 6:, 9:]).all()
+        assert dataset['t'].isel(member=0).values[..., 6:, 9:].std() > 0.1
+
+
+def test_the_unit_that_a_kill_left_is_shared_by_tiles(stores, tmp_path):
+    """Two tiles, all at once; the other units were computed each on a device."""
+    path = tmp_path / 'out.zarr'
+    shutil.copytree(stores['four'], path)
+    (path / 'clipped_share' / 'c' / '1' / '2').unlink()
+    (path / 't' / 'c' / '1' / '2' / '0' / '0').unlink()
+    told = end([start(path, 4, 'left')])
+    assert told[0][0] == 0, told
+    assert contents(path) == contents(stores['four'])
+
+
 @pytest.mark.parametrize(
     ('begun', 'settings', 'of_second'), [(True, ('seed=1',), ()), (False, (), ('seed=1',))], ids=['both', 'second']
 )
@@ -182,4 +211,7 @@ if __name__ == '__main__':
     if 'apart' in sys.argv:
         keep_apart(Path(sys.argv[1]))
     with told():
-        fill(Path(sys.argv[1]), seed=int('seed=1' in sys.argv))
+        generator = fill(Path(sys.argv[1]), seed=int('seed=1' in sys.argv), few='few' in sys.argv)
+        # the program that ran, and no other
+        ((_, _, _, by_tiles, *_),) = generator._programs
+        assert by_tiles == (bool({'few', 'left'} & {*sys.argv}) and jax.local_device_count() > 1)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from downscale_jax.downscale.tiles import Tiling
+from downscale_jax.runtime import parallel
 
 # tiles of 24 cells, 8 shared, on a domain that is no multiple of the stride
 TILING = Tiling((50, 71), stride=4, tile=24, overlap=8)
@@ -75,6 +76,24 @@ def test_a_single_tile_is_the_network_itself():
     x = field((2, *tiling.padded, 1))
     assert len(tiling.origins) == 1
     np.testing.assert_array_equal(tiling.apply(mean3, x), mean3(x))
+
+
+@pytest.mark.parametrize('devices', [2, 5, 12, 16])
+def test_devices_that_take_a_tile_each_blend_as_one(devices):
+    """12 tiles, in rounds that are full or not; what is not finite stays where it is."""
+    assert len(TILING.origins) == 12
+    x, y = field((2, *TILING.padded, 1)).at[0, 3, 70].set(jnp.nan), field((1, *TILING.padded, 2), seed=1)
+
+    def network(x, y):
+        return jnp.concatenate([mean3(x), x * y], -1)
+
+    def of_device(_):
+        return TILING.apply(network, x, y, devices=devices)
+
+    found = jax.vmap(of_device, axis_name=parallel.AXIS)(jnp.arange(devices))
+    expected = TILING.apply(network, x, y)
+    assert 0 < np.isnan(expected).sum() < 100
+    np.testing.assert_array_equal(found, np.broadcast_to(expected, found.shape))
 
 
 def test_pad_and_crop():
