@@ -378,11 +378,10 @@ def main() -> int:
     if case[0] not in labels(blocks['time'].values):
         raise UserError(f'{source} has no {case[0]}, the month of the case study: choose another by --month')
     corrected = model.correction(blocks, overlap, source)
-    generator = best.changed(members=min(best.sampling.members, options.members))  # no units of 11 for 3
     state = hashlib.sha256(b''.join(blocks[v].values.tobytes() for v in best.transform.inputs)).hexdigest()[:16]
-    request = {'input': source, 'input_state': state, 'model': generator.identity, 'overlap': [*overlap]}
+    request = {'input': source, 'input_state': state, 'model': best.identity, 'overlap': [*overlap]}
     asked = options.members, 0, model.attributes()
-    ensemble.to_store(generator, blocks, prepared.statics, *asked, folder / STORE, request, corrected=corrected)
+    ensemble.to_store(best, blocks, prepared.statics, *asked, folder / STORE, request, corrected=corrected)
     months = methods(folder / STORE, blocks, corrected, prepared)
     parallel.by_first(lambda: report(folder, months, kept, prepared, limits, case))
     return 0

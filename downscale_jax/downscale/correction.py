@@ -37,7 +37,7 @@ def correction(
             f'{source} has {shape[0]} x {shape[1]} coarse cells, training had {trained[0]} x {trained[1]}: its climate '
             'corrects fields of the same region only; leave --overlap out'
         )
-    fields = aligned(fields, statics, transform.factor)
+    fields = aligned(fields, statics, transform.factor, source)
     return climate.of(Series([month_of(time) for time in fields['time'].values], lambda: _times(fields, transform)))
 
 

@@ -34,7 +34,7 @@ from downscale_jax.fields.times import encode_times
 from downscale_jax.runtime import memory, parallel
 from downscale_jax.runtime.errors import UserError
 
-SOON = 10e6  # evaluated cells, about a quarter of a minute on two cores: no need to say how long
+SOON = 100e6  # evaluated cells, some three minutes on two cores: no need to say how long
 Unit = tuple[int, int]  # (index of the time, index of the group of members)
 
 
@@ -84,6 +84,11 @@ def _finish(generator: Generator, units: list[Unit], result: jax.Array, members:
         yield unit, np.clip(fields, low, high), float(outside)
 
 
+def shared_out(generator: Generator, members: int) -> Generator:
+    """With so few members in a unit that as many units compute none that is not asked for, or hardly any."""
+    return generator.changed(members=-(-members // -(-members // generator.sampling.members)))
+
+
 def all_units(generator: Generator, times: int, members: int) -> list[Unit]:
     groups = -(-members // generator.members)
     return [(time, group) for time in range(times) for group in range(groups)]
@@ -105,7 +110,7 @@ def in_memory(
 ) -> xr.Dataset:
     """The ensemble as a data set (member, time, y, x), with coordinates, units and provenance."""
     inputs = open_inputs(dataset, generator.transform, statics, corrected=corrected)
-    area, targets = valid_area(statics), generator.transform.targets
+    area, targets, generator = valid_area(statics), generator.transform.targets, shared_out(generator, members)
     domain = area.shape, inputs.channels, inputs.periodic
     generator = fitted(generator, domain, lambda one: len(all_units(one, len(inputs), members)), SHARE * there())
     values = np.full((members, len(inputs), *area.shape, len(targets)), np.nan, np.float32)
@@ -187,6 +192,7 @@ def to_store(
     asked = {**request, 'times': times, 'members': members, 'seed': seed, 'sampling': asdict(generator.sampling)}
     request = json.loads(json.dumps(asked))
 
+    generator = shared_out(generator, members)
     domain, free = (area.shape, inputs.channels, inputs.periodic), there()
 
     def ready() -> None:
@@ -232,8 +238,8 @@ def to_store(
                 f'members in tiles of {sides[0]} x {sides[1]} cells {gib(needed)} of memory'
             )
             say_how_long(generator, inputs, area, members, seed, mine)
-        bar = tqdm(total=len(mine) * size, desc=f'downscaling to {path.name}', unit='fields', disable=None)
-        with bar:
+        to_do = sum(min(size, members - part * size) for _, part in mine)
+        with tqdm(total=to_do, desc=f'downscaling to {path.name}', unit='fields', disable=None) as bar:
             for (time, part), values, share in generate(generator, inputs, area, members, seed, mine):
                 try:
                     for channel, field in enumerate(fields):
@@ -242,7 +248,7 @@ def to_store(
                 except OSError as error:
                     raise UserError(f'cannot write {path}: {error.strerror or error}; what is done is kept') from error
                 memory.give_back()
-                bar.update(size)
+                bar.update(len(values))
     parallel.barrier('the store is filled')
 
 
@@ -264,17 +270,17 @@ def say_how_long(
     generator: Generator, inputs: Inputs, area: np.ndarray, members: int, seed: int, units: list[Unit]
 ) -> None:
     """Before the first unit, by the seconds of one evaluation of the network on every device, reading included."""
-    at_once = 1 if generator.by_tiles(area.shape, inputs.periodic, len(units)) else jax.local_device_count()
+    by_tiles = generator.by_tiles(area.shape, inputs.periodic, len(units))
+    at_once = 1 if by_tiles else jax.local_device_count()
     evaluations = -(-len(units) // at_once) * (generator.sampling.steps if generator.draws else 1)
     if evaluations * generator.members * area.size < SOON:
         return
     once = generator.changed(steps=1) if generator.draws else generator
-    for _ in range(2):  # the first compiles
-        start = perf_counter()
-        for _ in generate(once, inputs, area, members, seed, units[:at_once]):
-            pass
-        seconds = perf_counter() - start
-    told = timedelta(seconds=round(evaluations * seconds))
+    once.program(area.shape, inputs.channels, inputs.periodic, by_tiles)
+    start = perf_counter()
+    for _ in generate(once, inputs, area, members, seed, units[:at_once]):
+        pass
+    told = timedelta(seconds=round(evaluations * (perf_counter() - start)))
     print(
         f'about {told} (hours:minutes:seconds) for all units here, as one evaluation of the network tells', flush=True
     )

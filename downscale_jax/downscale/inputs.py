@@ -93,7 +93,7 @@ class BlockInputs:
         corrected: QuantileMap | None = None,
     ):
         fields = checked(dataset, transform, source)
-        dims, shape = statics['mask'].dims, statics['mask'].shape
+        shape = statics['mask'].shape
         found = fields[transform.inputs[0]].shape[1:]
         wanted = tuple(n // transform.factor for n in shape)
         if found != wanted or any(n % transform.factor for n in shape):
@@ -102,10 +102,7 @@ class BlockInputs:
                 f'{shape[0]} x {shape[1]} are {wanted[0]} x {wanted[1]}: give the grid of your region by --statics, '
                 f'{" x ".join(str(n * transform.factor) for n in found)} cells'
             )
-        fields = aligned(fields, statics, transform.factor)
-        for name in dict.fromkeys((*map(str, dims), 'lat', 'lon')):
-            if name in fields.coords and name in statics.coords and fields[name].ndim == statics[name].ndim:
-                check_centres(fields[name].values, statics[name].values, transform.factor, name, source)
+        fields = aligned(fields, statics, transform.factor, source)
         if missing := [name for name in transform.points if name not in statics]:
             raise UserError(
                 'this model normalises each grid point by its climate, which is known of the grid of training alone '
@@ -130,9 +127,9 @@ class BlockInputs:
         return self._transform.lift(coarse, around, self.periodic).astype(np.float32)
 
 
-def aligned(fields: xr.Dataset, statics: xr.Dataset, factor: int) -> xr.Dataset:
+def aligned(fields: xr.Dataset, statics: xr.Dataset, factor: int, source: str) -> xr.Dataset:
     """Coarse fields on the blocks of the fine grid `statics`, in its order: turned where rows or columns run the other
-    way, and a full circle of longitudes from where the fine one begins."""
+    way, and a full circle of longitudes from where the fine one begins. Raises UserError where they lie elsewhere."""
     for name in map(str, statics['mask'].dims):
         if name in fields.dims and name in fields.coords and name in statics.coords and fields.sizes[name] > 1:
             ours, fine = fields[name].values, statics[name].values
@@ -142,6 +139,9 @@ def aligned(fields: xr.Dataset, statics: xr.Dataset, factor: int) -> xr.Dataset:
                 away = np.abs((fields[name].values - block_centres(fine, factor, True)[0] + 180) % 360 - 180)
                 first = int(away.argmin())
                 fields = fields.roll(lon=-first, roll_coords=True) if first else fields
+    for name in dict.fromkeys((*map(str, statics['mask'].dims), 'lat', 'lon')):
+        if name in fields.coords and name in statics.coords and fields[name].ndim == statics[name].ndim:
+            check_centres(fields[name].values, statics[name].values, factor, name, source)
     return fields
 
 

@@ -11,6 +11,8 @@ from downscale_jax.fields.statics import MADE, as_land, of_file, of_relief, unch
 from downscale_jax.fields.units import convert_units
 from downscale_jax.runtime.errors import UserError
 
+NUMBERS = 'fiub'  # kinds of dtypes
+
 
 def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequence[str] = ()) -> xr.Dataset:
     """The fine grid of another region, loaded: `mask` (non-zero where the field exists, everywhere without one) and
@@ -31,6 +33,8 @@ def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequ
         if called[name] and name not in found:
             raise UserError(f"{source}: '{called[name]}', taken for '{name}', changes in time: keep one time of it")
     masked = 'mask' in dataset
+    if masked:
+        dataset = dataset.assign(mask=dataset['mask'].drop_attrs())  # one of land says by them that land is left out
     first = 'mask' if masked else _first(dataset, [*named, *(called[name] for name in found)], source)
     names = list(dict.fromkeys([first, *(_beside(dataset, first) if masked else _planes(dataset, first)), *named]))
     # `mask` among the fields is but the first of their grids: what `canonical` makes of it takes its place
@@ -71,7 +75,10 @@ def _first(dataset: xr.Dataset, known: Sequence[str], source: str) -> str:
 
 
 def _beside(dataset: xr.Dataset, mask: str) -> list[str]:
-    return [str(name) for name, array in dataset.data_vars.items() if array.dims == dataset[mask].dims]
+    dims = dataset[mask].dims
+    return [
+        str(name) for name, array in dataset.data_vars.items() if array.dims == dims and array.dtype.kind in NUMBERS
+    ]
 
 
 def _planes(dataset: xr.Dataset, first: str) -> list[str]:
@@ -81,7 +88,7 @@ def _planes(dataset: xr.Dataset, first: str) -> list[str]:
     return [
         str(name)
         for name, array in dataset.data_vars.items()
-        if array.dtype.kind in 'fiub' and array.size == cells and set(dims) <= set(array.dims)
+        if array.dtype.kind in NUMBERS and array.size == cells and set(dims) <= set(array.dims)
     ]
 
 

@@ -241,6 +241,8 @@ def test_bias_is_corrected_whichever_way_rows_run():
     expected = correction(data, *asked)
     found = correction(data.isel(lat=slice(None, None, -1)), *asked)
     np.testing.assert_array_equal(found.source, expected.source)
+    with pytest.raises(UserError, match='another grid'):  # of another region, as large as that of training
+        correction(data.assign_coords(lon=data['lon'] + 40), *asked)
 
 
 def test_centres_may_be_off_by_a_tenth_of_a_block():

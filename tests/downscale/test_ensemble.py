@@ -139,8 +139,16 @@ def test_members_times_and_seeds_differ(generator, coarse, statics, whole):
 
 
 def test_a_member_of_a_time_is_the_same_in_every_request(generator, coarse, statics, whole):
-    part = ensemble.in_memory(generator, coarse.isel(time=[1]), statics, 1, 0, {})
-    np.testing.assert_array_equal(part['sit'].values[0, 0], whole['sit'].values[0, 1])
+    part = ensemble.in_memory(generator, coarse.isel(time=[1]), statics, 2, 0, {})
+    np.testing.assert_array_equal(part['sit'].values[:, 0], whole['sit'].values[:2, 1])
+    alone = ensemble.in_memory(generator, coarse.isel(time=[1]), statics, 1, 0, {})  # a unit of one member
+    np.testing.assert_allclose(alone['sit'].values[0, 0], whole['sit'].values[0, 1], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(('asked', 'unit'), [(1, 1), (2, 2), (3, 2), (4, 2), (11, 11), (12, 6), (16, 8), (33, 11)])
+def test_units_of_no_more_members_than_are_asked_for(generator, asked, unit):
+    most = generator.changed(members=2 if asked < 5 else 11)
+    assert ensemble.shared_out(most, asked).members == unit
 
 
 def test_clipped_to_the_bounds_and_the_share_is_told(generators, coarse, statics, whole):

@@ -95,6 +95,18 @@ def test_it_is_what_the_names_of_training_give():
     fine_grid(in_units('K'), 'a.nc', TRAINED, ('season',))  # what no network is shown is not looked at
 
 
+def test_a_mask_of_land_keeps_the_land():
+    """Not 0: there the field exists, whatever its attributes say (elsewhere a mask of land leaves land out)."""
+    told = {'standard_name': 'land_binary_mask', 'flag_values': np.array([0, 1], 'i1'), 'flag_meanings': 'sea land'}
+    found = fine_grid(given().assign(mask=plane(LAND.astype('i1'), '1', 0, **told)), 'a.nc', TRAINED, SHOWN)
+    np.testing.assert_array_equal(found['mask'], LAND)
+
+
+def test_texts_on_the_grid_are_left_alone():
+    names = np.full(HEIGHT.shape, 'somewhere')
+    assert 'name' not in fine_grid(given().assign(name=(DIMS[1:], names)), 'a.nc', TRAINED, SHOWN)
+
+
 def test_a_mask_beside_other_names():
     mask = np.ones_like(HEIGHT)
     mask[:, 6] = 0

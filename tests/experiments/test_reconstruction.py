@@ -262,6 +262,9 @@ class Generator:
     def tiling(self, shape, periodic=False):
         return Tiling(shape, 1, 80, 8), 0
 
+    def by_tiles(self, shape, periodic, units):
+        return False
+
     def generate(self, inputs, area, members, seed, units):
         for time, group in units:
             self.asked.append((time, group))
