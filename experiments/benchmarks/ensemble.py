@@ -3,8 +3,9 @@
     python experiments/benchmarks/ensemble.py [--config=configs/diffusion_sit.py] [--size 256] [--days 100]
 
 An untrained network of the config (diffusion or dpdm) refines synthetic coarse files into Zarr stores, each run in a
-process of its own. Share: time of the compiled program on inputs in memory over the time of a run of as many work units
-from reading to the last chunk written, compilation apart. About 4 minutes on 2 CPU cores.
+process of its own; members from those of one work unit to those of three. Share: time of the compiled program on inputs
+in memory over the time of a run of as many work units from reading to the last chunk written, compilation apart. About
+4 minutes on 2 CPU cores.
 """
 
 import argparse
@@ -40,8 +41,10 @@ def main() -> None:
     shared = run(members=16, days=6)
     print(f'16 members, 6 days: {shared["seconds"]:.1f} s, of which the network {shared["network"]:.1f} s: '
           f'share {shared["network"] / shared["seconds"]:.3f}, goal {GOAL_SHARE}')  # fmt: skip
+    path, _, variant = options.config.partition(':')
+    unit = runpy.run_path(path)['get_config'](variant).sampling.members  # fewer would be a smaller unit, with less
     for name, settings in {
-        'members': [{'members': 1, 'days': 4}, {'members': 32, 'days': 4}],
+        'members': [{'members': unit, 'days': 4}, {'members': 3 * unit, 'days': 4}],
         'days': [{'members': 1, 'days': 10}, {'members': 1, 'days': options.days}],
     }.items():
         few, many = (run(**s, evaluations=1)['peak_mib'] for s in settings)
@@ -60,6 +63,7 @@ def measure(path: str, size: int, members: int, days: int, evaluations: int = 0)
     config = runpy.run_path(name)['get_config'](variant).to_dict()
     config['sampling']['steps'] = evaluations or config['sampling']['steps']
     generator, factor, inputs = {'diffusion': of_sea_ice, 'dpdm': of_blocks}[config['system']](config)
+    generator = ensemble.shared_out(generator, members)
     groups = -(-members // generator.members)
     names, units = generator.transform.inputs, generator.transform.input_units
     axes, fine_axes, side = grids(size, factor)
