@@ -353,6 +353,8 @@ def test_calibrate(run, common, trained, folder):
         ('evaluation.members', 1, 'evaluation.members=1: an ensemble has at least 2'),
         ('evaluation.fit_days', -1, 'fit_days=-1: 0 or more'),
         ('training.keep', 0, 'training.keep=0: at least 1'),
+        ('training.batch_size', 0, 'training.batch_size=0: at least 1'),
+        ('training.ema_decay', 1.0, 'training.ema_decay=1.0: from 0'),
     ],
 )
 def test_mistakes_that_would_show_late(trained, key, value, part):

@@ -490,6 +490,8 @@ def test_the_ensemble(count, numbers):
         _, members = right.lines
         np.testing.assert_allclose(members.get_xdata(), members.get_ydata())
         assert np.isnan(members.get_xdata()).all() == missing
+        assert [text.get_text()[:10] for text in right.texts] == ['not tested'] * missing
+        assert left.get_ylim()[1] > max(*value, *perfect)
     assert [panel.get_ylabel() for panel in figure.axes[::3]] == ['RMSE (K)', 'RMSE (m)'][:count]
 
 

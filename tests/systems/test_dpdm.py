@@ -120,6 +120,7 @@ def test_the_repeated_field_is_not_shown_to_the_unets():
     ('changes', 'parts'),
     [
         ({'model__network': 'unett'}, ["model.network='unett'", "'unet'"]),
+        ({'model__dtype': 'float31'}, ["model.dtype='float31'", "'float32'"]),
         ({'rivals': ('edsr', 'srgan')}, ["rivals: there is no 'srgan'", "'edsr_gan'"]),
         ({'rivals': ('edsr_gan',)}, ["rivals=('edsr_gan',)", "'edsr_gan' starts from 'edsr', which comes first"]),
         ({'rivals': ('edsr_gan', 'edsr')}, ["'edsr', which comes first"]),
