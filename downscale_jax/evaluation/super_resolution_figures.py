@@ -267,11 +267,10 @@ def ensemble(
         left.plot(numbers, value, marker='o', **LINES['mean'])
         left.fill_between(numbers, low, high, color=LINES['mean']['color'], alpha=0.15, lw=0)
         left.plot(numbers, perfect, color=QUIET, linestyle=(0, (1, 1.4)))
-        lowest, highest = min(value[-1], perfect[-1]), max(np.nanmax(high), *value, *perfect)
+        lowest, highest = np.nanmin([value[-1], perfect[-1]]), np.nanmax([*high, *value, *perfect])
         left.annotate('dotted: if the truth were a member', (numbers[-1], lowest), (0, -8), textcoords='offset points',
                       ha='right', va='top', fontsize=8.5, color=QUIET)  # fmt: skip
-        limits = (0, 1.05 * highest)
-        left.set(xscale='log', xlabel='members in the mean', ylabel=f'RMSE ({units[v]})', ylim=limits)
+        left.set(xscale='log', xlabel='members in the mean', ylabel=f'RMSE ({units[v]})', ylim=(0, 1.05 * highest))
         _ticks(left, numbers, [str(n) for n in numbers])
         left.set_title(variable, loc='left')
         ranks = curve[most]['ranks'][v]

@@ -470,9 +470,10 @@ def truth(count, kinetic=False):
 def test_the_ensemble(count, numbers):
     most, points = max(numbers), len(normality.PROBABILITIES)
     variables, missing = VARIABLES[:count], most < normality.FEWEST
+    interval = (np.nan, np.nan) if missing else (1.0, 2.2)  # none of a single time
     curve = {
         n: {
-            'scores': {f'rmse_{v}': np.array([1 + 1 / n, 1.0, 1.2 + 1 / n]) for v in variables},
+            'scores': {f'rmse_{v}': np.array([1 + 1 / n, *interval]) for v in variables},
             **({'spread': np.full((count, 3), 0.5), 'ranks': np.ones((count, n + 1, 3))} if n > 1 else {}),
         }
         for n in numbers

@@ -84,11 +84,14 @@ class Generator:
     transform = Transform(
         'sit', 'm', NAMES, ('m', '1', 's-1', 's-1'), True, (0.0, np.inf), (0.0,) * 4, (1.0,) * 4, 0.0, 1.0
     )
-    members, identity = 2, 'a network'
+    members, identity, draws = 2, 'a network', True
     sampling = Sampling('ddim', 1, 't', 0.0, temperature=1.0, correlation_hours=0.0, tile=64, overlap=4, members=2)
 
     def __init__(self):
         self.asked = []
+
+    def by_tiles(self, shape, periodic, units):
+        return False
 
     def changed(self, **unit):
         return self
