@@ -217,12 +217,21 @@ def check_training(config: Config, tasks: dict[str, Task]) -> None:
     """Raises UserError for values that would fail only after data are prepared or a step is compiled."""
     data, training = config['data'], config['training']
     rows = len(parallel.local_rows(training['batch_size'])) // jax.local_device_count()
+    counts = ('batch_size', 'log_every', 'validation_batches', 'keep', 'accumulate')
     positive = {
         'data.patch': data['patch'],
-        **{f'training.{k}': training[k] for k in ('log_every', 'validation_batches', 'keep', 'accumulate')},
+        **{f'training.{k}': training[k] for k in counts},
         **{f'training.{name}.steps': training.get(name, {}).get('steps', 0) for name in training['phases']},
     }
     wrong = [f'{key}={value}: at least 1 is needed' for key, value in positive.items() if value < 1]
+    if not 0 <= training.get('ema_decay', 0) < 1:
+        wrong.append(f'training.ema_decay={training["ema_decay"]}: from 0 (no average) to less than 1')
+    phases = {phase.name: phase for task in tasks.values() for phase in task.phases}
+    wrong += [
+        f'training.{name}.learning_rate={phase.learning_rate}: more than 0 is needed'
+        for name, phase in phases.items()
+        if not phase.learning_rate > 0
+    ]
     if not wrong and rows % training['accumulate']:
         wrong.append(f'training.accumulate={training["accumulate"]} does not divide the {rows} rows of a device')
     if wrong:

@@ -30,7 +30,7 @@ def correction(
     """
     if len(overlap) != 2:
         raise UserError(f'--overlap={",".join(overlap)}: a first and a last date are needed, START,END')
-    fields = select_dates(checked(dataset, transform, source), (tuple(overlap),))
+    fields = select_dates(checked(dataset, transform, source), (tuple(overlap),), '--overlap: dates')
     shape, trained = fields[transform.inputs[0]].shape[1:], climate.target.shape[2:4]
     if shape != trained:
         raise UserError(

@@ -290,7 +290,7 @@ def begin(empty: xr.Dataset, path: Path) -> None:
         begun.rename(path)
     except OSError as error:
         shutil.rmtree(begun, ignore_errors=True)
-        raise UserError(f'cannot write {path}: {error.strerror or error}') from error
+        raise UserError(f'cannot write {path}: {error.strerror or error}; check space and permissions') from error
 
 
 def is_other(path: Path, request: dict[str, Any]) -> UserError | None:
@@ -304,6 +304,12 @@ def is_other(path: Path, request: dict[str, Any]) -> UserError | None:
     other = {
         key: (found.get(key), request.get(key)) for key in {*found, *request} if found.get(key) != request.get(key)
     }
+    for key in ('input', 'statics'):
+        if other.keys() & {key, state := f'{key}_state'} == {state}:
+            source = found.get(key)
+            return UserError(f'{source} has changed since {path} was begun: choose another --output or remove it')
+    if 'input' in other or 'statics' in other:  # what they lead to
+        other = {key: pair for key, pair in other.items() if key not in ('input_state', 'statics_state', 'times')}
     if other:
         told = ', '.join(f'{key} {a!r} there, {b!r} asked for' for key, (a, b) in sorted(other.items()))
         return UserError(f'{path} holds an ensemble of another request ({told}): choose another --output or remove it')

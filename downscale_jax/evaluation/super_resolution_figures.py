@@ -267,9 +267,11 @@ def ensemble(
         left.plot(numbers, value, marker='o', **LINES['mean'])
         left.fill_between(numbers, low, high, color=LINES['mean']['color'], alpha=0.15, lw=0)
         left.plot(numbers, perfect, color=QUIET, linestyle=(0, (1, 1.4)))
-        left.annotate('if the truth were a member', (numbers[-1], perfect[-1]), (0, -8), textcoords='offset points',
+        lowest, highest = min(value[-1], perfect[-1]), np.nanmax([*value, *high, *perfect])
+        left.annotate('dotted: if the truth were a member', (numbers[-1], lowest), (0, -8), textcoords='offset points',
                       ha='right', va='top', fontsize=8.5, color=QUIET)  # fmt: skip
-        left.set(xscale='log', xlabel='members in the mean', ylabel=f'RMSE ({units[v]})', ylim=(0, None))
+        limits = (0, 1.05 * highest)
+        left.set(xscale='log', xlabel='members in the mean', ylabel=f'RMSE ({units[v]})', ylim=limits)
         _ticks(left, numbers, [str(n) for n in numbers])
         left.set_title(variable, loc='left')
         ranks = curve[most]['ranks'][v]
@@ -279,5 +281,8 @@ def ensemble(
         expected = normality.expected(most) if most >= normality.FEWEST else np.full(len(quantiles[v]), np.nan)
         right.axline((0, 0), slope=1, **LINES['truth'])
         right.plot(expected, quantiles[v][:, 0], 'o', color=LINES['member']['color'], markersize=4)
+        if most < normality.FEWEST:
+            right.text(0.05, 0.95, f'not tested: {normality.FEWEST} members\nare needed, here are {most}',
+                       transform=right.transAxes, va='top', fontsize=8.5, color=QUIET)  # fmt: skip
         right.set(xlabel='normal quantile', ylabel='quantile of the members', xlim=(-4, 4), ylim=(-4, 4))
     return figure

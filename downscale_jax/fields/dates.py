@@ -11,15 +11,15 @@ from downscale_jax.runtime.errors import UserError
 _DATE = re.compile(r'\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d)?)?)?)?)?')
 
 
-def select_dates(dataset: xr.Dataset, pairs) -> xr.Dataset:
+def select_dates(dataset: xr.Dataset, pairs, what: str = 'dates') -> xr.Dataset:
     """The times within one (start, end) or several, both ends inclusive; '2016-08' is the whole month.
 
     ISO strings, in the data set's own calendar. Raises UserError where a date is malformed or nothing is selected.
     """
     index = dataset.indexes['time']
-    chosen = _positions(index, pairs, 'dates')
+    chosen = _positions(index, pairs, what)
     if not len(chosen):
-        raise UserError(f'dates {_told(pairs)} select nothing; the data set has {_date_range(dataset["time"].values)}')
+        raise UserError(f'{what} {_told(pairs)} select nothing; the data set has {_date_range(dataset["time"].values)}')
     return dataset.isel(time=chosen)
 
 

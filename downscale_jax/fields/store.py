@@ -11,6 +11,7 @@ import os
 import re
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,14 @@ def open_dataset(path: str) -> xr.Dataset:
         raise
     except ImportError as error:
         raise UserError(f'{path}: cannot be opened ({error}); install the missing library') from error
+    except ValueError as error:
+        if 'installed IO backends' not in str(error):
+            raise UserError(
+                f'{path}: cannot be read as {_kind(path)} ({_first_line(error)}); check the file'
+            ) from error
+        raise UserError(
+            f'{path}: is no {_kind(path)} by its content; check the file, and what its name ends in'
+        ) from error
     except Exception as error:  # the readers raise each their own kind: OSError, zarr's, eccodes', pydap's
         raise UserError(f'{path}: cannot be read as {_kind(path)} ({_first_line(error)}); check the file') from error
     dataset.encoding['source'] = path
@@ -203,7 +212,8 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
         if name not in dataset.variables:
             present = sorted(map(str, dataset.data_vars))
             raise UserError(
-                f"{source}: no variable '{name}'; it has {', '.join(present) or 'none'}; {nearest(name, present)}"
+                f"{source}: no variable '{name}'; it has {', '.join(present) or 'none'}; "
+                + (nearest(name, present) if get_close_matches(name, present, n=1) else 'rename one, or add it')
             )
     fields = {name: _ordered(dataset, name, source) for name in names}
     first = fields[names[0]]
@@ -423,6 +433,8 @@ def _valid(dataset: xr.Dataset, mask: str, first: xr.Variable, source: str) -> x
 def _check_values(field: xr.Variable, what: str) -> None:
     # First and last: two reads where all is well; a missing day at both ends costs more, an empty series everything.
     count = field.sizes.get('time', 1)
+    if not count:
+        raise UserError(f'{what} has no time: its axis of time is empty; check how the file was cut')
     for index in sorted(range(count), key=lambda i: i not in (0, count - 1)):
         plane = field.isel(time=index) if 'time' in field.dims else field
         if np.isfinite(load(plane, what).values).any():

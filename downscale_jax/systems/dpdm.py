@@ -30,6 +30,7 @@ from downscale_jax.training.state import State
 EDSR, EDSR_GAN, REGRESSION, DPDM = 'edsr', 'edsr_gan', 'regression', 'dpdm'
 RIVALS = (EDSR, EDSR_GAN)
 NETWORKS = {'unet': UNet, 'dpdm': DpdmUNet}
+DTYPES = ('float32', 'bfloat16')
 
 Tasks = dict[str, Any]
 
@@ -64,6 +65,8 @@ def network_of(model: Mapping[str, Any], count: int) -> Any:
     """`model.network` names it, the section of that name has its sizes."""
     if model['network'] not in NETWORKS:
         raise UserError(f"model.network='{model['network']}': {nearest(model['network'], NETWORKS)}")
+    if model['dtype'] not in DTYPES:
+        raise UserError(f"model.dtype='{model['dtype']}': {nearest(model['dtype'], DTYPES)}")
     sizes = {key: tuple(v) if isinstance(v, list | tuple) else v for key, v in model[model['network']].items()}
     return NETWORKS[model['network']](channels=count, dtype=model['dtype'], **sizes)
 

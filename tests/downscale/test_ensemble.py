@@ -217,6 +217,7 @@ def test_a_finished_store_is_left_alone(generator, coarse, statics, stored, monk
         ({'members': 4}, 'members 3 there, 4 asked for'),
         ({'seed': 1}, 'seed 0 there, 1 asked for'),
         ({'input': 'other.nc'}, "input 'coarse.nc' there, 'other.nc' asked for"),
+        ({'input': 'other.nc', 'input_state': [1]}, r"input 'coarse.nc' there, 'other.nc' asked for\): "),
         ({'model': 'def'}, "model 'abc' there, 'def' asked for"),
     ],
 )
@@ -225,6 +226,14 @@ def test_another_request_is_refused(generator, coarse, statics, stored, change, 
     with pytest.raises(UserError, match=f'holds an ensemble of another request .{told}'):
         store(generator, coarse, statics, stored, **change)
     assert contents(stored) == before
+
+
+def test_an_input_that_has_changed(generator, coarse, statics, stored):
+    with pytest.raises(
+        UserError, match=r'^coarse\.nc has changed since .* was begun: choose another --output'
+    ) as error:
+        store(generator, coarse, statics, stored, input_state=[2])
+    assert '[2]' not in str(error.value)
 
 
 def test_something_else_in_the_way_is_left_alone(generator, coarse, statics, tmp_path):

@@ -470,9 +470,13 @@ def truth(count, kinetic=False):
 def test_the_ensemble(count, numbers):
     most, points = max(numbers), len(normality.PROBABILITIES)
     variables, missing = VARIABLES[:count], most < normality.FEWEST
+
+    def interval(n):
+        return (np.nan, np.nan) if missing else (1.0, 1.2 + 1 / n)  # too few times have none
+
     curve = {
         n: {
-            'scores': {f'rmse_{v}': np.array([1 + 1 / n, 1.0, 1.2 + 1 / n]) for v in variables},
+            'scores': {f'rmse_{v}': np.array([1 + 1 / n, *interval(n)]) for v in variables},
             **({'spread': np.full((count, 3), 0.5), 'ranks': np.ones((count, n + 1, 3))} if n > 1 else {}),
         }
         for n in numbers
@@ -490,6 +494,8 @@ def test_the_ensemble(count, numbers):
         _, members = right.lines
         np.testing.assert_allclose(members.get_xdata(), members.get_ydata())
         assert np.isnan(members.get_xdata()).all() == missing
+        assert [text.get_text()[:10] for text in right.texts] == ['not tested'] * missing
+        assert left.get_ylim()[1] > max(*value, *perfect)
     assert [panel.get_ylabel() for panel in figure.axes[::3]] == ['RMSE (K)', 'RMSE (m)'][:count]
 
 

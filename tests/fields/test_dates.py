@@ -36,6 +36,9 @@ def test_other_calendar():
 def test_mistakes():
     data = daily(4)
     assert '2016-08-01T00:00:00 to 2016-08-04' in error_of(select_dates, data, ('2015', '2015-12'))
+    assert error_of(select_dates, data, ('2015', '2015'), '--overlap: dates').startswith(
+        '--overlap: dates 2015 to 2015 '
+    )
     assert 'is before' in error_of(select_dates, data, ('2016-08-02', '2016-07'))
     for pair in ('2016-13', '2016-14'), ('2016-02-30', '2016-03'), ('Aug', 'Sep'), ('2016',), (2016, 2017), '2016':
         assert 'date' in error_of(select_dates, data, pair)

@@ -86,7 +86,8 @@ class TestOpen:
 
     def test_text_is_no_netcdf(self, tmp_path):
         (tmp_path / 'a.nc').write_text('time,y,x\n')
-        assert str(tmp_path / 'a.nc') in error_of(store.open_dataset, tmp_path / 'a.nc')
+        told = error_of(store.open_dataset, tmp_path / 'a.nc')
+        assert told == f'{tmp_path / "a.nc"}: is no NetCDF by its content; check the file, and what its name ends in'
 
     # libnetcdf alone reads the missing end of a NetCDF 3 file as zeros.
     @pytest.mark.parametrize('form', ['NETCDF4', 'NETCDF3_CLASSIC', 'NETCDF3_64BIT'])
@@ -298,6 +299,8 @@ class TestCanonical:
         data = plane_data()
         data['sit'][:] = np.nan
         assert "'sit' has no value but NaN" in error_of(store.canonical, data, ['sit'])
+        none = plane_data().isel(time=slice(0))
+        assert "'sit' has no time: its axis of time is empty" in error_of(store.canonical, none, ['sit'])
         data['sit'][2, 1, 1] = 1.0  # days are missing at both ends
         store.canonical(data, ['sit'])
 

@@ -12,6 +12,7 @@ from data_prep.prepare import prepare
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
+from downscale_jax.run import check_training
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import SYSTEMS, dpdm
 from downscale_jax.systems.workdir import Trained, zeros
@@ -120,6 +121,7 @@ def test_the_repeated_field_is_not_shown_to_the_unets():
     ('changes', 'parts'),
     [
         ({'model__network': 'unett'}, ["model.network='unett'", "'unet'"]),
+        ({'model__dtype': 'float31'}, ["model.dtype='float31'", "'float32'"]),
         ({'rivals': ('edsr', 'srgan')}, ["rivals: there is no 'srgan'", "'edsr_gan'"]),
         ({'rivals': ('edsr_gan',)}, ["rivals=('edsr_gan',)", "'edsr_gan' starts from 'edsr', which comes first"]),
         ({'rivals': ('edsr_gan', 'edsr')}, ["'edsr', which comes first"]),
@@ -140,6 +142,20 @@ def test_values_that_do_not_go_together(changes, parts):
         dpdm.build(config(**changes))
     assert all(part in str(error.value) for part in parts), error.value
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'told'),
+    [
+        ('training__batch_size', 0, r'training\.batch_size=0: at least 1'),
+        ('training__ema_decay', 2.0, r'training\.ema_decay=2\.0: from 0 .* to less than 1'),
+        ('training__edsr__learning_rate', -1.0, r'training\.edsr\.learning_rate=-1\.0: more than 0'),
+    ],
+)
+def test_training_that_could_not_learn(key, value, told):
+    settings = config(**{key: value})
+    with pytest.raises(UserError, match=told):
+        check_training(settings, dpdm.build(settings))
 
 
 @pytest.mark.parametrize(
