@@ -15,6 +15,7 @@ from downscale_jax.models.unet import UNet
 from downscale_jax.run import check_training
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import SYSTEMS, dpdm
+from downscale_jax.systems.downscaler import check_drawn
 from downscale_jax.systems.workdir import Trained, zeros
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'diffusion_dpdm.py'
@@ -142,6 +143,17 @@ def test_values_that_do_not_go_together(changes, parts):
         dpdm.build(config(**changes))
     assert all(part in str(error.value) for part in parts), error.value
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('members', 'seed', 'told'),
+    [(0, 0, '^members=0: at least 1'), (1, -1, '^seed=-1 must lie between 0'), (1, 2**32, '^seed=4294967296 must')],
+)
+def test_an_ensemble_that_cannot_be_drawn(members, seed, told):
+    """From Python as by the command line."""
+    check_drawn(1, 2**32 - 1)
+    with pytest.raises(UserError, match=told):
+        check_drawn(members, seed)
 
 
 @pytest.mark.parametrize(
