@@ -24,7 +24,7 @@ from downscale_jax.runtime.files import write_json
 from downscale_jax.runtime.settings import flat
 from downscale_jax.systems import load, system_of
 from downscale_jax.systems.diffusion import CALIBRATION, Calibrated, fit_request
-from downscale_jax.systems.downscaler import Downscaler
+from downscale_jax.systems.downscaler import Downscaler, check_drawn
 from downscale_jax.systems.workdir import AFTERWARDS, Config, Trained, best_step, restore
 from downscale_jax.training.log import Log
 from downscale_jax.training.loop import Schedule, Task
@@ -174,10 +174,7 @@ def downscale(
     path = Path(output)
     if path.suffix not in ('.nc', '.zarr'):
         raise UserError(f"--output '{output}' must end in .zarr or .nc")
-    if members < 1:
-        raise UserError(f'--members={members}: at least 1 is needed')
-    if not 0 <= seed < 2**32:
-        raise UserError(f'--seed={seed} must lie between 0 and 2^32 - 1')
+    check_drawn(members, seed, '--')
     if not path.parent.is_dir():
         raise UserError(f"--output '{output}': there is no folder '{path.parent}': make it first")
     trained = load(workdir, given)

@@ -296,7 +296,7 @@ def begin(empty: xr.Dataset, path: Path) -> None:
         begun.rename(path)
     except OSError as error:
         shutil.rmtree(begun, ignore_errors=True)
-        raise UserError(f'cannot write {path}: {error.strerror or error}; choose another --output') from error
+        raise UserError(f'cannot write {path}: {error.strerror or error}; check space and permissions') from error
 
 
 def is_other(path: Path, request: dict[str, Any]) -> UserError | None:

@@ -16,6 +16,7 @@ from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.region import fine_grid
 from downscale_jax.fields.block_means import BlockMeans, limits
 from downscale_jax.fields.quantile_mapping import QuantileMap
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.workdir import Config, WorkDirectory
 
 NAMES = ('standard_name', 'long_name')
@@ -35,6 +36,14 @@ def wrong_with_blocks(config: Config) -> list[str]:
             'none, and without an upper one'
         )
     return wrong
+
+
+def check_drawn(members: int, seed: int, flag: str = '') -> None:
+    """Raises UserError for an ensemble that cannot be drawn; `flag` is how its arguments are written."""
+    if members < 1:
+        raise UserError(f'{flag}members={members}: at least 1 is needed')
+    if not 0 <= seed < 2**32:
+        raise UserError(f'{flag}seed={seed} must lie between 0 and 2^32 - 1')
 
 
 class Downscaler(WorkDirectory):
@@ -84,6 +93,7 @@ class Downscaler(WorkDirectory):
 
         Raises UserError for missing variables, units that do not convert, grids that do not fit.
         """
+        check_drawn(members, seed)
         trained, generator = self.prepared.statics, self.best()
         fine = trained if statics is None else self.fine_grid(statics, 'statics')
         count = members if generator.draws else 1

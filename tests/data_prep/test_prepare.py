@@ -69,6 +69,7 @@ def data(dataset, tmp_path):
         ({'noise': (0.1,)}, r'data.noise has 1 values for 2 inputs'),
         ({'target': 'sid', 'inputs': ('sid', 'sic')}, r"no variable 'sid'; it has sic, sit; did you mean 'sit'\?"),
         ({'mask': 'maks'}, r"no variable 'maks'"),
+        ({'kind': 'refine'}, r"data\.kind='refine': did you mean 'refinement'\?"),
         ({'path': 'nowhere/ice.nc'}, r"no such file, and no folder 'nowhere'"),
     ],
 )

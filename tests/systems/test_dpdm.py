@@ -12,8 +12,10 @@ from data_prep.prepare import prepare
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
+from downscale_jax.run import check_training
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import SYSTEMS, dpdm
+from downscale_jax.systems.downscaler import check_drawn
 from downscale_jax.systems.workdir import Trained, zeros
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'diffusion_dpdm.py'
@@ -141,6 +143,31 @@ def test_values_that_do_not_go_together(changes, parts):
         dpdm.build(config(**changes))
     assert all(part in str(error.value) for part in parts), error.value
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('members', 'seed', 'told'),
+    [(0, 0, '^members=0: at least 1'), (1, -1, '^seed=-1 must lie between 0'), (1, 2**32, '^seed=4294967296 must')],
+)
+def test_an_ensemble_that_cannot_be_drawn(members, seed, told):
+    """From Python as by the command line."""
+    check_drawn(1, 2**32 - 1)
+    with pytest.raises(UserError, match=told):
+        check_drawn(members, seed)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'told'),
+    [
+        ('training__batch_size', 0, r'training\.batch_size=0: at least 1'),
+        ('training__ema_decay', 2.0, r'training\.ema_decay=2\.0: from 0 .* to less than 1'),
+        ('training__edsr__learning_rate', -1.0, r'training\.edsr\.learning_rate=-1\.0: more than 0'),
+    ],
+)
+def test_training_that_could_not_learn(key, value, told):
+    settings = config(**{key: value})
+    with pytest.raises(UserError, match=told):
+        check_training(settings, dpdm.build(settings))
 
 
 @pytest.mark.parametrize(
