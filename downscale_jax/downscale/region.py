@@ -11,8 +11,6 @@ from downscale_jax.fields.statics import MADE, as_land, of_file, of_relief, unch
 from downscale_jax.fields.units import convert_units
 from downscale_jax.runtime.errors import UserError
 
-NUMBERS = 'fiub'  # kinds of dtypes
-
 
 def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequence[str] = ()) -> xr.Dataset:
     """The fine grid of another region, loaded: `mask` (non-zero where the field exists, everywhere without one) and
@@ -77,7 +75,9 @@ def _first(dataset: xr.Dataset, known: Sequence[str], source: str) -> str:
 def _beside(dataset: xr.Dataset, mask: str) -> list[str]:
     dims = dataset[mask].dims
     return [
-        str(name) for name, array in dataset.data_vars.items() if array.dims == dims and array.dtype.kind in NUMBERS
+        str(name)
+        for name, array in dataset.data_vars.items()
+        if array.dims == dims and array.dtype.kind in store.NUMBERS
     ]
 
 
@@ -88,7 +88,7 @@ def _planes(dataset: xr.Dataset, first: str) -> list[str]:
     return [
         str(name)
         for name, array in dataset.data_vars.items()
-        if array.dtype.kind in NUMBERS and array.size == cells and set(dims) <= set(array.dims)
+        if array.dtype.kind in store.NUMBERS and array.size == cells and set(dims) <= set(array.dims)
     ]
 
 

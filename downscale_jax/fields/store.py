@@ -24,6 +24,7 @@ from downscale_jax.fields.dates import iso
 from downscale_jax.fields.units import convert_units
 from downscale_jax.runtime.errors import UserError, nearest
 
+NUMBERS = 'fiub'  # kinds of dtypes
 _GRIB_SUFFIXES = ('.grib', '.grb', '.grib2', '.grb2', '.grib1')
 _NAMES = {
     'time': {'time', 'valid_time', 'initial_time', 'forecast_time', 'time_counter', 'date', 't'},
@@ -57,15 +58,10 @@ def open_dataset(path: str) -> xr.Dataset:
         raise
     except ImportError as error:
         raise UserError(f'{path}: cannot be opened ({error}); install the missing library') from error
-    except ValueError as error:
-        if 'installed IO backends' not in str(error):
-            raise UserError(
-                f'{path}: cannot be read as {_kind(path)} ({_first_line(error)}); check the file'
-            ) from error
-        raise UserError(
-            f'{path}: is no {_kind(path)} by its content; check the file, and what its name ends in'
-        ) from error
     except Exception as error:  # the readers raise each their own kind: OSError, zarr's, eccodes', pydap's
+        if 'installed IO backends' in str(error):  # xarray's own, of a file that no reader knows
+            told = f'{path}: is no {_kind(path)} by its content; check the file, and what its name ends in'
+            raise UserError(told) from error
         raise UserError(f'{path}: cannot be read as {_kind(path)} ({_first_line(error)}); check the file') from error
     dataset.encoding['source'] = path
     return dataset
@@ -255,7 +251,7 @@ def space(dataset: xr.Dataset, name: str) -> tuple[Hashable, ...]:
 
 def on_grids(dataset: xr.Dataset) -> dict[str, tuple[Hashable, ...]]:
     """{variable of numbers: its dimensions of space}, of those on what is known as lat and lon, or as y and x."""
-    numbers = [str(name) for name, array in dataset.data_vars.items() if array.dtype.kind in 'fiub']
+    numbers = [str(name) for name, array in dataset.data_vars.items() if array.dtype.kind in NUMBERS]
     grids = {name: space(dataset, name) for name in numbers}
     pairs = (['lat', 'lon'], ['x', 'y'])
     return {name: dims for name, dims in grids.items() if sorted(_role(dataset, d) for d in dims) in pairs}
@@ -298,7 +294,7 @@ def _roles(dataset: xr.Dataset, dims: Iterable[Hashable]) -> dict[Hashable, str]
 def _ordered(dataset: xr.Dataset, name: str, source: str) -> xr.Variable:
     """The variable in canonical order and float32, with its descriptive attributes alone."""
     array = dataset[name]
-    if array.dtype.kind not in 'fiub':
+    if array.dtype.kind not in NUMBERS:
         raise UserError(f"{source}: '{name}' has type {array.dtype}; numbers were expected")
     roles = _roles(dataset, array.dims)
     extra = [dim for dim in array.dims if roles[dim] not in _NAMES]
