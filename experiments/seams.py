@@ -5,12 +5,11 @@
 The trained model downscales test times three times: the whole domain at once; in tiles whose overlaps are averaged
 before every next step, with the same noise wherever they overlap; and as tiles are usually done, each downscaled on its
 own, with noise of its own, and the overlaps averaged at the end. Prints, and writes to WORKDIR/seams.md, the seam score
-of each by variable (|gradient| at borders of tiles over that half-way between them; 1 without seams, see
-`evaluation.seams`), and of the truth; draws WORKDIR/seams.png.
+of both kinds of tiles by variable (|gradient| at their borders over that elsewhere, against the same lines in one
+piece; 1 without seams, see `evaluation.seams`); draws WORKDIR/seams.png.
 """
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -21,24 +20,18 @@ from data_prep.prepare import prepare
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import look, seams
-from downscale_jax.evaluation.bootstrap import total
+from downscale_jax.evaluation import look, seams, tile_seams
 from downscale_jax.evaluation.evaluate import coarse_dataset
 from downscale_jax.fields.times import evenly
 from downscale_jax.runtime.errors import UserError, told
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
 
-WHOLE, FUSED, APART = 'in one piece', 'fused at every step', 'each on its own'
-
-
-def with_tiles(generator: Generator, tile: int, overlap: int) -> Generator:
-    sampling = dataclasses.replace(generator.sampling, tile=tile, overlap=overlap)
-    return Generator(generator.task, generator.host_params, generator.transform, sampling)
+TRUTH, WHOLE, FUSED, APART = 'truth', 'in one piece', 'fused at every step', 'each on its own'
 
 
 def apart(generator: Generator, coarse: xr.Dataset, statics: xr.Dataset, tiling: Tiling, members: int) -> np.ndarray:
-    """[M, T, H, W, V]: every tile a domain of its own, averaged where they overlap by the weights of the fused ones."""
+    """[T, M, H, W, V]: every tile a domain of its own, averaged where they overlap by the weights of the fused ones."""
     dims, factor = statics['mask'].dims, generator.transform.factor
     names = generator.transform.targets
     field = np.zeros((members, coarse.sizes['time'], *tiling.shape, len(names)))
@@ -57,12 +50,7 @@ def apart(generator: Generator, coarse: xr.Dataset, statics: xr.Dataset, tiling:
         values = np.stack([one[name].values for name in names], -1)
         field[:, :, inside[0], inside[1]] += values * tiling.weights
         weight[inside[0], inside[1]] += tiling.weights
-    return field / weight
-
-
-def score(fields: np.ndarray, weight: np.ndarray, lines: seams.Lines) -> dict[str, np.ndarray]:
-    """Of one variable, fields [M, T, H, W]."""
-    return seams.summarise(total([seams.day_sums(fields[:, t], weight, lines) for t in range(fields.shape[1])]))
+    return (field / weight).swapaxes(0, 1)
 
 
 def main() -> int:
@@ -88,27 +76,27 @@ def main() -> int:
 
     def fields(generator: Generator) -> np.ndarray:
         made = ensemble.in_memory(generator, coarse, statics, options.members, 0, {})
-        return np.stack([made[name].values for name in transform.targets], -1)
+        return np.stack([made[name].values for name in transform.targets], -1).swapaxes(0, 1)
 
     made = {
-        'truth': np.stack([split[i]['fine'] for i in chosen])[None],
-        WHOLE: fields(with_tiles(best, side, 0)),
-        FUSED: fields(with_tiles(best, options.tile, options.overlap)),
-        APART: apart(with_tiles(best, side, 0), coarse, statics, own, options.members),
+        TRUTH: np.stack([split[i]['fine'] for i in chosen])[:, None],
+        WHOLE: fields(best.changed(tile=side, overlap=0)),
+        FUSED: fields(best.changed(tile=options.tile, overlap=options.overlap)),
+        APART: apart(best.changed(tile=side, overlap=0), coarse, statics, own, options.members),
     }
-    weight = prepared.statics['cell_area'].values * prepared.mask
-    borders = {name: seams.lines(shape, each.origins, each.sizes) for name, each in {FUSED: fused, APART: own}.items()}
+    area = prepared.statics['cell_area'].values * prepared.mask
+    weight = np.where(np.isfinite(made[TRUTH][:, 0]), area[..., None], 0.0)
     rows = [
-        f'{options.members} members, {len(chosen)} times, tiles of {options.tile} that overlap by {options.overlap}: '
-        f'{len(fused.origins)} in {shape[0]} x {shape[1]} cells.',
+        f'{options.members} members, {len(chosen)} times, tiles of {fused.sizes[0]} x {fused.sizes[1]} that overlap by '
+        f'{options.overlap}: {len(fused.origins)} in {shape[0]} x {shape[1]} cells.',
         '',
         '| seam score | ' + ' | '.join(transform.targets) + ' |',
         '|---|' + '---|' * len(transform.targets),
     ]
-    for name, values in made.items():
-        known = np.where(np.isfinite(values).all((0, 1, -1)), weight, 0.0)
-        lines = borders.get(name, borders[FUSED])
-        found = [score(values[..., v], known, lines)['seam'] for v in range(len(transform.targets))]
+    nowhere = np.zeros(0, int), np.zeros(0, int)
+    for name, tiling in {FUSED: fused, APART: own}.items():
+        lines = seams.borders(shape, tiling.origins, tiling.sizes), nowhere
+        found = tile_seams.scored((made[name], made[WHOLE]), weight, lines)[0]
         rows.append(f'| {name} | ' + ' | '.join(f'{float(one):.3f}' for one in found) + ' |')
     print('\n'.join(rows))
     write_text(options.workdir / 'seams.md', '\n'.join(rows) + '\n')

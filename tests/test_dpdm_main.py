@@ -101,17 +101,16 @@ def test_what_training_leaves(trained):
     details = json.loads((trained / 'details.json').read_text())
     assert list(details['ensembles']) == ['dpdm']
     assert np.shape(details['methods']['dpdm_4']['ranks']) == (2, 5, 3)
-    seam = np.array(details['ensembles']['dpdm']['seam'], float)[:, 0]
-    assert ((seam > 0.3) & (seam < 3)).all()
+    assert list(details['ensembles']['dpdm']) == ['normal', 'quantiles']
     tiles = details['tiles']['dpdm']
-    # of 40 rows, as many as a patch has, 80 columns
-    assert [part['begins'] for part in tiles['parts']] == [[0, 0], [0, 20]]
+    assert (tiles['sizes'], tiles['against']) == ([40, 32], [40, 48])
+    assert ((np.array(tiles['seam']) > 0.3) & (np.array(tiles['seam']) < 3)).all()
     assert [table['dpdm_4'][f'seam_{variable}'] for variable in NAMES] == tiles['seam']
     assert list(details['hot_dry']) == ['truth', *methods]
     assert np.shape(details['methods']['edsr']['fss_above']) == (2, 5, 2, 3)
     assert (trained / 'figures' / 'ensemble_dpdm.png').stat().st_size > 10_000
     report = (trained / 'report.html').read_text()
-    assert all(told in report for told in ('Members', 'Seams of small tiles', 'Hot and dry at once', 'Extremes: tp'))
+    assert all(told in report for told in ('Normality of members', 'Hot and dry at once', 'Extremes: tp'))
     described = json.loads((trained / 'describe.json').read_text())
     assert set(described['parameters']) == {'edsr', 'regression', 'unet'}
     fit = json.loads((trained / 'calibration.json').read_text())

@@ -54,7 +54,7 @@ def generate(
     nodes = [time_nodes(int(stamp), hours) for stamp in encode_times(inputs.times)]
     same = area[..., None], np.uint32(seed), np.float32(generator.sampling.temperature)
     shared = generator.params, *parallel.replicate(same, local=True)
-    waiting: tuple[list[Unit], jax.Array] | None = None
+    waiting: tuple[list[Unit], jax.Array, jax.Array] | None = None
     for first in range(0, len(units), at_once):
         batch = units[first : first + at_once]
         filled = batch + [batch[-1]] * (at_once - len(batch))
@@ -68,20 +68,16 @@ def generate(
         result = program(*shared, *layout(rows, local=True))
         if waiting:
             yield from _finish(generator, *waiting, members)
-        waiting = batch, result
+        waiting = batch, *result
     if waiting:
         yield from _finish(generator, *waiting, members)
 
 
-def _finish(generator: Generator, units: list[Unit], result: jax.Array, members: int):
-    low, high = generator.transform.limits
-    for unit, fields in zip(units, np.asarray(result), strict=False):
-        fields = fields[: members - unit[1] * generator.members]
-        valid = np.isfinite(fields)
-        with np.errstate(invalid='ignore'):
-            outside = ((fields < low) | (fields > high)).sum() / max(valid.sum(), 1)
-        # clipping keeps NaN, bounds in float32 keep float32
-        yield unit, np.clip(fields, low, high), float(outside)
+def _finish(generator: Generator, units: list[Unit], fields: jax.Array, counts: jax.Array, members: int):
+    for unit, values, found in zip(units, np.asarray(fields), np.asarray(counts), strict=False):
+        asked = members - unit[1] * generator.members
+        outside, finite = found[:asked].sum(0)
+        yield unit, values[:asked], float(outside / max(finite, 1))
 
 
 def shared_out(generator: Generator, members: int) -> Generator:

@@ -108,13 +108,15 @@ class Generator:
 
         It takes params, area of cells [H, W, 1] (0 outside the mask), seed uint32, temperature, and by unit coarse
         [D, H, W, Cin] in physical units, nodes [D, K, 2] uint32 and weights [D, K] of the noise in time, members [D, M]
-        uint32, and gives fields [D, M, H, W, V] in physical units, not clipped, NaN outside the mask or where the
-        coarse target is missing.
+        uint32, and gives fields [D, M, H, W, V] in physical units, clipped to their bounds, NaN outside the mask or
+        where the coarse target is missing, and counts [D, M, 2] int32 of the values that were out of bounds and of all.
 
         Where the grid is `periodic`, it is continued on both sides by `overlap` cells of the other, noise included, and
         what comes out there is dropped: no seam at the date line.
         """
-        key = shape, inputs, periodic, by_tiles, self.sampling.tile, self.members, self.sampling.steps
+        # the temperature is an argument
+        sampling = dataclasses.replace(self.sampling, temperature=1.0, members=self.members)
+        key = shape, inputs, periodic, by_tiles, sampling
         if key not in self._programs:
             self._programs[key] = self._compile(shape, inputs, periodic, by_tiles)
         return self._programs[key]
@@ -160,11 +162,14 @@ class Generator:
             field = transform.decode(tiling.crop(sample)[..., halo : halo + shape[1], :], coarse)
             if isinstance(transform, BlockMeans) and sampling.conserve:
                 field = transform.conserved(jnp.where(known, field, jnp.nan), coarse, area)
-            return jnp.where(known, field, jnp.nan)
+            low, high = transform.limits
+            outside, finite = known & ((field < low) | (field > high)), known & jnp.isfinite(field)
+            counts = jnp.stack([found.sum((1, 2, 3)) for found in (outside, finite)], -1)
+            return jnp.where(known, jnp.clip(field, low, high), jnp.nan), counts
 
         def rows(params, area, seed, temperature, *of_unit):
             # one unit a device: a leading axis of one, so that no batch size enters the arithmetic
-            return unit(params, area, seed, temperature, *(x[0] for x in of_unit))[None]
+            return jax.tree.map(lambda x: x[None], unit(params, area, seed, temperature, *(x[0] for x in of_unit)))
 
         whole, split = parallel.WHOLE, parallel.WHOLE if by_tiles else parallel.ROWS
         return parallel.pmap(rows, (*[whole] * 4, *[split] * 4), split, local=True)

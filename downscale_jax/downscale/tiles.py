@@ -16,7 +16,7 @@ from downscale_jax.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class Tiling:
-    """Tiles of `tile` cells a side that overlap by at least `overlap`; sides and origins are multiples of `stride`."""
+    """Tiles of at most `tile` cells a side that overlap by `overlap` or more; sides and origins divide by `stride`."""
 
     shape: tuple[int, int]  # the domain
     stride: int  # of the network
@@ -37,19 +37,33 @@ class Tiling:
         return h, w
 
     @property
+    def counts(self) -> tuple[int, int]:
+        """Tiles along the rows and along the columns: as few as tiles of `tile` cells allow."""
+        step = self.tile - self._shared
+        h, w = (1 if n <= self.tile else -(-(n - self._shared) // step) for n in self.padded)
+        return h, w
+
+    @property
     def sizes(self) -> tuple[int, int]:
-        h, w = (min(self.tile, n) for n in self.padded)
+        """No larger than so many tiles need to be: what overlaps is computed more than once."""
+        h, w = (
+            -(-(n + (count - 1) * self._shared) // (count * self.stride)) * self.stride
+            for n, count in zip(self.padded, self.counts, strict=True)
+        )
         return h, w
 
     @property
     def origins(self) -> np.ndarray:
         """[T, 2] (row, column), evenly spread."""
         axes = []
-        for n, size in zip(self.padded, self.sizes, strict=True):
-            step = (size - self.overlap) // self.stride * self.stride
-            count = 1 if n == size else 1 - (size - n) // step
+        for n, size, count in zip(self.padded, self.sizes, self.counts, strict=True):
             axes.append((np.linspace(0, n - size, count) / self.stride).round().astype(int) * self.stride)
         return np.stack(np.meshgrid(*axes, indexing='ij'), -1).reshape(-1, 2)
+
+    @property
+    def _shared(self) -> int:
+        """Overlap, up to the stride."""
+        return -(-self.overlap // self.stride) * self.stride
 
     @property
     def weights(self) -> np.ndarray:

@@ -15,7 +15,6 @@ from downscale_jax.evaluation import (
     normality,
     places,
     report,
-    seams,
     tile_seams,
 )
 from downscale_jax.evaluation import super_resolution_present as present
@@ -47,7 +46,7 @@ class Collected(NamedTuple):
     maps: dict[str, Sums]  # by method, [H, W, V]
     series: dict[str, np.ndarray]  # by method and for the truth, at places [T, P, V]
     values: dict[str, np.ndarray]  # likewise, of chosen cells [T, K, V]
-    ensembles: dict[str, list[Sums]]  # by generator that draws members: normality and seams, [V, ..]
+    ensembles: dict[str, list[Sums]]  # by generator that draws members: normality, [V, ..]
     hot_dry: dict[str, list[Sums]]  # by method and for the truth; none without temperature and precipitation
 
 
@@ -75,9 +74,8 @@ def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, floa
     details = {**summarise(collected, measures, variables, encode_times(times[chosen])), 'tiles': tiles}
     for name, found in ((name, found) for name, found in tiles.items() if found):
         scored = details['methods'][f'{name}_{present.numbers_of(name, details)[-1]}']['scores']
-        scored |= {
-            f'seam_{v}': np.array([one, np.nan, np.nan]) for v, one in zip(variables, found['seam'], strict=True)
-        }
+        seams = zip(variables, found['seam'], strict=True)
+        scored |= {f'seam_{variable}': np.array([seam, np.nan, np.nan]) for variable, seam in seams}
     table = {
         method: {name: float(e[0]) for name, e in found['scores'].items() if np.isfinite(e[0])}
         for method, found in details['methods'].items()
@@ -137,13 +135,12 @@ def score(opened: Downscaler, prepared: Prepared) -> Scored:
     names = [known.names[i] for i in np.flatnonzero(at[2])]
     draw = {name: generator for name, generator in generators.items() if generator.draws}
     made = {name: g.changed(**unit_of(stores[name].attrs)) for name, g in draw.items()}
-    lines = {name: tile_seams.lines_of(g, prepared.statics) for name, g in made.items()}
     few, patch = [chosen[i] for i in evenly(len(chosen), tile_seams.TIMES)], opened.config['data']['patch']
     tiles = {
-        name: tile_seams.look(g, prepared, split, times, few, patch, opened.config['seed']) for name, g in draw.items()
+        name: tile_seams.look(g, prepared, split, times, few, patch, opened.config['seed']) for name, g in made.items()
     }
     baselines = Baselines(baselines_of(opened), prepared)
-    collected = collect(stores, prepared, split, times[chosen], chosen, measures, at, baselines, lines)
+    collected = collect(stores, prepared, split, times[chosen], chosen, measures, at, baselines, tuple(made))
     return Scored(stores, times, chosen, measures, names, collected, baselines, tiles)
 
 
@@ -211,7 +208,7 @@ def collect(
     measures: scores.Measures,
     at: tuple[np.ndarray, np.ndarray, np.ndarray],
     baselines: Baselines,
-    lines: Mapping[str, seams.Lines],
+    drawn: Sequence[str],
 ) -> Collected:
     """A time in memory at once, but for the values at places and chosen cells."""
     transform = prepared.block_means
@@ -241,18 +238,18 @@ def collect(
             planes = [distributions.map_sums(field[..., v], truth[..., v]) for v in range(field.shape[-1])]
             added = {key: np.stack([one[key] for one in planes], -1) for key in planes[0]}
             maps[name] = total([maps[name], added]) if name in maps else added
-        for name, borders in lines.items():
-            ensembles.setdefault(name, []).append(ensemble_sums(fields[name], measures.weight, borders))
+        for name in drawn:
+            ensembles.setdefault(name, []).append(normal_sums(fields[name], measures.weight))
     at_places, in_cells = ({name: np.stack(one) for name, one in several.items()} for several in (series, values))
     return Collected(sums, maps, at_places, in_cells, ensembles, hot_dry)
 
 
-def ensemble_sums(members: np.ndarray, weight: np.ndarray, lines: seams.Lines) -> dict[str, np.ndarray]:
-    """Of members [M, H, W, V]: the sums of `normality` and `seams`, [V, ..]."""
-    found = []
-    for fields in np.moveaxis(members, -1, 0):
-        known = np.where(np.isfinite(fields).all(0), weight, 0.0)
-        found.append({**normality.day_sums(fields, known), **seams.day_sums(fields, known, lines)})
+def normal_sums(members: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarray]:
+    """Of members [M, H, W, V]: the sums of `normality`, [V, ..]."""
+    found = [
+        normality.day_sums(fields, np.where(np.isfinite(fields).all(0), weight, 0.0))
+        for fields in np.moveaxis(members, -1, 0)
+    ]
     return {name: np.stack([one[name] for one in found]) for name in found[0]}
 
 
@@ -264,7 +261,7 @@ def summarise(
     methods      {method: {'scores': {score: [3]}, 'power', 'variogram': [V, n, 3], 'kinetic': [n, 3]}}, curves over the
                  truth's; 'quantile_error', 'crps_above' [V, L, 3] and 'fss_above' [V, L, S, 3] at the levels and
                  windows of extremes; of an ensemble also 'spread' [V, 3] and 'ranks' [V, M + 1, 3]
-    ensembles    {generator: {'normal', 'seam': [V, 3], 'quantiles': [V, P, 3]}}, see `normality` and `seams`
+    ensembles    {generator: {'normal': [V, 3], 'quantiles': [V, P, 3]}}, see `normality`
     extremes     {'levels': [L], 'thresholds': [V, L] of training, 'windows': [S] in cells}
     hot_dry      {'truth' or method: [3]}: how often it is hot and dry, see `compound`; {} where neither can be told
     truth        the truth's own: {'power', 'variogram': [V, n], 'kinetic': [n]}, see `scores.of_truth`
@@ -301,13 +298,7 @@ def summarise(
         'methods': methods,
         'truth': scores.of_truth(total(next(iter(collected.sums.values()))), len(truth), top_of(collected)),
         'ensembles': {
-            name: {
-                key: value
-                for summary in (normality.summarise, seams.summarise)
-                for key, value in estimates(times, summary, block).items()
-                if key in ('normal', 'quantiles', 'seam')
-            }
-            for name, times in collected.ensembles.items()
+            name: estimates(times, normality.summarise, block) for name, times in collected.ensembles.items()
         },
         'extremes': {
             'levels': measures.reference.levels,

@@ -38,17 +38,12 @@ def tables(details: Mapping[str, Any], variables: Sequence[str], units: Sequence
             result.append(report.Table(f'Local statistics: {name}', 'Variable', columns, rows, note))
     if details['ensembles']:
         rows = {
-            f'{name}, {variable}': [found[key][v] for key in ('normal', 'seam')]
+            f'{name}, {variable}': [found['normal'][v]]
             for name, found in details['ensembles'].items()
             for v, variable in enumerate(variables)
         }
-        note = (
-            'Normal cells: where an Anderson-Darling test of the members does not reject at 5 %, 0.95 for normal ones. '
-            'Seams: |gradient| at borders of tiles over that half-way between, each over the rest; 1 without seams, '
-            'none where one tile spans the domain.'
-        )
-        result.append(report.Table('Members', 'Ensemble', ['Normal cells', 'Seams'], rows, note))
-    result += of_tiles(details['tiles'], variables)
+        note = 'Cells where an Anderson-Darling test of the members does not reject at 5 %: 0.95 of normal ones.'
+        result.append(report.Table('Normality of members', 'Ensemble', ['Normal cells'], rows, note))
     if details['hot_dry']:
         rows = {name: [100 * found] for name, found in details['hot_dry'].items()}
         note = (
@@ -69,24 +64,6 @@ def tables(details: Mapping[str, Any], variables: Sequence[str], units: Sequence
     return result
 
 
-def of_tiles(tiles: Mapping[str, Any], variables: Sequence[str]) -> list[report.Table]:
-    """Seams in tiles of patches, see `tile_seams.look`."""
-    rows = {}
-    for name, found in ((name, found) for name, found in tiles.items() if found):
-        shown = [found['parts'][0], found['parts'][1] if len(found['parts']) > 1 else None, found]
-        for v, variable in enumerate(variables):
-            rows[f'{name}, {variable}'] = [
-                (float(one[key][v]) if one else np.nan, np.nan, np.nan) for one in shown for key in ('seam', 'truth')
-            ]
-    columns = ['Tiles', 'Truth', 'Shifted tiles', 'Truth', 'Both', 'Truth']
-    note = (
-        'As seams of members, 1 without any, of a few fields made once more in tiles as large as patches of training, '
-        'which the notes at the top name, and of the truth along the same lines. What terrain does there drops out of '
-        'both together.'
-    )
-    return [report.Table('Seams of small tiles', 'Ensemble', columns, rows, note)] if rows else []
-
-
 def told_of_tiles(tiles: Mapping[str, Any]) -> list[str]:
     """Which tiles were looked at, a line for each generator."""
     lines = []
@@ -94,11 +71,10 @@ def told_of_tiles(tiles: Mapping[str, Any]) -> list[str]:
         if not found:
             lines.append(f'Seams of {name}: not looked at, the domain is no larger than a patch of training.')
             continue
-        shift = ' and '.join(str(n) for n in found['parts'][-1]['begins'])
-        shifted = f', and the same shifted by {shift} cells' * (len(found['parts']) > 1)
+        sizes, against = (' x '.join(map(str, found[key])) for key in ('sizes', 'against'))
         lines.append(
-            f'Seams of {name}: tiles of {found["tile"]} cells a side that overlap by {found["overlap"]}{shifted}; '
-            f'{found["members"]} members, {found["times"]} times.'
+            f'Seams of {name}: tiles of {sizes} cells that overlap by {found["overlap"]}, against the same members in '
+            f'tiles of {against}; {found["members"]} members, {found["times"]} times.'
         )
     return lines
 

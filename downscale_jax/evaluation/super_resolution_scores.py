@@ -124,8 +124,8 @@ _BY_VARIABLE = {
         ONE,
         '1',
         '',
-        'Mean |gradient| at borders of tiles over that half-way between them, each over the rest, in tiles as large as '
-        'patches of training.',
+        'Mean |gradient| at borders of tiles over that elsewhere, against the same members in tiles that end at other '
+        'places; of tiles of a patch of training where one holds the domain.',
     ),
     'closure': Score(
         'Closure',

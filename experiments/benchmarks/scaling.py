@@ -1,15 +1,16 @@
 """One work unit of the diffusion in tiles: time and memory against the size of the domain and the number of members.
 
-    python experiments/benchmarks/scaling.py [--config=configs/diffusion_dpdm.py] [--evaluations 3]
+    python experiments/benchmarks/scaling.py [--config=configs/diffusion_dpdm.py] [--rounds 2]
 
-An untrained network of the config refines noise with tiles of --tile cells a side that overlap by --overlap, each line
-in a process of its own. A field is all variables of one member, a domain such a field in float32. Seconds, on the clock
+An untrained network of the config refines noise with its tiles and its number of evaluations, each line in a process of
+its own. A field is all variables of one member, a domain such a field in float32. Seconds, on the clock
 and of all cores, which other work on the machine hardly touches, are those of the fastest of --rounds. Network: seconds
 of as many plain evaluations of the compiled network on such tiles (four of them stand for all), in turns with the unit,
 over those of the unit. Program: memory of the compiled one, temporary and output; plain: that of one evaluation of the
 network on a tile. Peak: of all that the process holds, libraries and compiler among it. What a member takes beside the
-network, in domains, is how much more of (program - plain) a unit of several members needs than one of a single member.
-The time against the area is fitted twice, since a domain of one tile computes no cell twice. About 8 minutes on 2 CPU
+network, in domains, is how much more of (program - plain) a unit of several members needs than one of a single member,
+and the one domain of the unit before, whose fields wait to be written.
+The time against the area is fitted twice, since a domain of one tile computes no cell twice. About TEN minutes on 2 CPU
 cores.
 """
 
@@ -28,21 +29,18 @@ import numpy as np
 SIZES, MANY, AT = (256, 512, 1024, 2048), (4, 8), 512
 TILES = 4  # on which the plain network is timed
 GOAL_EXPONENT, GOAL_DOMAINS, GOAL_NETWORK = 1.05, 8, 0.90
+WAITING = 1  # domain a member: while a unit is computed, the fields of the one before are written
 MIB = 2**20
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--config', default='configs/diffusion_dpdm.py')
-    parser.add_argument('--tile', type=int, default=320)
-    parser.add_argument('--overlap', type=int, default=64)
-    parser.add_argument('--evaluations', type=int, default=3, help='of the network; those of the config change little')
     parser.add_argument('--rounds', type=int, default=2)
     parser.add_argument('--run', help=argparse.SUPPRESS)
     options = parser.parse_args()
     path, _, variant = options.config.partition(':')
     config = runpy.run_path(path)['get_config'](variant).to_dict()
-    config['sampling'].update(tile=options.tile, overlap=options.overlap, steps=options.evaluations)
     if options.run:
         print(json.dumps(measure(config, **json.loads(options.run))))
         return
@@ -76,7 +74,7 @@ def summary(found: dict[tuple[int, int], dict[str, Any]], variables: int) -> lis
     many = {members: one['unit'] for (size, members), one in timed.items() if size == AT}
     most = max(members for _, members in found)
     grown = {
-        size: (beside(one) - beside(found[size, 1])) / (most - 1) / (4 * variables * size**2 / MIB)
+        size: WAITING + (beside(one) - beside(found[size, 1])) / (most - 1) / (4 * variables * size**2 / MIB)
         for (size, members), one in found.items()
         if members == most
     }

@@ -165,7 +165,8 @@ def refine(program: Any, arguments: tuple, lifted: Any) -> Any:
     from downscale_jax.runtime import parallel
 
     *whole, rest = arguments
-    return np.asarray(program(*whole, parallel.split_rows(lifted[None].astype(np.float32)), *rest))[0, 0]
+    fields, _ = program(*whole, parallel.split_rows(lifted[None].astype(np.float32)), *rest)
+    return np.asarray(fields)[0, 0]
 
 
 def sight(generator: Any) -> int:

@@ -305,7 +305,7 @@ def test_what_does_not_fit_leaves_no_store(generator, coarse, statics, tmp_path)
 def test_units_are_converted(generator, coarse, statics, whole):
     in_cm = coarse.assign(sit=(coarse['sit'] * 100).assign_attrs(units='cm'))
     found = ensemble.in_memory(generator, in_cm, statics, 1, 0, {})
-    np.testing.assert_allclose(found['sit'].values[0], whole['sit'].values[0], atol=1e-4)
+    np.testing.assert_allclose(found['sit'].values[0], whole['sit'].values[0], atol=3e-4)
 
 
 def test_callers_attributes_are_left_alone(generator, coarse, statics):
@@ -427,7 +427,7 @@ def test_what_it_will_take_is_said(generator, coarse, statics, tmp_path, monkeyp
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith('3 members x 3 times of 30 x 38 cells: 6 of 6 units to do, 6 here; out.zarr takes at most')
     assert first.endswith('GiB of memory')
-    assert 'a unit of 2 members in tiles of 24 x 24 cells' in first
+    assert 'a unit of 2 members in tiles of 20 x 24 cells' in first
     told = timedelta(minutes=6 * generator.sampling.steps)  # an evaluation takes a minute by that clock
     assert second.startswith(f'about {told} (hours:minutes:seconds) for all units here')
     monkeypatch.undo()

@@ -28,6 +28,15 @@ def test_origins_and_sizes_by_hand():
     assert columns == [0, 16, 32, 48]
 
 
+def test_tiles_are_no_larger_than_needed():
+    """28 cells in two tiles that share 8 (no 24 each), 60 in four of 21 up to the stride; 23 and 24 in one."""
+    assert Tiling((28, 60), stride=4, tile=24, overlap=8).sizes == (20, 24)
+    assert Tiling((28, 60), stride=4, tile=24, overlap=7).sizes == (20, 24)
+    assert Tiling((23, 24), stride=4, tile=24, overlap=8).sizes == (24, 24)
+    side = Tiling((512, 2048), stride=16, tile=480, overlap=80)
+    assert (side.counts, side.sizes) == ((2, 5), (304, 480))
+
+
 @pytest.mark.parametrize('overlap', [0, 3, 4, 6, 8])
 @pytest.mark.parametrize('shape', [(24, 25), (33, 47), (100, 61), (129, 128)])
 def test_tiles_cover_the_domain_and_overlap_enough(shape, overlap):

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from scipy.stats import norm
 
-from downscale_jax.evaluation import compound, extremes, normality, places, seams, super_resolution
+from downscale_jax.evaluation import compound, extremes, normality, places, super_resolution
 from downscale_jax.evaluation import super_resolution_figures as figures
 from downscale_jax.evaluation import super_resolution_present as present
 from downscale_jax.evaluation import super_resolution_scores as scores
@@ -149,22 +149,18 @@ def test_an_ensemble_is_a_method_for_each_number_of_members(members, numbers):
     np.testing.assert_array_equal(found['linear'], fields['linear'])
 
 
-BORDERS = seams.Lines((np.array([8]), np.array([12])), (np.array([4]), np.array([6])))
 TIMES = np.array(['2001-01-31', '2001-07-01'], 'datetime64[ns]')
 
 
 def test_an_ensemble_is_scored_by_its_number_of_members():
-    """Eight members: the mean of the first 1, 5 and 8, the fair CRPS, ranks, normality, seams."""
+    """Eight members: the mean of the first 1, 5 and 8, the fair CRPS, ranks, normality."""
     prepared, of = Prepared(), measures()
     truths = np.stack([record['fine'] for record in prepared.records[:2]])
     members = (truths + np.random.default_rng(1).normal(0, [1, 5], (8, *truths.shape))).astype('f4')
-    members[:, :, 8:] += 20  # a step where tiles meet
     at = (np.array([1, 5]), np.array([2, 0]), np.ones(2, bool))
     stores = {'gan': store(truths + 1), 'dpdm': store(members)}
     baselines = Baselines(('linear', 'bicubic'), prepared)
-    found = super_resolution.collect(
-        stores, prepared, prepared.records, TIMES, [0, 1], of, at, baselines, {'dpdm': BORDERS}
-    )
+    found = super_resolution.collect(stores, prepared, prepared.records, TIMES, [0, 1], of, at, baselines, ('dpdm',))
     names = ['linear', 'bicubic', 'gan', 'dpdm_1', 'dpdm_5', 'dpdm_8']
     assert list(found.sums) == list(found.maps) == list(found.series)[1:] == list(found.values)[1:] == names
     assert list(found.ensembles) == ['dpdm']
@@ -192,20 +188,16 @@ def test_an_ensemble_is_scored_by_its_number_of_members():
         details['methods']['dpdm_8']['spread'][:, 0], np.sqrt(members.var(0, ddof=1).mean((0, 1, 2))), rtol=1e-5
     )
     one = details['ensembles']['dpdm']
-    assert set(one) == {'normal', 'quantiles', 'seam'}
+    assert set(one) == {'normal', 'quantiles'}
     assert one['quantiles'].shape == (2, len(normality.PROBABILITIES), 3)
     np.testing.assert_allclose(one['normal'][:, 0], 0.95, atol=0.04)
-    seam = [seams.summarise(total([seams.day_sums(m, of.weight, BORDERS) for m in members[..., v].swapaxes(0, 1)]))
-            for v in range(2)]  # fmt: skip
-    np.testing.assert_allclose(one['seam'][:, 0], [each['seam'] for each in seam])
-    assert one['seam'][0, 0] > 3 > one['seam'][1, 0] > 1
     assert present.numbers_of('dpdm', details) == [1, 5, 8]
     assert present.drawn(details) == ['bicubic', 'gan', 'dpdm_1', 'dpdm_8']
 
-    tables = {table.title: table for table in present.tables({**details, 'tiles': {}}, VARIABLES, ('K', 'm'))}
-    rows = tables['Members'].rows
+    tables = {table.title: table for table in present.tables(details, VARIABLES, ('K', 'm'))}
+    rows = tables['Normality of members'].rows
     assert list(rows) == ['dpdm, a', 'dpdm, b']
-    np.testing.assert_array_equal(rows['dpdm, b'], [one['normal'][1], one['seam'][1]])
+    np.testing.assert_array_equal(rows['dpdm, b'], [one['normal'][1]])
 
 
 def test_hot_and_dry_times():
@@ -220,7 +212,7 @@ def test_hot_and_dry_times():
     members = np.stack([np.full((2, *SHAPE, 2), [1, -1]), np.full((2, *SHAPE, 2), -1)]).astype('f4')
     stores, at = {'dpdm': store(members)}, (np.array([], int), np.array([], int), np.zeros(0, bool))
     baselines = Baselines((), prepared)
-    found = super_resolution.collect(stores, prepared, prepared.records, TIMES, [0, 1], of, at, baselines, {})
+    found = super_resolution.collect(stores, prepared, prepared.records, TIMES, [0, 1], of, at, baselines, ())
     details = super_resolution.summarise(found, of, VARIABLES, DAYS[:2])
     told = {name: one[0] for name, one in details['hot_dry'].items()}
     assert told == {'truth': pytest.approx((7 + 8) / (15 + 16)), 'dpdm_1': 1, 'dpdm_2': 0.5}
@@ -250,7 +242,7 @@ def test_sums_maps_and_series_of_the_scored_times():
     at = (np.array([1, 5, 9]), np.array([2, 0, 23]), np.ones(3, bool))
     stores = {'gan': store(truths), 'shifted': store(truths + np.array([1, -2]))}
     baselines = Baselines(('bicubic',), prepared)
-    found = super_resolution.collect(stores, prepared, prepared.records, TIMES, chosen, of, at, baselines, {})
+    found = super_resolution.collect(stores, prepared, prepared.records, TIMES, chosen, of, at, baselines, ())
     assert found.ensembles == {}
     assert list(found.sums) == list(found.maps) == ['bicubic', 'gan', 'shifted']
     assert [len(sums) for sums in found.sums.values()] == [2, 2, 2]
@@ -343,18 +335,12 @@ def test_without_a_place():
     details = super_resolution.summarise(found, of, ('a',), DAYS[:2])
     assert details['places'] == {}
     assert 'wasserstein_a' not in details['methods']['gan']['scores']
-    tables = present.tables({**details, 'tiles': {}}, ('a',), ('K',))
+    tables = present.tables(details, ('a',), ('K',))
     assert [table.title for table in tables] == ['Extremes: a (K)', 'Percentiles: a (K)']
     assert drawn(figures.places(details['places'], ('a',), 'title', 'subtitle')) == 1
 
 
-TILES = {
-    **{'tile': 40, 'overlap': 8, 'times': 2, 'members': 3, 'seam': np.array([1.05]), 'truth': np.array([0.95])},
-    'parts': [
-        {'begins': [0, 0], 'seam': np.array([0.9]), 'truth': np.array([0.8])},
-        {'begins': [0, 20], 'seam': np.array([1.1]), 'truth': np.array([1.0])},
-    ],
-}
+TILES = {'seam': np.array([1.05]), 'sizes': (40, 48), 'overlap': 8, 'against': (64, 64), 'times': 2, 'members': 3}
 
 
 def extremes_of(value):
@@ -371,16 +357,10 @@ def extremes_of(value):
 def test_which_tiles_were_looked_at():
     told, nothing = present.told_of_tiles({'dpdm': TILES, 'other': {}})
     assert told == (
-        'Seams of dpdm: tiles of 40 cells a side that overlap by 8, and the same shifted by 0 and 20 cells; 3 members, '
-        '2 times.'
+        'Seams of dpdm: tiles of 40 x 48 cells that overlap by 8, against the same members in tiles of 64 x 64; '
+        '3 members, 2 times.'
     )
     assert nothing == 'Seams of other: not looked at, the domain is no larger than a patch of training.'
-    alone = {**TILES, 'parts': TILES['parts'][:1]}
-    (table,) = present.of_tiles({'dpdm': alone, 'other': {}}, ('a',))
-    values = [cell[0] for cell in table.rows['dpdm, a']]
-    np.testing.assert_array_equal(values, [0.9, 0.8, np.nan, np.nan, 1.05, 0.95])
-    assert present.of_tiles({'other': {}}, ('a',)) == []
-    assert 'shifted' not in present.told_of_tiles({'dpdm': alone})[0]
 
 
 def test_tables_and_headline():
@@ -395,14 +375,12 @@ def test_tables_and_headline():
         },
         'extremes': {'levels': (0.9, 0.99), 'thresholds': np.array([[5.0, 7.0]]), 'windows': (5, 13)},
         'hot_dry': {'truth': np.array([0.02, 0.01, 0.03]), 'gan': np.array([0.04, np.nan, np.nan])},
-        'tiles': {'dpdm': TILES},
     }
-    places_of_gan, tiles, hot_dry, high, percentiles = present.tables(details, ('a',), ('K',))
+    places_of_gan, hot_dry, high, percentiles = present.tables(details, ('a',), ('K',))
     assert places_of_gan.title == 'Local statistics: gan'
     cells = places_of_gan.rows['a, against bicubic']
     assert [float(cell[0]) for cell in cells] == [2, 1, 0, 1]
     assert [cell[0] for cell in percentiles.rows['gan']] == list(range(1, 8))
-    assert [cell[0] for cell in tiles.rows['dpdm, a']] == [0.9, 0.8, 1.1, 1.0, 1.05, 0.95]
     np.testing.assert_allclose(hot_dry.rows['truth'], [[2, 1, 3]])
     assert (high.title, high.columns) == ('Extremes: a (K)', ['0.9', '0.99'])
     values = {name: [cell[0] for cell in cells] for name, cells in high.rows.items()}

@@ -9,14 +9,13 @@ import pytest
 import xarray as xr
 
 from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.ensemble import unit_of
 from downscale_jax.downscale.generate import Generator, Sampling
+from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import seams, tile_seams
-from downscale_jax.evaluation.bootstrap import total
+from downscale_jax.evaluation import tile_seams
 from downscale_jax.evaluation.evaluate import coarse_dataset
 from downscale_jax.fields.block_means import BlockMeans
-from downscale_jax.fields.grid import cell_areas_km2
+from downscale_jax.fields.grid import cell_areas_km2, valid_area
 from downscale_jax.fields.log_transform import LogTransform
 
 FACTOR, NAMES = 2, ('a', 'b')
@@ -61,93 +60,75 @@ def world(rows=48, columns=64):
     return SimpleNamespace(block_means=means, refinement=means, statics=statics, mask=mask, area=area), records
 
 
-def test_lines_of_a_periodic_grid():
+def test_borders_of_a_periodic_grid():
     """48 columns continued by 4 on either side: tiles of 16 begin at -4, 4, 16, 28, 36 of the grid's own columns."""
-    one = Generator(Task(0), np.float32(0), generator().transform, Sampling(
-        'ddim', 3, 't', 0.0, temperature=1.0, correlation_hours=0.0, tile=16, overlap=4, members=5))  # fmt: skip
-    globe, part = grid(12, 48, 7.5), grid(12, 48, 1.0)
-    rows, columns = tile_seams.lines_of(one, globe).borders
+    one = generator().changed(tile=16, overlap=4)
+    rows, columns = tile_seams.borders_of(one, (12, 48), True)
     assert rows.size == 0
     # they overlap from 4 to 12, 16 to 20, 28 to 32, 36 to 44
     assert columns.tolist() == [4, 8, 12, 16, 18, 20, 28, 30, 32, 36, 40, 44]
     # elsewhere at 0, 12, 20, 32: they overlap from 12 to 16, 20 to 28, 32 to 36
-    assert tile_seams.lines_of(one, part).borders[1].tolist() == [12, 14, 16, 20, 24, 28, 32, 34, 36]
-
-
-def test_a_store_tells_its_tile():
-    """Made with less memory, in tiles of 136 of 160 columns and rows; a store that does not tell has that of 256."""
-
-    def lines(**attrs):
-        return tile_seams.lines_of(generator().changed(**unit_of(attrs)), grid(160, 160))
-
-    found = lines(unit='{"tile": 136, "members": 2}')
-    assert [borders.tolist() for borders in found.borders] == [[24, 80, 136]] * 2
-    for unit in ('{}', '{"tile": 256, "members": 2}'):
-        assert not np.concatenate(lines(unit=unit).borders).size
-    assert not np.concatenate(lines().borders).size
+    assert tile_seams.borders_of(one, (12, 48), False)[1].tolist() == [12, 14, 16, 20, 24, 28, 32, 34, 36]
 
 
 @pytest.mark.parametrize(
-    ('stride', 'patch', 'tile', 'overlap'),
-    [(16, 80, 80, 16), (8, 40, 40, 8), (8, 128, 128, 32), (16, 128, 128, 32), (16, 70, 80, 16), (8, 16, 32, 8)],
+    ('own', 'overlap', 'tiles', 'control'),
+    [
+        (1024, 64, (80, 16), (1024, 64)),  # one piece: tiles of a patch, 70 up to the stride, against it
+        (480, 80, (480, 80), (288, 64)),  # two of 448, 28 strides, of which two thirds are 18
+        (80, 16, (80, 16), (112, 32)),  # tiny: larger ones beside
+    ],
 )
-def test_tiles_as_large_as_a_patch(stride, patch, tile, overlap):
-    one = generator()
-    one.task.network.stride = stride
-    found = tile_seams.in_patches(one, patch).sampling
-    assert (found.tile, found.overlap, found.members) == (tile, overlap, tile_seams.MEMBERS)
+def test_tiles_and_their_control(own, overlap, tiles, control):
+    one = generator().changed(tile=own, overlap=overlap)
+    one.task.network.stride = 16
+    found = tile_seams.pair(one, (800, 800), False, 70)
+    assert [(each.sampling.tile, each.sampling.overlap) for each in found] == [tiles, control]
 
 
-def test_tiles_of_any_patch_are_valid():
+def test_tiles_of_any_size_are_valid():
     one = generator()
     for stride in (1, 2, 4, 8, 16, 32):
         one.task.network.stride = stride
-        for patch in range(1, 300):
-            found = tile_seams.in_patches(one, patch).sampling
+        for strides in range(1, 100):
+            found = tile_seams.in_tiles(one, strides).sampling
             Tiling((1000, 1000), stride, found.tile, found.overlap)  # raises
-            assert found.tile >= patch
+            assert found.tile >= strides * stride
 
 
-def test_parts_are_shifted_by_half_a_tile():
-    assert tile_seams.parts((160, 240), 80, 10) == [
-        (slice(0, 120), slice(0, 200)), (slice(40, 160), slice(40, 240))
-    ]  # fmt: skip
-    # of 60 rows less 20 there would be one tile of 40
-    assert tile_seams.parts((60, 80), 40, 10) == [(slice(0, 60), slice(0, 60)), (slice(0, 60), slice(20, 80))]
-    assert tile_seams.parts((50, 40), 40, 10) == [(slice(0, 50), slice(0, 40))]
-    # whole blocks: half of 40 is 16 or 24 in blocks of 8
-    assert {part[0].start % 8 for part in tile_seams.parts((160, 240), 40, 8)} == {0}
-
-
-def test_tiles_that_show_and_tiles_that_do_not():
+@pytest.mark.parametrize('own', [256, 28])
+def test_tiles_that_show_and_tiles_that_do_not(own):
+    """Against one piece, and against tiles of the generator's own that end elsewhere."""
     prepared, records = world()
     fused, apart = (
-        tile_seams.look(generator(step), prepared, records, TIMES, [0, 2], 16, 0) for step in (0.0, 4.0)
-    )  # fmt: skip
+        tile_seams.look(generator(step).changed(tile=own, overlap=8), prepared, records, TIMES, [0, 2], 16, 0)
+        for step in (0.0, 4.0)
+    )
     for found in (fused, apart):
-        assert {key: found[key] for key in ('tile', 'overlap', 'times', 'members')} == {
-            'tile': 16, 'overlap': 4, 'times': 2, 'members': 2
-        }  # fmt: skip
-        assert [part['begins'] for part in found['parts']] == [[0, 0], [8, 8]]
-    np.testing.assert_allclose([fused['seam'], *(part['seam'] for part in fused['parts'])], 1, atol=0.06)
-    for seam in (apart['seam'], *(part['seam'] for part in apart['parts'])):
-        assert (seam > 1.3).all()
-    # the truth along the same lines, by the origins of the tiles in 40 rows and 56 columns
-    weight, sums = prepared.area[..., 0].astype(float), []
-    for begin in (0, 8):
-        here = slice(begin, begin + 40), slice(begin, begin + 56)
-        origins = [(r, c) for r in (0, 12, 24) for c in (0, 8, 20, 32, 40)]
-        lines = seams.lines((40, 56), np.array(origins), (16, 16))
-        sums.append([seams.day_sums(records[i]['fine'][here][..., 0], weight[here], lines) for i in (0, 2)])
-    expected = [float(seams.summarise(total(one))['seam']) for one in (sums[0], sums[1], [*sums[0], *sums[1]])]
-    found = [part['truth'][0] for part in apart['parts']] + [apart['truth'][0]]
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+        assert (found['times'], found['members']) == (2, 2)
+        tiles = ((16, 16), 4, (48, 64)) if own == 256 else ((28, 28), 8, (16, 16))
+        assert (found['sizes'], found['overlap'], found['against']) == tiles
+    # the network is local: the same noise, so the same field, whatever the tiles
+    np.testing.assert_allclose(fused['seam'], 1, atol=1e-4)
+    assert (apart['seam'] > (1.15 if own == 256 else 1.05)).all()
+
+
+def test_cells_without_truth_do_not_count():
+    prepared, records = world()
+    expected = tile_seams.look(generator(4.0), prepared, records, TIMES, [0], 16, 0)['seam']
+    records[0]['fine'][10:30, 20:40, 0] = np.nan
+    # of the variable that lacks them, and of what the coarse field then lacks
+    found = tile_seams.look(generator(4.0), prepared, records, TIMES, [0], 16, 0)['seam']
+    assert np.isfinite(found).all()
+    assert (found != expected).all()
 
 
 def test_fields_are_those_of_downscaling():
     prepared, records = world()
-    one, coarse = tile_seams.in_patches(generator(1.0), 16), coarse_dataset(prepared, records, TIMES, [0, 2])
-    found = tile_seams.generated(one, coarse, prepared.statics, 3)
+    one, coarse = tile_seams.in_tiles(generator(1.0), 4), coarse_dataset(prepared, records, TIMES, [0, 2])
+    one = one.changed(members=2)
+    inputs = open_inputs(coarse, one.transform, prepared.statics)
+    found = tile_seams.generated(one, inputs, valid_area(prepared.statics), 3)
     assert found.shape == (2, 2, 48, 64, 2)
     expected = ensemble.in_memory(one, coarse, prepared.statics, 2, 3, {})
     for v, name in enumerate(NAMES):
