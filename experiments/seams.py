@@ -4,9 +4,9 @@
 
 The trained model downscales test times three times: the whole domain at once; in tiles whose overlaps are averaged
 before every next step, with the same noise wherever they overlap; and as tiles are usually done, each downscaled on its
-own, with noise of its own, and the overlaps averaged at the end. Prints, and writes to WORKDIR/seams.md, the seam score
-of both kinds of tiles by variable (|gradient| at their borders over that elsewhere, against the same lines in one
-piece; 1 without seams, see `evaluation.seams`); draws WORKDIR/seams.png.
+own, with noise of its own, and the overlaps averaged at the end. Prints, and writes to WORKDIR/seams.md, what
+`evaluation.seams` says of both kinds of tiles by variable, with the domain in one piece as control: seam, 1 without
+any, and step, 0 without, of tiles on their own mostly that their noise is another; draws WORKDIR/seams.png.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation import look, seams, tile_seams
 from downscale_jax.evaluation.evaluate import coarse_dataset
+from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.times import evenly
 from downscale_jax.runtime.errors import UserError, told
 from downscale_jax.runtime.files import write_text
@@ -67,12 +68,12 @@ def main() -> int:
     chosen = evenly(len(split), options.times)
     coarse, statics = coarse_dataset(prepared, split, split.times, chosen), prepared.statics
     shape, best = prepared.mask.shape, opened.best()
-    stride = best.task.network.stride
-    # a tile of its own holds whole blocks, one of the network's a multiple of its stride
-    own, fused = (Tiling(shape, n, options.tile, options.overlap) for n in (transform.factor, stride))
-    if len(fused.origins) < 2:
+    fused = best.changed(tile=options.tile, overlap=options.overlap)
+    tiling, halo = fused.tiling(shape, is_periodic(statics))
+    if len(tiling.origins) < 2:
         raise UserError(f'--tile={options.tile}: one tile covers the domain of {shape[0]} x {shape[1]}: choose less')
-    side = -(-max(shape) // stride) * stride
+    whole = best.changed(tile=max(tiling.padded), overlap=options.overlap)
+    own = Tiling(shape, transform.factor, options.tile, options.overlap)  # a tile of its own holds whole blocks
 
     def fields(generator: Generator) -> np.ndarray:
         made = ensemble.in_memory(generator, coarse, statics, options.members, 0, {})
@@ -80,27 +81,31 @@ def main() -> int:
 
     made = {
         TRUTH: np.stack([split[i]['fine'] for i in chosen])[:, None],
-        WHOLE: fields(best.changed(tile=side, overlap=0)),
-        FUSED: fields(best.changed(tile=options.tile, overlap=options.overlap)),
-        APART: apart(best.changed(tile=side, overlap=0), coarse, statics, own, options.members),
+        WHOLE: fields(whole),
+        FUSED: fields(fused),
+        APART: apart(whole, coarse, statics, own, options.members),
     }
     area = prepared.statics['cell_area'].values * prepared.mask
     weight = np.where(np.isfinite(made[TRUTH][:, 0]), area[..., None], 0.0)
+    sizes = ' x '.join(map(str, tiling.sizes))
     rows = [
-        f'{options.members} members, {len(chosen)} times, tiles of {fused.sizes[0]} x {fused.sizes[1]} that overlap by '
-        f'{options.overlap}: {len(fused.origins)} in {shape[0]} x {shape[1]} cells.',
+        f'{options.members} members, {len(chosen)} times, {len(tiling.origins)} tiles of {sizes} that overlap by '
+        f'{options.overlap} in {shape[0]} x {shape[1]} cells.',
         '',
-        '| seam score | ' + ' | '.join(transform.targets) + ' |',
+        '| seam, step | ' + ' | '.join(transform.targets) + ' |',
         '|---|' + '---|' * len(transform.targets),
     ]
     nowhere = np.zeros(0, int), np.zeros(0, int)
-    for name, tiling in {FUSED: fused, APART: own}.items():
-        lines = seams.borders(shape, tiling.origins, tiling.sizes), nowhere
-        found = tile_seams.scored((made[name], made[WHOLE]), weight, lines)[0]
-        rows.append(f'| {name} | ' + ' | '.join(f'{float(one):.3f}' for one in found) + ' |')
+    for name, lines in {
+        FUSED: tile_seams.borders_of(fused, shape, halo > 0),
+        APART: seams.borders(shape, own.origins, own.sizes),
+    }.items():
+        found = tile_seams.scored(made[name], made[WHOLE], weight, lines, nowhere)
+        values = zip(found['seam'], found['step'], strict=True)
+        rows.append(f'| {name} | ' + ' | '.join(f'{seam:.3f}, {step:.3f}' for seam, step in values) + ' |')
     print('\n'.join(rows))
     write_text(options.workdir / 'seams.md', '\n'.join(rows) + '\n')
-    look.save(figure(made, fused, transform.targets, transform.target_units), options.workdir / 'seams.png')
+    look.save(figure(made, tiling, transform.targets, transform.target_units), options.workdir / 'seams.png')
     return 0
 
 

@@ -103,9 +103,11 @@ def test_what_training_leaves(trained):
     assert np.shape(details['methods']['dpdm_4']['ranks']) == (2, 5, 3)
     assert list(details['ensembles']['dpdm']) == ['normal', 'quantiles']
     tiles = details['tiles']['dpdm']
-    assert (tiles['sizes'], tiles['against']) == ([40, 32], [40, 48])
-    assert ((np.array(tiles['seam']) > 0.3) & (np.array(tiles['seam']) < 3)).all()
-    assert [table['dpdm_4'][f'seam_{variable}'] for variable in NAMES] == tiles['seam']
+    assert (tiles['sizes'], tiles['against']) == ([40, 32], [40, 80])
+    for score, low, high in (('seam', 0.8, 1.25), ('step', 1e-6, 1)):
+        values = [table['dpdm_4'][f'{score}_{variable}'] for variable in NAMES]
+        assert values == tiles[score]
+        assert all(low < value < high for value in values)
     assert list(details['hot_dry']) == ['truth', *methods]
     assert np.shape(details['methods']['edsr']['fss_above']) == (2, 5, 2, 3)
     assert (trained / 'figures' / 'ensemble_dpdm.png').stat().st_size > 10_000

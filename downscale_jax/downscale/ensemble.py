@@ -23,7 +23,7 @@ import xarray as xr
 import zarr
 from tqdm import tqdm
 
-from downscale_jax.downscale.fitting import SHARE, fitted, gib, takes, there
+from downscale_jax.downscale.fitting import SHARE, Domain, fitted, gib, takes, there
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.inputs import Inputs, open_inputs
 from downscale_jax.downscale.noise import time_nodes
@@ -42,7 +42,7 @@ def generate(
     generator: Generator, inputs: Inputs, area: np.ndarray, members: int, seed: int, units: list[Unit]
 ) -> Iterator[tuple[Unit, np.ndarray, float]]:
     """Yields (unit, fields [M, H, W, V] within the bounds, share clipped), in order; area [H, W] of the cells, 0 where
-    none exists.
+    none exists. Fields are views of what the device computed: copy what is to be changed.
 
     As many units run at once as this process has devices; the last batch is filled up with repetitions. Few units run
     one after the other, their tiles shared out over the devices. Reading the next inputs overlaps computing, since JAX
@@ -195,14 +195,15 @@ def to_store(
         # what is wrong with tiles or inputs shows before a store is there, or another is removed
         _ = inputs[0]
         if jax.process_index() == 0:
-            other = is_other(path, request)
+            other = is_other(path, request) or in_other_tiles(path, generator, domain)
             if other and not replace:
                 raise other
             if other or not path.exists():
                 made = fitted(
                     generator, domain, lambda one: len(of_process(all_units(one, len(inputs), members))), SHARE * free
                 )
-                unit = {'tile': made.sampling.tile, 'members': made.sampling.members}
+                sizes = made.tiling(*domain[::2])[0].sizes
+                unit = {'tile': made.sampling.tile, 'members': made.sampling.members, 'sizes': sizes}
                 told = {**attrs, 'request': json.dumps(request), 'unit': json.dumps(unit)}
                 begin(template(made, inputs.times, statics, members, told), path)
             for cut in path.rglob('*.partial'):  # what a killed run was writing
@@ -250,7 +251,22 @@ def to_store(
 
 def unit_of(attrs: Any) -> dict[str, int]:
     """Tile and members of the units of a store; none of one made before stores told."""
+    return {name: value for name, value in told_units(attrs).items() if name in ('tile', 'members')}
+
+
+def told_units(attrs: Any) -> dict[str, Any]:
     return json.loads(str(attrs.get('unit', '{}')))
+
+
+def in_other_tiles(path: Path, generator: Generator, domain: Domain) -> UserError | None:
+    """What to say where an unfinished store was begun in tiles that this version would not go on with."""
+    if not path.exists():
+        return None
+    group = zarr.open_group(path, mode='r')
+    sizes = generator.changed(**unit_of(group.attrs)).tiling(*domain[::2])[0].sizes
+    if np.isfinite(np.asarray(group['clipped_share'])).all() or told_units(group.attrs).get('sizes') == [*sizes]:
+        return None
+    return UserError(f'{path} was begun by an earlier version in other tiles: choose another --output')
 
 
 def check_fits(path: Path, size: float, most: float) -> None:

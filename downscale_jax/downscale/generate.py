@@ -109,7 +109,7 @@ class Generator:
         It takes params, area of cells [H, W, 1] (0 outside the mask), seed uint32, temperature, and by unit coarse
         [D, H, W, Cin] in physical units, nodes [D, K, 2] uint32 and weights [D, K] of the noise in time, members [D, M]
         uint32, and gives fields [D, M, H, W, V] in physical units, clipped to their bounds, NaN outside the mask or
-        where the coarse target is missing, and counts [D, M, 2] int32 of the values that were out of bounds and of all.
+        where the coarse target is missing, and counts [D, M, 2] int32 of values that were out of bounds, and finite.
 
         Where the grid is `periodic`, it is continued on both sides by `overlap` cells of the other, noise included, and
         what comes out there is dropped: no seam at the date line.

@@ -1,15 +1,16 @@
-"""Do tiles show? |gradient| across their borders over that elsewhere, in two tilings that are each other's control.
+"""Do tiles show? Members in tiles against the same members, by the same noise, in others that end elsewhere.
 
-The same members are generated twice, with the same noise, in tiles whose borders lie at different places. Where those
-of one tiling are, the other has the inside of a tile; so terrain and coasts, which are steep along some lines by
-nature, are so in both, and drop out:
+The others are the control: terrain and coasts, which are steep along some lines by nature, are so in both and drop out.
+Gradients are differences of neighbouring cells, downwards across borders between rows and sideways across borders
+between columns.
 
-    seam = (at borders / elsewhere) / (at the same lines / elsewhere, in the other tiling)
+    seam = (mean |gradient| at borders / elsewhere) / (at the same lines / elsewhere, in the control)    1 without any
+    step = rms of the gradients' difference from the control's at borders / rms of the control's there    0 without
 
-1 without seams. Gradients are differences of neighbouring cells, downwards across borders between rows and sideways
-across borders between columns; elsewhere neither tiling has a border, and lines that are borders of both do not count.
-Borders are the edges of tiles, where a network saw the padding of its convolutions, and the middles of overlaps, where
-one tile hands over to the next.
+The first is blind where steps and smoothing cancel, the second to what lies off the borders. Borders are the edges of
+tiles, where a network saw the padding of its convolutions, and the middles of overlaps, where one tile hands over to
+the next; lines that are borders of the control too do not count, nor does the date line of a periodic grid. Elsewhere
+neither has a border.
 """
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from downscale_jax.evaluation.bootstrap import Sums, ratio
 
 Lines = tuple[np.ndarray, np.ndarray]  # between rows and between columns: k is the line between cells k - 1 and k
+BORDER, ELSEWHERE, OTHER = range(3)
 
 
 def borders(shape: tuple[int, int], origins: np.ndarray, sizes: tuple[int, int]) -> Lines:
@@ -35,52 +37,65 @@ def _borders(n: int, starts: np.ndarray, size: int) -> np.ndarray:
     return found[(found > 0) & (found < n)].astype(int)
 
 
-def day_sums(
-    fields: tuple[np.ndarray, np.ndarray], weight: np.ndarray, lines: tuple[Lines, Lines]
-) -> dict[str, np.ndarray]:
-    """{'gradient' [2, 2, 3], 'gradient_weight' [2, 3]} of one time, float64: by tiling, between rows and between
-    columns, at borders of the first tiling, of the second, of neither.
+def own_share(lines: Lines, control: Lines) -> float:
+    """Of borders, the share that the control does not have; 0 without any."""
+    own = sum(np.setdiff1d(one, other).size for one, other in zip(lines, control, strict=True))
+    return own / max(sum(one.size for one in lines), 1)
 
-    fields [..., H, W] in the one tiling and in the other, such as members, whose |gradients| are averaged, with the
-    borders of both; weight [H, W], 0 where a cell does not count. A pair of cells counts by the lesser of their
-    weights, where both are finite in all fields.
+
+def day_sums(
+    fields: np.ndarray, others: np.ndarray, weight: np.ndarray, lines: Lines, control: Lines
+) -> dict[str, np.ndarray]:
+    """Sums of one time, float64, between rows and between columns: {'gradient' [2, 2, 2], by field, direction, at
+    borders and elsewhere; 'gradient_weight' [2, 2]; 'squares' [2, 2], of the difference and of the control at borders}.
+
+    fields [..., H, W], such as members, over which is averaged, and the same of the control, with the borders of both;
+    weight [H, W], 0 where a cell does not count. A pair of cells counts by the lesser of their weights, where both are
+    finite in all fields. Raises ValueError where shapes differ.
     """
-    first, second = (field.reshape(-1, *field.shape[-2:]) for field in fields)
-    if not first.shape[1:] == second.shape[1:] == weight.shape:
-        raise ValueError(f'fields are {fields[0].shape}, {fields[1].shape}, weight {weight.shape}: [..., H, W], [H, W]')
-    known = np.isfinite(first).all(0) & np.isfinite(second).all(0) & (weight > 0)
+    if not (fields.shape == others.shape and fields.shape[-2:] == weight.shape):
+        raise ValueError(f'fields are {fields.shape} and {others.shape}, weight {weight.shape}: alike, and [H, W]')
+    several, controls = (one.reshape(-1, *weight.shape) for one in (fields, others))
+    known = np.isfinite(several).all(0) & np.isfinite(controls).all(0) & (weight > 0)
     w = np.where(known, weight, 0).astype(np.float64)
-    gradient, gradient_weight = np.zeros((2, 2, 3)), np.zeros((2, 3))
+    gradient, gradient_weight, squares = np.zeros((2, 2, 2)), np.zeros((2, 2)), np.zeros((2, 2))
     for axis in (0, 1):
         pairs = np.minimum(*(np.take(w, np.arange(w.shape[axis] - 1) + step, axis) for step in (0, 1)))
-        places = _places(w.shape[axis], lines[0][axis], lines[1][axis])
-        gradient_weight[axis] = np.bincount(places, pairs.sum(1 - axis), 4)[:3]
-        for tiling, several in enumerate((first, second)):
-            # one field at a time: a few domains in float64 whatever the number of members
-            steps = np.mean([np.sum(pairs * _steps(one, known, axis), 1 - axis) for one in several], 0)
-            gradient[tiling, axis] = np.bincount(places, steps, 4)[:3]
-    return {'gradient': gradient, 'gradient_weight': gradient_weight}
+        places = _places(w.shape[axis], lines[axis], control[axis])
+
+        def at(values: np.ndarray, axis=axis, pairs=pairs, places=places) -> np.ndarray:
+            """[2], of values by pair of cells the sums at borders and elsewhere."""
+            return np.bincount(places, np.sum(pairs * values, 1 - axis), 3)[:OTHER]
+
+        gradient_weight[axis] = at(np.ones(pairs.shape))
+        # one field at a time: a few domains in float64 whatever the number of members
+        for pair in zip(several, controls, strict=True):
+            one, other = (_steps(field, known, axis) for field in pair)
+            gradient[:, axis] += np.stack([at(np.abs(one)), at(np.abs(other))]) / len(several)
+            squares[:, axis] += np.stack([at((one - other) ** 2), at(other**2)])[:, BORDER] / len(several)
+    return {'gradient': gradient, 'gradient_weight': gradient_weight, 'squares': squares}
 
 
-def _places(n: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Of the n - 1 lines of an axis: 0, 1 borders of the first tiling, of the second; 2 of neither; 3 of both."""
-    of = [np.isin(np.arange(1, n), lines) for lines in (first, second)]
-    return np.select([of[0] & of[1], of[0], of[1]], [3, 0, 1], 2)
+def _places(n: int, lines: np.ndarray, control: np.ndarray) -> np.ndarray:
+    """Of the n - 1 lines of an axis: borders, elsewhere, or those of the control."""
+    own, others = (np.isin(np.arange(1, n), found) for found in (lines, control))
+    return np.select([others, own], [OTHER, BORDER], ELSEWHERE)
 
 
 def _steps(field: np.ndarray, known: np.ndarray, axis: int) -> np.ndarray:
-    """|differences| of neighbours along an axis, one fewer than cells; of cells that are not known [H, W], anything."""
-    return np.abs(np.diff(np.where(known, field, 0).astype(np.float64), axis=axis))
+    """Differences of neighbours along an axis, one fewer than cells; of cells that are not known [H, W], anything."""
+    return np.diff(np.where(known, field, 0).astype(np.float64), axis=axis)
 
 
-def summarise(sums: Sums) -> np.ndarray:
-    """Seams [..., 2] of both tilings from sums over times with any leading axes: means over the two directions by the
-    weight of their borders. NaN where a tiling has no border of its own."""
+def summarise(sums: Sums) -> dict[str, np.ndarray]:
+    """{'seam', 'step'} [...] from sums over times with any leading axes; seam: mean over both directions by the weight
+    of their borders. NaN without borders that the control does not have."""
     steepness = ratio(sums['gradient'], sums['gradient_weight'][..., None, :, :])
-    relative = ratio(steepness[..., :2], steepness[..., 2:])
-    found = []
-    for own in (0, 1):
-        seams = ratio(relative[..., own, :, own], relative[..., 1 - own, :, own])
-        share = np.where(np.isfinite(seams), sums['gradient_weight'][..., own], 0)
-        found.append(ratio(np.sum(share * np.nan_to_num(seams), -1), share.sum(-1)))
-    return np.stack(found, -1)
+    relative = ratio(steepness[..., BORDER], steepness[..., ELSEWHERE])
+    seams = ratio(relative[..., 0, :], relative[..., 1, :])
+    share = np.where(np.isfinite(seams), sums['gradient_weight'][..., BORDER], 0)
+    difference, control = np.moveaxis(sums['squares'].sum(-1), -1, 0)
+    return {
+        'seam': ratio(np.sum(share * np.nan_to_num(seams), -1), share.sum(-1)),
+        'step': np.sqrt(ratio(difference, control)),
+    }

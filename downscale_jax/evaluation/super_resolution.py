@@ -74,8 +74,11 @@ def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, floa
     details = {**summarise(collected, measures, variables, encode_times(times[chosen])), 'tiles': tiles}
     for name, found in ((name, found) for name, found in tiles.items() if found):
         scored = details['methods'][f'{name}_{present.numbers_of(name, details)[-1]}']['scores']
-        seams = zip(variables, found['seam'], strict=True)
-        scored |= {f'seam_{variable}': np.array([seam, np.nan, np.nan]) for variable, seam in seams}
+        scored |= {
+            f'{score}_{variable}': np.array([value, np.nan, np.nan])
+            for score in ('seam', 'step')
+            for variable, value in zip(variables, found[score], strict=True)
+        }
     table = {
         method: {name: float(e[0]) for name, e in found['scores'].items() if np.isfinite(e[0])}
         for method, found in details['methods'].items()

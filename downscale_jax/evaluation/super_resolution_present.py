@@ -16,7 +16,7 @@ from downscale_jax.training.log import read
 
 
 def tables(details: Mapping[str, Any], variables: Sequence[str], units: Sequence[str]) -> list[report.Table]:
-    """Places, members, seams, what is hot and dry, extremes, percentiles."""
+    """Places, members, what is hot and dry, extremes, percentiles."""
     result = []
     shown = drawn(details)
     told = shown[-1:] if details['ensembles'] else shown  # of an ensemble the largest

@@ -33,7 +33,8 @@ WINDOWS = (1, 3)  # widths of the windows of the fractions skill score in coarse
 EXTREMES = ('quantile_error', 'crps_above', 'fss_above')
 # scores with a table of their own
 TEXTURE = (
-    'spectrum', 'semivariogram', 'total_variation', 'wasserstein', 'spread_skill', 'reliability', 'seam', 'closure',
+    'spectrum', 'semivariogram', 'total_variation', 'wasserstein', 'spread_skill', 'reliability', 'seam', 'step',
+    'closure',
 )  # fmt: skip
 # sums of `extremes` by the axis of the variables
 TAILS = {
@@ -126,6 +127,13 @@ _BY_VARIABLE = {
         '',
         'Mean |gradient| at borders of tiles over that elsewhere, against the same members in tiles that end at other '
         'places; of tiles of a patch of training where one holds the domain.',
+    ),
+    'step': Score(
+        'Steps at seams',
+        LOWER,
+        '1',
+        '',
+        'RMS difference between the gradients of these members at borders of tiles, over the RMS gradient there.',
     ),
     'closure': Score(
         'Closure',

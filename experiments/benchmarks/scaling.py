@@ -3,15 +3,14 @@
     python experiments/benchmarks/scaling.py [--config=configs/diffusion_dpdm.py] [--rounds 2]
 
 An untrained network of the config refines noise with its tiles and its number of evaluations, each line in a process of
-its own. A field is all variables of one member, a domain such a field in float32. Seconds, on the clock
-and of all cores, which other work on the machine hardly touches, are those of the fastest of --rounds. Network: seconds
-of as many plain evaluations of the compiled network on such tiles (four of them stand for all), in turns with the unit,
-over those of the unit. Program: memory of the compiled one, temporary and output; plain: that of one evaluation of the
-network on a tile. Peak: of all that the process holds, libraries and compiler among it. What a member takes beside the
-network, in domains, is how much more of (program - plain) a unit of several members needs than one of a single member,
-and the one domain of the unit before, whose fields wait to be written.
-The time against the area is fitted twice, since a domain of one tile computes no cell twice. About TEN minutes on 2 CPU
-cores.
+its own. A field is all variables of one member, a domain such a field in float32. Seconds, on the clock and of all
+cores, which other work on the machine hardly touches, are those of the fastest of --rounds. Network: seconds of as many
+plain evaluations of the compiled network on such tiles (four of them stand for all), in turns with the unit, over those
+of the unit. Program: memory of the compiled one, temporary and output; plain: that of one evaluation of the network on
+a tile. Peak: of all that the process holds, libraries and compiler among it. What a member takes beside the network, in
+domains, is how much more of (program - plain) a unit of several members needs than one of a single member, and the one
+domain of the unit before, whose fields wait to be written. The time against the area is fitted twice, since a domain of
+one tile computes no cell twice. About 8 minutes on 2 CPU cores.
 """
 
 import argparse

@@ -1,4 +1,5 @@
 import itertools
+import json
 import shutil
 from dataclasses import replace
 from datetime import timedelta
@@ -81,9 +82,9 @@ def whole(generator, coarse, statics):
     return ensemble.in_memory(generator, coarse, statics, MEMBERS, 0, {'title': 'a test'})
 
 
-def store(generator, coarse, statics, path, members=MEMBERS, seed=0, **request):
+def store(generator, coarse, statics, path, members=MEMBERS, seed=0, anew=False, **request):
     attrs = {'title': 'a test', 'variables': {'sit': {'standard_name': 'sea_ice_thickness'}}}
-    ensemble.to_store(generator, coarse, statics, members, seed, attrs, path, {**REQUEST, **request})
+    ensemble.to_store(generator, coarse, statics, members, seed, attrs, path, {**REQUEST, **request}, anew)
 
 
 def contents(path):
@@ -200,16 +201,26 @@ def test_a_unit_without_its_mark_is_computed_again(generator, coarse, statics, s
     assert contents(path) == contents(stored)
 
 
-def test_a_store_that_does_not_tell_its_units(generator, coarse, statics, stored, tmp_path):
-    """As before they were kept: it goes on with those of the config."""
+@pytest.mark.parametrize('sizes', [None, [24, 24]])
+def test_a_store_begun_in_other_tiles(generator, coarse, statics, stored, tmp_path, sizes):
+    """As before stores told their tiles, or these were no larger than needed: left alone where finished, else refused,
+    and begun anew by what may replace it."""
     path = tmp_path / 'out.zarr'
-    store(generator, coarse, statics, path)
+    shutil.copytree(stored, path)
+    attrs = zarr.open_group(path, mode='r+').attrs
+    if sizes:
+        attrs['unit'] = json.dumps({**json.loads(str(attrs['unit'])), 'sizes': sizes})
+    else:
+        del attrs['unit']
     before = contents(path)
-    (path / 'clipped_share' / 'c' / '1' / '2').unlink()
-    del zarr.open_group(path, mode='r+').attrs['unit']
     store(generator, coarse, statics, path)
-    after = contents(path)
-    assert {name for name in before if before[name] != after[name]} == {'zarr.json'}
+    assert contents(path) == before
+    (path / 'clipped_share' / 'c' / '1' / '2').unlink()
+    with pytest.raises(UserError, match='begun by an earlier version in other tiles') as error:
+        store(generator, coarse, statics, path)
+    assert '\n' not in str(error.value)
+    store(generator, coarse, statics, path, anew=True)
+    assert contents(path) == contents(stored)
 
 
 def test_a_finished_store_is_left_alone(generator, coarse, statics, stored, monkeypatch):
@@ -305,7 +316,7 @@ def test_what_does_not_fit_leaves_no_store(generator, coarse, statics, tmp_path)
 def test_units_are_converted(generator, coarse, statics, whole):
     in_cm = coarse.assign(sit=(coarse['sit'] * 100).assign_attrs(units='cm'))
     found = ensemble.in_memory(generator, in_cm, statics, 1, 0, {})
-    np.testing.assert_allclose(found['sit'].values[0], whole['sit'].values[0], atol=3e-4)
+    np.testing.assert_allclose(found['sit'].values[0], whole['sit'].values[0], atol=3e-4)  # a unit of other members
 
 
 def test_callers_attributes_are_left_alone(generator, coarse, statics):
@@ -390,19 +401,6 @@ def test_a_store_keeps_the_units_that_it_was_begun_with(
     store(generator, coarse, statics, tmp_path / 'killed.zarr')
     assert '7 of 9 units to do' in capsys.readouterr().out
     assert contents(tmp_path / 'killed.zarr') == contents(tmp_path / 'small.zarr')
-
-
-def test_a_store_made_before_stores_told_their_units(generator, coarse, statics, stored, tmp_path):
-    path = tmp_path / 'out.zarr'
-    shutil.copytree(stored, path)
-    zarr.open_group(path, mode='r+').attrs.pop('unit')
-    (path / 'clipped_share' / 'c' / '1' / '2').unlink()
-    store(generator, coarse, statics, path)
-    assert ensemble.unit_of(zarr.open_group(path, mode='r').attrs) == {}
-    zarr.open_group(path, mode='r+').attrs['unit'] = zarr.open_group(stored, mode='r').attrs['unit']
-    assert {k: v for k, v in contents(path).items() if k != 'zarr.json'} == {
-        k: v for k, v in contents(stored).items() if k != 'zarr.json'
-    }
 
 
 def test_an_evaluation_keeps_its_store_where_the_next_cannot_be(generators, coarse, statics, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import tile_seams
+from downscale_jax.evaluation import seams, tile_seams
 from downscale_jax.evaluation.evaluate import coarse_dataset
 from downscale_jax.fields.block_means import BlockMeans
 from downscale_jax.fields.grid import cell_areas_km2, valid_area
@@ -71,19 +71,20 @@ def test_borders_of_a_periodic_grid():
     assert tile_seams.borders_of(one, (12, 48), False)[1].tolist() == [12, 14, 16, 20, 24, 28, 32, 34, 36]
 
 
-@pytest.mark.parametrize(
-    ('own', 'overlap', 'tiles', 'control'),
-    [
-        (1024, 64, (80, 16), (1024, 64)),  # one piece: tiles of a patch, 70 up to the stride, against it
-        (480, 80, (480, 80), (288, 64)),  # two of 448, 28 strides, of which two thirds are 18
-        (80, 16, (80, 16), (112, 32)),  # tiny: larger ones beside
-    ],
-)
-def test_tiles_and_their_control(own, overlap, tiles, control):
+@pytest.mark.parametrize(('own', 'overlap', 'least'), [(480, 80, 2 / 3), (128, 32, 2 / 3), (80, 16, 0.8)])
+def test_the_control_ends_elsewhere(own, overlap, least):
+    """Also where the next smaller tiles would end at the same lines, as 720 cells in tiles of 480 and of 288 do."""
     one = generator().changed(tile=own, overlap=overlap)
     one.task.network.stride = 16
-    found = tile_seams.pair(one, (800, 800), False, 70)
-    assert [(each.sampling.tile, each.sampling.overlap) for each in found] == [tiles, control]
+    for n in range(own + 16, 4 * own, 40):
+        made, control = tile_seams.pair(one, (n, n), False, 70)
+        assert made is one
+        assert control.sampling.tile <= max(own, 256)
+        lines = [tile_seams.borders_of(each, (n, n), False) for each in (made, control)]
+        assert seams.own_share(*lines) >= least - 1e-9
+    tiles, whole = tile_seams.pair(one, (own, own), False, 70)
+    assert (tiles.sampling.tile, tiles.sampling.overlap) == (80, 16)
+    assert whole is one
 
 
 def test_tiles_of_any_size_are_valid():
@@ -106,10 +107,12 @@ def test_tiles_that_show_and_tiles_that_do_not(own):
     )
     for found in (fused, apart):
         assert (found['times'], found['members']) == (2, 2)
-        tiles = ((16, 16), 4, (48, 64)) if own == 256 else ((28, 28), 8, (16, 16))
+        tiles = ((16, 16), 4, (48, 64)) if own == 256 else ((28, 28), 8, (48, 64))
         assert (found['sizes'], found['overlap'], found['against']) == tiles
     # the network is local: the same noise, so the same field, whatever the tiles
     np.testing.assert_allclose(fused['seam'], 1, atol=1e-4)
+    assert (fused['step'] < 1e-4).all()
+    assert (apart['step'] > 0.5).all()
     assert (apart['seam'] > (1.15 if own == 256 else 1.05)).all()
 
 
