@@ -8,7 +8,7 @@ their region (`load(workdir).downscale(coarse, statics=region)`). By variable: R
 interpolation, since one relief is rougher than another, fair CRPS (of a single field its MAE) and spread / skill; to
 zero_shot.md and, with more scores, zero_shot.csv after every region, in the work directory or in --output.
 
-12 months of 11 members are 132 fields a region, home among them: two minutes each on two idle cores.
+12 months of 11 members are 132 fields a region, home among them: some 80 seconds each on two cores.
 """
 
 import argparse
