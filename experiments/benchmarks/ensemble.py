@@ -3,9 +3,9 @@
     python experiments/benchmarks/ensemble.py [--config=configs/diffusion_sit.py] [--size 256] [--days 100]
 
 An untrained network of the config (diffusion or dpdm) refines synthetic coarse files into Zarr stores, each run in a
-process of its own; members from those of one work unit to those of three. Share: time of the compiled program on inputs
-in memory over the time of a run of as many work units from reading to the last chunk written, compilation apart. About
-4 minutes on 2 CPU cores.
+process of its own; members from those of one work unit to those of many, in units of one and in those of the config.
+Share: time of the compiled program on inputs in memory over the time of a run of as many work units from reading to the
+last chunk written, compilation apart. About 5 minutes on 2 CPU cores.
 """
 
 import argparse
@@ -42,18 +42,20 @@ def main() -> None:
     print(f'16 members, 6 days: {shared["seconds"]:.1f} s, of which the network {shared["network"]:.1f} s: '
           f'share {shared["network"] / shared["seconds"]:.3f}, goal {GOAL_SHARE}')  # fmt: skip
     path, _, variant = options.config.partition(':')
-    unit = runpy.run_path(path)['get_config'](variant).sampling.members  # fewer would be a smaller unit, with less
-    for name, settings in {
-        'members': [{'members': unit, 'days': 4}, {'members': 3 * unit, 'days': 4}],
-        'days': [{'members': 1, 'days': 10}, {'members': 1, 'days': options.days}],
-    }.items():
-        few, many = (run(**s, evaluations=1)['peak_mib'] for s in settings)
-        print(f'{settings[0][name]} -> {settings[1][name]} {name}: peak memory {few:.0f} -> {many:.0f} MiB, '
-              f'ratio {many / few:.3f}, goal {GOAL_MEMORY}')  # fmt: skip
+    unit = runpy.run_path(path)['get_config'](variant).sampling.members
+    for name, of_unit, counts, settings in (
+        ('members', 1, (1, 32), {'days': 4}),
+        ('members', unit, (unit, 3 * unit), {'days': 4}),
+        ('days', unit, (10, options.days), {'members': 1}),
+    ):
+        few, many = (run(**settings, **{name: n}, unit=of_unit, evaluations=1)['peak_mib'] for n in counts)
+        print(f'{counts[0]} -> {counts[1]} {name}, units of at most {of_unit} members: peak memory {few:.0f} -> '
+              f'{many:.0f} MiB, ratio {many / few:.3f}, goal {GOAL_MEMORY}', flush=True)  # fmt: skip
 
 
-def measure(path: str, size: int, members: int, days: int, evaluations: int = 0) -> dict[str, float]:
-    """One run in this process; `evaluations` of the network instead of the config's where memory alone counts."""
+def measure(path: str, size: int, members: int, days: int, unit: int = 0, evaluations: int = 0) -> dict[str, float]:
+    """One run in this process; members of a unit other than the config's, and `evaluations` of the network where memory
+    alone counts."""
     import numpy as np
     import xarray as xr
 
@@ -62,6 +64,7 @@ def measure(path: str, size: int, members: int, days: int, evaluations: int = 0)
     name, _, variant = path.partition(':')
     config = runpy.run_path(name)['get_config'](variant).to_dict()
     config['sampling']['steps'] = evaluations or config['sampling']['steps']
+    config['sampling']['members'] = unit or config['sampling']['members']
     generator, factor, inputs = {'diffusion': of_sea_ice, 'dpdm': of_blocks}[config['system']](config)
     generator = ensemble.shared_out(generator, members)
     groups = -(-members // generator.members)
