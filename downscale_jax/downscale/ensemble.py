@@ -281,18 +281,24 @@ def check_fits(path: Path, size: float, most: float) -> None:
 def say_how_long(
     generator: Generator, inputs: Inputs, area: np.ndarray, members: int, seed: int, units: list[Unit]
 ) -> None:
-    """Before the first unit, by the seconds of one evaluation of the network on every device, reading included."""
+    """Before the first unit, by the seconds of one evaluation of the network on every device; reading overlaps it."""
     by_tiles = generator.by_tiles(area.shape, inputs.periodic, len(units))
     at_once = 1 if by_tiles else jax.local_device_count()
-    evaluations = -(-len(units) // at_once) * (generator.sampling.steps if generator.draws else 1)
-    if evaluations * generator.members * area.size < SOON:
+    turns, steps = -(-len(units) // at_once), generator.sampling.steps if generator.draws else 1
+    if turns * steps * generator.members * area.size < SOON:
         return
-    once = generator.changed(steps=1) if generator.draws else generator
+    once, few = generator.changed(steps=1) if generator.draws else generator, units[:at_once]
     once.program(area.shape, inputs.channels, inputs.periodic, by_tiles)
-    start = perf_counter()
-    for _ in generate(once, inputs, area, members, seed, units[:at_once]):
-        pass
-    told = timedelta(seconds=round(evaluations * (perf_counter() - start)))
+
+    def seconds(work: Iterator) -> float:
+        start = perf_counter()
+        for _ in work:
+            pass
+        return perf_counter() - start
+
+    _, whole = (seconds(generate(once, inputs, area, members, seed, few)) for _ in range(2))  # what is first is slow
+    reading = seconds(inputs[time] for time, _ in few)
+    told = timedelta(seconds=round(turns * max(reading, steps * (whole - reading))))
     print(
         f'about {told} (hours:minutes:seconds) for all units here, as one evaluation of the network tells', flush=True
     )
