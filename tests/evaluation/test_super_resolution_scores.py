@@ -378,7 +378,7 @@ def test_names(members):
     flat = scores.flat(found, ROTATIONAL)
     described = scores.described(ROTATIONAL, ('s-1', 'K'))
     of_members = {f'{name}_{v}' for name in ('spread_skill', 'reliability') for v in ROTATIONAL}
-    of_tiles = {f'seam_{v}' for v in ROTATIONAL}  # see `tile_seams`
+    of_tiles = {f'{name}_{v}' for name in ('seam', 'step') for v in ROTATIONAL}  # see `tile_seams`
     assert set(flat) == set(described) - of_tiles - (of_members if members == 1 else set())
     assert next(iter(described)) == 'energy'
     np.testing.assert_array_equal(flat['wasserstein_divergence'], [4, 5, 6])
