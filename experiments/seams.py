@@ -62,6 +62,8 @@ def main() -> int:
     parser.add_argument('--times', type=int, default=4)
     parser.add_argument('--members', type=int, default=4)
     options = parser.parse_args()
+    if options.members < 1 or options.times < 0:
+        raise UserError(f'--times={options.times} --members={options.members}: at least 0, for all, and 1 are needed')
     opened = load(options.workdir)
     prepared = prepare(opened.config['data'], opened.config['seed'], options.workdir.parent / 'data')
     split, transform = prepared.split('test'), prepared.block_means
