@@ -35,6 +35,7 @@ from downscale_jax.runtime import memory, parallel
 from downscale_jax.runtime.errors import UserError
 
 SOON = 100e6  # evaluated cells, some three minutes on two cores: no need to say how long
+SHORT = 10  # seconds of an evaluation that may be repeated
 Unit = tuple[int, int]  # (index of the time, index of the group of members)
 
 
@@ -296,7 +297,9 @@ def say_how_long(
             pass
         return perf_counter() - start
 
-    _, whole = (seconds(generate(once, inputs, area, members, seed, few)) for _ in range(2))  # what is first is slow
+    whole = seconds(generate(once, inputs, area, members, seed, few))
+    if whole < SHORT:  # the first one takes a second or two longer
+        whole = seconds(generate(once, inputs, area, members, seed, few))
     reading = seconds(inputs[time] for time, _ in few)
     told = timedelta(seconds=round(turns * max(reading, steps * (whole - reading))))
     print(

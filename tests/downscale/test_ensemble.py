@@ -1,3 +1,4 @@
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -416,9 +417,10 @@ def test_an_evaluation_keeps_its_store_where_the_next_cannot_be(generators, coar
     assert contents(tmp_path / 'out.zarr') != before
 
 
-def test_what_it_will_take_is_said(generator, coarse, statics, tmp_path, monkeypatch, capsys):
-    # begin and end of a slow evaluation, of a second one that takes 70 seconds, and of reading alone, which takes 10
-    clock = iter([0, 100, 200, 270, 300, 310])
+@pytest.mark.parametrize('seconds', [(9, 7, 1), (20, 14)], ids=['short', 'long'])
+def test_what_it_will_take_is_said(generator, coarse, statics, tmp_path, monkeypatch, capsys, seconds):
+    """A short evaluation is made again, what is first is slow; last comes reading alone. Either leaves six seconds."""
+    clock = itertools.chain.from_iterable((100 * i, 100 * i + took) for i, took in enumerate(seconds))
     monkeypatch.setattr(ensemble, 'perf_counter', lambda: next(clock))
     monkeypatch.setattr(ensemble, 'SOON', 0)
     store(generator, coarse, statics, tmp_path / 'out.zarr')
@@ -426,7 +428,7 @@ def test_what_it_will_take_is_said(generator, coarse, statics, tmp_path, monkeyp
     assert first.startswith('3 members x 3 times of 30 x 38 cells: 6 of 6 units to do, 6 here; out.zarr takes at most')
     assert first.endswith('GiB of memory')
     assert 'a unit of 2 members in tiles of 20 x 24 cells' in first
-    told = timedelta(minutes=6 * generator.sampling.steps)
+    told = timedelta(seconds=max(6 * 6 * generator.sampling.steps, 6 * seconds[-1]))  # of six units
     assert second.startswith(f'about {told} (hours:minutes:seconds) for all units here')
     monkeypatch.undo()
     store(generator, coarse, statics, tmp_path / 'again.zarr')
