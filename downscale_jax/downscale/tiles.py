@@ -16,7 +16,7 @@ from downscale_jax.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class Tiling:
-    """Tiles of at most `tile` cells a side that overlap by `overlap` or more; sides and origins divide by `stride`."""
+    """Tiles of at most `tile` cells a side that share `overlap` or more; sides and origins: multiples of `stride`."""
 
     shape: tuple[int, int]  # the domain
     stride: int  # of the network

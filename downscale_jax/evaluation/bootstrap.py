@@ -19,6 +19,11 @@ def total(days: Sequence[Sums]) -> dict[Any, np.ndarray]:
     return {name: np.sum([day[name] for day in days], 0) for name in days[0]} if days else {}
 
 
+def stacked(several: Sequence[Sums], axis: int = 0) -> dict[Any, np.ndarray]:
+    """The same sums of several variables, or of anything else, side by side along a new axis."""
+    return {name: np.stack([one[name] for one in several], axis) for name in several[0]}
+
+
 def bootstrap(
     days: Sequence[Sums], summary: Summary, seed: int = 0, samples: int = 1000, block: int | None = None
 ) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from downscale_jax.evaluation import (
 from downscale_jax.evaluation import super_resolution_present as present
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.baselines import Baselines
-from downscale_jax.evaluation.bootstrap import Sums, block_length, total
+from downscale_jax.evaluation.bootstrap import Sums, block_length, stacked, total
 from downscale_jax.evaluation.evaluate import fill
 from downscale_jax.evaluation.members import COUNTS, kept
 from downscale_jax.evaluation.present import plain, print_table
@@ -239,7 +239,7 @@ def collect(
             gap = transform.coarsen(field, prepared.area) - coarse
             sums.setdefault(name, []).append(measures.sums(members, truth, gap, month))
             planes = [distributions.map_sums(field[..., v], truth[..., v]) for v in range(field.shape[-1])]
-            added = {key: np.stack([one[key] for one in planes], -1) for key in planes[0]}
+            added = stacked(planes, -1)
             maps[name] = total([maps[name], added]) if name in maps else added
         for name in drawn:
             ensembles.setdefault(name, []).append(normal_sums(fields[name], measures.weight))
@@ -249,11 +249,12 @@ def collect(
 
 def normal_sums(members: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarray]:
     """Of members [M, H, W, V]: the sums of `normality`, [V, ..]."""
-    found = [
-        normality.day_sums(fields, np.where(np.isfinite(fields).all(0), weight, 0.0))
-        for fields in np.moveaxis(members, -1, 0)
-    ]
-    return {name: np.stack([one[name] for one in found]) for name in found[0]}
+    return stacked(
+        [
+            normality.day_sums(fields, np.where(np.isfinite(fields).all(0), weight, 0.0))
+            for fields in np.moveaxis(members, -1, 0)
+        ]
+    )
 
 
 def summarise(

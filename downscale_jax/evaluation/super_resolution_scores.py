@@ -17,7 +17,7 @@ from downscale_jax.evaluation import (
     scores,
     semivariogram,
 )
-from downscale_jax.evaluation.bootstrap import Sums, ratio
+from downscale_jax.evaluation.bootstrap import Sums, ratio, stacked
 from downscale_jax.evaluation.reference import Reference
 from downscale_jax.evaluation.scores import HIGHER, LOWER, ONE, ZERO, Score
 from downscale_jax.evaluation.summary import estimates
@@ -200,7 +200,7 @@ class Measures:
             }
             for v in range(len(self.variables))
         ]
-        result = {name: np.stack([sums[name] for sums in one]) for name in one[0]}
+        result = stacked(one)
         if self.kinetic is not None:
             result['energy'], result['energy_truth'] = self._energy(found), self._energy(truth)
         return result

@@ -13,13 +13,13 @@ from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.inputs import Inputs, open_inputs
 from downscale_jax.evaluation import seams
-from downscale_jax.evaluation.bootstrap import total
+from downscale_jax.evaluation.bootstrap import stacked, total
 from downscale_jax.evaluation.evaluate import coarse_dataset
 from downscale_jax.fields.grid import valid_area
 from downscale_jax.pipeline.records import Prepared, Split
 
 MEMBERS, TIMES = 2, 2  # of the default DPDM some 10 s on two cores, half of them to compile
-TINY = 16  # strides of the network a side
+LEAST, TINY = 4, 16  # strides of the network a side
 
 
 def borders_of(generator: Generator, shape: tuple[int, int], periodic: bool) -> seams.Lines:
@@ -29,8 +29,8 @@ def borders_of(generator: Generator, shape: tuple[int, int], periodic: bool) -> 
 
 
 def in_tiles(generator: Generator, strides: int) -> Generator:
-    """The same in tiles of so many strides of the network a side, four at least, that overlap by a quarter."""
-    stride, strides = generator.task.network.stride, max(4, strides)
+    """The same in tiles of so many strides of the network a side, LEAST or more, that overlap by a quarter."""
+    stride, strides = generator.task.network.stride, max(LEAST, strides)
     return generator.changed(tile=strides * stride, overlap=round(strides / 4) * stride)
 
 
@@ -42,7 +42,7 @@ def pair(made: Generator, shape: tuple[int, int], periodic: bool, patch: int) ->
     if not np.concatenate(lines).size:
         return in_tiles(made, -(-patch // stride)), made
     most = max(TINY, max(made.tiling(shape, periodic)[0].sizes) // stride)
-    others = [in_tiles(made, strides) for strides in range(most, 3, -1)]
+    others = [in_tiles(made, strides) for strides in range(most, LEAST - 1, -1)]
     return made, max(others, key=lambda other: seams.own_share(lines, borders_of(other, shape, periodic)))
 
 
@@ -82,7 +82,7 @@ def scored(
     for v in range(fields.shape[-1]):
         times = zip(fields[..., v], others[..., v], weight[..., v], strict=True)
         by_variable.append(seams.summarise(total([seams.day_sums(*time, lines, control) for time in times])))
-    return {name: np.stack([one[name] for one in by_variable]) for name in by_variable[0]}
+    return stacked(by_variable)
 
 
 def generated(generator: Generator, inputs: Inputs, area: np.ndarray, seed: int) -> np.ndarray:

@@ -11,7 +11,6 @@ import os
 import re
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +208,7 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
             present = sorted(map(str, dataset.data_vars))
             raise UserError(
                 f"{source}: no variable '{name}'; it has {', '.join(present) or 'none'}; "
-                + (nearest(name, present) if get_close_matches(name, present, n=1) else 'rename one, or add it')
+                + nearest(name, present, 'rename one, or add it')
             )
     fields = {name: _ordered(dataset, name, source) for name in names}
     first = fields[names[0]]

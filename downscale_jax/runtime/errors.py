@@ -48,8 +48,8 @@ def _leave(status: int) -> NoReturn:
     sys.exit(status)
 
 
-def nearest(name: str, options: Iterable[str]) -> str:
-    """Ends an error message with the valid name nearest to `name`, or with all valid names."""
+def nearest(name: str, options: Iterable[str], otherwise: str = '') -> str:
+    """Ends an error message with the valid name nearest to `name`, or with `otherwise`, by default all valid names."""
     options = sorted(options)
     match = difflib.get_close_matches(name, options, n=1)
-    return f"did you mean '{match[0]}'?" if match else f'valid are: {", ".join(options) or "none"}'
+    return f"did you mean '{match[0]}'?" if match else otherwise or f'valid are: {", ".join(options) or "none"}'
