@@ -12,7 +12,7 @@ os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
 from absl import flags
 from ml_collections import config_flags
 
-from downscale_jax.runtime.errors import UserError, nearest, told
+from downscale_jax.runtime.errors import UserError, exit_on_user_error, nearest
 from downscale_jax.runtime.settings import flat
 
 MODES = ('train', 'calibrate', 'evaluate', 'downscale', 'describe')
@@ -34,9 +34,11 @@ def main(argv: list[str]) -> None:
 
     parallel.initialize()
     from downscale_jax import run
-    from downscale_jax.runtime.checkpoints import hush
+    from downscale_jax.runtime import messages
+    from downscale_jax.runtime.checkpoints import silence_write_errors
 
-    hush()
+    messages.to_terminal()
+    silence_write_errors()
     config = CONFIG.value.to_dict()
     given = {key: value for key, value in flat(config).items() if key in overridden(argv)}
     name, _, variant = source.partition(':')
@@ -110,5 +112,5 @@ def check_overrides(argv: list[str], path: str, variant: str) -> None:
 
 
 if __name__ == '__main__':
-    with told():
+    with exit_on_user_error():
         main(sys.argv)

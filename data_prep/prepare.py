@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
-from data_prep import block_means, lag_pairs, refinement
+from data_prep.records import block_means, lag_pairs, refinement
 from downscale_jax.fields import store
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, nearest

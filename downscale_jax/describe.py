@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from downscale_jax.runtime import parallel
+from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import system_of
 from downscale_jax.systems.workdir import Config, zeros
@@ -25,17 +25,17 @@ def describe(config: Config, workdir: Path) -> None:
         sums = zero_sums(task, states[name], batch, key)
         step = advance_with(task, task.phases[0], key).lower(states[name], sums, batch).compile()
         cost = step.cost_analysis()
-        tell(
+        messages.info(
             f'{name}: {size(states[name].params):,} parameters, {cost["flops"] / 1e9:.3g} GFLOP and '
             f'{cost["bytes accessed"] / 1e9:.3g} GB a step of {rows} examples a device, '
             f'{step.memory_analysis().temp_size_in_bytes / 2**20:,.0f} MiB of work memory'
         )
     networks = system.networks(states)
     main, variables = list(networks.items())[-1]
-    tell(f'layers of the {main}:')
+    messages.info(f'layers of the {main}:')
     for layer, weights in variables['params'].items():
         kernel = max(jax.tree.leaves(weights), key=lambda leaf: leaf.size).shape
-        tell(f'  {layer:24} {size(weights):>10,}  {" x ".join(map(str, kernel))}')
+        messages.info(f'  {layer:24} {size(weights):>10,}  {" x ".join(map(str, kernel))}')
     described = {
         'parameters': {name: size(variables) for name, variables in networks.items()},
         'step_flops': cost['flops'],
@@ -49,9 +49,3 @@ def describe(config: Config, workdir: Path) -> None:
 def size(tree: Any) -> int:
     """Number of values in a tree: parameters and, where there are any, batch statistics."""
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
-def tell(text: str) -> None:
-    """Prints once, whatever the number of processes."""
-    if jax.process_index() == 0:
-        print(text)

@@ -10,14 +10,14 @@ from typing import Any
 
 import jax
 
-from downscale_jax.describe import describe, tell
+from downscale_jax.describe import describe
 from downscale_jax.downscale import ensemble
 from downscale_jax.evaluation import baselines, lags, places, super_resolution
 from downscale_jax.evaluation.evaluate import evaluate as score_ensembles
 from downscale_jax.evaluation.temperature import fit as fit_temperature
 from downscale_jax.fields import store
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime import parallel
+from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
@@ -45,7 +45,9 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
     baselines.check(config['evaluation'].get('baselines', ()))
     train_tasks(config, workdir, prepare, tasks)
     if jax.process_count() > 1:
-        tell(f'trained on {jax.process_count()} processes; score it on one: --mode=evaluate --workdir={workdir}')
+        messages.info(
+            f'trained on {jax.process_count()} processes; score it on one: --mode=evaluate --workdir={workdir}'
+        )
         return
     if config['evaluation'].get('fit_days') and not config['sampling']['temperature']:
         calibrate(workdir, {}, prepare)
@@ -142,9 +144,9 @@ def calibrate(workdir: Path, given: dict[str, Any], prepare: Prepare) -> None:
     fit = json.loads(path.read_text())
     before, after = (fit[name]['spread_skill'] for name in ('before', 'after'))
     told = f'spread/skill {after:.2f} on {fit["records"]} records of validation, {before:.2f} without'
-    tell(f'noise temperature {fit["temperature"]:.3f}: {told}')
+    messages.info(f'noise temperature {fit["temperature"]:.3f}: {told}')
     if not 0.9 < after < 1.1:
-        tell('warning: the temperature does not mend the spread; look at the regression and at the length of training')
+        messages.warning('calibration did not correct the spread: check the regression, or train longer')
 
 
 def open_trained(mode: str, workdir: Path, given: dict[str, Any], prepare: Prepare) -> tuple[Any, Prepared]:
@@ -185,7 +187,7 @@ def downscale(
     fine = trained.fine_grid(store.open_dataset(statics), statics) if statics else trained.prepared.statics
     taken = [f'{name} {array.attrs["comment"]}' for name, array in fine.data_vars.items() if 'comment' in array.attrs]
     if taken:
-        tell(f'{statics}: {", ".join(taken)}')
+        messages.info(f'{statics}: {", ".join(taken)}')
     generator = trained.best()
     members = members if generator.draws else 1
     request = {

@@ -27,7 +27,7 @@ from downscale_jax.evaluation.consistency import consistency, summarise
 from downscale_jax.fields import grid
 from downscale_jax.fields.times import encode_times
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime.errors import told
+from downscale_jax.runtime.errors import exit_on_user_error
 
 METHODS = ('regression', 'diffusion')
 COLUMNS = (
@@ -137,5 +137,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with told():
+    with exit_on_user_error():
         sys.exit(main())

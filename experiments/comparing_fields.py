@@ -24,13 +24,13 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 import downscale_jax
-from data_prep.sea_ice import simulate
-from data_prep.series import open_fields
+from data_prep.records.series import open_fields
+from data_prep.simulators.sea_ice import simulate
 from downscale_jax.evaluation import images, spectra
 from downscale_jax.evaluation.present import liveliest
 from downscale_jax.fields import grid, store
 from downscale_jax.fields.dates import iso, select_dates
-from downscale_jax.runtime.errors import UserError, told
+from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.systems.atmodist import LearnedDistance
 
 SHIFT = 1  # cells: even so little costs a rough field more than a blur by two
@@ -331,5 +331,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with told():
+    with exit_on_user_error():
         main()

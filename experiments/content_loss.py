@@ -27,7 +27,7 @@ from downscale_jax.evaluation import super_resolution_figures as figures
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.bootstrap import blocks, total
 from downscale_jax.fields.times import encode_times
-from downscale_jax.runtime.errors import UserError, told
+from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
 
@@ -233,5 +233,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with told():
+    with exit_on_user_error():
         sys.exit(main())

@@ -19,7 +19,7 @@ import numpy as np
 from many_runs import Run, markdown, parse_overrides, resolve, run_all, show
 
 from downscale_jax.evaluation import look
-from downscale_jax.runtime.errors import UserError, told
+from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.training.log import read
 
 STARTED = 0.98  # of the loss of chance
@@ -100,5 +100,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with told():
+    with exit_on_user_error():
         sys.exit(main())

@@ -22,7 +22,7 @@ from typing import Any
 from many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
 
 from downscale_jax.fields import grid_point
-from downscale_jax.runtime.errors import told
+from downscale_jax.runtime.errors import exit_on_user_error
 
 CONFIG = 'configs/diffusion_dpdm.py'
 LONG = {'training.main.steps': 1000, 'evaluation.members': 100}
@@ -82,5 +82,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with told():
+    with exit_on_user_error():
         sys.exit(main())

@@ -4,9 +4,9 @@
     python experiments/observations.py --thickness='cs2smos/*.nc' --drift='drift/*.nc' [--concentration='conc/*.nc']
 
 Thickness is CS2SMOS, concentration OSI SAF (without it that beside the thickness), drift OSI SAF; see
-`data_prep.products`. Without files they are made up: the idealised ice on days of the test split as products of that
-form, 25 km thickness with a swath and the coast missing, 25 km concentration, 62.5 km deformation. `data_prep.observed`
-brings them to the fine grid and to the smoothness of training. An ensemble of every day goes to --output/fine.zarr (a
+`data_prep.readers.products`. Without files they are made up: the idealised ice on days of the test split as products
+of that form, 25 km thickness with a swath and the coast missing, 25 km concentration, 62.5 km deformation.
+`data_prep.readers.observed` brings them to the fine grid and to the smoothness of training. An ensemble of every day goes to --output/fine.zarr (a
 killed run goes on where it was); what it is when filtered back to the kernel is set beside the input: a table,
 consistency.json, consistency.png. The made-up truth itself is filtered back too (`truth`): nothing can be much more
 consistent.
@@ -24,9 +24,9 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 import downscale_jax
-from data_prep import products
-from data_prep.observed import Observed, to_inputs
-from data_prep.sea_ice import simulate
+from data_prep.readers import products
+from data_prep.readers.observed import Observed, to_inputs
+from data_prep.simulators.sea_ice import simulate
 from downscale_jax.downscale import ensemble
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.consistency import consistency, summarise, table
@@ -34,7 +34,7 @@ from downscale_jax.fields import grid, store
 from downscale_jax.fields.dates import iso, select_dates
 from downscale_jax.fields.interpolation import apply_matrices
 from downscale_jax.fields.units import convert_units
-from downscale_jax.runtime.errors import UserError, told
+from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
 
 THICKNESS_KM, CONCENTRATION_KM, DRIFT_KM = 25.0, 25.0, 62.5  # grids of the products
@@ -231,5 +231,5 @@ def draw(coarse: np.ndarray, members: np.ndarray, rows: dict, statics: xr.Datase
 
 
 if __name__ == '__main__':
-    with told():
+    with exit_on_user_error():
         main()

@@ -19,7 +19,7 @@ import xarray as xr
 from many_runs import Run, markdown, parse_overrides, rows, run_all, show
 
 from downscale_jax.fields import store
-from downscale_jax.runtime.errors import UserError, told
+from downscale_jax.runtime.errors import UserError, exit_on_user_error
 
 WINDOW, SEEN, WET = 480, 0.5, 0.02  # cells; share seen; mean rain in mm h-1
 CELL = 1000.0  # m, about: what matters to spectra and areas is that all are alike
@@ -97,5 +97,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with told():
+    with exit_on_user_error():
         sys.exit(main())

@@ -37,8 +37,8 @@ from many_runs import checked, parse_overrides
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from data_prep import mountains
 from data_prep.prepare import prepare
+from data_prep.simulators import mountains
 from downscale_jax.downscale import ensemble, inputs
 from downscale_jax.evaluation import compound, correlation, evaluate, look, reference, trends
 from downscale_jax.evaluation.bootstrap import total
@@ -47,7 +47,7 @@ from downscale_jax.fields import block_means, dates, interpolation, store
 from downscale_jax.fields.quantile_mapping import QuantileMap
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.errors import UserError, told
+from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.runtime.settings import flat
 from downscale_jax.systems import load
@@ -388,5 +388,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with told():
+    with exit_on_user_error():
         sys.exit(main())

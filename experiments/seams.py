@@ -24,7 +24,7 @@ from downscale_jax.evaluation import look, seams, tile_seams
 from downscale_jax.evaluation.evaluate import coarse_dataset
 from downscale_jax.fields.grid import is_periodic
 from downscale_jax.fields.times import evenly
-from downscale_jax.runtime.errors import UserError, told
+from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
 
@@ -130,5 +130,5 @@ def figure(made: dict[str, np.ndarray], tiling: Tiling, variables: tuple[str, ..
 
 
 if __name__ == '__main__':
-    with told():
+    with exit_on_user_error():
         sys.exit(main())

@@ -39,7 +39,7 @@ from many_runs import (
     write_csv,
 )
 
-from downscale_jax.runtime.errors import UserError, nearest, told
+from downscale_jax.runtime.errors import UserError, exit_on_user_error, nearest
 from downscale_jax.runtime.files import write_text
 
 LONGEST = 60  # characters of a name before its digest
@@ -196,5 +196,5 @@ def main(arguments: Sequence[str] | None = None, script: Path = MAIN) -> int:
 
 
 if __name__ == '__main__':
-    with told():
+    with exit_on_user_error():
         sys.exit(main())

@@ -2,9 +2,9 @@
 
     python experiments/zero_shot.py [--workdir=DIR] [--seed 1 2 ..] [--months=12] [--members=11] [--output=DIR]
 
-Every seed is another world of `data_prep.mountains`, relief and weather, all else as in the model's config; `home` is
-the model's own. Months of the test split, evenly spread, are averaged over blocks and downscaled with the statics of
-their region (`load(workdir).downscale(coarse, statics=region)`). By variable: RMSE, also over that of linear
+Every seed is another world of `data_prep.simulators.mountains`, relief and weather, all else as in the model's config;
+`home` is the model's own. Months of the test split, evenly spread, are averaged over blocks and downscaled with the
+statics of their region (`load(workdir).downscale(coarse, statics=region)`). By variable: RMSE, also over that of linear
 interpolation, since one relief is rougher than another, fair CRPS (of a single field its MAE) and spread / skill; to
 zero_shot.md and, with more scores, zero_shot.csv after every region, in the work directory or in --output.
 
@@ -21,8 +21,8 @@ import xarray as xr
 from many_runs import markdown, write_csv
 from reconstruction import opened
 
-from data_prep.block_means import whole_blocks
-from data_prep.series import open_fields
+from data_prep.records.block_means import whole_blocks
+from data_prep.records.series import open_fields
 from downscale_jax.downscale import ensemble
 from downscale_jax.evaluation import scores
 from downscale_jax.evaluation.baselines import KERNELS, Baselines
@@ -30,7 +30,7 @@ from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.evaluate import coarse_dataset
 from downscale_jax.fields.dates import select_dates
 from downscale_jax.fields.times import evenly, month_of
-from downscale_jax.runtime.errors import UserError, told
+from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.dpdm import REGRESSION
@@ -115,5 +115,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with told():
+    with exit_on_user_error():
         sys.exit(main())

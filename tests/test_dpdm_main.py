@@ -28,7 +28,7 @@ NAMES = ('t2m', 'tp')
 
 
 def simulated(rows, columns, seed):
-    from data_prep.mountains import simulate
+    from data_prep.simulators.mountains import simulate
 
     return simulate(rows=rows, columns=columns, months=18, seed=seed)
 

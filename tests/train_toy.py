@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from downscale_jax.runtime import parallel
-from downscale_jax.runtime.checkpoints import Checkpoints, hush
-from downscale_jax.runtime.errors import UserError, told
+from downscale_jax.runtime import messages, parallel
+from downscale_jax.runtime.checkpoints import Checkpoints, silence_write_errors
+from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.training import state as states
 from downscale_jax.training.log import Log
 from downscale_jax.training.loop import Schedule, abstract_state, train
@@ -104,7 +104,8 @@ def run(workdir: Path, steps=20, sgd=0, pause=0.0, slow=0.0, fail=-1):
 
 
 if __name__ == '__main__':
-    hush()
+    messages.to_terminal()
+    silence_write_errors()
     parallel.initialize()
-    with told():
+    with exit_on_user_error():
         run(Path(sys.argv[1]), **{name: float(value) for name, value in (a.split('=') for a in sys.argv[2:])})

@@ -23,7 +23,7 @@ import xarray as xr
 import zarr
 from tqdm import tqdm
 
-from downscale_jax.downscale.fitting import SHARE, Domain, fitted, gib, takes, there
+from downscale_jax.downscale.fitting import SHARE, Domain, fitted, format_gib, free_memory, memory_needed
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.inputs import Inputs, open_inputs
 from downscale_jax.downscale.noise import time_nodes
@@ -31,7 +31,7 @@ from downscale_jax.fields import store
 from downscale_jax.fields.grid import valid_area
 from downscale_jax.fields.quantile_mapping import QuantileMap
 from downscale_jax.fields.times import encode_times
-from downscale_jax.runtime import memory, parallel
+from downscale_jax.runtime import memory, messages, parallel
 from downscale_jax.runtime.errors import UserError
 
 SOON = 100e6  # evaluated cells, some three minutes on two cores: no need to say how long
@@ -109,7 +109,7 @@ def in_memory(
     inputs = open_inputs(dataset, generator.transform, statics, corrected=corrected)
     area, targets, generator = valid_area(statics), generator.transform.targets, shared_out(generator, members)
     domain = area.shape, inputs.channels, inputs.periodic
-    generator = fitted(generator, domain, lambda one: len(all_units(one, len(inputs), members)), SHARE * there())
+    generator = fitted(generator, domain, lambda one: len(all_units(one, len(inputs), members)), SHARE * free_memory())
     values = np.full((members, len(inputs), *area.shape, len(targets)), np.nan, np.float32)
     units, shares = all_units(generator, len(inputs), members), []
     for (time, group), fields, share in generate(generator, inputs, area, members, seed, units):
@@ -190,7 +190,7 @@ def to_store(
     request = json.loads(json.dumps(asked))
 
     generator = shared_out(generator, members)
-    domain, free = (area.shape, inputs.channels, inputs.periodic), there()
+    domain, free = (area.shape, inputs.channels, inputs.periodic), free_memory()
 
     def ready() -> None:
         # what is wrong with tiles or inputs shows before a store is there, or another is removed
@@ -225,15 +225,15 @@ def to_store(
     left = [(time, part) for time, part in units if not np.isfinite(known[part, time])]
     mine = of_process(left)
     if left:
-        parallel.together(lambda: check_fits(path, takes(generator, domain, len(mine)) if mine else 0, free))
+        parallel.together(lambda: check_fits(path, memory_needed(generator, domain, len(mine)) if mine else 0, free))
     if mine:
-        size, needed = generator.members, takes(generator, domain, len(mine))
+        size, needed = generator.members, memory_needed(generator, domain, len(mine))
         if not replace:  # an evaluation says what it does in other words
             disk, sides = members * len(inputs) * len(fields) * area.size * 4, generator.tiling(*domain[::2])[0].sizes
-            print(
+            messages.info(
                 f'{members} members x {len(inputs)} times of {area.shape[0]} x {area.shape[1]} cells: {len(left)} of '
-                f'{len(units)} units to do, {len(mine)} here; {path.name} takes at most {gib(disk)}, a unit of {size} '
-                f'members in tiles of {sides[0]} x {sides[1]} cells {gib(needed)} of memory'
+                f'{len(units)} units to do, {len(mine)} here; {path.name} takes at most {format_gib(disk)}, a unit '
+                f'of {size} members in tiles of {sides[0]} x {sides[1]} cells {format_gib(needed)} of memory'
             )
             say_how_long(generator, inputs, area, members, seed, mine)
         to_do = sum(min(size, members - part * size) for _, part in mine)
@@ -274,8 +274,8 @@ def check_fits(path: Path, size: float, most: float) -> None:
     """Raises UserError where a unit of a store that is begun takes more memory than there is."""
     if size > most:
         raise UserError(
-            f'{path} was begun with units that take {gib(size)} of memory, {gib(most)} are free: go on where there is '
-            'more, or choose another --output'
+            f'{path} was begun with units that need {format_gib(size)} of memory, but {format_gib(most)} are '
+            'free: resume where more is free, or choose another --output'
         )
 
 
@@ -302,9 +302,7 @@ def say_how_long(
         whole = seconds(generate(once, inputs, area, members, seed, few))
     reading = seconds(inputs[time] for time, _ in few)
     told = timedelta(seconds=round(turns * max(reading, steps * (whole - reading))))
-    print(
-        f'about {told} (hours:minutes:seconds) for all units here, as one evaluation of the network tells', flush=True
-    )
+    messages.info(f'about {told} (hours:minutes:seconds) for all units here, judging by one evaluation of the network')
 
 
 def begin(empty: xr.Dataset, path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 
 from downscale_jax.downscale.generate import Generator
-from downscale_jax.runtime import memory, parallel
+from downscale_jax.runtime import memory, messages, parallel
 from downscale_jax.runtime.errors import UserError
 
 SHARE = 0.8  # of the memory that is free: results wait to be written, inputs to be used
@@ -19,13 +19,13 @@ def needs(program: jax.stages.Compiled) -> int:
     return 0 if found is None else found.temp_size_in_bytes + found.output_size_in_bytes
 
 
-def takes(generator: Generator, domain: Domain, units: int) -> int:
+def memory_needed(generator: Generator, domain: Domain, units: int) -> int:
     """Bytes that a work unit, of so many to do in this process, needs on a device beside its inputs and the network's
     parameters."""
     return needs(generator.program(*domain, generator.by_tiles(*domain[::2], units)))
 
 
-def there() -> float:
+def free_memory() -> float:
     """Bytes that are free on every device of every process; all processes have to ask together."""
     return parallel.least(memory.free() / parallel.on_this_host())
 
@@ -39,7 +39,7 @@ def fitted(generator: Generator, domain: Domain, units: Callable[[Generator], in
     """
     stride, asked = generator.task.network.stride, generator.sampling
     least = -(-(2 * asked.overlap + 2 * stride) // stride) * stride
-    while (needed := takes(generator, domain, units(generator))) > most:
+    while (needed := memory_needed(generator, domain, units(generator))) > most:
         shape, members = domain[0], generator.members
         tile = max(generator.tiling(shape, domain[2])[0].sizes)
         if members > 1:
@@ -49,17 +49,17 @@ def fitted(generator: Generator, domain: Domain, units: Callable[[Generator], in
             generator = generator.changed(tile=max(least, min(tile - stride, smaller)))
         else:
             raise UserError(
-                f'one member on {shape[0]} x {shape[1]} cells in tiles of {tile} takes {gib(needed)}, {gib(most)} are '
-                'there: a smaller sampling.overlap allows smaller tiles'
+                f'one member on {shape[0]} x {shape[1]} cells in tiles of {tile} needs {format_gib(needed)}, but '
+                f'{format_gib(most)} are free: a smaller sampling.overlap allows smaller tiles'
             )
     for name in ('members', 'tile'):
         before, after = getattr(asked, name), getattr(generator.sampling, name)
         if before != after:
-            print(
-                f'sampling.{name}={before} does not fit into the {gib(most)} of memory that are free: {after} instead'
+            messages.warning(
+                f'sampling.{name}={before} does not fit into the {format_gib(most)} of free memory: using {after}'
             )
     return generator
 
 
-def gib(size: float) -> str:
+def format_gib(size: float) -> str:
     return f'{size / 2**30:.3g} GiB' if size < 2**40 else f'{size / 2**40:.3g} TiB'

@@ -172,4 +172,4 @@ class Generator:
             return jax.tree.map(lambda x: x[None], unit(params, area, seed, temperature, *(x[0] for x in of_unit)))
 
         whole, split = parallel.WHOLE, parallel.WHOLE if by_tiles else parallel.ROWS
-        return parallel.pmap(rows, (*[whole] * 4, *[split] * 4), split, local=True)
+        return parallel.sharded(rows, (*[whole] * 4, *[split] * 4), split, local=True)

@@ -90,8 +90,9 @@ class Tiling:
     def apply(self, network: Callable[..., jax.Array], *fields: jax.Array, devices: int = 1) -> jax.Array:
         """`network(*tiles)` over padded fields [N, H, W, C_i] -> [N, H, W, C], one tile of all N at a time.
 
-        With more than one of `devices`, inside pmap over so many that all hold the same fields, each takes one tile of
-        a round, and every one adds the tiles of all in the order in which one alone does: the same bits.
+        With more than one of `devices`, inside `parallel.sharded` over so many that all hold the same fields, each
+        takes one tile of a round, and every one adds the tiles of all in the order in which one alone does: the
+        same bits.
         """
         if len(self.origins) == 1:
             return network(*fields)

@@ -5,7 +5,7 @@ comments are those of the published patch, 160 x 160 x 2. Strides round up (SAME
 of 32 and more go through; the encoder takes any map, the tail only the patches that it was trained on.
 
 With `train` the batch statistics are those of the whole batch over all devices, and the networks must run inside
-`parallel.pmap`; without, the running averages in `batch_stats` stand in their place. Both patches of all pairs go
+`parallel.sharded`; without, the running averages in `batch_stats` stand in their place. Both patches of all pairs go
 through the encoder as one batch, so that they are normalised alike, as they are when the encoder is used.
 """
 

@@ -19,7 +19,7 @@ import absl.logging
 import jax
 import orbax.checkpoint as ocp
 
-from downscale_jax.runtime import parallel
+from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import refusal
 
@@ -153,10 +153,7 @@ class Checkpoints:
             if found >= 0 and not self._changes:
                 break
         for step in damaged if found >= 0 else ():
-            print(
-                f'warning: the checkpoint of step {step} in {self._directory} is damaged: step {found} is taken',
-                file=sys.stderr,
-            )
+            messages.warning(f'the checkpoint of step {step} in {self._directory} is damaged: using step {found}')
         found = parallel.from_first(found)
         return (None if found < 0 else found), damaged
 
@@ -203,7 +200,7 @@ class Checkpoints:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-def hush() -> None:
+def silence_write_errors() -> None:
     """For a program that tells a UserError in one line: silences what orbax and asyncio add to a refused write.
 
     Orbax's threads log the error; it closes their event loop, of which all other writes under way complain, asyncio

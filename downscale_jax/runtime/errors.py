@@ -20,7 +20,7 @@ class UserError(ValueError):
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def exit_on_user_error() -> Iterator[None]:
     """Around a program: a UserError ends it with one line on stderr and exit status 2. One of several processes ends at
     once, whatever the error."""
     try:

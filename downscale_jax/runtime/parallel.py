@@ -1,8 +1,8 @@
-"""Devices: one mesh axis named `batch` over all devices of all hosts, and the pmap that lives on it.
+"""Devices: one mesh axis named `batch` over all devices of all hosts, and the sharded programs that run on them.
 
 With `local` the devices are those of this process: for work that needs no other process, each with its own share.
 
-`pmap` is jit + shard_map, what `jax.pmap` itself is made of since JAX 0.8: the state has no device axis, so that it
+`sharded` is jit + shard_map, what `jax.pmap` itself is made of since JAX 0.8: the state has no device axis, so that it
 can be donated, saved and restored as it is. `check_vma=False` because otherwise `pmean` of gradients comes out
 multiplied by the number of devices (Adam hides it, SGD does not).
 """
@@ -46,7 +46,9 @@ def mesh(local: bool = False) -> Mesh:
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def pmap(function: Callable, in_specs: tuple, out_specs: Any, donate: tuple[int, ...] = (), local: bool = False) -> Any:
+def sharded(
+    function: Callable, in_specs: tuple, out_specs: Any, donate: tuple[int, ...] = (), local: bool = False
+) -> Any:
     """Jits `function`, run once on each device with its share; collectives name the axis `AXIS`."""
     mapped = jax.shard_map(function, mesh=mesh(local), in_specs=in_specs, out_specs=out_specs, check_vma=False)
     return jax.jit(mapped, donate_argnums=donate, compiler_options=compiler.options())
@@ -129,26 +131,26 @@ def local_rows(batch_size: int) -> range:
 
 
 def of_device(x: jax.Array, index: jax.Array | int) -> jax.Array:
-    """Inside pmap: what the device of this index has, on all devices; -0 becomes 0."""
+    """Inside `sharded`: what the device of this index has, on all devices; -0 becomes 0."""
     return jax.lax.psum(jnp.where(jax.lax.axis_index(AXIS) == index, x, 0), AXIS)
 
 
 def row_indices(rows: int) -> jax.Array:
-    """Inside pmap: indices in the global batch of this device's `rows`."""
+    """Inside `sharded`: indices in the global batch of this device's `rows`."""
     return jax.lax.axis_index(AXIS) * rows + jnp.arange(rows)
 
 
 def row_keys(key: jax.Array, rows: int) -> jax.Array:
-    """Inside pmap: a key for each row, by its index in the global batch."""
+    """Inside `sharded`: a key for each row, by its index in the global batch."""
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(row_indices(rows))
 
 
 def row_normals(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Inside pmap: standard normals [rows, ...] keyed by index in the global batch: the same on any split."""
+    """Inside `sharded`: standard normals [rows, ...] keyed by index in the global batch: the same on any split."""
     return jax.vmap(lambda k: jax.random.normal(k, shape[1:]))(row_keys(key, shape[0]))
 
 
 def row_uniforms(key: jax.Array, rows: int) -> jax.Array:
-    """Inside pmap: [rows] in [0, 1), spread evenly over the global batch (Kingma et al. 2021, appendix I.1)."""
+    """Inside `sharded`: [rows] in [0, 1), spread evenly over the global batch (Kingma et al. 2021, appendix I.1)."""
     total = rows * jax.lax.axis_size(AXIS)
     return (jax.random.uniform(key) + row_indices(rows) / total) % 1.0

@@ -15,6 +15,7 @@ from downscale_jax.models.atmodist import Encoder, part
 from downscale_jax.models.srgan import Discriminator, Generator
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared, Split
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError, nearest
 from downscale_jax.systems import atmodist
 from downscale_jax.systems.downscaler import Downscaler, wrong_with_blocks
@@ -153,7 +154,7 @@ def load_encoder(content: Content, config: Config, prepared: Prepared) -> Learne
     lag = opened.config['data']
     c, m = distances_by_lag(content, encoder, prepared, config['data']['patch'], lag['lags'], lag['step_hours'])
     alpha = fit_alpha(c, m)
-    print(f'content loss: {opened.provenance(opened.last)}, stage {content.stage}, alpha {alpha:.4g}')
+    messages.info(f'content loss: {opened.provenance(opened.last)}, stage {content.stage}, alpha {alpha:.4g}')
     return Learned(encoder, np.float32(alpha))
 
 

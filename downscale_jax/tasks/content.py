@@ -41,7 +41,7 @@ class Content:
     shifts: int = 1
 
     def corners(self, key: jax.Array, rows: int) -> jax.Array:
-        """Inside pmap: [rows, 2] int32, where each example is looked at from, by index in the global batch."""
+        """Inside `sharded`: [rows, 2] int32, where each example is looked at from, by index in the global batch."""
         keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(parallel.row_indices(rows))
         return jax.vmap(lambda k: jax.random.randint(k, (2,), 0, self.shifts))(keys)
 

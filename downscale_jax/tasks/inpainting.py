@@ -36,7 +36,7 @@ class Inpainting:
         return begin(self.network.init(key, patch, patch[:, rows, columns].shape[1:3]), self.phases[0], encoder)
 
     def losses(self, params: Any, stats: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array], Any]:
-        """Inside pmap: what is minimised [B], metrics [B], and the running averages moved on."""
+        """Inside `sharded`: what is minimised [B], metrics [B], and the running averages moved on."""
         variables = {'params': params, 'batch_stats': stats}
         found, moved = self.apply(variables, rows['first'], train=True, mutable=['batch_stats'])
         metrics = {'loss': squared_error(found, rows['first'])}

@@ -48,7 +48,7 @@ class Lags:
         return begin(self.network.init(key, patch, patch), self.phases[0], encoder)
 
     def losses(self, params: Any, stats: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array], Any]:
-        """Inside pmap: what is minimised [B], metrics [B], and the running averages moved on."""
+        """Inside `sharded`: what is minimised [B], metrics [B], and the running averages moved on."""
         if not self.train_encoder:  # here, not behind it: the penalty must not shrink its kernels either
             params = {**params, 'encoder': jax.lax.stop_gradient(params['encoder'])}
         logits, moved = self.network.apply(

@@ -2,7 +2,6 @@
 
 import math
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from downscale_jax.runtime import parallel
+from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.training.log import Log
@@ -29,7 +28,7 @@ STEPS = 'steps'  # entry of the sums that counts what was added
 
 
 class Task(Protocol):
-    """All that the loop knows of a system. Steps run inside `parallel.pmap`."""
+    """All that the loop knows of a system. Steps run inside `parallel.sharded`."""
 
     @property
     def phases(self) -> tuple[Phase, ...]: ...
@@ -129,18 +128,16 @@ def train(
                     means = {f'validation/{k}': float(np.mean([loss[k] for loss in losses])) for k in losses[0]}
                     _check_finite(means, name, step, checkpoints)
                     log.row(name, phase.name, step, means)
-                    if jax.process_index() == 0:
-                        tqdm.write(f'{name}, step {step} of {total}: validation loss {means["validation/loss"]:.4g}')
+                    messages.info(f'{name}, step {step} of {total}: validation loss {means["validation/loss"]:.4g}')
                     checkpoints.save(step, state, sums, means['validation/loss'])
                 elif stop:
                     _check_finite(_means(jax.device_get(sums)), name, step, checkpoints)
                     checkpoints.save(step, state, sums, None)
                 if stop:
                     checkpoints.wait()
-                    if jax.process_index() == 0:
-                        tqdm.write(
-                            f'stopped by SIGTERM, saved at step {step} of {name}: the same command goes on', sys.stderr
-                        )
+                    messages.warning(
+                        f'stopped by SIGTERM, saved at step {step} of {name}: run the same command to resume'
+                    )
                     raise SystemExit(143)
 
 
@@ -175,7 +172,7 @@ def advance_with(task: Task, phase: Phase, key: jax.Array) -> Any:
         return state, jax.tree.map(jnp.add, sums, {**metrics, STEPS: jnp.ones(())}), metrics['loss']
 
     whole, rows = parallel.WHOLE, parallel.ROWS
-    return parallel.pmap(advance, (whole, whole, rows), (whole, whole, whole), donate=(0, 1))
+    return parallel.sharded(advance, (whole, whole, rows), (whole, whole, whole), donate=(0, 1))
 
 
 def zero_sums(task: Task, state: State, batch: Any, key: jax.Array) -> dict[str, jax.Array]:
@@ -184,7 +181,7 @@ def zero_sums(task: Task, state: State, batch: Any, key: jax.Array) -> dict[str,
     def metrics(state, batch):
         return {**task.train_step(state, batch, key, task.phases[0])[1], STEPS: jnp.ones(())}
 
-    shapes = jax.eval_shape(parallel.pmap(metrics, (parallel.WHOLE, parallel.ROWS), parallel.WHOLE), state, batch)
+    shapes = jax.eval_shape(parallel.sharded(metrics, (parallel.WHOLE, parallel.ROWS), parallel.WHOLE), state, batch)
     return parallel.replicate(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes))
 
 
@@ -199,14 +196,13 @@ def evaluation_with(task: Task, key: jax.Array) -> Callable:
         metrics = task.eval_step(state, batch, jax.random.fold_in(jax.random.fold_in(key, VALIDATION), index))
         return jax.lax.pmean(jax.tree.map(jnp.mean, metrics), parallel.AXIS)
 
-    return parallel.pmap(evaluate, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.WHOLE)
+    return parallel.sharded(evaluate, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.WHOLE)
 
 
 def _warn(task: Task, name: str, step: int, means: dict[str, float]) -> None:
-    """Tells what a task, where it has something to say about its training, finds in a row of the log."""
-    warning = task.warn(step, means) if hasattr(task, 'warn') else ''
-    if warning and jax.process_index() == 0:
-        tqdm.write(f'{name}, step {step}: {warning}', sys.stderr)
+    """Passes on what a task that watches its own training makes of a row of the log."""
+    if warning := task.warn(step, means) if hasattr(task, 'warn') else '':
+        messages.warning(f'{name}, step {step}: {warning}')
 
 
 def _check_finite(means: dict[str, float], name: str, step: int, checkpoints: Checkpoints) -> None:

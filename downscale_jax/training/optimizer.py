@@ -100,8 +100,8 @@ def _apart(rule: optax.GradientTransformationExtraArgs) -> optax.GradientTransfo
 
 
 def mean_gradients(loss: Loss, params: Any, rows: Any, accumulate: int) -> tuple[Any, Any, list]:
-    """Inside pmap: (gradients, metrics, batch statistics if there are any), averaged over `accumulate` microbatches of
-    the rows and over all devices."""
+    """Inside `sharded`: (gradients, metrics, batch statistics if there are any), averaged over `accumulate`
+    microbatches of the rows and over all devices."""
 
     def mean_loss(params, rows):
         losses, metrics, *stats = loss(params, rows)
@@ -125,7 +125,7 @@ def mean_gradients(loss: Loss, params: Any, rows: Any, accumulate: int) -> tuple
 def gradient_step(
     loss: Loss, state: State, rows: Any, phase: Phase, accumulate: int, ema_decay: float
 ) -> tuple[State, dict[str, jax.Array]]:
-    """Inside pmap: one step of descent on the mean of `loss` over the global batch.
+    """Inside `sharded`: one step of descent on the mean of `loss` over the global batch.
 
     `loss(params, rows)` gives losses [B], metrics {name: [B]}, `loss` among them, and, where the network has batch
     statistics, their new running averages; `rows` holds the batch and whatever random numbers belong to each row, so

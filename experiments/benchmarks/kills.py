@@ -219,7 +219,7 @@ def differences(one: Path, other: Path) -> list[str]:
 
 
 if __name__ == '__main__':
-    from downscale_jax.runtime.errors import told
+    from downscale_jax.runtime.errors import exit_on_user_error
 
-    with told():
+    with exit_on_user_error():
         main()

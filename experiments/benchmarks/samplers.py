@@ -30,7 +30,7 @@ from downscale_jax.evaluation.present import liveliest
 from downscale_jax.fields.times import encode_times, evenly
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.run import open_trained
-from downscale_jax.runtime.errors import told
+from downscale_jax.runtime.errors import exit_on_user_error
 
 SAMPLERS = {  # sampler, spacing, eta
     'DDIM': ('ddim', 't', 0.0),
@@ -199,5 +199,5 @@ def draw(found: dict[str, dict[int, dict[str, float]]], labels: dict[str, str], 
 
 
 if __name__ == '__main__':
-    with told():
+    with exit_on_user_error():
         main()

@@ -8,7 +8,7 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 import numpy as np
 
-from data_prep.sea_ice import simulate
+from data_prep.simulators.sea_ice import simulate
 
 OUT = Path(__file__).parents[2] / 'docs' / 'figures' / 'idealised_sea_ice.png'
 DATES = {'late winter': '2020-03-20T00', 'late summer': '2020-09-01T00'}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from data_prep.advection import advect
-from data_prep.drift import close_coast, deformation
+from data_prep.simulators.advection import advect
+from data_prep.simulators.drift import close_coast, deformation
 
 
 @pytest.mark.parametrize(('across', 'along'), [(2, 0), (0, 3), (-3, 0), (0, -2), (2, -2)])

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_prep import block_means, relief, series, statics
 from data_prep.prepare import prepare
-from data_prep.winds import open_winds
+from data_prep.readers import relief
+from data_prep.readers.winds import open_winds
+from data_prep.records import block_means, series, statics
 from downscale_jax.fields import statics as fields_statics
 from downscale_jax.runtime.errors import UserError
 

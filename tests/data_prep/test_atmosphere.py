@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_prep import atmosphere
+from data_prep.simulators import atmosphere
 from downscale_jax.fields import store
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_prep import block_means
 from data_prep.prepare import prepare
+from data_prep.records import block_means
 from downscale_jax.fields import context
 from downscale_jax.fields.block_means import block_mean, interpolate
 from downscale_jax.runtime.errors import UserError

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_prep.drift import deformation
+from data_prep.simulators.drift import deformation
 
 
 def test_deformation_of_known_flows():

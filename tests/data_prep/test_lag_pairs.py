@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_prep import lag_pairs
 from data_prep.prepare import prepare
+from data_prep.records import lag_pairs
 from downscale_jax.fields.times import encode_times
 from downscale_jax.runtime.errors import UserError
 

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from scipy import ndimage
 
-from data_prep import mountains
+from data_prep.simulators import mountains
 from downscale_jax.fields import store
 
 FIELDS = ('t2m', 'tp', 'u10', 'v10', 'sp')

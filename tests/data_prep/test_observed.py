@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_prep.observed import Observed, to_inputs
+from data_prep.readers.observed import Observed, to_inputs
 from downscale_jax.fields import grid, store
 from downscale_jax.runtime.errors import UserError
 

@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 
 from data_prep.prepare import prepare
-from data_prep.refinement import pairs
+from data_prep.records.refinement import pairs
 from downscale_jax.fields import grid, store
 from downscale_jax.runtime.errors import UserError
 

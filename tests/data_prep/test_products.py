@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_prep import products
+from data_prep.readers import products
 from downscale_jax.fields import store
 from downscale_jax.runtime.errors import UserError
 

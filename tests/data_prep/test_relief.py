@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_prep import relief
+from data_prep.readers import relief
 from downscale_jax.fields import store
 from downscale_jax.fields.statics import of_relief
 from downscale_jax.runtime.errors import UserError

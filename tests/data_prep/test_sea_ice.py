@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from data_prep import sea_ice
+from data_prep.simulators import sea_ice
 
 FIELDS = ('sit', 'sic', 'divergence', 'shear')
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_prep.series import stream
-from data_prep.winds import open_winds
+from data_prep.readers.winds import open_winds
+from data_prep.records.series import stream
 from downscale_jax.fields import wind
 from downscale_jax.fields.wind import RADIUS
 from downscale_jax.runtime.errors import UserError

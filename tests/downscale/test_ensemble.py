@@ -354,8 +354,8 @@ def test_units_shrink_until_they_fit_members_first(generators, capsys):
     generator = generators['diffusion']
     domain, narrow = ((H, W), 2, False), replace(generator.sampling, overlap=4)
     generator = Generator(generator.task, generator.host_params, generator.transform, narrow)
-    whole, one = (fitting.takes(generator.changed(members=n), domain, 1) for n in (2, 1))
-    smaller = fitting.takes(generator.changed(members=1, tile=16), domain, 1)
+    whole, one = (fitting.memory_needed(generator.changed(members=n), domain, 1) for n in (2, 1))
+    smaller = fitting.memory_needed(generator.changed(members=1, tile=16), domain, 1)
     assert whole > one > smaller
     for size, members, tile in ((whole, 2, 24), (one, 1, 24), (smaller, 1, 16)):
         found = fitting.fitted(generator, domain, lambda _: 1, size)
@@ -373,9 +373,9 @@ def test_units_of_a_circle_and_of_one_that_draws_nothing_fit_too(generators, cap
         one = generators[name]
         generator = Generator(one.task, one.host_params, one.transform, narrow)
         domain = (H, W), 2, periodic
-        least = fitting.takes(generator.changed(members=1, tile=16), domain, 1)
+        least = fitting.memory_needed(generator.changed(members=1, tile=16), domain, 1)
         found = fitting.fitted(generator, domain, lambda _: 1, least)
-        assert fitting.takes(found, domain, 1) <= least
+        assert fitting.memory_needed(found, domain, 1) <= least
         assert found.members == 1
         assert ('sampling.members' in capsys.readouterr().out) == one.draws
 
@@ -387,7 +387,7 @@ def test_a_store_keeps_the_units_that_it_was_begun_with(
     """On a machine with more memory the rest is made as it was begun, the same bytes; with less it is refused."""
     one = generators['diffusion']
     generator = Generator(one.task, one.host_params, one.transform, replace(one.sampling, overlap=4))
-    needed = fitting.takes(generator.changed(**unit), ((H, W), 2, False), 9)
+    needed = fitting.memory_needed(generator.changed(**unit), ((H, W), 2, False), 9)
     with_memory(monkeypatch, needed)
     store(generator, coarse, statics, tmp_path / 'small.zarr')
     monkeypatch.setattr(ensemble, 'generate', killed_after(2))

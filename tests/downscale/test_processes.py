@@ -27,7 +27,7 @@ from downscale_jax.fields.block_means import BlockMeans
 from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.errors import told
+from downscale_jax.runtime.errors import exit_on_user_error
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
 from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.optimizer import Phase
@@ -210,7 +210,7 @@ if __name__ == '__main__':
     parallel.initialize()
     if 'apart' in sys.argv:
         keep_apart(Path(sys.argv[1]))
-    with told():
+    with exit_on_user_error():
         generator = fill(Path(sys.argv[1]), seed=int('seed=1' in sys.argv), few='few' in sys.argv)
         # the program that ran, and no other
         ((_, _, _, by_tiles, *_),) = generator._programs

@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 
 import downscale_jax
-from data_prep import products
-from data_prep.sea_ice import simulate
+from data_prep.readers import products
+from data_prep.simulators.sea_ice import simulate
 from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.normalize import Transform

@@ -23,7 +23,7 @@ from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.compound import Thresholds, frequency
 from downscale_jax.fields import store
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime.errors import UserError, told
+from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
 from downscale_jax.systems.downscaler import Downscaler
@@ -409,6 +409,6 @@ if __name__ == '__main__':
     directory = Prepared(Path(sys.argv.pop(1)))
     root = Path(sys.argv[1].partition('=')[2])
     fake(setattr, root, read_config(root), directory)
-    with told():
+    with exit_on_user_error():
         reconstruction.main()
         print(f'filled {len(Generator.asked)} units')

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import zero_shot
 
-from data_prep.mountains import simulate
 from data_prep.prepare import prepare
+from data_prep.simulators.mountains import simulate
 from downscale_jax.fields.block_means import interpolate
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json

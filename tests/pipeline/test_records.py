@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from data_prep import prepare as preparation
-from data_prep import refinement
+from data_prep.records import refinement
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError

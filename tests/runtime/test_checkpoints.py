@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.checkpoints import Checkpoints, hush
+from downscale_jax.runtime.checkpoints import Checkpoints, silence_write_errors
 from downscale_jax.runtime.errors import UserError
 
 
@@ -208,7 +208,7 @@ def test_a_program_hushes_the_loop_that_orbax_closed_and_nothing_else(monkeypatc
     asyncio = logging.getLogger('asyncio')
     levels = asyncio.level, absl.logging.get_verbosity()
     try:
-        hush()
+        silence_write_errors()
         found = [SimpleNamespace(exc_value=RuntimeError(words)) for words in ('Event loop is closed', 'another')]
         for each in found:
             sys.unraisablehook(each)

@@ -34,7 +34,7 @@ def measure() -> dict:
 
     def descend(accumulate):
         state = parallel.replicate(states.create(START, create(phase)))
-        step = parallel.pmap(
+        step = parallel.sharded(
             lambda s, b: gradient_step(losses, s, b, phase, accumulate, 0.9), (whole, rows), (whole, whole), (0,)
         )
         new, metrics = step(state, parallel.split_rows({'x': X, 'y': Y}))
@@ -47,8 +47,8 @@ def measure() -> dict:
 
     share = BATCH // jax.device_count()
     key = jax.random.key(3)
-    normals = parallel.pmap(lambda k: parallel.row_normals(k, (share, 2, 1)), (whole,), rows)(key)
-    uniforms = parallel.pmap(lambda k: parallel.row_uniforms(k, share), (whole,), rows)(key)
+    normals = parallel.sharded(lambda k: parallel.row_normals(k, (share, 2, 1)), (whole,), rows)(key)
+    uniforms = parallel.sharded(lambda k: parallel.row_uniforms(k, share), (whole,), rows)(key)
     try:
         refused = str(parallel.local_rows(BATCH + 2) and '')
     except UserError as error:

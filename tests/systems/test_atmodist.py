@@ -76,7 +76,7 @@ def stepped(task, state):
         return task.train_step(state, batch, jax.random.key(0), task.phases[0])
 
     whole, rows = parallel.WHOLE, parallel.ROWS
-    return parallel.pmap(step, (whole, rows), (whole, whole))(
+    return parallel.sharded(step, (whole, rows), (whole, whole))(
         parallel.replicate(state), parallel.split_rows(example(8 * jax.device_count()))
     )
 

@@ -79,7 +79,7 @@ def stepping(task, phase=ADAMW):
     def step(state, batch, balance):
         return replace(task, balance=tuple(balance)).train_step(state, batch, jax.random.key(0), phase)
 
-    return parallel.pmap(step, (whole, rows, whole), (whole, whole))
+    return parallel.sharded(step, (whole, rows, whole), (whole, whole))
 
 
 def taken(balance, steps=1, task=TASK, phase=ADAMW, frozen=None):
@@ -267,7 +267,7 @@ class TestAlone:
         def step(state, batch):
             return ALONE.train_step(state, batch, jax.random.key(0), phase)
 
-        step = parallel.pmap(step, (whole, rows), (whole, whole))
+        step = parallel.sharded(step, (whole, rows), (whole, whole))
         state = parallel.replicate(states.create(start()[GENERATOR], create(phase)))
         batch, losses = parallel.split_rows(example()), []
         for _ in range(phase.steps):

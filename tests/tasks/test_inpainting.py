@@ -32,7 +32,7 @@ def drawn():
 
 def test_learns_the_centre_it_does_not_see():
     whole, rows = parallel.WHOLE, parallel.ROWS
-    step = parallel.pmap(lambda s, b: TASK.train_step(s, b, KEY, PHASE), (whole, rows), (whole, whole))
+    step = parallel.sharded(lambda s, b: TASK.train_step(s, b, KEY, PHASE), (whole, rows), (whole, whole))
     state, batch, losses = drawn(), parallel.split_rows(example()), []
     for _ in range(PHASE.steps):
         state, metrics = step(state, batch)
@@ -48,7 +48,7 @@ def test_learns_the_centre_it_does_not_see():
     seen[:, 11, 11] += 1
     np.testing.assert_array_equal(inpaint(params, hidden), found)
     assert np.abs(inpaint(params, seen) - found).max() > 1e-4
-    evaluate = parallel.pmap(lambda s, b: TASK.eval_step(s, b, KEY), (whole, rows), rows)
+    evaluate = parallel.sharded(lambda s, b: TASK.eval_step(s, b, KEY), (whole, rows), rows)
     expected = np.square(found - x[:, 12:20, 12:20]).mean((1, 2, 3))
     np.testing.assert_allclose(evaluate(state, batch)['loss'], expected, rtol=1e-5)
 

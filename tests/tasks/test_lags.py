@@ -51,7 +51,7 @@ def stepping(task, phase=PHASE):
     def step(state, batch):
         return task.train_step(state, batch, jax.random.key(0), phase)
 
-    return parallel.pmap(step, (whole, rows), (whole, whole))
+    return parallel.sharded(step, (whole, rows), (whole, whole))
 
 
 @cache
@@ -122,7 +122,7 @@ def test_overfits_one_batch():
     assert metrics[-1]['lag_error'] == 0
     # the running averages have followed: evaluation agrees with training
     rows = parallel.ROWS
-    evaluate = parallel.pmap(TASK.eval_step, (parallel.WHOLE, rows, parallel.WHOLE), rows)
+    evaluate = parallel.sharded(TASK.eval_step, (parallel.WHOLE, rows, parallel.WHOLE), rows)
     found = evaluate(state, parallel.split_rows(example()), jax.random.key(0))
     assert all(values.shape == (16,) for values in found.values())
     assert found['accuracy'].mean() > 0.9
@@ -160,7 +160,7 @@ def test_the_statistics_are_those_of_both_patches_in_one_batch():
     def apply(first, second):
         return TASK.network.apply(variables, first, second, train=True, mutable=['batch_stats'])[1]['batch_stats']
 
-    whole = parallel.pmap(apply, (parallel.ROWS, parallel.ROWS), parallel.WHOLE)
+    whole = parallel.sharded(apply, (parallel.ROWS, parallel.ROWS), parallel.WHOLE)
     stem = variables['params']['encoder']['stem_conv']
     x = np.concatenate([first, second])
     mapped = jax.lax.conv_general_dilated(x, stem['kernel'], (2, 2), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'))

@@ -1,4 +1,4 @@
-"""Both tasks on tiny networks, stepped as the loop steps them: inside `parallel.pmap`, here on one device."""
+"""Both tasks on tiny networks, stepped as the loop steps them: inside `parallel.sharded`, here on one device."""
 
 import itertools
 from dataclasses import replace
@@ -66,7 +66,7 @@ def stepping(task, phase=PHASE):
     def step(state, batch, key):
         return task.train_step(state, batch, key, phase)
 
-    return parallel.pmap(step, (whole, rows, whole), (whole, whole), donate=(0,))
+    return parallel.sharded(step, (whole, rows, whole), (whole, whole), donate=(0,))
 
 
 def shown_of(task, batch):
@@ -86,7 +86,7 @@ def test_overfits_one_batch(task):
     assert state.step == PHASE.steps
     # the running average has left the start, and is evaluated example by example
     rows = parallel.ROWS
-    evaluate = parallel.pmap(task.eval_step, (parallel.WHOLE, rows, parallel.WHOLE), rows)
+    evaluate = parallel.sharded(task.eval_step, (parallel.WHOLE, rows, parallel.WHOLE), rows)
     found = np.asarray(evaluate(state, batch, key)['loss'])
     assert found.shape == (8,)
     assert found.mean() < losses[0] / 4
@@ -149,7 +149,7 @@ def test_first_guess():
     assert np.std(mean) > 0.1
     assert np.min(error) >= SCALE * SMALLEST_ERROR
     # what training asks for and what sampling gives back are inverse: target = mean + error * residual
-    rows = parallel.pmap(TWO_STAGES.rows, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.ROWS)
+    rows = parallel.sharded(TWO_STAGES.rows, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.ROWS)
     residual = rows(guess(), batch, jax.random.key(0))['residual']
     decoded = mean + error * residual
     mask = batch['mask']
@@ -233,7 +233,7 @@ def test_the_size_of_the_error_is_learnt_and_the_mean_does_not_see_it():
 
 def test_noise_levels_are_spread_evenly():
     batch = example()
-    rows = parallel.pmap(DIFFUSION.rows, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.ROWS)
+    rows = parallel.sharded(DIFFUSION.rows, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.ROWS)
     found = rows(None, batch, jax.random.key(0))
     np.testing.assert_allclose(np.diff(np.sort(found['t'])), 1 / 8, atol=1e-6)
     assert found['noise'].shape == batch['target'].shape

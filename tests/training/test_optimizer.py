@@ -94,7 +94,7 @@ def step_on(phase):
         return params['w'] + rows['loss'], {'loss': rows['loss']}
 
     whole, rows = parallel.WHOLE, parallel.ROWS
-    return parallel.pmap(lambda s, b: gradient_step(losses, s, b, phase, 1, 0.0)[0], (whole, rows), whole)
+    return parallel.sharded(lambda s, b: gradient_step(losses, s, b, phase, 1, 0.0)[0], (whole, rows), whole)
 
 
 def test_a_resumed_run_counts_on(tmp_path):
@@ -125,7 +125,7 @@ def test_batch_statistics_are_averaged_over_microbatches():
     x = np.arange(8, dtype='f4')
     for accumulate in (1, 2, 4):
         state = states.create({'w': jnp.ones(())}, create(phase), stats={'mean': jnp.zeros(())})
-        step = parallel.pmap(
+        step = parallel.sharded(
             lambda s, b, a=accumulate: gradient_step(losses, s, b, phase, a, 0.0), (whole, rows), (whole, whole)
         )
         state, metrics = step(state, {'x': x})

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from data_prep import series
-from data_prep.records import SPLITS, Writer
-from data_prep.statics import add_context
+from data_prep.records import series
+from data_prep.records.statics import add_context
+from data_prep.records.writer import SPLITS, Writer
 from downscale_jax.fields import context, grid, grid_point, quantile_mapping, store
 from downscale_jax.fields.block_means import KERNELS, BlockMeans, limits
 from downscale_jax.fields.dates import check_splits, select_dates
 from downscale_jax.fields.log_transform import COMPRESSIONS, LogTransform
 from downscale_jax.fields.normalize import Moments
 from downscale_jax.fields.times import encode_times, evenly, month_of
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError, nearest
 
 CLIMATE_TIMES, CLIMATE_BYTES = 480, 2**28  # of training: how many of its coarse fields tell its climate
@@ -213,5 +214,5 @@ def whole_blocks(fields: xr.Dataset, data: dict) -> xr.Dataset:
     lost = {dim: fields.sizes[dim] - n for dim, n in kept.items() if n < fields.sizes[dim]}
     if lost:
         told = ' and '.join(f'{n} at the end of {dim}' for dim, n in lost.items())
-        print(f'blocks of {data["factor"]} leave out cells: {told}')
+        messages.info(f'blocks of {data["factor"]} leave out cells: {told}')
     return fields.isel({dim: slice(n) for dim, n in kept.items()})

@@ -120,7 +120,7 @@ def _dataset(fields: np.ndarray, grid: Grid, seed: int, start: str) -> xr.Datase
         attrs={
             'Conventions': 'CF-1.8',
             'title': 'IDEALISED atmosphere: no observation, no forecast',
-            'source': 'downscale_jax data_prep.atmosphere.simulate: dinosaur-dycore with Held-Suarez forcing',
+            'source': 'data_prep.simulators.atmosphere.simulate: dinosaur-dycore with Held-Suarez forcing',
             'seed': seed,
             'comment': 'Modelled: dry primitive equations, jets, baroclinic eddies, at about 880 hPa. Not modelled: '
             'moisture, mountains, continents, seasons, the daily cycle, real weather.',

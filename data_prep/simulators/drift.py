@@ -9,7 +9,7 @@ Grid: y from the open ocean to the coast, x along the coast and periodic; km and
 import numpy as np
 from scipy import fft, ndimage
 
-from data_prep.advection import blur
+from data_prep.simulators.advection import blur
 
 STEP = 0.5  # day, between states
 

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import xarray as xr
 
-from data_prep.series import CHUNK
+from data_prep.records.series import CHUNK
 from downscale_jax.fields import archives, store
 from downscale_jax.fields.statics import of_file
 from downscale_jax.fields.units import convert_units

@@ -39,7 +39,7 @@ def open_fields(data: dict, seed: int) -> xr.Dataset:
 
 def _opened(data: dict, seed: int) -> xr.Dataset:
     if not data['path']:
-        from data_prep import atmosphere, mountains
+        from data_prep.simulators import atmosphere, mountains
 
         size = {'seed': seed, **data['simulate']}
         worlds: dict[str, Callable[..., xr.Dataset]] = {
@@ -47,7 +47,7 @@ def _opened(data: dict, seed: int) -> xr.Dataset:
             'mountains': mountains.simulate,
         }
         return worlds[size.pop('world', ATMOSPHERE)](**size)
-    from data_prep import winds
+    from data_prep.readers import winds
 
     return winds.open_winds(data['path'], data['variables'], data['level'], data.get('context', ()))
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from data_prep.records import SPLITS, Writer
+from data_prep.records.writer import SPLITS, Writer
 from downscale_jax.fields import grid, normalize, store
 from downscale_jax.fields.dates import check_splits, select_dates
 from downscale_jax.fields.times import encode_times
@@ -35,7 +35,7 @@ def open_fields(data: dict, seed: int) -> xr.Dataset:
     """Canonical fields with a `mask`, lazily: simulated where data.path is empty."""
     names = list(dict.fromkeys([data['target'], *data['inputs']]))
     if not data['path']:
-        from data_prep import sea_ice
+        from data_prep.simulators import sea_ice
 
         fields = sea_ice.simulate(seed=seed, size=data['simulate']['size'], states=data['simulate']['states'])
         return store.canonical(fields, names, 'mask', 'the simulated sea ice')

@@ -401,7 +401,7 @@ def _dataset(fields, topography, lat, lon, seed):
         attrs={
             'Conventions': 'CF-1.8',
             'title': 'IDEALISED climate over mountains: no observation, no forecast',
-            'source': 'downscale_jax data_prep.mountains.simulate: random weather over a relief of rivers',
+            'source': 'downscale_jax data_prep.simulators.mountains.simulate: random weather over a relief of rivers',
             'seed': seed,
             'comment': 'Modelled: seasons, monthly anomalies, a trend, a lapse rate, cold pools, rain on windward '
             'slopes, winds along valleys, noise of a few cells. Not modelled: dynamics, snow, lakes, real places, real '

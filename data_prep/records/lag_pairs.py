@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from data_prep import series
-from data_prep.records import SPLITS, Writer
+from data_prep.records import series
+from data_prep.records.writer import SPLITS, Writer
 from downscale_jax.fields import store
 from downscale_jax.fields.dates import check_splits, select_dates
 from downscale_jax.fields.grid import is_periodic

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from scipy import ndimage
 
-from data_prep.advection import advect, blur
-from data_prep.drift import FAULT_DAYS, PARTITIONS, STEP, Flow, Modes, Plates, deformation, drift
+from data_prep.simulators.advection import advect, blur
+from data_prep.simulators.drift import FAULT_DAYS, PARTITIONS, STEP, Flow, Modes, Plates, deformation, drift
 
 SPIN_UP = 30  # day, before the first state: the drawn texture becomes one that the drift has made
 
@@ -166,7 +166,7 @@ def _dataset(fields, sea, times, seed, cell_km):
         attrs={
             'Conventions': 'CF-1.8',
             'title': 'IDEALISED sea ice: no observation, no forecast',
-            'source': 'downscale_jax data_prep.sea_ice.simulate: plates driven by random wind',
+            'source': 'downscale_jax data_prep.simulators.sea_ice.simulate: plates driven by random wind',
             'seed': seed,
             'comment': 'Modelled: drift of rigid plates with faults, leads, ridges, Stefan growth, summer melt, an ice '
             'edge. Not modelled: momentum, stress, thickness classes, snow, ponds, tides, real places, real weather.',

@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from data_prep.relief import land_on, relief_on
+from data_prep.readers.relief import land_on, relief_on
 from downscale_jax.fields.statics import of_relief
 from downscale_jax.runtime.errors import UserError
 
