@@ -14,10 +14,10 @@ def neighbours(times: np.ndarray) -> np.ndarray:
     return steps <= 1.5 * np.median(steps) if len(steps) else np.zeros(0, bool)
 
 
-def pairs(times: np.ndarray, wanted: int) -> list[int]:
+def pairs(times: np.ndarray, wanted: int | None) -> list[int]:
     """Indices of `wanted` records evenly spread over the split, in pairs of neighbours where there is room.
 
-    An odd number leaves one single. All records where wanted is 0.
+    An odd number leaves one single. All records where wanted is None or 0.
     """
     count = len(times)
     if not wanted or wanted >= count:

@@ -23,7 +23,7 @@ from downscale_jax.runtime.files import write_json
 def evaluate(
     generators: Mapping[str, Generator], prepared: Prepared, config: dict[str, Any], workdir: Path
 ) -> dict[str, dict[str, float]]:
-    """Scores every generator and the coarse field as it is on `evaluation.days` days of the test split (0: all).
+    """Scores every generator and the coarse field as it is on `evaluation.records` days of the test split (None: all).
 
     Ensembles go to workdir/ensembles/NAME.zarr first, by the same way as `--mode=downscale`, so that a killed
     evaluation goes on; those of other settings are replaced. The main one is the last that draws members: figures show
@@ -34,7 +34,7 @@ def evaluate(
     settings = config['evaluation']
     split = prepared.split('test')
     times = split.times
-    chosen = days.pairs(times, settings['days'])
+    chosen = days.pairs(times, settings['records'])
     opened = fill(generators, prepared, split, times, chosen, config, workdir, present.label(prepared))
     ensembles = [name for name, generator in generators.items() if generator.draws]
     main = [scales.COARSE, *generators, *ensembles][-1]

@@ -31,7 +31,6 @@ from downscale_jax.fields.times import encode_times, evenly, month_of
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
-from downscale_jax.systems.downscaler import Downscaler
 
 VALUES = 2_000_000  # kept for percentiles, of each variable and method
 DAYS = 5  # of weather that errors share: a block of the bootstrap
@@ -61,8 +60,8 @@ class Scored(NamedTuple):
     tiles: dict[str, dict[str, Any]]  # by generator that draws members, see `tile_seams.look`
 
 
-def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, float]]:
-    """Scores every generator, and the baselines of the config, on `evaluation.times` times of the test split (0: all).
+def evaluate(opened: Any, prepared: Prepared) -> dict[str, dict[str, float]]:
+    """Scores every generator, and the baselines of the config, on `evaluation.records` test times (None: all).
 
     Of an ensemble the mean of its first 1, 5, 10, 33, .. members is a method each, `NAME_33`, the largest last. Fields
     go to workdir/ensembles/NAME.zarr first, by the same way as `--mode=downscale`. Returns {method: {score: number}},
@@ -121,12 +120,12 @@ def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, floa
     return table
 
 
-def score(opened: Downscaler, prepared: Prepared) -> Scored:
+def score(opened: Any, prepared: Prepared) -> Scored:
     """Generates what the stores of the test times lack, and sums up what scores need of them."""
     settings, transform, split = opened.config['evaluation'], prepared.block_means, prepared.split('test')
     known = places.read(settings['places'])
     times = split.times
-    chosen = evenly(len(split), settings['times'])
+    chosen = evenly(len(split), settings['records'])
     generators = {name: opened.generator(name) for name in opened.tasks} | {opened.last: opened.best()}
     title = title_of(transform)
     stores = fill(generators, prepared, split, times, chosen, opened.config, opened.workdir, title)
@@ -169,7 +168,7 @@ def cells_of(known: places.Places, prepared: Prepared) -> tuple[np.ndarray, np.n
         return nothing, nothing, np.zeros(len(known.names), bool)
 
 
-def baselines_of(opened: Downscaler) -> tuple[str, ...]:
+def baselines_of(opened: Any) -> tuple[str, ...]:
     return tuple(opened.config['evaluation'].get('baselines', ('bicubic',)))  # an SRGAN names none
 
 
