@@ -20,7 +20,7 @@ def check_config(config: Config, workdir: Path) -> None:
         return
     ours, theirs = flat(json.loads(json.dumps(config))), flat(read_config(workdir))
     differ = [
-        f'{key} is {theirs.get(key)!r} there, {ours.get(key)!r} here'
+        f'{key} was {theirs.get(key)!r}, is now {ours.get(key)!r}'
         for key in sorted({*theirs, *ours})
         if theirs.get(key) != ours.get(key) and key.split('.')[0] not in REPLACEABLE
     ]

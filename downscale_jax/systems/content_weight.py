@@ -45,8 +45,8 @@ def distances_by_lag(
             means.append([float(np.mean(distance)) for distance in measure(earlier, later)])
     if not means:
         raise UserError(
-            f'no two training times are {shortest} to {lags.classes} steps of {lags.step_hours} h apart, as fitting the '
-            'content loss requires: extend data.train'
+            f'no two training times are {shortest} to {lags.classes} steps of {lags.step_hours} h apart: fitting the '
+            'content loss needs such pairs, extend data.train'
         )
     encoded, squared = np.array(means).T
     return encoded, squared

@@ -82,7 +82,7 @@ def test_each_network_of_a_gan_has_its_own_optimiser():
     [
         ({'contents': ('mes',)}, ["contents='mes'", "'mse'"]),
         ({'model__factors': (2, 5)}, ['model.factors=(2, 5)', 'refine cells 10 times', 'data.factor=4']),
-        ({'data__patch': 18}, ['data.patch=18', 'data.factor=4']),
+        ({'data__patch': 18}, ['data.patch=18', 'multiple of 4', 'data.factor', '16 or 20']),
         ({'data__anomaly': True}, ['data.anomaly=True', 'whole field']),
         ({'model__padding': 'VALID'}, ["model.padding='VALID'", 'REFLECT, SAME']),
         ({'training__phases': ('mse',)}, ['training.phases', 'GANs']),
