@@ -121,10 +121,10 @@ def test_mistakes_on_the_command_line(told, arguments, parts):
 def test_none_on_the_command_line_is_not_set():
     """In a process of its own: the flags of absl are global."""
     arguments = [CONFIG, '--config.sampling.temperature=0', '--config.evaluation.records=None']
-    code = f'import main; print(repr(main.parse(["main.py", *{arguments!r}]).given))'
-    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+    code = 'import sys, main; print(repr(main.parse(sys.argv).given))'
+    done = subprocess.run([sys.executable, '-c', code, *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "{'sampling.temperature': 0.0, 'evaluation.records': None}"
+    assert done.stdout.strip() == "{'evaluation.records': None, 'sampling.temperature': 0.0}"
 
 
 def nothing_left(folder):
