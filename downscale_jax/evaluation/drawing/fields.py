@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from downscale_jax.evaluation import normality
-from downscale_jax.evaluation.look import LINES, LOOK, NAMES, QUIET, WIDTH, blank, label_ends, looks
+from downscale_jax.evaluation.drawing.style import LINES, LOOK, NAMES, QUIET, WIDTH, blank, label_ends, looks
+from downscale_jax.evaluation.statistics import normality
 
 NARROW = 0.05  # share of a bar that has room for a number
 SHARES = {'better': '#0072b2', 'equal': '#c9cdd2', 'worse': '#d55e00'}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from downscale_jax.evaluation.bootstrap import Sums, ratio, total
+from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio, total
 from downscale_jax.fields.archives import PRECIPITATION, TEMPERATURE, of_kind
 
 QUANTILE = 0.9

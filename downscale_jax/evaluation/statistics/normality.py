@@ -12,9 +12,9 @@ needs 8 members (D'Agostino's K^2 20), and sees the tails.
 import numpy as np
 from scipy import special
 
-from downscale_jax.evaluation.bootstrap import Sums, ratio
-from downscale_jax.evaluation.extremes import histogram, quantiles
-from downscale_jax.evaluation.members import chunks
+from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
+from downscale_jax.evaluation.statistics.extremes import histogram, quantiles
+from downscale_jax.evaluation.statistics.members import chunks
 
 FEWEST = 8  # members
 CRITICAL = 0.752  # of the modified A^2 at 5 %

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from downscale_jax.evaluation.look import LINES, LOOK, NAMES, OUTSIDE, QUIET, blank, label_ends, looks
+from downscale_jax.evaluation.drawing.style import LINES, LOOK, NAMES, OUTSIDE, QUIET, blank, label_ends, looks
 
 Marks = Mapping[str, float]  # label -> km
 NO_WINDOW = 'No window of the scored days is free of land and half covered: no spectrum.'

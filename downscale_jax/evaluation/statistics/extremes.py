@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from downscale_jax.evaluation.bootstrap import Sums, ratio
-from downscale_jax.evaluation.members import chunks
-from downscale_jax.evaluation.scores import fair_crps
+from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
+from downscale_jax.evaluation.statistics.members import chunks
+from downscale_jax.evaluation.statistics.pointwise import fair_crps
 
 LEVELS = (0.9, 0.95, 0.99, 0.995, 0.999)
 BINS = 2048

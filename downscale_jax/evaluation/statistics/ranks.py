@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation.bootstrap import ratio
+from downscale_jax.evaluation.statistics.bootstrap import ratio
 
 SEASONS = ('DJF', 'MAM', 'JJA', 'SON')
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation import images
+from downscale_jax.evaluation.statistics import similarity as images
 from downscale_jax.models.atmodist import Variables, part
 from downscale_jax.pipeline.records import Prepared, Split
 from downscale_jax.tasks.lags import Lags

@@ -14,8 +14,8 @@ import numpy as np
 import scipy.spatial
 import xarray as xr
 
-from downscale_jax.evaluation.bootstrap import Sums, ratio
-from downscale_jax.evaluation.places import diagonals_km, grid_points
+from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
+from downscale_jax.evaluation.statistics.places import diagonals_km, grid_points
 from downscale_jax.fields.grid import EARTH_RADIUS_KM, cell_sizes_km
 
 DISTANCES_KM = (25.0, 50.0, 100.0, 200.0, 300.0, 500.0, 1000.0)

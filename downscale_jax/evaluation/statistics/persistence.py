@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from downscale_jax.evaluation.bootstrap import ratio
+from downscale_jax.evaluation.statistics.bootstrap import ratio
 
 
 class Persistence:

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from downscale_jax.evaluation import spectra
-from downscale_jax.evaluation.bootstrap import Sums, ratio
+from downscale_jax.evaluation.statistics import windows as spectra
+from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
 
 FINEST = 4  # cells: the shortest wavelength at which power is scored; below it waves are hardly resolved
 BEATS = 0.99  # error over that of the coarse field: a hair less is no knowledge

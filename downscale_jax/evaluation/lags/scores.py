@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 from scipy.stats import rankdata
 
-from downscale_jax.evaluation.bootstrap import Sums, ratio
-from downscale_jax.evaluation.scores import HIGHER, LOWER, Score
+from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
+from downscale_jax.evaluation.statistics.pointwise import HIGHER, LOWER, Score
 from downscale_jax.evaluation.summary import estimates
 
 DAY = 86_400  # seconds

@@ -12,9 +12,9 @@ import numpy as np
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.inputs import Inputs, open_inputs
-from downscale_jax.evaluation import seams
-from downscale_jax.evaluation.bootstrap import stacked, total
 from downscale_jax.evaluation.evaluate import coarse_dataset
+from downscale_jax.evaluation.statistics import seams
+from downscale_jax.evaluation.statistics.bootstrap import stacked, total
 from downscale_jax.fields.grid import valid_area
 from downscale_jax.pipeline.records import Prepared, Split
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from downscale_jax.evaluation.lag_figures import Neighbours
-from downscale_jax.evaluation.lag_measures import BATCH, centres
+from downscale_jax.evaluation.lags.figures import Neighbours
+from downscale_jax.evaluation.lags.measures import BATCH, centres
 from downscale_jax.fields.times import decode_times
 from downscale_jax.pipeline.records import Prepared, Split
 from downscale_jax.systems.atmodist import LearnedDistance

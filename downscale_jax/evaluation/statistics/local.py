@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from downscale_jax.evaluation.bootstrap import block_length
+from downscale_jax.evaluation.statistics.bootstrap import block_length
 
 MARGIN = 0.1
 _CHUNK = 1 << 22  # values summed at a time: 16 MB in float32

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from downscale_jax.evaluation.bootstrap import Sums, block_length, bootstrap, ratio, total
+from downscale_jax.evaluation.statistics.bootstrap import Sums, block_length, bootstrap, ratio, total
 from downscale_jax.runtime.errors import UserError
 
 LEVELS = (0.01, 0.99)

@@ -15,7 +15,7 @@ neither has a border.
 
 import numpy as np
 
-from downscale_jax.evaluation.bootstrap import Sums, ratio
+from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
 
 Lines = tuple[np.ndarray, np.ndarray]  # between rows and between columns: k is the line between cells k - 1 and k
 BORDER, ELSEWHERE, OTHER = range(3)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from downscale_jax.evaluation.bootstrap import Sums, ratio
-from downscale_jax.evaluation.calibration import rank_sums, reliability_error
+from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
+from downscale_jax.evaluation.statistics.ranks import rank_sums, reliability_error
 
 _CHUNK = 1 << 17  # pixels sorted at a time: 50 members in float64 stay near 50 MB however large the domain
 _SUMS = ('weight', 'error', 'squared_error', 'absolute_error', 'member_squared_error', 'crps', 'variance')

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from downscale_jax.evaluation.scores import ENSEMBLE, HIGHER, LOWER, NEITHER, ONE, SCORES, ZERO, Score
+from downscale_jax.evaluation.statistics.pointwise import ENSEMBLE, HIGHER, LOWER, NEITHER, ONE, SCORES, ZERO, Score
 from downscale_jax.runtime.files import write_text
 
 Scores = Mapping[str, Mapping[str, float]]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from downscale_jax.evaluation.look import INK, LAND, LOOK, NOTHING, WIDTH, blank
+from downscale_jax.evaluation.drawing.style import INK, LAND, LOOK, NOTHING, WIDTH, blank
 
 
 @matplotlib.rc_context(LOOK)

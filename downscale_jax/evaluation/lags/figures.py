@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from downscale_jax.evaluation.look import INK, LINES, LOOK, NOTHING, QUIET, blank, looks
+from downscale_jax.evaluation.drawing.style import INK, LINES, LOOK, NOTHING, QUIET, blank, looks
 
 MAIN = LINES['member']
 # of distances, in their order: two stages of an encoder, one untrained, four of pixels

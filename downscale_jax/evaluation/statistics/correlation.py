@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from downscale_jax.evaluation.bootstrap import Sums, ratio
+from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
 
 
 def climatology(fields: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
