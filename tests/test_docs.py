@@ -28,6 +28,12 @@ def test_files_named_in_documents_exist(document):
     assert [name for name in named if 'NAME' not in name and not (ROOT / name).exists()] == []
 
 
+def test_every_figure_is_shown_in_a_document():
+    texts = ''.join(document.read_text() for document in DOCUMENTS)
+    figures = [path.name for path in ROOT.glob('docs/figures/*.png')]
+    assert [name for name in figures if f'figures/{name})' not in texts] == []
+
+
 def test_every_page_is_linked_from_the_index():
     index = (ROOT / 'docs/index.md').read_text()
     pages = [path.relative_to(ROOT / 'docs').as_posix() for path in ROOT.glob('docs/**/*.md')]
