@@ -26,8 +26,9 @@ from scipy import ndimage
 import downscale_jax
 from data_prep.records.series import open_fields
 from data_prep.simulators.sea_ice import simulate
-from downscale_jax.evaluation import images, spectra
 from downscale_jax.evaluation.present import liveliest
+from downscale_jax.evaluation.statistics import similarity as images
+from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.fields import grid, store
 from downscale_jax.fields.dates import iso, select_dates
 from downscale_jax.runtime.errors import UserError, exit_on_user_error

@@ -29,8 +29,8 @@ from data_prep.readers import products
 from data_prep.readers.observed import Observed, to_inputs
 from data_prep.simulators.sea_ice import simulate
 from downscale_jax.downscale import ensemble
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.consistency import consistency, summarise, table
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.consistency import consistency, summarise, table
 from downscale_jax.fields import grid, store
 from downscale_jax.fields.dates import iso, select_dates
 from downscale_jax.fields.interpolation import apply_matrices

@@ -6,8 +6,13 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation import calibration, days, images, scales, scores, spectra
-from downscale_jax.evaluation.consistency import MOMENTS, consistency
+from downscale_jax.evaluation import records as days
+from downscale_jax.evaluation.statistics import pointwise as scores
+from downscale_jax.evaluation.statistics import ranks as calibration
+from downscale_jax.evaluation.statistics import scales
+from downscale_jax.evaluation.statistics import similarity as images
+from downscale_jax.evaluation.statistics import windows as spectra
+from downscale_jax.evaluation.statistics.consistency import MOMENTS, consistency
 from downscale_jax.fields import grid
 from downscale_jax.fields.times import encode_times
 from downscale_jax.pipeline.records import Prepared, Split

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from downscale_jax.downscale.generate import Generator
-from downscale_jax.evaluation.temperature import fit
+from downscale_jax.evaluation.calibrate import fit
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError

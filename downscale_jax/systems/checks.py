@@ -11,7 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from downscale_jax.evaluation import baselines, places
+from downscale_jax.evaluation import baselines
+from downscale_jax.evaluation.statistics import places
 from downscale_jax.fields.block_means import limits
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError, nearest

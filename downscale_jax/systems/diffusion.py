@@ -1,4 +1,4 @@
-"""Super-resolution by diffusion, from a regression as first guess (docs/systems/diffusion_sit.md)."""
+"""Super-resolution by diffusion, from a regression as first guess (docs/systems/sea_ice.md)."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,5 +1,4 @@
-"""Patch-wise probabilistic downscaling of block means by diffusion, beside EDSR and EDSR-GAN
-(docs/systems/diffusion_dpdm.md)."""
+"""Patch-wise probabilistic downscaling of block means by diffusion, beside EDSR and EDSR-GAN (docs/systems/dpdm.md)."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -12,8 +12,9 @@ from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import seams, tile_seams
+from downscale_jax.evaluation import retiling as tile_seams
 from downscale_jax.evaluation.evaluate import coarse_dataset
+from downscale_jax.evaluation.statistics import seams
 from downscale_jax.fields.block_means import BlockMeans
 from downscale_jax.fields.grid import cell_areas_km2, valid_area
 from downscale_jax.fields.log_transform import LogTransform
