@@ -122,7 +122,7 @@ def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, made, config
             return {'title': 'a test'}
 
     Model.config = config
-    monkeypatch.setattr(downscale_jax, 'load', lambda workdir: Model())
+    monkeypatch.setattr(downscale_jax, 'load', lambda workdir, kind: Model())
     monkeypatch.setattr(observations.ensemble, 'generate', generator.generate)
     monkeypatch.setattr(observations.ensemble, 'fitted', lambda generator, *_: generator)
     monkeypatch.setattr(observations.ensemble, 'takes', lambda *_: 0)

@@ -173,7 +173,7 @@ def test_mistakes(opened, change, told):
 
 
 def test_a_stage_that_is_not_there(opened):
-    with pytest.raises(UserError, match='the encoder has no stage 4: choose one of 1 to 3'):
+    with pytest.raises(UserError, match='stage=4: the encoder has stages 1 to 3'):
         opened.embed(fields(), 4)
 
 

@@ -21,7 +21,7 @@ from downscale_jax.models.atmodist import Encoder
 from downscale_jax.models.srgan import Discriminator, Generator
 from downscale_jax.runtime import parallel
 from downscale_jax.tasks.content import Content, Learned, spectral_distance
-from downscale_jax.tasks.gan import BLIND, DISCRIMINATOR, GENERATOR, GRACE, WON, Gan
+from downscale_jax.tasks.gan import CHANCE_MARGIN, DISCRIMINATOR, GENERATOR, GRACE, WON, Gan
 from downscale_jax.tasks.super_resolution import SuperResolution
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create
@@ -219,10 +219,10 @@ def test_evaluation_knows_each_example():
         (GRACE, WON / 2, 0.0, 'the discriminator has won'),
         (GRACE, 2 * WON, 0.0, ''),
         (GRACE - 1, WON / 2, 0.0, ''),
-        (GRACE, math.log(2) + BLIND / 2, 1.0, 'it has collapsed'),
-        (GRACE, math.log(2) - BLIND / 2, 0.95, 'it has collapsed'),
+        (GRACE, math.log(2) + CHANCE_MARGIN / 2, 1.0, 'it has collapsed'),
+        (GRACE, math.log(2) - CHANCE_MARGIN / 2, 0.95, 'it has collapsed'),
         (GRACE, math.log(2), 0.8, ''),
-        (GRACE, math.log(2) + 2 * BLIND, 1.0, ''),
+        (GRACE, math.log(2) + 2 * CHANCE_MARGIN, 1.0, ''),
         (GRACE - 1, math.log(2), 1.0, ''),
         (GRACE, 0.5, 0.0, ''),
     ],
