@@ -407,6 +407,6 @@ def test_an_earlier_netcdf_is_not_taken_for_the_answer(trained, folder, tmp_path
     from downscale_jax.run import Downscaling, downscale
 
     (tmp_path / 'out.nc').write_bytes(b'something else')
-    with pytest.raises(UserError, match=r'out\.nc exists and'):
+    with pytest.raises(UserError, match=r'out\.nc exists, but .*out\.zarr'):
         downscale(trained, {}, Downscaling(str(folder / 'coarse.nc'), str(tmp_path / 'out.nc')))
     assert (tmp_path / 'out.nc').read_bytes() == b'something else'
