@@ -71,8 +71,8 @@ def run(start):
 
 
 @pytest.fixture(scope='session')
-def told(run):
-    """told(*arguments, devices=1) -> the one line that a user's mistake prints."""
+def error_line(run):
+    """error_line(*arguments, devices=1) -> the one line that a user's mistake prints."""
 
     def call(*arguments, devices=1):
         done = run(*arguments, devices=devices)

@@ -156,7 +156,7 @@ def test_fields_on_disk_are_read_as_they_are_needed(opened, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('change', 'told'),
+    ('change', 'message'),
     [
         (lambda b: b.drop_vars('divergence'), "no variable 'divergence'"),
         (lambda b: b.isel(lat=slice(0, 33)), r'same shape, found \(3, 40, 72\) and \(3, 33, 72\)'),
@@ -166,8 +166,8 @@ def test_fields_on_disk_are_read_as_they_are_needed(opened, tmp_path):
         (lambda b: b.assign(vorticity=b['vorticity'].drop_attrs()), "'vorticity' has no units"),
     ],
 )
-def test_mistakes(opened, change, told):
-    with pytest.raises(UserError, match=told) as error:
+def test_mistakes(opened, change, message):
+    with pytest.raises(UserError, match=message) as error:
         opened.distance(fields(), change(fields()))
     assert '\n' not in str(error.value)
 
@@ -236,7 +236,7 @@ def test_the_rivals_encoder_stays_as_it_was_drawn():
 
 
 @pytest.mark.parametrize(
-    ('changes', 'told'),
+    ('changes', 'message'),
     [
         ({'training': {**config()['training'], 'phases': []}}, 'training.phases is empty: name one or several of main'),
         ({'training': {**config()['training'], 'phases': ['mein']}}, "there is no phase 'mein': did you mean 'main'"),
@@ -245,8 +245,8 @@ def test_the_rivals_encoder_stays_as_it_was_drawn():
         ({'model': {**config()['model'], 'dtype': 'float16'}}, "model.dtype='float16' is unknown: did you mean"),
     ],
 )
-def test_mistakes_of_a_config(changes, told):
-    with pytest.raises(UserError, match=told):
+def test_mistakes_of_a_config(changes, message):
+    with pytest.raises(UserError, match=message):
         atmodist.build({**config(), **changes})
 
 

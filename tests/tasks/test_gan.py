@@ -214,7 +214,7 @@ def test_evaluation_knows_each_example():
 
 
 @pytest.mark.parametrize(
-    ('step', 'loss', 'extra', 'told'),
+    ('step', 'loss', 'extra', 'message'),
     [
         (GRACE, WON / 2, 0.0, 'the discriminator has won'),
         (GRACE, 2 * WON, 0.0, ''),
@@ -227,10 +227,10 @@ def test_evaluation_knows_each_example():
         (GRACE, 0.5, 0.0, ''),
     ],
 )
-def test_warnings(step, loss, extra, told):
+def test_warnings(step, loss, extra, message):
     found = TASK.warn(step, {'train/discriminator': loss, 'train/extra_discriminator': extra})
-    assert told in found
-    assert bool(told) == bool(found)
+    assert message in found
+    assert bool(message) == bool(found)
 
 
 class TestAlone:
