@@ -4,15 +4,17 @@ Colours are Okabe and Ito's, told apart with any colour vision and each with a d
 magma, errors blue to red. Figures are 9 inches wide: at 900 pixels the type is that of a page.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from downscale_jax.runtime.files import write_bytes
 
@@ -87,3 +89,15 @@ def label_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
         axes.annotate(
             name, (1, place), (6, 0), xycoords='axes fraction', **OUTSIDE, color=ends[name][1], fontweight='bold'
         )  # fmt: skip
+
+
+def legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """At the right of the headline, where names at the ends of lines would overlap."""
+    figure.legend(handles=list(handles), loc='upper right', ncols=len(handles), frameon=False, fontsize=9)
+
+
+def ticks(panel: Axes, at: Sequence[float] | np.ndarray, names: Sequence[str]) -> None:
+    """Ticks on the x axis at these places and at no others."""
+    panel.set_xticks(at, names)
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.xaxis.set_minor_locator(NullLocator())

@@ -6,23 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from downscale_jax.evaluation.statistics.pointwise import ENSEMBLE, HIGHER, LOWER, NEITHER, ONE, SCORES, ZERO, Score
+from downscale_jax.evaluation.results import ENSEMBLE, HIGHER, LOWER, NEITHER, ONE, ZERO, Definition, Table
 from downscale_jax.runtime.files import write_text
 
 Scores = Mapping[str, Mapping[str, float]]
 Intervals = Mapping[str, Mapping[str, tuple[float, float]]]
-
-
-class Table(NamedTuple):
-    """Numbers in detail: a row a class, a column a score, of triples (value, low, high)."""
-
-    title: str
-    corner: str  # what the rows are
-    columns: Sequence[str]
-    rows: Mapping[str, Sequence[Sequence[float]]]
-    note: str = ''
 
 
 _ARROWS = {LOWER: '↓', HIGHER: '↑', ZERO: '→ 0', ONE: '→ 1'}
@@ -51,7 +41,7 @@ h2 { margin: 2.8rem 0 0.8rem; font-size: 1.2rem; }
 .lead { margin: 0.6rem 0 0; max-width: 46em; font-size: 1.08rem; color: var(--quiet); }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.4rem, 1fr)); gap: 0.7rem; margin: 1.6rem 0 0; }
 .facts div { padding: 0.65rem 0.85rem; border-radius: 8px; background: var(--card); }
-.facts dt, th .unit, th .reads, td small { color: var(--quiet); font-size: 0.8rem; font-weight: 400; }
+.facts dt, th .unit, th .direction, td small { color: var(--quiet); font-size: 0.8rem; font-weight: 400; }
 .facts dd { margin: 0; font-weight: 600; overflow-wrap: anywhere; }
 .notes { margin: 1.2rem 0 0; padding: 0.7rem 1rem 0.7rem 2rem; border-left: 3px solid var(--best);
   background: var(--card); }
@@ -61,7 +51,7 @@ th, td { padding: 0.5rem 0.45rem; text-align: right; vertical-align: top; border
 thead th { vertical-align: bottom; border-bottom: 2px solid var(--quiet); font-size: 0.92rem; line-height: 1.3; }
 th:first-child { text-align: left; }
 tbody th { font-weight: 600; white-space: nowrap; }
-th .unit, th .reads, td small { display: block; }
+th .unit, th .direction, td small { display: block; }
 td { white-space: nowrap; }
 td small { font-size: 0.74rem; line-height: 1.35; white-space: normal; }
 td b { color: var(--best); }
@@ -94,9 +84,9 @@ def write(
     figures: Mapping[str, str | Path],
     config: Mapping[str, Any],
     notes: Sequence[str],
-    lead: str = '',
+    lead: str,
+    described: Mapping[str, Definition],
     unit: str = '',
-    described: Mapping[str, Score] = SCORES,
 ) -> None:
     """Writes the report, the whole of it or nothing. Raises UserError where the disk refuses.
 
@@ -142,17 +132,17 @@ def _figure(caption: str, png: str | Path) -> str:
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
-def _scores(scores: Scores, intervals: Intervals, unit: str, known: Mapping[str, Score]) -> str:
+def _scores(scores: Scores, intervals: Intervals, unit: str, known: Mapping[str, Definition]) -> str:
     """Methods as rows, scores as columns in the order of `known`, the best of each column bold; then the definitions.
 
     A table for each of its headings: a single one would be wider than the page.
     """
     present = dict.fromkeys(name for row in scores.values() for name in row)
     names = [name for name in known if name in present] + [name for name in present if name not in known]
-    described = {name: known.get(name) or Score(name, NEITHER, '1', ENSEMBLE, '') for name in names}
+    described = {name: known.get(name) or Definition(name, NEITHER, '1', ENSEMBLE, '') for name in names}
     parts = []
-    for heading in dict.fromkeys(score.table for score in described.values()):
-        columns = [name for name in names if described[name].table == heading]
+    for heading in dict.fromkeys(score.group for score in described.values()):
+        columns = [name for name in names if described[name].group == heading]
         best = {name: _best({m: row.get(name) for m, row in scores.items()}, described[name]) for name in columns}
         head = ''.join(_heading(described[name], unit) for name in columns)
         rows = {
@@ -163,9 +153,9 @@ def _scores(scores: Scores, intervals: Intervals, unit: str, known: Mapping[str,
         }
         parts.append(f'<h2>{escape(heading)}</h2>' + _table('Method', head, rows))
     definitions = ''.join(
-        f'<dt>{escape(score.long_name)}</dt><dd>{escape(score.definition)}</dd>'
+        f'<dt>{escape(score.long_name)}</dt><dd>{escape(score.formula)}</dd>'
         for score in described.values()
-        if score.definition
+        if score.formula
     )
     key = 'Bold: the best of a column. ↓ lower, ↑ higher, → 0 nearer 0, → 1 nearer 1 is better; no arrow: for '
     key += 'information.' + (' Small: 5 to 95 % over resampled days.' if intervals else '')
@@ -191,12 +181,12 @@ def _table(corner: str, head: str, rows: Mapping[str, str]) -> str:
     )
 
 
-def _heading(score: Score, unit: str) -> str:
+def _heading(score: Definition, unit: str) -> str:
     unit = unit if score.unit == 'field' else '' if score.unit == '1' else score.unit
-    hint = escape(f'{score.definition} ({score.reads})' if score.definition else score.reads)
+    hint = escape(f'{score.formula} ({score.direction})' if score.formula else score.direction)
     return (
         f'<th scope="col" title="{hint}">{escape(score.long_name)}<span class="unit">{escape(unit) or "&nbsp;"}</span>'
-        f'<span class="reads" aria-label="{escape(score.reads)}">{_ARROWS.get(score.reads, "&nbsp;")}</span></th>'
+        f'<span class="reads" aria-label="{escape(score.direction)}">{_ARROWS.get(score.direction, "&nbsp;")}</span></th>'
     )
 
 
@@ -210,9 +200,9 @@ def _cell(value: float | None, interval: tuple[float, float] | None, best: bool)
     return f'<td>{f"<b>{shown}</b>" if best else shown}{small}</td>'
 
 
-def _best(column: Mapping[str, float | None], score: Score) -> set[str]:
+def _best(column: Mapping[str, float | None], score: Definition) -> set[str]:
     """The methods with the best value as shown, so that equal digits are not told apart; none in a column of one."""
-    distance = _DISTANCE_FROM_BEST.get(score.reads)
+    distance = _DISTANCE_FROM_BEST.get(score.direction)
     column = {method: value for method, value in column.items() if _is_number(value)}
     if distance is None or len(column) < 2:
         return set()

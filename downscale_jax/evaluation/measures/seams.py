@@ -1,4 +1,4 @@
-"""Do tiles show? Members in tiles against the same members, by the same noise, in others that end elsewhere.
+"""Seams of tiles: members in tiles against the same members, from the same noise, in tiles that end elsewhere.
 
 The others are the control: terrain and coasts, which are steep along some lines by nature, are so in both and drop out.
 Gradients are differences of neighbouring cells, downwards across borders between rows and sideways across borders
@@ -13,12 +13,76 @@ the next; lines that are borders of the control too do not count, nor does the d
 neither has a border.
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 
-from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
+from downscale_jax.evaluation.protocol import Retiled, Sample, Setting
+from downscale_jax.evaluation.results import LOWER, ONE, TEXTURE, Definition, Estimate, Result, certain
+from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio, total
 
 Lines = tuple[np.ndarray, np.ndarray]  # between rows and between columns: k is the line between cells k - 1 and k
 BORDER, ELSEWHERE, OTHER = range(3)
+
+
+class Seams:
+    """Scores of whole ensembles; a few times are generated for them, nothing is taken from the scored times."""
+
+    definitions: ClassVar[Mapping[str, Definition]] = {
+        'seam': Definition(
+            'Seams',
+            ONE,
+            '1',
+            TEXTURE,
+            'Mean |gradient| at borders of tiles over that elsewhere, against the same members in tiles that end at other '
+            'places; where one tile holds the domain, tiles as small as a patch of training are used.',
+        ),
+        'step': Definition(
+            'Steps at seams',
+            LOWER,
+            '1',
+            TEXTURE,
+            'RMS difference between the gradients of these members at borders of tiles, over the RMS gradient there.',
+        ),
+    }
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+
+    def add(self, sample: Sample) -> None:
+        """Nothing: seams are scored on members of their own."""
+
+    def result(self) -> Result:
+        setting, notes = self._setting, []
+        scores: dict[str, dict[str, Estimate]] = {}
+        for generator, retile in setting.retile.items():
+            if (retiled := retile()) is None:
+                notes.append(f'Seams of {generator}: not scored, the domain is no larger than a patch of training.')
+                continue
+            found, method = scored(retiled), setting.ensembles[generator][-1]
+            scores[method] = {
+                setting.name(name, variable): certain(float(values[index]))
+                for name, values in found.items()
+                for index, variable in enumerate(setting.variables)
+            }
+            times, members = retiled.fields.shape[:2]
+            sizes, against = (' x '.join(map(str, shape)) for shape in (retiled.sizes, retiled.control_sizes))
+            notes.append(
+                f'Seams of {generator}: tiles of {sizes} cells that overlap by {retiled.overlap}, against the same members '
+                f'in tiles of {against}; {members} members, {times} times.'
+            )
+        return Result(scores, notes=notes)
+
+
+def scored(retiled: Retiled) -> dict[str, np.ndarray]:
+    """{'seam', 'step': [V]}, all times together."""
+    by_variable = []
+    for v in range(retiled.fields.shape[-1]):
+        times = zip(retiled.fields[..., v], retiled.control[..., v], retiled.weight[..., v], strict=True)
+        sums = [day_sums(*time, retiled.lines, retiled.control_lines) for time in times]
+        by_variable.append(summarise(total(sums)))
+    return {name: np.array([one[name] for one in by_variable]) for name in by_variable[0]}
 
 
 def borders(shape: tuple[int, int], origins: np.ndarray, sizes: tuple[int, int]) -> Lines:

@@ -1,4 +1,4 @@
-"""Are the members at a cell normally distributed? An Anderson-Darling test by cell, and quantiles for a Q-Q figure.
+"""Normality of the members cell by cell: an Anderson-Darling test, and quantiles against those of normal numbers.
 
 The test holds for mean and variance estimated from the members (D'Agostino and Stephens 1986, Goodness-of-Fit
 Techniques, table 4.9): with members sorted and standardised, z_i,
@@ -9,17 +9,60 @@ rejects at 5 % where A^2 (1 + 0.75/M + 2.25/M^2) > 0.752. It is one sort and two
 needs 8 members (D'Agostino's K^2 20), and sees the tails.
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 from scipy import special
 
-from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
+from downscale_jax.evaluation.drawing import bars as drawing
+from downscale_jax.evaluation.protocol import Sample, Setting
+from downscale_jax.evaluation.results import Definition, Estimate, Figure, Result, Table
+from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio
 from downscale_jax.evaluation.statistics.extremes import histogram, quantiles
 from downscale_jax.evaluation.statistics.members import chunks
 
-FEWEST = 8  # members
+FEWEST = 8  # members that can be tested
 CRITICAL = 0.752  # of the modified A^2 at 5 %
 PROBABILITIES = (0.001, 0.005, 0.01, 0.025, 0.05, *(k / 10 for k in range(1, 10)), 0.95, 0.975, 0.99, 0.995, 0.999)
 _EDGES = np.linspace(-8, 8, 1601)  # of standardised members
+
+
+class Normality:
+    """Of whole ensembles of at least eight members; a table and a figure, no score."""
+
+    definitions: ClassVar[Mapping[str, Definition]] = {}
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting, self.sums, self._members = setting, Accumulator(), 0
+
+    def add(self, sample: Sample) -> None:
+        for field in sample.fields(self._setting, *self._setting.whole) if self._setting.whole else ():
+            self._members = len(field.members)
+            if self._members >= FEWEST:
+                self.sums.add((field.method, field.index), sample.stamp, day_sums(field.members, field.weight))
+
+    def result(self) -> Result:
+        setting, rows, figures = self._setting, {}, []
+        details: dict[str, dict[str, dict[str, Estimate]]] = {}
+        for method, index in self.sums:
+            variable = setting.variables[index]
+            found = self.sums.estimates((method, index), summarise)
+            details.setdefault(method, {})[variable.name] = found
+            rows[f'{method}, {variable.label}'] = [found['normal']]
+        for method, by_variable in details.items():
+            drawn = {name: found['quantiles'][:, 0] for name, found in by_variable.items()}
+            normal = expected(self._members)
+            figures.append(
+                Figure(
+                    f'normality_{method}',
+                    'Quantiles of the standardised members of all cells against those of as many normal numbers.',
+                    drawing.normality(dict.fromkeys(drawn, normal), drawn, f'Normality: {method}', setting.title),
+                )
+            )
+        note = 'Share of cells where an Anderson-Darling test of the members does not reject at 5 %: 0.95 if normal.'
+        tables = [Table('Normality of members', 'Ensemble', ['Normal cells'], rows, note)] if rows else []
+        return Result(details=details, tables=tables, figures=figures)
 
 
 def anderson_darling(standardised: np.ndarray) -> np.ndarray:
