@@ -97,8 +97,8 @@ def by_size(
 ) -> Figure:
     """RMSE of the mean of n members, one panel per variable: errors {variable: {n: [3]}}, n rising.
 
-    Dotted: the error of an ensemble whose truth is like a member, spread x sqrt(1 + 1/n), for the `spreads` of the whole
-    ensemble.
+    Dotted: the error of an ensemble whose truth is like a member, spread x sqrt(1 + 1/n), for the `spreads` of the
+    whole ensemble.
     """
     figure = blank(2.8, title, subtitle)
     axes = figure.subplots(1, len(errors), squeeze=False)[0]

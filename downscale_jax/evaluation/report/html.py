@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from downscale_jax.evaluation.results import ENSEMBLE, HIGHER, LOWER, NEITHER, ONE, ZERO, Definition, Table
+from downscale_jax.evaluation.results import HIGHER, LOWER, NEITHER, ONE, ZERO, Definition, Table
 from downscale_jax.runtime.files import write_text
 
 Scores = Mapping[str, Mapping[str, float]]
@@ -139,7 +139,7 @@ def _scores(scores: Scores, intervals: Intervals, unit: str, known: Mapping[str,
     """
     present = dict.fromkeys(name for row in scores.values() for name in row)
     names = [name for name in known if name in present] + [name for name in present if name not in known]
-    described = {name: known.get(name) or Definition(name, NEITHER, '1', ENSEMBLE, '') for name in names}
+    described = {name: known.get(name) or Definition(name, NEITHER, '1', 'ensemble', '') for name in names}
     parts = []
     for heading in dict.fromkeys(score.group for score in described.values()):
         columns = [name for name in names if described[name].group == heading]
@@ -186,7 +186,8 @@ def _heading(score: Definition, unit: str) -> str:
     hint = escape(f'{score.formula} ({score.direction})' if score.formula else score.direction)
     return (
         f'<th scope="col" title="{hint}">{escape(score.long_name)}<span class="unit">{escape(unit) or "&nbsp;"}</span>'
-        f'<span class="reads" aria-label="{escape(score.direction)}">{_ARROWS.get(score.direction, "&nbsp;")}</span></th>'
+        f'<span class="reads" aria-label="{escape(score.direction)}">'
+        f'{_ARROWS.get(score.direction, "&nbsp;")}</span></th>'
     )
 
 
