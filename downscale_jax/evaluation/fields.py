@@ -64,21 +64,13 @@ def score(
     chosen = choose(times, settings['records'], settings['neighbours'])
     stores = fill(generators, prepared, split, times, chosen, config, workdir)
     baselines = Baselines(settings['baselines'], prepared)
-    retile = {
+    retile = {}
+    # seams need members of their own: only of the main ensemble, the last
+    for name in [name for name, generator in generators.items() if generator.draws][-1:]:
         # in the tiles of the store, whatever memory is free now
-        name: partial(
-            retiling.retile,
-            generator.changed(**unit_of(stores[name].attrs)),
-            prepared,
-            split,
-            times,
-            chosen,
-            config['data']['patch'],
-            config['seed'],
-        )
-        for name, generator in generators.items()
-        if generator.draws
-    }
+        same_tiles = generators[name].changed(**unit_of(stores[name].attrs))
+        patch, seed = config['data']['patch'], config['seed']
+        retile[name] = partial(retiling.retile, same_tiles, prepared, split, times, chosen, patch, seed)
     members = {name: settings['members'] if generator.draws else 1 for name, generator in generators.items()}
     setting = setting_of(prepared, settings, baselines.names, members, len(chosen), retile)
     measures: dict[str, Measure] = {name: MEASURES[name](setting) for name in settings['measures']}
