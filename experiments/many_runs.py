@@ -72,7 +72,7 @@ def fitted(key: str, value: Any, default: Any) -> Any:
         value = {'true': True, 'false': False}.get(value, value) if isinstance(value, str) else value
     if (kind is float and type(value) is int) or (kind is tuple and type(value) is list):
         value = kind(value)
-    if default is not None and type(value) is not kind:
+    if default is not None and value is not None and type(value) is not kind:
         raise UserError(f'{key}={value!r}: a value of type {kind.__name__} was expected, such as {default!r}')
     return value
 
@@ -184,6 +184,7 @@ def check_workdir(run: Run, config: str, root: Path) -> None:
     asked = resolve(config, run.overrides)
     if path.exists():
         there = flat(json.loads(path.read_text()))
+        there.pop('version', None)
         other = sorted(key for key in {*there, *asked} if there.get(key) != asked.get(key))
         if other:
             told = ', '.join(f'{k} is {there.get(k)!r} there, {asked.get(k)!r} here' for k in other[:3])

@@ -13,7 +13,8 @@ import runpy
 from pathlib import Path
 
 from data_prep.prepare import prepare
-from downscale_jax.run import check_training, train_tasks
+from downscale_jax.run import train_tasks
+from downscale_jax.systems.checks import check_training
 from downscale_jax.systems.diffusion import build
 from downscale_jax.training.log import read
 

@@ -164,7 +164,7 @@ def test_another_region_by_its_topography(trained, folder):
     from downscale_jax.systems import load
 
     source, output, grid = (folder / name for name in ('other.nc', 'other_fine.zarr', 'grid.nc'))
-    runs.downscale(trained, {}, str(source), str(output), str(grid), MEMBERS, 0)
+    runs.downscale(trained, {}, runs.Downscaling(str(source), str(output), str(grid), MEMBERS))
     with xr.open_dataset(grid) as statics, xr.open_zarr(output, consolidated=False) as found:
         assert found['tp'].shape == (MEMBERS, 2, 50, 40)
         outside = np.broadcast_to(statics['mask'].values == 0, found['tp'].shape)
@@ -214,8 +214,9 @@ def test_mistakes_of_downscaling(trained, folder, source, grid, parts):
     from downscale_jax.runtime.errors import UserError
 
     output = folder / 'never.zarr'
+    wanted = runs.Downscaling(str(folder / source), str(output), str(folder / grid) if grid else '')
     with pytest.raises(UserError) as error:
-        runs.downscale(trained, {}, str(folder / source), str(output), str(folder / grid) if grid else '', 2, 0)
+        runs.downscale(trained, {}, wanted)
     assert all(part in str(error.value) for part in parts), error.value
     assert '\n' not in str(error.value)
     assert not output.exists()

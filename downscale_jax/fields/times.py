@@ -28,8 +28,8 @@ def month_of(time: Any) -> int:
     return int(time.astype('datetime64[M]').astype(int) % 12 + 1) if isinstance(time, np.datetime64) else time.month
 
 
-def evenly(total: int, wanted: int) -> list[int]:
-    """Indices of `wanted` records evenly spread over `total`, first and last among them; all where wanted is 0."""
+def evenly(total: int, wanted: int | None) -> list[int]:
+    """Indices of `wanted` records evenly spread over `total`, first and last among them; all where it is None or 0."""
     if not wanted or wanted >= total:
         return list(range(total))
     return sorted({round(i) for i in np.linspace(0, total - 1, wanted)})

@@ -1,41 +1,24 @@
 """A work directory that turns coarse data sets into fine ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jax
-import numpy as np
 import xarray as xr
 
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.correction import correction, read_climate
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.region import fine_grid
-from downscale_jax.fields.block_means import BlockMeans, limits
+from downscale_jax.fields.block_means import BlockMeans
 from downscale_jax.fields.quantile_mapping import QuantileMap
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.systems.workdir import Config, WorkDirectory
+from downscale_jax.systems.system import Given, System
+from downscale_jax.systems.workdir import WorkDirectory
 
 NAMES = ('standard_name', 'long_name')
-
-
-def wrong_with_blocks(config: Config) -> list[str]:
-    """What is wrong, in words, with values that every downscaler of block means has. Raises UserError for bounds."""
-    data, wrong = config['data'], []
-    low, high = limits(data['bounds'], len(data['variables']))
-    if data['patches_per_record'] < 1:
-        wrong.append(f'data.patches_per_record={data["patches_per_record"]}: at least 1 is needed')
-    if config['evaluation']['times'] < 0:
-        wrong.append(f'evaluation.times={config["evaluation"]["times"]}: 0 (all) or more are needed')
-    if config['sampling']['conserve'] and not (np.isin(low, (0, -np.inf)) & (high == np.inf)).all():
-        wrong.append(
-            f'sampling.conserve with data.bounds={tuple(data["bounds"])}: a mean can be kept with the lower bound 0 or '
-            'none, and without an upper one'
-        )
-    return wrong
 
 
 def check_drawn(members: int, seed: int, flag: str = '') -> None:
@@ -46,11 +29,12 @@ def check_drawn(members: int, seed: int, flag: str = '') -> None:
         raise UserError(f'{flag}seed={seed} must lie between 0 and 2^32 - 1')
 
 
-class Downscaler(WorkDirectory):
-    """A trained downscaler; its system tells by `sampling_of(config)` how fields are drawn."""
+class Downscaler(WorkDirectory[Any]):
+    """A trained downscaler; `sampling_of(config)` of its system says how fields are generated."""
 
-    def __init__(self, system: ModuleType, workdir: str | Path, given: Mapping[str, Any] | None = None):
+    def __init__(self, system: System[Any, Any], workdir: str | Path, given: Given | None = None):
         super().__init__(system, workdir, given)
+        assert system.sampling_of is not None
         self.sampling = system.sampling_of(self.config)
         self.generator = cache(self._generator)  # restored and compiled once
 

@@ -19,6 +19,8 @@ from downscale_jax.training.state import State
 
 Batch = dict[str, jax.Array]  # first, second [B, P, P, C], normalised; lag [B] int32, 0 for the shortest
 
+UNTRAINED = 'untrained'  # name of the baseline: `Lags` with an encoder that stays untrained
+PROBE = 'probe'  # name of the task that trains a tail on the finished encoder of another pretext task
 NO_AVERAGE = 0.0  # published is the best epoch; averaged parameters would not fit the statistics of the last ones
 
 

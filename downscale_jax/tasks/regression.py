@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from downscale_jax.diffusion.loss import masked_mean
 from downscale_jax.diffusion.samplers import Noise, Solver
@@ -68,7 +67,7 @@ class Regression:
     def distribution(self, params: Any, condition: jax.Array) -> tuple[jax.Array, jax.Array]:
         """(mean, expected size of its error) of the normalised target, [B, H, W, C] each."""
         mean, size = jnp.split(jnp.asarray(self.network.apply(params, None, condition[..., self.hidden :])), 2, -1)
-        return mean, jnp.sqrt(jnp.square(nn.softplus(size)) + SMALLEST_ERROR**2)
+        return mean, jnp.sqrt(jnp.square(jax.nn.softplus(size)) + SMALLEST_ERROR**2)
 
     def sample(
         self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver

@@ -99,7 +99,7 @@ def evaluated(tmp_path_factory):
     (workdir / 'config.json').write_text(json.dumps(settings))
     rows = [{'task': t, 'step': s, 'train/loss': 2 - s / 9, 'validation/loss': 2} for t in ('lags',) for s in (1, 2)]
     (workdir / 'metrics.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows))
-    opened = Opened(atmodist, workdir)
+    opened = Opened(atmodist.SYSTEM, workdir)
     return opened, prepared, lags.evaluate(opened, prepared)
 
 

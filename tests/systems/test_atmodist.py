@@ -12,7 +12,7 @@ from downscale_jax.runtime import parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import atmodist, load
-from downscale_jax.systems.workdir import Trained
+from downscale_jax.systems.system import Trained
 from downscale_jax.tasks.lags import Lags
 
 TRANSFORM = {
@@ -62,7 +62,7 @@ def opened(tmp_path_factory):
     xr.Dataset({'mask': (('lat', 'lon'), np.ones((33, 64)))}, axes).to_netcdf(workdir / 'statics.nc')
     tasks = atmodist.build(config())
     for seed, (name, task) in enumerate(tasks.items()):
-        state = jax.jit(atmodist.initialiser(name, tasks))(jax.random.key(seed, impl='unsafe_rbg'), example())
+        state = jax.jit(atmodist.initialise(name, tasks))(jax.random.key(seed, impl='unsafe_rbg'), example())
         saved = Checkpoints(workdir / 'checkpoints' / name, 1)
         saved.save(2, stepped(task, state)[0], {'steps': np.zeros(())}, 1.0)
         saved.close()
@@ -188,7 +188,7 @@ def test_the_rival_comes_first_and_hands_nothing_on():
         return jax.jit(tasks[name].init)(jax.random.key(5, impl='unsafe_rbg'), example())
 
     states = {
-        name: jax.jit(atmodist.initialiser(name, tasks, Trained(restored, (), None, {})))(
+        name: jax.jit(atmodist.initialise(name, tasks, Trained(restored, (), None, {})))(
             jax.random.key(0, impl='unsafe_rbg'), example()
         )
         for name in tasks
@@ -213,7 +213,7 @@ def test_an_encoder_that_never_saw_lags_is_asked_for_them_by_a_tail():
         assert name == 'inpainting'
         return jax.jit(tasks[name].init)(jax.random.key(5, impl='unsafe_rbg'), example())
 
-    state = atmodist.initialiser('probe', tasks, Trained(restored, (), None, {}))(jax.random.key(0), example())
+    state = atmodist.initialise('probe', tasks, Trained(restored, (), None, {}))(jax.random.key(0), example())
     jax.tree.map(np.testing.assert_array_equal, state.params['encoder'], restored('inpainting').params['encoder'])
 
 
@@ -241,8 +241,8 @@ def test_the_rivals_encoder_stays_as_it_was_drawn():
         ({'training': {**config()['training'], 'phases': []}}, 'training.phases is empty: name one or several of main'),
         ({'training': {**config()['training'], 'phases': ['mein']}}, "there is no phase 'mein': did you mean 'main'"),
         ({'pretexts': []}, 'pretexts is empty: name one or several of lags, inpainting'),
-        ({'pretexts': ['lag']}, "pretexts: there is no task 'lag': did you mean 'lags'"),
-        ({'model': {**config()['model'], 'dtype': 'float16'}}, "model.dtype='float16': did you mean"),
+        ({'pretexts': ['lag']}, "pretexts='lag' is unknown: did you mean 'lags'"),
+        ({'model': {**config()['model'], 'dtype': 'float16'}}, "model.dtype='float16' is unknown: did you mean"),
     ],
 )
 def test_mistakes_of_a_config(changes, told):

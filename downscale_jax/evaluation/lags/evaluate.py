@@ -20,7 +20,7 @@ from downscale_jax.evaluation.statistics.ranks import SEASONS, season
 from downscale_jax.fields.times import decode_times, evenly
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.files import write_json
-from downscale_jax.systems.atmodist import PROBE, UNTRAINED, LearnedDistance
+from downscale_jax.tasks.lags import PROBE, UNTRAINED
 from downscale_jax.training.log import read
 
 MAIN, CLASSIFIER, CHANCE, MIDDLE = 'atmodist', 'mse_correlation', 'chance', 'middle_lag'
@@ -32,7 +32,7 @@ CLASSIFIER_PAIRS = 20_000  # training pairs: its weights are hundreds, and fitti
 RANGE_PATCHES = 500  # training patches whose range is that of PSNR and SSIM
 
 
-def evaluate(opened: LearnedDistance, prepared: Prepared) -> dict[str, dict[str, float]]:
+def evaluate(opened: Any, prepared: Prepared) -> dict[str, dict[str, float]]:
     """Scores the naming of lags on `evaluation.pairs` pairs of the test split beside its rivals, and distances by lag.
 
     Returns {method: {score: number}} without what is undefined, also written to scores.json; details.json has the
@@ -77,7 +77,7 @@ def evaluate(opened: LearnedDistance, prepared: Prepared) -> dict[str, dict[str,
     return table
 
 
-def networks(opened: LearnedDistance) -> Networks:
+def networks(opened: Any) -> Networks:
     """The tasks that name lags, with their parameters."""
     found = {MAIN: (opened.task, opened.params)}
     if UNTRAINED in opened.tasks:
@@ -180,7 +180,7 @@ def error_map(
 
 
 def draw(
-    opened: LearnedDistance, prepared: Prepared, details: dict[str, Any], found: Sequence[lag_figures.Neighbours]
+    opened: Any, prepared: Prepared, details: dict[str, Any], found: Sequence[lag_figures.Neighbours]
 ) -> dict[str, str]:
     """Writes workdir/figures/NAME.png and returns {name: caption}."""
     folder, step = opened.workdir / 'figures', float(prepared.meta['step_hours'])
@@ -231,7 +231,7 @@ def shown_classes(details: dict[str, Any], method: str) -> dict[str, np.ndarray]
     return {**details.get('latitudes', {}).get(method, {}), **details['seasons'][method]}
 
 
-def subtitle(opened: LearnedDistance, prepared: Prepared, details: dict[str, Any]) -> str:
+def subtitle(opened: Any, prepared: Prepared, details: dict[str, Any]) -> str:
     data = 'Idealised atmosphere' if prepared.meta['idealised'] else Path(opened.config['data']['path']).name
     return f'{data}, {int(details["labels"].sum())} test pairs'
 
@@ -284,9 +284,7 @@ def titled(name: str) -> str:
     return score.long_name if score.unit == '1' else f'{score.long_name} ({score.unit})'
 
 
-def notes(
-    opened: LearnedDistance, prepared: Prepared, measured: Measured, details: dict[str, Any], fitted: int
-) -> list[str]:
+def notes(opened: Any, prepared: Prepared, measured: Measured, details: dict[str, Any], fitted: int) -> list[str]:
     """What the reader should know before trusting the numbers; `fitted`: pairs that the classifier was fitted to."""
     days, constant = len(np.unique(measured.seconds // scores.DAY)), details['constant']
     labels = details['labels']

@@ -1,6 +1,7 @@
 """Which patches of the test split a distance calls alike: the nearest neighbours of a few."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,14 +9,13 @@ from downscale_jax.evaluation.lags.figures import Neighbours
 from downscale_jax.evaluation.lags.measures import BATCH, centres
 from downscale_jax.fields.times import decode_times
 from downscale_jax.pipeline.records import Prepared, Split
-from downscale_jax.systems.atmodist import LearnedDistance
 
 CANDIDATES = 400  # patches among which neighbours are sought
 QUANTILES = (0.4, 0.6, 0.8, 0.97)  # of the candidates' variance: from calm to wild
 NEAREST = 3
 
 
-def neighbours(opened: LearnedDistance, prepared: Prepared, split: Split, chosen: Sequence[int]) -> list[Neighbours]:
+def neighbours(opened: Any, prepared: Prepared, split: Split, chosen: Sequence[int]) -> list[Neighbours]:
     """Queries from calm to wild among first patches of the split, with those nearest by the encoder and by MSE.
 
     Patches that overlap and lie within the longest lag do not count: they are near for being the same weather.
