@@ -8,6 +8,7 @@ What to expect is in the README's tables. Real data: set data.path and the other
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 INFINITY = float('inf')
 
@@ -81,7 +82,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.sampling.steps = 10  # evaluations of the network
     config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 'karras'
     config.sampling.eta = 0.0  # of ddim: share of the noise drawn anew in each step
-    config.sampling.temperature = 0.0  # factor of the noise; 0: as fitted after training (evaluation.fit_days)
+    config.sampling.temperature = placeholder(float)  # factor of the noise; None: as fitted (evaluation.fit_days)
     config.sampling.correlation_hours = 0.0  # of a member's noise in time, so that it does not flicker; 0: none
     config.sampling.tile = 512  # cells a side at most, a multiple of the network's stride
     config.sampling.overlap = 32

@@ -11,7 +11,11 @@ from typing import Any
 import jax
 
 from downscale_jax.describe import describe
-from downscale_jax.downscale import ensemble
+from downscale_jax.downscale.dataset import export_netcdf
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.filling import to_store
+from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.evaluation import baselines, lags, places, super_resolution
 from downscale_jax.evaluation.evaluate import evaluate as score_ensembles
 from downscale_jax.evaluation.temperature import fit as fit_temperature
@@ -49,7 +53,7 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
             f'trained on {jax.process_count()} processes; score it on one: --mode=evaluate --workdir={workdir}'
         )
         return
-    if config['evaluation'].get('fit_days') and not config['sampling']['temperature']:
+    if config['evaluation'].get('fit_days') and config['sampling']['temperature'] is None:
         calibrate(workdir, {}, prepare)
     evaluate(workdir, {}, prepare)
 
@@ -132,14 +136,14 @@ def calibrate(workdir: Path, given: dict[str, Any], prepare: Prepare) -> None:
         raise UserError(f'--mode=calibrate: {workdir} draws no ensemble whose noise could be fitted')
     config, generator, path = opened.config, opened.generator(opened.last), workdir / CALIBRATION
     wanted = config['evaluation']['fit_days']
-    if config['sampling']['temperature'] or not wanted:
+    if config['sampling']['temperature'] is not None or not wanted:
         raise UserError(
-            'there is nothing to fit: sampling.temperature must be 0 and evaluation.fit_days at least 1, found '
+            'there is nothing to fit: sampling.temperature must be None and evaluation.fit_days at least 1, found '
             f'{config["sampling"]["temperature"]} and {wanted}'
         )
     request = {**fit_request(generator), 'wanted': wanted}
     if not path.exists() or json.loads(path.read_text())['request'] != request:
-        found = fit_temperature(generator, prepared, wanted, max(2, generator.members), config['seed'])
+        found = fit_temperature(generator, prepared, wanted, max(2, generator.partition.members), config['seed'])
         write_json(path, {'request': request, **found})
     fit = json.loads(path.read_text())
     before, after = (fit[name]['spread_skill'] for name in ('before', 'after'))
@@ -190,21 +194,15 @@ def downscale(
         messages.info(f'{statics}: {", ".join(taken)}')
     generator = trained.best()
     members = members if generator.draws else 1
-    request = {
-        'input': source,
-        'input_state': store.fingerprint(source),
-        'statics': statics,
-        'statics_state': store.fingerprint(statics),
-        'model': generator.identity,
-        **({'overlap': list(overlap)} if overlap else {}),
-    }
-    corrected = trained.correction(dataset, overlap, source)
+    origin = Source(source, file_state(source), statics, file_state(statics), overlap)
+    correction = trained.correction(dataset, overlap, source)
+    inputs = open_inputs(dataset, generator.transform, fine, source, correction)
     zarr = path if path.suffix == '.zarr' else path.with_suffix('.zarr')
     if path.suffix == '.nc' and path.exists() and not zarr.exists():
         raise UserError(f'{path} exists and {zarr}, from which it would be written, does not: choose another --output')
-    ensemble.to_store(generator, dataset, fine, members, seed, trained.attributes(), zarr, request, corrected=corrected)
+    to_store(Ensemble(generator, inputs, fine, members, seed), zarr, origin, trained.attributes())
     if path.suffix == '.nc' and not path.exists() and jax.process_index() == 0:
-        ensemble.export_netcdf(zarr, path)
+        export_netcdf(zarr, path)
 
 
 def alone(mode: str) -> None:

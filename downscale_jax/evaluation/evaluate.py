@@ -9,8 +9,12 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Generator
+from downscale_jax.downscale.dataset import Provenance
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.filling import to_store
+from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.request import Source
 from downscale_jax.evaluation import calibration, days, present, report, scales, scores, spectra
 from downscale_jax.evaluation.collect import collect
 from downscale_jax.evaluation.summary import summarise
@@ -21,7 +25,7 @@ from downscale_jax.runtime.files import write_json
 
 
 def evaluate(
-    generators: Mapping[str, Generator], prepared: Prepared, config: dict[str, Any], workdir: Path
+    generators: Mapping[str, FieldGenerator], prepared: Prepared, config: dict[str, Any], workdir: Path
 ) -> dict[str, dict[str, float]]:
     """Scores every generator and the coarse field as it is on `evaluation.days` days of the test split (0: all).
 
@@ -73,7 +77,7 @@ def evaluate(
 
 
 def fill(
-    generators: Mapping[str, Generator],
+    generators: Mapping[str, FieldGenerator],
     prepared: Prepared,
     split: Split,
     times: np.ndarray,
@@ -90,11 +94,11 @@ def fill(
         members = config['evaluation']['members'] if generator.draws else 1
         path = workdir / 'ensembles' / f'{name}.zarr'
         path.parent.mkdir(exist_ok=True)
-        request = {'input': f'{prepared.directory.name}, {len(chosen)} days of test', 'model': generator.identity}
-        attrs = {'title': f'{what} downscaled by {name}, days of the test split'}
-        ensemble.to_store(
-            generator, coarse, prepared.statics, members, config['seed'], attrs, path, request, replace=True
-        )
+        source = Source(f'{prepared.directory.name}, {len(chosen)} days of test')
+        inputs = open_inputs(coarse, generator.transform, prepared.statics, source.input)
+        ensemble = Ensemble(generator, inputs, prepared.statics, members, config['seed'])
+        provenance = Provenance(title=f'{what} downscaled by {name}, days of the test split')
+        to_store(ensemble, path, source, provenance, replace=True)
         opened[name] = xr.open_zarr(path, consolidated=False)
     return opened
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from downscale_jax.downscale.ensemble import unit_of
+from downscale_jax.downscale.zarr_store import with_units_of
 from downscale_jax.evaluation import (
     compound,
     distributions,
@@ -137,7 +137,7 @@ def score(opened: Downscaler, prepared: Prepared) -> Scored:
     at = cells_of(known, prepared)
     names = [known.names[i] for i in np.flatnonzero(at[2])]
     draw = {name: generator for name, generator in generators.items() if generator.draws}
-    made = {name: g.changed(**unit_of(stores[name].attrs)) for name, g in draw.items()}
+    made = {name: with_units_of(opened.workdir / 'ensembles' / f'{name}.zarr', g) for name, g in draw.items()}
     few, patch = [chosen[i] for i in evenly(len(chosen), tile_seams.TIMES)], opened.config['data']['patch']
     tiles = {
         name: tile_seams.look(g, prepared, split, times, few, patch, opened.config['seed']) for name, g in made.items()

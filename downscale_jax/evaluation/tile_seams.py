@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Generator
-from downscale_jax.downscale.inputs import Inputs, open_inputs
+from downscale_jax.downscale.ensemble import Ensemble, generate
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.tiles import Domain
 from downscale_jax.evaluation import seams
 from downscale_jax.evaluation.bootstrap import stacked, total
 from downscale_jax.evaluation.evaluate import coarse_dataset
@@ -22,32 +23,32 @@ MEMBERS, TIMES = 2, 2  # of the default DPDM some 10 s on two cores, half of the
 LEAST, TINY = 4, 16  # strides of the network a side
 
 
-def borders_of(generator: Generator, shape: tuple[int, int], periodic: bool) -> seams.Lines:
+def borders_of(generator: FieldGenerator, domain: Domain) -> seams.Lines:
     """Where tiles end on a grid; those of a periodic one begin outside of it."""
-    tiling, halo = generator.tiling(shape, periodic)
-    return seams.borders(shape, tiling.origins - [0, halo], tiling.sizes)
+    tiling = generator.tiling(domain)
+    return seams.borders(domain.shape, tiling.origins - [0, tiling.halo], tiling.sizes)
 
 
-def in_tiles(generator: Generator, strides: int) -> Generator:
+def in_tiles(generator: FieldGenerator, strides: int) -> FieldGenerator:
     """The same in tiles of so many strides of the network a side, LEAST or more, that overlap by a quarter."""
     stride, strides = generator.task.network.stride, max(LEAST, strides)
-    return generator.changed(tile=strides * stride, overlap=round(strides / 4) * stride)
+    return generator.with_partition(tile=strides * stride, overlap=round(strides / 4) * stride)
 
 
-def pair(made: Generator, shape: tuple[int, int], periodic: bool, patch: int) -> tuple[Generator, Generator]:
+def pair(made: FieldGenerator, domain: Domain, patch: int) -> tuple[FieldGenerator, FieldGenerator]:
     """(generator with the tiles to be looked at, its control): `made`, with those tiles beside that share the fewest
     borders, no larger unless its own are tiny; or, where one tile holds the domain, tiles of a patch beside that one.
     """
-    stride, lines = made.task.network.stride, borders_of(made, shape, periodic)
+    stride, lines = made.task.network.stride, borders_of(made, domain)
     if not np.concatenate(lines).size:
         return in_tiles(made, -(-patch // stride)), made
-    most = max(TINY, max(made.tiling(shape, periodic)[0].sizes) // stride)
+    most = max(TINY, max(made.tiling(domain).sizes) // stride)
     others = [in_tiles(made, strides) for strides in range(most, LEAST - 1, -1)]
-    return made, max(others, key=lambda other: seams.own_share(lines, borders_of(other, shape, periodic)))
+    return made, max(others, key=lambda other: seams.own_share(lines, borders_of(other, domain)))
 
 
 def look(
-    made: Generator,
+    made: FieldGenerator,
     prepared: Prepared,
     split: Split,
     times: np.ndarray,
@@ -59,17 +60,19 @@ def look(
     'sizes' (h, w) that share 'overlap' cells, 'against': sizes of the others, 'times', 'members'}; {} in a domain of a
     patch."""
     inputs = open_inputs(coarse_dataset(prepared, split, times, list(chosen)), made.transform, prepared.statics)
-    shape, weight = prepared.mask.shape, valid_area(prepared.statics)
+    weight = valid_area(prepared.statics)
     # what memory holds of the ensemble's own units holds of these
-    both = [one.changed(members=min(MEMBERS, made.members)) for one in pair(made, shape, inputs.periodic, patch)]
-    lines, control = (borders_of(one, shape, inputs.periodic) for one in both)
+    both = [
+        one.with_partition(members=min(MEMBERS, made.partition.members)) for one in pair(made, inputs.domain, patch)
+    ]
+    lines, control = (borders_of(one, inputs.domain) for one in both)
     if not np.concatenate(lines).size:
         return {}
     truth = np.stack([split[index]['fine'] for index in chosen])
-    fields, others = (generated(one, inputs, weight, seed) for one in both)
+    fields, others = (generated(Ensemble(one, inputs, prepared.statics, MEMBERS, seed)) for one in both)
     found = scored(fields, others, weight[..., None] * np.isfinite(truth), lines, control)
-    sizes, against = (one.tiling(shape, inputs.periodic)[0].sizes for one in both)
-    told = {'sizes': sizes, 'overlap': both[0].sampling.overlap, 'against': against}
+    sizes, against = (one.tiling(inputs.domain).sizes for one in both)
+    told = {'sizes': sizes, 'overlap': both[0].partition.overlap, 'against': against}
     return {**found, **told, 'times': len(chosen), 'members': MEMBERS}
 
 
@@ -85,10 +88,9 @@ def scored(
     return stacked(by_variable)
 
 
-def generated(generator: Generator, inputs: Inputs, area: np.ndarray, seed: int) -> np.ndarray:
+def generated(ensemble: Ensemble) -> np.ndarray:
     """Members of all times [T, M, H, W, V]; the tile is as asked for, whatever memory there is."""
-    units = ensemble.all_units(generator, len(inputs), MEMBERS)
-    found: list[list[np.ndarray]] = [[] for _ in inputs.times]
-    for (time, _), fields, _ in ensemble.generate(generator, inputs, area, MEMBERS, seed, units):
-        found[time].append(fields)
+    found: list[list[np.ndarray]] = [[] for _ in ensemble.inputs.times]
+    for part in generate(ensemble, ensemble.units()):
+        found[part.unit.time].append(part.fields)
     return np.stack([np.concatenate(parts) for parts in found])

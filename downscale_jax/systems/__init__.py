@@ -4,7 +4,7 @@ A module of this room has `build(config)`, the tasks by name in the order in whi
 `check(config, training)`, which raises for what would fail only after training, with `training` also for what only that
 needs; `shapes(config)` and `examples(config, prepared, split)`, what a batch holds and the source it is drawn from;
 `initialiser(name, tasks, trained)`, a task's `init(key, batch)`; `networks(states)`, parameters by the name of the
-network, the main one last; and `Opened`, a work directory of it. One that downscales has `sampling_of(config)` too.
+network, the main one last; and `Opened`, a work directory of it.
 """
 
 from collections.abc import Mapping

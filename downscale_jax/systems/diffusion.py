@@ -8,14 +8,14 @@ import jax
 import numpy as np
 
 from downscale_jax.diffusion.schedule import CosineSchedule
-from downscale_jax.downscale.generate import Generator, Sampling
+from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError, nearest
-from downscale_jax.systems.downscaler import Downscaler
+from downscale_jax.systems.downscaler import Downscaler, sampling_of
 from downscale_jax.systems.workdir import Config, Init, Trained
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
 from downscale_jax.tasks.regression import Regression
@@ -121,13 +121,7 @@ def check(config: Config, training: bool = False) -> None:
         raise UserError('; '.join(wrong))
 
 
-def sampling_of(config: Config) -> Sampling:
-    """Raises UserError for values that make no sense. A temperature that is left open counts as 1."""
-    values = config['sampling']
-    return Sampling(**{**values, 'temperature': values['temperature'] or 1.0})
-
-
-def fit_request(generator: Generator) -> dict[str, Any]:
+def fit_request(generator: FieldGenerator) -> dict[str, Any]:
     """What a fitted temperature belongs to: network and solver. Tiles and the noise's memory leave the spread alone."""
     kept = ('sampler', 'steps', 'spacing', 'eta')
     return {'model': generator.identity, **{k: getattr(generator.sampling, k) for k in kept}}
@@ -136,13 +130,13 @@ def fit_request(generator: Generator) -> dict[str, Any]:
 class Calibrated(Downscaler):
     """A trained diffusion, at the noise temperature fitted to it."""
 
-    def fitted(self) -> Generator | None:
+    def fitted(self) -> FieldGenerator | None:
         """The last task at the noise temperature fitted to it; None where the config gives one or none was fitted.
 
         Raises UserError where one was fitted to another network or to other values of `sampling`.
         """
         generator, path = self.generator(self.last), self.workdir / CALIBRATION
-        if self.config['sampling']['temperature'] or not path.exists():
+        if self.config['sampling']['temperature'] is not None or not path.exists():
             return None
         fit = json.loads(path.read_text())
         if fit_request(generator).items() - fit['request'].items():
@@ -150,9 +144,9 @@ class Calibrated(Downscaler):
                 f'the noise temperature in {path} was fitted to another network or with other values of sampling: '
                 'fit it anew (--mode=calibrate) or give one (--config.sampling.temperature=1)'
             )
-        return generator.changed(temperature=fit['temperature'])
+        return generator.with_sampling(temperature=fit['temperature'])
 
-    def best(self) -> Generator:
+    def best(self) -> FieldGenerator:
         """What downscales: the last task, calibrated where that was done."""
         return self.fitted() or self.generator(self.last)
 

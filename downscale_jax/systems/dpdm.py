@@ -16,8 +16,8 @@ from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, nearest
 from downscale_jax.systems import diffusion
-from downscale_jax.systems.diffusion import Calibrated, sampling_of
-from downscale_jax.systems.downscaler import wrong_with_blocks
+from downscale_jax.systems.diffusion import Calibrated
+from downscale_jax.systems.downscaler import sampling_of, wrong_with_blocks
 from downscale_jax.systems.workdir import Config, Init, Trained
 from downscale_jax.tasks.content import Content
 from downscale_jax.tasks.diffusion import Diffusion

@@ -7,7 +7,6 @@ from typing import Any, get_args
 import jax
 import numpy as np
 
-from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.block_means import channels
 from downscale_jax.fields.log_transform import LogTransform
@@ -18,7 +17,7 @@ from downscale_jax.pipeline.records import Prepared, Split
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError, nearest
 from downscale_jax.systems import atmodist
-from downscale_jax.systems.downscaler import Downscaler, wrong_with_blocks
+from downscale_jax.systems.downscaler import Downscaler, sampling_of, wrong_with_blocks
 from downscale_jax.systems.workdir import Config, Init, Trained, read_config
 from downscale_jax.tasks.content import Content, Learned, Name, fit_alpha, squared_error
 from downscale_jax.tasks.gan import DISCRIMINATOR, GENERATOR, Gan
@@ -28,11 +27,6 @@ from downscale_jax.training.state import State
 
 Tasks = dict[str, SuperResolution | Gan]
 PRETRAINED = 'pretrained'
-# of a single field nothing is solved or drawn
-ALONE: dict[str, Any] = {
-    'sampler': 'dpm_solver', 'steps': 1, 'spacing': 't', 'eta': 0.0,
-    'temperature': 1.0, 'correlation_hours': 0.0, 'members': 1,
-}  # fmt: skip
 LAG_PAIRS = 48  # pairs of times for each lag that alpha is fitted to
 SAME = 1e-3  # statistics of two transforms may differ by this share of a standard deviation
 
@@ -246,11 +240,6 @@ def networks(states: Mapping[str, State]) -> dict[str, Any]:
     params = list(states.values())[-1].params
     judge = {DISCRIMINATOR: params[DISCRIMINATOR]} if DISCRIMINATOR in params else {}
     return {**judge, GENERATOR: params.get(GENERATOR, params)}
-
-
-def sampling_of(config: Config) -> Sampling:
-    """Raises UserError for values that make no sense."""
-    return Sampling(**{**ALONE, **config['sampling']})
 
 
 def check(config: Config, training: bool = False) -> None:
