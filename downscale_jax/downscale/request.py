@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.settings import GenerationSettings

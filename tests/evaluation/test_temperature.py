@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.downscale.generate import Generator, Sampling
 
 from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.evaluation import scores, temperature
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.evaluate import coarse_dataset

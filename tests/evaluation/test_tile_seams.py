@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.downscale.generate import Generator, Sampling
 
 from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation import seams, tile_seams

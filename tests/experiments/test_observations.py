@@ -7,11 +7,11 @@ import numpy as np
 import observations
 import pytest
 import xarray as xr
+from downscale_jax.downscale.generate import Sampling
 
 import downscale_jax
 from data_prep.readers import products
 from data_prep.simulators.sea_ice import simulate
-from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.runtime.errors import UserError

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import reconstruction
 import xarray as xr
+from downscale_jax.downscale.generate import Sampling
 
 from data_prep.prepare import prepare
-from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.compound import Thresholds, frequency

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.downscale.generate import Generator, Sampling
 
 from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.fields.normalize import Transform
 from downscale_jax.fields.times import encode_times
 from downscale_jax.models.unet import UNet

@@ -7,9 +7,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from downscale_jax.downscale.generate import Generator
 
 from data_prep.prepare import prepare
-from downscale_jax.downscale.generate import Generator
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
 from downscale_jax.run import check_training
