@@ -52,14 +52,14 @@ def fit_to_memory(ensemble: Ensemble, available: float, processes: int = 1) -> E
         else:
             raise UserError(
                 f'one member on {domain.shape[0]} x {domain.shape[1]} cells in tiles of {tile} needs '
-                f'{format_bytes(size)} of memory, but {format_bytes(available)} are free: free memory, or allow smaller '
-                'tiles by a smaller sampling.overlap'
+                f'{format_bytes(size)} of memory, but {format_bytes(available)} are free: free memory, or allow '
+                'smaller tiles by a smaller sampling.overlap'
             )
     for name in ('members', 'tile'):
         before, after = getattr(requested, name), getattr(ensemble.generator.partition, name)
         if before != after:
             messages.warning(
-                f'sampling.{name}={before} does not fit into the {format_bytes(available)} of free memory: using {after}'
+                f'sampling.{name}={before} does not fit into {format_bytes(available)} of free memory: using {after}'
             )
     return ensemble
 

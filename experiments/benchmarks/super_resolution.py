@@ -3,9 +3,9 @@
     python experiments/benchmarks/super_resolution.py [--config=configs/srgan.py]      about a minute on 2 CPU cores
 
 An untrained generator refines coarse noise with the tiles of the config, through `downscale.field_generator`, each
-size in a process of its own. A field is all variables of one time, a domain such a field in float32. Program: the memory of the
-compiled one beside its arguments, exactly. Peak: of all that the process holds, libraries and compiler among it. Both
-grow, from line to line, by a few domains; in the first the tiles are smaller too. Lift: seconds on the host to bring
+size in a process of its own. A field is all variables of one time, a domain such a field in float32. Program: the
+memory of the compiled one beside its arguments, exactly. Peak: of all that the process holds, libraries and compiler
+among it. Both grow, from line to line, by a few domains; in the first the tiles are smaller too. Lift: seconds on the host to bring
 block means to the fine grid, before the network.
 
 Then the largest field is made in one piece too. The two differ, in standard deviations of the field, in the overlaps
