@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.optimize
 import xarray as xr
+from downscale_jax.evaluation.present import liveliest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from scipy import ndimage
@@ -26,7 +27,6 @@ from scipy import ndimage
 import downscale_jax
 from data_prep.records.series import open_fields
 from data_prep.simulators.sea_ice import simulate
-from downscale_jax.evaluation.present import liveliest
 from downscale_jax.evaluation.statistics import similarity as images
 from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.fields import grid, store

@@ -28,7 +28,10 @@ import downscale_jax
 from data_prep.readers import products
 from data_prep.readers.observed import Observed, to_inputs
 from data_prep.simulators.sea_ice import simulate
-from downscale_jax.downscale import ensemble
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.filling import to_store
+from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.consistency import consistency, summarise, table
 from downscale_jax.fields import grid, store
@@ -154,11 +157,7 @@ def main() -> None:
         parser.error('--thickness is missing')
     model, truth = downscale_jax.load(options.workdir), None
     transform, statics, generator = model.prepared.transform, model.prepared.statics, model.best()
-    request = {
-        'input': options.thickness or 'the made-up observations',
-        'input_state': [store.fingerprint(path) for path in files.values()],
-        'model': generator.identity,
-    }
+    source = Source(options.thickness or 'the made-up observations', file_state(*files.values()))
     if not options.thickness:
         files, truth = make_up(options.output / 'products', model.config, options.days)
     kernels = dict(zip(transform.inputs, model.prepared.meta['kernel_km'], strict=True))
@@ -166,7 +165,9 @@ def main() -> None:
     inputs[transform.target] = convert_units(inputs[transform.target], transform.units)
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / 'fine.zarr'
-    ensemble.to_store(generator, inputs, statics, options.members, options.seed, model.attributes(), path, request)
+    opened = open_inputs(inputs, generator.transform, statics, source.input)
+    ensemble = Ensemble(generator, opened, statics, options.members, options.seed)
+    to_store(ensemble, path, source, model.attributes())
 
     back = partial(
         consistency,

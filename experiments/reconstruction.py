@@ -39,7 +39,10 @@ from matplotlib.figure import Figure
 
 from data_prep.prepare import prepare
 from data_prep.simulators import mountains
-from downscale_jax.downscale import ensemble, inputs
+from downscale_jax.downscale import inputs
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.filling import to_store
+from downscale_jax.downscale.request import Source
 from downscale_jax.evaluation import evaluate, reference
 from downscale_jax.evaluation.drawing import style as look
 from downscale_jax.evaluation.statistics import compound, correlation, trends
@@ -381,9 +384,9 @@ def main() -> int:
         raise UserError(f'{source} has no {case[0]}, the month of the case study: choose another by --month')
     corrected = model.correction(blocks, overlap, source)
     state = hashlib.sha256(b''.join(blocks[v].values.tobytes() for v in best.transform.inputs)).hexdigest()[:16]
-    request = {'input': source, 'input_state': state, 'model': best.identity, 'overlap': [*overlap]}
-    asked = options.members, 0, model.attributes()
-    ensemble.to_store(best, blocks, prepared.statics, *asked, folder / STORE, request, corrected=corrected)
+    opened_blocks = inputs.open_inputs(blocks, best.transform, prepared.statics, source, corrected)
+    ensemble = Ensemble(best, opened_blocks, prepared.statics, options.members, 0)
+    to_store(ensemble, folder / STORE, Source(source, state, overlap=overlap), model.attributes())
     months = methods(folder / STORE, blocks, corrected, prepared)
     parallel.by_first(lambda: report(folder, months, kept, prepared, limits, case))
     return 0

@@ -23,11 +23,13 @@ from reconstruction import opened
 
 from data_prep.records.block_means import whole_blocks
 from data_prep.records.series import open_fields
-from downscale_jax.downscale import ensemble
+from downscale_jax.downscale.dataset import in_memory
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.evaluation.baselines import KERNELS, Baselines
-from downscale_jax.evaluation.evaluate import coarse_dataset
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.dates import select_dates
 from downscale_jax.fields.times import evenly, month_of
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
@@ -68,7 +70,8 @@ def fields_of(model: Downscaler, months: xr.Dataset, statics: xr.Dataset, member
     simple = [baselines(one, month_of(t)) for one, t in zip(blocks, coarse['time'].values, strict=True)]
     found |= {name: np.stack([one[name] for one in simple])[None] for name in KERNELS}
     grid, regression = model.fine_grid(statics, 'the region'), model.generator(REGRESSION)
-    made = ensemble.in_memory(regression, coarse, grid, 1, 0, {}), model.downscale(coarse, members, statics=statics)
+    inputs = open_inputs(coarse, regression.transform, grid)
+    made = in_memory(Ensemble(regression, inputs, grid, 1, 0)), model.downscale(coarse, members, statics=statics)
     single, drawn = (np.stack([one[name].values for name in transform.targets], -1) for one in made)
     return {**found, REGRESSION: single, 'one member': drawn[:1], f'mean of {members}': drawn}
 

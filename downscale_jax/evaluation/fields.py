@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from downscale_jax.downscale.ensemble import unit_of
-from downscale_jax.downscale.generate import Generator
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.zarr_store import with_units_of
 from downscale_jax.evaluation import retiling
 from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.drawing import training as drawing
@@ -25,7 +25,7 @@ from downscale_jax.evaluation.stores import fill
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.training.log import read
 
-Generators = Mapping[str, Generator]
+Generators = Mapping[str, FieldGenerator]
 DEFINITIONS = read_definitions(Path(__file__).with_name('scores.toml'))
 OF_ALL = ('energy', 'out_of_bounds')  # of all variables together
 
@@ -68,7 +68,7 @@ def score(
     # seams need members of their own: only of the main ensemble, the last
     for name in [name for name, generator in generators.items() if generator.draws][-1:]:
         # in the tiles of the store, whatever memory is free now
-        same_tiles = generators[name].changed(**unit_of(stores[name].attrs))
+        same_tiles = with_units_of(workdir / 'ensembles' / f'{name}.zarr', generators[name])
         patch, seed = config['data']['patch'], config['seed']
         retile[name] = partial(retiling.retile, same_tiles, prepared, split, times, chosen, patch, seed)
     members = {name: settings['members'] if generator.draws else 1 for name, generator in generators.items()}

@@ -89,7 +89,8 @@ def variables_of(
             kernel = float(prepared.meta['kernel_km'][transform.channel])
             cells = max(1, round(kernel / cell))
         terciles = np.unique([float(f'{edge:.3g}') for edge in statistics.terciles[index]])
-        zone = settings['zones'].get(name)
+        zone = settings['zones'][index] if settings['zones'] else ()
+        regimes = settings['regimes'][index] if settings['regimes'] else terciles
         found.append(
             Variable(
                 name=name,
@@ -98,7 +99,7 @@ def variables_of(
                 data_range=float(ranges[index, 1] - ranges[index, 0]),
                 kernel_km=kernel,
                 coarse_cells=cells,
-                regimes=tuple(settings['regimes'].get(name, terciles)),
+                regimes=tuple(regimes),
                 zone=Zone(*zone) if zone else None,
             )
         )

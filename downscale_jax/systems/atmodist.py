@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation.lags import evaluate as evaluation
+from downscale_jax.evaluation.lags.evaluate import evaluate as evaluation
 from downscale_jax.fields import store
 from downscale_jax.fields.units import convert_units
 from downscale_jax.models.atmodist import Decoder, Encoder, Tail, Variables

@@ -7,15 +7,23 @@ import jax
 import numpy as np
 
 from downscale_jax.diffusion.schedule import CosineSchedule
-from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import evaluate as evaluation
+from downscale_jax.evaluation import fields as evaluation
 from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.systems.calibrated import Calibrated, calibrate
-from downscale_jax.systems.checks import DTYPES, at_least, check_choice, check_multiple, ensemble_faults, refuse
+from downscale_jax.systems.checks import (
+    DTYPES,
+    at_least,
+    check_choice,
+    check_multiple,
+    ensemble_faults,
+    evaluation_faults,
+    refuse,
+)
+from downscale_jax.systems.downscaler import sampling_of
 from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
 from downscale_jax.tasks.regression import Regression
@@ -56,14 +64,11 @@ def build(config: Config) -> dict[str, DiffusionTask]:
 def check(config: Config, training: bool = False) -> None:
     """See `system.Check`."""
     sampling_of(config)
-    bounds, window, regimes = config['data']['bounds'], config['evaluation']['window'], config['evaluation']['regimes']
-    faults = at_least(config, {'data.patch': 1, 'data.patches_per_record': 1}) + ensemble_faults(config)
+    bounds = config['data']['bounds']
+    faults = at_least(config, {'data.patch': 1, 'data.patches_per_record': 1})
+    faults += evaluation_faults(config, targets=1, blocks=False) + ensemble_faults(config)
     if len(bounds) != 2:
         faults.append(f'data.bounds={bounds}: a lower and an upper bound are needed')
-    if window < 4 or window % 2:
-        faults.append(f'evaluation.window={window}: an even number of cells, at least 4, is needed')
-    if list(regimes) != sorted(set(regimes)):
-        faults.append(f'evaluation.regimes={regimes}: the edges must increase')
     refuse(faults)
 
 
@@ -108,13 +113,6 @@ def networks(states: Mapping[str, State]) -> dict[str, Any]:
     return {'regression': states['regression'].params, 'unet': states['diffusion'].params}
 
 
-def sampling_of(config: Config) -> Sampling:
-    """How ensembles are drawn, at temperature 1 where none is set. Raises UserError for invalid values."""
-    values = config['sampling']
-    temperature = values['temperature']
-    return Sampling(**{**values, 'temperature': 1.0 if temperature is None else temperature})
-
-
 def evaluate(opened: Calibrated, prepared: Prepared) -> Scores:
     """Scores every task, and the calibrated ensemble, beside the coarse field."""
     generators = {name: opened.generator(name) for name in opened.tasks}
@@ -133,5 +131,4 @@ SYSTEM: System[DiffusionTask, Calibrated] = System(
     opened=Calibrated,
     evaluate=evaluate,
     calibrate=calibrate,
-    sampling_of=sampling_of,
 )

@@ -8,7 +8,6 @@ import numpy as np
 
 from downscale_jax.diffusion.discrete import DiscreteSchedule
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import super_resolution as evaluation
 from downscale_jax.fields.block_means import channels
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.srgan import Discriminator, Generator
@@ -19,7 +18,7 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import diffusion
 from downscale_jax.systems.calibrated import Calibrated, calibrate
 from downscale_jax.systems.checks import DTYPES, block_faults, check_choice, check_multiple, ensemble_faults, refuse
-from downscale_jax.systems.diffusion import sampling_of
+from downscale_jax.systems.downscaler import evaluate, sampling_of
 from downscale_jax.systems.system import Config, Init, Shapes, System, Trained
 from downscale_jax.tasks.content import Content
 from downscale_jax.tasks.diffusion import Diffusion
@@ -148,7 +147,6 @@ SYSTEM: System[DpdmTask, Calibrated] = System(
     initialise=initialise,
     networks=networks,
     opened=Calibrated,
-    evaluate=evaluation.evaluate,
+    evaluate=evaluate,
     calibrate=calibrate,
-    sampling_of=sampling_of,
 )

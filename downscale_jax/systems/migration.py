@@ -33,7 +33,22 @@ CHANGES: dict[int, tuple[Change, ...]] = {
         Change('evaluation.days', 'evaluation.records', none_if_zero),
         Change('evaluation.times', 'evaluation.records', none_if_zero),
         Change('evaluation.fit_days', 'evaluation.calibration_records'),
+        Change('evaluation.ice', 'evaluation.zones', lambda threshold: (('ice', threshold),)),
+        Change('evaluation.regimes', 'evaluation.regimes', lambda edges: (tuple(edges),)),
     ),
+}
+MEASURES = (
+    'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
+    'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
+)  # fmt: skip
+# {version: {system: settings of `evaluation` that the version left behind did not have}}
+_OF_ALL = {'measures': MEASURES, 'subsets': (), 'window': 40, 'regimes': (), 'zones': (), 'places': ''}
+ADDED: dict[int, dict[str, dict[str, Any]]] = {
+    1: {
+        'diffusion': {**_OF_ALL, 'neighbours': True, 'baselines': ('coarse',)},
+        'dpdm': {**_OF_ALL, 'neighbours': False, 'subsets': (1, 5, 10, 33, 100)},
+        'srgan': {**_OF_ALL, 'neighbours': False, 'baselines': ('bicubic',)},
+    },
 }
 
 
@@ -58,6 +73,8 @@ def migrate(stored: dict[str, Any], workdir: Path) -> dict[str, Any]:
     for old in range(version, VERSION):
         for change in CHANGES[old]:
             config = applied(change, config)
+        added = ADDED[old].get(config['system'], {})
+        config = {**config, 'evaluation': {**added, **config['evaluation']}}
     return config
 
 

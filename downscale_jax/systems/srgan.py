@@ -6,9 +6,7 @@ from typing import Any, get_args
 import jax
 import numpy as np
 
-from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import super_resolution as evaluation
 from downscale_jax.fields.block_means import channels
 from downscale_jax.models.srgan import Discriminator, Generator
 from downscale_jax.pipeline.patches import Patches
@@ -17,7 +15,7 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.atmodist import encoder_of
 from downscale_jax.systems.checks import DTYPES, block_faults, check_choice, check_multiple, refuse
 from downscale_jax.systems.content_encoder import check_transforms, load_encoder, open_encoder
-from downscale_jax.systems.downscaler import Downscaler
+from downscale_jax.systems.downscaler import Downscaler, evaluate, sampling_of
 from downscale_jax.systems.system import Config, Init, Shapes, System, Trained
 from downscale_jax.tasks.content import Content, Learned, Name
 from downscale_jax.tasks.gan import DISCRIMINATOR, GENERATOR, Gan
@@ -28,11 +26,6 @@ from downscale_jax.training.state import State
 SrganTask = SuperResolution | Gan
 
 PRETRAINED = 'pretrained'
-# a deterministic generator needs no solver and draws no noise
-ALONE: dict[str, Any] = {
-    'sampler': 'dpm_solver', 'steps': 1, 'spacing': 't', 'eta': 0.0,
-    'temperature': 1.0, 'correlation_hours': 0.0, 'members': 1,
-}  # fmt: skip
 
 
 def build(config: Config) -> dict[str, SrganTask]:
@@ -158,11 +151,6 @@ def networks(states: Mapping[str, State]) -> dict[str, Any]:
     return {**discriminator, GENERATOR: params.get(GENERATOR, params)}
 
 
-def sampling_of(config: Config) -> Sampling:
-    """How fields are generated. Raises UserError for invalid values."""
-    return Sampling(**{**ALONE, **config['sampling']})
-
-
 SYSTEM: System[SrganTask, Downscaler] = System(
     build=build,
     check=check,
@@ -171,6 +159,5 @@ SYSTEM: System[SrganTask, Downscaler] = System(
     initialise=initialise,
     networks=networks,
     opened=Downscaler,
-    evaluate=evaluation.evaluate,
-    sampling_of=sampling_of,
+    evaluate=evaluate,
 )

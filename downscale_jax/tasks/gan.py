@@ -133,7 +133,7 @@ class Gan:
         return state.params[GENERATOR]
 
     def sample(
-        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver
+        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver | None
     ) -> jax.Array:
         """As the pre-trained generator."""
         return self.pretraining.sample(params, condition, valid, noise, apply, solver)

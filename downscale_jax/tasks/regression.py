@@ -70,7 +70,7 @@ class Regression:
         return mean, jnp.sqrt(jnp.square(jax.nn.softplus(size)) + SMALLEST_ERROR**2)
 
     def sample(
-        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver
+        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver | None
     ) -> jax.Array:
         """The mean, [1, H, W, C] normalised, over a whole domain: `apply(network, condition)` runs it there."""
         return apply(lambda condition: self.distribution(params, condition)[0], condition)

@@ -66,7 +66,7 @@ class SuperResolution:
         return state.params
 
     def sample(
-        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver
+        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver | None
     ) -> jax.Array:
         """The field, [1, H, W, V] normalised, over a whole domain: `apply(network, condition)` runs it there."""
         return apply(lambda tile: self.generate(params, tile), condition)

@@ -59,15 +59,16 @@ def measure(path: str, size: int, members: int, days: int, unit: int = 0, evalua
     import numpy as np
     import xarray as xr
 
-    from downscale_jax.downscale import ensemble
+    from downscale_jax.downscale.ensemble import Ensemble
+    from downscale_jax.downscale.filling import to_store
+    from downscale_jax.downscale.inputs import open_inputs
+    from downscale_jax.downscale.request import Source
 
     name, _, variant = path.partition(':')
     config = runpy.run_path(name)['get_config'](variant).to_dict()
     config['sampling']['steps'] = evaluations or config['sampling']['steps']
     config['sampling']['members'] = unit or config['sampling']['members']
-    generator, factor, inputs = {'diffusion': of_sea_ice, 'dpdm': of_blocks}[config['system']](config)
-    generator = ensemble.shared_out(generator, members)
-    groups = -(-members // generator.members)
+    generator, factor, channels = {'diffusion': of_sea_ice, 'dpdm': of_blocks}[config['system']](config)
     names, units = generator.transform.inputs, generator.transform.input_units
     axes, fine_axes, side = grids(size, factor)
     stamps = np.datetime64('2000-01-01', 'ns') + np.arange(days + 1) * np.timedelta64(1, 'D')
@@ -79,10 +80,14 @@ def measure(path: str, size: int, members: int, days: int, unit: int = 0, evalua
         xr.Dataset(fields, {'time': stamps, **axes}).to_netcdf(Path(folder) / 'coarse.nc')
         with xr.open_dataset(Path(folder) / 'coarse.nc', chunks={'time': 1}) as coarse:
 
+            def ensemble_of(times: slice) -> Ensemble:
+                inputs = open_inputs(coarse.isel(time=times), generator.transform, statics)
+                return Ensemble(generator, inputs, statics, members, 0).balanced()
+
             def fill(times: slice) -> float:
                 """Seconds from the coarse file to the finished store."""
                 start, store = time.perf_counter(), Path(folder) / f'{times.start}.zarr'
-                ensemble.to_store(generator, coarse.isel(time=times), statics, members, 0, {}, store, {})
+                to_store(ensemble_of(times), store, Source('coarse.nc'))
                 return time.perf_counter() - start
 
             fill(slice(days, days + 1))  # compiles
@@ -90,8 +95,10 @@ def measure(path: str, size: int, members: int, days: int, unit: int = 0, evalua
                 seconds, network = fill(slice(days)), 0.0
             else:
                 # in turns, so that whatever else the machine does weighs on both
+                pair = ensemble_of(slice(0, 2))
                 turns = [
-                    (fill(slice(day, day + 2)), alone(generator, size, inputs, 2 * groups)) for day in range(0, days, 2)
+                    (fill(slice(day, day + 2)), alone(pair.generator, size, channels, len(pair.units())))
+                    for day in range(0, days, 2)
                 ]
                 seconds, network = (sum(part) for part in zip(*turns, strict=True))
     return {
@@ -117,9 +124,10 @@ def of_sea_ice(config: dict) -> tuple[Any, int, int]:
     import jax
     import numpy as np
 
-    from downscale_jax.downscale.generate import Generator
+    from downscale_jax.downscale.field_generator import FieldGenerator
     from downscale_jax.fields.normalize import Transform
-    from downscale_jax.systems.diffusion import build, sampling_of
+    from downscale_jax.systems.diffusion import build
+    from downscale_jax.systems.downscaler import sampling_of
     from downscale_jax.tasks.diffusion import FirstGuess, Params
 
     names, patch = config['data']['inputs'], config['data']['patch']
@@ -132,7 +140,7 @@ def of_sea_ice(config: dict) -> tuple[Any, int, int]:
     guess = tasks['regression'].init(jax.random.key(0), batch).params
     state = tasks['diffusion'].init(jax.random.key(1), batch)
     params = Params(state.params, FirstGuess(guess, np.float32(1)))
-    return Generator(tasks['diffusion'], jax.device_get(params), transform, sampling_of(config)), 0, count
+    return FieldGenerator(tasks['diffusion'], jax.device_get(params), transform, sampling_of(config)), 0, count
 
 
 def of_blocks(config: dict) -> tuple[Any, int, int]:
@@ -143,19 +151,21 @@ def of_blocks(config: dict) -> tuple[Any, int, int]:
     return generator, generator.transform.factor, generator.transform.lifted
 
 
-def alone(generator: Any, size: int, inputs: int, units: int) -> float:
+def alone(generator: Any, size: int, channels: int, units: int) -> float:
     """Seconds of the compiled program on inputs that lie on the device."""
     import jax
     import numpy as np
 
-    from downscale_jax.downscale.noise import time_nodes
+    from downscale_jax.downscale.field_generator import SharedInputs, UnitInputs
+    from downscale_jax.downscale.tiles import Domain
     from downscale_jax.runtime import parallel
 
     field = np.ones((size, size, 1), np.float32)
-    whole = [parallel.replicate(x) for x in (field, np.uint32(0), np.float32(1))]
-    unit = (np.repeat(field, inputs, -1), *time_nodes(0, 0.0), np.arange(generator.members, dtype=np.uint32))
-    arguments = generator.params, *whole, *parallel.split_rows([x[None] for x in unit])
-    program, start = generator.program((size, size), inputs), time.perf_counter()
+    shared = parallel.replicate(SharedInputs(field, np.uint32(0), np.float32(1)))
+    members = np.arange(generator.partition.members, dtype=np.uint32)
+    unit = UnitInputs(np.repeat(field, channels, -1), generator.time_kernel(0), members)
+    arguments = generator.params, shared, parallel.split_rows(jax.tree.map(lambda x: x[None], unit))
+    program, start = generator.program(Domain((size, size), channels)), time.perf_counter()
     for _ in range(units):
         jax.block_until_ready(program(*arguments))
     return time.perf_counter() - start

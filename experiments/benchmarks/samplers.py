@@ -17,14 +17,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from downscale_jax.evaluation.present import liveliest
 from matplotlib.figure import Figure
 
 from data_prep.prepare import prepare
 from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.downscale import noise
-from downscale_jax.downscale.generate import Generator
-from downscale_jax.evaluation.evaluate import cell_km
-from downscale_jax.evaluation.present import liveliest
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.evaluation.setting import cell_km
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics import scales
 from downscale_jax.evaluation.statistics import windows as spectra
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def measure(
-    generator: Generator,
+    generator: FieldGenerator,
     prepared: Prepared,
     count: int,
     members: int,
@@ -126,7 +126,7 @@ def measure(
     return found
 
 
-def solver_of(generator: Generator, members: int, crop: int) -> Callable[..., np.ndarray]:
+def solver_of(generator: FieldGenerator, members: int, crop: int) -> Callable[..., np.ndarray]:
     """solve(coarse [H, W, Cin], known [H, W], seconds, solver) -> members [M, H, W] in physical units.
 
     One evaluation is compiled, once for all samplers and numbers of steps, and loops run in Python around it: compiling
@@ -152,22 +152,22 @@ def solver_of(generator: Generator, members: int, crop: int) -> Callable[..., np
         return jnp.where(valid, task.denoise(params, z, jnp.full(members, gamma), shown), 0)
 
     @compiled
-    def drawn(i, nodes, weights):
+    def drawn(i, kernel):
         def of_member(member):
-            return noise.field(np.uint32(SEED), member, nodes, weights, i, shape, channels)
+            return noise.field(np.uint32(SEED), member, kernel, i, shape, channels)
 
         return jax.vmap(of_member)(jnp.arange(members, dtype=jnp.uint32))
 
     def solve(coarse, known, seconds, solver):
         valid = known[..., None]
         shown, mean, error = given(transform.condition(coarse, valid)[None])
-        nodes, weights = noise.time_nodes(seconds, 0.0)
+        kernel = noise.time_kernel(seconds, 0.0)
 
         def denoise(z, gamma):
             return evaluate(z, gamma, shown, valid)
 
         def fresh(i):
-            return drawn(i, nodes, weights)
+            return drawn(i, kernel)
 
         gammas = solver.gammas(task.schedule)
         with jax.disable_jit():

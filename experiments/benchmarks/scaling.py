@@ -102,13 +102,14 @@ def measure(config: dict, size: int, members: int, rounds: int) -> dict[str, Any
     """One unit in this process; without rounds only what its program needs."""
     import jax
 
-    from downscale_jax.downscale.fitting import needs
+    from downscale_jax.downscale.fitting import program_memory
+    from downscale_jax.downscale.tiles import Domain
 
     generator = untrained(config)
     program, arguments = compiled(generator, size, members)
-    layout = generator.tiling((size, size))[0]
+    layout = generator.tiling(Domain((size, size), generator.transform.lifted))
     first, denoise, inputs = plain_network(generator, layout.sizes, members)
-    found = {'program_mib': needs(program) / MIB, 'plain_mib': needs(denoise) / MIB}
+    found = {'program_mib': program_memory(program) / MIB, 'plain_mib': program_memory(denoise) / MIB}
     if not rounds:
         return found
 
@@ -150,11 +151,12 @@ def untrained(config: dict) -> Any:
     """Values that are standardised as they come; small random parameters."""
     import jax
 
-    from downscale_jax.downscale.generate import Generator
+    from downscale_jax.downscale.field_generator import FieldGenerator
     from downscale_jax.fields.block_means import BlockMeans
     from downscale_jax.fields.context import width
     from downscale_jax.fields.log_transform import LogTransform
     from downscale_jax.systems import dpdm
+    from downscale_jax.systems.downscaler import sampling_of
     from downscale_jax.systems.workdir import zeros as examples
     from downscale_jax.tasks.diffusion import FirstGuess, Params
 
@@ -174,24 +176,24 @@ def untrained(config: dict) -> Any:
 
     guess = FirstGuess(drawn(tasks[dpdm.REGRESSION]), np.float32(1)) if config['diffusion']['first_guess'] else None
     task = tasks[dpdm.DPDM]
-    return Generator(task, Params(drawn(task), guess), blocks, dpdm.sampling_of(config))
+    return FieldGenerator(task, Params(drawn(task), guess), blocks, sampling_of(config))
 
 
 def compiled(generator: Any, size: int, members: int) -> tuple[Any, tuple]:
     """(program, its arguments) for one unit on a square without missing cells."""
-    from downscale_jax.downscale.noise import time_nodes
+    import jax
+
+    from downscale_jax.downscale.field_generator import SharedInputs, UnitInputs
+    from downscale_jax.downscale.tiles import Domain
     from downscale_jax.runtime import parallel
 
-    inputs = generator.transform.lifted
-    lifted = np.random.default_rng(0).standard_normal((size, size, inputs), np.float32)
-    whole = np.ones((size, size, 1), np.float32), np.uint32(0), np.float32(1)
-    unit = lifted, *time_nodes(0, 0.0), np.arange(members, dtype=np.uint32)
-    arguments = (
-        generator.params,
-        *parallel.replicate(whole, local=True),
-        *parallel.split_rows([x[None] for x in unit], local=True),
-    )
-    return generator.changed(members=members).program((size, size), inputs), arguments
+    domain = Domain((size, size), generator.transform.lifted)
+    lifted = np.random.default_rng(0).standard_normal((size, size, domain.channels), np.float32)
+    shared = SharedInputs(np.ones((size, size, 1), np.float32), np.uint32(0), np.float32(1))
+    unit = UnitInputs(lifted, generator.time_kernel(0), np.arange(members, dtype=np.uint32))
+    rows = jax.tree.map(lambda x: x[None], unit)
+    arguments = generator.params, parallel.replicate(shared, local=True), parallel.split_rows(rows, local=True)
+    return generator.with_partition(members=members).program(domain), arguments
 
 
 def plain_network(generator: Any, tile: tuple[int, int], members: int) -> tuple[Any, Any, tuple]:

@@ -2,10 +2,10 @@
 
     python experiments/benchmarks/super_resolution.py [--config=configs/srgan.py]      about a minute on 2 CPU cores
 
-An untrained generator refines coarse noise with the tiles of the config, through `downscale.generate`, each size in a
-process of its own. A field is all variables of one time, a domain such a field in float32. Program: the memory of the
-compiled one beside its arguments, exactly. Peak: of all that the process holds, libraries and compiler among it. Both
-grow, from line to line, by a few domains; in the first the tiles are smaller too. Lift: seconds on the host to bring
+An untrained generator refines coarse noise with the tiles of the config, through `downscale.field_generator`, each
+size in a process of its own. A field is all variables of one time, a domain such a field in float32. Program: the
+memory of the compiled one beside its arguments, exactly. Peak: of all that the process holds, libraries and compiler
+among it. Both grow, from line to line, by a few domains; in the first the tiles are smaller too. Lift: seconds on the host to bring
 block means to the fine grid, before the network.
 
 Then the largest field is made in one piece too. The two differ, in standard deviations of the field, in the overlaps
@@ -71,7 +71,8 @@ def measure(config: dict, shape: tuple[int, int], rounds: int = 3) -> dict[str, 
     """Memory and speed of one size, in this process; the fastest of the rounds of the network."""
     import numpy as np
 
-    from downscale_jax.downscale.fitting import needs
+    from downscale_jax.downscale.fitting import program_memory
+    from downscale_jax.downscale.tiles import Domain
 
     generator, coarse = untrained(config), coarse_field(config, shape)
     program, arguments = compiled(generator, shape)
@@ -83,8 +84,8 @@ def measure(config: dict, shape: tuple[int, int], rounds: int = 3) -> dict[str, 
         refine(program, arguments, lifted)
         refining.append(time.perf_counter() - start)
     return {
-        'tiles': len(generator.tiling(shape)[0].origins),
-        'program_mib': needs(program) / MIB,
+        'tiles': len(generator.tiling(Domain(shape, generator.transform.lifted)).origins),
+        'program_mib': program_memory(program) / MIB,
         'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         'fields_a_second': 1 / min(refining),
         'lift_seconds': lifting,
@@ -95,7 +96,8 @@ def compare(config: dict, shape: tuple[int, int]) -> dict[str, float]:
     """Largest differences from the field made in one piece, of what the network says, in its standard deviations."""
     import numpy as np
 
-    from downscale_jax.downscale.fitting import needs
+    from downscale_jax.downscale.fitting import program_memory
+    from downscale_jax.downscale.tiles import Domain
 
     tiled = untrained(config)
     one = {**config['sampling'], 'tile': -(-max(shape) // config['data']['factor']) * config['data']['factor']}
@@ -104,13 +106,13 @@ def compare(config: dict, shape: tuple[int, int]) -> dict[str, float]:
     programs = [compiled(generator, shape) for generator in (tiled, whole)]
     fields = [tiled.transform.values.encode(refine(*program, lifted)) for program in programs]
     away = np.abs(fields[0] - fields[1]).max(-1) / fields[1].std()
-    layout = tiled.tiling(shape)[0]
+    layout = tiled.tiling(Domain(shape, tiled.transform.lifted))
     overlaps, blind = (inner_edges(layout, cells) for cells in (layout.overlap, max(layout.overlap, sight(tiled))))
     return {
         'overlaps': float(away[overlaps].max(initial=0)),
         'typical': float(np.sqrt(np.square(away[overlaps]).mean())),
         'elsewhere': float(away[~blind].max(initial=0)),
-        'program_mib': needs(programs[-1][0]) / MIB,
+        'program_mib': program_memory(programs[-1][0]) / MIB,
         'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -120,10 +122,11 @@ def untrained(config: dict) -> Any:
     import jax
     import numpy as np
 
-    from downscale_jax.downscale.generate import Generator
+    from downscale_jax.downscale.field_generator import FieldGenerator
     from downscale_jax.fields.block_means import BlockMeans
     from downscale_jax.fields.log_transform import LogTransform
-    from downscale_jax.systems.srgan import PRETRAINED, build, sampling_of
+    from downscale_jax.systems.downscaler import sampling_of
+    from downscale_jax.systems.srgan import PRETRAINED, build
 
     data = config['data']
     names, count, patch = tuple(data['variables']), len(data['variables']), data['patch']
@@ -133,7 +136,7 @@ def untrained(config: dict) -> Any:
     condition = np.zeros((1, patch, patch, 2 * count + 1), np.float32)
     params = jax.device_get(jax.jit(task.init)(jax.random.key(0), {'condition': condition}).params)
     blocks = BlockMeans(transform, data['factor'], data['mean'], False, tuple(data['bounds']), ones)
-    return Generator(task, params, blocks, sampling_of(config))
+    return FieldGenerator(task, params, blocks, sampling_of(config))
 
 
 def coarse_field(config: dict, shape: tuple[int, int]) -> Any:
@@ -145,28 +148,31 @@ def coarse_field(config: dict, shape: tuple[int, int]) -> Any:
 
 
 def compiled(generator: Any, shape: tuple[int, int]) -> tuple[Any, tuple]:
-    """(program, its first arguments) for domains of that shape without missing cells."""
+    """(program, its arguments with a coarse field of zeros) for domains of that shape without missing cells."""
+    import jax
     import numpy as np
 
-    from downscale_jax.downscale.noise import time_nodes
+    from downscale_jax.downscale.field_generator import SharedInputs, UnitInputs
+    from downscale_jax.downscale.tiles import Domain
     from downscale_jax.runtime import parallel
 
-    known = np.ones((*shape, 1), np.float32)
-    whole = generator.params, *map(parallel.replicate, (known, np.uint32(0), np.float32(1)))
-    lifted = np.zeros((*shape, 2 * len(generator.transform.targets)), np.float32)
-    unit = parallel.split_rows([x[None] for x in (lifted, *time_nodes(0, 0.0), np.zeros(1, np.uint32))])
-    return generator.program(shape, lifted.shape[-1]), (*whole, unit[1:])
+    domain = Domain(shape, generator.transform.lifted)
+    shared = parallel.replicate(SharedInputs(np.ones((*shape, 1), np.float32), np.uint32(0), np.float32(1)))
+    lifted = np.zeros((*shape, domain.channels), np.float32)
+    unit = UnitInputs(lifted, generator.time_kernel(0), np.zeros(1, np.uint32))
+    rows = parallel.split_rows(jax.tree.map(lambda x: x[None], unit))
+    return generator.program(domain), (generator.params, shared, rows)
 
 
 def refine(program: Any, arguments: tuple, lifted: Any) -> Any:
-    """What `BlockMeans.lift` gives on the host -> the fine field [H, W, V] there, in physical units."""
+    """Output of `BlockMeans.lift` on the host -> the fine field [H, W, V] there, in physical units."""
     import numpy as np
 
     from downscale_jax.runtime import parallel
 
-    *whole, rest = arguments
-    fields, _ = program(*whole, parallel.split_rows(lifted[None].astype(np.float32)), *rest)
-    return np.asarray(fields)[0, 0]
+    params, shared, unit = arguments
+    coarse = parallel.split_rows(lifted[None].astype(np.float32))
+    return np.asarray(program(params, shared, unit._replace(coarse=coarse)).fields)[0, 0]
 
 
 def sight(generator: Any) -> int:

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from downscale_jax.evaluation.lags import measures as lag_measures
+from downscale_jax.evaluation.lags.evaluate import measures as lag_measures
 from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.models.atmodist import Encoder, Tail
 from downscale_jax.tasks.lags import Lags

@@ -11,11 +11,11 @@ import pytest
 import xarray as xr
 
 from data_prep.prepare import prepare
-from downscale_jax.evaluation.lags import evaluate as lags
-from downscale_jax.evaluation.lags import measures as lag_measures
-from downscale_jax.evaluation.lags import neighbours as lag_neighbours
-from downscale_jax.evaluation.lags import rivals as lag_rivals
-from downscale_jax.evaluation.lags import scores as lag_scores
+from downscale_jax.evaluation.lags.evaluate import evaluate as lags
+from downscale_jax.evaluation.lags.evaluate import measures as lag_measures
+from downscale_jax.evaluation.lags.evaluate import neighbours as lag_neighbours
+from downscale_jax.evaluation.lags.evaluate import rivals as lag_rivals
+from downscale_jax.evaluation.lags.evaluate import scores as lag_scores
 from downscale_jax.evaluation.lags.neighbours import neighbours
 from downscale_jax.evaluation.report.html import Table
 from downscale_jax.evaluation.statistics.bootstrap import block_length, bootstrap

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.evaluation.present import print_table
 from scipy.stats import norm
 
 from downscale_jax.evaluation import super_resolution
@@ -13,7 +14,6 @@ from downscale_jax.evaluation import super_resolution_present as present
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.drawing import fields as figures
-from downscale_jax.evaluation.present import print_table
 from downscale_jax.evaluation.reference import Reference
 from downscale_jax.evaluation.statistics import compound, extremes, normality, places
 from downscale_jax.evaluation.statistics.bootstrap import total

@@ -87,7 +87,7 @@ def test_each_network_of_a_gan_has_its_own_optimiser():
         ({'model__padding': 'VALID'}, ["model.padding='VALID'", 'REFLECT, SAME']),
         ({'training__phases': ('mse',)}, ['training.phases', 'GANs']),
         ({'content__stage': 7, 'contents': ('atmodist',)}, ['content.stage=7', '1 to 3']),
-        ({'sampling__tile': 30}, ['sampling.tile 30', '4']),
+        ({'sampling__tile': 30}, ['sampling.tile=30', '4']),
     ],
 )
 def test_values_that_do_not_go_together(changes, parts):

@@ -8,13 +8,13 @@ import numpy as np
 
 from downscale_jax.evaluation.drawing import curves
 from downscale_jax.evaluation.drawing import style as look
-from downscale_jax.evaluation.lags import figures as lag_figures
-from downscale_jax.evaluation.lags import rivals as lag_rivals
-from downscale_jax.evaluation.lags import scores
+from downscale_jax.evaluation.lags.evaluate import figures as lag_figures
+from downscale_jax.evaluation.lags.evaluate import rivals as lag_rivals
+from downscale_jax.evaluation.lags.evaluate import scores
 from downscale_jax.evaluation.lags.measures import Measured, Networks, centres, measure, span
 from downscale_jax.evaluation.lags.neighbours import neighbours
 from downscale_jax.evaluation.present import divide, plain, print_table
-from downscale_jax.evaluation.report import html as report
+from downscale_jax.evaluation.report.html import html as report
 from downscale_jax.evaluation.statistics.bootstrap import block_length
 from downscale_jax.evaluation.statistics.ranks import SEASONS, season
 from downscale_jax.fields.times import decode_times, evenly

@@ -99,8 +99,8 @@ class Spectra:
             figures=[
                 Figure(
                     'spectra',
-                    'Kinetic energy and variance of each variable by wavenumber, averaged over times, of ensembles that '
-                    'of their mean; below, over that of the truth. Bands: 5 to 95 % over resampled times.',
+                    'Kinetic energy and variance of each variable by wavenumber, averaged over times, of ensembles '
+                    'that of their mean; below, over that of the truth. Bands: 5 to 95 % over resampled times.',
                     drawing.spectra(wavelength, panels, 'Power by wavelength', setting.title),
                 )
             ],
