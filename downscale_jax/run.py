@@ -16,6 +16,7 @@ from downscale_jax.evaluation import baselines, super_resolution
 from downscale_jax.evaluation.calibrate import fit as fit_temperature
 from downscale_jax.evaluation.evaluate import evaluate as score_ensembles
 from downscale_jax.evaluation.lags import evaluate as lags
+from downscale_jax.evaluation.lags.predictions import Network
 from downscale_jax.evaluation.statistics import places
 from downscale_jax.fields import store
 from downscale_jax.pipeline.records import Prepared
@@ -25,6 +26,7 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.runtime.settings import flat
 from downscale_jax.systems import load, system_of
+from downscale_jax.systems.atmodist import PROBE, UNTRAINED, LearnedDistance
 from downscale_jax.systems.diffusion import CALIBRATION, Calibrated, fit_request
 from downscale_jax.systems.downscaler import Downscaler, check_drawn
 from downscale_jax.systems.workdir import AFTERWARDS, Config, Trained, best_step, restore
@@ -116,8 +118,22 @@ def score_downscaling(opened: Calibrated, prepared: Prepared) -> None:
     score_ensembles(generators | ({'calibrated': fitted} if fitted else {}), prepared, opened.config, opened.workdir)
 
 
+def score_lags(opened: LearnedDistance, prepared: Prepared) -> None:
+    untrained = None
+    if UNTRAINED in opened.tasks:
+        task = opened.tasks[UNTRAINED]
+        untrained = Network(task, task.inference_params(opened.restored(UNTRAINED)))
+    model = lags.LagModel(
+        network=Network(opened.task, opened.params),
+        untrained=untrained,
+        provenance=opened.provenance(opened.last),
+        probed=list(opened.tasks)[-2] if PROBE in opened.tasks else None,
+    )
+    lags.evaluate(model, prepared, opened.config, opened.workdir)
+
+
 SCORING: dict[str, Callable] = {
-    'atmodist': lags.evaluate,
+    'atmodist': score_lags,
     'diffusion': score_downscaling,
     'dpdm': super_resolution.evaluate,
     'srgan': super_resolution.evaluate,
