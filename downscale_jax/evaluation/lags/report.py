@@ -95,15 +95,15 @@ def figures(
         ),
         Figure(
             'distance',
-            'Left: mean distance between two patches of the same place by the lag between them, relative to that at the '
-            'longest lag; shading: 5–95 % interval. A distance that follows the dynamics keeps growing. Right: standard '
-            'deviation over pairs relative to their mean.',
+            'Left: mean distance between two patches of the same place by the lag between them, relative to that at '
+            'the longest lag; shading: 5–95 % interval. A distance that follows the dynamics keeps growing. Right: '
+            'standard deviation over pairs relative to their mean.',
             drawing.distance(curves, step, 'Distance against lag', subtitle),
         ),
         Figure(
             'skill',
-            'Mean absolute error of the most likely lag by centre of the patch, by latitude and by season. Bars: 5–95 % '
-            'interval.',
+            'Mean absolute error of the most likely lag by centre of the patch, by latitude and by season. Bars: '
+            '5–95 % interval.',
             drawing.skill(
                 summary.map,
                 {name: errors_by_class(summary, name) for name in (MAIN, CLASSIFIER)},

@@ -81,8 +81,8 @@ def means(pairs: Mapping[str, np.ndarray], unit: np.ndarray, step: float) -> dic
 
 
 def curve(distance: np.ndarray, lag: np.ndarray, classes: int, unit: np.ndarray, step: float) -> dict[str, np.ndarray]:
-    """Distances [N] against lag: `mean` [K, 3] and standard `deviation` [K, 3], both relative to the mean at the longest
-    lag, and `distance_rank`, `distance_reach` [3]."""
+    """Distances [N] against lag: `mean` and standard `deviation` [K, 3], both relative to the mean at the longest lag,
+    and `distance_rank`, `distance_reach` [3]."""
     at = np.eye(classes)[lag]
     values = {'pairs': at, 'sum': at * distance[:, None], 'square': at * np.square(distance)[:, None]}
     return estimates(sums(unit, values), partial(_curve, step=step))

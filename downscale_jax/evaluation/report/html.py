@@ -73,15 +73,17 @@ def write(path: Path, publication: Publication, figures: Path) -> None:
     scored = [name for name in publication.definitions if any(name in row for row in publication.scores.values())]
     definitions = {name: publication.definitions[name] for name in scored}
     groups = dict.fromkeys(definition.group for definition in definitions.values())
+    scores = [
+        score_grid(group, publication.scores, {n: d for n, d in definitions.items() if d.group == group})
+        for group in groups
+    ]
     page = _ENVIRONMENT.get_template('report.html.j2').render(
         title=publication.title,
         lead=publication.lead,
         facts={label: text(value) for label, value in publication.facts.items()},
         notes=publication.notes,
-        scores=[
-            score_grid(group, publication.scores, {n: d for n, d in definitions.items() if d.group == group})
-            for group in groups
-        ],
+        scores=scores,
+        intervals=any(cell.interval for grid in scores for cells in grid.rows.values() for cell in cells),
         # variables share their formulas
         formulas=dict.fromkeys((d.long_name, d.formula) for d in definitions.values() if d.formula),
         details=[detail_grid(table) for table in publication.tables],
@@ -91,16 +93,16 @@ def write(path: Path, publication: Publication, figures: Path) -> None:
     write_text(path, page)
 
 
-def score_grid(
-    group: str, scores: Mapping[str, Mapping[str, Estimate]], definitions: Mapping[str, Definition]
-) -> Grid:
-    """Methods as rows and scores as columns, the best of each column marked."""
+def score_grid(group: str, scores: Mapping[str, Mapping[str, Estimate]], definitions: Mapping[str, Definition]) -> Grid:
+    """Methods as rows and scores as columns, the best of each column marked; methods without any score are left out."""
     winners = {
         name: best({method: float(row[name][0]) for method, row in scores.items() if name in row}, definition)
         for name, definition in definitions.items()
     }
     rows = {
-        method: [cell(row.get(name), method in winners[name]) for name in definitions] for method, row in scores.items()
+        method: [cell(row.get(name), method in winners[name]) for name in definitions]
+        for method, row in scores.items()
+        if any(name in row for name in definitions)
     }
     return Grid(group, 'Method', [column(definition) for definition in definitions.values()], rows)
 
