@@ -19,7 +19,7 @@ from downscale_jax.evaluation.protocol import Measure, Setting
 from downscale_jax.evaluation.records import choose
 from downscale_jax.evaluation.report.publication import Publication
 from downscale_jax.evaluation.report.publish import Scores, numbers, publish
-from downscale_jax.evaluation.results import Definition, Estimate, Figure, Result
+from downscale_jax.evaluation.results import Definition, Estimate, Figure, Result, read_definitions
 from downscale_jax.evaluation.samples import samples
 from downscale_jax.evaluation.setting import setting as setting_of
 from downscale_jax.evaluation.stores import fill
@@ -27,6 +27,8 @@ from downscale_jax.pipeline.records import Prepared
 from downscale_jax.training.log import read
 
 Generators = Mapping[str, Generator]
+DEFINITIONS = read_definitions(Path(__file__).with_name('scores.toml'))
+OF_ALL = ('energy', 'out_of_bounds')  # of all variables together
 
 
 def evaluate(generators: Generators, prepared: Prepared, config: dict[str, Any], workdir: Path) -> Scores:
@@ -37,7 +39,7 @@ def evaluate(generators: Generators, prepared: Prepared, config: dict[str, Any],
     """
     setting, measures = score(generators, prepared, config, workdir)
     results = {name: measure.result() for name, measure in measures.items()}
-    definitions = defined(setting, measures)
+    definitions = defined(setting)
     scores = merged(setting, results, definitions)
     publication = Publication(
         title=f'{setting.title}, downscaled',
@@ -63,21 +65,13 @@ def score(
     chosen = choose(times, settings['records'], settings['neighbours'])
     stores = fill(generators, prepared, split, times, chosen, config, workdir)
     baselines = Baselines(settings['baselines'], prepared)
-    retile = {
+    retile = {}
+    # seams need members of their own: only of the main ensemble, the last
+    for name in [name for name, generator in generators.items() if generator.draws][-1:]:
         # in the tiles of the store, whatever memory is free now
-        name: partial(
-            retiling.retile,
-            generator.changed(**unit_of(stores[name].attrs)),
-            prepared,
-            split,
-            times,
-            chosen,
-            config['data']['patch'],
-            config['seed'],
-        )
-        for name, generator in generators.items()
-        if generator.draws
-    }
+        same_tiles = generators[name].changed(**unit_of(stores[name].attrs))
+        patch, seed = config['data']['patch'], config['seed']
+        retile[name] = partial(retiling.retile, same_tiles, prepared, split, times, chosen, patch, seed)
     members = {name: settings['members'] if generator.draws else 1 for name, generator in generators.items()}
     setting = setting_of(prepared, settings, baselines.names, members, len(chosen), retile)
     measures: dict[str, Measure] = {name: MEASURES[name](setting) for name in settings['measures']}
@@ -87,28 +81,24 @@ def score(
     return setting, measures
 
 
-def defined(setting: Setting, measures: Mapping[str, Measure]) -> dict[str, Definition]:
+def defined(setting: Setting) -> dict[str, Definition]:
     """Definitions by the names in scores.json, in the order of the report: one table per group, and per variable where
     there are several; scores over a zone stand behind those over all cells."""
     found: dict[str, Definition] = {}
     for variable in setting.variables:
         heading = '' if len(setting.variables) == 1 else f'{variable.label}: '
-        for measure in measures.values():
-            for name, definition in measure.definitions.items():
-                group = f'{heading}{definition.group}'
-                own = definition._replace(
-                    unit=variable.units if definition.unit == 'field' else definition.unit,
-                    group=group[:1].upper() + group[1:],
+        for name, definition in DEFINITIONS.items():
+            unit = variable.units if definition.unit == 'field' else definition.unit
+            own = definition._replace(unit=unit, group=f'{heading}{definition.group}')
+            found[setting.name(name, variable)] = own
+            if name in OF_ALL:
+                found[name] = definition
+            if zone := variable.zone:
+                found[setting.name(f'{name}_{zone.name}', variable)] = own._replace(
+                    long_name=f'{own.long_name}, {zone.name}',
+                    formula=f'{own.long_name} over the {zone.name} zone: cells whose coarse field exceeds '
+                    f'{zone.above:g} {variable.units}.',
                 )
-                found[setting.name(name, variable)] = own
-                found.setdefault(name, own)  # of all variables together
-                if variable.zone:
-                    zone = variable.zone.name
-                    found[setting.name(f'{name}_{zone}', variable)] = own._replace(
-                        long_name=f'{own.long_name}, {zone}',
-                        formula=f'{own.long_name} over the {zone} zone: cells whose coarse field exceeds '
-                        f'{variable.zone.above:g} {variable.units}.',
-                    )
     return found
 
 
@@ -158,8 +148,8 @@ def notes(setting: Setting, config: Mapping[str, Any]) -> list[str]:
     found = [
         f'{"All" if records is None else records} times of the test split, scored over all cells where the truth and '
         'all methods have values, weighted by cell area.',
-        'A generator that draws no ensemble gives one field: its CRPS is its MAE. Each network is that of the checkpoint '
-        'with the best validation loss.',
+        'A generator that draws no ensemble gives one field: its CRPS is its MAE. Each network is that of the '
+        'checkpoint with the best validation loss.',
     ]
     return found + [
         f'{zone.name.capitalize()} zone: where the coarse field exceeds {zone.above:g} {variable.units}.'

@@ -2,17 +2,18 @@
 
 The evaluation (`fields`) reads one scored time after another and hands it, as a `Sample`, to every measure that the
 config names. A measure adds up what it needs, and turns its sums into a `Result` at the end. Adding a measure is: one
-file in `measures/` with a class of this form, and one line in the table of `measures/__init__.py`.
+file in `measures/` with a class of this form, one line in the table of `measures/__init__.py`, and the definitions of
+its scores in `scores.toml`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation.results import Definition, Result
+from downscale_jax.evaluation.results import Result
 from downscale_jax.evaluation.statistics.compound import HotDry
 from downscale_jax.evaluation.statistics.places import Places
 
@@ -86,7 +87,7 @@ class Setting:
     ensembles: Mapping[str, tuple[str, ...]]  # {generator: its methods, the whole ensemble last}
     main: str  # the method that figures show
     shown: tuple[str, ...]  # methods in figures: of an ensemble the smallest and the whole
-    retile: Mapping[str, Callable[[], Retiled | None]]  # by generator; None where the domain is one patch
+    retile: Mapping[str, Callable[[], Retiled | None]]  # of the main ensemble; None where the domain is one patch
 
     def name(self, score: str, variable: Variable) -> str:
         """'crps', or 'crps_t2m' where there are several variables."""
@@ -163,8 +164,6 @@ class Sample(NamedTuple):
 
 class Measure(Protocol):
     """Sums over times that become scores."""
-
-    definitions: ClassVar[Mapping[str, Definition]]  # of its scores, in the order of the report
 
     def __init__(self, setting: Setting) -> None: ...
 

@@ -1,6 +1,8 @@
 """What a measure gives back: scores with intervals, tables, figures and notes, and the definition of each score."""
 
+import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +12,6 @@ Estimate = np.ndarray  # [..., 3]: value, 5 and 95 % quantile over resampled tim
 
 LOWER, HIGHER, ZERO, ONE = 'lower is better', 'higher is better', 'nearer 0 is better', 'nearer 1 is better'
 NEITHER = 'for information'
-ACCURACY, ENSEMBLE, TEXTURE, TAILS = 'accuracy', 'ensemble', 'texture', 'high values'
 
 
 class Definition(NamedTuple):
@@ -20,10 +21,15 @@ class Definition(NamedTuple):
     """
 
     long_name: str
-    direction: str
+    direction: str  # LOWER, HIGHER, ZERO, ONE or NEITHER
     unit: str
     group: str
     formula: str
+
+
+def read_definitions(path: Path) -> dict[str, Definition]:
+    """{score: definition} in the order of a TOML file."""
+    return {name: Definition(**row) for name, row in tomllib.loads(path.read_text()).items()}
 
 
 class Table(NamedTuple):

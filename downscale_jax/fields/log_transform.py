@@ -1,5 +1,5 @@
-"""The two-stage logarithmic transform of AtmoDist (SYSTEMS.md, system 1), for heavy-tailed fields like vorticity, and
-its special cases: z-score, and the logarithm of rain."""
+"""The two-stage logarithmic transform of AtmoDist (docs/systems/atmodist.md), for heavy-tailed fields like vorticity,
+and its special cases: z-score, and the logarithm of rain."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass

@@ -48,11 +48,13 @@ def normality(
     expected: Mapping[str, np.ndarray], quantiles: Mapping[str, np.ndarray], title: str = '', subtitle: str = ''
 ) -> Figure:
     """Quantiles [P] of standardised members against normal quantiles, one panel per variable."""
-    figure = blank(2.8, title, subtitle)
+    figure = blank(3.6, title, subtitle)
     axes = figure.subplots(1, len(quantiles), squeeze=False)[0]
     for panel, (variable, values) in zip(axes, quantiles.items(), strict=True):
         panel.axline((0, 0), slope=1, **LINES['truth'])
         panel.plot(expected[variable], values, 'o', color=LINES['member']['color'], markersize=4)
-        panel.set(xlabel='normal quantile', ylabel='quantile of the members', xlim=(-4, 4), ylim=(-4, 4))
+        panel.set(
+            xlabel='normal quantile', ylabel='quantile of the members', xlim=(-4, 4), ylim=(-4, 4), aspect='equal'
+        )
         panel.set_title(variable, loc='left')
     return figure

@@ -55,7 +55,7 @@ def calibration(
 
     for axes, methods in ((skill, spread_skill), (error, crps)):
         _classes(axes, methods, classes, drawn)
-        axes.set(ylim=(0, None), xlabel=f'coarse field ({unit}); season')
+        axes.set(ylim=(0, 1.05 * axes.get_ylim()[1]), xlabel=f'coarse field ({unit}); season')
     skill.axhline(1, color='#000000', linewidth=1)
     skill.set_title('spread / skill', loc='left')
     error.set_title(f'CRPS ({unit})', loc='left')

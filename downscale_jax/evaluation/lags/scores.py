@@ -2,44 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import rankdata
 
-from downscale_jax.evaluation.results import HIGHER, LOWER, Definition, Estimate
+from downscale_jax.evaluation.results import Estimate, read_definitions
 from downscale_jax.evaluation.statistics.bootstrap import Sums, estimates, ratio
 
 REACH = 0.9  # of the distance at the longest lag
-
-LAG, DISTANCE = 'Lag classification', 'Distance against lag'
-DEFINITIONS = {
-    'cross_entropy': Definition(
-        'Cross-entropy', LOWER, 'nat', LAG, 'Mean of -log of the probability assigned to the true lag.'
-    ),
-    'accuracy': Definition('Accuracy', HIGHER, '1', LAG, 'Share of pairs whose most likely lag is the true one.'),
-    'top3': Definition('Top 3', HIGHER, '1', LAG, 'Share of pairs whose true lag is among the three most likely.'),
-    'lag_error': Definition(
-        'Lag error', LOWER, 'h', LAG, 'Mean absolute difference between the most likely lag and the true one.'
-    ),
-    'median_error': Definition(
-        'Lag error of the median',
-        LOWER,
-        'h',
-        LAG,
-        'The same for the median of the predicted distribution, which minimises the expected absolute error.',
-    ),
-    'distance_rank': Definition(
-        'Rank correlation', HIGHER, '1', DISTANCE, "Spearman's, between the mean distance at each lag and the lag."
-    ),
-    'distance_reach': Definition(
-        'Reaches 90 %',
-        HIGHER,
-        'h',
-        DISTANCE,
-        'Lag at which the mean distance first reaches 90 % of that at the longest lag: a distance that saturates early '
-        'does not distinguish long lags.',
-    ),
-}
+DEFINITIONS = read_definitions(Path(__file__).with_name('scores.toml'))
 
 
 def by_pair(probabilities: np.ndarray, lag: np.ndarray) -> dict[str, np.ndarray]:

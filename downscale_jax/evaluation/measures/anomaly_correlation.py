@@ -1,27 +1,13 @@
 """Anomaly correlation with the truth, over cells and times together."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import ACCURACY, HIGHER, Definition, Estimate, Result
+from downscale_jax.evaluation.results import Estimate, Result
 from downscale_jax.evaluation.statistics import correlation
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator
 
 
 class AnomalyCorrelation:
     """ACC against the climatology of the training split."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {
-        'acc': Definition(
-            'ACC',
-            HIGHER,
-            '1',
-            ACCURACY,
-            'Anomaly correlation over cells and times, uncentred; anomalies are departures from the mean of the calendar '
-            'month in training, or of all of training where it has no such month.',
-        ),
-    }
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums = setting, Accumulator()

@@ -1,27 +1,14 @@
 """Values outside the physical bounds, before they are clipped."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import numpy as np
 
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import ENSEMBLE, LOWER, Definition, Estimate, Result
+from downscale_jax.evaluation.results import Estimate, Result
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio
 
 
 class Bounds:
     """Share of values that a generator put outside the bounds, of all variables together."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {
-        'out_of_bounds': Definition(
-            'Out of bounds',
-            LOWER,
-            '1',
-            ENSEMBLE,
-            'Share of values outside the physical bounds, before they are clipped; of all variables together.',
-        ),
-    }
 
     def __init__(self, setting: Setting) -> None:
         self.sums = Accumulator()

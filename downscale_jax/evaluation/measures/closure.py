@@ -1,12 +1,9 @@
 """Agreement with the coarse input of what was generated, brought back to the coarse grid."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import numpy as np
 
 from downscale_jax.evaluation.protocol import Field, Sample, Setting
-from downscale_jax.evaluation.results import ENSEMBLE, LOWER, TEXTURE, Definition, Estimate, Result
+from downscale_jax.evaluation.results import Estimate, Result
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio
 from downscale_jax.evaluation.statistics.consistency import MOMENTS, consistency
 from downscale_jax.fields.grid import cell_sizes_km
@@ -16,26 +13,6 @@ KERNEL, BLOCKS = 'closure', 'block_closure'
 
 class Closure:
     """`closure` where the coarse field is a box mean on the fine grid, `block_closure` where it is a block mean."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {
-        KERNEL: Definition(
-            'Closure',
-            LOWER,
-            'field',
-            ENSEMBLE,
-            'Root mean square difference of a member, filtered back to the kernel of the coarse field, to that field. '
-            'What was sampled on a coarse grid and has observation error cannot close to zero: the truth does not '
-            'either.',
-        ),
-        BLOCKS: Definition(
-            'Block closure',
-            LOWER,
-            '1',
-            TEXTURE,
-            'Root mean square of block mean minus coarse input, of an ensemble that of its mean, over the standard '
-            'deviation of the truth.',
-        ),
-    }
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums = setting, Accumulator()

@@ -1,13 +1,12 @@
 """Distribution of values over the domain: total variation, percentiles, bias maps, error time by time."""
 
-from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from downscale_jax.evaluation.drawing import window as drawing
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import TEXTURE, ZERO, Definition, Estimate, Figure, Result, Table, certain
+from downscale_jax.evaluation.results import Estimate, Figure, Result, Table, certain
 from downscale_jax.evaluation.statistics import distributions
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio, total
 
@@ -24,17 +23,6 @@ class MethodDetails(NamedTuple):
 
 class Distribution:
     """Of single fields and of ensemble means."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {
-        'total_variation': Definition(
-            'Total variation',
-            ZERO,
-            '1',
-            TEXTURE,
-            'Mean gradient of the field, or of the ensemble mean, over that of the truth, minus 1: negative for fields '
-            'that are too smooth.',
-        ),
-    }
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums = setting, Accumulator()

@@ -1,13 +1,10 @@
 """Maps of one scored time: the main method in full, and a window by every method."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import numpy as np
 
 from downscale_jax.evaluation.drawing import maps, window
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import Definition, Figure, Result
+from downscale_jax.evaluation.results import Figure, Result
 
 ZOOM = 96  # cells a side at most
 FEWEST = 0.7  # share of the zoom that has values
@@ -15,8 +12,6 @@ FEWEST = 0.7  # share of the zoom that has values
 
 class Examples:
     """The scored time at which the coarse field of the first variable errs most; figures, no score."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {}
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
@@ -35,14 +30,10 @@ class Examples:
             return Result()
         figures = [self._map(sample, index) for index in range(len(setting.variables))]
         up = slice(None, None, 1 if setting.rows_run_up else -1)  # the first row of a map is its lowest
-        shown = {method: sample.methods[method].mean(0)[up] for method in setting.shown}
-        # members show what their mean hides
-        for generator in setting.ensembles:
-            shown.pop(setting.ensembles[generator][-1])
-            shown |= {generator: sample.methods[setting.ensembles[generator][-1]][0][up]}
-        shown |= {'truth': sample.truth[up], 'coarse': sample.coarse[up]}
+        shown = {'coarse': sample.coarse[up]}
+        shown |= {method: sample.methods[method][0][up] for method in setting.shown if method in setting.complete}
         drawn = window.fields(
-            {name: shown[name] for name in dict.fromkeys(('coarse', *shown))},
+            {**shown, 'truth': sample.truth[up]},
             [variable.name for variable in setting.variables],
             [variable.units for variable in setting.variables],
             f'{setting.title}, {sample.label} h',

@@ -1,13 +1,12 @@
 """High values: their quantiles, the probabilities that an ensemble gives them, and their places."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import HIGHER, LOWER, TAILS, ZERO, Definition, Estimate, Result, Table, certain
+from downscale_jax.evaluation.results import Estimate, Result, Table, certain
 from downscale_jax.evaluation.statistics import extremes
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator
 
@@ -24,31 +23,6 @@ class VariableDetails(NamedTuple):
 
 class Extremes:
     """Scores of values above quantiles of the training split, at all levels of `Reference`."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {
-        'tail': Definition(
-            'High quantile',
-            ZERO,
-            'field',
-            TAILS,
-            f'Quantile {HIGH:g} of all values minus that of the truth; of an ensemble of all its members together.',
-        ),
-        'tail_crps': Definition(
-            'CRPS of the tail',
-            LOWER,
-            'field',
-            TAILS,
-            f'Threshold-weighted CRPS (Gneiting and Ranjan 2011), above the quantile {EVENT:g} of training.',
-        ),
-        'fss': Definition(
-            'FSS',
-            HIGHER,
-            '1',
-            TAILS,
-            f'Fractions skill score (Roberts and Lean 2008) of values above the quantile {EVENT:g} of training, in windows '
-            'about as wide as a coarse cell.',
-        ),
-    }
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums = setting, Accumulator()
@@ -101,8 +75,8 @@ class Extremes:
         for place, cells in enumerate(details.windows):
             rows |= {f'FSS, {cells} cells: {name}': list(found['fss'][:, place]) for name, found in methods.items()}
         note = (
-            'By quantile. Threshold: the quantile of training. Quantile bias: quantile of all values, of an ensemble of '
-            'all its members together, minus that of the truth. CRPS of the tail, FSS: above the threshold, FSS in '
+            'By quantile. Threshold: the quantile of training. Quantile bias: quantile of all values, of an ensemble '
+            'of all its members together, minus that of the truth. CRPS of the tail, FSS: above the threshold, FSS in '
             'windows of that width.'
         )
         return Table(f'Extremes: {label} ({units})', 'Quantity', [f'{level:g}' for level in details.levels], rows, note)

@@ -1,12 +1,9 @@
 """How often it is hot and dry at once, where a temperature and a precipitation are among the targets."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import numpy as np
 
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import Definition, Result, Table
+from downscale_jax.evaluation.results import Result, Table
 from downscale_jax.evaluation.statistics import compound
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator
 
@@ -15,8 +12,6 @@ TRUTH = 'truth'
 
 class HotDry:
     """Frequency over cells and times; a table, no score."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {}
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums = setting, Accumulator()
@@ -34,10 +29,10 @@ class HotDry:
         if not details:
             return Result()
         note = (
-            'Share of cells and times above the 0.9 quantile of temperature and below the 0.1 quantile of precipitation, '
-            'of the calendar month in training, cell by cell (the extreme value where training has fewer than nine '
-            'years): 1 % if the two were independent and the climate that of training. For an ensemble, the average over '
-            'its members.'
+            'Share of cells and times above the 0.9 quantile of temperature and below the 0.1 quantile of '
+            'precipitation, of the calendar month in training, cell by cell (the extreme value where training has '
+            'fewer than nine years): 1 % if the two were independent and the climate that of training. For an ensemble, '
+            'the average over its members.'
         )
         rows = {method: [100 * found] for method, found in details.items()}
         return Result(details=details, tables=[Table('Hot and dry at once', 'Method', ['Frequency (%)'], rows, note)])

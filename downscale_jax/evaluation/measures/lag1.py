@@ -1,12 +1,9 @@
 """Correlation of the anomaly with that of the next record: whether details move as those of the truth do."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import numpy as np
 
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import ENSEMBLE, NEITHER, Definition, Estimate, Result
+from downscale_jax.evaluation.results import Estimate, Result
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio
 
 TRUTH = 'truth'
@@ -14,17 +11,6 @@ TRUTH = 'truth'
 
 class Lag1:
     """Between neighbouring records, where both are scored; the anomaly is the field minus the coarse input."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {
-        'lag1': Definition(
-            'Lag-1 correlation',
-            NEITHER,
-            '1',
-            ENSEMBLE,
-            'Correlation of the anomaly (field minus coarse input), of a member where there are several, with that of '
-            'the next record. It should be that of the truth.',
-        ),
-    }
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums = setting, Accumulator()

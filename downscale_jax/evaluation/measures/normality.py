@@ -9,15 +9,12 @@ rejects at 5 % where A^2 (1 + 0.75/M + 2.25/M^2) > 0.752. It is one sort and two
 needs 8 members (D'Agostino's K^2 20), and sees the tails.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import numpy as np
 from scipy import special
 
 from downscale_jax.evaluation.drawing import bars as drawing
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import Definition, Estimate, Figure, Result, Table
+from downscale_jax.evaluation.results import Estimate, Figure, Result, Table
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio
 from downscale_jax.evaluation.statistics.extremes import histogram, quantiles
 from downscale_jax.evaluation.statistics.members import chunks
@@ -30,8 +27,6 @@ _EDGES = np.linspace(-8, 8, 1601)  # of standardised members
 
 class Normality:
     """Of whole ensembles of at least eight members; a table and a figure, no score."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {}
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums, self._members = setting, Accumulator(), 0

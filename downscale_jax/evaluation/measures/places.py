@@ -1,13 +1,12 @@
 """Local statistics: the distribution of values over time at single places, such as large cities."""
 
-from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from downscale_jax.evaluation.drawing import bars as drawing
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import LOWER, TEXTURE, Definition, Estimate, Figure, Result, Table, certain
+from downscale_jax.evaluation.results import Estimate, Figure, Result, Table, certain
 from downscale_jax.evaluation.statistics import local, places
 from downscale_jax.evaluation.statistics.bootstrap import weather_block
 from downscale_jax.runtime.errors import UserError
@@ -29,17 +28,6 @@ Comparisons = dict[str, dict[str, dict[str, Comparison]]]  # {method: {rival: {v
 
 class Places:
     """Wasserstein-1 distances between the distributions of predicted and true values; of ensembles of their means."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {
-        'wasserstein': Definition(
-            'Local statistics',
-            LOWER,
-            'field',
-            TEXTURE,
-            'Wasserstein-1 distance between the distributions of predicted and true values over all times, the mean over '
-            'places.',
-        ),
-    }
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self._stamps = setting, list[int]()

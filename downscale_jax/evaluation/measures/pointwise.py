@@ -1,22 +1,13 @@
 """Accuracy and calibration cell by cell: CRPS, errors, spread over skill, ranks; by regime and by season."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from downscale_jax.evaluation.drawing import calibration as drawing
 from downscale_jax.evaluation.protocol import Field, Sample, Setting, Variable
 from downscale_jax.evaluation.results import (
-    ACCURACY,
-    ENSEMBLE,
-    HIGHER,
-    LOWER,
-    NEITHER,
-    ONE,
-    ZERO,
-    Definition,
     Estimate,
     Figure,
     Result,
@@ -28,6 +19,7 @@ from downscale_jax.evaluation.statistics.pointwise import day_sums, summarise
 from downscale_jax.evaluation.statistics.similarity import psnr
 
 ALL, ZONE = 0, 1  # the first zones; the regimes follow
+SCORES = ('crps', 'rmse', 'mae', 'bias', 'psnr', 'rmse_member', 'spread', 'spread_skill', 'reliability')
 BY_CLASS = ('crps', 'rmse', 'spread_skill', 'reliability')  # scores given by regime and by season
 IN_ZONE = ('crps', 'rmse', 'spread_skill', 'reliability')  # scores given for the zone as well
 
@@ -48,59 +40,6 @@ class MethodDetails(NamedTuple):
 
 class Pointwise:
     """Scores of single cells, weighted by area; calibration and seasons over the zone where there is one."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {
-        'crps': Definition(
-            'CRPS',
-            LOWER,
-            'field',
-            ACCURACY,
-            'Continuous ranked probability score, fair for a finite ensemble: mean |x − y| minus half the mean distance '
-            'between two members. For a single field it is the mean absolute error.',
-        ),
-        'rmse': Definition(
-            'RMSE', LOWER, 'field', ACCURACY, 'Root mean square error of the ensemble mean, or of the single field.'
-        ),
-        'mae': Definition(
-            'MAE', LOWER, 'field', ACCURACY, 'Mean absolute error of the ensemble mean, or of the single field.'
-        ),
-        'bias': Definition('Bias', ZERO, 'field', ACCURACY, 'Mean of prediction minus truth.'),
-        'psnr': Definition(
-            'PSNR',
-            HIGHER,
-            'dB',
-            ACCURACY,
-            'Peak signal-to-noise ratio of the ensemble mean, or of the single field: 20 log10(range / RMSE), with the '
-            'range of the target in the training split.',
-        ),
-        'rmse_member': Definition(
-            'RMSE of a member',
-            NEITHER,
-            'field',
-            ENSEMBLE,
-            'Root mean square error of one member. In a perfectly calibrated ensemble it is √2 times the error of the '
-            'mean of infinitely many members, so a smooth field wins here without being better.',
-        ),
-        'spread': Definition(
-            'Spread', NEITHER, 'field', ENSEMBLE, 'Square root of the mean ensemble variance (unbiased).'
-        ),
-        'spread_skill': Definition(
-            'Spread / skill',
-            ONE,
-            '1',
-            ENSEMBLE,
-            'Spread, corrected for the number of members, over the RMSE of the ensemble mean. Below 1 the ensemble is '
-            'under-dispersive, above 1 over-dispersive.',
-        ),
-        'reliability': Definition(
-            'Reliability error',
-            LOWER,
-            '1',
-            ENSEMBLE,
-            'Mean distance, over the quantiles of the ensemble, between the nominal probability of a quantile and the '
-            'frequency with which the truth lies below it. 0: perfectly reliable.',
-        ),
-    }
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
@@ -129,7 +68,7 @@ class Pointwise:
     def _flat(self, method: str, index: int, variable: Variable) -> dict[str, Estimate]:
         """The scores over all cells, and over the zone with its name behind: 'crps_ice'."""
         found = self.sums.estimates((method, index, None), partial(flat, data_range=variable.data_range), counts)
-        scores = {self._setting.name(name, variable): found[name][ALL] for name in self.definitions if name in found}
+        scores = {self._setting.name(name, variable): found[name][ALL] for name in SCORES if name in found}
         if variable.zone:
             zone = variable.zone.name
             scores |= {self._setting.name(f'{n}_{zone}', variable): found[n][ZONE] for n in IN_ZONE if n in found}
@@ -175,8 +114,8 @@ class Pointwise:
                     'Spread / skill',
                     'Reliability error',
                 ]
-                zone = f' over the {variable.zone.name} zone' if variable.zone else ''
-                note = f'Regimes are classes of the coarse field, known beforehand; seasons are scored{zone or " over all cells"}.'
+                zone = f'the {variable.zone.name} zone' if variable.zone else 'all cells'
+                note = f'Regimes are classes of the coarse field, known beforehand; seasons are scored over {zone}.'
                 tables.append(
                     Table(f'Calibration of {method}: {variable.label}', 'Regime, season', columns, rows, note)
                 )
@@ -187,7 +126,8 @@ class Pointwise:
     ) -> list[Figure]:
         setting, figures = self._setting, []
         for variable in setting.variables if setting.ensembles else ():
-            by_method = {method: details[method][variable.name] for method in setting.shown if method in details}
+            shown = [method for method in setting.complete if method in setting.shown]
+            by_method = {method: details[method][variable.name] for method in shown}
             groups = [list(by_method[setting.main].regimes), list(by_method[setting.main].seasons)]
             zone = f'in the {variable.zone.name} zone' if variable.zone else 'over all cells'
             whole = {method: by_method[method] for method in setting.whole}
@@ -195,8 +135,8 @@ class Pointwise:
                 Figure(
                     setting.name('calibration', variable),
                     f'Calibration of {variable.label} {zone}: rank of the truth among the members (1: flat) and '
-                    'reliability; below, spread / skill and CRPS by regime of the coarse field (left, all cells) and by '
-                    f'season (right, {zone}). Bars and bands: 5 to 95 % over resampled times.',
+                    'reliability; below, spread / skill and CRPS by regime of the coarse field (left, all cells) and '
+                    f'by season (right, {zone}). Bars and bands: 5 to 95 % over resampled times.',
                     drawing.calibration(
                         {name: found.ranks for name, found in whole.items() if found.ranks is not None},
                         {name: found.reliability for name, found in whole.items() if found.reliability},

@@ -1,14 +1,13 @@
 """Power, error and correlation by wavelength over windows free of missing cells: which scales are predictable."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from downscale_jax.evaluation.drawing import scales as drawing
 from downscale_jax.evaluation.protocol import Sample, Setting, Variable
-from downscale_jax.evaluation.results import ENSEMBLE, ONE, Definition, Estimate, Figure, Result, Table, certain
+from downscale_jax.evaluation.results import Estimate, Figure, Result, Table, certain
 from downscale_jax.evaluation.statistics import scales, windows
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
 from downscale_jax.evaluation.statistics.scales import COARSE, FINEST, MEAN, TRUTH
@@ -28,18 +27,6 @@ class VariableDetails(NamedTuple):
 
 class Scales:
     """Spectra of the field, its anomaly (field minus coarse input) and its error, averaged over members."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {
-        'power_low': Definition(
-            'Power, least',
-            ONE,
-            '1',
-            ENSEMBLE,
-            'Power of the anomaly (field minus coarse input) over the power of the truth, of a member where there are '
-            'several, at the wavelength where it is least, between the kernel of the coarse input and four cells.',
-        ),
-        'power_high': Definition('Power, most', ONE, '1', ENSEMBLE, 'The same at the wavelength where it is most.'),
-    }
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums = setting, Accumulator()
@@ -202,8 +189,8 @@ class Scales:
             'Correlation, mean and truth',
         ]
         note = (
-            'Power of the anomaly and of the error, summed over the wavelengths of each range. The mean beats the coarse '
-            'field where its error is below 1; members keep the power of the truth where theirs is near 1.'
+            'Power of the anomaly and of the error, summed over the wavelengths of each range. The mean beats the '
+            'coarse field where its error is below 1; members keep the power of the truth where theirs is near 1.'
         )
         return [Table(f'Scales of {setting.main}: {variable.label}', 'Scales', columns, rows, note)]
 

@@ -13,13 +13,10 @@ the next; lines that are borders of the control too do not count, nor does the d
 neither has a border.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import numpy as np
 
 from downscale_jax.evaluation.protocol import Retiled, Sample, Setting
-from downscale_jax.evaluation.results import LOWER, ONE, TEXTURE, Definition, Estimate, Result, certain
+from downscale_jax.evaluation.results import Estimate, Result, certain
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio, total
 
 Lines = tuple[np.ndarray, np.ndarray]  # between rows and between columns: k is the line between cells k - 1 and k
@@ -28,24 +25,6 @@ BORDER, ELSEWHERE, OTHER = range(3)
 
 class Seams:
     """Scores of whole ensembles; a few times are generated for them, nothing is taken from the scored times."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {
-        'seam': Definition(
-            'Seams',
-            ONE,
-            '1',
-            TEXTURE,
-            'Mean |gradient| at borders of tiles over that elsewhere, against the same members in tiles that end at other '
-            'places; where one tile holds the domain, tiles as small as a patch of training are used.',
-        ),
-        'step': Definition(
-            'Steps at seams',
-            LOWER,
-            '1',
-            TEXTURE,
-            'RMS difference between the gradients of these members at borders of tiles, over the RMS gradient there.',
-        ),
-    }
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
@@ -69,8 +48,8 @@ class Seams:
             times, members = retiled.fields.shape[:2]
             sizes, against = (' x '.join(map(str, shape)) for shape in (retiled.sizes, retiled.control_sizes))
             notes.append(
-                f'Seams of {generator}: tiles of {sizes} cells that overlap by {retiled.overlap}, against the same members '
-                f'in tiles of {against}; {members} members, {times} times.'
+                f'Seams of {generator}: tiles of {sizes} cells that overlap by {retiled.overlap}, against the same '
+                f'members in tiles of {against}; {members} members, {times} times.'
             )
         return Result(scores, notes=notes)
 

@@ -1,13 +1,10 @@
 """Semivariogram: the mean squared difference of values by distance, over that of the truth."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import numpy as np
 
 from downscale_jax.evaluation.drawing import ratios as drawing
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import LOWER, TEXTURE, Definition, Estimate, Figure, Result
+from downscale_jax.evaluation.results import Estimate, Figure, Result
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio
 from downscale_jax.evaluation.statistics.semivariogram import choose, day_sums
 
@@ -16,17 +13,6 @@ TEXTURE_KM = 500.0  # scored up to this distance, where fine structure shows
 
 class Semivariogram:
     """Of single fields and of ensemble means."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {
-        'semivariogram': Definition(
-            'Semivariogram',
-            LOWER,
-            '1',
-            TEXTURE,
-            f'Mean |semivariogram over that of the truth − 1| at the distances up to {TEXTURE_KM:g} km; of an ensemble '
-            'that of its mean.',
-        ),
-    }
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums = setting, Accumulator()
@@ -60,8 +46,8 @@ class Semivariogram:
         ]
         figure = Figure(
             'semivariogram',
-            'Mean squared difference of values by distance, over twice the variance of the truth; below, over that of the '
-            'truth: under 1 a field is too smooth.',
+            'Mean squared difference of values by distance, over twice the variance of the truth; below, over that of '
+            'the truth: under 1 a field is too smooth.',
             drawing.variograms(kilometres, panels, 'Semivariogram', setting.title),
         )
         return Result(scores, {'kilometres': kilometres, 'truth': truth, 'methods': curves}, figures=[figure])

@@ -1,30 +1,13 @@
 """Structural similarity of fields and members to the truth."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import ACCURACY, ENSEMBLE, HIGHER, NEITHER, Definition, Estimate, Result
+from downscale_jax.evaluation.results import Estimate, Result
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio
 from downscale_jax.evaluation.statistics.similarity import ssim_sums
 
 
 class Similarity:
     """SSIM over windows of 11 x 11 cells without missing cells."""
-
-    definitions: ClassVar[Mapping[str, Definition]] = {
-        'ssim': Definition(
-            'SSIM',
-            HIGHER,
-            '1',
-            ACCURACY,
-            'Structural similarity of the ensemble mean, or of the single field, to the truth (Wang et al. 2004: Gaussian '
-            'windows of 11 x 11 cells, sigma 1.5), over the windows without missing cells; data range as for PSNR.',
-        ),
-        'ssim_member': Definition(
-            'SSIM of a member', NEITHER, '1', ENSEMBLE, 'SSIM of one member; it too favours smooth fields.'
-        ),
-    }
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums = setting, Accumulator()

@@ -1,14 +1,12 @@
 """Spectra by wavenumber over the whole domain: variance of each variable, and kinetic energy of winds."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
 
 import numpy as np
 
 from downscale_jax.evaluation.drawing import ratios as drawing
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import LOWER, TEXTURE, Definition, Estimate, Figure, Result
+from downscale_jax.evaluation.results import Estimate, Figure, Result
 from downscale_jax.evaluation.statistics import spectra
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
 from downscale_jax.fields import wind
@@ -25,25 +23,6 @@ class Spectra:
     harmonics (block means leave out a pole), spectra are those of the rows that are at least half as wide as the
     widest, 60S to 60N.
     """
-
-    definitions: ClassVar[Mapping[str, Definition]] = {
-        KINETIC: Definition(
-            'Energy spectrum',
-            LOWER,
-            '1',
-            'energy',
-            'Mean |ln(E / E of the truth)| over the upper half of the wavenumbers, E the kinetic energy of the rotational '
-            'and the divergent wind at each wavenumber, averaged over times; 0.69 if all are half or twice as large.',
-        ),
-        'spectrum': Definition(
-            'Spectrum',
-            LOWER,
-            '1',
-            TEXTURE,
-            'Mean |ln(P / P of the truth)| over the upper half of the wavenumbers, P the variance at each wavenumber, '
-            'averaged over times; of an ensemble that of its mean.',
-        ),
-    }
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums = setting, Accumulator()
@@ -107,7 +86,7 @@ class Spectra:
         panels = [
             drawing.Curves(
                 'kinetic energy' if key == KINETIC else labels[key].label,
-                'm² s⁻²' if key == KINETIC else f'({labels[key].units})²',
+                'm² s⁻²' if key == KINETIC else squared(labels[key].units),
                 truth[key],
                 {method: curves[method][key] for method in setting.shown},
             )
@@ -120,8 +99,8 @@ class Spectra:
             figures=[
                 Figure(
                     'spectra',
-                    'Kinetic energy and variance of each variable by wavenumber, averaged over times; below, over that of '
-                    'the truth. Bands: 5 to 95 % over resampled times.',
+                    'Kinetic energy and variance of each variable by wavenumber, averaged over times, of ensembles that '
+                    'of their mean; below, over that of the truth. Bands: 5 to 95 % over resampled times.',
                     drawing.spectra(wavelength, panels, 'Power by wavelength', setting.title),
                 )
             ],
@@ -135,6 +114,10 @@ class Spectra:
         known = np.isfinite(powers).all(-1)
         filled = (powers > ROUNDING * powers.max(-1, keepdims=True))[known].all(0)
         return int(np.flatnonzero(filled)[-1]) + 1 if filled.any() else powers.shape[-1]
+
+
+def squared(unit: str) -> str:
+    return f'({unit})²' if ' ' in unit else f'{unit}²'
 
 
 def summarise(sums: Sums, top: int) -> dict[str, np.ndarray]:
