@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation.lags.evaluate import evaluate as evaluation
+from downscale_jax.evaluation.lags import evaluate as lag_evaluation
+from downscale_jax.evaluation.lags.predictions import Network
 from downscale_jax.fields import store
 from downscale_jax.fields.units import convert_units
 from downscale_jax.models.atmodist import Decoder, Encoder, Tail, Variables
@@ -16,7 +17,7 @@ from downscale_jax.pipeline.pairs import Pairs
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.checks import DTYPES, at_least, check_choice, refuse
-from downscale_jax.systems.system import Config, Init, Shapes, System, Trained
+from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
 from downscale_jax.systems.workdir import WorkDirectory
 from downscale_jax.tasks.inpainting import Inpainting
 from downscale_jax.tasks.lags import PROBE, UNTRAINED, Lags
@@ -181,6 +182,21 @@ def rises(axis: xr.DataArray) -> bool:
     return bool(axis.values[-1] >= axis.values[0])
 
 
+def evaluate(opened: LearnedDistance, prepared: Prepared) -> Scores:
+    """Scores lag classification, beside the untrained rival where there is one, and the learned distance."""
+    untrained = None
+    if UNTRAINED in opened.tasks:
+        task = opened.tasks[UNTRAINED]
+        untrained = Network(task, task.inference_params(opened.restored(UNTRAINED)))
+    model = lag_evaluation.LagModel(
+        network=Network(opened.task, opened.params),
+        untrained=untrained,
+        provenance=opened.provenance(opened.last),
+        probed=list(opened.tasks)[-2] if PROBE in opened.tasks else None,
+    )
+    return lag_evaluation.evaluate(model, prepared, opened.config, opened.workdir)
+
+
 SYSTEM: System[AtmoDistTask, LearnedDistance] = System(
     build=build,
     check=check,
@@ -189,5 +205,5 @@ SYSTEM: System[AtmoDistTask, LearnedDistance] = System(
     initialise=initialise,
     networks=networks,
     opened=LearnedDistance,
-    evaluate=evaluation.evaluate,
+    evaluate=evaluate,
 )

@@ -1,14 +1,14 @@
-"""What is measured of pairs of patches, against closed forms and scikit-image."""
+"""Predictions and distances of pairs of patches, against closed forms and scikit-image."""
 
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
-import xarray as xr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from downscale_jax.evaluation.lags.evaluate import measures as lag_measures
+from downscale_jax.evaluation.lags import predictions
+from downscale_jax.evaluation.lags.predictions import Network, predict
 from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.models.atmodist import Encoder, Tail
 from downscale_jax.tasks.lags import Lags
@@ -25,18 +25,18 @@ def patches(count=3, size=32):
 def test_features():
     a, noise = patches(200), patches(200)
     b = 0.6 * a + 0.8 * noise + 5  # correlation 0.6; squared error (0.4^2 + 0.8^2) + 25
-    found = lag_measures.features(a, b)
+    found = predictions.features(a, b)
     assert found.shape == (200, 4)
     np.testing.assert_allclose(np.exp(found[:, :2]).mean(0), 0.8 + 25, rtol=0.01)
     np.testing.assert_allclose(np.tanh(found[:, 2:]).mean(0), 0.6, atol=0.01)
     np.testing.assert_allclose(np.tanh(found[3, 2]), np.corrcoef(a[3, ..., 0].ravel(), b[3, ..., 0].ravel())[0, 1])
-    assert np.isfinite(lag_measures.features(a, a)).all()
-    assert np.isfinite(lag_measures.features(0 * a, 0 * a)).all()
+    assert np.isfinite(predictions.features(a, a)).all()
+    assert np.isfinite(predictions.features(0 * a, 0 * a)).all()
 
 
 def test_pixel_distances():
     a, b = patches(), patches()
-    found = lag_measures.pixel(a, b, 8.0)
+    found = predictions.pixel_distances(a, b, 8.0)
     assert list(found) == ['MSE', 'L1', '1/PSNR', '1 - SSIM']
     np.testing.assert_allclose(found['MSE'], [np.mean((x - y) ** 2) for x, y in zip(a, b, strict=True)], rtol=1e-5)
     np.testing.assert_allclose(found['L1'], [np.mean(np.abs(x - y)) for x, y in zip(a, b, strict=True)], rtol=1e-5)
@@ -47,9 +47,9 @@ def test_pixel_distances():
         for x, y in zip(a, b, strict=True)
     ]
     np.testing.assert_allclose(found['1 - SSIM'], 1 - np.array(similar), rtol=1e-4)
-    for distance in lag_measures.pixel(a, a, 8.0).values():
+    for distance in predictions.pixel_distances(a, a, 8.0).values():
         np.testing.assert_allclose(distance, 0, atol=1e-12)
-    assert '1 - SSIM' not in lag_measures.pixel(a[:, :8, :8], b[:, :8, :8], 8.0)  # no whole window
+    assert '1 - SSIM' not in predictions.pixel_distances(a[:, :8, :8], b[:, :8, :8], 8.0)  # no whole window
 
 
 class Prepared(SimpleNamespace):
@@ -70,13 +70,13 @@ def variables():
 
 
 @pytest.fixture(scope='module')
-def judge():
-    return lag_measures.judging(TASK)
+def apply():
+    return predictions.applied(TASK)
 
 
-def test_judging_by_hand(variables, judge):
+def test_a_network_by_hand(variables, apply):
     a, b = patches(4), patches(4)
-    probabilities, distances = judge(variables, a, b)
+    probabilities, distances = apply(variables, a, b)
     logits = np.asarray(jax.jit(TASK.network.apply)(variables, a, b), np.float64)
     assert probabilities.shape == (4, 5)
     np.testing.assert_allclose(np.sum(probabilities, 1), 1, rtol=1e-5)
@@ -89,53 +89,40 @@ def test_judging_by_hand(variables, judge):
         assert (np.asarray(found) > 0).all()
 
 
-def test_a_distance_is_symmetric_and_zero_between_equal_patches(variables, judge):
+def test_a_distance_is_symmetric_and_zero_between_equal_patches(variables, apply):
     a, b = patches(4), patches(4)
-    for there, back, same in zip(*(judge(variables, *pair)[1] for pair in ((a, b), (b, a), (a, a))), strict=True):
-        np.testing.assert_allclose(back, there, rtol=1e-5)
+    for forward, back, same in zip(*(apply(variables, *pair)[1] for pair in ((a, b), (b, a), (a, a))), strict=True):
+        np.testing.assert_allclose(back, forward, rtol=1e-5)
         np.testing.assert_array_equal(same, 0)
 
 
-def test_a_pair_is_judged_alone(variables, judge):
+def test_a_pair_does_not_depend_on_its_batch(variables, apply):
     a, b = patches(4), patches(4)
-    for whole, part in zip(*(jax.tree.leaves(judge(variables, a[:n], b[:n])) for n in (4, 2)), strict=True):
+    for whole, part in zip(*(jax.tree.leaves(apply(variables, a[:n], b[:n])) for n in (4, 2)), strict=True):
         np.testing.assert_allclose(part, whole[:2], rtol=1e-4, atol=1e-6)
 
 
-def test_measure_agrees_with_judging(records, variables, judge):
+def test_predictions_are_those_of_the_network(records, variables, apply):
     chosen = list(range(0, 70, 1))  # more than a batch
-    found = lag_measures.measure({'net': (TASK, variables)}, Prepared(), records, chosen, 8.0)
+    found = predict({'net': Network(TASK, variables)}, Prepared(), records, chosen, 8.0)
     np.testing.assert_array_equal(found.lag, np.arange(70) % 5)
     np.testing.assert_array_equal(found.seconds, 100 * np.arange(70))
     np.testing.assert_array_equal(found.column, 2 * np.arange(70))
     a, b = (Prepared.log_transform.encode(np.stack([r[name] for r in records])) for name in ('first', 'second'))
-    probabilities, distances = judge(variables, a, b)
+    probabilities, distances = apply(variables, a, b)
     np.testing.assert_allclose(found.probabilities['net'], probabilities, rtol=1e-4, atol=1e-6)
     for name, expected in zip(('net', 'net, stage 2'), distances, strict=True):
         np.testing.assert_allclose(found.distances[name], expected, rtol=1e-3)
-    np.testing.assert_allclose(found.features, lag_measures.features(a, b))
-    np.testing.assert_allclose(found.distances['MSE'], lag_measures.pixel(a, b, 8.0)['MSE'])
+    np.testing.assert_allclose(found.features, predictions.features(a, b))
+    np.testing.assert_allclose(found.distances['MSE'], predictions.pixel_distances(a, b, 8.0)['MSE'])
 
 
 def test_without_networks_only_what_a_classifier_needs(records):
-    found = lag_measures.measure({}, Prepared(), records, [3, 5])
+    found = predict({}, Prepared(), records, [3, 5])
     assert found.distances == found.probabilities == {}
     np.testing.assert_array_equal(found.lag, [3, 0])
 
 
-def test_span(records):
+def test_value_range(records):
     shown = Prepared.log_transform.encode(np.stack([records[i]['first'] for i in (4, 9)]))
-    assert lag_measures.span(Prepared(), records, [4, 9]) == pytest.approx(np.ptp(shown))
-
-
-def test_centres():
-    grid = xr.Dataset(coords={'lat': np.linspace(85, -85, 18), 'lon': 10.0 * np.arange(36) - 180})
-    lat, lon = lag_measures.centres(grid, np.array([0, 6]), np.array([0, 34]), 6)
-    np.testing.assert_allclose(lat, [60, 0])
-    np.testing.assert_allclose(lon, [210, 190])  # -180 + 30; across the date line, -170
-    curved = xr.Dataset(
-        coords={name: (('y', 'x'), values) for name, values in zip(('lat', 'lon'), np.mgrid[0:9, 0:9], strict=True)}
-    )
-    lat, lon = lag_measures.centres(curved, np.array([1]), np.array([2]), 4)
-    assert (lat[0], lon[0]) == (3, 4)
-    assert lag_measures.centres(xr.Dataset(coords={'y': np.arange(3)}), np.array([1]), np.array([2]), 4) is None
+    assert predictions.value_range(Prepared(), records, [4, 9]) == pytest.approx(np.ptp(shown))
