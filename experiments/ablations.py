@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.geometry import grid
 from many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
 
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.consistency import consistency, summarise
-from downscale_jax.fields import grid
-from downscale_jax.fields.times import encode_times
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import exit_on_user_error
 

@@ -20,6 +20,11 @@ import numpy as np
 import scipy.optimize
 import xarray as xr
 from downscale_jax.evaluation.present import liveliest
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.dates import iso, select_dates
+from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from scipy import ndimage
@@ -29,8 +34,6 @@ from data_prep.records.series import open_fields
 from data_prep.simulators.sea_ice import simulate
 from downscale_jax.evaluation.statistics import similarity as images
 from downscale_jax.evaluation.statistics import windows as spectra
-from downscale_jax.fields import grid, store
-from downscale_jax.fields.dates import iso, select_dates
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.systems.atmodist import LearnedDistance
 
@@ -186,7 +189,7 @@ def square(fields: np.ndarray, size: int) -> np.ndarray:
 def read(path: str, variable: str, time: str) -> State:
     """One variable of a file; idealised sea ice where there is no path."""
     if path:
-        fields = store.canonical(store.open_dataset(path), [variable], source=path)
+        fields = canonical(store.open_dataset(path), [variable], source=path)
         if 'time' in fields[variable].dims:
             fields = (select_dates(fields, (time, time)) if time else fields).isel(time=0)
         label = variable
@@ -211,7 +214,7 @@ def read_atmosphere(workdir: Path) -> State:
     else:
         fields = open_fields({**data, 'simulate': {**data['simulate'], 'days': 1}}, seed + 1)
     fields = store.load(fields.isel(time=[0]))
-    transform = model.prepared.log_transform
+    transform = model.prepared.transform_as(Standardisation)
     columns = 'wrap' if grid.is_periodic(fields) else 'symmetric'
     values = np.stack([fields[n].values[0] / std for n, std in zip(transform.variables, transform.std, strict=True)])
     values = np.pad(values, ((0, 0), (0, 0), (MARGIN, MARGIN)), columns)

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from many_runs import Run, parse_overrides, run_all, show
 
 from data_prep.prepare import prepare
@@ -28,7 +30,6 @@ from downscale_jax.evaluation.drawing import fields as figures
 from downscale_jax.evaluation.drawing import style as look
 from downscale_jax.evaluation.statistics import local as local_statistics
 from downscale_jax.evaluation.statistics.bootstrap import blocks, total
-from downscale_jax.fields.times import encode_times
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
@@ -79,7 +80,7 @@ def gather(workdirs: Sequence[Path]) -> Pooled:
     series = {method: np.stack([one.series[method] for one in collected]) for method in first.series}
     top, times = super_resolution.top_of(first), first.sums[next(iter(first.sums))]
     truth = scores.of_truth(total(times), len(times), top)  # of every seed the same
-    transform = prepared.block_means
+    transform = prepared.transform_as(BlockMeans)
     return Pooled(sums, series, measured, top, transform.targets, transform.target_units, truth, block)
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from downscale_jax.fields.datasets.times import evenly
+from downscale_jax.fields.transforms.block_means import BlockMeans
 
 from data_prep.prepare import prepare
 from downscale_jax.downscale.dataset import in_memory
@@ -26,7 +28,6 @@ from downscale_jax.evaluation import retiling as tile_seams
 from downscale_jax.evaluation.drawing import style as look
 from downscale_jax.evaluation.statistics import seams
 from downscale_jax.evaluation.stores import coarse_dataset
-from downscale_jax.fields.times import evenly
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
@@ -66,7 +67,7 @@ def main() -> int:
         raise UserError(f'--times={options.times} --members={options.members}: at least 0, for all, and 1 are needed')
     opened = load(options.workdir)
     prepared = prepare(opened.config['data'], opened.config['seed'], options.workdir.parent / 'data')
-    split, transform = prepared.split('test'), prepared.block_means
+    split, transform = prepared.split('test'), prepared.transform_as(BlockMeans)
     chosen = evenly(len(split), options.times)
     coarse, statics = coarse_dataset(prepared, split, split.times, chosen), prepared.statics
     shape, best = prepared.mask.shape, opened.best()

@@ -18,6 +18,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from downscale_jax.fields.datasets.dates import select_dates
+from downscale_jax.fields.datasets.times import evenly, month_of
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from many_runs import markdown, write_csv
 from reconstruction import opened
 
@@ -30,8 +33,6 @@ from downscale_jax.evaluation.baselines import KERNELS, Baselines
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.stores import coarse_dataset
-from downscale_jax.fields.dates import select_dates
-from downscale_jax.fields.times import evenly, month_of
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems.downscaler import Downscaler
@@ -61,7 +62,7 @@ def simulated(model: Downscaler, seed: int | None, months: int) -> tuple[xr.Data
 
 def fields_of(model: Downscaler, months: xr.Dataset, statics: xr.Dataset, members: int) -> dict[str, np.ndarray]:
     """Members [M, T, H, W, V] by method, and the truth, [1, ..], first."""
-    prepared, transform = model.prepared, model.prepared.block_means
+    prepared, transform = model.prepared, model.prepared.transform_as(BlockMeans)
     truth = np.stack([months[name].values for name in transform.targets], -1)
     # worlds differ in what stands on the cells, not in the cells: blocks and areas are those of the model's grid
     coarse = coarse_dataset(prepared, [{'fine': one} for one in truth], months['time'].values, range(len(truth)))
@@ -104,7 +105,7 @@ def main() -> int:
     if not folder.is_dir():
         raise UserError(f"--output: there is no folder '{folder}': make it first")
     model = opened(options.workdir, {})
-    variables, weight = model.prepared.block_means.targets, model.prepared.area[..., 0]
+    variables, weight = model.prepared.transform_as(BlockMeans).targets, model.prepared.area[..., 0]
     for region, seed in {HOME: None, **{f'seed {seed}': seed for seed in options.seed}}.items():
         print(f'{region}: simulated and downscaled', flush=True)
         fields = fields_of(model, *simulated(model, seed, options.months), options.members)

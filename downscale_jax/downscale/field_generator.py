@@ -16,8 +16,8 @@ from downscale_jax.downscale import noise
 from downscale_jax.downscale.noise import TimeKernel
 from downscale_jax.downscale.settings import GenerationSettings
 from downscale_jax.downscale.tiles import Domain, Tiling
-from downscale_jax.fields.block_means import BlockMeans
-from downscale_jax.fields.normalize import Transform
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime import parallel
 
 # What the devices of a process divide among themselves: work units, or the tiles of a single unit.
@@ -74,7 +74,11 @@ class FieldGenerator:
     """A trained task with its parameters, the transform it was trained with and the settings of generation."""
 
     def __init__(
-        self, task: GenerativeTask, params: Any, transform: Transform | BlockMeans, settings: GenerationSettings
+        self,
+        task: GenerativeTask,
+        params: Any,
+        transform: RefinementTransform | BlockMeans,
+        settings: GenerationSettings,
     ):
         settings = settings if task.draws else settings.deterministic()
         self.task, self.transform, self.draws = task, transform, task.draws

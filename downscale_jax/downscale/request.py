@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.settings import GenerationSettings
-from downscale_jax.fields import store
-from downscale_jax.fields.times import encode_times
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.settings import flat
 

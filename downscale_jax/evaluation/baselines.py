@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from downscale_jax.evaluation.reference import TIMES
-from downscale_jax.fields import quantile_mapping
-from downscale_jax.fields.block_means import BlockMeans, Kernel, interpolate
-from downscale_jax.fields.times import decode_times, evenly, month_of
+from downscale_jax.fields.datasets.times import decode_times, evenly, month_of
+from downscale_jax.fields.geometry.blocks import Kernel, interpolate
+from downscale_jax.fields.transforms import quantile_mapping
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, nearest
 
@@ -31,7 +32,7 @@ class Baselines:
     """The baselines of these names; a quantile map is fitted to the training split, cell by cell."""
 
     def __init__(self, names: Sequence[str], prepared: Prepared):
-        check(names, isinstance(prepared.refinement, BlockMeans))
+        check(names, isinstance(prepared.field_transform, BlockMeans))
         self.names, self._prepared = tuple(names), prepared
         self._map = self._fitted() if MAPPED in names else None
 

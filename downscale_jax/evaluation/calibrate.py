@@ -11,7 +11,7 @@ from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.stores import coarse_dataset
-from downscale_jax.fields.times import evenly
+from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.pipeline.records import Prepared
 
 NEAR_ENOUGH = 0.02  # of a spread/skill of 1
@@ -31,7 +31,7 @@ def fit(generator: FieldGenerator, prepared: Prepared, records: int, members: in
     times = split.times
     chosen = evenly(len(times), records)
     coarse = coarse_dataset(prepared, split, times, chosen)
-    area, targets = prepared.statics['cell_area'].values.astype(np.float64), prepared.refinement.targets
+    area, targets = prepared.statics['cell_area'].values.astype(np.float64), prepared.field_transform.targets
 
     def at(temperature: float) -> dict[str, float]:
         drawn = generator.with_sampling(temperature=temperature)

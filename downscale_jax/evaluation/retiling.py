@@ -11,8 +11,8 @@ from downscale_jax.downscale.tiles import Domain
 from downscale_jax.evaluation.measures import seams
 from downscale_jax.evaluation.protocol import Retiled
 from downscale_jax.evaluation.stores import coarse_dataset
-from downscale_jax.fields.grid import valid_area
-from downscale_jax.fields.times import evenly
+from downscale_jax.fields.datasets.times import evenly
+from downscale_jax.fields.geometry.grid import valid_area
 from downscale_jax.pipeline.records import Prepared, Split
 
 MEMBERS, TIMES = 2, 2  # of the default DPDM some 10 s on two cores, half of them to compile

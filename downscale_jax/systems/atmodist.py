@@ -10,8 +10,10 @@ import xarray as xr
 
 from downscale_jax.evaluation.lags import evaluate as lag_evaluation
 from downscale_jax.evaluation.lags.predictions import Network
-from downscale_jax.fields import store
-from downscale_jax.fields.units import convert_units
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical, check_times
+from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.atmodist import Decoder, Encoder, Tail, Variables
 from downscale_jax.pipeline.pairs import Pairs
 from downscale_jax.pipeline.records import Prepared
@@ -139,7 +141,7 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
         and where the shapes of the two differ.
         """
         fields = [self._canonical(dataset) for dataset in (a, b)]
-        shapes = [dataset[self.prepared.log_transform.variables[0]].shape for dataset in fields]
+        shapes = [dataset[self.prepared.transform_as(Standardisation).variables[0]].shape for dataset in fields]
         if shapes[0] != shapes[1]:
             raise UserError(f'a distance needs two data sets of the same shape, found {shapes[0]} and {shapes[1]}')
         parts = [
@@ -159,9 +161,9 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
     def _canonical(self, fields: xr.Dataset) -> xr.Dataset:
         """The variables of training in their units, lazily, rows and columns in the direction of training: the
         encoder is not symmetric under reflection."""
-        transform, trained = self.prepared.log_transform, self.prepared.statics.coords
-        canonical = store.canonical(fields, list(transform.variables), source='the fields')
-        store.check_timed(canonical, transform.variables, 'the fields')
+        transform, trained = self.prepared.transform_as(Standardisation), self.prepared.statics.coords
+        canonical = canonical(fields, list(transform.variables), source='the fields')
+        check_times(canonical, transform.variables, 'the fields')
         for name, units in zip(transform.variables, transform.units, strict=True):
             canonical[name] = convert_units(canonical[name], units)
         for axis in canonical[transform.variables[0]].dims[1:]:
@@ -171,7 +173,7 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
 
     def _batches(self, fields: xr.Dataset) -> Iterator[np.ndarray]:
         """[B, H, W, C] normalised, `BATCH` times in each but the last."""
-        transform = self.prepared.log_transform
+        transform = self.prepared.transform_as(Standardisation)
         for start in range(0, fields.sizes['time'], BATCH):
             part = store.load(fields.isel(time=slice(start, start + BATCH)), 'the fields')
             yield transform.encode(np.stack([part[name].values for name in transform.variables], -1))

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from downscale_jax.fields import store
+from downscale_jax.fields.datasets import store
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json

@@ -16,8 +16,8 @@ from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.region import fine_grid
 from downscale_jax.downscale.settings import GenerationSettings
 from downscale_jax.evaluation import fields
-from downscale_jax.fields.block_means import BlockMeans
-from downscale_jax.fields.quantile_mapping import QuantileMap
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.system import Config, Given, Scores, System
@@ -56,7 +56,7 @@ class Downscaler(WorkDirectory[Any]):
     def _generator(self, name: str) -> FieldGenerator:
         """The task of that name with its best parameters, with the settings of the config."""
         task, state = self.tasks[name], jax.device_get(self.restored(name))
-        return FieldGenerator(task, task.inference_params(state), self.prepared.refinement, self.settings)
+        return FieldGenerator(task, task.inference_params(state), self.prepared.field_transform, self.settings)
 
     def best(self) -> FieldGenerator:
         """The generator that downscales: the last task."""
@@ -64,7 +64,7 @@ class Downscaler(WorkDirectory[Any]):
 
     def attributes(self) -> Provenance:
         """Provenance of the data sets that this model generates."""
-        attributes, targets = self.prepared.meta['attributes'], self.prepared.refinement.targets
+        attributes, targets = self.prepared.meta['attributes'], self.prepared.field_transform.targets
         # of a single variable, or of several by name
         by_name = attributes if self.prepared.meta.get('kind') == 'block_means' else dict.fromkeys(targets, attributes)
         return Provenance(
@@ -102,7 +102,7 @@ class Downscaler(WorkDirectory[Any]):
 
     def fine_grid(self, dataset: xr.Dataset, source: str) -> xr.Dataset:
         """The fine grid of another region with what networks are shown. Raises UserError, see `downscale.region`."""
-        transform = self.prepared.refinement
+        transform = self.prepared.field_transform
         shown = transform.context if isinstance(transform, BlockMeans) else ()
         return fine_grid(dataset, source, self.prepared.statics, shown)
 
@@ -111,4 +111,4 @@ class Downscaler(WorkDirectory[Any]):
         if not overlap:
             return None
         prepared, climate = self.prepared, read_climate(self.workdir)
-        return correction(dataset, prepared.block_means, prepared.statics, climate, overlap, source)
+        return correction(dataset, prepared.transform_as(BlockMeans), prepared.statics, climate, overlap, source)

@@ -8,6 +8,8 @@ import numpy as np
 
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.block_means import channels
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.srgan import Discriminator, Generator
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
@@ -122,7 +124,9 @@ def examples(config: Config, prepared: Prepared, split: str) -> Patches:
     data = config['data']
     if split == 'train' and 'atmodist' in config['contents']:
         opened = open_encoder(config)
-        check_transforms(prepared.block_means.values, opened.prepared.log_transform, opened.workdir)
+        check_transforms(
+            prepared.transform_as(BlockMeans).values, opened.prepared.transform_as(Standardisation), opened.workdir
+        )
     return Patches(prepared, split, data['patch'], data['patches_per_record'], False, config['seed'])
 
 

@@ -123,16 +123,16 @@ def of_sea_ice(config: dict) -> tuple[Any, int, int]:
     """(generator with an untrained network, 0: coarse fields on a grid of their own, channels of its inputs)."""
     import jax
     import numpy as np
+    from downscale_jax.fields.transforms.refinement import RefinementTransform
 
     from downscale_jax.downscale.field_generator import FieldGenerator
-    from downscale_jax.fields.normalize import Transform
     from downscale_jax.systems.diffusion import build
     from downscale_jax.systems.downscaler import sampling_of
     from downscale_jax.tasks.diffusion import FirstGuess, Params
 
     names, patch = config['data']['inputs'], config['data']['patch']
     count = len(names)
-    transform = Transform(
+    transform = RefinementTransform(
         names[0], 'm', names, ('m',) * count, True, (0.0, np.inf), (1.0,) * count, (1.0,) * count, 0.0, 0.3
     )  # fmt: skip
     tasks, shown = build(config), np.zeros((1, patch, patch, count + 1), np.float32)

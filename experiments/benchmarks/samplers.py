@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from downscale_jax.evaluation.present import liveliest
+from downscale_jax.fields.datasets.times import encode_times, evenly
 from matplotlib.figure import Figure
 
 from data_prep.prepare import prepare
@@ -29,7 +30,6 @@ from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics import scales
 from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.evaluation.statistics.bootstrap import total
-from downscale_jax.fields.times import encode_times, evenly
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.run import open_trained
 from downscale_jax.runtime.errors import exit_on_user_error

@@ -150,20 +150,20 @@ def in_turns(tasks: list[Callable[[], Any]], rounds: int) -> list[list[float]]:
 def untrained(config: dict) -> Any:
     """Values that are standardised as they come; small random parameters."""
     import jax
+    from downscale_jax.fields.context.planes import plane_count
+    from downscale_jax.fields.transforms.block_means import BlockMeans
+    from downscale_jax.fields.transforms.standardisation import Standardisation
 
     from downscale_jax.downscale.field_generator import FieldGenerator
-    from downscale_jax.fields.block_means import BlockMeans
-    from downscale_jax.fields.context import width
-    from downscale_jax.fields.log_transform import LogTransform
     from downscale_jax.systems import dpdm
     from downscale_jax.systems.downscaler import sampling_of
     from downscale_jax.systems.workdir import zeros as examples
     from downscale_jax.tasks.diffusion import FirstGuess, Params
 
     data, rng = config['data'], np.random.default_rng(0)
-    names, count, planes = tuple(data['variables']), len(data['variables']), width(data['context'])
+    names, count, planes = tuple(data['variables']), len(data['variables']), plane_count(data['context'])
     zeros, ones = (0.0,) * count, (1.0,) * count
-    transform = LogTransform(names, ('1',) * count, zeros, ones, zeros, ones, 0.0)
+    transform = Standardisation(names, ('1',) * count, zeros, ones, zeros, ones, 0.0)
     blocks = BlockMeans(
         transform, data['factor'], data['mean'], data['anomaly'], tuple(data['bounds']), ones,
         tuple(data['interpolation']), tuple(data['context']), (0.0,) * planes, (1.0,) * planes,

@@ -121,17 +121,17 @@ def untrained(config: dict) -> Any:
     """Values that are standardised as they come."""
     import jax
     import numpy as np
+    from downscale_jax.fields.transforms.block_means import BlockMeans
+    from downscale_jax.fields.transforms.standardisation import Standardisation
 
     from downscale_jax.downscale.field_generator import FieldGenerator
-    from downscale_jax.fields.block_means import BlockMeans
-    from downscale_jax.fields.log_transform import LogTransform
     from downscale_jax.systems.downscaler import sampling_of
     from downscale_jax.systems.srgan import PRETRAINED, build
 
     data = config['data']
     names, count, patch = tuple(data['variables']), len(data['variables']), data['patch']
     zeros, ones = (0.0,) * count, (1.0,) * count
-    transform = LogTransform(names, ('1',) * count, zeros, ones, zeros, ones)
+    transform = Standardisation(names, ('1',) * count, zeros, ones, zeros, ones)
     task = build(config)[PRETRAINED]
     condition = np.zeros((1, patch, patch, 2 * count + 1), np.float32)
     params = jax.device_get(jax.jit(task.init)(jax.random.key(0), {'condition': condition}).params)

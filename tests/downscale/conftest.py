@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
-from downscale_jax.fields.normalize import Transform
 from downscale_jax.models.unet import UNet
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
 from downscale_jax.tasks.regression import Regression
@@ -20,9 +20,9 @@ H, W, TIMES = 30, 38, 3
 
 
 @pytest.fixture(scope='session')
-def transform() -> Transform:
+def transform() -> RefinementTransform:
     """Anomalies of thickness from thickness and concentration, in bounds that clip some of what is generated."""
-    return Transform(
+    return RefinementTransform(
         target='sit',
         units='m',
         inputs=('sit', 'sic'),

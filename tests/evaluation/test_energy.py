@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.fields.geometry.wind import RADIUS, vorticity_divergence
 from scipy.special import roots_legendre
 
 from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.evaluation.statistics.spectra import EnergySpectrum, VariancePower, spectral_distance
-from downscale_jax.fields.wind import RADIUS, spherical_harmonics, vorticity_divergence
+from downscale_jax.fields.wind import spherical_harmonics
 from downscale_jax.runtime.errors import UserError
 
 NODES, WEIGHTS = roots_legendre(24)

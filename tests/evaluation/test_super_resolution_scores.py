@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.fields.geometry import wind
+from downscale_jax.fields.geometry.grid import cell_areas_km2
+from downscale_jax.fields.geometry.wind import vorticity_divergence
 from scipy.special import roots_legendre
 from scipy.stats import norm
 from scores import probability, spatial
@@ -12,9 +15,7 @@ from downscale_jax.evaluation.reference import Reference
 from downscale_jax.evaluation.statistics import extremes
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.spectra import EnergySpectrum
-from downscale_jax.fields import wind
-from downscale_jax.fields.grid import cell_areas_km2
-from downscale_jax.fields.wind import spherical_harmonics, vorticity_divergence
+from downscale_jax.fields.wind import spherical_harmonics
 from downscale_jax.runtime.errors import UserError
 
 HEIGHT, WIDTH = 16, 32

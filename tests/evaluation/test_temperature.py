@@ -6,6 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.fields.geometry.blocks import repeat
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 
 from downscale_jax.downscale.dataset import in_memory
 from downscale_jax.downscale.ensemble import Ensemble
@@ -16,8 +19,6 @@ from downscale_jax.evaluation import calibrate as temperature
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.stores import coarse_dataset
-from downscale_jax.fields.block_means import BlockMeans, repeat
-from downscale_jax.fields.log_transform import LogTransform
 
 SIZE, MEMBERS = 64, 8
 SETTINGS = GenerationSettings(Partition(tile=64, overlap=8, members=4), Sampling('ddim', 2, 't', 0.0))
@@ -79,7 +80,7 @@ def prepared(case):
 def several(prepared):
     """Two variables whose coarse fields are block means, with noise of 1 as their truth."""
     rng, zeros, ones = np.random.default_rng(1), (0.0, 0.0), (1.0, 1.0)
-    values = LogTransform(('a', 'b'), ('K', 'm'), zeros, ones, zeros, ones, 0.0)
+    values = Standardisation(('a', 'b'), ('K', 'm'), zeros, ones, zeros, ones, 0.0)
     block_means = BlockMeans(values, 4, 'physical', True, (-np.inf, np.inf), ones)
     area, nothing = np.ones((SIZE, SIZE, 1), 'f4'), np.zeros((SIZE, SIZE, 0), 'f4')
 

@@ -7,6 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.fields.geometry.grid import cell_areas_km2
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 
 from downscale_jax.downscale.dataset import in_memory
 from downscale_jax.downscale.ensemble import Ensemble
@@ -17,9 +20,6 @@ from downscale_jax.downscale.tiles import Domain, Tiling
 from downscale_jax.evaluation import retiling as tile_seams
 from downscale_jax.evaluation.statistics import seams
 from downscale_jax.evaluation.stores import coarse_dataset
-from downscale_jax.fields.block_means import BlockMeans
-from downscale_jax.fields.grid import cell_areas_km2
-from downscale_jax.fields.log_transform import LogTransform
 
 FACTOR, NAMES = 2, ('a', 'b')
 TIMES = np.array(['2001-01-15', '2001-02-15', '2001-03-15'], 'datetime64[ns]')
@@ -48,7 +48,7 @@ def grid(rows, columns, step=0.1):
 
 
 def generator(step=0.0):
-    values = LogTransform(NAMES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
+    values = Standardisation(NAMES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
     means = BlockMeans(values, FACTOR, 'physical', False, (-np.inf, np.inf), (1.0, 1.0))
     return FieldGenerator(Task(step), np.float32(0), means, SETTINGS)
 

@@ -2,10 +2,10 @@ import comparing_fields as comparing
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from scipy import ndimage
 
 from downscale_jax.evaluation.statistics import windows as spectra
-from downscale_jax.fields.log_transform import LogTransform
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.atmodist import LearnedDistance
 
@@ -155,7 +155,7 @@ class Stub(LearnedDistance):
     }
 
     class prepared:
-        log_transform = LogTransform(
+        log_transform = Standardisation(
             ('vorticity', 'divergence'), ('s-1', 's-1'), (0.0, 0.0), (2e-5, 4e-6), (0.0, 0.0), (1.0, 1.0)
         )
         statics = xr.Dataset(coords={'lat': [-1.0, 1.0], 'lon': [0.0, 1.0]})

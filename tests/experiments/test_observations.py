@@ -7,6 +7,7 @@ import numpy as np
 import observations
 import pytest
 import xarray as xr
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 
 import downscale_jax
 from data_prep.readers import products
@@ -16,7 +17,6 @@ from downscale_jax.downscale.dataset import Provenance
 from downscale_jax.downscale.ensemble import GeneratedUnit
 from downscale_jax.downscale.settings import Partition, Sampling
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.fields.normalize import Transform
 from downscale_jax.runtime.errors import UserError
 
 NAMES = ('sit', 'sic', 'divergence', 'shear')
@@ -84,7 +84,7 @@ def test_a_model_of_real_data_has_no_made_up_observations(tmp_path, config):
 class Generator:
     """Gives the input itself and half a metre; records the work units that it generates."""
 
-    transform = Transform(
+    transform = RefinementTransform(
         'sit', 'm', NAMES, ('m', '1', 's-1', 's-1'), True, (0.0, np.inf), (0.0,) * 4, (1.0,) * 4, 0.0, 1.0
     )
     identity, draws, conserve = 'a network', True, False

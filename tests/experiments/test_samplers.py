@@ -5,6 +5,8 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 
 from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.diffusion.schedule import CosineSchedule
@@ -13,8 +15,6 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
-from downscale_jax.fields.normalize import Transform
-from downscale_jax.fields.times import encode_times
 from downscale_jax.models.unet import UNet
 from downscale_jax.tasks.diffusion import Diffusion, Params
 from downscale_jax.training.optimizer import Phase
@@ -31,7 +31,7 @@ def generator():
     shapes = jax.eval_shape(task.network.init, jax.random.key(0), plane, np.tile(plane, 2), np.zeros(1))
     rng = np.random.default_rng(0)
     unet = jax.tree.map(lambda s: (0.2 * rng.normal(size=s.shape)).astype(np.float32), shapes)
-    transform = Transform('sit', 'm', ('sit',), ('m',), True, (-np.inf, np.inf), (1.0,), (0.5,), 0.0, 0.3)
+    transform = RefinementTransform('sit', 'm', ('sit',), ('m',), True, (-np.inf, np.inf), (1.0,), (0.5,), 0.0, 0.3)
     settings = GenerationSettings(Partition(tile=SIZE, overlap=4, members=MEMBERS), Sampling('ddim', 1, 't', 0.0))
     return FieldGenerator(task, Params(unet, None), transform, settings)
 

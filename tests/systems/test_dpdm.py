@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from downscale_jax.fields.transforms.block_means import BlockMeans
 
 from data_prep.prepare import prepare
 from downscale_jax.downscale.field_generator import FieldGenerator
@@ -266,6 +267,6 @@ def test_what_is_shown_is_normalised(small):
     assert np.abs(condition[..., 4].mean()) < 0.3  # topography
     np.testing.assert_allclose(target.std((0, 1, 2)), 1, atol=0.2)
     np.testing.assert_allclose((condition[..., 6:8] ** 2).sum(-1), 1, rtol=1e-5)  # the season
-    transform = prepared.block_means
+    transform = prepared.transform_as(BlockMeans)
     assert transform.kernel == ('cubic', 'linear')
     assert transform.bounds == ((-INFINITY, INFINITY), (0.0, INFINITY))

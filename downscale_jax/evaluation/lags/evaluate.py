@@ -10,7 +10,7 @@ from downscale_jax.evaluation.lags.scores import DEFINITIONS
 from downscale_jax.evaluation.lags.summary import CLASSIFIER, MAIN, UNTRAINED, summarise
 from downscale_jax.evaluation.report.publication import Publication
 from downscale_jax.evaluation.report.publish import Scores, numbers, publish
-from downscale_jax.fields.times import evenly
+from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.pipeline.records import Prepared
 
 CLASSIFIER_PAIRS = 20_000  # training pairs: a fit of hundreds of weights to few pairs would be a weak rival

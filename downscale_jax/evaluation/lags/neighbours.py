@@ -9,7 +9,8 @@ import numpy as np
 
 from downscale_jax.evaluation.lags.geography import centres
 from downscale_jax.evaluation.lags.predictions import BATCH, Network
-from downscale_jax.fields.times import decode_times
+from downscale_jax.fields.datasets.times import decode_times
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.pipeline.records import Prepared, Split
 
 CANDIDATES = 400  # patches among which neighbours are sought
@@ -38,7 +39,7 @@ def neighbours(network: Network, prepared: Prepared, split: Split, chosen: Seque
     """
     spread = np.unique(np.linspace(0, len(chosen) - 1, CANDIDATES).round().astype(int))
     records = [split[int(chosen[i])] for i in spread]
-    patches = prepared.log_transform.encode(np.stack([r['first'] for r in records]))
+    patches = prepared.transform_as(Standardisation).encode(np.stack([r['first'] for r in records]))
     seconds, rows, columns = (np.array([r[name] for r in records]) for name in ('time', 'row', 'column'))
     texts = labels(prepared, seconds, rows, columns)
     y = prepared.statics['lat' if 'lat' in prepared.statics.dims else 'y']

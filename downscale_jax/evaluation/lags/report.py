@@ -12,6 +12,7 @@ from downscale_jax.evaluation.lags.neighbours import Neighbours
 from downscale_jax.evaluation.lags.scores import DEFINITIONS
 from downscale_jax.evaluation.lags.summary import CHANCE, CLASSIFIER, MAIN, MIDDLE, UNTRAINED, Summary
 from downscale_jax.evaluation.results import Estimate, Figure, Table, certain
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.training.log import read
 
@@ -114,7 +115,7 @@ def figures(
         ),
     ]
     if neighbours:
-        quantity = f'{prepared.log_transform.variables[0]}, transformed'
+        quantity = f'{prepared.transform_as(Standardisation).variables[0]}, transformed'
         result.append(
             Figure(
                 'neighbours',

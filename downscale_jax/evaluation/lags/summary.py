@@ -11,7 +11,7 @@ from downscale_jax.evaluation.lags.geography import ErrorMap, bands, centres, er
 from downscale_jax.evaluation.lags.predictions import Predictions
 from downscale_jax.evaluation.results import Estimate
 from downscale_jax.evaluation.statistics.ranks import SEASONS, season
-from downscale_jax.fields.times import decode_times
+from downscale_jax.fields.datasets.times import decode_times
 from downscale_jax.pipeline.records import Prepared
 
 MAIN, UNTRAINED, CLASSIFIER, CHANCE, MIDDLE = 'atmodist', 'untrained', 'mse_correlation', 'chance', 'middle_lag'

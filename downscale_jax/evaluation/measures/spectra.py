@@ -9,8 +9,8 @@ from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Estimate, Figure, Result
 from downscale_jax.evaluation.statistics import spectra
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
-from downscale_jax.fields import wind
-from downscale_jax.fields.grid import cell_sizes_km
+from downscale_jax.fields.geometry import wind
+from downscale_jax.fields.geometry.grid import cell_sizes_km
 
 ROUNDING = 1e-6  # of the strongest wavenumber: beyond the truncation of a model there is only rounding
 KINETIC = 'energy'

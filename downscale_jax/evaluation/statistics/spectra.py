@@ -10,8 +10,8 @@ import numpy as np
 import scipy.fft
 import xarray as xr
 
-from downscale_jax.fields import wind
-from downscale_jax.fields.grid import cell_sizes_km, is_periodic
+from downscale_jax.fields.geometry import wind
+from downscale_jax.fields.geometry.grid import cell_sizes_km, is_periodic
 from downscale_jax.runtime.errors import UserError
 
 MOST_UNEQUAL = 3.0  # widest over narrowest row of a region: beyond it a column's wavelength means nothing

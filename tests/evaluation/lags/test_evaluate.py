@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.fields.transforms.standardisation import Standardisation
 
 from data_prep.prepare import prepare
 from downscale_jax.evaluation.lags import evaluate as lags
@@ -300,7 +301,7 @@ def test_north_is_up(evaluated):
     prepared = evaluated.prepared
     split = prepared.split('test')
     first = neighbours(evaluated.model.network, prepared, split, range(len(split)))[0].query.values
-    patches = [prepared.log_transform.encode(split[i]['first'])[..., 0] for i in range(len(split))]
+    patches = [prepared.transform_as(Standardisation).encode(split[i]['first'])[..., 0] for i in range(len(split))]
     assert any(np.array_equal(first, patch[::-1]) for patch in patches)  # rows run southward in the file
     assert not any(np.array_equal(first, patch) for patch in patches)
 
