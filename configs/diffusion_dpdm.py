@@ -40,7 +40,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.context = ('topography', 'land', 'season')  # also 'hour', 'latitude', any static variable of the data
     config.data.relief = ''  # file of a relief, where the data bring no topography
     config.data.anomaly = True  # learn fine - interpolated; False: the full field
-    config.data.bounds = ((-INFINITY, INFINITY), (0.0, INFINITY))  # physical, of each variable, or a pair for all
+    config.data.bounds = ((-INFINITY, INFINITY), (0.0, INFINITY))  # physical (lower, upper) of each variable
     config.data.patch = 80  # fine cells a side
     config.data.patches_per_record = 6  # cut from each record in an epoch
 

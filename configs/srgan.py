@@ -37,7 +37,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.mean = 'network'  # what is averaged: transformed values, as published, or 'physical' ones
     config.data.transform = 'log'  # for heavy tails; 'standard': z-scores
     config.data.anomaly = False
-    config.data.bounds = (-INFINITY, INFINITY)  # physical, of all variables
+    config.data.bounds = ((-INFINITY, INFINITY),) * 2  # physical (lower, upper) of each variable
     config.data.patch = 32  # fine cells a side
     config.data.patches_per_record = 8  # cut from each record in an epoch
 

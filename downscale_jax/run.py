@@ -15,7 +15,7 @@ from downscale_jax.downscale import ensemble
 from downscale_jax.evaluation import baselines, lags, places, super_resolution
 from downscale_jax.evaluation.evaluate import evaluate as score_ensembles
 from downscale_jax.evaluation.temperature import fit as fit_temperature
-from downscale_jax.fields import store
+from downscale_jax.fields.datasets import store
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.checkpoints import Checkpoints

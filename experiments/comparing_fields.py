@@ -24,12 +24,15 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 import downscale_jax
-from data_prep.records.series import open_fields
 from data_prep.simulators.sea_ice import simulate
+from data_prep.sources import open_series
 from downscale_jax.evaluation import images, spectra
 from downscale_jax.evaluation.present import liveliest
-from downscale_jax.fields import grid, store
-from downscale_jax.fields.dates import iso, select_dates
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.dates import iso, select_dates
+from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.systems.atmodist import LearnedDistance
 
@@ -185,7 +188,7 @@ def square(fields: np.ndarray, size: int) -> np.ndarray:
 def read(path: str, variable: str, time: str) -> State:
     """One variable of a file; idealised sea ice where there is no path."""
     if path:
-        fields = store.canonical(store.open_dataset(path), [variable], source=path)
+        fields = canonical(store.open_dataset(path), [variable], source=path)
         if 'time' in fields[variable].dims:
             fields = (select_dates(fields, (time, time)) if time else fields).isel(time=0)
         label = variable
@@ -206,11 +209,11 @@ def read_atmosphere(workdir: Path) -> State:
         raise UserError(f'--workdir={workdir} holds no learned distance but {", ".join(model.tasks)}')
     data, seed = model.config['data'], model.config['seed']
     if data['path']:
-        fields = select_dates(open_fields(data, seed), data['test'])
+        fields = select_dates(open_series(data, seed), data['test'])
     else:
-        fields = open_fields({**data, 'simulate': {**data['simulate'], 'days': 1}}, seed + 1)
+        fields = open_series({**data, 'simulate': {**data['simulate'], 'days': 1}}, seed + 1)
     fields = store.load(fields.isel(time=[0]))
-    transform = model.prepared.log_transform
+    transform = model.prepared.transform_as(Standardisation)
     columns = 'wrap' if grid.is_periodic(fields) else 'symmetric'
     values = np.stack([fields[n].values[0] / std for n, std in zip(transform.variables, transform.std, strict=True)])
     values = np.pad(values, ((0, 0), (0, 0), (MARGIN, MARGIN)), columns)

@@ -26,7 +26,8 @@ from downscale_jax.evaluation import local_statistics, look, super_resolution
 from downscale_jax.evaluation import super_resolution_figures as figures
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.bootstrap import blocks, total
-from downscale_jax.fields.times import encode_times
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
@@ -77,7 +78,7 @@ def gather(workdirs: Sequence[Path]) -> Pooled:
     series = {method: np.stack([one.series[method] for one in collected]) for method in first.series}
     top, times = super_resolution.top_of(first), first.sums[next(iter(first.sums))]
     truth = scores.of_truth(total(times), len(times), top)  # of every seed the same
-    transform = prepared.block_means
+    transform = prepared.transform_as(BlockMeans)
     return Pooled(sums, series, measured, top, transform.targets, transform.target_units, truth, block)
 
 

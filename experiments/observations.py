@@ -31,10 +31,15 @@ from data_prep.simulators.sea_ice import simulate
 from downscale_jax.downscale import ensemble
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.consistency import consistency, summarise, table
-from downscale_jax.fields import grid, store
-from downscale_jax.fields.dates import iso, select_dates
-from downscale_jax.fields.interpolation import apply_matrices
-from downscale_jax.fields.units import convert_units
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.dates import iso, select_dates
+from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.geometry.boxes import box_filter
+from downscale_jax.fields.geometry.interpolation import apply_matrices
+from downscale_jax.fields.geometry.observation import observation_matrices, observation_points
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
 
@@ -75,13 +80,13 @@ def sample(ice: xr.Dataset, name: str, spacing_km: float) -> xr.DataArray:
     """Means over cells of `spacing_km`, (time, yc, xc) with yc falling, in km; NaN where most of a cell is land."""
     sizes, mask = grid.cell_sizes_km(ice), ice['mask'].values.astype(bool)
     area = grid.cell_areas_km2(ice) * mask
-    values = grid.box_filter(ice[name].values, area, spacing_km / sizes[0][0], spacing_km / sizes[1], False)
-    there, _ = grid.observation_matrices(mask.shape, sizes, spacing_km, False)
+    values = box_filter(ice[name].values, area, spacing_km / sizes[0][0], spacing_km / sizes[1], False)
+    there, _ = observation_matrices(mask.shape, sizes, spacing_km, False)
     share = apply_matrices(*there, mask.astype(float))
     with np.errstate(invalid='ignore', divide='ignore'):
         values = np.where(share > 0.5, apply_matrices(*there, np.nan_to_num(values)) / share, np.nan)
     points = [
-        np.interp(grid.observation_points(n, spacing_km / size[0]), np.arange(n), ice[axis].values / 1000)
+        np.interp(observation_points(n, spacing_km / size[0]), np.arange(n), ice[axis].values / 1000)
         for n, size, axis in zip(mask.shape, sizes, 'yx', strict=True)
     ]
     coords = {'time': ice['time']}
@@ -125,7 +130,7 @@ def open_products(files: dict[str, str], names: tuple[str, ...]) -> dict[str, Ob
     else:
         sources['sic'] = (thickness, 1)
     if files.get('deformation'):
-        deformation = store.canonical(store.open_dataset(files['deformation']), ['divergence', 'shear'])
+        deformation = canonical(store.open_dataset(files['deformation']), ['divergence', 'shear'])
         sources |= {name: (deformation, 1) for name in ('divergence', 'shear')}
     elif files['drift']:
         deformation = products.read_osisaf_drift(files['drift'])
@@ -153,7 +158,11 @@ def main() -> None:
     if any(files.values()) and not options.thickness:
         parser.error('--thickness is missing')
     model, truth = downscale_jax.load(options.workdir), None
-    transform, statics, generator = model.prepared.transform, model.prepared.statics, model.best()
+    transform, statics, generator = (
+        model.prepared.transform_as(RefinementTransform),
+        model.prepared.statics,
+        model.best(),
+    )
     request = {
         'input': options.thickness or 'the made-up observations',
         'input_state': [store.fingerprint(path) for path in files.values()],

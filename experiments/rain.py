@@ -18,7 +18,8 @@ import numpy as np
 import xarray as xr
 from many_runs import Run, markdown, parse_overrides, rows, run_all, show
 
-from downscale_jax.fields import store
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 
 WINDOW, SEEN, WET = 480, 0.5, 0.02  # cells; share seen; mean rain in mm h-1
@@ -75,7 +76,7 @@ def main() -> int:
     parser.add_argument('--root', type=Path, default=Path('runs/rain'))
     parser.add_argument('--dry-run', action='store_true', help='print the command')
     options, others = parser.parse_known_args()
-    fields = store.canonical(store.open_dataset(options.input), [options.variable], source=options.input)
+    fields = canonical(store.open_dataset(options.input), [options.variable], source=options.input)
     cut, counts = windows(fields[options.variable], tuple(options.split))
     print(f'windows of {WINDOW} cells: {counts}', flush=True)
     path = options.root / 'windows.nc'

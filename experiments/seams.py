@@ -22,8 +22,9 @@ from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation import look, seams, tile_seams
 from downscale_jax.evaluation.evaluate import coarse_dataset
-from downscale_jax.fields.grid import is_periodic
-from downscale_jax.fields.times import evenly
+from downscale_jax.fields.datasets.times import evenly
+from downscale_jax.fields.geometry.grid import is_periodic
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
@@ -66,7 +67,7 @@ def main() -> int:
         raise UserError(f'--times={options.times} --members={options.members}: at least 0, for all, and 1 are needed')
     opened = load(options.workdir)
     prepared = prepare(opened.config['data'], opened.config['seed'], options.workdir.parent / 'data')
-    split, transform = prepared.split('test'), prepared.block_means
+    split, transform = prepared.split('test'), prepared.transform_as(BlockMeans)
     chosen = evenly(len(split), options.times)
     coarse, statics = coarse_dataset(prepared, split, split.times, chosen), prepared.statics
     shape, best = prepared.mask.shape, opened.best()

@@ -22,14 +22,15 @@ from many_runs import markdown, write_csv
 from reconstruction import opened
 
 from data_prep.records.block_means import whole_blocks
-from data_prep.records.series import open_fields
+from data_prep.sources import open_series
 from downscale_jax.downscale import ensemble
 from downscale_jax.evaluation import scores
 from downscale_jax.evaluation.baselines import KERNELS, Baselines
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.evaluate import coarse_dataset
-from downscale_jax.fields.dates import select_dates
-from downscale_jax.fields.times import evenly, month_of
+from downscale_jax.fields.datasets.dates import select_dates
+from downscale_jax.fields.datasets.times import evenly, month_of
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems.downscaler import Downscaler
@@ -50,7 +51,7 @@ def simulated(model: Downscaler, seed: int | None, months: int) -> tuple[xr.Data
     asked = own if seed is None else seed
     if seed == own:
         raise UserError(f'--seed {seed} is the region that the model learned from: choose others')
-    fields = whole_blocks(open_fields({**data, 'simulate': {**data['simulate'], 'seed': asked}}, asked), data)
+    fields = whole_blocks(open_series({**data, 'simulate': {**data['simulate'], 'seed': asked}}, asked), data)
     if seed is None and not np.array_equal(fields['topography'], model.prepared.statics['topography']):
         raise UserError(f'the mountains of {model.workdir} are not those simulated today: train anew')
     test = select_dates(fields, data['test'])
@@ -59,7 +60,7 @@ def simulated(model: Downscaler, seed: int | None, months: int) -> tuple[xr.Data
 
 def fields_of(model: Downscaler, months: xr.Dataset, statics: xr.Dataset, members: int) -> dict[str, np.ndarray]:
     """Members [M, T, H, W, V] by method, and the truth, [1, ..], first."""
-    prepared, transform = model.prepared, model.prepared.block_means
+    prepared, transform = model.prepared, model.prepared.transform_as(BlockMeans)
     truth = np.stack([months[name].values for name in transform.targets], -1)
     # worlds differ in what stands on the cells, not in the cells: blocks and areas are those of the model's grid
     coarse = coarse_dataset(prepared, [{'fine': one} for one in truth], months['time'].values, range(len(truth)))
@@ -101,7 +102,7 @@ def main() -> int:
     if not folder.is_dir():
         raise UserError(f"--output: there is no folder '{folder}': make it first")
     model = opened(options.workdir, {})
-    variables, weight = model.prepared.block_means.targets, model.prepared.area[..., 0]
+    variables, weight = model.prepared.transform_as(BlockMeans).targets, model.prepared.area[..., 0]
     for region, seed in {HOME: None, **{f'seed {seed}': seed for seed in options.seed}}.items():
         print(f'{region}: simulated and downscaled', flush=True)
         fields = fields_of(model, *simulated(model, seed, options.months), options.members)

@@ -27,10 +27,10 @@ from downscale_jax.downscale.fitting import SHARE, Domain, fitted, format_gib, f
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.inputs import Inputs, open_inputs
 from downscale_jax.downscale.noise import time_nodes
-from downscale_jax.fields import store
-from downscale_jax.fields.grid import valid_area
-from downscale_jax.fields.quantile_mapping import QuantileMap
-from downscale_jax.fields.times import encode_times
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.geometry.grid import valid_area
+from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
 from downscale_jax.runtime import memory, messages, parallel
 from downscale_jax.runtime.errors import UserError
 

@@ -14,8 +14,8 @@ import numpy as np
 from downscale_jax.diffusion.samplers import Noise, Solver
 from downscale_jax.downscale import noise
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.fields.block_means import BlockMeans
-from downscale_jax.fields.normalize import Transform
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
 
@@ -63,7 +63,7 @@ class Sampling(Solver):
 class Generator:
     """A trained task with the transform it was trained with."""
 
-    def __init__(self, task: Task, params: Any, transform: Transform | BlockMeans, sampling: Sampling):
+    def __init__(self, task: Task, params: Any, transform: RefinementTransform | BlockMeans, sampling: Sampling):
         self.task, self.transform, self.sampling = task, transform, sampling
         self.draws = task.draws
         self.host_params = params

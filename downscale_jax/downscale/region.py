@@ -5,10 +5,19 @@ from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
-from downscale_jax.fields import context, store
-from downscale_jax.fields.archives import find_static
-from downscale_jax.fields.statics import MADE, as_land, of_file, of_relief, unchanging
-from downscale_jax.fields.units import convert_units
+from downscale_jax.fields.context.planes import check_context
+from downscale_jax.fields.context.surface import (
+    SURFACE,
+    find_surface,
+    land_mask,
+    read_surface,
+    surface_of_relief,
+    without_time,
+)
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.axes import NUMERIC_KINDS, gridded, spatial_dims
+from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
 
 
@@ -24,9 +33,9 @@ def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequ
     convert, or of which there are several.
     """
     named = [name for name in shown if name in dataset.data_vars]
-    wanted = [name for name in MADE if name in shown and name not in named]
-    found = of_file(dataset, tuple(MADE), source) if wanted else {}
-    called = {name: find_static(dataset, name, source) for name in dict.fromkeys([*wanted, *found])}
+    wanted = [name for name in SURFACE if name in shown and name not in named]
+    found = read_surface(dataset, tuple(SURFACE), source) if wanted else {}
+    called = {name: find_surface(dataset, name, source) for name in dict.fromkeys([*wanted, *found])}
     for name in wanted:
         if called[name] and name not in found:
             raise UserError(f"{source}: '{called[name]}', taken for '{name}', changes in time: keep one time of it")
@@ -36,8 +45,8 @@ def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequ
     first = 'mask' if masked else _first(dataset, [*named, *(called[name] for name in found)], source)
     names = list(dict.fromkeys([first, *(_beside(dataset, first) if masked else _planes(dataset, first)), *named]))
     # `mask` among the fields is but the first of their grids: what `canonical` makes of it takes its place
-    fields = store.canonical(dataset, names, mask='mask' if masked else '', source=source)
-    still = {name: unchanging(fields[name], source) for name in names if name != 'mask'}
+    fields = canonical(dataset, names, mask='mask' if masked else '', source=source)
+    still = {name: without_time(fields[name], source) for name in names if name != 'mask'}
     planes = {name: plane for name, plane in still.items() if plane is not None}
     mask = fields['mask']
     if not masked:
@@ -53,7 +62,7 @@ def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequ
         if name in trained and 'units' in trained[name].attrs:
             planes[name] = convert_units(plane, trained[name].attrs['units'])
     grid = fields.drop_dims('time', errors='ignore')[['mask']].assign(planes)
-    context.check(shown, grid, f'the fine grid of {source}')
+    check_context(shown, grid, f'the fine grid of {source}')
     return store.load(grid, source)
 
 
@@ -61,7 +70,7 @@ def _first(dataset: xr.Dataset, known: Sequence[str], source: str) -> str:
     """The variable whose grid is meant where there is no mask: of those known by name the first, else any, of one."""
     if known:
         return known[0]
-    grids = store.on_grids(dataset)
+    grids = gridded(dataset)
     if len({frozenset(dims) for dims in grids.values()}) == 1:
         return next(iter(grids))
     shapes = [f'{name} {tuple(map(str, array.dims))}' for name, array in dataset.data_vars.items()]
@@ -77,18 +86,18 @@ def _beside(dataset: xr.Dataset, mask: str) -> list[str]:
     return [
         str(name)
         for name, array in dataset.data_vars.items()
-        if array.dims == dims and array.dtype.kind in store.NUMBERS
+        if array.dims == dims and array.dtype.kind in NUMERIC_KINDS
     ]
 
 
 def _planes(dataset: xr.Dataset, first: str) -> list[str]:
     """Variables of numbers that have one value at each cell of the grid of `first`."""
-    dims = store.space(dataset, first)
+    dims = spatial_dims(dataset, first)
     cells = math.prod(dataset.sizes[dim] for dim in dims)
     return [
         str(name)
         for name, array in dataset.data_vars.items()
-        if array.dtype.kind in store.NUMBERS and array.size == cells and set(dims) <= set(array.dims)
+        if array.dtype.kind in NUMERIC_KINDS and array.size == cells and set(dims) <= set(array.dims)
     ]
 
 
@@ -110,10 +119,10 @@ def _made(
     land = found.get('land', planes.get('land'))
     told = {name: f"from '{called[name]}'" for name in found}
     if 'topography' in found:
-        made = of_relief(found['topography'], land)
+        made = surface_of_relief(found['topography'], land)
         told.setdefault('land', f"where '{called['topography']}' is above 0")
     elif 'topography' in planes and land is None:
-        made = {'land': as_land(planes['topography'] > 0)}
+        made = {'land': land_mask(planes['topography'] > 0)}
         told['land'] = "where 'topography' is above 0"
     else:
         made = dict(found)

@@ -8,8 +8,9 @@ import xarray as xr
 
 from downscale_jax.evaluation import calibration, days, images, scales, scores, spectra
 from downscale_jax.evaluation.consistency import MOMENTS, consistency
-from downscale_jax.fields import grid
-from downscale_jax.fields.times import encode_times
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared, Split
 
 Methods = dict[str, np.ndarray]  # name -> members [M, H, W] of one day
@@ -30,8 +31,8 @@ def day_fields(
     opened: Mapping[str, xr.Dataset], prepared: Prepared, split: Split, day: int, index: int
 ) -> tuple[np.ndarray, Methods]:
     """(truth [H, W], {method: members}) of one day, the coarse field first: the chunks of this day alone are read."""
-    record, transform = split[day], prepared.transform
-    low, high = (np.float32(bound) for bound in transform.bounds)
+    record, transform = split[day], prepared.transform_as(RefinementTransform)
+    low, high = transform.limits[:, 0]
     methods: Methods = {scales.COARSE: np.clip(record['coarse'][None, ..., transform.channel], low, high)}
     for name, dataset in opened.items():
         methods[name] = dataset[transform.target].isel(time=index).values
@@ -55,7 +56,10 @@ def collect(
     low, high = prepared.meta['range']
     next_to, stamps = days.neighbours(times), encode_times(times)
     sea, sizes = np.where(prepared.mask, area, 0.0), grid.cell_sizes_km(prepared.statics)
-    kernel, periodic = prepared.meta['kernel_km'][prepared.transform.channel], grid.is_periodic(prepared.statics)
+    kernel, periodic = (
+        prepared.meta['kernel_km'][prepared.transform_as(RefinementTransform).channel],
+        grid.is_periodic(prepared.statics),
+    )
     collected = Collected({}, {}, [], [])
     before: Methods = {}
     for index, day in enumerate(chosen):
@@ -77,7 +81,12 @@ def collect(
             sums |= images.ssim_sums(members, truth, weight, high - low)
             if name in opened:
                 sums |= closure(members, coarse, sea, sizes, kernel, periodic)
-                sums |= clipped(opened[name], prepared.transform.target, index, int(np.isfinite(members[0]).sum()))
+                sums |= clipped(
+                    opened[name],
+                    prepared.transform_as(RefinementTransform).target,
+                    index,
+                    int(np.isfinite(members[0]).sum()),
+                )
             collected.scores.setdefault(name, []).append(sums)
         origins = spectra.windows(known, known & ice, settings['window'])
         collected.powers.append(scales.day_powers(truth, methods, main, origins, settings['window']))

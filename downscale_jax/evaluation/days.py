@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from downscale_jax.fields.times import encode_times
+from downscale_jax.fields.datasets.times import encode_times
 
 
 def neighbours(times: np.ndarray) -> np.ndarray:

@@ -14,8 +14,10 @@ from downscale_jax.downscale.generate import Generator
 from downscale_jax.evaluation import calibration, days, present, report, scales, scores, spectra
 from downscale_jax.evaluation.collect import collect
 from downscale_jax.evaluation.summary import summarise
-from downscale_jax.fields import grid
-from downscale_jax.fields.block_means import BlockMeans, block_centres
+from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.geometry.blocks import block_centres
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared, Split
 from downscale_jax.runtime.files import write_json
 
@@ -41,7 +43,7 @@ def evaluate(
     collected = collect(opened, prepared, split, times, chosen, main, settings)
     low, high = prepared.meta['range']
     cell = cell_km(prepared)
-    kernel = float(prepared.meta['kernel_km'][prepared.transform.channel])
+    kernel = float(prepared.meta['kernel_km'][prepared.transform_as(RefinementTransform).channel])
     wavelength = spectra.wavelengths(settings['window'], cell)
     seasons = calibration.season(times[chosen])
     details = summarise(collected, seasons, high - low, wavelength, kernel, cell)
@@ -59,7 +61,7 @@ def evaluate(
         workdir / 'report.html',
         title=f'{present.label(prepared)} downscaled',
         lead=present.lead(shown, generators),
-        unit=prepared.transform.units,
+        unit=prepared.transform_as(RefinementTransform).units,
         summary=present.headline(shown, table),
         scores=table,
         intervals={m: {n: (e[1], e[2]) for n, e in details[m]['scores'].items()} for m in table},
@@ -68,7 +70,7 @@ def evaluate(
         config=config,
         notes=present.notes(shown, collected, len(chosen), len(split)),
     )
-    present.print_table(table, scores.SCORES, prepared.transform.units)
+    present.print_table(table, scores.SCORES, prepared.transform_as(RefinementTransform).units)
     return table
 
 
@@ -101,7 +103,7 @@ def fill(
 
 def coarse_dataset(prepared: Prepared, split: Split, times: np.ndarray, chosen: list[int]) -> xr.Dataset:
     """The coarse inputs of test days as a lazy canonical data set, on the fine grid or, block means, on their own."""
-    transform, dims, shape = prepared.refinement, prepared.statics['mask'].dims, prepared.mask.shape
+    transform, dims, shape = prepared.field_transform, prepared.statics['mask'].dims, prepared.mask.shape
     coords = {name: c for name, c in prepared.statics.coords.items() if name != 'time'}
     if isinstance(transform, BlockMeans):
         coords = {

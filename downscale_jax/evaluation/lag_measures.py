@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.evaluation import images
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.atmodist import Variables, part
 from downscale_jax.pipeline.records import Prepared, Split
 from downscale_jax.tasks.lags import Lags
@@ -40,7 +41,8 @@ def measure(
     for start in range(0, len(chosen), BATCH):
         records = [split[int(i)] for i in chosen[start : start + BATCH]]
         first, second = (
-            prepared.log_transform.encode(np.stack([r[name] for r in records])) for name in ('first', 'second')
+            prepared.transform_as(Standardisation).encode(np.stack([r[name] for r in records]))
+            for name in ('first', 'second')
         )
         found: dict[str, Any] = {
             'lag': np.array([r['lag'] for r in records]) - 1,
@@ -109,7 +111,7 @@ def pixel(first: np.ndarray, second: np.ndarray, data_range: float) -> dict[str,
 
 def span(prepared: Prepared, split: Split, chosen: Sequence[int]) -> float:
     """Largest minus smallest transformed value of first patches: the data range of PSNR and SSIM."""
-    values = [prepared.log_transform.encode(split[int(i)]['first']) for i in chosen]
+    values = [prepared.transform_as(Standardisation).encode(split[int(i)]['first']) for i in chosen]
     return float(np.max([x.max() for x in values]) - np.min([x.min() for x in values]))
 
 

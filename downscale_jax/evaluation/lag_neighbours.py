@@ -6,7 +6,8 @@ import numpy as np
 
 from downscale_jax.evaluation.lag_figures import Neighbours
 from downscale_jax.evaluation.lag_measures import BATCH, centres
-from downscale_jax.fields.times import decode_times
+from downscale_jax.fields.datasets.times import decode_times
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.pipeline.records import Prepared, Split
 from downscale_jax.systems.atmodist import LearnedDistance
 
@@ -22,7 +23,7 @@ def neighbours(opened: LearnedDistance, prepared: Prepared, split: Split, chosen
     """
     spread = np.unique(np.linspace(0, len(chosen) - 1, CANDIDATES).round().astype(int))
     records = [split[int(chosen[i])] for i in spread]
-    patches = prepared.log_transform.encode(np.stack([r['first'] for r in records]))
+    patches = prepared.transform_as(Standardisation).encode(np.stack([r['first'] for r in records]))
     last = len(opened.task.encoder.widths)
     parts = [patches[i : i + BATCH] for i in range(0, len(patches), BATCH)]
     codes = np.concatenate([opened.embedding(opened.params, x, last) for x in parts])

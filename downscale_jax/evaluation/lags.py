@@ -13,7 +13,8 @@ from downscale_jax.evaluation.calibration import SEASONS, season
 from downscale_jax.evaluation.lag_measures import Measured, Networks, centres, measure, span
 from downscale_jax.evaluation.lag_neighbours import neighbours
 from downscale_jax.evaluation.present import divide, plain, print_table
-from downscale_jax.fields.times import decode_times, evenly
+from downscale_jax.fields.datasets.times import decode_times, evenly
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems.atmodist import PROBE, UNTRAINED, LearnedDistance
@@ -205,7 +206,7 @@ def draw(
         'training': curves.training(read(opened.workdir / 'metrics.jsonl'), title='Training', subtitle=what),
     }
     if found:
-        quantity = f'{prepared.log_transform.variables[0]}, transformed'
+        quantity = f'{prepared.transform_as(Standardisation).variables[0]}, transformed'
         figures['neighbours'] = lag_figures.neighbours(found, quantity, 'Nearest neighbours', what)
     captions = {
         'confusion': 'Share of the pairs of each true lag by the lag that was told. White: at most a step off.',

@@ -13,6 +13,8 @@ from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.collect import Collected, day_fields
 from downscale_jax.evaluation.report import Table
 from downscale_jax.evaluation.summary import Details
+from downscale_jax.fields.geometry.boxes import box_sums
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared, Split
 from downscale_jax.training.log import read
 
@@ -65,7 +67,11 @@ class Shown(NamedTuple):
 def label(prepared: Prepared) -> str:
     """What is shown: the variable, called idealised where it is simulated."""
     attributes = prepared.meta['attributes']
-    name = attributes.get('standard_name') or attributes.get('long_name') or prepared.transform.target
+    name = (
+        attributes.get('standard_name')
+        or attributes.get('long_name')
+        or prepared.transform_as(RefinementTransform).target
+    )
     name = name.replace('_', ' ')
     return f'Idealised {name}' if prepared.meta['idealised'] else name[0].upper() + name[1:]
 
@@ -84,7 +90,7 @@ def draw(
     folder = workdir / 'figures'
     folder.mkdir(exist_ok=True)
     prepared = shown.prepared
-    name, unit = label(prepared), prepared.transform.units
+    name, unit = label(prepared), prepared.transform_as(RefinementTransform).units
     truth, methods = day_fields(opened, prepared, split, chosen[index], index)
     coarse, members = methods[scales.COARSE][0], methods[shown.main]
     y = prepared.statics[prepared.statics['mask'].dims[0]]
@@ -175,8 +181,7 @@ def liveliest(anomaly: np.ndarray, mask: np.ndarray, size: int, share: float = 0
     """(row, column, cells) of the window with the largest sum of squares of the anomaly among those of whose cells a
     `share` lies in the mask and has a value; where there is none, among those with the most."""
     known = np.isfinite(anomaly) & mask
-    sums = [np.pad(a.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for a in (np.where(known, anomaly, 0) ** 2, known * 1.0)]
-    energy, count = (s[size:, size:] - s[:-size, size:] - s[size:, :-size] + s[:-size, :-size] for s in sums)
+    energy, count = box_sums(np.where(known, anomaly, 0) ** 2, size), box_sums(known, size)
     best = np.argmax(np.where(count >= min(share * size**2, count.max()), energy, -1))
     row, column = np.unravel_index(best, energy.shape)
     return int(row), int(column), size
@@ -184,7 +189,7 @@ def liveliest(anomaly: np.ndarray, mask: np.ndarray, size: int, share: float = 0
 
 def tables(shown: Shown) -> list[Table]:
     """By regime and season for every ensemble, by range of scales for every line of the spectra."""
-    found, unit, result = shown.details, shown.prepared.transform.units, []
+    found, unit, result = shown.details, shown.prepared.transform_as(RefinementTransform).units, []
     columns = [
         f'CRPS ({unit})',
         f'of the coarse field ({unit})',
@@ -274,7 +279,8 @@ def notes(shown: Shown, collected: Collected, scored: int, of: int) -> list[str]
     told = [
         f'{scored} of {of} test days, evenly spread, scored over all cells of the full domain that are sea and where '
         'truth and all methods have values, weighted by cell area.',
-        f'Ice: where the coarse field exceeds {shown.settings["ice"]:g} {shown.prepared.transform.units}. '
+        f'Ice: where the coarse field exceeds {shown.settings["ice"]:g} '
+        f'{shown.prepared.transform_as(RefinementTransform).units}. '
         f'Spectra: {windows} windows. Lag-1: {pairs} pairs of neighbouring records.',
     ]
     if np.isfinite(shown.beaten):

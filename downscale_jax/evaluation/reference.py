@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from downscale_jax.evaluation import compound, correlation, extremes
-from downscale_jax.fields.times import decode_times, evenly, month_of
+from downscale_jax.fields.datasets.times import decode_times, evenly, month_of
 from downscale_jax.pipeline.records import Prepared
 
 TIMES = 480  # of training, evenly spread: 40 years of months
@@ -21,7 +21,7 @@ class Reference(NamedTuple):
 
 def reference(prepared: Prepared) -> Reference:
     """Of fine fields, a record at a time; temperature and precipitation are held in memory."""
-    split, variables = prepared.split('train'), prepared.refinement.targets
+    split, variables = prepared.split('train'), prepared.field_transform.targets
     chosen = evenly(len(split), TIMES)
     weight = np.where(prepared.mask, prepared.statics['cell_area'].values, 0).astype(np.float64)
     edges = np.stack([extremes.edges(*limits) for limits in np.reshape(prepared.meta['range'], (-1, 2))])

@@ -26,8 +26,9 @@ from downscale_jax.evaluation.members import COUNTS, kept
 from downscale_jax.evaluation.present import plain, print_table
 from downscale_jax.evaluation.reference import reference
 from downscale_jax.evaluation.summary import estimates
-from downscale_jax.fields.block_means import BlockMeans, repeat
-from downscale_jax.fields.times import encode_times, evenly, month_of
+from downscale_jax.fields.datasets.times import encode_times, evenly, month_of
+from downscale_jax.fields.geometry.blocks import repeat
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
@@ -68,7 +69,7 @@ def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, floa
     go to workdir/ensembles/NAME.zarr first, by the same way as `--mode=downscale`. Returns {method: {score: number}},
     without what is undefined, also written to scores.json; details.json has intervals and curves.
     """
-    workdir, transform, split = opened.workdir, prepared.block_means, prepared.split('test')
+    workdir, transform, split = opened.workdir, prepared.transform_as(BlockMeans), prepared.split('test')
     variables, title = transform.targets, title_of(transform)
     stores, times, chosen, measures, names, collected, baselines, tiles = score(opened, prepared)
     details = {**summarise(collected, measures, variables, encode_times(times[chosen])), 'tiles': tiles}
@@ -123,7 +124,7 @@ def evaluate(opened: Downscaler, prepared: Prepared) -> dict[str, dict[str, floa
 
 def score(opened: Downscaler, prepared: Prepared) -> Scored:
     """Generates what the stores of the test times lack, and sums up what scores need of them."""
-    settings, transform, split = opened.config['evaluation'], prepared.block_means, prepared.split('test')
+    settings, transform, split = opened.config['evaluation'], prepared.transform_as(BlockMeans), prepared.split('test')
     known = places.read(settings['places'])
     times = split.times
     chosen = evenly(len(split), settings['times'])
@@ -183,7 +184,7 @@ def fields_of(
     month: int,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """(truth [H, W, V], coarse [h, w, V], {method: members [M, H, W, V]}) of one scored time of a calendar month."""
-    transform = prepared.block_means
+    transform = prepared.transform_as(BlockMeans)
     truth = split[chosen[index]]['fine']
     coarse = transform.coarsen(truth, prepared.area)
     found = {name: field[None] for name, field in baselines(coarse, month).items()}
@@ -214,7 +215,7 @@ def collect(
     drawn: Sequence[str],
 ) -> Collected:
     """A time in memory at once, but for the values at places and chosen cells."""
-    transform = prepared.block_means
+    transform = prepared.transform_as(BlockMeans)
     rows, columns, _ = at
     few = cells_for_percentiles(measures, len(chosen))
     sums: dict[str, list[Sums]] = {}

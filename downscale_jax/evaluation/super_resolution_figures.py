@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from downscale_jax.evaluation import normality
 from downscale_jax.evaluation.look import LINES, LOOK, NAMES, QUIET, WIDTH, blank, label_ends, looks
+from downscale_jax.fields.geometry.boxes import box_sums
 
 NARROW = 0.05  # share of a bar that has room for a number
 SHARES = {'better': '#0072b2', 'equal': '#c9cdd2', 'worse': '#d55e00'}
@@ -54,8 +55,7 @@ def fields(
 def window(truth: np.ndarray, size: int) -> tuple[slice, slice]:
     """Where the first variable [H, W, V] is farthest from its mean, `size` cells a side."""
     first = truth[..., 0].astype(np.float64)
-    square = np.pad(np.nan_to_num(first - np.nanmean(first)) ** 2, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    sums = square[size:, size:] - square[:-size, size:] - square[size:, :-size] + square[:-size, :-size]
+    sums = box_sums(np.nan_to_num(first - np.nanmean(first)) ** 2, size)
     row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
     return slice(int(row), int(row) + size), slice(int(column), int(column) + size)
 

@@ -11,6 +11,7 @@ from downscale_jax.evaluation import baselines as baseline
 from downscale_jax.evaluation import curves, distributions, look, report
 from downscale_jax.evaluation import super_resolution_figures as figures
 from downscale_jax.evaluation.bootstrap import Sums
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.training.log import read
 
@@ -138,7 +139,7 @@ def draw(
     """Writes workdir/figures/NAME.png and returns {name: caption}; `maps` by method, see `distributions.map_sums`."""
     folder = workdir / 'figures'
     folder.mkdir(exist_ok=True)
-    transform = prepared.block_means
+    transform = prepared.transform_as(BlockMeans)
     methods = {name: details['methods'][name] for name in drawn(details)}
     variables, units = transform.targets, transform.target_units
     what = f'{"Idealised " * prepared.meta["idealised"]}{", ".join(variables)}'

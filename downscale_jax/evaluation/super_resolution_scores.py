@@ -21,8 +21,8 @@ from downscale_jax.evaluation.bootstrap import Sums, ratio, stacked
 from downscale_jax.evaluation.reference import Reference
 from downscale_jax.evaluation.scores import HIGHER, LOWER, ONE, ZERO, Score
 from downscale_jax.evaluation.summary import estimates
-from downscale_jax.fields import wind
-from downscale_jax.fields.grid import cell_sizes_km
+from downscale_jax.fields.geometry import wind
+from downscale_jax.fields.geometry.grid import cell_sizes_km
 
 Sampled = dict[str, np.ndarray]
 ENERGY = 'Energy'

@@ -9,7 +9,7 @@ from downscale_jax.downscale.generate import Generator
 from downscale_jax.evaluation import scores
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.evaluate import coarse_dataset
-from downscale_jax.fields.times import evenly
+from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.pipeline.records import Prepared
 
 NEAR_ENOUGH = 0.02  # of a spread/skill of 1
@@ -29,7 +29,7 @@ def fit(generator: Generator, prepared: Prepared, records: int, members: int, se
     times = split.times
     chosen = evenly(len(times), records)
     coarse = coarse_dataset(prepared, split, times, chosen)
-    area, targets = prepared.statics['cell_area'].values.astype(np.float64), prepared.refinement.targets
+    area, targets = prepared.statics['cell_area'].values.astype(np.float64), prepared.field_transform.targets
 
     def at(temperature: float) -> dict[str, float]:
         drawn = generator.changed(temperature=temperature)

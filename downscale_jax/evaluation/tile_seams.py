@@ -15,7 +15,7 @@ from downscale_jax.downscale.inputs import Inputs, open_inputs
 from downscale_jax.evaluation import seams
 from downscale_jax.evaluation.bootstrap import stacked, total
 from downscale_jax.evaluation.evaluate import coarse_dataset
-from downscale_jax.fields.grid import valid_area
+from downscale_jax.fields.geometry.grid import valid_area
 from downscale_jax.pipeline.records import Prepared, Split
 
 MEMBERS, TIMES = 2, 2  # of the default DPDM some 10 s on two cores, half of them to compile

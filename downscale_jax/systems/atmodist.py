@@ -8,10 +8,12 @@ import jax
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields import store
-from downscale_jax.fields.units import convert_units
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical, check_times
+from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.atmodist import Decoder, Encoder, Tail, Variables
-from downscale_jax.pipeline.pairs import Pairs
+from downscale_jax.pipeline.lag_pairs import LagPairs
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, nearest
 from downscale_jax.systems.workdir import Config, Init, Trained, WorkDirectory
@@ -69,9 +71,9 @@ def shapes(config: Config) -> dict[str, tuple[tuple[int, ...], Any]]:
     return {'first': (patch, np.float32), 'second': (patch, np.float32), 'lag': ((), np.int32)}
 
 
-def examples(config: Config, prepared: Prepared, split: str) -> Pairs:
+def examples(config: Config, prepared: Prepared, split: str) -> LagPairs:
     """What batches are drawn from."""
-    return Pairs(prepared, split, config['seed'])
+    return LagPairs(prepared, split, config['seed'])
 
 
 def initialiser(name: str, tasks: Mapping[str, Lags | Inpainting], trained: Trained | None = None) -> Init:
@@ -125,7 +127,7 @@ class LearnedDistance(WorkDirectory):
         Raises UserError as `embed`, and where the two have not the same shape.
         """
         fields = [self._canonical(one) for one in (a, b)]
-        shapes = [one[self.prepared.log_transform.variables[0]].shape for one in fields]
+        shapes = [one[self.prepared.transform_as(Standardisation).variables[0]].shape for one in fields]
         if shapes[0] != shapes[1]:
             raise UserError(f'a distance needs two data sets of the same shape, found {shapes[0]} and {shapes[1]}')
         parts = [
@@ -145,9 +147,9 @@ class LearnedDistance(WorkDirectory):
     def _canonical(self, fields: xr.Dataset) -> xr.Dataset:
         """The variables of training in their units, rows and columns in the direction of training's, lazily: an encoder
         knows north from south."""
-        transform = self.prepared.log_transform
-        found = store.canonical(fields, list(transform.variables), source='the fields')
-        store.check_timed(found, transform.variables, 'the fields')
+        transform = self.prepared.transform_as(Standardisation)
+        found = canonical(fields, list(transform.variables), source='the fields')
+        check_times(found, transform.variables, 'the fields')
         for name, units in zip(transform.variables, transform.units, strict=True):
             found[name] = convert_units(found[name], units)
         for axis in found[transform.variables[0]].dims[1:]:
@@ -158,7 +160,7 @@ class LearnedDistance(WorkDirectory):
 
     def _batches(self, fields: xr.Dataset) -> Iterator[np.ndarray]:
         """[B, H, W, C] normalised, B times in memory at once, all batches of one size but the last."""
-        transform = self.prepared.log_transform
+        transform = self.prepared.transform_as(Standardisation)
         for start in range(0, fields.sizes['time'], BATCH):
             part = store.load(fields.isel(time=slice(start, start + BATCH)), 'the fields')
             yield transform.encode(np.stack([part[name].values for name in transform.variables], -1))

@@ -10,6 +10,7 @@ import numpy as np
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.downscale.tiles import Tiling
+from downscale_jax.fields.transforms.bounds import limits
 from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
@@ -104,9 +105,8 @@ def check(config: Config, training: bool = False) -> None:
     """Raises UserError for values of data, sampling and evaluation that would fail only after training."""
     data, evaluation = config['data'], config['evaluation']
     sampling_of(config)
+    limits(data['bounds'], (data['target'],))  # raises
     wrong = []
-    if len(data['bounds']) != 2:
-        wrong.append(f'data.bounds={data["bounds"]}: a lower and an upper one are needed')
     if data['patches_per_record'] < 1:
         wrong.append(f'data.patches_per_record={data["patches_per_record"]}: at least 1 is needed')
     if evaluation['window'] < 4 or evaluation['window'] % 2:

@@ -14,8 +14,9 @@ from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.correction import correction, read_climate
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.region import fine_grid
-from downscale_jax.fields.block_means import BlockMeans, limits
-from downscale_jax.fields.quantile_mapping import QuantileMap
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.bounds import limits
+from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.workdir import Config, WorkDirectory
 
@@ -25,7 +26,7 @@ NAMES = ('standard_name', 'long_name')
 def wrong_with_blocks(config: Config) -> list[str]:
     """What is wrong, in words, with values that every downscaler of block means has. Raises UserError for bounds."""
     data, wrong = config['data'], []
-    low, high = limits(data['bounds'], len(data['variables']))
+    low, high = limits(data['bounds'], data['variables'])
     if data['patches_per_record'] < 1:
         wrong.append(f'data.patches_per_record={data["patches_per_record"]}: at least 1 is needed')
     if config['evaluation']['times'] < 0:
@@ -57,7 +58,7 @@ class Downscaler(WorkDirectory):
     def _generator(self, name: str) -> Generator:
         """The task of that name with its best parameters, at the noise temperature of the config, or 1."""
         task, state = self.tasks[name], jax.device_get(self.restored(name))
-        return Generator(task, task.inference_params(state), self.prepared.refinement, self.sampling)
+        return Generator(task, task.inference_params(state), self.prepared.field_transform, self.sampling)
 
     def best(self) -> Generator:
         """What downscales: the last task."""
@@ -65,7 +66,7 @@ class Downscaler(WorkDirectory):
 
     def attributes(self) -> dict[str, Any]:
         """Provenance for what this model generates."""
-        found, targets = self.prepared.meta['attributes'], self.prepared.refinement.targets
+        found, targets = self.prepared.meta['attributes'], self.prepared.field_transform.targets
         # those of a single variable, or of several by name
         known = found if self.prepared.meta.get('kind') == 'block_means' else dict.fromkeys(targets, found)
         return {
@@ -102,7 +103,7 @@ class Downscaler(WorkDirectory):
 
     def fine_grid(self, dataset: xr.Dataset, source: str) -> xr.Dataset:
         """That of another region, with what networks are shown. Raises UserError, see `downscale.region`."""
-        transform = self.prepared.refinement
+        transform = self.prepared.field_transform
         shown = transform.context if isinstance(transform, BlockMeans) else ()
         return fine_grid(dataset, source, self.prepared.statics, shown)
 
@@ -111,4 +112,4 @@ class Downscaler(WorkDirectory):
         if not overlap:
             return None
         prepared, climate = self.prepared, read_climate(self.workdir)
-        return correction(dataset, prepared.block_means, prepared.statics, climate, overlap, source)
+        return correction(dataset, prepared.transform_as(BlockMeans), prepared.statics, climate, overlap, source)

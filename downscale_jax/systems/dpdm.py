@@ -8,7 +8,7 @@ import numpy as np
 
 from downscale_jax.diffusion.discrete import DiscreteSchedule
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.fields.block_means import channels
+from downscale_jax.fields.transforms.block_means import condition_layout
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.srgan import Discriminator, Generator
 from downscale_jax.models.unet import UNet
@@ -45,7 +45,7 @@ def build(config: Config) -> Tasks:
         'phases': phases(training),
         'accumulate': training['accumulate'],
         'ema_decay': training['ema_decay'],
-        'hidden': count,  # the coarse field repeated is EDSR's: a U-Net sees the interpolated one
+        'hidden': condition_layout(count, data['context']).interpolated.start,  # the repeated coarse field is for EDSR
     }
     regression = Regression(network.clone(channels=2 * count), **common)
     return rivals(config, count) | {
@@ -112,7 +112,7 @@ def shapes(config: Config) -> dict[str, tuple[tuple[int, ...], Any]]:
     patch, count = (data['patch'], data['patch']), len(data['variables'])
     return {
         'target': ((*patch, count), np.float32),
-        'condition': ((*patch, channels(count, data['context'])), np.float32),
+        'condition': ((*patch, condition_layout(count, data['context']).channels), np.float32),
         'mask': ((*patch, 1), bool),
     }
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.fields.block_means import channels
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.transforms.block_means import BlockMeans, condition_layout
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.atmodist import Encoder, part
 from downscale_jax.models.srgan import Discriminator, Generator
 from downscale_jax.pipeline.patches import Patches
@@ -106,7 +106,7 @@ def shapes(config: Config) -> dict[str, tuple[tuple[int, ...], Any]]:
     patch, count = (data['patch'], data['patch']), len(data['variables'])
     return {
         'target': ((*patch, count), np.float32),
-        'condition': ((*patch, channels(count, ())), np.float32),
+        'condition': ((*patch, condition_layout(count, ()).channels), np.float32),
         'mask': ((*patch, 1), bool),
     }
 
@@ -119,7 +119,9 @@ def examples(config: Config, prepared: Prepared, split: str) -> Patches:
     data = config['data']
     if split == 'train' and 'atmodist' in config['contents']:
         opened = open_encoder(config)
-        check_transforms(prepared.block_means.values, opened.prepared.log_transform, opened.workdir)
+        check_transforms(
+            prepared.transform_as(BlockMeans).values, opened.prepared.transform_as(Standardisation), opened.workdir
+        )
     return Patches(prepared, split, data['patch'], data['patches_per_record'], False, config['seed'])
 
 
@@ -180,7 +182,7 @@ def open_encoder(config: Config) -> atmodist.LearnedDistance:
     return atmodist.LearnedDistance(atmodist, section['workdir'])
 
 
-def check_transforms(ours: LogTransform, theirs: LogTransform, workdir: Path) -> None:
+def check_transforms(ours: Standardisation, theirs: Standardisation, workdir: Path) -> None:
     """Raises UserError where two transforms would show a network different fields."""
     units = np.array(theirs.std)
     away = [
@@ -202,7 +204,7 @@ def distances_by_lag(
 
     Patches of one place of the training split, as many hours apart; lags that no pair of its times has are left out.
     """
-    split, values, rng = prepared.split('train'), prepared.block_means.values, np.random.default_rng(0)
+    split, values, rng = prepared.split('train'), prepared.transform_as(BlockMeans).values, np.random.default_rng(0)
     measure = jax.jit(lambda a, b: (content.encoded_distance(encoder, a, b), squared_error(a, b)))
     found = []
     for steps in range(lags // 2 + 1, lags + 1):

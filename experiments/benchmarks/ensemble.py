@@ -118,13 +118,13 @@ def of_sea_ice(config: dict) -> tuple[Any, int, int]:
     import numpy as np
 
     from downscale_jax.downscale.generate import Generator
-    from downscale_jax.fields.normalize import Transform
+    from downscale_jax.fields.transforms.refinement import RefinementTransform
     from downscale_jax.systems.diffusion import build, sampling_of
     from downscale_jax.tasks.diffusion import FirstGuess, Params
 
     names, patch = config['data']['inputs'], config['data']['patch']
     count = len(names)
-    transform = Transform(
+    transform = RefinementTransform(
         names[0], 'm', names, ('m',) * count, True, (0.0, np.inf), (1.0,) * count, (1.0,) * count, 0.0, 0.3
     )  # fmt: skip
     tasks, shown = build(config), np.zeros((1, patch, patch, count + 1), np.float32)
@@ -140,7 +140,7 @@ def of_blocks(config: dict) -> tuple[Any, int, int]:
     from scaling import untrained
 
     generator = untrained(config)
-    return generator, generator.transform.factor, generator.transform.lifted
+    return generator, generator.transform.factor, generator.transform.lifted.channels
 
 
 def alone(generator: Any, size: int, inputs: int, units: int) -> float:

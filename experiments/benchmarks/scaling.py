@@ -151,17 +151,17 @@ def untrained(config: dict) -> Any:
     import jax
 
     from downscale_jax.downscale.generate import Generator
-    from downscale_jax.fields.block_means import BlockMeans
-    from downscale_jax.fields.context import width
-    from downscale_jax.fields.log_transform import LogTransform
+    from downscale_jax.fields.context.planes import plane_count
+    from downscale_jax.fields.transforms.block_means import BlockMeans
+    from downscale_jax.fields.transforms.standardisation import Standardisation
     from downscale_jax.systems import dpdm
     from downscale_jax.systems.workdir import zeros as examples
     from downscale_jax.tasks.diffusion import FirstGuess, Params
 
     data, rng = config['data'], np.random.default_rng(0)
-    names, count, planes = tuple(data['variables']), len(data['variables']), width(data['context'])
+    names, count, planes = tuple(data['variables']), len(data['variables']), plane_count(data['context'])
     zeros, ones = (0.0,) * count, (1.0,) * count
-    transform = LogTransform(names, ('1',) * count, zeros, ones, zeros, ones, 0.0)
+    transform = Standardisation(names, ('1',) * count, zeros, ones, zeros, ones, 0.0)
     blocks = BlockMeans(
         transform, data['factor'], data['mean'], data['anomaly'], tuple(data['bounds']), ones,
         tuple(data['interpolation']), tuple(data['context']), (0.0,) * planes, (1.0,) * planes,
@@ -182,7 +182,7 @@ def compiled(generator: Any, size: int, members: int) -> tuple[Any, tuple]:
     from downscale_jax.downscale.noise import time_nodes
     from downscale_jax.runtime import parallel
 
-    inputs = generator.transform.lifted
+    inputs = generator.transform.lifted.channels
     lifted = np.random.default_rng(0).standard_normal((size, size, inputs), np.float32)
     whole = np.ones((size, size, 1), np.float32), np.uint32(0), np.float32(1)
     unit = lifted, *time_nodes(0, 0.0), np.arange(members, dtype=np.uint32)
@@ -199,12 +199,12 @@ def plain_network(generator: Any, tile: tuple[int, int], members: int) -> tuple[
     import jax
     import jax.numpy as jnp
 
-    from downscale_jax.fields.block_means import channels
+    from downscale_jax.fields.transforms.block_means import condition_layout
     from downscale_jax.runtime import compiler
 
     task, transform, rng = generator.task, generator.transform, np.random.default_rng(0)
     count = len(transform.targets)
-    inputs = channels(count, transform.context)
+    inputs = condition_layout(count, transform.context).channels
     condition = jnp.asarray(rng.standard_normal((1, *tile, inputs), np.float32))
     z = jnp.asarray(rng.standard_normal((members, *tile, count), np.float32))
     params, gamma = generator.params, jnp.full(members, 0.5)

@@ -121,14 +121,14 @@ def untrained(config: dict) -> Any:
     import numpy as np
 
     from downscale_jax.downscale.generate import Generator
-    from downscale_jax.fields.block_means import BlockMeans
-    from downscale_jax.fields.log_transform import LogTransform
+    from downscale_jax.fields.transforms.block_means import BlockMeans
+    from downscale_jax.fields.transforms.standardisation import Standardisation
     from downscale_jax.systems.srgan import PRETRAINED, build, sampling_of
 
     data = config['data']
     names, count, patch = tuple(data['variables']), len(data['variables']), data['patch']
     zeros, ones = (0.0,) * count, (1.0,) * count
-    transform = LogTransform(names, ('1',) * count, zeros, ones, zeros, ones)
+    transform = Standardisation(names, ('1',) * count, zeros, ones, zeros, ones)
     task = build(config)[PRETRAINED]
     condition = np.zeros((1, patch, patch, 2 * count + 1), np.float32)
     params = jax.device_get(jax.jit(task.init)(jax.random.key(0), {'condition': condition}).params)

@@ -103,7 +103,7 @@ def random_batch(patches: int, side: int, network: Any) -> dict:
     """Noise, and its block means as the coarse field."""
     import numpy as np
 
-    from downscale_jax.fields.block_means import block_mean, repeat
+    from downscale_jax.fields.geometry.blocks import block_mean, repeat
 
     fine = np.random.default_rng(0).normal(size=(patches, side, side, network.channels)).astype('f4')
     shown = repeat(block_mean(fine, network.stride), network.stride)

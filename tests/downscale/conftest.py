@@ -2,13 +2,13 @@
 
 import pytest
 
-from downscale_jax.fields.normalize import Transform
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 
 
 @pytest.fixture(scope='session')
-def transform() -> Transform:
+def transform() -> RefinementTransform:
     """Anomalies of thickness from thickness and concentration, in bounds that clip some of what is generated."""
-    return Transform(
+    return RefinementTransform(
         target='sit',
         units='m',
         inputs=('sit', 'sic'),

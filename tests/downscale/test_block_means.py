@@ -9,8 +9,9 @@ import xarray as xr
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
-from downscale_jax.fields.block_means import BlockMeans, block_mean
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.geometry.blocks import block_mean
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models import srgan
 from downscale_jax.models.unet import UNet
 from downscale_jax.tasks.diffusion import Diffusion
@@ -24,7 +25,7 @@ INFINITY = float('inf')
 
 
 def transform(mean='physical', anomaly=False, bounds=(-INFINITY, INFINITY)):
-    values = LogTransform(('u', 'v'), ('m s-1', 'm s-1'), (1.0, 0.5), (5.0, 3.0), (0.1, 0.0), (0.16, 0.2))
+    values = Standardisation(('u', 'v'), ('m s-1', 'm s-1'), (1.0, 0.5), (5.0, 3.0), (0.1, 0.0), (0.16, 0.2))
     return BlockMeans(values, FACTOR, mean, anomaly, bounds, (0.5, 0.5) if anomaly else (1.0, 1.0))
 
 

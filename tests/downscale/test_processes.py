@@ -23,8 +23,8 @@ import zarr
 from downscale_jax.diffusion.discrete import DiscreteSchedule
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
-from downscale_jax.fields.block_means import BlockMeans
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import exit_on_user_error
@@ -53,7 +53,7 @@ def fill(path: Path, seed: int = 0, few: bool = False) -> Generator:
         return jax.tree.map(lambda s: (0.2 * rng.normal(size=s.shape)).astype(np.float32), shapes)
 
     params = Params(drawn(task.init), FirstGuess(drawn(regression.init), np.float32(0.5)))
-    values = LogTransform(NAMES, UNITS, zeros, ones, zeros, ones)
+    values = Standardisation(NAMES, UNITS, zeros, ones, zeros, ones)
     transform = BlockMeans(values, FACTOR, 'physical', True, ((-99.0, 99.0), (0.0, 9.0)), ones)
     sampling = Sampling(
         'dpm_solver_sde', 3, 't', 0.0, temperature=1.0, correlation_hours=36.0, tile=24, overlap=8, members=2,

@@ -7,7 +7,7 @@ from scipy.special import roots_legendre
 
 from downscale_jax.evaluation import spectra
 from downscale_jax.evaluation.energy import EnergySpectrum, VariancePower, spectral_distance
-from downscale_jax.fields.wind import RADIUS, spherical_harmonics, vorticity_divergence
+from downscale_jax.fields.geometry.wind import RADIUS, spherical_harmonics, vorticity_divergence
 from downscale_jax.runtime.errors import UserError
 
 NODES, WEIGHTS = roots_legendre(24)

@@ -9,7 +9,7 @@ import xarray as xr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from downscale_jax.evaluation import lag_measures
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.atmodist import Encoder, Tail
 from downscale_jax.tasks.lags import Lags
 from downscale_jax.training.optimizer import Phase
@@ -53,7 +53,7 @@ def test_pixel_distances():
 
 
 class Prepared(SimpleNamespace):
-    log_transform = LogTransform(('a', 'b'), ('1', '1'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (0.2, 0.2))
+    log_transform = Standardisation(('a', 'b'), ('1', '1'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (0.2, 0.2))
 
 
 @pytest.fixture(scope='module')
@@ -108,7 +108,10 @@ def test_measure_agrees_with_judging(records, variables, judge):
     np.testing.assert_array_equal(found.lag, np.arange(70) % 5)
     np.testing.assert_array_equal(found.seconds, 100 * np.arange(70))
     np.testing.assert_array_equal(found.column, 2 * np.arange(70))
-    a, b = (Prepared.log_transform.encode(np.stack([r[name] for r in records])) for name in ('first', 'second'))
+    a, b = (
+        Prepared.transform_as(Standardisation).encode(np.stack([r[name] for r in records]))
+        for name in ('first', 'second')
+    )
     probabilities, distances = judge(variables, a, b)
     np.testing.assert_allclose(found.probabilities['net'], probabilities, rtol=1e-4, atol=1e-6)
     for name, expected in zip(('net', 'net, stage 2'), distances, strict=True):
@@ -124,7 +127,7 @@ def test_without_networks_only_what_a_classifier_needs(records):
 
 
 def test_span(records):
-    shown = Prepared.log_transform.encode(np.stack([records[i]['first'] for i in (4, 9)]))
+    shown = Prepared.transform_as(Standardisation).encode(np.stack([records[i]['first'] for i in (4, 9)]))
     assert lag_measures.span(Prepared(), records, [4, 9]) == pytest.approx(np.ptp(shown))
 
 

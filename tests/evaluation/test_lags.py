@@ -15,6 +15,7 @@ from downscale_jax.evaluation import lag_measures, lag_neighbours, lag_rivals, l
 from downscale_jax.evaluation.bootstrap import block_length, bootstrap
 from downscale_jax.evaluation.lag_neighbours import neighbours
 from downscale_jax.evaluation.report import Table
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.systems import atmodist
 from downscale_jax.systems.atmodist import LearnedDistance
 
@@ -322,7 +323,7 @@ def test_north_is_up(evaluated):
     opened, prepared, _ = evaluated
     split = prepared.split('test')
     first = neighbours(opened, prepared, split, range(len(split)))[0].query[0]
-    patches = [prepared.log_transform.encode(split[i]['first'])[..., 0] for i in range(len(split))]
+    patches = [prepared.transform_as(Standardisation).encode(split[i]['first'])[..., 0] for i in range(len(split))]
     assert any(np.array_equal(first, patch[::-1]) for patch in patches)  # rows run southward in the file
     assert not any(np.array_equal(first, patch) for patch in patches)
 

@@ -18,8 +18,9 @@ from downscale_jax.evaluation.distributions import PERCENTILES
 from downscale_jax.evaluation.present import print_table
 from downscale_jax.evaluation.reference import Reference
 from downscale_jax.evaluation.scores import fair_crps
-from downscale_jax.fields.block_means import BlockMeans, block_mean, interpolate
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.geometry.blocks import block_mean, interpolate
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 
 DAYS = np.arange(30) * 86_400  # in seconds
 SHAPE, FACTOR, VARIABLES = (16, 24), 4, ('a', 'b')
@@ -35,7 +36,7 @@ class Prepared:
     """Two variables of three times whose block means are physical; the records are the split."""
 
     def __init__(self, times=3, bounds=(-np.inf, np.inf)):
-        values = LogTransform(VARIABLES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
+        values = Standardisation(VARIABLES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
         self.block_means = BlockMeans(values, FACTOR, 'physical', False, bounds, (1.0, 1.0))
         self.statics, self.area, self.periodic = statics(), np.ones((*SHAPE, 1), 'f4'), False
         rng = np.random.default_rng(0)

@@ -12,9 +12,9 @@ from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.energy import EnergySpectrum
 from downscale_jax.evaluation.reference import Reference
-from downscale_jax.fields import wind
-from downscale_jax.fields.grid import cell_areas_km2
-from downscale_jax.fields.wind import spherical_harmonics, vorticity_divergence
+from downscale_jax.fields.geometry import wind
+from downscale_jax.fields.geometry.grid import cell_areas_km2
+from downscale_jax.fields.geometry.wind import spherical_harmonics, vorticity_divergence
 from downscale_jax.runtime.errors import UserError
 
 HEIGHT, WIDTH = 16, 32

@@ -12,8 +12,9 @@ from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.evaluation import scores, temperature
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.evaluate import coarse_dataset
-from downscale_jax.fields.block_means import BlockMeans, repeat
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.geometry.blocks import repeat
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 
 SIZE, MEMBERS = 64, 8
 SAMPLING = Sampling('ddim', 2, 't', 0.0, temperature=1.0, correlation_hours=0.0, tile=64, overlap=8, members=4)
@@ -75,7 +76,7 @@ def prepared(case):
 def several(prepared):
     """Two variables whose coarse fields are block means, with noise of 1 as their truth."""
     rng, zeros, ones = np.random.default_rng(1), (0.0, 0.0), (1.0, 1.0)
-    values = LogTransform(('a', 'b'), ('K', 'm'), zeros, ones, zeros, ones, 0.0)
+    values = Standardisation(('a', 'b'), ('K', 'm'), zeros, ones, zeros, ones, 0.0)
     block_means = BlockMeans(values, 4, 'physical', True, (-np.inf, np.inf), ones)
     area, nothing = np.ones((SIZE, SIZE, 1), 'f4'), np.zeros((SIZE, SIZE, 0), 'f4')
 

@@ -14,9 +14,9 @@ from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation import seams, tile_seams
 from downscale_jax.evaluation.evaluate import coarse_dataset
-from downscale_jax.fields.block_means import BlockMeans
-from downscale_jax.fields.grid import cell_areas_km2, valid_area
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.geometry.grid import cell_areas_km2, valid_area
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 
 FACTOR, NAMES = 2, ('a', 'b')
 TIMES = np.array(['2001-01-15', '2001-02-15', '2001-03-15'], 'datetime64[ns]')
@@ -45,7 +45,7 @@ def grid(rows, columns, step=0.1):
 
 
 def generator(step=0.0, **sampling):
-    values = LogTransform(NAMES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
+    values = Standardisation(NAMES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
     means = BlockMeans(values, FACTOR, 'physical', False, (-np.inf, np.inf), (1.0, 1.0))
     one = Generator(Task(step), np.float32(0), means, SAMPLING)
     return one.changed(**sampling) if sampling else one

@@ -13,7 +13,7 @@ from data_prep.readers import products
 from data_prep.simulators.sea_ice import simulate
 from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.fields.normalize import Transform
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime.errors import UserError
 
 NAMES = ('sit', 'sic', 'divergence', 'shear')
@@ -81,7 +81,7 @@ def test_a_model_of_real_data_has_no_made_up_observations(tmp_path, config):
 class Generator:
     """Gives the input itself and half a metre; counts the work units that it was asked for."""
 
-    transform = Transform(
+    transform = RefinementTransform(
         'sit', 'm', NAMES, ('m', '1', 's-1', 's-1'), True, (0.0, np.inf), (0.0,) * 4, (1.0,) * 4, 0.0, 1.0
     )
     members, identity, draws = 2, 'a network', True

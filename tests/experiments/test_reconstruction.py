@@ -21,7 +21,8 @@ from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.compound import Thresholds, frequency
-from downscale_jax.fields import store
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
@@ -283,7 +284,7 @@ def fake(patch, workdir, config, prepared):
             self.__dict__['prepared'] = prepared
 
         def best(self):
-            return Generator('a task', {}, prepared.block_means, Generator.sampling)
+            return Generator('a task', {}, prepared.transform_as(BlockMeans), Generator.sampling)
 
         def attributes(self):
             return {'title': 'a test'}

@@ -11,8 +11,8 @@ from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
-from downscale_jax.fields.normalize import Transform
-from downscale_jax.fields.times import encode_times
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
 from downscale_jax.tasks.diffusion import Diffusion, Params
 from downscale_jax.training.optimizer import Phase
@@ -29,7 +29,7 @@ def generator():
     shapes = jax.eval_shape(task.network.init, jax.random.key(0), plane, np.tile(plane, 2), np.zeros(1))
     rng = np.random.default_rng(0)
     unet = jax.tree.map(lambda s: (0.2 * rng.normal(size=s.shape)).astype(np.float32), shapes)
-    transform = Transform('sit', 'm', ('sit',), ('m',), True, (-np.inf, np.inf), (1.0,), (0.5,), 0.0, 0.3)
+    transform = RefinementTransform('sit', 'm', ('sit',), ('m',), True, (-np.inf, np.inf), (1.0,), (0.5,), 0.0, 0.3)
     sampling = Sampling('ddim', 1, 't', 0.0, 1.0, correlation_hours=0.0, tile=SIZE, overlap=4, members=MEMBERS)
     return Generator(task, Params(unet, None), transform, sampling)
 

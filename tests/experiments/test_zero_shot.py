@@ -10,7 +10,8 @@ import zero_shot
 
 from data_prep.prepare import prepare
 from data_prep.simulators.mountains import simulate
-from downscale_jax.fields.block_means import interpolate
+from downscale_jax.fields.geometry.blocks import interpolate
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
@@ -47,7 +48,7 @@ def model(prepared):
 
 def linear(fine, prepared):
     """RMSE of [T, H, W, V] interpolated from its block means."""
-    transform = prepared.block_means
+    transform = prepared.transform_as(BlockMeans)
     field = [
         interpolate(transform.coarsen(x, prepared.area), 10, False, 'linear').clip(*transform.limits) for x in fine
     ]

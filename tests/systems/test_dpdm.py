@@ -10,6 +10,7 @@ import pytest
 
 from data_prep.prepare import prepare
 from downscale_jax.downscale.generate import Generator
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
 from downscale_jax.run import check_training
@@ -255,6 +256,6 @@ def test_what_is_shown_is_normalised(small):
     assert np.abs(condition[..., 4].mean()) < 0.3  # topography
     np.testing.assert_allclose(target.std((0, 1, 2)), 1, atol=0.2)
     np.testing.assert_allclose((condition[..., 6:8] ** 2).sum(-1), 1, rtol=1e-5)  # the season
-    transform = prepared.block_means
+    transform = prepared.transform_as(BlockMeans)
     assert transform.kernel == ('cubic', 'linear')
     assert transform.bounds == ((-INFINITY, INFINITY), (0.0, INFINITY))

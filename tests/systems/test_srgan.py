@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import atmodist, srgan
@@ -17,7 +17,7 @@ from downscale_jax.systems.workdir import Trained, zeros
 from downscale_jax.training.optimizer import create
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-VALUES = LogTransform(
+VALUES = Standardisation(
     ('vorticity', 'divergence'), ('s-1', 's-1'), (1e-6, 0.0), (3e-5, 1e-5), (0.0, 0.0), (0.16, 0.16)
 )  # fmt: skip
 
@@ -115,7 +115,7 @@ def test_another_atmodist_is_refused_before_training(teacher, changes, parts):
 
 def test_statistics_of_other_data_are_refused():
     srgan.check_transforms(VALUES, VALUES, Path('there'))
-    other = LogTransform(**{**VALUES.__dict__, 'std': (3.1e-5, 1e-5)})
+    other = Standardisation(**{**VALUES.__dict__, 'std': (3.1e-5, 1e-5)})
     with pytest.raises(UserError, match=r'there has other statistics .* same data.train'):
         srgan.check_transforms(VALUES, other, Path('there'))
 
