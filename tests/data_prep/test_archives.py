@@ -202,7 +202,7 @@ def test_records_of_real_era5(shared_data, tmp_path):
     data = section(
         shared_data / 'era5_t2m_uk_201903.grib',
         **{split: (dates,) for split, dates in days.items()},
-        variables=('air',), units=('degC',), transform='standard', factor=4, bounds=(-INFINITY, INFINITY),
+        variables=('air',), units=('degC',), transform='standard', factor=4, bounds=((-INFINITY, INFINITY),),
         context=('topography', 'land', 'hour'), relief=str(shared_data / 'etopo20.nc'),
     )  # fmt: skip
     prepared = prepare(data, 0, tmp_path / 'prepared')

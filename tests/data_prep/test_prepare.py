@@ -50,7 +50,7 @@ def data(dataset, tmp_path):
         'spacing_km': (),
         'noise': (),
         'anomaly': True,
-        'bounds': (0.0, float('inf')),
+        'bounds': ((0.0, float('inf')),),
         'train': (('2020-01-01', '2020-01-10'),),
         'validation': (('2020-01-12', '2020-01-14'),),
         'test': (('2020-01-16', '2020-01-20'),),

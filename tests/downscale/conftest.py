@@ -14,7 +14,7 @@ def transform() -> RefinementTransform:
         inputs=('sit', 'sic'),
         input_units=('m', '1'),
         anomaly=True,
-        bounds=(0.0, 2.4),
+        bounds=((0.0, 2.4),),
         input_mean=(1.5, 0.8),
         input_std=(0.5, 0.1),
         target_mean=0.0,

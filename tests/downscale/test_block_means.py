@@ -24,7 +24,7 @@ PHASES = (Phase('main', 1, 1e-3),)
 INFINITY = float('inf')
 
 
-def transform(mean='physical', anomaly=False, bounds=(-INFINITY, INFINITY)):
+def transform(mean='physical', anomaly=False, bounds=((-INFINITY, INFINITY),) * 2):
     values = Standardisation(('u', 'v'), ('m s-1', 'm s-1'), (1.0, 0.5), (5.0, 3.0), (0.1, 0.0), (0.16, 0.2))
     return BlockMeans(values, FACTOR, mean, anomaly, bounds, (0.5, 0.5) if anomaly else (1.0, 1.0))
 
@@ -105,7 +105,7 @@ def test_the_block_mean_of_what_is_generated_is_the_coarse_field(kind, mean):
 
 def test_what_must_not_be_negative_stays_so():
     fields, statics = coarse_fields(positive=True), grids()[0]
-    found = run(generator('generator', True, bounds=(0.0, INFINITY)), fields, statics)
+    found = run(generator('generator', True, bounds=((0.0, INFINITY),) * 2), fields, statics)
     asked = np.stack([fields[n].values for n in 'uv'], -1)
     assert found.min() >= 0
     assert (found == 0).any()

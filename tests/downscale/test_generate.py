@@ -33,7 +33,7 @@ class Noise:
 
 @pytest.fixture
 def generator(transform):
-    return Generator(Noise(), np.float32(2), replace(transform, bounds=(-np.inf, np.inf)), SAMPLING)
+    return Generator(Noise(), np.float32(2), replace(transform, bounds=((-np.inf, np.inf),)), SAMPLING)
 
 
 @pytest.fixture(scope='module')

@@ -20,7 +20,7 @@ def transform() -> RefinementTransform:
         inputs=('sic', 'sit'),
         input_units=('1', 'm'),
         anomaly=True,
-        bounds=(0.0, float('inf')),
+        bounds=((0.0, float('inf')),),
         input_mean=(0.0, 0.0),
         input_std=(1.0, 1.0),
         target_mean=0.0,

@@ -28,7 +28,7 @@ def prepared():
     seconds = np.arange(TIMES) * 86_400 * 30.5
     records = [{'fine': x, 'time': int(s)} for x, s in zip(fields.astype('f4'), seconds, strict=True)]
     return SimpleNamespace(
-        block_means=BlockMeans(values, FACTOR, 'physical', False, BOUNDS, (1.0, 1.0)),
+        transform_as=lambda kind: BlockMeans(values, FACTOR, 'physical', False, BOUNDS, (1.0, 1.0)),
         area=area,
         periodic=True,
         split={'train': records}.__getitem__,

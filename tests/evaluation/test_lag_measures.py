@@ -53,7 +53,11 @@ def test_pixel_distances():
 
 
 class Prepared(SimpleNamespace):
-    log_transform = Standardisation(('a', 'b'), ('1', '1'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (0.2, 0.2))
+    transform = Standardisation(('a', 'b'), ('1', '1'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (0.2, 0.2))
+
+    @classmethod
+    def transform_as(cls, kind):
+        return cls.transform
 
 
 @pytest.fixture(scope='module')

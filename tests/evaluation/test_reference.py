@@ -42,7 +42,7 @@ def prepared(times, calendar, seed=0):
     statics = xr.Dataset({'mask': (('y', 'x'), mask), 'cell_area': (('y', 'x'), rng.uniform(1, 3, SHAPE))})
     return SimpleNamespace(
         split={'train': Split(records)}.__getitem__,
-        refinement=SimpleNamespace(targets=VARIABLES),
+        field_transform=SimpleNamespace(targets=VARIABLES),
         mask=mask,
         statics=statics,
         meta={

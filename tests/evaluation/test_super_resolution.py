@@ -35,17 +35,20 @@ def statics(dims=('y', 'x'), step=2e4):
 class Prepared:
     """Two variables of three times whose block means are physical; the records are the split."""
 
-    def __init__(self, times=3, bounds=(-np.inf, np.inf)):
+    def __init__(self, times=3, bounds=((-np.inf, np.inf),) * 2):
         values = Standardisation(VARIABLES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
-        self.block_means = BlockMeans(values, FACTOR, 'physical', False, bounds, (1.0, 1.0))
+        self.transform = BlockMeans(values, FACTOR, 'physical', False, bounds, (1.0, 1.0))
         self.statics, self.area, self.periodic = statics(), np.ones((*SHAPE, 1), 'f4'), False
         rng = np.random.default_rng(0)
         self.records = [{'fine': rng.normal(0, [1, 5], (*SHAPE, 2)).astype('f4')} for _ in range(times)]
         self.meta = {'attributes': {}, 'idealised': True}
 
+    def transform_as(self, kind):
+        return self.transform
+
     def pair(self, record):
         fine, nothing = record['fine'], np.zeros((*SHAPE, 0), 'f4')
-        return fine, self.block_means.lift(self.block_means.coarsen(fine, self.area), nothing, False)
+        return fine, self.transform.lift(self.transform.coarsen(fine, self.area), nothing, False)
 
 
 def store(fields):
@@ -110,13 +113,13 @@ def test_no_place_lies_on_a_grid_of_x_and_y():
 
 
 def test_title():
-    assert super_resolution.title_of(Prepared().block_means) == 'a and b 4 times finer'
+    assert super_resolution.title_of(Prepared().transform) == 'a and b 4 times finer'
 
 
 # fields -> sums
 
 
-@pytest.mark.parametrize('bounds', [(-np.inf, np.inf), ((-np.inf, np.inf), (0.0, 1.0))], ids=['free', 'bounded'])
+@pytest.mark.parametrize('bounds', [((-np.inf, np.inf),) * 2, ((-np.inf, np.inf), (0.0, 1.0))], ids=['free', 'bounded'])
 def test_fields_of_one_time(bounds):
     prepared = Prepared(bounds=bounds)
     truths = np.stack([record['fine'] for record in prepared.records])

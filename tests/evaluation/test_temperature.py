@@ -62,11 +62,12 @@ def prepared(case):
     split = Split(records, np.datetime64('2020-01-01', 'ns') + np.timedelta64(1, 'D') * np.arange(5))
     axes = {name: (name, 4e3 * np.arange(SIZE), {'units': 'm'}) for name in 'yx'}
     area = np.broadcast_to(np.linspace(10, 20, SIZE), mask.shape)
+    transform = replace(case.prepared.transform, bounds=((-np.inf, np.inf),))
     return SimpleNamespace(
         mask=mask,
         statics=xr.Dataset({'mask': (('y', 'x'), mask), 'cell_area': (('y', 'x'), area)}, axes),
-        refinement=replace(case.prepared.transform, bounds=(-np.inf, np.inf)),
-        transform=replace(case.prepared.transform, bounds=(-np.inf, np.inf)),
+        field_transform=transform,
+        transform=transform,
         split={'validation': split}.__getitem__,
         pair=lambda record: (record['fine'][..., None], record['coarse']),
     )
@@ -77,7 +78,7 @@ def several(prepared):
     """Two variables whose coarse fields are block means, with noise of 1 as their truth."""
     rng, zeros, ones = np.random.default_rng(1), (0.0, 0.0), (1.0, 1.0)
     values = Standardisation(('a', 'b'), ('K', 'm'), zeros, ones, zeros, ones, 0.0)
-    block_means = BlockMeans(values, 4, 'physical', True, (-np.inf, np.inf), ones)
+    block_means = BlockMeans(values, 4, 'physical', True, ((-np.inf, np.inf),) * len(ones), ones)
     area, nothing = np.ones((SIZE, SIZE, 1), 'f4'), np.zeros((SIZE, SIZE, 0), 'f4')
 
     def lifted(fine):
@@ -95,8 +96,8 @@ def several(prepared):
         mask=np.ones((SIZE, SIZE), bool),
         statics=prepared.statics.assign(mask=(('y', 'x'), np.ones((SIZE, SIZE), bool))),
         area=area,
-        block_means=block_means,
-        refinement=block_means,
+        transform_as=lambda kind: block_means,
+        field_transform=block_means,
         split={'validation': split}.__getitem__,
         pair=lambda record: (record['fine'], lifted(record['fine'])),
     )
@@ -167,7 +168,7 @@ def test_what_fits_is_left_alone(prepared, asked):
 
 def test_several_variables_are_fitted_by_the_geometric_mean_of_their_ratios(several):
     """Members of spread 0.6 and 1.5 about truths of 1: what is left is 2 % of the mean, not of either."""
-    generator = Generator(Linear(count=2), np.array([0.6, 1.5], 'f4'), several.block_means, SAMPLING)
+    generator = Generator(Linear(count=2), np.array([0.6, 1.5], 'f4'), several.field_transform, SAMPLING)
     fit = temperature.fit(generator, several, 3, MEMBERS, 0)
     assert fit['temperature'] == pytest.approx(1 / np.sqrt(0.6 * 1.5), rel=0.04)
     assert fit['after']['spread_skill'] == pytest.approx(1, abs=temperature.NEAR_ENOUGH)
@@ -178,7 +179,7 @@ def test_several_variables_are_fitted_by_the_geometric_mean_of_their_ratios(seve
 
 
 def test_one_variable_without_spread_leaves_nothing_to_fit(several):
-    generator = Generator(Linear(count=2), np.array([0.0, 1.5], 'f4'), several.block_means, SAMPLING)
+    generator = Generator(Linear(count=2), np.array([0.0, 1.5], 'f4'), several.field_transform, SAMPLING)
     fit = temperature.fit(generator, several, 1, 4, 0)
     assert (fit['temperature'], fit['before']['spread_skill']) == (1.0, 0.0)
 

@@ -57,7 +57,9 @@ def world(rows=48, columns=64):
     records = [{'fine': rng.normal(size=(rows, columns, 2)).astype('f4')} for _ in TIMES]
     area = statics['cell_area'].values[..., None].astype('f4')
     mask = statics['mask'].values
-    return SimpleNamespace(block_means=means, refinement=means, statics=statics, mask=mask, area=area), records
+    return SimpleNamespace(
+        transform_as=lambda kind: means, field_transform=means, statics=statics, mask=mask, area=area
+    ), records
 
 
 def test_borders_of_a_periodic_grid():

@@ -14,7 +14,9 @@ TRANSFORM = Standardisation(('a', 'b'), ('1', '1'), (1.0, 0.0), (2.0, 1.0), (0.0
 class Prepared(SimpleNamespace):
     """Twelve records, the first patch of which holds their number, the second its negative."""
 
-    log_transform = TRANSFORM
+    def transform_as(self, kind):
+        assert kind is Standardisation
+        return TRANSFORM
 
     def split(self, name):
         assert name == 'train'

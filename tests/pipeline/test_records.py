@@ -20,7 +20,7 @@ def section(dataset, folder, **changes):
     return {
         'kind': 'refinement', 'path': str(folder / 'fields.nc'), 'simulate': {}, 'target': 'code',
         'inputs': ('code',), 'mask': '', 'kernel_km': (20.0,), 'spacing_km': (), 'noise': (),
-        'anomaly': True, 'bounds': (0.0, 1e9), **splits, **changes,
+        'anomaly': True, 'bounds': ((0.0, 1e9),), **splits, **changes,
     }  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def test_transform_is_fitted_to_the_training_split_alone(coast):
     assert transform.target_mean == 0
     assert (transform.target, transform.units, transform.channel) == ('code', 'm', 0)
     assert (transform.inputs, transform.input_units) == (('code', 'other'), ('m', '1'))
-    assert transform.bounds == (0.0, float('inf'))
+    assert transform.bounds == ((0.0, float('inf')),)
 
 
 def test_transform_comes_back_from_json(coast):

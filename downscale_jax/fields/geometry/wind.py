@@ -125,7 +125,7 @@ def global_rows(grid: xr.Dataset) -> Rows | None:
     """
     lon, lat = even(grid['lon']), grid['lat'].values.astype(float)
     if abs(lon[-1] - lon[0]) > 359.99:
-        raise UserError(f'longitudes {lon[0]:g} to {lon[-1]:g} overlap by more than a circle; drop repeated columns')
+        raise UserError(f'longitudes {lon[0]:g} to {lon[-1]:g} repeat the first meridian; drop the columns that repeat')
     if not is_periodic(grid):
         return None
     tolerance = 0.02 * 180 / lat.size

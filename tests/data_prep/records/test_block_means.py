@@ -51,7 +51,7 @@ def section(path='', **changes) -> dict:
         'mean': 'network',
         'transform': 'log',
         'anomaly': False,
-        'bounds': (-INFINITY, INFINITY),
+        'bounds': ((-INFINITY, INFINITY),) * 2,
         **changes,
     }
 
@@ -107,7 +107,7 @@ def test_what_is_told_beside_the_records(whole):
     transform = prepared.field_transform
     assert transform == prepared.transform_as(BlockMeans)
     assert (transform.factor, transform.mean, transform.anomaly) == (2, 'network', False)
-    assert transform.bounds == (-INFINITY, INFINITY)
+    assert transform.bounds == ((-INFINITY, INFINITY),) * 2
     assert transform.target_std == (1.0, 1.0)
     assert transform.target_units == ('s-1', 's-1')
 
@@ -281,18 +281,22 @@ def without(name):
         (
             series,
             {'transform': ('log',) * 3},
-            r"data\.transform=.*one for all variables \('vorticity', 'div.*, or one each",
+            r"data\.transform=.*expected one for all of \('vorticity', 'div.*, or one each",
         ),
-        (series, {'transform': ()}, r'data\.transform=\(\): one for all variables'),
+        (series, {'transform': ()}, r'data\.transform=\(\): expected one for all of'),
         (series, {'interpolation': 'cubik'}, r"data\.interpolation='cubik': did you mean 'cubic'"),
         (series, {'interpolation': ('linear',) * 3}, r'data\.interpolation=.*, or one each'),
-        (series, {'bounds': (1.0, 0.0)}, r'data\.bounds=\(1\.0, 0\.0\): a lower and an upper one are needed'),
-        (series, {'bounds': (0.0, 1.0, 2.0)}, r'data\.bounds=.*: a lower and an upper one are needed'),
+        (series, {'bounds': (0.0, 1.0)}, r'data\.bounds=\(0\.0, 1\.0\): one pair \(lower, upper\) for each'),
+        (series, {'bounds': ((1.0, 0.0),) * 2}, r'data\.bounds=.*: one pair \(lower, upper\) for each'),
         (series, {'context': ('seasn',)}, r"data\.context names 'seasn', which the data does not have on its 10 x 18"),
         (series, {'mean': 'phisical'}, r"data\.mean='phisical': did you mean 'physical'"),
         (series, {'factor': 1}, r'data\.factor=1: blocks have at least 2 cells per side'),
         (series, {'variables': ()}, r'data\.variables is empty: name one or more'),
-        (series, {'bounds': (0.0, INFINITY)}, r'data\.bounds=\(0\.0, inf\) with data\.mean=network: .*set data\.mean'),
+        (
+            series,
+            {'bounds': ((0.0, INFINITY),) * 2},
+            r'data\.bounds=\(\(0\.0, inf\), .* with data\.mean=network: .*set data\.mean',
+        ),
         (series, {'factor': 12}, r'data\.factor=12 exceeds the grid of 10 x 18 cells: choose a smaller one'),
         (lambda: without('divergence'), {}, r"split 'validation' .*: every value is missing"),
         (series, {'test': (('2001-01-04', '2001-01-08'),)}, r"splits 'train' .* and 'test' .* share"),
@@ -307,4 +311,4 @@ def test_mistakes(tmp_path, make, changes, told):
 
 
 def test_bounds_of_physical_means_are_kept():
-    block_means.check(section(mean='physical', bounds=(0.0, INFINITY)))
+    block_means.check(section(mean='physical', bounds=((0.0, INFINITY),) * 2))

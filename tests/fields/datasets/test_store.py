@@ -88,7 +88,7 @@ class TestOpen:
     def test_text_is_no_netcdf(self, tmp_path):
         (tmp_path / 'a.nc').write_text('time,y,x\n')
         told = error_of(store.open_dataset, tmp_path / 'a.nc')
-        assert told == f'{tmp_path / "a.nc"}: is no NetCDF by its content; check the file, and what its name ends in'
+        assert told == f'{tmp_path / "a.nc"}: is no NetCDF by its content; check the file and its suffix'
 
     # libnetcdf alone reads the missing end of a NetCDF 3 file as zeros.
     @pytest.mark.parametrize('form', ['NETCDF4', 'NETCDF3_CLASSIC', 'NETCDF3_64BIT'])
@@ -279,7 +279,7 @@ class TestCanonical:
 
     def test_axes_run_one_way(self):
         data = plane_data().isel(x=[0, 2, 1, 3])
-        assert "'x' does not run one way" in error_of(canonical, data, ['sit'])
+        assert "'x' is not monotonic" in error_of(canonical, data, ['sit'])
         np.testing.assert_array_equal(canonical(plane_data().isel(x=slice(None, None, -1)), ['sit']).x[0], 100e3)
 
     @pytest.mark.parametrize('west', [178.0, 182.0, 358.0])
@@ -294,12 +294,12 @@ class TestCanonical:
             np.testing.assert_array_equal(found.lon, turned[0] + np.arange(5))
             np.testing.assert_array_equal(found.sit, data.sit)
         there = there.isel(lon=[0, 2, 1, 3, 4])
-        assert "'lon' does not run one way" in error_of(canonical, there, ['sit'])
+        assert "'lon' is not monotonic" in error_of(canonical, there, ['sit'])
 
     def test_no_values(self):
         data = plane_data()
         data['sit'][:] = np.nan
-        assert "'sit' has no value but NaN" in error_of(canonical, data, ['sit'])
+        assert "'sit' has no values other than NaN" in error_of(canonical, data, ['sit'])
         none = plane_data().isel(time=slice(0))
         assert "'sit' has no time: its axis of time is empty" in error_of(canonical, none, ['sit'])
         data['sit'][2, 1, 1] = 1.0  # days are missing at both ends
@@ -365,7 +365,7 @@ class TestWrite:
         # A limit on the size of files fails as a full disk does; in a process of its own, since it holds for all files.
         script = (
             'import resource, sys, numpy, xarray\n'
-            'from downscale_jax.fields import store\n'
+            'from downscale_jax.fields.datasets import store\n'
             'data = xarray.Dataset({"a": (("y", "x"), numpy.random.default_rng(0).normal(size=(500, 500)))})\n'
             'resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n'
             'try:\n    store.write_netcdf(data, sys.argv[1])\n'

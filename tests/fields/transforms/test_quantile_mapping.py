@@ -267,3 +267,45 @@ class TestKept:
             mapping.apply(np.zeros((3, 2, 2)), 1)
         with pytest.raises(ValueError, match='month is 0'):
             mapping.apply(np.zeros((2, 3, 2)), 0)
+
+
+@pytest.mark.filterwarnings('ignore::DeprecationWarning', 'ignore::FutureWarning')
+class TestBesideXsdba:
+    """An independent implementation of Cannon et al. (2015) with the same quantiles."""
+
+    TIMES = 900
+
+    def mapped(self, reference, source, values, kind, method):
+        """(ours, xsdba's) [T, X] of series [T, X]."""
+        import xsdba
+
+        def series(data):
+            return Series([1] * len(data), lambda: iter(data.astype('f4')[:, None, :, None]))
+
+        def array(data):
+            times = xr.date_range('2000-01-01', periods=len(data), freq='D')
+            return xr.DataArray(data, {'time': times}, ('time', 'x'), attrs={'units': 'mm/d'})
+
+        ours = fit(series(source), series(reference), variables=('a',), units=('mm/d',), kinds=(kind,))
+        theirs = xsdba.EmpiricalQuantileMapping.train(
+            array(reference), array(source), nquantiles=len(NODES), kind=method, group='time'
+        )
+        np.testing.assert_allclose(theirs.ds['quantiles'], NODES)
+        adjusted = theirs.adjust(array(values), interp='linear', extrapolation='constant').transpose('time', 'x')
+        return ours.apply(values.astype('f4')[:, None, :, None], 1)[:, 0, :, 0], adjusted.values
+
+    def test_differences(self):
+        rng = np.random.default_rng(0)
+        reference, source = rng.normal(3, 2, (self.TIMES, 4)), rng.normal(1, 1, (self.TIMES, 4))
+        values = rng.normal(1.5, 2, (self.TIMES, 4))  # beyond the range of the source, too
+        ours, theirs = self.mapped(reference, source, values, ADDITIVE, '+')
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+    def test_ratios_at_the_quantiles_and_beyond(self):
+        """Between quantiles ours interpolates values, xsdba's ratios."""
+        rng = np.random.default_rng(1)
+        reference, source = rng.gamma(2, 3, (self.TIMES, 4)), rng.gamma(3, 1, (self.TIMES, 4))
+        inside = np.quantile(source, NODES, axis=0)
+        values = np.concatenate([0.5 * inside[:1], inside, 2 * inside[-1:]])
+        ours, theirs = self.mapped(reference, source, values, MULTIPLICATIVE, '*')
+        np.testing.assert_allclose(ours, theirs, rtol=2e-4)

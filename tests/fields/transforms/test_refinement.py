@@ -15,7 +15,7 @@ TRANSFORM = RefinementTransform(
     inputs=('sic', 'sit'),
     input_units=('1', 'm'),
     anomaly=True,
-    bounds=(0.0, float('inf')),
+    bounds=((0.0, float('inf')),),
     input_mean=(0.5, 2.0),
     input_std=(0.25, 4.0),
     target_mean=0.0,
@@ -70,7 +70,7 @@ def test_a_missing_target_stays_missing():
     np.testing.assert_array_equal(np.isnan(FULL.encode(fine, coarse)[:, 0]), [True, False, False])
 
 
-@pytest.mark.parametrize('transform', [TRANSFORM, replace(FULL, bounds=(0.0, 1.0))])
+@pytest.mark.parametrize('transform', [TRANSFORM, replace(FULL, bounds=((0.0, 1.0),))])
 def test_json_round_trip(transform):
     assert RefinementTransform.from_json(json.loads(json.dumps(transform.to_json()))) == transform
 
@@ -83,7 +83,7 @@ def test_fit_equals_numpy(anomaly):
     fit = RefinementFit(1, 2, anomaly)
     for chunk in range(3):
         fit.add(fine[chunk], coarse[chunk])
-    found = fit.transform(target='sit', units='m', inputs=('sic', 'sit'), input_units=('1', 'm'), bounds=(0.0, 1.0))
+    found = fit.transform(target='sit', units='m', inputs=('sic', 'sit'), input_units=('1', 'm'), bounds=((0.0, 1.0),))
     values = [coarse[..., c][np.isfinite(coarse[..., c])].astype('f8') for c in range(2)]
     np.testing.assert_allclose(found.input_mean, [v.mean() for v in values])
     np.testing.assert_allclose(found.input_std, [v.std() for v in values])
