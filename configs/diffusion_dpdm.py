@@ -43,7 +43,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.context = ('topography', 'land', 'season')  # also 'hour', 'latitude', static variables of the data
     config.data.relief = ''  # file with a topography, where the data have none
     config.data.anomaly = True  # learn fine - interpolated; False: the full field
-    config.data.bounds = ((-INFINITY, INFINITY), (0.0, INFINITY))  # physical, of each variable, or one pair for all
+    config.data.bounds = ((-INFINITY, INFINITY), (0.0, INFINITY))  # physical (lower, upper) of each variable
     config.data.patch = 80  # fine cells per side
     config.data.patches_per_record = 6  # cut from each record in every epoch
 

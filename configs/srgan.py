@@ -37,7 +37,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.mean = 'network'  # average transformed values, as published; 'physical': physical values
     config.data.transform = 'log'  # logarithmic, for heavy tails; 'standard': z-scores
     config.data.anomaly = False
-    config.data.bounds = (-INFINITY, INFINITY)  # physical bounds of all variables
+    config.data.bounds = ((-INFINITY, INFINITY),) * 2  # physical (lower, upper) of each variable
     config.data.patch = 32  # fine cells per side
     config.data.patches_per_record = 8  # cut from each record in every epoch
 

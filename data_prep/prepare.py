@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from data_prep.records import block_means, lag_pairs, refinement
-from downscale_jax.fields import store
+from downscale_jax.fields.datasets import store
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, nearest
 

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from downscale_jax.fields.datasets.times import encode_times
-from downscale_jax.fields.geometry import grid
 from many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
 
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.consistency import consistency, summarise
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.geometry import grid
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import exit_on_user_error
 
@@ -91,7 +91,7 @@ def large_scales(workdir: Path) -> dict[str, dict[str, float]]:
     """
     here = Prepared(workdir)
     prepared = Prepared(workdir.parent / 'data' / here.meta['name'])
-    split, transform = prepared.split('test'), prepared.transform
+    split, transform = prepared.split('test'), prepared.transform_as(RefinementTransform)
     index_of = {int(stamp): index for index, stamp in enumerate(encode_times(split.times))}
     sea = prepared.statics['cell_area'].values.astype(np.float64) * prepared.mask
     sizes, kernel = grid.cell_sizes_km(prepared.statics), prepared.meta['kernel_km'][transform.channel]

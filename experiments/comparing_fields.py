@@ -20,20 +20,19 @@ import numpy as np
 import scipy.optimize
 import xarray as xr
 from downscale_jax.evaluation.present import liveliest
-from downscale_jax.fields.datasets import store
-from downscale_jax.fields.datasets.canonical import canonical
-from downscale_jax.fields.datasets.dates import iso, select_dates
-from downscale_jax.fields.geometry import grid
-from downscale_jax.fields.transforms.standardisation import Standardisation
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from scipy import ndimage
 
 import downscale_jax
-from data_prep.records.series import open_fields
 from data_prep.simulators.sea_ice import simulate
 from downscale_jax.evaluation.statistics import similarity as images
 from downscale_jax.evaluation.statistics import windows as spectra
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.dates import iso, select_dates
+from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.systems.atmodist import LearnedDistance
 
@@ -210,9 +209,9 @@ def read_atmosphere(workdir: Path) -> State:
         raise UserError(f'--workdir={workdir} holds no learned distance but {", ".join(model.tasks)}')
     data, seed = model.config['data'], model.config['seed']
     if data['path']:
-        fields = select_dates(open_fields(data, seed), data['test'])
+        fields = select_dates(open_series(data, seed), data['test'])
     else:
-        fields = open_fields({**data, 'simulate': {**data['simulate'], 'days': 1}}, seed + 1)
+        fields = open_series({**data, 'simulate': {**data['simulate'], 'days': 1}}, seed + 1)
     fields = store.load(fields.isel(time=[0]))
     transform = model.prepared.transform_as(Standardisation)
     columns = 'wrap' if grid.is_periodic(fields) else 'symmetric'

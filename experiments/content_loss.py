@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from downscale_jax.fields.datasets.times import encode_times
-from downscale_jax.fields.transforms.block_means import BlockMeans
 from many_runs import Run, parse_overrides, run_all, show
 
 from data_prep.prepare import prepare
@@ -30,6 +28,8 @@ from downscale_jax.evaluation.drawing import fields as figures
 from downscale_jax.evaluation.drawing import style as look
 from downscale_jax.evaluation.statistics import local as local_statistics
 from downscale_jax.evaluation.statistics.bootstrap import blocks, total
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load

@@ -19,9 +19,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from downscale_jax.fields.transforms import grid_point
 from many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
 
+from downscale_jax.fields.transforms import grid_point
 from downscale_jax.runtime.errors import exit_on_user_error
 
 CONFIG = 'configs/diffusion_dpdm.py'

@@ -20,14 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from downscale_jax.fields.datasets import store
-from downscale_jax.fields.datasets.canonical import canonical
-from downscale_jax.fields.datasets.dates import iso, select_dates
-from downscale_jax.fields.datasets.units import convert_units
-from downscale_jax.fields.geometry import grid
-from downscale_jax.fields.geometry.boxes import box_filter
-from downscale_jax.fields.geometry.interpolation import apply_matrices
-from downscale_jax.fields.geometry.observation import observation_matrices, observation_points
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from scipy import ndimage
@@ -42,6 +34,14 @@ from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.consistency import consistency, summarise, table
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.dates import iso, select_dates
+from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.geometry.boxes import box_filter
+from downscale_jax.fields.geometry.interpolation import apply_matrices
+from downscale_jax.fields.geometry.observation import observation_matrices, observation_points
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
 

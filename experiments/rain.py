@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from downscale_jax.fields.datasets import store
-from downscale_jax.fields.datasets.canonical import canonical
 from many_runs import Run, markdown, parse_overrides, rows, run_all, show
 
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 
 WINDOW, SEEN, WET = 480, 0.5, 0.02  # cells; share seen; mean rain in mm h-1

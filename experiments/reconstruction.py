@@ -33,11 +33,6 @@ import matplotlib
 import numpy as np
 import xarray as xr
 import zarr
-from downscale_jax.fields.datasets import dates, store
-from downscale_jax.fields.geometry import interpolation
-from downscale_jax.fields.geometry.blocks import interpolate
-from downscale_jax.fields.transforms.block_means import BlockMeans
-from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
 from many_runs import checked, parse_overrides
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -53,6 +48,11 @@ from downscale_jax.evaluation.drawing import style as look
 from downscale_jax.evaluation.statistics import compound, correlation, trends
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.persistence import Persistence
+from downscale_jax.fields.datasets import dates, store
+from downscale_jax.fields.geometry import interpolation
+from downscale_jax.fields.geometry.blocks import interpolate
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
@@ -165,6 +165,7 @@ class Kept:
         self.prepared, self.limits, self.area = prepared, limits, prepared.area[..., 0]
         # far beyond the values of training; of what is never negative finest near zero
         share = np.linspace(0, 1, 1001)
+        lower = prepared.transform_as(BlockMeans).limits[0]
         self.edges = [
             3 * high * share**3 if bound == 0 else low + (high - low) * (3 * share - 1)
             for (low, high), bound in zip(

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from downscale_jax.fields.datasets.times import evenly
-from downscale_jax.fields.transforms.block_means import BlockMeans
 
 from data_prep.prepare import prepare
 from downscale_jax.downscale.dataset import in_memory
@@ -28,6 +26,8 @@ from downscale_jax.evaluation import retiling as tile_seams
 from downscale_jax.evaluation.drawing import style as look
 from downscale_jax.evaluation.statistics import seams
 from downscale_jax.evaluation.stores import coarse_dataset
+from downscale_jax.fields.datasets.times import evenly
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load

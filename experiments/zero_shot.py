@@ -18,14 +18,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from downscale_jax.fields.datasets.dates import select_dates
-from downscale_jax.fields.datasets.times import evenly, month_of
-from downscale_jax.fields.transforms.block_means import BlockMeans
 from many_runs import markdown, write_csv
 from reconstruction import opened
 
 from data_prep.records.block_means import whole_blocks
-from data_prep.records.series import open_fields
 from downscale_jax.downscale.dataset import in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.inputs import open_inputs
@@ -33,6 +29,9 @@ from downscale_jax.evaluation.baselines import KERNELS, Baselines
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.stores import coarse_dataset
+from downscale_jax.fields.datasets.dates import select_dates
+from downscale_jax.fields.datasets.times import evenly, month_of
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems.downscaler import Downscaler
@@ -53,7 +52,7 @@ def simulated(model: Downscaler, seed: int | None, months: int) -> tuple[xr.Data
     asked = own if seed is None else seed
     if seed == own:
         raise UserError(f'--seed {seed} is the region that the model learned from: choose others')
-    fields = whole_blocks(open_fields({**data, 'simulate': {**data['simulate'], 'seed': asked}}, asked), data)
+    fields = whole_blocks(open_series({**data, 'simulate': {**data['simulate'], 'seed': asked}}, asked), data)
     if seed is None and not np.array_equal(fields['topography'], model.prepared.statics['topography']):
         raise UserError(f'the mountains of {model.workdir} are not those simulated today: train anew')
     test = select_dates(fields, data['test'])

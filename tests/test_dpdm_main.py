@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+
 from downscale_jax.fields.transforms.block_means import BlockMeans
 
 ROOT = Path(__file__).parents[1]
@@ -148,7 +149,6 @@ def test_downscale_a_coarse_file(run, trained, folder):
 
 def test_the_coarse_field_is_kept_where_that_is_asked_for(trained, folder):
     from downscale_jax.fields.geometry.blocks import block_mean
-
     from downscale_jax.systems import load
 
     coarse = xr.open_dataset(folder / 'own.nc').isel(time=[0])

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
-from downscale_jax.fields.transforms.block_means import BlockMeans
 
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError
 
 
@@ -41,10 +41,9 @@ def test_atmodist_from_the_simulation_to_the_report_and_a_distance(run, tmp_path
 
 def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, tmp_path):
     """Trains, scores, refines block means of another grid, and gives their mean back."""
-    from downscale_jax.fields.geometry.blocks import block_mean
-
     from data_prep.prepare import prepare
     from downscale_jax import load
+    from downscale_jax.fields.geometry.blocks import block_mean
     from downscale_jax.run import Downscaling, calibrate, downscale
 
     workdir = tmp_path / 'srgan'

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields.wind import ATTRIBUTES
+from downscale_jax.fields.geometry.wind import ATTRIBUTES
 
 with warnings.catch_warnings():
     # of its own use of jax.experimental.shard_map, at import

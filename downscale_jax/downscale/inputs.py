@@ -117,7 +117,7 @@ class BlockInputs:
         context_planes(transform.planes, statics, fields['time'].values[0], 'the fine grid')  # raises
         self._fields, self._transform, self._source, self._statics = fields, transform, source, statics
         self._correction = correction
-        self.domain = Domain((rows, columns), transform.lifted, is_periodic(statics))
+        self.domain = Domain((rows, columns), transform.lifted.channels, is_periodic(statics))
         self.times: np.ndarray = fields['time'].values
 
     def __len__(self) -> int:

@@ -46,14 +46,14 @@ class Baselines:
         found = {name: self._interpolated(coarse, kernel) for name, kernel in KERNELS.items() if name in self.names}
         if self._map:
             found[MAPPED] = self._map.apply(self._interpolated(coarse, 'linear'), month)
-        return {name: found[name].clip(*self._prepared.block_means.limits) for name in self.names}
+        return {name: found[name].clip(*self._prepared.transform_as(BlockMeans).limits) for name in self.names}
 
     def _interpolated(self, coarse: np.ndarray, kernel: Kernel) -> np.ndarray:
-        return interpolate(coarse, self._prepared.block_means.factor, self._prepared.periodic, kernel)
+        return interpolate(coarse, self._prepared.transform_as(BlockMeans).factor, self._prepared.periodic, kernel)
 
     def _fitted(self) -> quantile_mapping.QuantileMap:
         """From the linear interpolation to the truth; a variable without negative values is mapped by ratios."""
-        prepared, transform = self._prepared, self._prepared.block_means
+        prepared, transform = self._prepared, self._prepared.transform_as(BlockMeans)
         split = prepared.split('train')
         chosen = evenly(len(split), TIMES)
         times = decode_times(np.array([split[i]['time'] for i in chosen]), prepared.meta['calendar'])

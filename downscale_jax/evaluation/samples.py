@@ -63,7 +63,7 @@ def fields_of(prepared: Prepared, record: Mapping[str, np.ndarray]) -> tuple[np.
         blocks = transform.coarsen(truth, prepared.area)
         coarse = interpolate(blocks, transform.factor, prepared.periodic, 'linear')
         return truth, coarse.clip(*transform.limits), blocks
-    low, high = (np.float32(bound) for bound in transform.bounds)
+    low, high = transform.limits[:, 0]
     coarse = np.clip(record['coarse'][..., transform.channel], low, high)
     return record['fine'][..., None], coarse[..., None], None
 

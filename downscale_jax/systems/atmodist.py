@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -15,7 +15,7 @@ from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.atmodist import Decoder, Encoder, Tail, Variables
-from downscale_jax.pipeline.pairs import Pairs
+from downscale_jax.pipeline.lag_pairs import LagPairs
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.checks import DTYPES, at_least, check_choice, refuse
@@ -84,9 +84,9 @@ def shapes(config: Config) -> Shapes:
     return {'first': field, 'second': field, 'lag': jax.ShapeDtypeStruct((), np.int32)}
 
 
-def examples(config: Config, prepared: Prepared, split: str) -> Pairs:
-    """Pairs of patches of one split."""
-    return Pairs(prepared, split, config['seed'])
+def examples(config: Config, prepared: Prepared, split: str) -> LagPairs:
+    """LagPairs of patches of one split."""
+    return LagPairs(prepared, split, config['seed'])
 
 
 def initialise(name: str, tasks: Mapping[str, AtmoDistTask], trained: Trained | None = None) -> Init:
@@ -189,9 +189,9 @@ def evaluate(opened: LearnedDistance, prepared: Prepared) -> Scores:
     untrained = None
     if UNTRAINED in opened.tasks:
         task = opened.tasks[UNTRAINED]
-        untrained = Network(task, task.inference_params(opened.restored(UNTRAINED)))
+        untrained = Network(cast(Lags, task), task.inference_params(opened.restored(UNTRAINED)))
     model = lag_evaluation.LagModel(
-        network=Network(opened.task, opened.params),
+        network=Network(cast(Lags, opened.task), opened.params),
         untrained=untrained,
         provenance=opened.provenance(opened.last),
         probed=list(opened.tasks)[-2] if PROBE in opened.tasks else None,

@@ -119,7 +119,7 @@ def ensemble_faults(config: Config) -> list[str]:
 def block_faults(config: Config) -> list[str]:
     """Faults of settings that all downscalers of block means have in common. Raises UserError for some of them."""
     data, count = config['data'], len(config['data']['variables'])
-    low, high = limits(data['bounds'], count)
+    low, high = limits(data['bounds'], data['variables'])
     faults = evaluation_faults(config, count, blocks=True)
     faults += at_least(config, {'data.patch': 1, 'data.patches_per_record': 1})
     if config['sampling']['conserve'] and not (np.isin(low, (0, -np.inf)) & (high == np.inf)).all():

@@ -9,6 +9,7 @@ import numpy as np
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation import fields as evaluation
+from downscale_jax.fields.transforms.bounds import limits
 from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
@@ -64,11 +65,9 @@ def build(config: Config) -> dict[str, DiffusionTask]:
 def check(config: Config, training: bool = False) -> None:
     """See `system.Check`."""
     sampling_of(config)
-    bounds = config['data']['bounds']
+    limits(config['data']['bounds'], (config['data']['target'],))  # raises
     faults = at_least(config, {'data.patch': 1, 'data.patches_per_record': 1})
     faults += evaluation_faults(config, targets=1, blocks=False) + ensemble_faults(config)
-    if len(bounds) != 2:
-        faults.append(f'data.bounds={bounds}: a lower and an upper bound are needed')
     refuse(faults)
 
 

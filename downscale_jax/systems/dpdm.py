@@ -8,7 +8,7 @@ import numpy as np
 
 from downscale_jax.diffusion.discrete import DiscreteSchedule
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.fields.block_means import channels
+from downscale_jax.fields.transforms.block_means import condition_layout
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.srgan import Discriminator, Generator
 from downscale_jax.models.unet import UNet
@@ -44,7 +44,9 @@ def build(config: Config) -> dict[str, DpdmTask]:
         'phases': phases(training),
         'accumulate': training['accumulate'],
         'ema_decay': training['ema_decay'],
-        'hidden': count,  # the repeated coarse field is for EDSR: a U-Net sees the interpolated one
+        'hidden': condition_layout(
+            count, config['data']['context']
+        ).interpolated.start,  # the repeated coarse field is for EDSR: a U-Net sees the interpolated one
     }
     regression = Regression(network.clone(channels=2 * count), **common)
     diffusion_model = Diffusion(
@@ -111,7 +113,7 @@ def shapes(config: Config) -> Shapes:
     patch, count = (data['patch'], data['patch']), len(data['variables'])
     return {
         'target': jax.ShapeDtypeStruct((*patch, count), np.float32),
-        'condition': jax.ShapeDtypeStruct((*patch, channels(count, data['context'])), np.float32),
+        'condition': jax.ShapeDtypeStruct((*patch, condition_layout(count, data['context']).channels), np.float32),
         'mask': jax.ShapeDtypeStruct((*patch, 1), bool),
     }
 

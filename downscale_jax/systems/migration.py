@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from downscale_jax.runtime.errors import UserError
 
 VERSION = 2
@@ -19,22 +21,28 @@ class Change(NamedTuple):
 
     old: str
     new: str
-    value: Callable[[Any], Any] = lambda value: value
+    value: Callable[[Any, dict[str, Any]], Any] = lambda value, config: value
 
 
-def none_if_zero(value: Any) -> Any:
+def none_if_zero(value: Any, config: dict[str, Any]) -> Any:
     """Zero stood for "not set"."""
     return value or None
+
+
+def pairs(bounds: Any, config: dict[str, Any]) -> Any:
+    """One pair of bounds stood for all variables."""
+    return bounds if np.ndim(bounds) == 2 else [bounds] * len(config['data'].get('variables', [None]))
 
 
 CHANGES: dict[int, tuple[Change, ...]] = {
     1: (
         Change('sampling.temperature', 'sampling.temperature', none_if_zero),
+        Change('data.bounds', 'data.bounds', pairs),
         Change('evaluation.days', 'evaluation.records', none_if_zero),
         Change('evaluation.times', 'evaluation.records', none_if_zero),
         Change('evaluation.fit_days', 'evaluation.calibration_records'),
-        Change('evaluation.ice', 'evaluation.zones', lambda threshold: (('ice', threshold),)),
-        Change('evaluation.regimes', 'evaluation.regimes', lambda edges: (tuple(edges),)),
+        Change('evaluation.ice', 'evaluation.zones', lambda threshold, config: [['ice', threshold]]),
+        Change('evaluation.regimes', 'evaluation.regimes', lambda edges, config: [edges]),
     ),
 }
 MEASURES = (
@@ -85,7 +93,7 @@ def applied(change: Change, config: dict[str, Any]) -> dict[str, Any]:
     if old not in config.get(section, {}):
         return config
     settings = {
-        new if name == old else name: change.value(value) if name == old else value
+        new if name == old else name: change.value(value, config) if name == old else value
         for name, value in config[section].items()
     }
     return {**config, section: settings}

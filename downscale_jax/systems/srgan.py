@@ -7,8 +7,7 @@ import jax
 import numpy as np
 
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.fields.block_means import channels
-from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.block_means import BlockMeans, condition_layout
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.srgan import Discriminator, Generator
 from downscale_jax.pipeline.patches import Patches
@@ -111,7 +110,7 @@ def shapes(config: Config) -> Shapes:
     patch, count = (data['patch'], data['patch']), len(data['variables'])
     return {
         'target': jax.ShapeDtypeStruct((*patch, count), np.float32),
-        'condition': jax.ShapeDtypeStruct((*patch, channels(count, ())), np.float32),
+        'condition': jax.ShapeDtypeStruct((*patch, condition_layout(count, ()).channels), np.float32),
         'mask': jax.ShapeDtypeStruct((*patch, 1), bool),
     }
 

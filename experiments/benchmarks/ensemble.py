@@ -123,9 +123,9 @@ def of_sea_ice(config: dict) -> tuple[Any, int, int]:
     """(generator with an untrained network, 0: coarse fields on a grid of their own, channels of its inputs)."""
     import jax
     import numpy as np
-    from downscale_jax.fields.transforms.refinement import RefinementTransform
 
     from downscale_jax.downscale.field_generator import FieldGenerator
+    from downscale_jax.fields.transforms.refinement import RefinementTransform
     from downscale_jax.systems.diffusion import build
     from downscale_jax.systems.downscaler import sampling_of
     from downscale_jax.tasks.diffusion import FirstGuess, Params
@@ -148,7 +148,7 @@ def of_blocks(config: dict) -> tuple[Any, int, int]:
     from scaling import untrained
 
     generator = untrained(config)
-    return generator, generator.transform.factor, generator.transform.lifted
+    return generator, generator.transform.factor, generator.transform.lifted.channels
 
 
 def alone(generator: Any, size: int, channels: int, units: int) -> float:

@@ -85,6 +85,7 @@ def write(path: str, times: int, shape: tuple[int, int]) -> None:
     import dask.array
     import numpy as np
     import xarray as xr
+
     from downscale_jax.fields.geometry.wind import ATTRIBUTES
 
     rng, (rows, columns) = np.random.default_rng(0), shape

@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from downscale_jax.evaluation.present import liveliest
-from downscale_jax.fields.datasets.times import encode_times, evenly
 from matplotlib.figure import Figure
 
 from data_prep.prepare import prepare
@@ -30,6 +29,7 @@ from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics import scales
 from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.fields.datasets.times import encode_times, evenly
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.run import open_trained
 from downscale_jax.runtime.errors import exit_on_user_error
@@ -70,7 +70,7 @@ def main() -> None:
         parser.error('at least 2 members, a day, an evaluation and a square of the stride of the network are needed')
     found = measure(generator, prepared, options.days, options.members, crop, options.evaluations, min(window, crop))
     known = next(iter(found['DDIM'].values()))  # without a window free of land there is no spectrum
-    unit = prepared.transform.units
+    unit = prepared.transform_as(RefinementTransform).units
     labels = {score: label.format(unit=unit) for score, label in SCORES.items() if np.isfinite(known[score])}
     for score, label in labels.items():
         print(f'\n| {label} | ' + ' | '.join(map(str, options.evaluations)) + ' |')
@@ -95,19 +95,20 @@ def measure(
     window: int,
 ) -> dict[str, dict[int, dict[str, float]]]:
     """{sampler: {evaluations: {score: number}}} over `count` test days; window: cells a side for the spectra."""
-    split, (low, high) = prepared.split('test'), prepared.transform.bounds
+    split, transform = prepared.split('test'), prepared.transform_as(RefinementTransform)
+    (low, high), channel = transform.limits[:, 0], transform.channel
     times = encode_times(split.times)
     area = prepared.statics['cell_area'].values.astype(np.float64)
-    cell, kernel = cell_km(prepared), prepared.meta['kernel_km'][prepared.transform.channel]
+    cell, kernel = cell_km(prepared), prepared.meta['kernel_km'][channel]
     rings = scales.scored(spectra.wavelengths(window, cell), kernel, cell)
     solve = solver_of(generator, members, crop)
     sums: dict[tuple[str, int], list] = {(name, steps): [] for name in SAMPLERS for steps in evaluations}
     for day in evenly(len(split), count):
         truth, coarse = split[day]['fine'], split[day]['coarse']
-        row, column, _ = liveliest(truth - coarse[..., prepared.transform.channel], prepared.mask, crop)
+        row, column, _ = liveliest(truth - coarse[..., channel], prepared.mask, crop)
         place = slice(row, row + crop), slice(column, column + crop)
         truth, coarse = truth[place], coarse[place]
-        base = np.clip(coarse[..., prepared.transform.channel], low, high)
+        base = np.clip(coarse[..., channel], low, high)
         known = prepared.mask[place] & np.isfinite(truth) & np.isfinite(base)
         weight, everywhere = np.where(known, area[place], 0), np.ones((1, crop, crop), bool)
         origins = spectra.windows(known, known, window)

@@ -150,11 +150,11 @@ def in_turns(tasks: list[Callable[[], Any]], rounds: int) -> list[list[float]]:
 def untrained(config: dict) -> Any:
     """Values that are standardised as they come; small random parameters."""
     import jax
+
+    from downscale_jax.downscale.field_generator import FieldGenerator
     from downscale_jax.fields.context.planes import plane_count
     from downscale_jax.fields.transforms.block_means import BlockMeans
     from downscale_jax.fields.transforms.standardisation import Standardisation
-
-    from downscale_jax.downscale.field_generator import FieldGenerator
     from downscale_jax.systems import dpdm
     from downscale_jax.systems.downscaler import sampling_of
     from downscale_jax.systems.workdir import zeros as examples
@@ -201,12 +201,12 @@ def plain_network(generator: Any, tile: tuple[int, int], members: int) -> tuple[
     import jax
     import jax.numpy as jnp
 
-    from downscale_jax.fields.block_means import channels
+    from downscale_jax.fields.transforms.block_means import condition_layout
     from downscale_jax.runtime import compiler
 
     task, transform, rng = generator.task, generator.transform, np.random.default_rng(0)
     count = len(transform.targets)
-    inputs = channels(count, transform.context)
+    inputs = condition_layout(count, transform.context).channels
     condition = jnp.asarray(rng.standard_normal((1, *tile, inputs), np.float32))
     z = jnp.asarray(rng.standard_normal((members, *tile, count), np.float32))
     params, gamma = generator.params, jnp.full(members, 0.5)

@@ -121,10 +121,10 @@ def untrained(config: dict) -> Any:
     """Values that are standardised as they come."""
     import jax
     import numpy as np
-    from downscale_jax.fields.transforms.block_means import BlockMeans
-    from downscale_jax.fields.transforms.standardisation import Standardisation
 
     from downscale_jax.downscale.field_generator import FieldGenerator
+    from downscale_jax.fields.transforms.block_means import BlockMeans
+    from downscale_jax.fields.transforms.standardisation import Standardisation
     from downscale_jax.systems.downscaler import sampling_of
     from downscale_jax.systems.srgan import PRETRAINED, build
 

@@ -102,6 +102,7 @@ def alternating(config: dict) -> Any:
 def random_batch(patches: int, side: int, network: Any) -> dict:
     """Noise, and its block means as the coarse field."""
     import numpy as np
+
     from downscale_jax.fields.geometry.blocks import block_mean, repeat
 
     fine = np.random.default_rng(0).normal(size=(patches, side, side, network.channels)).astype('f4')

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
-from downscale_jax.fields.transforms.refinement import RefinementTransform
 
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
 from downscale_jax.tasks.regression import Regression
@@ -28,7 +28,7 @@ def transform() -> RefinementTransform:
         inputs=('sit', 'sic'),
         input_units=('m', '1'),
         anomaly=True,
-        bounds=(0.0, 2.4),
+        bounds=((0.0, 2.4),),
         input_mean=(1.5, 0.8),
         input_std=(0.5, 0.1),
         target_mean=0.0,

@@ -5,15 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 import xarray as xr
+
+from downscale_jax.downscale.correction import correction
+from downscale_jax.downscale.inputs import BlockInputs, CoarseInputs, open_inputs
+from downscale_jax.downscale.region import fine_grid
 from downscale_jax.fields.context.planes import context_planes
 from downscale_jax.fields.geometry.blocks import interpolate, repeat
 from downscale_jax.fields.transforms import grid_point, quantile_mapping
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.standardisation import Standardisation
-
-from downscale_jax.downscale.correction import correction
-from downscale_jax.downscale.inputs import BlockInputs, CoarseInputs, open_inputs
-from downscale_jax.downscale.region import fine_grid
 from downscale_jax.runtime.errors import UserError
 
 INFINITY = float('inf')

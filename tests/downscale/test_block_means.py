@@ -5,9 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from downscale_jax.fields.geometry.blocks import block_mean
-from downscale_jax.fields.transforms.block_means import BlockMeans
-from downscale_jax.fields.transforms.standardisation import Standardisation
 
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale.dataset import in_memory
@@ -15,6 +12,9 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
+from downscale_jax.fields.geometry.blocks import block_mean
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models import srgan
 from downscale_jax.models.unet import UNet
 from downscale_jax.tasks.diffusion import Diffusion
@@ -112,7 +112,7 @@ def test_the_block_mean_of_what_is_generated_is_the_coarse_field(kind, mean):
 
 def test_what_must_not_be_negative_stays_so():
     fields, statics = coarse_fields(positive=True), grids()[0]
-    found = run(generator('generator', True, bounds=(0.0, INFINITY)), fields, statics)
+    found = run(generator('generator', True, bounds=((0.0, INFINITY),) * 2), fields, statics)
     asked = np.stack([fields[n].values for n in 'uv'], -1)
     assert found.min() >= 0
     assert (found == 0).any()

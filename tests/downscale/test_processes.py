@@ -19,8 +19,6 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from downscale_jax.fields.transforms.block_means import BlockMeans
-from downscale_jax.fields.transforms.standardisation import Standardisation
 
 from downscale_jax.diffusion.discrete import DiscreteSchedule
 from downscale_jax.downscale.ensemble import Ensemble
@@ -29,6 +27,8 @@ from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.request import Source
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import exit_on_user_error

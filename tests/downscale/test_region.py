@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import xarray as xr
-from downscale_jax.fields.datasets import store
-from downscale_jax.fields.transforms.block_means import BlockMeans
-from downscale_jax.fields.transforms.standardisation import Standardisation
 
 from downscale_jax.downscale.inputs import BlockInputs
 from downscale_jax.downscale.region import fine_grid
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError
 
 DIMS = ('time', 'latitude', 'longitude')

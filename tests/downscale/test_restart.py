@@ -16,7 +16,6 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
-from downscale_jax.fields.transforms.refinement import RefinementTransform
 
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale.ensemble import Ensemble
@@ -25,6 +24,7 @@ from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.request import Source
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.tasks.diffusion import Diffusion, Params

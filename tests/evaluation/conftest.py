@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import xarray as xr
-from downscale_jax.fields.transforms.refinement import RefinementTransform
 from scipy import ndimage
+
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 
 SIZE, CELL_KM, KERNEL_KM = 48, 4.0, 40.0
 SETTINGS = {'members': 6, 'records': None, 'window': 16, 'ice': 0.15, 'regimes': (0.15, 1.0, 2.0)}
@@ -19,7 +20,7 @@ def transform() -> RefinementTransform:
         inputs=('sic', 'sit'),
         input_units=('1', 'm'),
         anomaly=True,
-        bounds=(0.0, float('inf')),
+        bounds=((0.0, float('inf')),),
         input_mean=(0.0, 0.0),
         input_std=(1.0, 1.0),
         target_mean=0.0,

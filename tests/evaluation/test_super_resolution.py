@@ -7,9 +7,6 @@ import numpy as np
 import pytest
 import xarray as xr
 from downscale_jax.evaluation.present import print_table
-from downscale_jax.fields.geometry.blocks import block_mean, interpolate
-from downscale_jax.fields.transforms.block_means import BlockMeans
-from downscale_jax.fields.transforms.standardisation import Standardisation
 from scipy.stats import norm
 
 from downscale_jax.evaluation import super_resolution
@@ -22,6 +19,9 @@ from downscale_jax.evaluation.statistics import compound, extremes, normality, p
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.distributions import PERCENTILES
 from downscale_jax.evaluation.statistics.pointwise import fair_crps
+from downscale_jax.fields.geometry.blocks import block_mean, interpolate
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 
 DAYS = np.arange(30) * 86_400  # in seconds
 SHAPE, FACTOR, VARIABLES = (16, 24), 4, ('a', 'b')
@@ -44,9 +44,12 @@ class Prepared:
         self.records = [{'fine': rng.normal(0, [1, 5], (*SHAPE, 2)).astype('f4')} for _ in range(times)]
         self.meta = {'attributes': {}, 'idealised': True}
 
+    def transform_as(self, kind):
+        return self.transform
+
     def pair(self, record):
         fine, nothing = record['fine'], np.zeros((*SHAPE, 0), 'f4')
-        return fine, self.block_means.lift(self.block_means.coarsen(fine, self.area), nothing, False)
+        return fine, self.transform.lift(self.transform.coarsen(fine, self.area), nothing, False)
 
 
 def store(fields):
@@ -111,13 +114,13 @@ def test_no_place_lies_on_a_grid_of_x_and_y():
 
 
 def test_title():
-    assert super_resolution.title_of(Prepared().block_means) == 'a and b 4 times finer'
+    assert super_resolution.title_of(Prepared().transform) == 'a and b 4 times finer'
 
 
 # fields -> sums
 
 
-@pytest.mark.parametrize('bounds', [(-np.inf, np.inf), ((-np.inf, np.inf), (0.0, 1.0))], ids=['free', 'bounded'])
+@pytest.mark.parametrize('bounds', [((-np.inf, np.inf),) * 2, ((-np.inf, np.inf), (0.0, 1.0))], ids=['free', 'bounded'])
 def test_fields_of_one_time(bounds):
     prepared = Prepared(bounds=bounds)
     truths = np.stack([record['fine'] for record in prepared.records])

@@ -7,9 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from downscale_jax.fields.geometry.grid import cell_areas_km2
-from downscale_jax.fields.transforms.block_means import BlockMeans
-from downscale_jax.fields.transforms.standardisation import Standardisation
 
 from downscale_jax.downscale.dataset import in_memory
 from downscale_jax.downscale.ensemble import Ensemble
@@ -20,6 +17,9 @@ from downscale_jax.downscale.tiles import Domain, Tiling
 from downscale_jax.evaluation import retiling as tile_seams
 from downscale_jax.evaluation.statistics import seams
 from downscale_jax.evaluation.stores import coarse_dataset
+from downscale_jax.fields.geometry.grid import cell_areas_km2
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 
 FACTOR, NAMES = 2, ('a', 'b')
 TIMES = np.array(['2001-01-15', '2001-02-15', '2001-03-15'], 'datetime64[ns]')
@@ -59,7 +59,9 @@ def world(rows=48, columns=64):
     records = [{'fine': rng.normal(size=(rows, columns, 2)).astype('f4')} for _ in TIMES]
     area = statics['cell_area'].values[..., None].astype('f4')
     mask = statics['mask'].values
-    return SimpleNamespace(block_means=means, refinement=means, statics=statics, mask=mask, area=area), records
+    return SimpleNamespace(
+        transform_as=lambda kind: means, field_transform=means, statics=statics, mask=mask, area=area
+    ), records
 
 
 def test_borders_of_a_periodic_grid():

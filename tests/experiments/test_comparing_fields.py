@@ -2,10 +2,10 @@ import comparing_fields as comparing
 import numpy as np
 import pytest
 import xarray as xr
-from downscale_jax.fields.transforms.standardisation import Standardisation
 from scipy import ndimage
 
 from downscale_jax.evaluation.statistics import windows as spectra
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.atmodist import LearnedDistance
 
@@ -160,6 +160,10 @@ class Stub(LearnedDistance):
         )
         statics = xr.Dataset(coords={'lat': [-1.0, 1.0], 'lon': [0.0, 1.0]})
 
+        @classmethod
+        def transform_as(cls, kind):
+            return cls.transform
+
     def __init__(self):
         pass
 
@@ -186,7 +190,7 @@ def test_a_state_of_the_atmosphere_and_its_learned_distance(tmp_path, monkeypatc
             },
         )
 
-    monkeypatch.setattr(comparing, 'open_fields', simulated)
+    monkeypatch.setattr(comparing, 'open_series', simulated)
     monkeypatch.setattr(comparing.downscale_jax, 'load', lambda workdir: Stub())
     state = comparing.read_atmosphere(tmp_path)
     assert asked == [({'days': 1, 'rows': 32}, 4)]

@@ -7,7 +7,6 @@ import numpy as np
 import observations
 import pytest
 import xarray as xr
-from downscale_jax.fields.transforms.refinement import RefinementTransform
 
 import downscale_jax
 from data_prep.readers import products
@@ -17,6 +16,7 @@ from downscale_jax.downscale.dataset import Provenance
 from downscale_jax.downscale.ensemble import GeneratedUnit
 from downscale_jax.downscale.settings import Partition, Sampling
 from downscale_jax.downscale.tiles import Tiling
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime.errors import UserError
 
 NAMES = ('sit', 'sic', 'divergence', 'shear')

@@ -15,8 +15,6 @@ import numpy as np
 import pytest
 import reconstruction
 import xarray as xr
-from downscale_jax.fields.datasets import store
-from downscale_jax.fields.transforms.block_means import BlockMeans
 
 from data_prep.prepare import prepare
 from downscale_jax.downscale import filling, zarr_store
@@ -26,6 +24,8 @@ from downscale_jax.downscale.settings import Partition, Sampling
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.compound import Thresholds, frequency
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json

@@ -5,8 +5,6 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
-from downscale_jax.fields.datasets.times import encode_times
-from downscale_jax.fields.transforms.refinement import RefinementTransform
 
 from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.diffusion.schedule import CosineSchedule
@@ -15,6 +13,8 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
 from downscale_jax.tasks.diffusion import Diffusion, Params
 from downscale_jax.training.optimizer import Phase

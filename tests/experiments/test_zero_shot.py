@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import pytest
 import zero_shot
-from downscale_jax.fields.geometry.blocks import interpolate
-from downscale_jax.fields.transforms.block_means import BlockMeans
 
 from data_prep.prepare import prepare
 from data_prep.simulators.mountains import simulate
+from downscale_jax.fields.geometry.blocks import interpolate
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
@@ -107,7 +108,7 @@ def test_embed_is_the_encoder_of_the_transformed_fields(opened, stage, shape):
     assert found.shape == (3, *shape)
     np.testing.assert_array_equal(found['time'], fields()['time'])
     x = np.stack([fields()[name].values for name in TRANSFORM['variables']], -1).astype('f4')
-    x = Prepared(opened.workdir).log_transform.encode(x)
+    x = Prepared(opened.workdir).transform_as(Standardisation).encode(x)
     expected = opened.tasks['lags'].embed(opened.params, x, stage or 3)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from downscale_jax.fields.transforms.block_means import BlockMeans
 
 from data_prep.prepare import prepare
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.tiles import Domain
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime.errors import UserError

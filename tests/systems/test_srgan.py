@@ -8,8 +8,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from downscale_jax.fields.transforms.standardisation import Standardisation
 
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import atmodist, content_encoder, content_weight, srgan

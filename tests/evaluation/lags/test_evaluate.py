@@ -10,7 +10,6 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
-from downscale_jax.fields.transforms.standardisation import Standardisation
 
 from data_prep.prepare import prepare
 from downscale_jax.evaluation.lags import evaluate as lags
@@ -22,6 +21,7 @@ from downscale_jax.evaluation.lags.predictions import Network, predict, value_ra
 from downscale_jax.evaluation.lags.scores import DEFINITIONS
 from downscale_jax.evaluation.lags.summary import summarise
 from downscale_jax.evaluation.results import Table
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.atmodist import Encoder, Tail
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.tasks.lags import Lags

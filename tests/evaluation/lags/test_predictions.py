@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-from downscale_jax.fields.transforms.standardisation import Standardisation
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from downscale_jax.evaluation.lags import predictions
 from downscale_jax.evaluation.lags.predictions import Network, predict
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.atmodist import Encoder, Tail
 from downscale_jax.tasks.lags import Lags
 from downscale_jax.training.optimizer import Phase
