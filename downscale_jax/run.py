@@ -32,7 +32,7 @@ from downscale_jax.systems.downscaler import Downscaler, check_drawn
 from downscale_jax.systems.system import Config, Given, Trained
 from downscale_jax.systems.workdir import WorkDirectory, best_step, restore
 from downscale_jax.training.log import Log
-from downscale_jax.training.loop import Schedule, Task
+from downscale_jax.training.loop import LoopSettings, Task, TrainingData
 from downscale_jax.training.loop import train as train_task
 
 Prepare = Callable[[dict[str, Any], int, Path], Prepared]  # (data section, seed, folder) -> prepared data
@@ -56,7 +56,7 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
 def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: Mapping[str, Task]) -> None:
     """Prepares data if need be and trains the tasks, in order, each from where it stands."""
     training, system = config['training'], system_of(config)
-    schedule = Schedule(training['log_every'], training['validate_every'], training['keep'])
+    settings = LoopSettings(training['log_every'], training['validate_every'], training['keep'], config['seed'])
     check_config(config, workdir)
     prepared = prepare_together(config, workdir, prepare)
     train_split, held_out = (system.examples(config, prepared, split) for split in ('train', 'validation'))
@@ -83,13 +83,11 @@ def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: Mapping[
         train_task(
             task,
             name,
-            init=system.initialise(name, tasks, trained),
-            batches=feed,
-            validation=validation,
-            schedule=schedule,
-            seed=config['seed'],
-            directory=directory(name),
-            log=log,
+            system.initialise(name, tasks, trained),
+            TrainingData(feed, validation),
+            settings,
+            directory(name),
+            log,
         )
     log.close()
 

@@ -1,7 +1,7 @@
 """A trained sea-ice model applied to what satellites see: no truth, gaps, other grids, other times.
 
-    python experiments/observations.py [--workdir=runs/diffusion_sit] [--days=5]      made-up observations
-    python experiments/observations.py --thickness='cs2smos/*.nc' --drift='drift/*.nc' [--concentration='conc/*.nc']
+    python -m experiments.observations [--workdir=runs/diffusion_sit] [--days=5]      made-up observations
+    python -m experiments.observations --thickness='cs2smos/*.nc' --drift='drift/*.nc' [--concentration='conc/*.nc']
 
 Thickness is CS2SMOS, concentration OSI SAF (without it that beside the thickness), drift OSI SAF; see
 `data_prep.readers.products`. Without files they are made up: the idealised ice on days of the test split as products
@@ -17,6 +17,7 @@ import argparse
 import math
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -91,7 +92,7 @@ def sample(ice: xr.Dataset, name: str, spacing_km: float) -> xr.DataArray:
         np.interp(observation_points(n, spacing_km / size[0]), np.arange(n), ice[axis].values / 1000)
         for n, size, axis in zip(mask.shape, sizes, 'yx', strict=True)
     ]
-    coords = {'time': ice['time']}
+    coords: dict[str, Any] = {'time': ice['time']}
     for axis, at in zip('yx', points, strict=True):
         coords[f'{axis}c'] = (f'{axis}c', at, {'units': 'km', 'standard_name': f'projection_{axis}_coordinate'})
     return xr.DataArray(values, coords, ('time', 'yc', 'xc'), name, ice[name].attrs).isel(yc=slice(None, None, -1))
@@ -180,14 +181,15 @@ def main() -> None:
         kernel_km=kernels[transform.target],
         periodic=model.prepared.periodic,
     )
-    days, of_truth, first = {}, [], None
+    days, of_truth = {}, []
     with xr.open_zarr(path, consolidated=False) as fine:
         for number, time in enumerate(inputs['time'].values):
             coarse, members = (x[transform.target].isel(time=number).values for x in (inputs, fine))
+            if number == 0:
+                first = coarse, members
             days[iso(time)] = back(members, coarse)
             if truth is not None:
                 of_truth.append(back(truth.sel(time=time).values[None], coarse))
-            first = first or (coarse, members)
     rows = {when: summarise(sums) for when, sums in days.items()}
     figure = draw(*first, rows, statics, transform.units)
     figure.savefig(options.output / 'consistency.png', dpi=130, metadata={'Software': None})
@@ -219,12 +221,12 @@ def draw(coarse: np.ndarray, members: np.ndarray, rows: dict, statics: xr.Datase
         axes.set(xticks=[], yticks=[])
         upper.colorbar(image, ax=axes, location='bottom', shrink=0.9, aspect=25).set_label(units)
     upper.suptitle(f'Observations downscaled, {next(iter(rows))}', x=0.01, ha='left', fontweight='bold')
-    panels = {
+    series = {
         f'bias over the kernel ({units})': {'member and mean': 'bias'},
         f'RMSE over the kernel ({units})': {'member': 'rmse_member', 'mean': 'rmse_mean'},
         'share of the sea': {'missing': 'missing', 'compared': 'compared'},
     }
-    for axes, (title, lines) in zip(lower.subplots(1, 3), panels.items(), strict=True):
+    for axes, (title, lines) in zip(lower.subplots(1, 3), series.items(), strict=True):
         for (line, name), colour in zip(lines.items(), ('#0072b2', '#d55e00'), strict=False):
             axes.plot([row[name] for row in rows.values()], 'o-', color=colour, label=line)
         axes.set_title(title, fontsize=10, loc='left')

@@ -1,6 +1,6 @@
 """What fusing tiles at every sampling step is worth: seams of a DPDM ensemble in one piece, in fused tiles and without.
 
-    python experiments/seams.py --workdir=runs/diffusion_dpdm [--tile 80] [--overlap 20] [--times 4] [--members 4]
+    python -m experiments.seams --workdir=runs/diffusion_dpdm [--tile 80] [--overlap 20] [--times 4] [--members 4]
 
 The trained model downscales test times three times: the whole domain at once; in tiles whose overlaps are averaged
 before every next step, with the same noise wherever they overlap; and as tiles are usually done, each downscaled on its
@@ -12,6 +12,7 @@ any, and step, 0 without, of tiles on their own mostly that their noise is anoth
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -39,8 +40,8 @@ def apart(
     generator: FieldGenerator, coarse: xr.Dataset, statics: xr.Dataset, tiling: Tiling, members: int
 ) -> np.ndarray:
     """[T, M, H, W, V]: every tile a domain of its own, averaged where they overlap by the weights of the fused ones."""
-    dims, factor = statics['mask'].dims, generator.transform.factor
-    names = generator.transform.targets
+    transform: Any = generator.transform
+    dims, factor, names = statics['mask'].dims, transform.factor, transform.targets
     field = np.zeros((members, coarse.sizes['time'], *tiling.shape, len(names)))
     weight = np.zeros((*tiling.shape, 1))
     for number, (row, column) in enumerate(tiling.origins):

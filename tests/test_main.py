@@ -113,8 +113,8 @@ def trained(run, folder, common):
         ([CONFIG, '--mode=downscale', '--input=x.nc'], ['--mode=downscale needs --output']),
     ],
 )
-def test_mistakes_on_the_command_line(told, arguments, parts):
-    line = told(*arguments)
+def test_mistakes_on_the_command_line(error_line, arguments, parts):
+    line = error_line(*arguments)
     assert all(part in line for part in parts), line
 
 
@@ -165,14 +165,14 @@ def test_mistakes_in_the_config(settings, tmp_path, key, value, parts):
         ('data.patch', 64, 1, ['data.patch', '64', '48 x 48']),  # found when TensorFlow has been imported
     ],
 )
-def test_a_mistake_in_the_config_is_one_line(told, settings, tmp_path, key, value, devices, parts):
-    line = told(*command_of({**settings, key: value}), f'--workdir={tmp_path / "run"}', devices=devices)
+def test_a_mistake_in_the_config_is_one_line(error_line, settings, tmp_path, key, value, devices, parts):
+    line = error_line(*command_of({**settings, key: value}), f'--workdir={tmp_path / "run"}', devices=devices)
     assert all(part in line for part in parts), line
     nothing_left(tmp_path)
 
 
-def test_a_truncated_file(told, settings, folder, tmp_path):
-    line = told(*command_of({**settings, 'data.path': folder / 'cut.nc'}), f'--workdir={tmp_path / "run"}')
+def test_a_truncated_file(error_line, settings, folder, tmp_path):
+    line = error_line(*command_of({**settings, 'data.path': folder / 'cut.nc'}), f'--workdir={tmp_path / "run"}')
     assert 'cut.nc' in line
     assert not list((tmp_path / 'data').glob('*'))
 

@@ -153,7 +153,9 @@ class FieldGenerator:
         shared = SharedInputs(np.zeros((*domain.shape, 1), np.float32), np.uint32(0), np.float32(1))
         coarse = np.zeros((*domain.shape, domain.channels), np.float32)
         unit = UnitInputs(coarse, self.time_kernel(0), np.zeros(self.partition.members, np.uint32))
-        units, spec = (1, parallel.WHOLE) if split == 'tiles' else (jax.local_device_count(), parallel.ROWS)
+        units, spec = (
+            (1, parallel.REPLICATED) if split == 'tiles' else (jax.local_device_count(), parallel.SHARDED_ROWS)
+        )
         rows = jax.tree.map(lambda x: np.broadcast_to(x, (units, *x.shape)), unit)
         arguments = parallel.abstract(shared, local=True), parallel.abstract(rows, spec, local=True)
 
@@ -162,7 +164,7 @@ class FieldGenerator:
             outputs = self._generate_unit(domain, split, params, shared, jax.tree.map(lambda x: x[0], rows))
             return jax.tree.map(lambda x: x[None], outputs)
 
-        program = parallel.sharded(on_device, (parallel.WHOLE, parallel.WHOLE, spec), spec, local=True)
+        program = parallel.sharded(on_device, (parallel.REPLICATED, parallel.REPLICATED, spec), spec, local=True)
         return program.lower(self.params, *arguments).compile()
 
     def _generate_unit(

@@ -139,7 +139,9 @@ class Tiling:
             patch = network(*(cut(x, origins[own]) for x in fields)) * weights
 
             def add_tile(i, canvas):
-                return add(canvas, parallel.of_device(patch, i) if devices > 1 else patch, origins[first + i])
+                return add(
+                    canvas, parallel.broadcast_from_device(patch, i) if devices > 1 else patch, origins[first + i]
+                )
 
             return jax.lax.fori_loop(0, opaque(jnp.minimum(devices, count - first)), add_tile, canvas)
 

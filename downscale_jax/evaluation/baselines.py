@@ -10,7 +10,7 @@ from downscale_jax.fields.geometry.blocks import Kernel, interpolate
 from downscale_jax.fields.transforms import quantile_mapping
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 COARSE = 'coarse'
 KERNELS: dict[str, Kernel] = {'linear': 'linear', 'bicubic': 'cubic'}
@@ -23,7 +23,7 @@ def check(names: Sequence[str], blocks: bool) -> None:
     valid = OF_BLOCKS if blocks else (COARSE,)
     for name in names:
         if name not in valid:
-            raise UserError(f"evaluation.baselines: there is no '{name}': {nearest(name, valid)}")
+            raise UserError(f"evaluation.baselines: there is no '{name}': {suggestion(name, valid)}")
     if not names:
         raise UserError(f'evaluation.baselines is empty: name at least one of {", ".join(valid)}')
 

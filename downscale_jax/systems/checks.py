@@ -16,8 +16,8 @@ from downscale_jax.evaluation.measures import MEASURES
 from downscale_jax.evaluation.statistics import places
 from downscale_jax.fields.transforms.bounds import limits
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.errors import UserError, nearest
-from downscale_jax.runtime.settings import flat
+from downscale_jax.runtime.errors import UserError, suggestion
+from downscale_jax.runtime.settings import flatten
 from downscale_jax.systems.system import Config, System
 from downscale_jax.training.loop import Task
 from downscale_jax.training.optimizer import create
@@ -68,7 +68,7 @@ def refuse(faults: Sequence[str]) -> None:
 def check_choice(key: str, value: str, valid: Collection[str]) -> None:
     """Raises UserError where a setting has none of the valid values."""
     if value not in valid:
-        raise UserError(f"{key}='{value}' is unknown: {nearest(value, valid)}")
+        raise UserError(f"{key}='{value}' is unknown: {suggestion(value, valid)}")
 
 
 def check_multiple(key: str, value: int, divisor: int, what: str) -> None:
@@ -81,7 +81,7 @@ def check_multiple(key: str, value: int, divisor: int, what: str) -> None:
 
 def at_least(config: Config, smallest: Mapping[str, int]) -> list[str]:
     """Faults of settings below their smallest valid value, {dotted key: value}."""
-    settings = flat(config)
+    settings = flatten(config)
     return [
         f'{key}={settings[key]}: at least {value} is needed' for key, value in smallest.items() if settings[key] < value
     ]

@@ -28,7 +28,7 @@ from downscale_jax.systems.downscaler import sampling_of
 from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
 from downscale_jax.tasks.regression import Regression
-from downscale_jax.training.loop import evaluation_with
+from downscale_jax.training.loop import eval_program
 from downscale_jax.training.optimizer import phases
 from downscale_jax.training.state import State
 
@@ -101,7 +101,7 @@ def initialise(name: str, tasks: Mapping[str, DiffusionTask], trained: Trained |
     first = task.regression
     if trained is None:
         return lambda key, batch: task.init(key, batch, FirstGuess(first.init(key, batch).params, np.float32(1)))
-    state, evaluate = trained.restored('regression'), evaluation_with(first, jax.random.key(0))
+    state, evaluate = trained.restored('regression'), eval_program(first, jax.random.key(0))
     ratios = [evaluate(state, parallel.split_rows(batch), n)['calibration'] for n, batch in enumerate(trained.batches)]
     guess = FirstGuess(jax.device_get(state.ema_params), np.sqrt(np.float32(np.mean(jax.device_get(ratios)))))
     return lambda key, batch: task.init(key, batch, guess)

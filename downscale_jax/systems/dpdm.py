@@ -10,7 +10,7 @@ from downscale_jax.diffusion.discrete import DiscreteSchedule
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.transforms.block_means import condition_layout
 from downscale_jax.models.dpdm import DpdmUNet
-from downscale_jax.models.srgan import Discriminator, Generator
+from downscale_jax.models.srgan import Discriminator, GeneratorNetwork
 from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
@@ -79,7 +79,7 @@ def rivals(config: Config, count: int) -> dict[str, SuperResolution | Gan]:
     if names[0] != EDSR:
         raise UserError(f"rivals={names}: '{EDSR_GAN}' starts from '{EDSR}', which must come first")
     options = {key: sizes[key] for key in ('width', 'blocks')}
-    network = Generator(count, tuple(sizes['factors']), **options, kernel=3, activation='relu')
+    network = GeneratorNetwork(count, tuple(sizes['factors']), **options, kernel=3, activation='relu')
     if network.stride != config['data']['factor']:
         raise UserError(
             f'edsr.factors={tuple(sizes["factors"])} refine cells {network.stride} times, but data.factor='
@@ -89,7 +89,7 @@ def rivals(config: Config, count: int) -> dict[str, SuperResolution | Gan]:
     if names == (EDSR,):
         return {EDSR: alone}
     discriminator = Discriminator(tuple(sizes['discriminator']), sizes['dense'])
-    apart = phases({**training, 'phases': (EDSR_GAN,)}, apart=True)
+    apart = phases({**training, 'phases': (EDSR_GAN,)}, per_network=True)
     gan = Gan(alone, discriminator, Content('mse'), apart, sizes['adversarial'], accumulate=training['accumulate'])
     return {EDSR: alone, EDSR_GAN: gan}
 

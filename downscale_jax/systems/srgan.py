@@ -9,7 +9,7 @@ import numpy as np
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.transforms.block_means import BlockMeans, condition_layout
 from downscale_jax.fields.transforms.standardisation import Standardisation
-from downscale_jax.models.srgan import Discriminator, Generator
+from downscale_jax.models.srgan import Discriminator, GeneratorNetwork
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
@@ -42,7 +42,7 @@ def build(config: Config) -> dict[str, SrganTask]:
             f'training.phases={training["phases"]}: name one phase for the generator alone and one or more for GANs'
         )
     pretrained = SuperResolution(network, (first,), training['accumulate'])
-    apart = phases({**training, 'phases': training['phases'][1:]}, apart=True) if contents else ()
+    apart = phases({**training, 'phases': training['phases'][1:]}, per_network=True) if contents else ()
     widths, dense = tuple(config['discriminator']['widths']), config['discriminator']['dense']
     gans = {
         f'gan_{name}': Gan(
@@ -59,13 +59,13 @@ def build(config: Config) -> dict[str, SrganTask]:
     return {PRETRAINED: pretrained, **gans}
 
 
-def generator_of(config: Config) -> Generator:
+def generator_of(config: Config) -> GeneratorNetwork:
     """The network. Raises UserError where patches, tiles or blocks do not fit it."""
     data, model, sampling = config['data'], config['model'], config['sampling']
     check_choice('model.activation', model['activation'], ('leaky_relu', 'relu'))
     check_choice('model.padding', model['padding'], ('SAME', 'REFLECT'))
     check_choice('model.dtype', model['dtype'], DTYPES)
-    network = Generator(len(data['variables']), **{**model, 'factors': tuple(model['factors'])})
+    network = GeneratorNetwork(len(data['variables']), **{**model, 'factors': tuple(model['factors'])})
     if network.stride != data['factor']:
         raise UserError(
             f'model.factors={tuple(model["factors"])} refine cells {network.stride} times, but data.factor='

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from downscale_jax.diffusion.samplers import Noise, Solver
-from downscale_jax.models.srgan import Generator
+from downscale_jax.models.srgan import GeneratorNetwork
 from downscale_jax.tasks.content import squared_error
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create, gradient_step
@@ -22,7 +22,7 @@ NO_AVERAGE = 0.0
 class SuperResolution:
     """Minimises the mean squared error: sharp where the fine field is known, smooth where it is not."""
 
-    network: Generator
+    network: GeneratorNetwork
     phases: tuple[Phase, ...]
     accumulate: int = 1
 

@@ -1,4 +1,3 @@
-import comparing_fields as comparing
 import numpy as np
 import pytest
 import xarray as xr
@@ -8,6 +7,7 @@ from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.atmodist import LearnedDistance
+from experiments import comparing_fields as comparing
 
 SIZE = 64
 EVERYWHERE = np.ones((SIZE, SIZE), bool)

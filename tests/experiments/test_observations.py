@@ -4,7 +4,6 @@ import json
 import runpy
 
 import numpy as np
-import observations
 import pytest
 import xarray as xr
 
@@ -18,6 +17,7 @@ from downscale_jax.downscale.settings import Partition, Sampling
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime.errors import UserError
+from experiments import observations
 
 NAMES = ('sit', 'sic', 'divergence', 'shear')
 

@@ -13,7 +13,6 @@ from typing import ClassVar
 import cftime
 import numpy as np
 import pytest
-import reconstruction
 import xarray as xr
 
 from data_prep.prepare import prepare
@@ -32,6 +31,7 @@ from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.workdir import read_config
+from experiments import reconstruction
 
 SIZE = {'seed': 3, 'rows': 40, 'columns': 60}
 NAMES = ('t2m', 'tp')

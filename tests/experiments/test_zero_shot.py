@@ -6,7 +6,6 @@ import runpy
 import jax
 import numpy as np
 import pytest
-import zero_shot
 
 from data_prep.prepare import prepare
 from data_prep.simulators.mountains import simulate
@@ -15,17 +14,17 @@ from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
-from downscale_jax.systems.calibrated import Calibrated
 from downscale_jax.systems.workdir import zeros
+from experiments import zero_shot
 
 ROWS, COLUMNS, MONTHS = 40, 60, 36
 
 
-class Untrained(Calibrated):
+class Untrained(dpdm.Opened):
     """A work directory without checkpoints: its networks are as they begin."""
 
     def restored(self, name):
-        init = self.system.initialise(name, self.tasks)
+        init = self.system.initialiser(name, self.tasks)
         return init(jax.random.key(0), zeros(self.system.shapes(self.config), 1))
 
     def provenance(self, name):
@@ -44,7 +43,7 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture
 def model(prepared):
-    return Untrained(dpdm.SYSTEM, prepared.directory)
+    return Untrained(dpdm, prepared.directory)
 
 
 def linear(fine, prepared):

@@ -76,7 +76,7 @@ def stepped(task, state):
     def step(state, batch):
         return task.train_step(state, batch, jax.random.key(0), task.phases[0])
 
-    whole, rows = parallel.WHOLE, parallel.ROWS
+    whole, rows = parallel.REPLICATED, parallel.SHARDED_ROWS
     return parallel.sharded(step, (whole, rows), (whole, whole))(
         parallel.replicate(state), parallel.split_rows(example(8 * jax.device_count()))
     )
@@ -240,7 +240,7 @@ def test_the_rivals_encoder_stays_as_it_was_drawn():
     ('changes', 'told'),
     [
         ({'training': {**config()['training'], 'phases': []}}, 'training.phases is empty: name one or several of main'),
-        ({'training': {**config()['training'], 'phases': ['mein']}}, "there is no phase 'mein': did you mean 'main'"),
+        ({'training': {**config()['training'], 'phases': ['mein']}}, "unknown phase 'mein': did you mean 'main'"),
         ({'pretexts': []}, 'pretexts is empty: name one or several of lags, inpainting'),
         ({'pretexts': ['lag']}, "pretexts='lag' is unknown: did you mean 'lags'"),
         ({'model': {**config()['model'], 'dtype': 'float16'}}, "model.dtype='float16' is unknown: did you mean"),
