@@ -147,6 +147,8 @@ class Tiling:
 
         shape = jax.eval_shape(network, *(jax.eval_shape(lambda x: cut(x, (0, 0)), x) for x in fields)).shape
         canvas, total = (jnp.zeros((n, *self.padded, c)) for n, c in ((shape[0], shape[-1]), (1, 1)))
+        if devices == 1:
+            canvas = parallel.varying_like(canvas, *fields)
         canvas = jax.lax.fori_loop(0, opaque(-(-count // devices)), add_round, canvas)
         return canvas / jax.lax.fori_loop(0, count, lambda i, total: add(total, weights, origins[i]), total)
 

@@ -131,6 +131,12 @@ def local_rows(batch_size: int) -> range:
     return range(jax.process_index() * rows, (jax.process_index() + 1) * rows)
 
 
+def varying_like(x: jax.Array, *references: jax.Array) -> jax.Array:
+    """Inside `sharded`: `x` as varying where one of the references varies, for the carry of a loop; `x` elsewhere."""
+    axes = frozenset().union(*(jax.typeof(reference).vma for reference in references)) - jax.typeof(x).vma
+    return jax.lax.pcast(x, tuple(axes), to='varying') if axes else x
+
+
 def varying(tree: Any) -> Any:
     """Inside `sharded`: replicated values as varying ones, whose gradients are not summed over the devices."""
     return jax.tree.map(lambda x: jax.lax.pcast(x, AXIS, to='varying'), tree)

@@ -125,7 +125,8 @@ def test_interrupted_it_stops_the_child_and_keeps_what_is_done(tmp_path, config,
     assert run('--grid', 'model.kind=b') == 0
     # tests that run in the background of a shell inherit that interrupts are ignored
     handler = 'import signal; signal.signal(signal.SIGINT, signal.default_int_handler)'
-    code = f'{handler}; import pathlib, sys; from experiments import sweep; sys.exit(sweep.main(sys.argv[2:], pathlib.Path(sys.argv[1])))'
+    program = 'sys.exit(sweep.main(sys.argv[2:], pathlib.Path(sys.argv[1])))'
+    code = f'{handler}; import pathlib, sys; from experiments import sweep; {program}'
     given = [f'--config={config}', f'--root={root}', '--grid', 'model.kind=a,slow,b']
     with subprocess.Popen(
         [sys.executable, '-c', code, str(tmp_path / 'main.py'), *given],
