@@ -133,8 +133,13 @@ def local_rows(batch_size: int) -> range:
 
 def varying_like(x: jax.Array, *references: jax.Array) -> jax.Array:
     """Inside `sharded`: `x` as varying where one of the references varies, for the carry of a loop; `x` elsewhere."""
-    axes = frozenset().union(*(jax.typeof(reference).vma for reference in references)) - jax.typeof(x).vma
+    axes = set().union(*map(_varying_axes, references)) - _varying_axes(x)
     return jax.lax.pcast(x, tuple(axes), to='varying') if axes else x
+
+
+def _varying_axes(x: jax.Array) -> frozenset[str]:
+    """The mesh axes over which the shards of `x` differ; none outside `sharded`."""
+    return jax.typeof(x).manual_axis_type.varying
 
 
 def varying(tree: Any) -> Any:
