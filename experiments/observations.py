@@ -45,6 +45,7 @@ from downscale_jax.fields.geometry.interpolation import apply_matrices
 from downscale_jax.fields.geometry.observation import observation_matrices, observation_points
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
+from downscale_jax.systems.downscaler import Downscaler
 
 THICKNESS_KM, CONCENTRATION_KM, DRIFT_KM = 25.0, 25.0, 62.5  # grids of the products
 SWATH_KM = 200.0  # width of the made-up gap, which moves from day to day
@@ -160,7 +161,7 @@ def main() -> None:
     files = {name: getattr(options, name) for name in ('thickness', 'concentration', 'drift')}
     if any(files.values()) and not options.thickness:
         parser.error('--thickness is missing')
-    model, truth = downscale_jax.load(options.workdir), None
+    model, truth = downscale_jax.load(options.workdir, Downscaler), None
     transform, statics, generator = model.prepared.transform, model.prepared.statics, model.best()
     source = Source(options.thickness or 'the made-up observations', file_state(*files.values()))
     if not options.thickness:

@@ -32,6 +32,7 @@ from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
+from downscale_jax.systems.downscaler import Downscaler
 
 TRUTH, WHOLE, FUSED, APART = 'truth', 'in one piece', 'fused at every step', 'each on its own'
 
@@ -66,7 +67,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.members < 1 or options.times < 0:
         raise UserError(f'--times={options.times} --members={options.members}: at least 0, for all, and 1 are needed')
-    opened = load(options.workdir)
+    opened = load(options.workdir, kind=Downscaler)
     prepared = prepare(opened.config['data'], opened.config['seed'], options.workdir.parent / 'data')
     split, transform = prepared.split('test'), prepared.transform_as(BlockMeans)
     chosen = evenly(len(split), options.times)

@@ -114,7 +114,7 @@ def test_what_training_leaves(trained):
     assert np.shape(details['methods']['edsr']['fss_above']) == (2, 5, 2, 3)
     assert (trained / 'figures' / 'ensemble_dpdm.png').stat().st_size > 10_000
     report = (trained / 'report.html').read_text()
-    assert all(told in report for told in ('Normality of members', 'Hot and dry at once', 'Extremes: tp'))
+    assert all(title in report for title in ('Normality of members', 'Hot and dry at once', 'Extremes: tp'))
     described = json.loads((trained / 'describe.json').read_text())
     assert set(described['parameters']) == {'edsr', 'regression', 'unet'}
     fit = json.loads((trained / 'calibration.json').read_text())

@@ -344,9 +344,9 @@ def test_calibrate(run, common, trained, folder):
     done = run(*asked, '--config.sampling.steps=3')
     assert done.returncode == 0, done.stderr
     fit = json.loads((other / 'calibration.json').read_text())
-    told = re.search(r'noise temperature (\S+): spread/skill (\S+) on 1 records of validation, (\S+) at', done.stdout)
+    match = re.search(r'noise temperature (\S+): spread/skill (\S+) on 1 records of validation, (\S+) at', done.stdout)
     expected = fit['temperature'], fit['after']['spread_skill'], fit['before']['spread_skill']
-    np.testing.assert_allclose([float(value) for value in told.groups()], expected, atol=0.006)
+    np.testing.assert_allclose([float(value) for value in match.groups()], expected, atol=0.006)
     assert fit['request']['steps'] == 3
     assert load(other, {'sampling.steps': 3}).best().sampling.temperature == fit['temperature']
     with pytest.raises(UserError, match='fit it again'):
@@ -407,6 +407,6 @@ def test_an_earlier_netcdf_is_not_taken_for_the_answer(trained, folder, tmp_path
     from downscale_jax.run import Downscaling, downscale
 
     (tmp_path / 'out.nc').write_bytes(b'something else')
-    with pytest.raises(UserError, match=r'out\.nc exists and'):
+    with pytest.raises(UserError, match=r'out\.nc exists, but .*out\.zarr'):
         downscale(trained, {}, Downscaling(str(folder / 'coarse.nc'), str(tmp_path / 'out.nc')))
     assert (tmp_path / 'out.nc').read_bytes() == b'something else'

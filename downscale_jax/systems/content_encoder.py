@@ -11,7 +11,7 @@ from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import atmodist
-from downscale_jax.systems.content_weight import Lags, distances_by_lag
+from downscale_jax.systems.content_weight import LagClasses, distances_by_lag
 from downscale_jax.systems.system import Config
 from downscale_jax.systems.workdir import read_config
 from downscale_jax.tasks.content import Content, Learned, fit_alpha
@@ -23,7 +23,7 @@ def load_encoder(content: Content, config: Config, prepared: Prepared) -> Learne
     """The trained encoder, and alpha fitted on the training data of the SRGAN."""
     opened = open_encoder(config)
     encoder = part(opened.task.inference_params(jax.device_get(opened.restored(opened.last))), 'encoder')
-    lags = Lags(opened.config['data']['lags'], opened.config['data']['step_hours'])
+    lags = LagClasses(opened.config['data']['lags'], opened.config['data']['step_hours'])
     alpha = fit_alpha(*distances_by_lag(content, encoder, prepared, config['data']['patch'], lags))
     messages.info(f'content loss: {opened.provenance(opened.last)}, stage {content.stage}, alpha {alpha:.4g}')
     return Learned(encoder, np.float32(alpha))

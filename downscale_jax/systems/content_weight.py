@@ -16,7 +16,7 @@ from downscale_jax.tasks.content import Content, squared_error
 PAIRS = 48  # of times, at most, for each lag
 
 
-class Lags(NamedTuple):
+class LagClasses(NamedTuple):
     """The lags that the encoder was trained to predict: 1 to `classes` steps."""
 
     classes: int
@@ -24,7 +24,7 @@ class Lags(NamedTuple):
 
 
 def distances_by_lag(
-    content: Content, encoder: Any, prepared: Prepared, patch: int, lags: Lags
+    content: Content, encoder: Any, prepared: Prepared, patch: int, lags: LagClasses
 ) -> tuple[np.ndarray, np.ndarray]:
     """(encoded distance, squared error): means over pairs of patches for each lag of the upper half, [lags / 2].
 

@@ -34,6 +34,7 @@ from downscale_jax.fields.datasets.times import encode_times, evenly
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.run import open_trained
 from downscale_jax.runtime.errors import exit_on_user_error
+from downscale_jax.systems.downscaler import Downscaler
 
 SAMPLERS = {  # sampler, spacing, eta
     'DDIM': ('ddim', 't', 0.0),
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument('--figure', type=Path, default=FIGURE)
     options = parser.parse_args()
     opened, prepared = open_trained('evaluate', options.workdir, {}, prepare)
+    assert isinstance(opened, Downscaler)
     generator, window = opened.generator(opened.last), opened.config['evaluation']['window']
     stride = generator.task.network.stride
     crop = min(options.crop, *prepared.mask.shape) // stride * stride

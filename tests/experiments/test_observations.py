@@ -123,7 +123,7 @@ def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, made, config
             return Provenance(title='a test')
 
     Model.config = config
-    monkeypatch.setattr(downscale_jax, 'load', lambda workdir: Model())
+    monkeypatch.setattr(downscale_jax, 'load', lambda workdir, kind: Model())
     monkeypatch.setattr(filling, 'generate', generator.generate)
     monkeypatch.setattr(filling, 'memory_needed', lambda *_: 0)
     monkeypatch.setattr(filling, 'estimated_seconds', lambda *_: None)

@@ -157,7 +157,7 @@ def test_fields_on_disk_are_read_as_they_are_needed(opened, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('change', 'told'),
+    ('change', 'message'),
     [
         (lambda b: b.drop_vars('divergence'), "no variable 'divergence'"),
         (lambda b: b.isel(lat=slice(0, 33)), r'same shape, found \(3, 40, 72\) and \(3, 33, 72\)'),
@@ -167,14 +167,14 @@ def test_fields_on_disk_are_read_as_they_are_needed(opened, tmp_path):
         (lambda b: b.assign(vorticity=b['vorticity'].drop_attrs()), "'vorticity' has no units"),
     ],
 )
-def test_mistakes(opened, change, told):
-    with pytest.raises(UserError, match=told) as error:
+def test_mistakes(opened, change, message):
+    with pytest.raises(UserError, match=message) as error:
         opened.distance(fields(), change(fields()))
     assert '\n' not in str(error.value)
 
 
 def test_a_stage_that_is_not_there(opened):
-    with pytest.raises(UserError, match='the encoder has no stage 4: choose one of 1 to 3'):
+    with pytest.raises(UserError, match='stage=4: the encoder has stages 1 to 3'):
         opened.embed(fields(), 4)
 
 
@@ -237,7 +237,7 @@ def test_the_rivals_encoder_stays_as_it_was_drawn():
 
 
 @pytest.mark.parametrize(
-    ('changes', 'told'),
+    ('changes', 'message'),
     [
         ({'training': {**config()['training'], 'phases': []}}, 'training.phases is empty: name one or several of main'),
         ({'training': {**config()['training'], 'phases': ['mein']}}, "unknown phase 'mein': did you mean 'main'"),
@@ -246,8 +246,8 @@ def test_the_rivals_encoder_stays_as_it_was_drawn():
         ({'model': {**config()['model'], 'dtype': 'float16'}}, "model.dtype='float16' is unknown: did you mean"),
     ],
 )
-def test_mistakes_of_a_config(changes, told):
-    with pytest.raises(UserError, match=told):
+def test_mistakes_of_a_config(changes, message):
+    with pytest.raises(UserError, match=message):
         atmodist.build({**config(), **changes})
 
 

@@ -156,27 +156,27 @@ def test_values_that_do_not_go_together(changes, parts):
 
 
 @pytest.mark.parametrize(
-    ('members', 'seed', 'told'),
+    ('members', 'seed', 'message'),
     [(0, 0, '^members=0: at least 1'), (1, -1, '^seed=-1 must lie between 0'), (1, 2**32, '^seed=4294967296 must')],
 )
-def test_an_ensemble_that_cannot_be_drawn(members, seed, told):
+def test_an_ensemble_that_cannot_be_drawn(members, seed, message):
     """From Python as by the command line."""
     check_drawn(1, 2**32 - 1)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         check_drawn(members, seed)
 
 
 @pytest.mark.parametrize(
-    ('key', 'value', 'told'),
+    ('key', 'value', 'message'),
     [
         ('training__batch_size', 0, r'training\.batch_size=0: at least 1'),
         ('training__ema_decay', 2.0, r'training\.ema_decay=2\.0: 0 .* less than 1'),
         ('training__edsr__learning_rate', -1.0, r'training\.edsr\.learning_rate=-1\.0: more than 0'),
     ],
 )
-def test_training_that_could_not_learn(key, value, told):
+def test_training_that_could_not_learn(key, value, message):
     settings = config(**{key: value})
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         check_training(settings, dpdm.build(settings))
 
 

@@ -170,7 +170,7 @@ def test_a_gan_starts_from_the_generator_and_the_encoder(teacher, monkeypatch):
     learned = states['gan_atmodist'].frozen
     content = tasks['gan_atmodist'].content
     encoded, squared = content_weight.distances_by_lag(
-        content, learned.encoder, Prepared(), 16, content_weight.Lags(4, 3)
+        content, learned.encoder, Prepared(), 16, content_weight.LagClasses(4, 3)
     )
     assert len(encoded) == 2  # lags 3 and 4
     np.testing.assert_allclose(learned.alpha, np.sum(encoded * squared) / np.sum(encoded**2), rtol=1e-5)

@@ -21,7 +21,7 @@ from downscale_jax.models.atmodist import Encoder
 from downscale_jax.models.srgan import Discriminator, GeneratorNetwork
 from downscale_jax.runtime import parallel
 from downscale_jax.tasks.content import Content, Learned, spectral_distance
-from downscale_jax.tasks.gan import BLIND, DISCRIMINATOR, GENERATOR, GRACE, WON, Gan
+from downscale_jax.tasks.gan import CHANCE_MARGIN, DISCRIMINATOR, GENERATOR, GRACE, WON, Gan
 from downscale_jax.tasks.super_resolution import SuperResolution
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create
@@ -214,23 +214,23 @@ def test_evaluation_knows_each_example():
 
 
 @pytest.mark.parametrize(
-    ('step', 'loss', 'extra', 'told'),
+    ('step', 'loss', 'extra', 'message'),
     [
         (GRACE, WON / 2, 0.0, 'the discriminator has won'),
         (GRACE, 2 * WON, 0.0, ''),
         (GRACE - 1, WON / 2, 0.0, ''),
-        (GRACE, math.log(2) + BLIND / 2, 1.0, 'it has collapsed'),
-        (GRACE, math.log(2) - BLIND / 2, 0.95, 'it has collapsed'),
+        (GRACE, math.log(2) + CHANCE_MARGIN / 2, 1.0, 'it has collapsed'),
+        (GRACE, math.log(2) - CHANCE_MARGIN / 2, 0.95, 'it has collapsed'),
         (GRACE, math.log(2), 0.8, ''),
-        (GRACE, math.log(2) + 2 * BLIND, 1.0, ''),
+        (GRACE, math.log(2) + 2 * CHANCE_MARGIN, 1.0, ''),
         (GRACE - 1, math.log(2), 1.0, ''),
         (GRACE, 0.5, 0.0, ''),
     ],
 )
-def test_warnings(step, loss, extra, told):
+def test_warnings(step, loss, extra, message):
     found = TASK.warn(step, {'train/discriminator': loss, 'train/extra_discriminator': extra})
-    assert told in found
-    assert bool(told) == bool(found)
+    assert message in found
+    assert bool(message) == bool(found)
 
 
 class TestAlone:
