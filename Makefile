@@ -10,7 +10,7 @@ install: $(INSTALLED)  ## .venv with the pinned dependencies and this package, e
 $(INSTALLED): setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,grib,spectral]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,grib]'
 	touch $@
 
 demo: $(INSTALLED)  ## the main job on the embedded default: under 10 minutes on 2 cores

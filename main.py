@@ -14,8 +14,8 @@ os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
 from absl import flags
 from ml_collections import config_flags
 
-from downscale_jax.runtime.errors import UserError, exit_on_user_error, nearest
-from downscale_jax.runtime.settings import flat
+from downscale_jax.runtime.errors import UserError, exit_on_user_error, suggestion
+from downscale_jax.runtime.settings import flatten
 
 MODES = ('train', 'calibrate', 'evaluate', 'downscale', 'describe')
 OPTIONAL = ('sampling.temperature', 'evaluation.records')  # settings that accept None, "not set"
@@ -87,13 +87,13 @@ def parse(argv: list[str]) -> CommandLine:
     if rest:
         raise UserError(f"'{rest[0]}' is not a flag: write --name=value")
     if FLAGS.mode not in MODES:
-        raise UserError(f"--mode='{FLAGS.mode}' is unknown: {nearest(FLAGS.mode, MODES)}")
+        raise UserError(f"--mode='{FLAGS.mode}' is unknown: {suggestion(FLAGS.mode, MODES)}")
     missing = [name for name in ('input', 'output') if FLAGS.mode == 'downscale' and not getattr(FLAGS, name)]
     if missing:
         raise UserError(f'--mode=downscale needs --{missing[0]}')
     CONFIG.value.update_from_flattened_dict(dict.fromkeys(unset))
     config = CONFIG.value.to_dict()
-    given = {key: value for key, value in flat(config).items() if key in overrides}
+    given = {key: value for key, value in flatten(config).items() if key in overrides}
     name = '-'.join(filter(None, [Path(path).stem, variant]))
     return CommandLine(config, given, Path(FLAGS.workdir or Path('runs') / name))
 
@@ -107,7 +107,7 @@ def config_file(argv: list[str]) -> str:
         raise UserError(f'--config is missing: give one of {", ".join(choices)}')
     path = sources[-1].partition(':')[0]
     if not Path(path).is_file():
-        raise UserError(f'--config: there is no file {path}; {nearest(path, choices)}')
+        raise UserError(f'--config: there is no file {path}; {suggestion(path, choices)}')
     return sources[-1]
 
 
@@ -120,12 +120,12 @@ def overridden(argv: list[str]) -> dict[str, str]:
 def check_overrides(keys: Iterable[str], path: str, variant: str) -> None:
     """Raises UserError for a variant or an overridden key that the config does not have, naming the nearest it has."""
     try:
-        known = flat(runpy.run_path(path)['get_config'](variant).to_dict())
+        known = flatten(runpy.run_path(path)['get_config'](variant).to_dict())
     except Exception as error:
         raise UserError(f'--config={path}: {error}') from error
     for key in keys:
         if key not in known:
-            raise UserError(f"{path} has no key '{key}': {nearest(key, known)}")
+            raise UserError(f"{path} has no key '{key}': {suggestion(key, known)}")
 
 
 if __name__ == '__main__':

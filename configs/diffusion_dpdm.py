@@ -8,7 +8,8 @@ Monthly fields over mountains, refined tenfold from their block means. For real 
 other keys of `data` (README, "DPDM").
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 INFINITY = float('inf')
 
@@ -42,7 +43,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.context = ('topography', 'land', 'season')  # also 'hour', 'latitude', static variables of the data
     config.data.relief = ''  # file with a topography, where the data have none
     config.data.anomaly = True  # learn fine - interpolated; False: the full field
-    config.data.bounds = ((-INFINITY, INFINITY), (0.0, INFINITY))  # physical, of each variable, or one pair for all
+    config.data.bounds = ((-INFINITY, INFINITY), (0.0, INFINITY))  # physical (lower, upper) of each variable
     config.data.patch = 80  # fine cells per side
     config.data.patches_per_record = 6  # cut from each record in every epoch
 
@@ -83,7 +84,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.sampling.steps = 10  # evaluations of the network
     config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 'karras'
     config.sampling.eta = 0.0  # of ddim: share of the noise drawn anew in each step
-    config.sampling.temperature = config_dict.placeholder(float)  # factor of the noise; None: fitted after training
+    config.sampling.temperature = placeholder(float)  # factor of the noise; None: fitted after training
     config.sampling.correlation_hours = 0.0  # of a member's noise in time; 0: months are independent draws
     config.sampling.tile = 480  # fine cells a side at most
     config.sampling.overlap = 80
@@ -91,11 +92,20 @@ def get_config(variant: str = '') -> ConfigDict:
     config.sampling.conserve = False  # whether the block mean of what is generated is made the coarse field
 
     config.evaluation = ConfigDict()
+    config.evaluation.measures = (
+        'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
+        'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
+    )  # fmt: skip
     config.evaluation.members = 33
+    config.evaluation.subsets = (1, 5, 10, 33, 100)  # numbers of members whose mean is scored too; (): only all members
     config.evaluation.records = 8  # of the test split, evenly spread; None: all
+    config.evaluation.neighbours = False  # whether records are chosen in pairs of neighbours, which lag-1 scores need
     config.evaluation.baselines = ('linear', 'bicubic', 'quantile_mapping')
-    config.evaluation.calibration_records = 4  # of validation, to fit the noise temperature on; 0: temperature 1
+    config.evaluation.window = 40  # cells a side of the windows for spectra of the scales
+    config.evaluation.regimes = ()  # edges of classes of each coarse target; (): terciles of training
+    config.evaluation.zones = ()  # (name, threshold) of each coarse target, scored apart; (): none
     config.evaluation.places = ''  # CSV file with name, latitude, longitude; empty: 150 large cities
+    config.evaluation.calibration_records = 4  # of validation, to fit the noise temperature on; 0: temperature 1
 
     if variant == 'smoke':
         config.data.simulate.update({'rows': 60, 'columns': 80, 'months': 36})

@@ -7,7 +7,8 @@
 Expected scores are in the README. For real data set data.path and the other keys of `data` (README, "Your own data").
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 INFINITY = float('inf')
 
@@ -38,7 +39,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.validation = (('2020-03-23', '2020-03-27'), ('2020-07-13', '2020-07-17'), ('2020-09-03', '2020-09-08'))
     config.data.test = (('2020-02-22', '2020-02-26'), ('2020-05-09', '2020-05-13'), ('2020-09-11', '2020-09-20'))
     config.data.anomaly = True  # learn fine - coarse; False: the full field, which induces large-scale biases
-    config.data.bounds = (0.0, INFINITY)  # physical bounds of the target, to which generated fields are clipped
+    config.data.bounds = ((0.0, INFINITY),)  # physical (lower, upper) of the target, to which fields are clipped
     config.data.patch = 64  # cells per side
     config.data.patches_per_record = 8  # cut from each record in every epoch
     config.data.flips = True  # valid because all variables are scalars
@@ -81,18 +82,26 @@ def get_config(variant: str = '') -> ConfigDict:
     config.sampling.steps = 10  # evaluations of the network
     config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 'karras'
     config.sampling.eta = 0.0  # of ddim: share of the noise drawn anew in each step
-    config.sampling.temperature = config_dict.placeholder(float)  # factor of the noise; None: fitted after training
+    config.sampling.temperature = placeholder(float)  # factor of the noise; None: fitted after training
     config.sampling.correlation_hours = 0.0  # of a member's noise in time, so that it does not flicker; 0: none
     config.sampling.tile = 512  # cells a side at most, a multiple of the network's stride
     config.sampling.overlap = 32
     config.sampling.members = 8  # of one work unit
 
     config.evaluation = ConfigDict()
+    config.evaluation.measures = (
+        'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
+        'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
+    )  # fmt: skip
     config.evaluation.members = 16
-    config.evaluation.records = 6  # in pairs of consecutive ones, evenly spread over the test split; None: all
-    config.evaluation.window = 40  # cells per side of the windows for spectra
-    config.evaluation.ice = 0.15  # coarse target above which a cell counts as ice
-    config.evaluation.regimes = (0.15, 1.0, 2.0)  # edges of the classes of the coarse target, in its units
+    config.evaluation.subsets = ()  # numbers of members whose mean is scored too; (): only all members
+    config.evaluation.records = 6  # of the test split, evenly spread; None: all
+    config.evaluation.neighbours = True  # whether records are chosen in pairs of neighbours, which lag-1 scores need
+    config.evaluation.baselines = ('coarse',)
+    config.evaluation.window = 40  # cells a side of the windows for spectra of the scales
+    config.evaluation.regimes = ((0.15, 1.0, 2.0),)  # edges of classes of each coarse target; (): terciles of training
+    config.evaluation.zones = (('ice', 0.15),)  # (name, threshold) of each coarse target, scored apart; (): none
+    config.evaluation.places = ''  # CSV file with name, latitude, longitude; empty: 150 large cities
     config.evaluation.calibration_records = 6  # of validation, to fit the noise temperature on; 0: temperature 1
 
     if variant == 'smoke':

@@ -37,7 +37,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.mean = 'network'  # average transformed values, as published; 'physical': physical values
     config.data.transform = 'log'  # logarithmic, for heavy tails; 'standard': z-scores
     config.data.anomaly = False
-    config.data.bounds = (-INFINITY, INFINITY)  # physical bounds of all variables
+    config.data.bounds = ((-INFINITY, INFINITY),) * 2  # physical (lower, upper) of each variable
     config.data.patch = 32  # fine cells per side
     config.data.patches_per_record = 8  # cut from each record in every epoch
 
@@ -80,7 +80,17 @@ def get_config(variant: str = '') -> ConfigDict:
     config.sampling.conserve = False  # whether the block mean of what is generated is made the coarse field
 
     config.evaluation = ConfigDict()
+    config.evaluation.measures = (
+        'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
+        'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
+    )  # fmt: skip
+    config.evaluation.subsets = ()  # numbers of members whose mean is scored too; (): only all members
     config.evaluation.records = 96  # of the test split, evenly spread; None: all
+    config.evaluation.neighbours = False  # whether records are chosen in pairs of neighbours, which lag-1 scores need
+    config.evaluation.baselines = ('bicubic',)  # also 'linear', 'quantile_mapping'
+    config.evaluation.window = 40  # cells a side of the windows for spectra of the scales
+    config.evaluation.regimes = ()  # edges of classes of each coarse target; (): terciles of training
+    config.evaluation.zones = ()  # (name, threshold) of each coarse target, scored apart; (): none
     config.evaluation.places = ''  # CSV file with name, latitude, longitude; empty: 150 large cities
 
     if variant == 'smoke':

@@ -10,7 +10,7 @@ from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import system_of
 from downscale_jax.systems.system import Config
 from downscale_jax.systems.workdir import zeros
-from downscale_jax.training.loop import abstract_state, advance_with, zero_sums
+from downscale_jax.training.loop import abstract_state, train_program, zero_sums
 
 
 def describe(config: Config, workdir: Path) -> None:
@@ -18,13 +18,13 @@ def describe(config: Config, workdir: Path) -> None:
     system, key = system_of(config), jax.random.key(0)
     tasks = system.build(config)
     rows = config['training']['batch_size'] // jax.device_count()
-    batch = parallel.abstract(zeros(system.shapes(config), rows * jax.device_count()), parallel.ROWS)
+    batch = parallel.abstract(zeros(system.shapes(config), rows * jax.device_count()), parallel.SHARDED_ROWS)
     states: dict[str, Any] = {}
     cost: dict[str, float] = {}
     for name, task in tasks.items():
         states[name] = abstract_state(task, system.initialise(name, tasks), batch, 0)
         sums = zero_sums(task, states[name], batch, key)
-        step = advance_with(task, task.phases[0], key).lower(states[name], sums, batch).compile()
+        step = train_program(task, task.phases[0], key).lower(states[name], sums, batch).compile()
         cost = step.cost_analysis()
         messages.info(
             f'{name}: {size(states[name].params):,} parameters; a step of {rows} examples per device: '

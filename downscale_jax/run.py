@@ -14,9 +14,14 @@ from typing import Any
 import jax
 
 from downscale_jax.describe import describe
-from downscale_jax.downscale import ensemble
-from downscale_jax.fields import store
-from downscale_jax.pipeline.batches import Batch, Source, batches
+from downscale_jax.downscale.dataset import export_netcdf
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.filling import to_store
+from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.request import Source, file_state
+from downscale_jax.fields.datasets import store
+from downscale_jax.pipeline.batches import Batch, batches
+from downscale_jax.pipeline.batches import Source as Examples
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
@@ -27,7 +32,7 @@ from downscale_jax.systems.downscaler import Downscaler, check_drawn
 from downscale_jax.systems.system import Config, Given, Trained
 from downscale_jax.systems.workdir import WorkDirectory, best_step, restore
 from downscale_jax.training.log import Log
-from downscale_jax.training.loop import Schedule, Task
+from downscale_jax.training.loop import LoopSettings, Task, TrainingData
 from downscale_jax.training.loop import train as train_task
 
 Prepare = Callable[[dict[str, Any], int, Path], Prepared]  # (data section, seed, folder) -> prepared data
@@ -51,7 +56,7 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
 def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: Mapping[str, Task]) -> None:
     """Prepares data if need be and trains the tasks, in order, each from where it stands."""
     training, system = config['training'], system_of(config)
-    schedule = Schedule(training['log_every'], training['validate_every'], training['keep'])
+    settings = LoopSettings(training['log_every'], training['validate_every'], training['keep'], config['seed'])
     check_config(config, workdir)
     prepared = prepare_together(config, workdir, prepare)
     train_split, held_out = (system.examples(config, prepared, split) for split in ('train', 'validation'))
@@ -78,13 +83,11 @@ def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: Mapping[
         train_task(
             task,
             name,
-            init=system.initialise(name, tasks, trained),
-            batches=feed,
-            validation=validation,
-            schedule=schedule,
-            seed=config['seed'],
-            directory=directory(name),
-            log=log,
+            system.initialise(name, tasks, trained),
+            TrainingData(feed, validation),
+            settings,
+            directory(name),
+            log,
         )
     log.close()
 
@@ -98,7 +101,7 @@ def prepare_together(config: Config, workdir: Path, prepare: Prepare) -> Prepare
     return prepare(*arguments)
 
 
-def first_batches(source: Source, training: Mapping[str, Any]) -> list[Batch]:
+def first_batches(source: Examples, training: Mapping[str, Any]) -> list[Batch]:
     """As many batches as validation uses."""
     return list(islice(batches(source, training['batch_size']), training['validation_batches']))
 
@@ -176,21 +179,14 @@ def downscale(workdir: Path, given: Given, wanted: Downscaling) -> None:
         report_statics(fine, wanted.statics)
     generator = model.best()
     members = wanted.members if generator.draws else 1
-    request = {
-        'input': wanted.input,
-        'input_state': store.fingerprint(wanted.input),
-        'statics': wanted.statics,
-        'statics_state': store.fingerprint(wanted.statics),
-        'model': generator.identity,
-        **({'overlap': list(wanted.overlap)} if wanted.overlap else {}),
-    }
-    corrected = model.correction(dataset, wanted.overlap, wanted.input)
-    ensemble.to_store(
-        generator, dataset, fine, members, wanted.seed, model.attributes(), wanted.store, request, corrected=corrected
-    )
+    source = Source(wanted.input, file_state(wanted.input), wanted.statics, file_state(wanted.statics), wanted.overlap)
+    correction = model.correction(dataset, wanted.overlap, wanted.input)
+    inputs = open_inputs(dataset, generator.transform, fine, wanted.input, correction)
+    ensemble = Ensemble(generator, inputs, fine, members, wanted.seed)
+    to_store(ensemble, wanted.store, source, model.attributes())
     output = Path(wanted.output)
     if output != wanted.store and not output.exists() and jax.process_index() == 0:
-        ensemble.export_netcdf(wanted.store, output)
+        export_netcdf(wanted.store, output)
 
 
 def report_statics(fine: Any, source: str) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from downscale_jax.fields.transforms.block_means import BlockMeans
+
 ROOT = Path(__file__).parents[1]
 FACTOR, MEMBERS = 10, 3
 SETTINGS = (
@@ -35,8 +37,8 @@ def simulated(rows, columns, seed):
 
 def coarsened(fields, months):
     """Block means by area, as another model's output."""
-    from downscale_jax.fields.block_means import block_mean
-    from downscale_jax.fields.grid import cell_areas_km2
+    from downscale_jax.fields.geometry.blocks import block_mean
+    from downscale_jax.fields.geometry.grid import cell_areas_km2
 
     area = cell_areas_km2(fields)[..., None]
     chosen = fields.isel(time=slice(*months))
@@ -146,13 +148,13 @@ def test_downscale_a_coarse_file(run, trained, folder):
 
 
 def test_the_coarse_field_is_kept_where_that_is_asked_for(trained, folder):
-    from downscale_jax.fields.block_means import block_mean
+    from downscale_jax.fields.geometry.blocks import block_mean
     from downscale_jax.systems import load
 
     coarse = xr.open_dataset(folder / 'own.nc').isel(time=[0])
     model = load(trained, {'sampling.conserve': True})
     found = model.downscale(coarse, members=1)
-    for name, scale in zip(NAMES, model.prepared.block_means.values.std, strict=True):
+    for name, scale in zip(NAMES, model.prepared.transform_as(BlockMeans).values.std, strict=True):
         back = block_mean(found[name].values[0, 0][..., None], FACTOR, model.prepared.area)[..., 0]
         np.testing.assert_allclose(back, coarse[name].values[0], atol=1e-5 * max(scale, 1) + 1e-4)
     assert found['tp'].values.min() >= 0

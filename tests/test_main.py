@@ -300,7 +300,7 @@ def test_downscale_to_zarr_and_netcdf(run, common, trained, folder, tmp_path):
     with xr.open_zarr(tmp_path / 'split.zarr', consolidated=False) as stored:
         np.testing.assert_array_equal(found['sit'].values, stored['sit'].values)
 
-    with pytest.raises(UserError, match='seed 4 there, 5 asked for'):
+    with pytest.raises(UserError, match='seed: 4 in the store, 5 requested'):
         downscale(trained, {}, Downscaling(coarse_file, str(tmp_path / 'out.zarr'), members=3, seed=5))
 
 
@@ -312,7 +312,7 @@ def test_the_fitted_temperature(trained, folder):
     assert abs(fit['after']['spread_skill'] - 1) <= abs(fit['before']['spread_skill'] - 1)
     opened = load(trained)
     assert opened.fitted().sampling.temperature == opened.best().sampling.temperature == fit['temperature']
-    assert opened.generator('diffusion').sampling.temperature == 1
+    assert opened.generator('diffusion').temperature == 1
     # neither how the work is cut up nor how long noise lasts matters, a temperature that is given goes first
     for given in ({'sampling.members': 4, 'sampling.tile': 256}, {'sampling.correlation_hours': 36.0}):
         assert load(trained, given).fitted().sampling.temperature == fit['temperature']

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError
 
 
@@ -42,7 +43,7 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, tmp_path):
     """Trains, scores, refines block means of another grid, and gives their mean back."""
     from data_prep.prepare import prepare
     from downscale_jax import load
-    from downscale_jax.fields.block_means import block_mean
+    from downscale_jax.fields.geometry.blocks import block_mean
     from downscale_jax.run import Downscaling, calibrate, downscale
 
     workdir = tmp_path / 'srgan'
@@ -85,7 +86,7 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, tmp_path):
     files = [f'--input={tmp_path / "coarse.nc"}', f'--statics={tmp_path / "fine.nc"}', f'--output={output}']
     done = run(f'--workdir={workdir}', command[0], '--mode=downscale', *files, '--config.sampling.conserve=True')
     assert done.returncode == 0, done.stderr
-    transform = load(workdir).prepared.block_means
+    transform = load(workdir).prepared.transform_as(BlockMeans)
     with xr.open_dataset(output) as found:
         assert dict(found['vorticity'].sizes) == {'member': 1, 'time': 2, 'lat': 20, 'lon': 24}
         fields = np.stack([found[name].values[0] for name in transform.targets], -1)

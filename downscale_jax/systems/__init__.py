@@ -7,7 +7,7 @@ evaluated: `systems.system.System` is the contract, one file of this package eac
 from pathlib import Path
 from typing import Any, overload
 
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.systems import atmodist, diffusion, dpdm, srgan
 from downscale_jax.systems.system import Config, Given, OpenedT, System
 from downscale_jax.systems.workdir import WorkDirectory, read_config
@@ -24,7 +24,7 @@ def system_of(config: Config) -> System[Any, Any]:
     """The system that `config.system` names. Raises UserError for an unknown one."""
     name = config['system']
     if name not in SYSTEMS:
-        raise UserError(f"system='{name}' is unknown: {nearest(name, SYSTEMS)}")
+        raise UserError(f"system='{name}' is unknown: {suggestion(name, SYSTEMS)}")
     return SYSTEMS[name]
 
 

@@ -2,21 +2,24 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation.lags import evaluate as evaluation
-from downscale_jax.fields import store
-from downscale_jax.fields.units import convert_units
+from downscale_jax.evaluation.lags import evaluate as lag_evaluation
+from downscale_jax.evaluation.lags.predictions import Network
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical, check_times
+from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.atmodist import Decoder, Encoder, Tail, Variables
-from downscale_jax.pipeline.pairs import Pairs
+from downscale_jax.pipeline.lag_pairs import LagPairs
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.checks import DTYPES, at_least, check_choice, refuse
-from downscale_jax.systems.system import Config, Init, Shapes, System, Trained
+from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
 from downscale_jax.systems.workdir import WorkDirectory
 from downscale_jax.tasks.inpainting import Inpainting
 from downscale_jax.tasks.lags import PROBE, UNTRAINED, Lags
@@ -81,9 +84,9 @@ def shapes(config: Config) -> Shapes:
     return {'first': field, 'second': field, 'lag': jax.ShapeDtypeStruct((), np.int32)}
 
 
-def examples(config: Config, prepared: Prepared, split: str) -> Pairs:
-    """Pairs of patches of one split."""
-    return Pairs(prepared, split, config['seed'])
+def examples(config: Config, prepared: Prepared, split: str) -> LagPairs:
+    """LagPairs of patches of one split."""
+    return LagPairs(prepared, split, config['seed'])
 
 
 def initialise(name: str, tasks: Mapping[str, AtmoDistTask], trained: Trained | None = None) -> Init:
@@ -138,7 +141,7 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
         and where the shapes of the two differ.
         """
         fields = [self._canonical(dataset) for dataset in (a, b)]
-        shapes = [dataset[self.prepared.log_transform.variables[0]].shape for dataset in fields]
+        shapes = [dataset[self.prepared.transform_as(Standardisation).variables[0]].shape for dataset in fields]
         if shapes[0] != shapes[1]:
             raise UserError(f'a distance needs two data sets of the same shape, found {shapes[0]} and {shapes[1]}')
         parts = [
@@ -158,9 +161,9 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
     def _canonical(self, fields: xr.Dataset) -> xr.Dataset:
         """The variables of training in their units, lazily, rows and columns in the direction of training: the
         encoder is not symmetric under reflection."""
-        transform, trained = self.prepared.log_transform, self.prepared.statics.coords
-        canonical = store.canonical(fields, list(transform.variables), source='the fields')
-        store.check_timed(canonical, transform.variables, 'the fields')
+        transform, trained = self.prepared.transform_as(Standardisation), self.prepared.statics.coords
+        canonical = canonical(fields, list(transform.variables), source='the fields')
+        check_times(canonical, transform.variables, 'the fields')
         for name, units in zip(transform.variables, transform.units, strict=True):
             canonical[name] = convert_units(canonical[name], units)
         for axis in canonical[transform.variables[0]].dims[1:]:
@@ -170,7 +173,7 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
 
     def _batches(self, fields: xr.Dataset) -> Iterator[np.ndarray]:
         """[B, H, W, C] normalised, `BATCH` times in each but the last."""
-        transform = self.prepared.log_transform
+        transform = self.prepared.transform_as(Standardisation)
         for start in range(0, fields.sizes['time'], BATCH):
             part = store.load(fields.isel(time=slice(start, start + BATCH)), 'the fields')
             yield transform.encode(np.stack([part[name].values for name in transform.variables], -1))
@@ -181,6 +184,21 @@ def rises(axis: xr.DataArray) -> bool:
     return bool(axis.values[-1] >= axis.values[0])
 
 
+def evaluate(opened: LearnedDistance, prepared: Prepared) -> Scores:
+    """Scores lag classification, beside the untrained rival where there is one, and the learned distance."""
+    untrained = None
+    if UNTRAINED in opened.tasks:
+        task = opened.tasks[UNTRAINED]
+        untrained = Network(cast(Lags, task), task.inference_params(opened.restored(UNTRAINED)))
+    model = lag_evaluation.LagModel(
+        network=Network(cast(Lags, opened.task), opened.params),
+        untrained=untrained,
+        provenance=opened.provenance(opened.last),
+        probed=list(opened.tasks)[-2] if PROBE in opened.tasks else None,
+    )
+    return lag_evaluation.evaluate(model, prepared, opened.config, opened.workdir)
+
+
 SYSTEM: System[AtmoDistTask, LearnedDistance] = System(
     build=build,
     check=check,
@@ -189,5 +207,5 @@ SYSTEM: System[AtmoDistTask, LearnedDistance] = System(
     initialise=initialise,
     networks=networks,
     opened=LearnedDistance,
-    evaluate=evaluation.evaluate,
+    evaluate=evaluate,
 )

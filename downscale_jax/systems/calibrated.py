@@ -8,7 +8,7 @@ it.
 import json
 from typing import Any
 
-from downscale_jax.downscale.generate import Generator
+from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.evaluation.calibrate import fit
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages
@@ -23,7 +23,7 @@ CALIBRATION = 'calibration.json'
 class Calibrated(Downscaler):
     """A trained diffusion model, with its fitted noise temperature."""
 
-    def fitted(self) -> Generator | None:
+    def fitted(self) -> FieldGenerator | None:
         """The last task at its fitted temperature; None where none was fitted or `sampling.temperature` is set.
 
         Raises UserError where the temperature was fitted to another network or another solver.
@@ -37,14 +37,14 @@ class Calibrated(Downscaler):
                 f'the noise temperature in {path} was fitted to another network or with other values of sampling: '
                 'fit it again (--mode=calibrate) or set it (--config.sampling.temperature=1)'
             )
-        return generator.changed(temperature=calibration['temperature'])
+        return generator.with_sampling(temperature=calibration['temperature'])
 
-    def best(self) -> Generator:
+    def best(self) -> FieldGenerator:
         """The generator that downscales: the last task, calibrated where a temperature was fitted."""
         return self.fitted() or self.generator(self.last)
 
 
-def fit_request(generator: Generator) -> dict[str, Any]:
+def fit_request(generator: FieldGenerator) -> dict[str, Any]:
     """The network and the solver that a temperature is fitted to. Tiles and correlation in time leave the spread as it
     is."""
     names = ('sampler', 'steps', 'spacing', 'eta')
@@ -70,7 +70,7 @@ def calibrate(opened: Calibrated, prepared: Prepared) -> None:
         )
     request = {**fit_request(generator), 'wanted': records}
     if not path.exists() or json.loads(path.read_text())['request'] != request:
-        fitted = fit(generator, prepared, records, max(2, generator.members), config['seed'])
+        fitted = fit(generator, prepared, records, max(2, generator.partition.members), config['seed'])
         write_json(path, {'request': request, **fitted})
     calibration = json.loads(path.read_text())
     before, after = (calibration[name]['spread_skill'] for name in ('before', 'after'))

@@ -12,11 +12,12 @@ import jax
 import numpy as np
 
 from downscale_jax.evaluation import baselines
+from downscale_jax.evaluation.measures import MEASURES
 from downscale_jax.evaluation.statistics import places
-from downscale_jax.fields.block_means import limits
+from downscale_jax.fields.transforms.bounds import limits
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.errors import UserError, nearest
-from downscale_jax.runtime.settings import flat
+from downscale_jax.runtime.errors import UserError, suggestion
+from downscale_jax.runtime.settings import flatten
 from downscale_jax.systems.system import Config, System
 from downscale_jax.training.loop import Task
 from downscale_jax.training.optimizer import create
@@ -67,7 +68,7 @@ def refuse(faults: Sequence[str]) -> None:
 def check_choice(key: str, value: str, valid: Collection[str]) -> None:
     """Raises UserError where a setting has none of the valid values."""
     if value not in valid:
-        raise UserError(f"{key}='{value}' is unknown: {nearest(value, valid)}")
+        raise UserError(f"{key}='{value}' is unknown: {suggestion(value, valid)}")
 
 
 def check_multiple(key: str, value: int, divisor: int, what: str) -> None:
@@ -80,33 +81,47 @@ def check_multiple(key: str, value: int, divisor: int, what: str) -> None:
 
 def at_least(config: Config, smallest: Mapping[str, int]) -> list[str]:
     """Faults of settings below their smallest valid value, {dotted key: value}."""
-    settings = flat(config)
+    settings = flatten(config)
     return [
         f'{key}={settings[key]}: at least {value} is needed' for key, value in smallest.items() if settings[key] < value
     ]
 
 
-def record_faults(config: Config) -> list[str]:
-    """Faults of the number of scored records, None for all."""
-    records = config['evaluation']['records']
-    if records is None or records >= 1:
-        return []
-    return [f'evaluation.records={records}: at least 1 is needed, or None for all records of the test split']
+def evaluation_faults(config: Config, targets: int, blocks: bool) -> list[str]:
+    """Faults of the evaluation of a downscaler with so many target variables. Raises UserError for some of them."""
+    settings = config['evaluation']
+    for name in settings['measures']:
+        check_choice('evaluation.measures', name, MEASURES)
+    baselines.check(settings['baselines'], blocks)
+    places.read(settings['places'])
+    faults = []
+    if (records := settings['records']) is not None and records < 1:
+        faults.append(f'evaluation.records={records}: at least 1 is needed, or None for all records of the test split')
+    if (window := settings['window']) < 4 or window % 2:
+        faults.append(f'evaluation.window={window}: an even number of cells, at least 4, is needed')
+    if any(number < 1 for number in settings['subsets']):
+        faults.append(f'evaluation.subsets={tuple(settings["subsets"])}: numbers of members must be at least 1')
+    for key in ('regimes', 'zones'):
+        if settings[key] and len(settings[key]) != targets:
+            faults.append(f'evaluation.{key} has {len(settings[key])} entries for {targets} targets: give one each')
+    if any(list(edges) != sorted(set(edges)) for edges in settings['regimes']):
+        faults.append(f'evaluation.regimes={tuple(settings["regimes"])}: the edges of a target must increase')
+    if any(len(zone) not in (0, 2) for zone in settings['zones']):
+        faults.append(f'evaluation.zones={tuple(settings["zones"])}: a name and a threshold are needed, or () for none')
+    return faults
 
 
 def ensemble_faults(config: Config) -> list[str]:
-    """Faults of the evaluation of a system whose members differ."""
-    smallest = {'evaluation.members': 2, 'evaluation.calibration_records': 0}
-    return record_faults(config) + at_least(config, smallest)
+    """Faults of the settings of ensembles."""
+    return at_least(config, {'evaluation.members': 2, 'evaluation.calibration_records': 0})
 
 
 def block_faults(config: Config) -> list[str]:
     """Faults of settings that all downscalers of block means have in common. Raises UserError for some of them."""
-    data, evaluation = config['data'], config['evaluation']
-    places.read(evaluation['places'])
-    baselines.check(evaluation.get('baselines', ()))
-    low, high = limits(data['bounds'], len(data['variables']))
-    faults = record_faults(config) + at_least(config, {'data.patch': 1, 'data.patches_per_record': 1})
+    data, count = config['data'], len(config['data']['variables'])
+    low, high = limits(data['bounds'], data['variables'])
+    faults = evaluation_faults(config, count, blocks=True)
+    faults += at_least(config, {'data.patch': 1, 'data.patches_per_record': 1})
     if config['sampling']['conserve'] and not (np.isin(low, (0, -np.inf)) & (high == np.inf)).all():
         faults.append(
             f'sampling.conserve=True with data.bounds={tuple(data["bounds"])}: block means can be conserved only with '

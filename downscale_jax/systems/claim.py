@@ -4,11 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
-from downscale_jax.fields import store
+from downscale_jax.fields.datasets import store
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
-from downscale_jax.runtime.settings import flat
+from downscale_jax.runtime.settings import flatten
 from downscale_jax.systems.migration import versioned
 from downscale_jax.systems.system import Config
 from downscale_jax.systems.workdir import REPLACEABLE, read_config
@@ -18,7 +18,7 @@ def check_config(config: Config, workdir: Path) -> None:
     """Raises UserError where the work directory was made with other settings of training; writes nothing."""
     if not (workdir / 'config.json').exists():
         return
-    ours, theirs = flat(json.loads(json.dumps(config))), flat(read_config(workdir))
+    ours, theirs = flatten(json.loads(json.dumps(config))), flatten(read_config(workdir))
     differ = [
         f'{key} was {theirs.get(key)!r}, is now {ours.get(key)!r}'
         for key in sorted({*theirs, *ours})

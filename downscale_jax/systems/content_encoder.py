@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.atmodist import part
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages
@@ -57,7 +57,7 @@ def open_encoder(config: Config) -> atmodist.LearnedDistance:
     return atmodist.SYSTEM.open(path)
 
 
-def check_transforms(ours: LogTransform, theirs: LogTransform, workdir: Path) -> None:
+def check_transforms(ours: Standardisation, theirs: Standardisation, workdir: Path) -> None:
     """Raises UserError where two transforms would show a network different fields."""
     units = np.array(theirs.std)
     deviations = [

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared, Split
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.tasks.content import Content, squared_error
@@ -30,7 +31,7 @@ def distances_by_lag(
     The patches of a pair lie at one place of the training split. Lags without pairs are left out; raises UserError
     where all are.
     """
-    split, values, rng = prepared.split('train'), prepared.block_means.values, np.random.default_rng(0)
+    split, values, rng = prepared.split('train'), prepared.transform_as(BlockMeans).values, np.random.default_rng(0)
     measure = jax.jit(lambda a, b: (content.encoded_distance(encoder, a, b), squared_error(a, b)))
     shortest, means = lags.classes // 2 + 1, []
     for steps in range(shortest, lags.classes + 1):

@@ -7,19 +7,28 @@ import jax
 import numpy as np
 
 from downscale_jax.diffusion.schedule import CosineSchedule
-from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import evaluate as evaluation
+from downscale_jax.evaluation import fields as evaluation
+from downscale_jax.fields.transforms.bounds import limits
 from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.systems.calibrated import Calibrated, calibrate
-from downscale_jax.systems.checks import DTYPES, at_least, check_choice, check_multiple, ensemble_faults, refuse
+from downscale_jax.systems.checks import (
+    DTYPES,
+    at_least,
+    check_choice,
+    check_multiple,
+    ensemble_faults,
+    evaluation_faults,
+    refuse,
+)
+from downscale_jax.systems.downscaler import sampling_of
 from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
 from downscale_jax.tasks.regression import Regression
-from downscale_jax.training.loop import evaluation_with
+from downscale_jax.training.loop import eval_program
 from downscale_jax.training.optimizer import phases
 from downscale_jax.training.state import State
 
@@ -56,14 +65,9 @@ def build(config: Config) -> dict[str, DiffusionTask]:
 def check(config: Config, training: bool = False) -> None:
     """See `system.Check`."""
     sampling_of(config)
-    bounds, window, regimes = config['data']['bounds'], config['evaluation']['window'], config['evaluation']['regimes']
-    faults = at_least(config, {'data.patch': 1, 'data.patches_per_record': 1}) + ensemble_faults(config)
-    if len(bounds) != 2:
-        faults.append(f'data.bounds={bounds}: a lower and an upper bound are needed')
-    if window < 4 or window % 2:
-        faults.append(f'evaluation.window={window}: an even number of cells, at least 4, is needed')
-    if list(regimes) != sorted(set(regimes)):
-        faults.append(f'evaluation.regimes={regimes}: the edges must increase')
+    limits(config['data']['bounds'], (config['data']['target'],))  # raises
+    faults = at_least(config, {'data.patch': 1, 'data.patches_per_record': 1})
+    faults += evaluation_faults(config, targets=1, blocks=False) + ensemble_faults(config)
     refuse(faults)
 
 
@@ -97,7 +101,7 @@ def initialise(name: str, tasks: Mapping[str, DiffusionTask], trained: Trained |
     first = task.regression
     if trained is None:
         return lambda key, batch: task.init(key, batch, FirstGuess(first.init(key, batch).params, np.float32(1)))
-    state, evaluate = trained.restored('regression'), evaluation_with(first, jax.random.key(0))
+    state, evaluate = trained.restored('regression'), eval_program(first, jax.random.key(0))
     ratios = [evaluate(state, parallel.split_rows(batch), n)['calibration'] for n, batch in enumerate(trained.batches)]
     guess = FirstGuess(jax.device_get(state.ema_params), np.sqrt(np.float32(np.mean(jax.device_get(ratios)))))
     return lambda key, batch: task.init(key, batch, guess)
@@ -106,13 +110,6 @@ def initialise(name: str, tasks: Mapping[str, DiffusionTask], trained: Trained |
 def networks(states: Mapping[str, State]) -> dict[str, Any]:
     """Parameters by network, the U-Net of the diffusion model last."""
     return {'regression': states['regression'].params, 'unet': states['diffusion'].params}
-
-
-def sampling_of(config: Config) -> Sampling:
-    """How ensembles are drawn, at temperature 1 where none is set. Raises UserError for invalid values."""
-    values = config['sampling']
-    temperature = values['temperature']
-    return Sampling(**{**values, 'temperature': 1.0 if temperature is None else temperature})
 
 
 def evaluate(opened: Calibrated, prepared: Prepared) -> Scores:
@@ -133,5 +130,4 @@ SYSTEM: System[DiffusionTask, Calibrated] = System(
     opened=Calibrated,
     evaluate=evaluate,
     calibrate=calibrate,
-    sampling_of=sampling_of,
 )

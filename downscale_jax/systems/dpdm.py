@@ -8,10 +8,9 @@ import numpy as np
 
 from downscale_jax.diffusion.discrete import DiscreteSchedule
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import super_resolution as evaluation
-from downscale_jax.fields.block_means import channels
+from downscale_jax.fields.transforms.block_means import condition_layout
 from downscale_jax.models.dpdm import DpdmUNet
-from downscale_jax.models.srgan import Discriminator, Generator
+from downscale_jax.models.srgan import Discriminator, GeneratorNetwork
 from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
@@ -19,7 +18,7 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import diffusion
 from downscale_jax.systems.calibrated import Calibrated, calibrate
 from downscale_jax.systems.checks import DTYPES, block_faults, check_choice, check_multiple, ensemble_faults, refuse
-from downscale_jax.systems.diffusion import sampling_of
+from downscale_jax.systems.downscaler import evaluate, sampling_of
 from downscale_jax.systems.system import Config, Init, Shapes, System, Trained
 from downscale_jax.tasks.content import Content
 from downscale_jax.tasks.diffusion import Diffusion
@@ -45,7 +44,9 @@ def build(config: Config) -> dict[str, DpdmTask]:
         'phases': phases(training),
         'accumulate': training['accumulate'],
         'ema_decay': training['ema_decay'],
-        'hidden': count,  # the repeated coarse field is for EDSR: a U-Net sees the interpolated one
+        'hidden': condition_layout(
+            count, config['data']['context']
+        ).interpolated.start,  # the repeated coarse field is for EDSR: a U-Net sees the interpolated one
     }
     regression = Regression(network.clone(channels=2 * count), **common)
     diffusion_model = Diffusion(
@@ -78,7 +79,7 @@ def rivals(config: Config, count: int) -> dict[str, SuperResolution | Gan]:
     if names[0] != EDSR:
         raise UserError(f"rivals={names}: '{EDSR_GAN}' starts from '{EDSR}', which must come first")
     options = {key: sizes[key] for key in ('width', 'blocks')}
-    network = Generator(count, tuple(sizes['factors']), **options, kernel=3, activation='relu')
+    network = GeneratorNetwork(count, tuple(sizes['factors']), **options, kernel=3, activation='relu')
     if network.stride != config['data']['factor']:
         raise UserError(
             f'edsr.factors={tuple(sizes["factors"])} refine cells {network.stride} times, but data.factor='
@@ -88,7 +89,7 @@ def rivals(config: Config, count: int) -> dict[str, SuperResolution | Gan]:
     if names == (EDSR,):
         return {EDSR: alone}
     discriminator = Discriminator(tuple(sizes['discriminator']), sizes['dense'])
-    apart = phases({**training, 'phases': (EDSR_GAN,)}, apart=True)
+    apart = phases({**training, 'phases': (EDSR_GAN,)}, per_network=True)
     gan = Gan(alone, discriminator, Content('mse'), apart, sizes['adversarial'], accumulate=training['accumulate'])
     return {EDSR: alone, EDSR_GAN: gan}
 
@@ -112,7 +113,7 @@ def shapes(config: Config) -> Shapes:
     patch, count = (data['patch'], data['patch']), len(data['variables'])
     return {
         'target': jax.ShapeDtypeStruct((*patch, count), np.float32),
-        'condition': jax.ShapeDtypeStruct((*patch, channels(count, data['context'])), np.float32),
+        'condition': jax.ShapeDtypeStruct((*patch, condition_layout(count, data['context']).channels), np.float32),
         'mask': jax.ShapeDtypeStruct((*patch, 1), bool),
     }
 
@@ -148,7 +149,6 @@ SYSTEM: System[DpdmTask, Calibrated] = System(
     initialise=initialise,
     networks=networks,
     opened=Calibrated,
-    evaluate=evaluation.evaluate,
+    evaluate=evaluate,
     calibrate=calibrate,
-    sampling_of=sampling_of,
 )

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from downscale_jax.runtime.errors import UserError
 
 VERSION = 2
@@ -19,21 +21,42 @@ class Change(NamedTuple):
 
     old: str
     new: str
-    value: Callable[[Any], Any] = lambda value: value
+    value: Callable[[Any, dict[str, Any]], Any] = lambda value, config: value
 
 
-def none_if_zero(value: Any) -> Any:
+def none_if_zero(value: Any, config: dict[str, Any]) -> Any:
     """Zero stood for "not set"."""
     return value or None
+
+
+def pairs(bounds: Any, config: dict[str, Any]) -> Any:
+    """One pair of bounds stood for all variables."""
+    return bounds if np.ndim(bounds) == 2 else [bounds] * len(config['data'].get('variables', [None]))
 
 
 CHANGES: dict[int, tuple[Change, ...]] = {
     1: (
         Change('sampling.temperature', 'sampling.temperature', none_if_zero),
+        Change('data.bounds', 'data.bounds', pairs),
         Change('evaluation.days', 'evaluation.records', none_if_zero),
         Change('evaluation.times', 'evaluation.records', none_if_zero),
         Change('evaluation.fit_days', 'evaluation.calibration_records'),
+        Change('evaluation.ice', 'evaluation.zones', lambda threshold, config: [['ice', threshold]]),
+        Change('evaluation.regimes', 'evaluation.regimes', lambda edges, config: [edges]),
     ),
+}
+MEASURES = (
+    'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
+    'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
+)  # fmt: skip
+# {version: {system: settings of `evaluation` that the version left behind did not have}}
+_OF_ALL = {'measures': MEASURES, 'subsets': (), 'window': 40, 'regimes': (), 'zones': (), 'places': ''}
+ADDED: dict[int, dict[str, dict[str, Any]]] = {
+    1: {
+        'diffusion': {**_OF_ALL, 'neighbours': True, 'baselines': ('coarse',)},
+        'dpdm': {**_OF_ALL, 'neighbours': False, 'subsets': (1, 5, 10, 33, 100)},
+        'srgan': {**_OF_ALL, 'neighbours': False, 'baselines': ('bicubic',)},
+    },
 }
 
 
@@ -58,6 +81,8 @@ def migrate(stored: dict[str, Any], workdir: Path) -> dict[str, Any]:
     for old in range(version, VERSION):
         for change in CHANGES[old]:
             config = applied(change, config)
+        added = ADDED[old].get(config['system'], {})
+        config = {**config, 'evaluation': {**added, **config['evaluation']}}
     return config
 
 
@@ -68,7 +93,7 @@ def applied(change: Change, config: dict[str, Any]) -> dict[str, Any]:
     if old not in config.get(section, {}):
         return config
     settings = {
-        new if name == old else name: change.value(value) if name == old else value
+        new if name == old else name: change.value(value, config) if name == old else value
         for name, value in config[section].items()
     }
     return {**config, section: settings}

@@ -6,18 +6,17 @@ from typing import Any, get_args
 import jax
 import numpy as np
 
-from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import super_resolution as evaluation
-from downscale_jax.fields.block_means import channels
-from downscale_jax.models.srgan import Discriminator, Generator
+from downscale_jax.fields.transforms.block_means import BlockMeans, condition_layout
+from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.models.srgan import Discriminator, GeneratorNetwork
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.atmodist import encoder_of
 from downscale_jax.systems.checks import DTYPES, block_faults, check_choice, check_multiple, refuse
 from downscale_jax.systems.content_encoder import check_transforms, load_encoder, open_encoder
-from downscale_jax.systems.downscaler import Downscaler
+from downscale_jax.systems.downscaler import Downscaler, evaluate, sampling_of
 from downscale_jax.systems.system import Config, Init, Shapes, System, Trained
 from downscale_jax.tasks.content import Content, Learned, Name
 from downscale_jax.tasks.gan import DISCRIMINATOR, GENERATOR, Gan
@@ -28,11 +27,6 @@ from downscale_jax.training.state import State
 SrganTask = SuperResolution | Gan
 
 PRETRAINED = 'pretrained'
-# a deterministic generator needs no solver and draws no noise
-ALONE: dict[str, Any] = {
-    'sampler': 'dpm_solver', 'steps': 1, 'spacing': 't', 'eta': 0.0,
-    'temperature': 1.0, 'correlation_hours': 0.0, 'members': 1,
-}  # fmt: skip
 
 
 def build(config: Config) -> dict[str, SrganTask]:
@@ -48,7 +42,7 @@ def build(config: Config) -> dict[str, SrganTask]:
             f'training.phases={training["phases"]}: name one phase for the generator alone and one or more for GANs'
         )
     pretrained = SuperResolution(network, (first,), training['accumulate'])
-    apart = phases({**training, 'phases': training['phases'][1:]}, apart=True) if contents else ()
+    apart = phases({**training, 'phases': training['phases'][1:]}, per_network=True) if contents else ()
     widths, dense = tuple(config['discriminator']['widths']), config['discriminator']['dense']
     gans = {
         f'gan_{name}': Gan(
@@ -65,13 +59,13 @@ def build(config: Config) -> dict[str, SrganTask]:
     return {PRETRAINED: pretrained, **gans}
 
 
-def generator_of(config: Config) -> Generator:
+def generator_of(config: Config) -> GeneratorNetwork:
     """The network. Raises UserError where patches, tiles or blocks do not fit it."""
     data, model, sampling = config['data'], config['model'], config['sampling']
     check_choice('model.activation', model['activation'], ('leaky_relu', 'relu'))
     check_choice('model.padding', model['padding'], ('SAME', 'REFLECT'))
     check_choice('model.dtype', model['dtype'], DTYPES)
-    network = Generator(len(data['variables']), **{**model, 'factors': tuple(model['factors'])})
+    network = GeneratorNetwork(len(data['variables']), **{**model, 'factors': tuple(model['factors'])})
     if network.stride != data['factor']:
         raise UserError(
             f'model.factors={tuple(model["factors"])} refine cells {network.stride} times, but data.factor='
@@ -116,7 +110,7 @@ def shapes(config: Config) -> Shapes:
     patch, count = (data['patch'], data['patch']), len(data['variables'])
     return {
         'target': jax.ShapeDtypeStruct((*patch, count), np.float32),
-        'condition': jax.ShapeDtypeStruct((*patch, channels(count, ())), np.float32),
+        'condition': jax.ShapeDtypeStruct((*patch, condition_layout(count, ()).channels), np.float32),
         'mask': jax.ShapeDtypeStruct((*patch, 1), bool),
     }
 
@@ -129,7 +123,9 @@ def examples(config: Config, prepared: Prepared, split: str) -> Patches:
     data = config['data']
     if split == 'train' and 'atmodist' in config['contents']:
         opened = open_encoder(config)
-        check_transforms(prepared.block_means.values, opened.prepared.log_transform, opened.workdir)
+        check_transforms(
+            prepared.transform_as(BlockMeans).values, opened.prepared.transform_as(Standardisation), opened.workdir
+        )
     return Patches(prepared, split, data['patch'], data['patches_per_record'], False, config['seed'])
 
 
@@ -158,11 +154,6 @@ def networks(states: Mapping[str, State]) -> dict[str, Any]:
     return {**discriminator, GENERATOR: params.get(GENERATOR, params)}
 
 
-def sampling_of(config: Config) -> Sampling:
-    """How fields are generated. Raises UserError for invalid values."""
-    return Sampling(**{**ALONE, **config['sampling']})
-
-
 SYSTEM: System[SrganTask, Downscaler] = System(
     build=build,
     check=check,
@@ -171,6 +162,5 @@ SYSTEM: System[SrganTask, Downscaler] = System(
     initialise=initialise,
     networks=networks,
     opened=Downscaler,
-    evaluate=evaluation.evaluate,
-    sampling_of=sampling_of,
+    evaluate=evaluate,
 )

@@ -12,7 +12,6 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import jax
 
-from downscale_jax.downscale.generate import Sampling
 from downscale_jax.pipeline.batches import Batch, Source
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.training.loop import Task
@@ -79,8 +78,6 @@ class System(Generic[TaskT, OpenedT]):
     evaluate: Callable[[OpenedT, Prepared], Scores]
     # (opened, prepared): writes the noise temperature fitted on the validation split; None: members do not differ
     calibrate: Callable[[OpenedT, Prepared], None] | None = None
-    # (config) -> how fields are generated; None: the system does not downscale
-    sampling_of: Callable[[Config], Sampling] | None = None
 
     def open(self, workdir: str | Path, given: Given | None = None) -> OpenedT:
         """A work directory trained by this system, opened, with the settings `given` in place of its own."""

@@ -12,7 +12,7 @@ from downscale_jax.pipeline.batches import Batch
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.settings import flat
+from downscale_jax.runtime.settings import flatten
 from downscale_jax.systems.migration import migrate
 from downscale_jax.systems.system import Config, Given, Init, Shapes, System, TaskT
 from downscale_jax.training.loop import Task, abstract_state
@@ -67,7 +67,7 @@ def read_config(workdir: Path) -> Config:
 
 def replaced(config: Config, given: Given, workdir: Path) -> Config:
     """`config` with the settings `given`. Raises UserError where one belongs to training and differs."""
-    settings = flat(config)
+    settings = flatten(config)
     for key, value in given.items():
         section, _, name = key.partition('.')
         if section in REPLACEABLE:

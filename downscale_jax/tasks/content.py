@@ -91,7 +91,7 @@ def log_power(fields: jax.Array) -> jax.Array:
     _, h, w, _ = fields.shape
     window = np.outer(*(np.hanning(n + 2)[1:-1] for n in (h, w)))[..., None]
     window /= np.sqrt(np.square(window).mean())
-    waves = jnp.fft.rfft2(fields * window.astype(np.float32), axes=(1, 2), norm='forward')
+    waves = jnp.fft.rfft2(fields * window[None].astype(np.float32), axes=(1, 2), norm='forward')
     power = jnp.square(waves.real) + jnp.square(waves.imag)
     return jnp.log(jnp.einsum('rhw,bhwc->brc', rings(h, w), power) + SMALLEST_POWER)
 

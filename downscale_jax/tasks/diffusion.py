@@ -22,7 +22,7 @@ from downscale_jax.diffusion.schedule import Prediction, Schedule, clean
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.tasks.regression import Batch, Regression
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create, gradient_step
@@ -66,7 +66,7 @@ class Diffusion:
         for choice in (self.prediction, self.weighting):
             if choice not in get_args(Prediction):
                 raise UserError(
-                    f"a diffusion cannot predict or weigh '{choice}': {nearest(choice, get_args(Prediction))}"
+                    f"a diffusion cannot predict or weigh '{choice}': {suggestion(choice, get_args(Prediction))}"
                 )
 
     def init(self, key: jax.Array, batch: Batch, guess: FirstGuess | None = None) -> State:

@@ -15,6 +15,7 @@ import optax
 
 from downscale_jax.diffusion.samplers import Noise, Solver
 from downscale_jax.models.srgan import Discriminator
+from downscale_jax.runtime import parallel
 from downscale_jax.tasks.content import Content, Learned, spectral_distance, squared_error
 from downscale_jax.tasks.super_resolution import Batch, SuperResolution
 from downscale_jax.training import state as states
@@ -41,7 +42,7 @@ class Gan:
     pretraining: SuperResolution
     discriminator: Discriminator
     content: Content
-    phases: tuple[Phase, ...]  # with `apart`: one optimiser state per network
+    phases: tuple[Phase, ...]  # with `per_network`: one optimiser state per network
     adversarial: float = 1e-3
     balance: tuple[float, float] = (0.46, 0.6)
     accumulate: int = 1
@@ -69,9 +70,10 @@ class Gan:
         def step(name: str, networks: tuple[Any, Any]) -> tuple[tuple[Any, Any], dict]:
             """One step of one network: (params, optimiser states) of both networks, and metrics."""
             params, opt_state = networks
+            others, learned = parallel.varying((params, state.frozen))  # as `convolve` wants its kernel and its input
 
             def loss(own, rows):
-                return losses[name]({**params, name: own}, state.frozen, rows)
+                return losses[name]({**others, name: own}, learned, rows)
 
             grads, metrics, _ = mean_gradients(loss, params[name], rows, self.accumulate)
             updates, moved = rule.update({name: grads}, opt_state, params, value=metrics['loss'])
@@ -134,7 +136,7 @@ class Gan:
         return state.params[GENERATOR]
 
     def sample(
-        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver
+        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver | None
     ) -> jax.Array:
         """See `SuperResolution.sample`."""
         return self.pretraining.sample(params, condition, valid, noise, apply, solver)

@@ -69,7 +69,7 @@ class Regression:
         return mean, jnp.sqrt(jnp.square(jax.nn.softplus(size)) + SMALLEST_ERROR**2)
 
     def sample(
-        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver
+        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver | None
     ) -> jax.Array:
         """The normalised mean over a whole domain, [1, H, W, C]; `apply(network, condition)` runs a network there."""
         return apply(lambda condition: self.distribution(params, condition)[0], condition)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from downscale_jax.diffusion.samplers import Noise, Solver
-from downscale_jax.models.srgan import Generator
+from downscale_jax.models.srgan import GeneratorNetwork
 from downscale_jax.tasks.content import squared_error
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create, gradient_step
@@ -22,7 +22,7 @@ NO_AVERAGE = 0.0
 class SuperResolution:
     """Minimises the mean squared error: sharp where the fine field is predictable, smooth elsewhere."""
 
-    network: Generator
+    network: GeneratorNetwork
     phases: tuple[Phase, ...]
     accumulate: int = 1
 
@@ -66,7 +66,7 @@ class SuperResolution:
         return state.params
 
     def sample(
-        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver
+        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver | None
     ) -> jax.Array:
         """The normalised field over a whole domain, [1, H, W, V]; `apply(network, condition)` runs a network there."""
         return apply(lambda tile: self.generate(params, tile), condition)

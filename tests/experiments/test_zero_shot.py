@@ -6,25 +6,25 @@ import runpy
 import jax
 import numpy as np
 import pytest
-import zero_shot
 
 from data_prep.prepare import prepare
 from data_prep.simulators.mountains import simulate
-from downscale_jax.fields.block_means import interpolate
+from downscale_jax.fields.geometry.blocks import interpolate
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
-from downscale_jax.systems.calibrated import Calibrated
 from downscale_jax.systems.workdir import zeros
+from experiments import zero_shot
 
 ROWS, COLUMNS, MONTHS = 40, 60, 36
 
 
-class Untrained(Calibrated):
+class Untrained(dpdm.Opened):
     """A work directory without checkpoints: its networks are as they begin."""
 
     def restored(self, name):
-        init = self.system.initialise(name, self.tasks)
+        init = self.system.initialiser(name, self.tasks)
         return init(jax.random.key(0), zeros(self.system.shapes(self.config), 1))
 
     def provenance(self, name):
@@ -43,12 +43,12 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture
 def model(prepared):
-    return Untrained(dpdm.SYSTEM, prepared.directory)
+    return Untrained(dpdm, prepared.directory)
 
 
 def linear(fine, prepared):
     """RMSE of [T, H, W, V] interpolated from its block means."""
-    transform = prepared.block_means
+    transform = prepared.transform_as(BlockMeans)
     field = [
         interpolate(transform.coarsen(x, prepared.area), 10, False, 'linear').clip(*transform.limits) for x in fine
     ]

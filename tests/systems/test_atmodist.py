@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
@@ -75,7 +76,7 @@ def stepped(task, state):
     def step(state, batch):
         return task.train_step(state, batch, jax.random.key(0), task.phases[0])
 
-    whole, rows = parallel.WHOLE, parallel.ROWS
+    whole, rows = parallel.REPLICATED, parallel.SHARDED_ROWS
     return parallel.sharded(step, (whole, rows), (whole, whole))(
         parallel.replicate(state), parallel.split_rows(example(8 * jax.device_count()))
     )
@@ -107,7 +108,7 @@ def test_embed_is_the_encoder_of_the_transformed_fields(opened, stage, shape):
     assert found.shape == (3, *shape)
     np.testing.assert_array_equal(found['time'], fields()['time'])
     x = np.stack([fields()[name].values for name in TRANSFORM['variables']], -1).astype('f4')
-    x = Prepared(opened.workdir).log_transform.encode(x)
+    x = Prepared(opened.workdir).transform_as(Standardisation).encode(x)
     expected = opened.tasks['lags'].embed(opened.params, x, stage or 3)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
@@ -239,7 +240,7 @@ def test_the_rivals_encoder_stays_as_it_was_drawn():
     ('changes', 'message'),
     [
         ({'training': {**config()['training'], 'phases': []}}, 'training.phases is empty: name one or several of main'),
-        ({'training': {**config()['training'], 'phases': ['mein']}}, "there is no phase 'mein': did you mean 'main'"),
+        ({'training': {**config()['training'], 'phases': ['mein']}}, "unknown phase 'mein': did you mean 'main'"),
         ({'pretexts': []}, 'pretexts is empty: name one or several of lags, inpainting'),
         ({'pretexts': ['lag']}, "pretexts='lag' is unknown: did you mean 'lags'"),
         ({'model': {**config()['model'], 'dtype': 'float16'}}, "model.dtype='float16' is unknown: did you mean"),

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from data_prep.prepare import prepare
-from downscale_jax.downscale.generate import Generator
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.tiles import Domain
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import SYSTEMS, dpdm
 from downscale_jax.systems.checks import check_training
-from downscale_jax.systems.downscaler import check_drawn
+from downscale_jax.systems.downscaler import check_drawn, sampling_of
 from downscale_jax.systems.system import Trained
 from downscale_jax.systems.workdir import zeros
 
@@ -88,7 +90,8 @@ def test_patches_that_are_no_whole_blocks():
     for name in ('edsr', 'edsr_gan'):
         state = jax.eval_shape(tasks[name].init, jax.random.key(0), batch)
         assert jax.eval_shape(tasks[name].eval_step, state, batch, jax.random.key(0))['loss'].shape == (2,)
-        assert Generator(tasks[name], None, None, dpdm.sampling_of(settings)).tiling((960, 960))[0].tile == 480
+        generator = FieldGenerator(tasks[name], None, None, sampling_of(settings))
+        assert generator.tiling(Domain((960, 960), 7)).tile == 480
 
 
 def test_what_each_network_sees():
@@ -135,6 +138,9 @@ def test_the_repeated_field_is_not_shown_to_the_unets():
         ),
         ({'sampling__tile': 482}, ['sampling.tile 482', 'multiple of 8']),
         ({'sampling__overlap': 240}, ['sampling.tile 480', 'overlap 240']),
+        ({'data__patch': 44, 'model__network': 'dpdm', 'rivals': ()}, ['data.patch=44', 'multiple of 8', 'the U-Net']),
+        ({'sampling__tile': 482}, ['sampling.tile=482', 'multiple of 8']),
+        ({'sampling__overlap': 240}, ['sampling.tile=480', 'overlap=240']),
         ({'diffusion__betas': 'cosinus'}, ["'cosinus'", "'cosine'"]),
         ({'diffusion__steps': 10}, ['discrete schedule of 10 steps']),
         ({'diffusion__prediction': 'noise'}, ["'noise'", 'eps']),
@@ -261,6 +267,6 @@ def test_what_is_shown_is_normalised(small):
     assert np.abs(condition[..., 4].mean()) < 0.3  # topography
     np.testing.assert_allclose(target.std((0, 1, 2)), 1, atol=0.2)
     np.testing.assert_allclose((condition[..., 6:8] ** 2).sum(-1), 1, rtol=1e-5)  # the season
-    transform = prepared.block_means
+    transform = prepared.transform_as(BlockMeans)
     assert transform.kernel == ('cubic', 'linear')
     assert transform.bounds == ((-INFINITY, INFINITY), (0.0, INFINITY))

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import atmodist, content_encoder, content_weight, srgan
@@ -18,7 +18,7 @@ from downscale_jax.systems.workdir import zeros
 from downscale_jax.training.optimizer import create
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-VALUES = LogTransform(
+VALUES = Standardisation(
     ('vorticity', 'divergence'), ('s-1', 's-1'), (1e-6, 0.0), (3e-5, 1e-5), (0.0, 0.0), (0.16, 0.16)
 )  # fmt: skip
 
@@ -87,7 +87,7 @@ def test_each_network_of_a_gan_has_its_own_optimiser():
         ({'model__padding': 'VALID'}, ["model.padding='VALID'", 'REFLECT, SAME']),
         ({'training__phases': ('mse',)}, ['training.phases', 'GANs']),
         ({'content__stage': 7, 'contents': ('atmodist',)}, ['content.stage=7', '1 to 3']),
-        ({'sampling__tile': 30}, ['sampling.tile 30', '4']),
+        ({'sampling__tile': 30}, ['sampling.tile=30', '4']),
     ],
 )
 def test_values_that_do_not_go_together(changes, parts):
@@ -116,7 +116,7 @@ def test_another_atmodist_is_refused_before_training(teacher, changes, parts):
 
 def test_statistics_of_other_data_are_refused():
     content_encoder.check_transforms(VALUES, VALUES, Path('teacher'))
-    other = LogTransform(**{**VALUES.__dict__, 'std': (3.1e-5, 1e-5)})
+    other = Standardisation(**{**VALUES.__dict__, 'std': (3.1e-5, 1e-5)})
     with pytest.raises(UserError, match=r'teacher has other statistics .* same data.train'):
         content_encoder.check_transforms(VALUES, other, Path('teacher'))
 

@@ -10,8 +10,9 @@ import numpy as np
 import scipy.fft
 import xarray as xr
 
-from downscale_jax.fields import wind
-from downscale_jax.fields.grid import cell_sizes_km, is_periodic
+from downscale_jax.fields.geometry import wind
+from downscale_jax.fields.geometry.grid import cell_sizes_km, is_periodic
+from downscale_jax.fields.geometry.harmonics import Rows, harmonics
 from downscale_jax.runtime.errors import UserError
 
 MOST_UNEQUAL = 3.0  # widest over narrowest row of a region: beyond it a column's wavelength means nothing
@@ -39,7 +40,7 @@ class _Spectrum:
 
 
 class VariancePower(_Spectrum):
-    """Variance of one field by wavenumber: field [H, W] -> [n] in its unit squared; NaN where a value is missing.
+    """Variance of one field by wavenumber: field [H, W] -> [n] in its unit squared.
 
     grid: canonical, with `lat`, `lon` or `x`, `y`; axes run either way. `wavenumber` [n] is 1, 2, .. n,
     `wavelength_km` [n] what it stands for.
@@ -51,7 +52,10 @@ class VariancePower(_Spectrum):
     Region: power(n) = sum over modes with n - 1/2 <= |k| L < n + 1/2 of |w f|^2 / (H W sum w^2), |w f| the Fourier
     transform under a Hann taper w, after the mean, weighted by w, has been removed; k in cycles a metre, L the shorter
     side, up to the Nyquist wavelength of the larger cell side; wavelength L / n. As `spectra.power` over one window of
-    H = W. No taper along longitude where it closes. Sums to the variance under the taper, but for waves of more than
+    H = W. No taper along longitude where it closes. Missing cells have taper 0: their edges are structure in the
+    spectrum, the same for all fields with these gaps. On the globe a field with missing cells has no spectrum (NaN).
+
+    Sums to the variance under the taper, but for waves of more than
     2 L and those beyond the last ring. Cells count as wide as they are on average under the taper, without map factor.
 
     Raises UserError: uneven steps; neither a global grid that harmonics fit nor a region whose rows are of about one
@@ -93,15 +97,15 @@ def spectral_distance(power: np.ndarray, truth: np.ndarray, share: float = 0.5) 
 
 def resolves(grid: xr.Dataset) -> bool:
     """Whether the whole grid has a spectrum: a globe that harmonics fit, or rows of about one width."""
-    whole = 'lat' in grid.coords and grid['lat'].ndim == 1 and wind.global_geometry(grid)
+    whole = 'lat' in grid.coords and grid['lat'].ndim == 1 and wind.global_rows(grid)
     return bool(whole) or all(size.max() <= MOST_UNEQUAL * size.min() for size in cell_sizes_km(grid))
 
 
 def _modes(grid: xr.Dataset) -> _Modes:
     axes = ('y', 'x') if {'x', 'y'} <= set(grid.coords) else ('lat', 'lon')
     if set(axes) <= set(grid.coords) and grid[axes[0]].ndim == 1:
-        if axes[0] == 'lat' and (geometry := wind.global_geometry(grid)):
-            return _sphere(geometry, grid.sizes['lat'], grid.sizes['lon'])
+        if axes[0] == 'lat' and (rows := wind.global_rows(grid)):
+            return _sphere(rows, grid.sizes['lat'], grid.sizes['lon'])
         for name in axes:
             wind.even(grid[name])
     sizes = cell_sizes_km(grid)
@@ -114,22 +118,21 @@ def _modes(grid: xr.Dataset) -> _Modes:
     return _region(sizes, grid[axes[1]].shape[-1], is_periodic(grid))
 
 
-def _sphere(geometry: str, height: int, width: int) -> _Modes:
-    sht, top = wind.spherical_harmonics(), wind.truncation(geometry, height, width)
-    order, degree = np.triu_indices(top + 1)
-    both = np.where(order > 0, 2, 1)  # -m is the conjugate of m
+def _sphere(rows: Rows, height: int, width: int) -> _Modes:
+    transform = harmonics(rows, height, width)
+    degree, top = transform.degree.ravel(), transform.top
+    both = np.where(np.broadcast_to(transform.order, transform.degree.shape) > 0, 2, 1)  # -m is the conjugate of m
 
     def variance(field: np.ndarray) -> np.ndarray:
         if not np.isfinite(field).all():
             return np.full(degree.size, np.nan)
-        # neither axis needs turning: that changes signs and conjugates alone
-        coefficients = sht.analysis_2d(
-            map=np.asarray(field, np.float64)[None], spin=0, lmax=top, mmax=top, geometry=geometry
-        )[0]
-        return both * _square(coefficients) / (4 * np.pi)
+        # neither axis needs turning: that changes only signs and conjugates
+        coefficients = transform.analyse(np.asarray(field, np.float64))
+        return (both * _square(coefficients) / (4 * np.pi)).ravel()
 
     energy = np.pi * wind.RADIUS**2 / np.maximum(degree * (degree + 1), 1)
-    return _Modes(degree, 2e-3 * np.pi * wind.RADIUS / np.arange(1, top + 1), energy, variance)
+    ring = np.where(degree > top, 0, degree)
+    return _Modes(ring, 2e-3 * np.pi * wind.RADIUS / np.arange(1, top + 1), energy, variance)
 
 
 def _region(sizes_km: tuple[np.ndarray, np.ndarray], width: int, periodic: bool) -> _Modes:
@@ -146,11 +149,12 @@ def _region(sizes_km: tuple[np.ndarray, np.ndarray], width: int, periodic: bool)
         both[:, -1] = 1
 
     def variance(field: np.ndarray) -> np.ndarray:
-        if not np.isfinite(field).all():
+        known = np.isfinite(field)
+        if not known.any():
             return np.full(both.size, np.nan)
-        values = np.asarray(field, np.float64)
-        coefficients = scipy.fft.rfft2(taper * (values - np.average(values, weights=taper)))
-        return (both * _square(coefficients)).ravel() / (values.size * np.sum(taper**2))
+        values, weight = np.where(known, field, 0).astype(np.float64), taper * known
+        coefficients = scipy.fft.rfft2(weight * (values - np.average(values, weights=weight)))
+        return (both * _square(coefficients)).ravel() / (values.size * np.sum(weight**2))
 
     k = 2 * np.pi * cycles
     k[0] = np.inf  # the mean is in no ring
