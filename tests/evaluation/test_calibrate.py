@@ -9,8 +9,8 @@ import xarray as xr
 
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
-from downscale_jax.evaluation import calibrate as temperature
-from downscale_jax.evaluation.evaluate import coarse_dataset
+from downscale_jax.evaluation import calibrate
+from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.fields.block_means import BlockMeans, repeat
@@ -117,7 +117,7 @@ def asked(monkeypatch):
 
 def fitted(prepared, spread, stubborn=False, records=3):
     generator = Generator(Linear(stubborn), np.float32(spread), prepared.transform, SAMPLING)
-    return temperature.fit(generator, prepared, records, MEMBERS, 0)
+    return calibrate.fit(generator, prepared, records, MEMBERS, 0)
 
 
 def scored(prepared, spread, factor, records=(0, 2, 4)):
@@ -139,7 +139,7 @@ def scored(prepared, spread, factor, records=(0, 2, 4)):
 def test_the_temperature_that_mends_the_spread(prepared, asked, spread):
     fit = fitted(prepared, spread)
     assert fit['temperature'] == pytest.approx(1 / spread, rel=0.04)  # 10 000 cells
-    assert fit['after']['spread_skill'] == pytest.approx(1, abs=temperature.NEAR_ENOUGH)
+    assert fit['after']['spread_skill'] == pytest.approx(1, abs=calibrate.NEAR_ENOUGH)
     # of M members with noise s against noise of 1: spread s, error of the mean sqrt(1 + s^2 / M)
     expected = np.sqrt((1 + 1 / MEMBERS) * spread**2 / (1 + spread**2 / MEMBERS))
     assert fit['before']['spread_skill'] == pytest.approx(expected, rel=0.04)
@@ -168,9 +168,9 @@ def test_what_fits_is_left_alone(prepared, asked):
 def test_several_variables_are_fitted_by_the_geometric_mean_of_their_ratios(several):
     """Members of spread 0.6 and 1.5 about truths of 1: what is left is 2 % of the mean, not of either."""
     generator = Generator(Linear(count=2), np.array([0.6, 1.5], 'f4'), several.block_means, SAMPLING)
-    fit = temperature.fit(generator, several, 3, MEMBERS, 0)
+    fit = calibrate.fit(generator, several, 3, MEMBERS, 0)
     assert fit['temperature'] == pytest.approx(1 / np.sqrt(0.6 * 1.5), rel=0.04)
-    assert fit['after']['spread_skill'] == pytest.approx(1, abs=temperature.NEAR_ENOUGH)
+    assert fit['after']['spread_skill'] == pytest.approx(1, abs=calibrate.NEAR_ENOUGH)
     squares = np.array([0.6, 1.5]) ** 2
     ratios = np.sqrt((1 + 1 / MEMBERS) * squares / (1 + squares / MEMBERS))
     assert fit['before']['spread_skill'] == pytest.approx(np.sqrt(ratios.prod()), rel=0.04)
@@ -179,7 +179,7 @@ def test_several_variables_are_fitted_by_the_geometric_mean_of_their_ratios(seve
 
 def test_one_variable_without_spread_leaves_nothing_to_fit(several):
     generator = Generator(Linear(count=2), np.array([0.0, 1.5], 'f4'), several.block_means, SAMPLING)
-    fit = temperature.fit(generator, several, 1, 4, 0)
+    fit = calibrate.fit(generator, several, 1, 4, 0)
     assert (fit['temperature'], fit['before']['spread_skill']) == (1.0, 0.0)
 
 
@@ -193,7 +193,7 @@ def test_limits(prepared, asked, spread, limit):
 def test_rounds(prepared, asked):
     # a spread that does not follow: what was tried first is no worse
     fit = fitted(prepared, 0.9, stubborn=True, records=1)
-    assert len(asked) == temperature.ROUNDS + 1
+    assert len(asked) == calibrate.ROUNDS + 1
     assert len(set(asked)) == len(asked)
     assert fit['temperature'] in asked
     assert abs(fit['after']['spread_skill'] - 1) <= abs(fit['before']['spread_skill'] - 1)
@@ -212,6 +212,6 @@ def test_records_are_spread_over_validation(prepared, records, read):
 
 def test_the_seed_decides(prepared):
     generator = Generator(Linear(), np.float32(0.8), prepared.transform, SAMPLING)
-    one, same, other = (temperature.fit(generator, prepared, 1, 4, seed) for seed in (0, 0, 1))
+    one, same, other = (calibrate.fit(generator, prepared, 1, 4, seed) for seed in (0, 0, 1))
     assert one == same
     assert one['before'] != other['before']

@@ -147,7 +147,7 @@ def test_adding_days_is_pooling_pixels():
 def test_chunks_of_pixels_change_nothing(monkeypatch):
     ensemble, truth, area = (np.round(field) if field.dtype == np.float32 else field for field in day(6))  # ties
     whole = sums_of(ensemble, truth, area)
-    monkeypatch.setattr(scores, '_CHUNK', 7)
+    monkeypatch.setattr(scores, '_CELLS', 7)
     check_equal(sums_of(ensemble, truth, area), whole)
 
 
@@ -163,7 +163,7 @@ def test_missing_pixels_are_left_out_whatever_the_members_hold_there():
 def test_missing_prediction_is_an_error():
     ensemble, truth, area = day(8)
     ensemble[2, *np.argwhere(~np.isnan(truth))[0]] = np.nan
-    with pytest.raises(ValueError, match=r'1 of .* valid pixels are not finite'):
+    with pytest.raises(ValueError, match=r'1 of .* valid cells are not finite'):
         sums_of(ensemble, truth, area)
 
 

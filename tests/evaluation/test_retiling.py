@@ -12,9 +12,9 @@ from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import retiling as tile_seams
-from downscale_jax.evaluation.evaluate import coarse_dataset
-from downscale_jax.evaluation.statistics import seams
+from downscale_jax.evaluation import retiling
+from downscale_jax.evaluation.stores import coarse_dataset
+from downscale_jax.evaluation.measures import seams
 from downscale_jax.fields.block_means import BlockMeans
 from downscale_jax.fields.grid import cell_areas_km2, valid_area
 from downscale_jax.fields.log_transform import LogTransform
@@ -64,12 +64,12 @@ def world(rows=48, columns=64):
 def test_borders_of_a_periodic_grid():
     """48 columns continued by 4 on either side: tiles of 16 begin at -4, 4, 16, 28, 36 of the grid's own columns."""
     one = generator().changed(tile=16, overlap=4)
-    rows, columns = tile_seams.borders_of(one, (12, 48), True)
+    rows, columns = retiling.borders_of(one, (12, 48), True)
     assert rows.size == 0
     # they overlap from 4 to 12, 16 to 20, 28 to 32, 36 to 44
     assert columns.tolist() == [4, 8, 12, 16, 18, 20, 28, 30, 32, 36, 40, 44]
     # elsewhere at 0, 12, 20, 32: they overlap from 12 to 16, 20 to 28, 32 to 36
-    assert tile_seams.borders_of(one, (12, 48), False)[1].tolist() == [12, 14, 16, 20, 24, 28, 32, 34, 36]
+    assert retiling.borders_of(one, (12, 48), False)[1].tolist() == [12, 14, 16, 20, 24, 28, 32, 34, 36]
 
 
 @pytest.mark.parametrize(('own', 'overlap', 'least'), [(480, 80, 2 / 3), (128, 32, 2 / 3), (80, 16, 0.8)])
@@ -78,12 +78,12 @@ def test_the_control_ends_elsewhere(own, overlap, least):
     one = generator().changed(tile=own, overlap=overlap)
     one.task.network.stride = 16
     for n in range(own + 16, 4 * own, 40):
-        made, control = tile_seams.pair(one, (n, n), False, 70)
+        made, control = retiling.tilings(one, (n, n), False, 70)
         assert made is one
         assert control.sampling.tile <= max(own, 256)
-        lines = [tile_seams.borders_of(each, (n, n), False) for each in (made, control)]
+        lines = [retiling.borders_of(each, (n, n), False) for each in (made, control)]
         assert seams.own_share(*lines) >= least - 1e-9
-    tiles, whole = tile_seams.pair(one, (own, own), False, 70)
+    tiles, whole = retiling.tilings(one, (own, own), False, 70)
     assert (tiles.sampling.tile, tiles.sampling.overlap) == (80, 16)
     assert whole is one
 
@@ -93,7 +93,7 @@ def test_tiles_of_any_size_are_valid():
     for stride in (1, 2, 4, 8, 16, 32):
         one.task.network.stride = stride
         for strides in range(1, 100):
-            found = tile_seams.in_tiles(one, strides).sampling
+            found = retiling.in_tiles(one, strides).sampling
             Tiling((1000, 1000), stride, found.tile, found.overlap)  # raises
             assert found.tile >= strides * stride
 
@@ -103,13 +103,14 @@ def test_tiles_that_show_and_tiles_that_do_not(own):
     """Against one piece, and against tiles of the generator's own that end elsewhere."""
     prepared, records = world()
     fused, apart = (
-        tile_seams.look(generator(step).changed(tile=own, overlap=8), prepared, records, TIMES, [0, 2], 16, 0)
+        retiling.retile(generator(step).changed(tile=own, overlap=8), prepared, records, TIMES, [0, 2], 16, 0)
         for step in (0.0, 4.0)
     )
     for found in (fused, apart):
-        assert (found['times'], found['members']) == (2, 2)
+        assert found.fields.shape == found.control.shape == (2, 2, 48, 64, 2)
         tiles = ((16, 16), 4, (48, 64)) if own == 256 else ((28, 28), 8, (48, 64))
-        assert (found['sizes'], found['overlap'], found['against']) == tiles
+        assert (found.sizes, found.overlap, found.control_sizes) == tiles
+    fused, apart = seams.scored(fused), seams.scored(apart)
     # the network is local: the same noise, so the same field, whatever the tiles
     np.testing.assert_allclose(fused['seam'], 1, atol=1e-4)
     assert (fused['step'] < 1e-4).all()
@@ -119,20 +120,20 @@ def test_tiles_that_show_and_tiles_that_do_not(own):
 
 def test_cells_without_truth_do_not_count():
     prepared, records = world()
-    expected = tile_seams.look(generator(4.0), prepared, records, TIMES, [0], 16, 0)['seam']
+    expected = seams.scored(retiling.retile(generator(4.0), prepared, records, TIMES, [0], 16, 0))['seam']
     records[0]['fine'][10:30, 20:40, 0] = np.nan
     # of the variable that lacks them, and of what the coarse field then lacks
-    found = tile_seams.look(generator(4.0), prepared, records, TIMES, [0], 16, 0)['seam']
+    found = seams.scored(retiling.retile(generator(4.0), prepared, records, TIMES, [0], 16, 0))['seam']
     assert np.isfinite(found).all()
     assert (found != expected).all()
 
 
 def test_fields_are_those_of_downscaling():
     prepared, records = world()
-    one, coarse = tile_seams.in_tiles(generator(1.0), 4), coarse_dataset(prepared, records, TIMES, [0, 2])
+    one, coarse = retiling.in_tiles(generator(1.0), 4), coarse_dataset(prepared, records, TIMES, [0, 2])
     one = one.changed(members=2)
     inputs = open_inputs(coarse, one.transform, prepared.statics)
-    found = tile_seams.generated(one, inputs, valid_area(prepared.statics), 3)
+    found = retiling.generated(one, inputs, valid_area(prepared.statics), 3)
     assert found.shape == (2, 2, 48, 64, 2)
     expected = ensemble.in_memory(one, coarse, prepared.statics, 2, 3, {})
     for v, name in enumerate(NAMES):
@@ -142,4 +143,4 @@ def test_fields_are_those_of_downscaling():
 
 def test_a_domain_as_small_as_a_patch_has_no_tiles():
     prepared, records = world(16, 16)
-    assert tile_seams.look(generator(), prepared, records, TIMES, [0], 16, 0) == {}
+    assert retiling.retile(generator(), prepared, records, TIMES, [0], 16, 0) is None
