@@ -6,9 +6,9 @@ import numpy as np
 
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator
-from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.times import evenly
 from downscale_jax.pipeline.records import Prepared
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation.results import Result
+from downscale_jax.evaluation.results import Estimate, Result
 from downscale_jax.evaluation.statistics.compound import HotDry
 from downscale_jax.evaluation.statistics.places import Places
 
@@ -93,6 +93,29 @@ class Setting:
         """'crps', or 'crps_t2m' where there are several variables."""
         return score if len(self.variables) == 1 else f'{score}_{variable.name}'
 
+    def named(
+        self, estimates: Mapping[tuple[str, int], Mapping[str, Estimate]], *scores: str
+    ) -> dict[str, dict[str, Estimate]]:
+        """{method: {name in scores.json: estimate}} from {(method, index of the variable): {score: estimate}}.
+
+        Of the `scores` named, or of all.
+        """
+        table: dict[str, dict[str, Estimate]] = {}
+        for (method, index), row in estimates.items():
+            chosen = {self.name(n, self.variables[index]): e for n, e in row.items() if not scores or n in scores}
+            table.setdefault(method, {}).update(chosen)
+        return table
+
+    @property
+    def names(self) -> list[str]:
+        """Of the variables."""
+        return [variable.name for variable in self.variables]
+
+    @property
+    def units(self) -> list[str]:
+        """Of the variables."""
+        return [variable.units for variable in self.variables]
+
     @property
     def whole(self) -> tuple[str, ...]:
         """The methods that are whole ensembles."""
@@ -108,6 +131,11 @@ class Setting:
         """Whether the first row is the southernmost, or the lowest."""
         y = self.statics[self.statics['mask'].dims[0]].values
         return bool(y.size < 2 or y[0] < y[-1])
+
+    @property
+    def upwards(self) -> slice:
+        """Orders rows as a map shows them, the southernmost or lowest first."""
+        return slice(None, None, 1 if self.rows_run_up else -1)
 
     @property
     def title(self) -> str:
@@ -131,7 +159,12 @@ class Field:
     @property
     def mean(self) -> np.ndarray:
         """[H, W] float32: the ensemble mean, or the single field."""
-        return self.members.mean(0, dtype=np.float64).astype(np.float32) if len(self.members) > 1 else self.members[0]
+        return mean_of(self.members)
+
+
+def mean_of(members: np.ndarray) -> np.ndarray:
+    """Float32 mean of members [M, ...], or the single field."""
+    return members.mean(0, dtype=np.float64).astype(np.float32) if len(members) > 1 else members[0]
 
 
 class Sample(NamedTuple):

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from downscale_jax.evaluation.drawing.style import LOOK, NAMES, WIDTH, blank
+from downscale_jax.evaluation.statistics.windows import window_sums
 
 
 @matplotlib.rc_context(LOOK)
@@ -48,8 +49,7 @@ def fields(
 def window(truth: np.ndarray, size: int) -> tuple[slice, slice]:
     """Where the first variable [H, W, V] is farthest from its mean, `size` cells a side."""
     first = truth[..., 0].astype(np.float64)
-    square = np.pad(np.nan_to_num(first - np.nanmean(first)) ** 2, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    sums = square[size:, size:] - square[:-size, size:] - square[size:, :-size] + square[:-size, :-size]
+    sums = window_sums(np.nan_to_num(first - np.nanmean(first)) ** 2, size)
     row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
     return slice(int(row), int(row) + size), slice(int(column), int(column) + size)
 

@@ -112,7 +112,7 @@ class Places:
                     m: {r: {v: c._asdict() for v, c in by.items()} for r, by in rivals.items()}
                     for m, rivals in shown.items()
                 },
-                [variable.name for variable in setting.variables],
+                setting.names,
                 'Local statistics',
                 setting.title,
             ),

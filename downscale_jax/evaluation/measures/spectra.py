@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from downscale_jax.evaluation.drawing import ratios as drawing
-from downscale_jax.evaluation.protocol import Sample, Setting
+from downscale_jax.evaluation.protocol import Sample, Setting, mean_of
 from downscale_jax.evaluation.results import Estimate, Figure, Result
 from downscale_jax.evaluation.statistics import spectra
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
@@ -33,23 +33,21 @@ class Spectra:
             wide = np.flatnonzero(width >= width.max() / 2)
             self._band = slice(int(wide[0]), int(wide[-1]) + 1)
             statics = statics.isel({statics['mask'].dims[0]: self._band})
-        names = [variable.name for variable in setting.variables]
         self._power = spectra.VariancePower(statics)
-        rotational = {'vorticity', 'divergence'} <= set(names)
+        rotational = {'vorticity', 'divergence'} <= set(setting.names)
         self._kinetic = spectra.EnergySpectrum(statics) if rotational or setting.winds else None
 
     def add(self, sample: Sample) -> None:
         truth = self._powers(sample.truth)
         for method, members in sample.methods.items():
-            mean = members.mean(0, dtype=np.float64).astype(np.float32) if len(members) > 1 else members[0]
-            found = self._powers(np.where(np.isfinite(sample.truth), mean, np.nan))
+            found = self._powers(np.where(np.isfinite(sample.truth), mean_of(members), np.nan))
             for key, power in found.items():
                 sums = {'power': power, 'truth': truth[key], 'times': np.float64(1)}
                 self.sums.add((method, key), sample.stamp, sums)
 
     def _powers(self, fields: np.ndarray) -> dict[str, np.ndarray]:
         """{variable, or `energy`: power [n]} of fields [H, W, V]."""
-        names = [variable.name for variable in self._setting.variables]
+        names = self._setting.names
         found = {name: self._power(fields[self._band, :, v]) for v, name in enumerate(names)}
         if self._kinetic is not None:
             found[KINETIC] = self._kinetic(*self._rotational(fields, names))

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
+from downscale_jax.evaluation.statistics.members import require_finite
 
 
 def climatology(fields: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
@@ -64,7 +65,6 @@ def _anomalies(
         raise ValueError(f'field is {field.shape}, truth {truth.shape}, climatology {normal.shape}; expected [H, W]')
     valid = np.isfinite(truth) & np.isfinite(normal) & counted
     mean = field.reshape(-1, *truth.shape).mean(0, dtype=np.float64)
-    if missing := np.sum(~np.isfinite(mean) & valid):
-        raise ValueError(f'{missing} of {valid.sum()} valid cells are not finite in the field; give them weight 0')
+    require_finite(mean, valid)
     x, y = (np.where(valid, values - normal.astype(np.float64), 0.0) for values in (mean, truth))
     return valid, x, y

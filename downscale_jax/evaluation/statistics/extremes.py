@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
-from downscale_jax.evaluation.statistics.members import chunks
+from downscale_jax.evaluation.statistics.members import chunks, require_finite
 from downscale_jax.evaluation.statistics.pointwise import fair_crps
 
 LEVELS = (0.9, 0.95, 0.99, 0.995, 0.999)
@@ -82,8 +82,7 @@ def fss_sums(
     if even := [n for n in windows if n % 2 == 0]:
         raise ValueError(f'windows of {even} cells have no centre; give odd numbers')
     valid = _counted(truth, weight)
-    if missing := np.sum(~np.isfinite(members).all(0) & valid):
-        raise ValueError(f'{missing} of {valid.sum()} valid cells are not finite in a member; give them weight 0')
+    require_finite(members, valid)
     w = np.where(valid, weight, 0).astype(np.float64)
     sums = {name: np.zeros((len(thresholds), len(windows))) for name in ('fss_error', 'fss_reference')}
     shares = [_box(valid, window) for window in windows]
@@ -123,14 +122,12 @@ def tail_crps_sums(
 def summarise(sums: Sums, edges: np.ndarray, levels: Sequence[float] = LEVELS) -> dict[str, np.ndarray]:
     """Numbers from the three sums over times, all in one dictionary, with any leading axes.
 
-    quantiles, quantiles_truth [..., L] in the unit of the field, and quantile_error, their difference: a ratio means
-    nothing for temperatures and winds. fss [..., Q, S] = 1 - sum (P_f - P_o)^2 / sum (P_f^2 + P_o^2), 1 for a perfect
+    quantile_error [..., L]: quantiles minus those of the truth, in the unit of the field, since a ratio means nothing
+    for temperatures and winds. fss [..., Q, S] = 1 - sum (P_f - P_o)^2 / sum (P_f^2 + P_o^2), 1 for a perfect
     field and NaN where nobody has an event. tail_crps [..., Q].
     """
     found, expected = (quantiles(sums[name], edges, levels) for name in ('histogram', 'histogram_truth'))
     return {
-        'quantiles': found,
-        'quantiles_truth': expected,
         'quantile_error': found - expected,
         'fss': 1 - ratio(sums['fss_error'], sums['fss_reference']),
         'tail_crps': ratio(sums['tail_crps'], sums['tail_weight'][..., None]),

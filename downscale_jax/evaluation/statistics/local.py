@@ -3,12 +3,11 @@
 A method that draws the right values at the wrong times scores well here and badly in RMSE: both are to be read.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from downscale_jax.evaluation.statistics.bootstrap import block_length
+from downscale_jax.evaluation.statistics.bootstrap import block_length, draws, too_few
 
 MARGIN = 0.1
 _CHUNK = 1 << 22  # values summed at a time: 16 MB in float32
@@ -35,17 +34,6 @@ def wasserstein(truth: np.ndarray, found: np.ndarray, axis: int = 0) -> np.ndarr
     # both quantile functions are steps: they change at multiples of 1/n and of 1/m, counted here in 1/(n m)
     edges = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
     return np.abs(x[..., edges[:-1] // m] - y[..., edges[:-1] // n]) @ (np.diff(edges) / (n * m))
-
-
-def distances(truth: np.ndarray, methods: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """{method: Wasserstein-1 distance [P] to the truth [T, P]} of series [T, P], or of ensembles [T, M, P].
-
-    The values of all members count as one distribution. It is better known than that of a single series: between equal
-    distributions of T values each the distance is not zero but of the order of a standard deviation / sqrt(T).
-    """
-    return {
-        name: wasserstein(truth, _members(found, truth).reshape(-1, truth.shape[1])) for name, found in methods.items()
-    }
 
 
 def compare(first: np.ndarray, second: np.ndarray, margin: float = MARGIN) -> Counts:
@@ -88,22 +76,17 @@ def resampled(
 ) -> np.ndarray:
     """Wasserstein-1 distances [S, P] of found [T, P] or [T, M, P] to truth [T, P] over resampled times.
 
-    As in `bootstrap.bootstrap` whole blocks of `block` times are drawn, wrapping round the end, the same for the truth,
-    for all methods and for all places, since neighbouring places share their weather. No resample (S = 0) with fewer
-    than five times or three blocks.
+    Blocks of times are drawn as in `bootstrap.draws`, the same for the truth, for all methods and for all places, since
+    neighbouring places share their weather. No resample (S = 0) with fewer than five times or three blocks.
 
     Drawing times again adds to short distances more than to long ones, so that more places come out equal: the interval
     tends towards zero, and may miss the difference of the sample itself.
     """
     count = len(truth)
     block = block or block_length(count)
-    if count < max(5, 3 * block):
+    if too_few(count, block):
         return np.empty((0, truth.shape[1]))
-    starts = np.random.default_rng(seed).integers(0, count, (samples, -(-count // block)))
-    drawn = ((starts[..., None] + np.arange(block)) % count).reshape(samples, -1)[:, :count]
-    times_drawn = np.zeros((samples, count), np.float32)
-    np.add.at(times_drawn, (np.arange(samples)[:, None], drawn), 1)
-    return _resampled(truth, found, times_drawn)
+    return _resampled(truth, found, draws(count, block, samples, seed).astype(np.float32))
 
 
 def _resampled(truth: np.ndarray, found: np.ndarray, times_drawn: np.ndarray) -> np.ndarray:

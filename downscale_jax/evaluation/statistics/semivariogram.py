@@ -126,18 +126,16 @@ def _kilometres(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def day_sums(field: np.ndarray, truth: np.ndarray, weight: np.ndarray, pairs: Pairs) -> dict[str, np.ndarray]:
     """Sums of one time, float64: squared differences and pairs [D]; weight, truth and its square.
 
-    field [H, W], or members [M, H, W], of which the mean is taken; truth [H, W], NaN where missing: such cells drop out
-    of the pairs of every method. For the truth's own semivariogram give it twice.
+    field, truth [H, W], NaN where missing: such cells drop out of the pairs of every method. For the semivariogram of
+    the truth, pass it twice.
 
     Raises ValueError where the field is not finite in a pair that counts.
     """
-    if field.shape[-2:] != truth.shape or truth.shape != weight.shape or field.ndim not in (2, 3):
-        raise ValueError(f'field is {field.shape}, truth {truth.shape}, weight {weight.shape}; expected one [H, W]')
-    members = field.reshape(-1, truth.size)
+    flat = field.ravel()
     valid = np.isfinite(truth) & (weight > 0)
     count = valid.ravel()[pairs.first] & valid.ravel()[pairs.second]
     first, second, at = pairs.first[count], pairs.second[count], pairs.at[count]
-    squared = np.square(members[:, first].astype(np.float64) - members[:, second]).mean(0)
+    squared = np.square(flat[first].astype(np.float64) - flat[second])
     if not np.isfinite(squared).all():
         raise ValueError(f'{np.sum(~np.isfinite(squared))} of {squared.size} pairs are not finite in the field')
     x, w = truth[valid].astype(np.float64), weight[valid].astype(np.float64)

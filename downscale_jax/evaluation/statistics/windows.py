@@ -18,15 +18,18 @@ def windows(valid: np.ndarray, ice: np.ndarray, size: int) -> np.ndarray:
     if size < 4 or size % 2:
         raise ValueError(f'size is {size}; expected an even number of cells, at least 4')
     step = size // 2
-    enough = (_window_sums(valid, size) == size**2) & (2 * _window_sums(valid & ice, size) >= size**2)
+    enough = (window_sums(valid, size) == size**2) & (2 * window_sums(valid & ice, size) >= size**2)
     return np.argwhere(enough[::step, ::step]) * step
 
 
-def _window_sums(mask: np.ndarray, size: int) -> np.ndarray:
-    """Number of true cells in the window that begins at each cell, [H - size + 1, W - size + 1], by a summed table."""
-    if min(mask.shape) < size:
+def window_sums(values: np.ndarray, size: int) -> np.ndarray:
+    """Sums over the window of size x size cells that begins at each cell, [H - size + 1, W - size + 1].
+
+    By a summed-area table, of bool as numbers; empty where no window fits.
+    """
+    if min(values.shape) < size:
         return np.zeros((0, 0), int)
-    table = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    table = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     return table[size:, size:] - table[:-size, size:] - table[size:, :-size] + table[:-size, :-size]
 
 
