@@ -50,7 +50,7 @@ class Split(list):
 
 
 @pytest.fixture
-def prepared(case):
+def prepared(make_case):
     """Five days of validation; a coast, and a truth that ends at half the domain on one day."""
     rng = np.random.default_rng(0)
     mask = np.ones((SIZE, SIZE), bool)
@@ -65,8 +65,8 @@ def prepared(case):
     return SimpleNamespace(
         mask=mask,
         statics=xr.Dataset({'mask': (('y', 'x'), mask), 'cell_area': (('y', 'x'), area)}, axes),
-        refinement=replace(case.prepared.transform, bounds=(-np.inf, np.inf)),
-        transform=replace(case.prepared.transform, bounds=(-np.inf, np.inf)),
+        refinement=replace(make_case(days=2, names=()).prepared.transform, bounds=(-np.inf, np.inf)),
+        transform=replace(make_case(days=2, names=()).prepared.transform, bounds=(-np.inf, np.inf)),
         split={'validation': split}.__getitem__,
         pair=lambda record: (record['fine'][..., None], record['coarse']),
     )

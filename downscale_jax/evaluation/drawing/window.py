@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from downscale_jax.evaluation.drawing.style import LOOK, NAMES, WIDTH, blank
+from downscale_jax.evaluation.drawing.style import LOOK, NAMES, WIDTH, blank, top_of_scale
 from downscale_jax.evaluation.statistics.windows import window_sums
 
 
@@ -69,7 +69,7 @@ def bias(
     figure = blank((size + 0.15) * len(rows) + 0.25, title, subtitle)
     axes = figure.subplots(len(rows), len(maps), squeeze=False)
     for line, (v, kind) in zip(axes, rows, strict=True):
-        limit = max(float(np.nanquantile(np.abs(found[kind][..., v]), 0.99)) for found in maps.values()) or 1.0
+        limit = max(top_of_scale(np.abs(found[kind][..., v]), 0.99) for found in maps.values())
         for panel, (name, found) in zip(line, maps.items(), strict=True):
             image = panel.imshow(found[kind][..., v], origin='lower', vmin=-limit, vmax=limit, cmap='RdBu_r')
             panel.set(xticks=[], yticks=[])

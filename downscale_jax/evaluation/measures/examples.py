@@ -16,11 +16,13 @@ class Examples:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        self._worst = -np.inf
+        self._worst = 0.0
         self._sample: Sample | None = None
 
     def add(self, sample: Sample) -> None:
         field = sample.field(self._setting, self._setting.baselines[0], 0)
+        if not field.weight.any():
+            return
         error = np.nansum(field.weight * np.square(field.truth - field.members[0], dtype=np.float64))
         if self._sample is None or error > self._worst:
             self._worst, self._sample = error, sample
