@@ -57,9 +57,11 @@ class Spectra:
         """Vorticity and divergence [h, W] in the band."""
         if not self._setting.winds:
             return [fields[self._band, :, names.index(name)] for name in ('vorticity', 'divergence')]
-        dims = self._setting.statics['mask'].dims
+        statics, dims = self._setting.statics, self._setting.statics['mask'].dims
+        if spectra.is_globe(statics) and not np.isfinite(fields).all():  # harmonics need every cell
+            return [np.full(statics['mask'].shape, np.nan)[self._band]] * 2
         winds = {n: (dims, fields[..., names.index(n)], {'units': 'm s-1'}) for n in self._setting.winds}
-        derived = wind.vorticity_divergence(self._setting.statics.assign(winds), *self._setting.winds)
+        derived = wind.vorticity_divergence(statics.assign(winds), *self._setting.winds)
         return [derived[name].values[self._band] for name in ('vorticity', 'divergence')]
 
     def result(self) -> Result:
