@@ -10,9 +10,9 @@ import xarray as xr
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.evaluation import calibrate
-from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.block_means import BlockMeans, repeat
 from downscale_jax.fields.log_transform import LogTransform
 

@@ -13,8 +13,8 @@ from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation import retiling
-from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.evaluation.measures import seams
+from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.block_means import BlockMeans
 from downscale_jax.fields.grid import cell_areas_km2, valid_area
 from downscale_jax.fields.log_transform import LogTransform

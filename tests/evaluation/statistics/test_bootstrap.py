@@ -89,10 +89,6 @@ def test_blocks_are_of_five_days(step, count, block):
     assert weather_block([step * index for index in range(count)]) == block
 
 
-def mean(sums):
-    return {'mean': ratio(sums['sum'], sums['count'])}
-
-
 def test_an_accumulator_gives_estimates_by_key():
     sums, rng = Accumulator(), np.random.default_rng(0)
     values = rng.normal(3, 1, 30)

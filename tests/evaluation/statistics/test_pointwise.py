@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.evaluation.statistics import members
+from downscale_jax.evaluation.statistics import members as chunking
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
 
@@ -148,7 +148,7 @@ def test_adding_days_is_pooling_pixels():
 def test_chunks_of_pixels_change_nothing(monkeypatch):
     ensemble, truth, area = (np.round(field) if field.dtype == np.float32 else field for field in day(6))  # ties
     whole = sums_of(ensemble, truth, area)
-    monkeypatch.setattr(members, '_VALUES', 7)
+    monkeypatch.setattr(chunking, '_VALUES', 7)
     check_equal(sums_of(ensemble, truth, area), whole)
 
 
