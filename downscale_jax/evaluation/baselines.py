@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from downscale_jax.evaluation.reference import TIMES
-from downscale_jax.fields import quantile_mapping
-from downscale_jax.fields.block_means import BlockMeans, Kernel, interpolate
-from downscale_jax.fields.times import decode_times, evenly, month_of
+from downscale_jax.fields.datasets.times import decode_times, evenly, month_of
+from downscale_jax.fields.geometry.blocks import Kernel, interpolate
+from downscale_jax.fields.transforms import quantile_mapping
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 COARSE = 'coarse'
 KERNELS: dict[str, Kernel] = {'linear': 'linear', 'bicubic': 'cubic'}
@@ -22,7 +23,7 @@ def check(names: Sequence[str], blocks: bool) -> None:
     valid = OF_BLOCKS if blocks else (COARSE,)
     for name in names:
         if name not in valid:
-            raise UserError(f"evaluation.baselines: there is no '{name}': {nearest(name, valid)}")
+            raise UserError(f"evaluation.baselines: there is no '{name}': {suggestion(name, valid)}")
     if not names:
         raise UserError(f'evaluation.baselines is empty: name at least one of {", ".join(valid)}')
 
@@ -31,7 +32,7 @@ class Baselines:
     """The baselines of these names; a quantile map is fitted to the training split, cell by cell."""
 
     def __init__(self, names: Sequence[str], prepared: Prepared):
-        check(names, isinstance(prepared.refinement, BlockMeans))
+        check(names, isinstance(prepared.field_transform, BlockMeans))
         self.names, self._prepared = tuple(names), prepared
         self._map = self._fitted() if MAPPED in names else None
 
@@ -45,14 +46,14 @@ class Baselines:
         found = {name: self._interpolated(coarse, kernel) for name, kernel in KERNELS.items() if name in self.names}
         if self._map:
             found[MAPPED] = self._map.apply(self._interpolated(coarse, 'linear'), month)
-        return {name: found[name].clip(*self._prepared.block_means.limits) for name in self.names}
+        return {name: found[name].clip(*self._prepared.transform_as(BlockMeans).limits) for name in self.names}
 
     def _interpolated(self, coarse: np.ndarray, kernel: Kernel) -> np.ndarray:
-        return interpolate(coarse, self._prepared.block_means.factor, self._prepared.periodic, kernel)
+        return interpolate(coarse, self._prepared.transform_as(BlockMeans).factor, self._prepared.periodic, kernel)
 
     def _fitted(self) -> quantile_mapping.QuantileMap:
         """From the linear interpolation to the truth; a variable without negative values is mapped by ratios."""
-        prepared, transform = self._prepared, self._prepared.block_means
+        prepared, transform = self._prepared, self._prepared.transform_as(BlockMeans)
         split = prepared.split('train')
         chosen = evenly(len(split), TIMES)
         times = decode_times(np.array([split[i]['time'] for i in chosen]), prepared.meta['calendar'])

@@ -9,15 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from downscale_jax.downscale.ensemble import unit_of
-from downscale_jax.downscale.generate import Generator
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.zarr_store import with_units_of
 from downscale_jax.evaluation import retiling
 from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.drawing import training as drawing
 from downscale_jax.evaluation.measures import MEASURES
 from downscale_jax.evaluation.protocol import Measure, Setting
 from downscale_jax.evaluation.records import choose
-from downscale_jax.evaluation.report.publish import Publication, Scores, numbers, publish
+from downscale_jax.evaluation.report.publication import Publication
+from downscale_jax.evaluation.report.publish import Scores, numbers, publish
 from downscale_jax.evaluation.results import Definition, Estimate, Figure, Result, read_definitions
 from downscale_jax.evaluation.samples import samples
 from downscale_jax.evaluation.setting import setting as setting_of
@@ -25,7 +26,7 @@ from downscale_jax.evaluation.stores import fill
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.training.log import read
 
-Generators = Mapping[str, Generator]
+Generators = Mapping[str, FieldGenerator]
 DEFINITIONS = read_definitions(Path(__file__).with_name('scores.toml'))
 OF_ALL = ('energy', 'out_of_bounds')  # of all variables together
 
@@ -64,21 +65,13 @@ def score(
     chosen = choose(times, settings['records'], settings['neighbours'])
     stores = fill(generators, prepared, split, times, chosen, config, workdir)
     baselines = Baselines(settings['baselines'], prepared)
-    retile = {
+    retile = {}
+    # seams need members of their own: only of the main ensemble, the last
+    for name in [name for name, generator in generators.items() if generator.draws][-1:]:
         # in the tiles of the store, whatever memory is free now
-        name: partial(
-            retiling.retile,
-            generator.changed(**unit_of(stores[name].attrs)),
-            prepared,
-            split,
-            times,
-            chosen,
-            config['data']['patch'],
-            config['seed'],
-        )
-        for name, generator in generators.items()
-        if generator.draws
-    }
+        same_tiles = with_units_of(workdir / 'ensembles' / f'{name}.zarr', generators[name])
+        patch, seed = config['data']['patch'], config['seed']
+        retile[name] = partial(retiling.retile, same_tiles, prepared, split, times, chosen, patch, seed)
     members = {name: settings['members'] if generator.draws else 1 for name, generator in generators.items()}
     setting = setting_of(prepared, settings, baselines.names, members, len(chosen), retile)
     measures: dict[str, Measure] = {name: MEASURES[name](setting) for name in settings['measures']}

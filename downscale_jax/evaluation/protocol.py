@@ -87,7 +87,7 @@ class Setting:
     ensembles: Mapping[str, tuple[str, ...]]  # {generator: its methods, the whole ensemble last}
     main: str  # the method that figures show
     shown: tuple[str, ...]  # methods in figures: of an ensemble the smallest and the whole
-    retile: Mapping[str, Callable[[], Retiled | None]]  # by generator; None where the domain is one patch
+    retile: Mapping[str, Callable[[], Retiled | None]]  # of the main ensemble; None where the domain is one patch
 
     def name(self, score: str, variable: Variable) -> str:
         """'crps', or 'crps_t2m' where there are several variables."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from downscale_jax.fields.times import encode_times, evenly
+from downscale_jax.fields.datasets.times import encode_times, evenly
 
 
 def neighbours(times: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from downscale_jax.evaluation.protocol import Reference
 from downscale_jax.evaluation.statistics import compound, correlation, extremes
-from downscale_jax.fields.times import decode_times, evenly, month_of
+from downscale_jax.fields.datasets.times import decode_times, evenly, month_of
 from downscale_jax.pipeline.records import Prepared
 
 TIMES = 480  # of training, evenly spread: 40 years of months
@@ -17,7 +17,7 @@ def reference(prepared: Prepared, attributes: Mapping[str, Mapping[str, str]]) -
 
     attributes: CF attributes by variable.
     """
-    split, variables = prepared.split('train'), prepared.refinement.targets
+    split, variables = prepared.split('train'), prepared.field_transform.targets
     chosen = evenly(len(split), TIMES)
     weight = np.where(prepared.mask, prepared.statics['cell_area'].values, 0).astype(np.float64)
     edges = np.stack([extremes.edges(*limits) for limits in np.reshape(prepared.meta['range'], (-1, 2))])

@@ -9,8 +9,9 @@ from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.protocol import Sample
 from downscale_jax.evaluation.records import neighbours
 from downscale_jax.evaluation.statistics.ranks import season
-from downscale_jax.fields.block_means import BlockMeans, interpolate
-from downscale_jax.fields.times import encode_times, month_of
+from downscale_jax.fields.datasets.times import encode_times, month_of
+from downscale_jax.fields.geometry.blocks import interpolate
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared, Split
 
 
@@ -31,7 +32,7 @@ def samples(
         methods = {name: field[None] for name, field in baselines(coarse if blocks is None else blocks, month).items()}
         clipped = {}
         for name, store in stores.items():
-            members = members_of(store, index, prepared.refinement.targets)
+            members = members_of(store, index, prepared.field_transform.targets)
             named = parts(members, ensembles.get(name, (name,)))
             methods |= named
             clipped[list(named)[-1]] = outside(store, index, members)
@@ -56,13 +57,13 @@ def fields_of(prepared: Prepared, record: Mapping[str, np.ndarray]) -> tuple[np.
 
     Coarse fields lie within the bounds; block means are interpolated linearly.
     """
-    transform = prepared.refinement
+    transform = prepared.field_transform
     if isinstance(transform, BlockMeans):
         truth = record['fine']
         blocks = transform.coarsen(truth, prepared.area)
         coarse = interpolate(blocks, transform.factor, prepared.periodic, 'linear')
         return truth, coarse.clip(*transform.limits), blocks
-    low, high = (np.float32(bound) for bound in transform.bounds)
+    low, high = transform.limits[:, 0]
     coarse = np.clip(record['coarse'][..., transform.channel], low, high)
     return record['fine'][..., None], coarse[..., None], None
 

@@ -8,8 +8,8 @@ import numpy as np
 from downscale_jax.evaluation.protocol import Reference, Retiled, Setting, Variable, Zone
 from downscale_jax.evaluation.reference import reference
 from downscale_jax.evaluation.statistics import places
-from downscale_jax.fields import grid
-from downscale_jax.fields.block_means import BlockMeans
+from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
 
 WINDS = {'eastward_wind': 0, 'x_wind': 0, 'northward_wind': 1, 'y_wind': 1}
@@ -31,7 +31,7 @@ def setting(
     singles = tuple(name for name, count in members.items() if count == 1)
     main = [*ensembles.values()][-1][-1] if ensembles else [*baselines, *singles][-1]
     ends = [method for methods in ensembles.values() for method in dict.fromkeys((methods[0], methods[-1]))]
-    transform = prepared.refinement
+    transform = prepared.field_transform
     blocks = transform if isinstance(transform, BlockMeans) else None
     return Setting(
         statics=prepared.statics,
@@ -68,8 +68,8 @@ def methods_of(ensemble: str, members: int, subsets: Sequence[int]) -> tuple[str
 
 def attributes_of(prepared: Prepared) -> dict[str, Mapping[str, str]]:
     """CF attributes by variable."""
-    attributes, targets = prepared.meta['attributes'], prepared.refinement.targets
-    return attributes if isinstance(prepared.refinement, BlockMeans) else dict.fromkeys(targets, attributes)
+    attributes, targets = prepared.meta['attributes'], prepared.field_transform.targets
+    return attributes if isinstance(prepared.field_transform, BlockMeans) else dict.fromkeys(targets, attributes)
 
 
 def variables_of(
@@ -80,7 +80,7 @@ def variables_of(
     cell: float,
 ) -> tuple[Variable, ...]:
     """Regimes and zones are those of the settings; regimes are by default the terciles of training."""
-    transform, found = prepared.refinement, []
+    transform, found = prepared.field_transform, []
     ranges = np.reshape(prepared.meta['range'], (-1, 2))
     for index, (name, units) in enumerate(zip(transform.targets, transform.target_units, strict=True)):
         if isinstance(transform, BlockMeans):
@@ -89,7 +89,8 @@ def variables_of(
             kernel = float(prepared.meta['kernel_km'][transform.channel])
             cells = max(1, round(kernel / cell))
         terciles = np.unique([float(f'{edge:.3g}') for edge in statistics.terciles[index]])
-        zone = settings['zones'].get(name)
+        zone = settings['zones'][index] if settings['zones'] else ()
+        regimes = settings['regimes'][index] if settings['regimes'] else terciles
         found.append(
             Variable(
                 name=name,
@@ -98,7 +99,7 @@ def variables_of(
                 data_range=float(ranges[index, 1] - ranges[index, 0]),
                 kernel_km=kernel,
                 coarse_cells=cells,
-                regimes=tuple(settings['regimes'].get(name, terciles)),
+                regimes=tuple(regimes),
                 zone=Zone(*zone) if zone else None,
             )
         )

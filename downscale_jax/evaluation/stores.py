@@ -9,14 +9,19 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Generator
-from downscale_jax.fields.block_means import BlockMeans, block_centres
+from downscale_jax.downscale.dataset import Provenance
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.filling import to_store
+from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.request import Source
+from downscale_jax.fields.geometry.blocks import block_centres
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared, Split
 
 
 def fill(
-    generators: Mapping[str, Generator],
+    generators: Mapping[str, FieldGenerator],
     prepared: Prepared,
     split: Split,
     times: np.ndarray,
@@ -35,19 +40,19 @@ def fill(
         members = config['evaluation']['members'] if generator.draws else 1
         path = workdir / 'ensembles' / f'{name}.zarr'
         path.parent.mkdir(exist_ok=True)
-        request = {'input': f'{prepared.directory.name}, {len(chosen)} days of test', 'model': generator.identity}
-        targets = ' and '.join(prepared.refinement.targets)
-        attrs = {'title': f'{targets} downscaled by {name}, times of the test split'}
-        ensemble.to_store(
-            generator, coarse, prepared.statics, members, config['seed'], attrs, path, request, replace=True
-        )
+        source = Source(f'{prepared.directory.name}, {len(chosen)} days of test')
+        inputs = open_inputs(coarse, generator.transform, prepared.statics, source.input)
+        ensemble = Ensemble(generator, inputs, prepared.statics, members, config['seed'])
+        targets = ' and '.join(prepared.field_transform.targets)
+        provenance = Provenance(title=f'{targets} downscaled by {name}, times of the test split')
+        to_store(ensemble, path, source, provenance, replace=True)
         opened[name] = xr.open_zarr(path, consolidated=False)
     return opened
 
 
 def coarse_dataset(prepared: Prepared, split: Split, times: np.ndarray, chosen: list[int]) -> xr.Dataset:
     """Coarse inputs of chosen records as a lazy canonical data set: on the fine grid, or block means on their own."""
-    transform, dims, shape = prepared.refinement, prepared.statics['mask'].dims, prepared.mask.shape
+    transform, dims, shape = prepared.field_transform, prepared.statics['mask'].dims, prepared.mask.shape
     coords = {name: c for name, c in prepared.statics.coords.items() if name != 'time'}
     if isinstance(transform, BlockMeans):
         coords = {

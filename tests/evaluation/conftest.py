@@ -13,9 +13,9 @@ from downscale_jax.evaluation.protocol import Reference, Sample, Setting, Variab
 from downscale_jax.evaluation.statistics import extremes
 from downscale_jax.evaluation.statistics.compound import HotDry, Thresholds
 from downscale_jax.evaluation.statistics.places import Places
-from downscale_jax.fields.block_means import block_mean, interpolate
-from downscale_jax.fields.normalize import Transform
-from downscale_jax.fields.times import encode_times
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.geometry.blocks import block_mean, interpolate
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 
 SHAPE, FACTOR, CELL_KM = (24, 32), 4, 20.0
 NAMES, UNITS, SCALES = ('t', 'r'), ('K', 'mm'), np.array([1.0, 5.0])
@@ -145,14 +145,14 @@ def measured(name: str, setting: Setting, samples):
     return measure.result()
 
 
-def transform() -> Transform:
-    return Transform(
+def transform() -> RefinementTransform:
+    return RefinementTransform(
         target='sit',
         units='m',
         inputs=('sic', 'sit'),
         input_units=('1', 'm'),
         anomaly=True,
-        bounds=(0.0, float('inf')),
+        bounds=((0.0, float('inf')),),
         input_mean=(0.0, 0.0),
         input_std=(1.0, 1.0),
         target_mean=0.0,
@@ -174,7 +174,7 @@ class Case:
             statics=statics,
             periodic=False,
             transform=transform(),
-            refinement=transform(),
+            field_transform=transform(),
             split=lambda name: self.split,
             meta={
                 'range': [0.0, 5.0],

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from downscale_jax.evaluation.baselines import Baselines, check
-from downscale_jax.fields import quantile_mapping
-from downscale_jax.fields.block_means import BlockMeans, block_mean, interpolate
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.geometry.blocks import block_mean, interpolate
+from downscale_jax.fields.transforms import quantile_mapping
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError
 
 SHAPE, FACTOR, TIMES = (8, 12), 4, 30
@@ -19,7 +20,7 @@ BOUNDS = ((-np.inf, np.inf), (0.0, np.inf))
 def prepared():
     """Thirty months of temperature and rain; cells of unequal area, one without values."""
     rng = np.random.default_rng(0)
-    values = LogTransform(('t', 'r'), ('K', 'mm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
+    values = Standardisation(('t', 'r'), ('K', 'mm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
     fields = rng.normal(size=(TIMES, *SHAPE, 2))
     fields[..., 1] = np.maximum(fields[..., 1], 0) ** 2
     fields[:, 2, 3] = np.nan
@@ -28,8 +29,8 @@ def prepared():
     records = [{'fine': x, 'time': int(s)} for x, s in zip(fields.astype('f4'), seconds, strict=True)]
     means = BlockMeans(values, FACTOR, 'physical', False, BOUNDS, (1.0, 1.0))
     return SimpleNamespace(
-        block_means=means,
-        refinement=means,
+        transform_as=lambda kind: means,
+        field_transform=means,
         area=area,
         periodic=True,
         split={'train': records}.__getitem__,
@@ -74,7 +75,7 @@ def test_names():
 
 
 def test_the_coarse_field_on_the_fine_grid_is_a_baseline():
-    prepared = SimpleNamespace(refinement=None)
+    prepared = SimpleNamespace(field_transform=None)
     coarse = np.random.default_rng(1).normal(size=(4, 6, 1))
     found = Baselines(('coarse',), prepared)(coarse, 1)
     assert list(found) == ['coarse']

@@ -38,22 +38,12 @@ def run(monkeypatch):
             'zones': {'sit': ('ice', 0.15)},
             **settings,
         }
-        generators = {name: Generator(store.sizes['member'] > 1) for name, store in stores.items()}
+        generators = {name: SimpleNamespace(draws=store.sizes['member'] > 1) for name, store in stores.items()}
         config = {'evaluation': evaluation, 'seed': 0, 'data': {'patch': 16}}
         return fields.evaluate(generators, case.prepared, config, folder)
 
-    monkeypatch.setattr(fields, 'unit_of', lambda _: {})
+    monkeypatch.setattr(fields, 'with_units_of', lambda _, generator: generator)
     return call
-
-
-class Generator(SimpleNamespace):
-    """Whose store is already there."""
-
-    def __init__(self, draws):
-        super().__init__(draws=draws)
-
-    def changed(self, **_):
-        return self
 
 
 @pytest.fixture(scope='module')

@@ -9,8 +9,9 @@ import xarray as xr
 
 from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.samples import outside, parts, samples
-from downscale_jax.fields.block_means import BlockMeans, block_mean, interpolate
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.geometry.blocks import block_mean, interpolate
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 
 ENSEMBLES = {'diffusion': ('diffusion_2', 'diffusion_6'), 'calibrated': ('calibrated',)}
 SHAPE, FACTOR = (16, 24), 4
@@ -118,13 +119,17 @@ def test_clipped_shares_are_weighted_by_their_values():
 
 @pytest.mark.parametrize('bounds', [(-np.inf, np.inf), ((-np.inf, np.inf), (0.0, 1.0))], ids=['free', 'bounded'])
 def test_block_means(bounds):
-    values = LogTransform(('a', 'b'), ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
+    values = Standardisation(('a', 'b'), ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
     means = BlockMeans(values, FACTOR, 'physical', False, bounds, (1.0, 1.0))
     rng = np.random.default_rng(0)
     truths = rng.normal(0, [1, 5], (3, *SHAPE, 2)).astype('f4')
     mask = np.ones(SHAPE, bool)
     prepared = SimpleNamespace(
-        refinement=means, block_means=means, mask=mask, area=np.ones((*SHAPE, 1), 'f4'), periodic=False
+        field_transform=means,
+        transform_as=lambda kind: means,
+        mask=mask,
+        area=np.ones((*SHAPE, 1), 'f4'),
+        periodic=False,
     )
     # the store has the scored times alone
     store = xr.Dataset(

@@ -1,4 +1,4 @@
-"""Shares of places, and quantiles against quantiles: arrays in, a Figure out."""
+"""Figures of shares of places, and of quantiles against normal quantiles."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from downscale_jax.evaluation.drawing.style import LINES, LOOK, blank
 
-NARROW = 0.05  # share of a bar that has room for a number
+NARROW = 0.05  # share of a bar below which a number does not fit
 SHARES = {'better': '#0072b2', 'equal': '#c9cdd2', 'worse': '#d55e00'}
 
 
@@ -17,7 +17,7 @@ SHARES = {'better': '#0072b2', 'equal': '#c9cdd2', 'worse': '#d55e00'}
 def places(
     compared: Mapping[str, Mapping[str, Mapping[str, Any]]], variables: Sequence[str], title: str, subtitle: str
 ) -> Figure:
-    """Shares of places that are better, equal and worse, a bar for each pair of a method and one before it."""
+    """Shares of places where a method is better than, equal to or worse than each one before it, one bar per pair."""
     names = list(compared)
     pairs = [(name, rival) for i, name in enumerate(names) for rival in names[:i]]
     figure = blank(0.9 + 0.34 * max(len(pairs), 1), title, subtitle)
@@ -47,12 +47,14 @@ def places(
 def normality(
     expected: Mapping[str, np.ndarray], quantiles: Mapping[str, np.ndarray], title: str = '', subtitle: str = ''
 ) -> Figure:
-    """Quantiles [P] of standardised members against those of normal numbers, one panel per variable."""
-    figure = blank(2.8, title, subtitle)
+    """Quantiles [P] of standardised members against normal quantiles, one panel per variable."""
+    figure = blank(3.6, title, subtitle)
     axes = figure.subplots(1, len(quantiles), squeeze=False)[0]
     for panel, (variable, values) in zip(axes, quantiles.items(), strict=True):
         panel.axline((0, 0), slope=1, **LINES['truth'])
         panel.plot(expected[variable], values, 'o', color=LINES['member']['color'], markersize=4)
-        panel.set(xlabel='normal quantile', ylabel='quantile of the members', xlim=(-4, 4), ylim=(-4, 4))
+        panel.set(
+            xlabel='normal quantile', ylabel='quantile of the members', xlim=(-4, 4), ylim=(-4, 4), aspect='equal'
+        )
         panel.set_title(variable, loc='left')
     return figure

@@ -1,4 +1,4 @@
-"""Figures of the calibration of ensembles: arrays in, a Figure out."""
+"""Figures of the calibration of ensembles."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,10 +22,10 @@ def calibration(
     title: str = '',
     subtitle: str = '',
 ) -> Figure:
-    """Rank histogram and reliability curve of the ensembles, the last of them the main one; below, scores by class.
+    """Rank histogram and reliability curve of the ensembles, the last of which is emphasised; below, scores by class.
 
     ranks {ensemble: [M + 1, 3]}; reliability {ensemble: (nominal [M], observed [M, 3])}; spread_skill, crps {method:
-    {class: [3]}}, each value, low, high; classes: groups of names in the order in which they are drawn.
+    {class: [3]}}; classes: groups of names in the order of drawing.
     """
     main = list(ranks)[-1]
     others = looks([name for name in crps if name != main])
@@ -55,7 +55,7 @@ def calibration(
 
     for axes, methods in ((skill, spread_skill), (error, crps)):
         _classes(axes, methods, classes, drawn)
-        axes.set(ylim=(0, None), xlabel=f'coarse field ({unit}); season')
+        axes.set(ylim=(0, 1.05 * axes.get_ylim()[1]), xlabel=f'coarse field ({unit}); season')
     skill.axhline(1, color='#000000', linewidth=1)
     skill.set_title('spread / skill', loc='left')
     error.set_title(f'CRPS ({unit})', loc='left')
@@ -64,12 +64,12 @@ def calibration(
 
 
 def _bars(axes: Axes, x: np.ndarray, values: np.ndarray, color: str) -> None:
-    """Intervals of values [n, 3] at x; those that are not known are left out."""
+    """Intervals of values [n, 3] at x; undefined ones are left out."""
     axes.vlines(x, values[:, 1], values[:, 2], color=color, linewidth=1.2)
 
 
 def _classes(axes: Axes, methods: Mapping[str, Mapping], classes: Sequence[Sequence[str]], drawn: Mapping) -> None:
-    """A dot with its interval for each method in each class; groups of classes stand apart."""
+    """A dot with its interval for each method in each class; groups of classes are separated."""
     place, places = 0.0, {}
     for group in classes:
         for name in group:
@@ -95,10 +95,10 @@ def by_size(
     title: str = '',
     subtitle: str = '',
 ) -> Figure:
-    """RMSE of the mean of n members, one panel per variable: errors {variable: {n: [3]}}, n rising.
+    """RMSE of the mean of n members, one panel per variable: errors {variable: {n: [3]}}, n ascending.
 
-    Dotted: the error of an ensemble whose truth is like a member, spread x sqrt(1 + 1/n), for the `spreads` of the
-    whole ensemble.
+    Dotted: the expected error if the truth were a member, spread x sqrt(1 + 1/n), from the `spreads` of the whole
+    ensemble.
     """
     figure = blank(2.8, title, subtitle)
     axes = figure.subplots(1, len(errors), squeeze=False)[0]

@@ -1,4 +1,4 @@
-"""Curves of a quantity above, and below its ratio to the truth's: spectra by wavenumber, semivariograms."""
+"""Figures of curves above their ratios to the truth: spectra by wavelength, semivariograms."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from downscale_jax.evaluation.drawing.style import LINES, LOOK, QUIET, blank, la
 
 
 class Curves(NamedTuple):
-    """Of one quantity: the truth's [n], and the methods' over it {name: [n, 3]}, value and interval."""
+    """Curves of one quantity: the truth's [n], and the methods' relative to it, {name: [n, 3]}."""
 
     name: str
     unit: str
@@ -23,7 +23,7 @@ class Curves(NamedTuple):
 
 @matplotlib.rc_context(LOOK)
 def spectra(wavelength: np.ndarray, panels: Sequence[Curves], title: str, subtitle: str) -> Figure:
-    """Power by wavelength [n] in km, one panel per quantity; below, over the truth's; the scored half is shaded."""
+    """Power by wavelength [n] in km, one panel per quantity; below, ratios to the truth; the scored half is shaded."""
     figure, axes = _above_and_below(wavelength, panels, title, subtitle)
     half = wavelength[len(wavelength) - max(1, round(len(wavelength) / 2))]
     for panel in axes.flat:
@@ -40,7 +40,7 @@ def spectra(wavelength: np.ndarray, panels: Sequence[Curves], title: str, subtit
 
 @matplotlib.rc_context(LOOK)
 def variograms(kilometres: np.ndarray, panels: Sequence[Curves], title: str, subtitle: str) -> Figure:
-    """Semivariogram by distance [D] in km, one panel per variable; below, over the truth's."""
+    """Semivariogram by distance [D] in km, one panel per variable; below, ratios to the truth."""
     figure, axes = _above_and_below(kilometres, panels, title, subtitle)
     for panel in axes.flat:
         panel.set_xscale('log')
@@ -51,7 +51,7 @@ def variograms(kilometres: np.ndarray, panels: Sequence[Curves], title: str, sub
 
 
 def _above_and_below(x: np.ndarray, panels: Sequence[Curves], title: str, subtitle: str) -> tuple[Figure, np.ndarray]:
-    """Axes [2, panels]: the curves themselves, and over the truth's, one scale for all of these."""
+    """Axes [2, panels]: the curves, and their ratios to the truth on a common scale."""
     figure = blank(5.6, title, subtitle)
     axes = figure.subplots(2, len(panels), squeeze=False, sharex=True, height_ratios=(1.1, 1))
     drawn = [values[:, 0] for panel in panels for values in panel.ratios.values()]
@@ -61,9 +61,9 @@ def _above_and_below(x: np.ndarray, panels: Sequence[Curves], title: str, subtit
         above, below = column
         above.set_title(panel.name if panel.unit == '1' else f'{panel.name}, {panel.unit}', loc='left')
         above.plot(x, panel.truth, **LINES['truth'])
-        looked = looks(panel.ratios)
+        styles = looks(panel.ratios)
         for name, ratios in panel.ratios.items():
-            above.plot(x, ratios[:, 0] * panel.truth, **looked[name])
+            above.plot(x, ratios[:, 0] * panel.truth, **styles[name])
         if np.any(panel.truth > 0):
             above.set_yscale('log')
         if len(x) and panel is panels[-1]:
@@ -75,7 +75,7 @@ def _above_and_below(x: np.ndarray, panels: Sequence[Curves], title: str, subtit
         if len(x):
             _lines(below, x, panel.ratios)
         below.tick_params(labelleft=below is axes[1, 0])
-    axes[1, 0].set_ylabel('over the truth’s')
+    axes[1, 0].set_ylabel('ratio to the truth')
     return figure, axes
 
 

@@ -1,4 +1,4 @@
-"""Spectra over windows and predictable scales: arrays in, a Figure out."""
+"""Figures of spectra over windows and of predictable scales."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 from downscale_jax.evaluation.drawing.style import LOOK, NAMES, OUTSIDE, QUIET, blank, label_ends, legend, looks
 
 Marks = Mapping[str, float]  # label -> km
-NO_WINDOW = 'No window of the scored times is free of missing cells and half covered: no spectrum.'
+NO_WINDOW = 'No spectrum: no window of the scored times is at least half covered and free of missing cells.'
 
 
 @matplotlib.rc_context(LOOK)
@@ -24,11 +24,11 @@ def spectra(
     title: str = '',
     subtitle: str = '',
 ) -> Figure:
-    """Power by wavelength, below it its ratio to the truth's; the field at the left, its anomaly at the right.
+    """Power by wavelength above, its ratio to the truth's below; the field on the left, its anomaly on the right.
 
-    wavelength [n] in km; field, anomaly: {line: power [n]} with 'truth' among them ('coarse', 'member' and 'mean' have
+    wavelength [n] in km; field, anomaly: {line: power [n]} including 'truth' ('coarse', 'member' and 'mean' have
     fixed colours); marks such as {'kernel': 120, '4 cells': 16}. The shaded band is the truth's power within a factor
-    of 1.5. Without lines the figure says that no window was free of land.
+    of 1.5. Without lines the figure says that no window could be used.
     """
     if not field:
         return _nothing(title, subtitle)
@@ -37,7 +37,7 @@ def spectra(
     for name, powers, (upper, lower) in zip(('field', 'anomaly'), (field, anomaly), axes.T, strict=True):
         drawn, ends = looks(powers), {}
         for line, power in powers.items():
-            # a field without anomaly (coarse) has no power to draw on a logarithmic axis
+            # a field without anomaly (coarse) has no power that a logarithmic axis could show
             if not np.any(power > 1e-12 * np.max(powers['truth'])):
                 continue
             upper.plot(wavelength, power, **drawn[line])
@@ -72,11 +72,11 @@ def scales(
     title: str = '',
     subtitle: str = '',
 ) -> Figure:
-    """What is known at each wavelength: power of the error over that of the coarse field, correlation with the truth.
+    """Predictable scales: power of the error relative to that of the coarse field, and correlation with the truth.
 
-    error, correlation: {line: [n, 3]}, value, low, high, without the coarse field, whose error is 1; the band is the
-    interval. The shaded wavelengths, from the kernel (in marks) down to `beaten` km (NaN: none), are those where the
-    mean beats the coarse field. Without lines the figure says that no window was free of land.
+    error, correlation: {line: [n, 3]}, without the coarse field, whose error is 1; the bands are intervals. The shaded
+    wavelengths, from the kernel (in marks) down to `beaten` km (NaN: none), are those where the mean beats the coarse
+    field. Without lines the figure says that no window could be used.
     """
     if not error:
         return _nothing(title, subtitle)

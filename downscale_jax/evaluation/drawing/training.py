@@ -1,4 +1,4 @@
-"""Curves of training: rows of the log in, a Figure out."""
+"""Figure of the training and validation losses."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ from downscale_jax.evaluation.drawing.style import LINES, LOOK, blank, label_end
 
 @matplotlib.rc_context(LOOK)
 def training(rows: Sequence[Mapping], title: str = '', subtitle: str = '') -> Figure:
-    """Losses by step from rows of metrics.jsonl (`task`, `step`, `train/loss`, `validation/loss`), a panel a task."""
+    """Losses by step from rows of metrics.jsonl (task, step, train/loss, validation/loss), one panel per task."""
     tasks = list(dict.fromkeys(str(row.get('task', 'training')) for row in rows)) or ['training']
     across = min(len(tasks), 3)
     down = -(-len(tasks) // across)
@@ -29,8 +29,8 @@ def training(rows: Sequence[Mapping], title: str = '', subtitle: str = '') -> Fi
         panel.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f'{step:,.0f}'.replace(',', '\u202f')))
         ends = {}
         for name, look in (('train', LINES['member']), ('validation', looks(['validation'])['validation'])):
-            told = [(row['step'], row[f'{name}/loss']) for row in mine if row.get(f'{name}/loss') is not None]
-            points = np.array([point for point in told if np.isfinite(point[1]) and point[1] > 0]).reshape(-1, 2)
+            losses = [(row['step'], row[f'{name}/loss']) for row in mine if row.get(f'{name}/loss') is not None]
+            points = np.array([point for point in losses if np.isfinite(point[1]) and point[1] > 0]).reshape(-1, 2)
             if len(points):
                 panel.plot(*points.T, color=look['color'], marker='o' if len(points) < 20 else '', markersize=3.5)
                 ends[name] = (points[-1, 1], look['color'])

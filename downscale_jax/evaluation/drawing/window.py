@@ -1,4 +1,4 @@
-"""A window of one time by every method, and maps of the bias: arrays in, a Figure out."""
+"""Figures of a window of one time by every method, and of maps of the bias."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,18 +8,18 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from downscale_jax.evaluation.drawing.style import LOOK, NAMES, WIDTH, blank, top_of_scale
-from downscale_jax.evaluation.statistics.windows import window_sums
+from downscale_jax.fields.geometry.boxes import box_sums
 
 
 @matplotlib.rc_context(LOOK)
 def fields(
     shown: Mapping[str, np.ndarray], variables: Sequence[str], units: Sequence[str], title: str, subtitle: str
 ) -> Figure:
-    """A window of one time, a row a variable, a column a method {name: [H, W, V]}, the truth last."""
+    """A window of one time: one row per variable, one column per method {name: [H, W, V]}, the truth last."""
     names = [name for name in shown if name != 'truth'] + ['truth']
     side = min(shown['truth'].shape[:2])
     rows, columns = window(shown['truth'], max(1, side // 2))
-    size = WIDTH / (len(names) + 1.1)  # the colour bar's width besides
+    size = WIDTH / (len(names) + 1.1)  # and the width of the colour bar
     figure = blank((size + 0.2) * len(variables) + 0.2, title, subtitle)
     axes = figure.subplots(len(variables), len(names), squeeze=False)
     for v, variable in enumerate(variables):
@@ -28,7 +28,7 @@ def fields(
         signed = low < 0 < high
         limit = max(-low, high) or 1.0
         scale: dict[str, Any] = {
-            # a scale from zero would show nothing of temperatures
+            # from zero, temperatures would all have one colour
             'vmin': -limit if signed else 0 if 0 <= low < high / 2 else low,
             'vmax': limit if signed else high if high > low else low + 1,
             'cmap': 'RdBu_r' if signed else 'viridis',
@@ -47,9 +47,9 @@ def fields(
 
 
 def window(truth: np.ndarray, size: int) -> tuple[slice, slice]:
-    """Where the first variable [H, W, V] is farthest from its mean, `size` cells a side."""
+    """The window of `size` cells a side where the first variable of [H, W, V] deviates most from its mean."""
     first = truth[..., 0].astype(np.float64)
-    sums = window_sums(np.nan_to_num(first - np.nanmean(first)) ** 2, size)
+    sums = box_sums(np.nan_to_num(first - np.nanmean(first)) ** 2, size)
     row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
     return slice(int(row), int(row) + size), slice(int(column), int(column) + size)
 
@@ -62,16 +62,16 @@ def bias(
     title: str,
     subtitle: str,
 ) -> Figure:
-    """Maps {method: {'mean', 'standard_deviation': [H, W, V]}}, a row for each of both of a variable."""
+    """Maps {method: {'mean', 'standard_deviation': [H, W, V]}}: two rows per variable, one column per method."""
     rows = [(v, kind) for v in range(len(variables)) for kind in ('mean', 'standard_deviation')]
     shape = next(iter(maps.values()))['mean'].shape
     size = WIDTH / (len(maps) + 0.8) * min(shape[0] / shape[1], 1.0)
     figure = blank((size + 0.15) * len(rows) + 0.25, title, subtitle)
     axes = figure.subplots(len(rows), len(maps), squeeze=False)
     for line, (v, kind) in zip(axes, rows, strict=True):
-        limit = max(top_of_scale(np.abs(found[kind][..., v]), 0.99) for found in maps.values())
-        for panel, (name, found) in zip(line, maps.items(), strict=True):
-            image = panel.imshow(found[kind][..., v], origin='lower', vmin=-limit, vmax=limit, cmap='RdBu_r')
+        limit = max(top_of_scale(np.abs(statistics[kind][..., v]), 0.99) for statistics in maps.values())
+        for panel, (name, statistics) in zip(line, maps.items(), strict=True):
+            image = panel.imshow(statistics[kind][..., v], origin='lower', vmin=-limit, vmax=limit, cmap='RdBu_r')
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
             if (v, kind) == rows[0]:

@@ -6,7 +6,7 @@ from downscale_jax.evaluation.protocol import Field, Sample, Setting, mean_of
 from downscale_jax.evaluation.results import Result
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio
 from downscale_jax.evaluation.statistics.consistency import MOMENTS, consistency
-from downscale_jax.fields.grid import cell_sizes_km
+from downscale_jax.fields.geometry.grid import cell_sizes_km
 
 KERNEL, BLOCKS = 'closure', 'block_closure'
 

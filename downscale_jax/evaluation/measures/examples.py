@@ -5,7 +5,7 @@ import numpy as np
 from downscale_jax.evaluation.drawing import maps, window
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Figure, Result
-from downscale_jax.evaluation.statistics.windows import window_sums
+from downscale_jax.fields.geometry.boxes import box_sums
 
 ZOOM = 96  # cells a side at most
 FEWEST = 0.7  # share of the zoom that has values
@@ -74,7 +74,7 @@ def liveliest(anomaly: np.ndarray, mask: np.ndarray, size: int, share: float = F
     """(row, column, cells) of the window with the largest sum of squares of the anomaly [H, W], among those with values
     in at least `share` of their cells; if there are none, among those with the most."""
     known = np.isfinite(anomaly) & mask
-    energy, count = (window_sums(values, size) for values in (np.where(known, anomaly, 0) ** 2, known))
+    energy, count = (box_sums(values, size) for values in (np.where(known, anomaly, 0) ** 2, known))
     best = np.argmax(np.where(count >= min(share * size**2, count.max()), energy, -1))
     row, column = np.unravel_index(best, energy.shape)
     return int(row), int(column), size

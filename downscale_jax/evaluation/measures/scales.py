@@ -11,7 +11,7 @@ from downscale_jax.evaluation.results import Estimate, Figure, Result, Table, ce
 from downscale_jax.evaluation.statistics import scales, windows
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
 from downscale_jax.evaluation.statistics.scales import COARSE, FINEST, MEAN, TRUTH
-from downscale_jax.fields.grid import cell_sizes_km
+from downscale_jax.fields.geometry.grid import cell_sizes_km
 
 Lines = dict[str, dict[str, Estimate]]  # {method, or `mean` of the main ensemble: {score: [n, 3]}}
 

@@ -9,8 +9,8 @@ from downscale_jax.evaluation.protocol import Sample, Setting, mean_of
 from downscale_jax.evaluation.results import Estimate, Figure, Result
 from downscale_jax.evaluation.statistics import spectra
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
-from downscale_jax.fields import wind
-from downscale_jax.fields.grid import cell_sizes_km
+from downscale_jax.fields.geometry import wind
+from downscale_jax.fields.geometry.grid import cell_sizes_km
 
 ROUNDING = 1e-6  # of the strongest wavenumber: beyond the truncation of a model there is only rounding
 KINETIC = 'energy'
@@ -86,7 +86,7 @@ class Spectra:
         panels = [
             drawing.Curves(
                 'kinetic energy' if key == KINETIC else labels[key].label,
-                'm² s⁻²' if key == KINETIC else f'({labels[key].units})²',
+                'm² s⁻²' if key == KINETIC else squared(labels[key].units),
                 truth[key],
                 {method: curves[method][key] for method in setting.shown},
             )
@@ -99,8 +99,8 @@ class Spectra:
             figures=[
                 Figure(
                     'spectra',
-                    'Kinetic energy and variance of each variable by wavenumber, averaged over times; below, over that '
-                    'of the truth. Bands: 5 to 95 % over resampled times.',
+                    'Kinetic energy and variance of each variable by wavenumber, averaged over times, of ensembles '
+                    'that of their mean; below, over that of the truth. Bands: 5 to 95 % over resampled times.',
                     drawing.spectra(wavelength, panels, 'Power by wavelength', setting.title),
                 )
             ],
@@ -114,6 +114,10 @@ class Spectra:
         known = np.isfinite(powers).all(-1)
         filled = (powers > ROUNDING * powers.max(-1, keepdims=True))[known].all(0)
         return int(np.flatnonzero(filled)[-1]) + 1 if filled.any() else powers.shape[-1]
+
+
+def squared(unit: str) -> str:
+    return f'({unit})²' if ' ' in unit else f'{unit}²'
 
 
 def summarise(sums: Sums, top: int) -> dict[str, np.ndarray]:

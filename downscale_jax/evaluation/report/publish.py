@@ -1,45 +1,27 @@
 """Publishing of an evaluation: scores.json, details.json, figures, report.html and the table on the terminal."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from downscale_jax.evaluation.drawing import style
 from downscale_jax.evaluation.report import html
-from downscale_jax.evaluation.results import Definition, Estimate, Figure, Table
+from downscale_jax.evaluation.report.publication import Publication
+from downscale_jax.evaluation.results import Definition, Estimate
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.files import write_json
 
 Scores = dict[str, dict[str, float]]  # {method: {score: number}}
 
 
-class Publication(NamedTuple):
-    """Everything that is published of one evaluation.
-
-    scores: {method: {score: estimate}}, methods in the order of the report; definitions: of all scores, in the order
-    of the report, with their final units.
-    """
-
-    title: str
-    lead: str
-    scores: Mapping[str, Mapping[str, Estimate]]
-    definitions: Mapping[str, Definition]
-    details: Mapping[str, Any]
-    facts: Mapping[str, str]
-    tables: Sequence[Table]
-    figures: Sequence[Figure]
-    notes: Sequence[str]
-    config: Mapping[str, Any]
-
-
 def publish(publication: Publication, workdir: Path) -> Scores:
     """Writes all files and returns {method: {score: number}} without what is undefined, as in scores.json.
 
-    details.json holds the scores with their intervals, {'scores': {method: {score: [3]}}}, beside the details of each
-    measure. Raises UserError where the disk refuses.
+    details.json holds the scores with their intervals, {'scores': {method: {score: [3]}}}, beside the publication's
+    details. Raises UserError if a file cannot be written.
     """
     table = numbers(publication.scores, publication.definitions)
     write_json(workdir / 'scores.json', {method: dict(sorted(row.items())) for method, row in table.items()})
@@ -48,25 +30,13 @@ def publish(publication: Publication, workdir: Path) -> Scores:
     folder.mkdir(exist_ok=True)
     for figure in publication.figures:
         style.save(figure.drawing, folder / f'{figure.name}.png')
-    html.write(
-        workdir / 'report.html',
-        title=publication.title,
-        lead=publication.lead,
-        summary=publication.facts,
-        scores=table,
-        intervals={m: {n: (e[1], e[2]) for n, e in row.items()} for m, row in publication.scores.items()},
-        tables=publication.tables,
-        figures={figure.caption: folder / f'{figure.name}.png' for figure in publication.figures},
-        config=publication.config,
-        notes=publication.notes,
-        described=publication.definitions,
-    )
+    html.write(workdir / 'report.html', publication, folder)
     messages.info(text_table(table, publication.definitions))
     return table
 
 
 def numbers(scores: Mapping[str, Mapping[str, Estimate]], definitions: Mapping[str, Definition]) -> Scores:
-    """{method: {score: number}} in the order of the definitions."""
+    """{method: {score: number}} in the order of the definitions, without what is undefined."""
     return {
         method: {name: float(row[name][0]) for name in definitions if name in row and np.isfinite(row[name][0])}
         for method, row in scores.items()
@@ -74,15 +44,15 @@ def numbers(scores: Mapping[str, Mapping[str, Estimate]], definitions: Mapping[s
 
 
 def plain(value: Any) -> Any:
-    """For JSON: named tuples become mappings, arrays lists, and NaN None."""
+    """The value for JSON: named tuples become mappings, arrays become lists, and NaN becomes None."""
     if hasattr(value, '_asdict'):
         value = value._asdict()
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if np.ndim(value):
-        return [plain(one) for one in value]
+        return [plain(item) for item in value]
     return float(value) if math.isfinite(value) else None
 
 

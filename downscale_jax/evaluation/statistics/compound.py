@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio, total
-from downscale_jax.fields.archives import PRECIPITATION, TEMPERATURE, of_kind
+from downscale_jax.fields.datasets.archives import PRECIPITATION, TEMPERATURE, of_kind
 
 QUANTILE = 0.9
 

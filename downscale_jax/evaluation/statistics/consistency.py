@@ -7,7 +7,7 @@ All that can be asked where there is no truth: what a member adds should average
 import numpy as np
 
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
-from downscale_jax.fields.grid import box_filter
+from downscale_jax.fields.geometry.boxes import box_filter
 
 COVERED = 0.99  # of the sea in a box that must have values: a box cut by a gap is not the input's
 MOMENTS = ('weight', 'difference', 'square', 'x', 'y', 'xx', 'yy', 'xy')  # x: filtered back; y: the input

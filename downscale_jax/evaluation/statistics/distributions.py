@@ -8,7 +8,7 @@ import xarray as xr
 
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
 from downscale_jax.evaluation.statistics.members import require_finite
-from downscale_jax.fields.grid import cell_sizes_km, is_periodic
+from downscale_jax.fields.geometry.grid import cell_sizes_km, is_periodic
 
 PERCENTILES = (2.0, 9.0, 25.0, 50.0, 75.0, 91.0, 98.0)  # at normal values about -2, -4/3, -2/3, 0, 2/3, 4/3, 2 sigma
 

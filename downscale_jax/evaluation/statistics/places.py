@@ -8,8 +8,8 @@ import numpy as np
 import scipy.spatial
 import xarray as xr
 
-from downscale_jax.fields.grid import EARTH_RADIUS_KM, cell_sizes_km
-from downscale_jax.fields.interpolation import unit_vectors
+from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM, cell_sizes_km
+from downscale_jax.fields.geometry.interpolation import unit_vectors
 from downscale_jax.runtime.errors import UserError
 
 _COLUMNS = ('name', 'latitude', 'longitude')

@@ -10,8 +10,9 @@ import numpy as np
 import scipy.fft
 import xarray as xr
 
-from downscale_jax.fields import wind
-from downscale_jax.fields.grid import cell_sizes_km, is_periodic
+from downscale_jax.fields.geometry import wind
+from downscale_jax.fields.geometry.grid import cell_sizes_km, is_periodic
+from downscale_jax.fields.geometry.harmonics import Rows, harmonics
 from downscale_jax.runtime.errors import UserError
 
 MOST_UNEQUAL = 3.0  # widest over narrowest row of a region: beyond it a column's wavelength means nothing
@@ -96,7 +97,7 @@ def spectral_distance(power: np.ndarray, truth: np.ndarray, share: float = 0.5) 
 
 def is_globe(grid: xr.Dataset) -> bool:
     """Whether harmonics fit the grid."""
-    return 'lat' in grid.coords and grid['lat'].ndim == 1 and bool(wind.global_geometry(grid))
+    return 'lat' in grid.coords and grid['lat'].ndim == 1 and bool(wind.global_rows(grid))
 
 
 def resolves(grid: xr.Dataset) -> bool:
@@ -107,8 +108,8 @@ def resolves(grid: xr.Dataset) -> bool:
 def _modes(grid: xr.Dataset) -> _Modes:
     axes = ('y', 'x') if {'x', 'y'} <= set(grid.coords) else ('lat', 'lon')
     if set(axes) <= set(grid.coords) and grid[axes[0]].ndim == 1:
-        if axes[0] == 'lat' and (geometry := wind.global_geometry(grid)):
-            return _sphere(geometry, grid.sizes['lat'], grid.sizes['lon'])
+        if axes[0] == 'lat' and (rows := wind.global_rows(grid)):
+            return _sphere(rows, grid.sizes['lat'], grid.sizes['lon'])
         for name in axes:
             wind.even(grid[name])
     sizes = cell_sizes_km(grid)
@@ -121,22 +122,21 @@ def _modes(grid: xr.Dataset) -> _Modes:
     return _region(sizes, grid[axes[1]].shape[-1], is_periodic(grid))
 
 
-def _sphere(geometry: str, height: int, width: int) -> _Modes:
-    sht, top = wind.spherical_harmonics(), wind.truncation(geometry, height, width)
-    order, degree = np.triu_indices(top + 1)
-    both = np.where(order > 0, 2, 1)  # -m is the conjugate of m
+def _sphere(rows: Rows, height: int, width: int) -> _Modes:
+    transform = harmonics(rows, height, width)
+    degree, top = transform.degree.ravel(), transform.top
+    both = np.where(np.broadcast_to(transform.order, transform.degree.shape) > 0, 2, 1)  # -m is the conjugate of m
 
     def variance(field: np.ndarray) -> np.ndarray:
         if not np.isfinite(field).all():
             return np.full(degree.size, np.nan)
-        # neither axis needs turning: that changes signs and conjugates alone
-        coefficients = sht.analysis_2d(
-            map=np.asarray(field, np.float64)[None], spin=0, lmax=top, mmax=top, geometry=geometry
-        )[0]
-        return both * _square(coefficients) / (4 * np.pi)
+        # neither axis needs turning: that changes only signs and conjugates
+        coefficients = transform.analyse(np.asarray(field, np.float64))
+        return (both * _square(coefficients) / (4 * np.pi)).ravel()
 
     energy = np.pi * wind.RADIUS**2 / np.maximum(degree * (degree + 1), 1)
-    return _Modes(degree, 2e-3 * np.pi * wind.RADIUS / np.arange(1, top + 1), energy, variance)
+    ring = np.where(degree > top, 0, degree)
+    return _Modes(ring, 2e-3 * np.pi * wind.RADIUS / np.arange(1, top + 1), energy, variance)
 
 
 def _region(sizes_km: tuple[np.ndarray, np.ndarray], width: int, periodic: bool) -> _Modes:

@@ -7,6 +7,8 @@ nothing longer than a window is resolved.
 import numpy as np
 import scipy.fft
 
+from downscale_jax.fields.geometry.boxes import box_sums
+
 
 def windows(valid: np.ndarray, ice: np.ndarray, size: int) -> np.ndarray:
     """Origins (row, column) [K, 2] of windows of size x size cells, all of them valid and at least half of them ice.
@@ -18,19 +20,8 @@ def windows(valid: np.ndarray, ice: np.ndarray, size: int) -> np.ndarray:
     if size < 4 or size % 2:
         raise ValueError(f'size is {size}; expected an even number of cells, at least 4')
     step = size // 2
-    enough = (window_sums(valid, size) == size**2) & (2 * window_sums(valid & ice, size) >= size**2)
+    enough = (box_sums(valid, size) == size**2) & (2 * box_sums(valid & ice, size) >= size**2)
     return np.argwhere(enough[::step, ::step]) * step
-
-
-def window_sums(values: np.ndarray, size: int) -> np.ndarray:
-    """Sums over the window of size x size cells that begins at each cell, [H - size + 1, W - size + 1].
-
-    By a summed-area table, of bool as numbers; empty where no window fits.
-    """
-    if min(values.shape) < size:
-        return np.zeros((0, 0), int)
-    table = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    return table[size:, size:] - table[:-size, size:] - table[size:, :-size] + table[:-size, :-size]
 
 
 def wavelengths(size: int, cell_km: float) -> np.ndarray:

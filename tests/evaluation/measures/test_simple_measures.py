@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from downscale_jax.fields.grid import box_filter, cell_sizes_km
+from downscale_jax.fields.geometry.boxes import box_filter
+from downscale_jax.fields.geometry.grid import cell_sizes_km
 
 
 def stacked(samples, method, v, mean=True):

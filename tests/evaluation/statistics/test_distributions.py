@@ -16,7 +16,7 @@ from downscale_jax.evaluation.statistics.distributions import (
     map_sums,
     percentiles,
 )
-from downscale_jax.fields.grid import EARTH_RADIUS_KM, cell_areas_km2
+from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM, cell_areas_km2
 
 RNG = np.random.default_rng(0)
 DEGREE = EARTH_RADIUS_KM * np.pi / 180
