@@ -82,7 +82,7 @@ def several(prepared):
     """Two variables whose coarse fields are block means, with noise of 1 as their truth."""
     rng, zeros, ones = np.random.default_rng(1), (0.0, 0.0), (1.0, 1.0)
     values = Standardisation(('a', 'b'), ('K', 'm'), zeros, ones, zeros, ones, 0.0)
-    block_means = BlockMeans(values, 4, 'physical', True, (-np.inf, np.inf), ones)
+    block_means = BlockMeans(values, 4, 'physical', True, ((-np.inf, np.inf),) * 2, ones)
     area, nothing = np.ones((SIZE, SIZE, 1), 'f4'), np.zeros((SIZE, SIZE, 0), 'f4')
 
     def lifted(fine):
@@ -175,7 +175,7 @@ def test_what_fits_is_left_alone(prepared, asked):
 
 def test_several_variables_are_fitted_by_the_geometric_mean_of_their_ratios(several):
     """Members of spread 0.6 and 1.5 about truths of 1: what is left is 2 % of the mean, not of either."""
-    generator = FieldGenerator(Linear(count=2), np.array([0.6, 1.5], 'f4'), several.block_means, SETTINGS)
+    generator = FieldGenerator(Linear(count=2), np.array([0.6, 1.5], 'f4'), several.field_transform, SETTINGS)
     fit = calibrate.fit(generator, several, 3, MEMBERS, 0)
     assert fit['temperature'] == pytest.approx(1 / np.sqrt(0.6 * 1.5), rel=0.04)
     assert fit['after']['spread_skill'] == pytest.approx(1, abs=calibrate.NEAR_ENOUGH)
@@ -186,7 +186,7 @@ def test_several_variables_are_fitted_by_the_geometric_mean_of_their_ratios(seve
 
 
 def test_one_variable_without_spread_leaves_nothing_to_fit(several):
-    generator = FieldGenerator(Linear(count=2), np.array([0.0, 1.5], 'f4'), several.block_means, SETTINGS)
+    generator = FieldGenerator(Linear(count=2), np.array([0.0, 1.5], 'f4'), several.field_transform, SETTINGS)
     fit = calibrate.fit(generator, several, 1, 4, 0)
     assert (fit['temperature'], fit['before']['spread_skill']) == (1.0, 0.0)
 

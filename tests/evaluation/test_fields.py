@@ -34,8 +34,8 @@ def run(monkeypatch):
             'places': '',
             'window': 16,
             'subsets': (),
-            'regimes': {'sit': REGIMES},
-            'zones': {'sit': ('ice', 0.15)},
+            'regimes': (REGIMES,),
+            'zones': (('ice', 0.15),),
             **settings,
         }
         generators = {name: SimpleNamespace(draws=store.sizes['member'] > 1) for name, store in stores.items()}

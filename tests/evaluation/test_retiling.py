@@ -49,7 +49,7 @@ def grid(rows, columns, step=0.1):
 
 def generator(step=0.0):
     values = Standardisation(NAMES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
-    means = BlockMeans(values, FACTOR, 'physical', False, (-np.inf, np.inf), (1.0, 1.0))
+    means = BlockMeans(values, FACTOR, 'physical', False, ((-np.inf, np.inf),) * 2, (1.0, 1.0))
     return FieldGenerator(Task(step), np.float32(0), means, SETTINGS)
 
 

@@ -6,7 +6,7 @@ import pytest
 from downscale_jax.evaluation.protocol import Zone
 from downscale_jax.evaluation.setting import methods_of, setting, winds_of
 
-SETTINGS = {'places': '', 'window': 16, 'subsets': (), 'regimes': {}, 'zones': {}}
+SETTINGS = {'places': '', 'window': 16, 'subsets': (), 'regimes': (), 'zones': ()}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_methods(make_case):
 
 def test_variables(make_case):
     case = make_case(days=2, names=())
-    (variable,) = made(case, {}, regimes={'sit': (0.15, 1.0)}, zones={'sit': ('ice', 0.15)}).variables
+    (variable,) = made(case, {}, regimes=((0.15, 1.0),), zones=(('ice', 0.15),)).variables
     assert (variable.name, variable.units, variable.label) == ('sit', 'm', 'sea ice thickness')
     assert (variable.data_range, variable.kernel_km, variable.coarse_cells) == (5, 40, 10)
     assert (variable.regimes, variable.zone) == ((0.15, 1.0), Zone('ice', 0.15))

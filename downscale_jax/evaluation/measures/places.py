@@ -59,7 +59,8 @@ class Places:
             truth = series.pop(TRUTH)
             distances = {method: local.wasserstein(truth, values) for method, values in series.items()}
             for method, found in distances.items():
-                scores.setdefault(method, {})[setting.name('wasserstein', variable)] = certain(np.nanmean(found))
+                if np.isfinite(found).any():
+                    scores.setdefault(method, {})[setting.name('wasserstein', variable)] = certain(np.nanmean(found))
             # each method is resampled once: of n methods there are n (n - 1) pairs
             block = weather_block(self._stamps)
             again = {method: local.resampled(truth, values, block) for method, values in series.items()}

@@ -37,7 +37,7 @@ def test_nothing_without_a_window(tmp_path):
         scales.spectra(wavelength, {}, {}, 'm', marks),
         scales.scales(wavelength, {}, {}, np.nan, marks),
     ):
-        assert any('No window' in text.get_text() for text in figure.texts)
+        assert scales.NO_WINDOW in [text.get_text() for text in figure.texts]
         style.save(figure, tmp_path / 'nothing.png')
 
 
