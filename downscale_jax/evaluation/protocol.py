@@ -1,7 +1,7 @@
-"""The contract between the evaluation and its measures: what a measure knows, what it is handed, what it returns.
+"""The protocol of measures: the setting of a run, the samples they add up, the result they return.
 
 The evaluation (`fields`) reads one scored time after another and hands it, as a `Sample`, to every measure that the
-config names. A measure adds up what it needs, and turns its sums into a `Result` at the end. Adding a measure is: one
+config names. A measure accumulates sums and turns them into a `Result` at the end. Adding a measure is: one
 file in `measures/` with a class of this form, one line in the table of `measures/__init__.py`, and the definitions of
 its scores in `scores.toml`.
 """
@@ -68,7 +68,7 @@ class Retiled(NamedTuple):
 
 @dataclass(frozen=True)
 class Setting:
-    """What measures know of a run before the first time is scored."""
+    """A run as its measures see it, before the first time is scored."""
 
     statics: xr.Dataset
     weight: np.ndarray  # [H, W] float64: cell area in km2, 0 outside the mask
@@ -139,7 +139,7 @@ class Setting:
 
     @property
     def title(self) -> str:
-        """What is downscaled."""
+        """The targets in words."""
         text = ', '.join(variable.label for variable in self.variables)
         return f'Idealised {text}' if self.idealised else text[:1].upper() + text[1:]
 

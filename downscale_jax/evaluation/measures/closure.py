@@ -1,4 +1,4 @@
-"""Agreement with the coarse input of what was generated, brought back to the coarse grid."""
+"""Closure: agreement of generated fields, filtered or averaged back to the coarse grid, with the coarse input."""
 
 import numpy as np
 

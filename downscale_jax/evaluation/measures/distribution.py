@@ -60,8 +60,8 @@ class Distribution:
                 'Method',
                 columns,
                 {
-                    name: [certain(value) for value in found[variable.name].percentiles]
-                    for name, found in details.items()
+                    name: [certain(value) for value in by_variable[variable.name].percentiles]
+                    for name, by_variable in details.items()
                 },
             )
             for variable in setting.variables
@@ -73,8 +73,8 @@ class Distribution:
         up = setting.upwards
         maps = {}
         for method in setting.shown:
-            found = [distributions.bias_maps(self._maps[method, index]) for index in range(len(setting.variables))]
-            maps[method] = {kind: np.stack([one[kind][up] for one in found], -1) for kind in found[0]}
+            statistics = [distributions.bias_maps(self._maps[method, index]) for index in range(len(setting.variables))]
+            maps[method] = {kind: np.stack([one[kind][up] for one in statistics], -1) for kind in statistics[0]}
         return Figure(
             'bias',
             'Mean over times and standard deviation over times, of the method minus that of the truth.',

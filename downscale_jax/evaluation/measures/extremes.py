@@ -70,12 +70,14 @@ class Extremes:
         """One column per level, one row per quantity and method."""
         # a quantile map is made to get quantiles right: it belongs in this table
         shown = {*self._setting.shown, 'quantile_mapping'}
-        methods = {name: found for name, found in details.methods.items() if name in shown}
+        methods = {name: estimates for name, estimates in details.methods.items() if name in shown}
         rows = {'Threshold': [certain(float(value)) for value in details.thresholds]}
-        rows |= {f'Quantile bias: {name}': list(found['quantile_error']) for name, found in methods.items()}
-        rows |= {f'CRPS of the tail: {name}': list(found['tail_crps']) for name, found in methods.items()}
+        rows |= {f'Quantile bias: {name}': list(estimates['quantile_error']) for name, estimates in methods.items()}
+        rows |= {f'CRPS of the tail: {name}': list(estimates['tail_crps']) for name, estimates in methods.items()}
         for place, cells in enumerate(details.windows):
-            rows |= {f'FSS, {cells} cells: {name}': list(found['fss'][:, place]) for name, found in methods.items()}
+            rows |= {
+                f'FSS, {cells} cells: {name}': list(estimates['fss'][:, place]) for name, estimates in methods.items()
+            }
         note = (
             'By quantile. Threshold: the quantile of training. Quantile bias: quantile of all values, of an ensemble '
             'of all its members together, minus that of the truth. CRPS of the tail, FSS: above the threshold, FSS in '

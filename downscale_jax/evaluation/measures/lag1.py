@@ -1,4 +1,4 @@
-"""Correlation of the anomaly with that of the next record: whether details move as those of the truth do."""
+"""Lag-1 correlation of the anomaly with that of the next record: the persistence of details."""
 
 import numpy as np
 

@@ -90,12 +90,12 @@ class Pointwise:
     def _table(self, method: str, variable: Variable, details: Details) -> Table:
         """By regime and season, of a whole ensemble."""
         rival = self._setting.baselines[0]
-        found, simple = details[method][variable.name], details[rival][variable.name]
+        mine, simple = details[method][variable.name], details[rival][variable.name]
         rows = {
             f'{name}{unit}': [row['crps'], other[name]['crps'], *(row[score] for score in BY_CLASS[1:])]
             for by_class, other, unit in (
-                (found.regimes, simple.regimes, f' {variable.units}'),
-                (found.seasons, simple.seasons, ''),
+                (mine.regimes, simple.regimes, f' {variable.units}'),
+                (mine.seasons, simple.seasons, ''),
             )
             for name, row in by_class.items()
         }
@@ -130,10 +130,10 @@ class Pointwise:
             f'{zone}). Bars and bands: 5 to 95 % over resampled times.'
         )
         drawn = drawing.calibration(
-            {name: found.ranks for name, found in whole.items() if found.ranks is not None},
-            {name: found.reliability for name, found in whole.items() if found.reliability},
-            {name: by_class(found, 'spread_skill') for name, found in whole.items()},
-            {name: by_class(found, 'crps') for name, found in by_method.items()},
+            {name: row.ranks for name, row in whole.items() if row.ranks is not None},
+            {name: row.reliability for name, row in whole.items() if row.reliability},
+            {name: by_class(row, 'spread_skill') for name, row in whole.items()},
+            {name: by_class(row, 'crps') for name, row in by_method.items()},
             groups,
             variable.units,
             'Calibration',
@@ -177,11 +177,11 @@ def by_zones(sums: Sums, data_range: float) -> dict[str, np.ndarray]:
     return {**summarise(sums), 'psnr': psnr(ratio(sums['squared_error'], sums['weight']), data_range)}
 
 
-def flat(found: Mapping[str, Estimate], variable: Variable) -> dict[str, Estimate]:
+def flat(estimates: Mapping[str, Estimate], variable: Variable) -> dict[str, Estimate]:
     """Scores over all cells, and over the zone with its name appended, 'crps_ice'."""
-    scores = {name: found[name][ALL] for name in SCORES if name in found}
+    scores = {name: estimates[name][ALL] for name in SCORES if name in estimates}
     if variable.zone:
-        scores |= {f'{name}_{variable.zone.name}': found[name][ZONE] for name in IN_ZONE if name in found}
+        scores |= {f'{name}_{variable.zone.name}': estimates[name][ZONE] for name in IN_ZONE if name in estimates}
     return scores
 
 

@@ -24,8 +24,12 @@ class Semivariogram:
             for field in sample.fields(self._setting, 'truth')
         ]
         for field in sample.fields(self._setting):
-            found, truth = day_sums(field.mean, field.truth, field.weight, self.pairs), truths[field.index]
-            sums = {**truth, 'difference': found['squared_difference'], 'truth_difference': truth['squared_difference']}
+            predicted, truth = day_sums(field.mean, field.truth, field.weight, self.pairs), truths[field.index]
+            sums = {
+                **truth,
+                'difference': predicted['squared_difference'],
+                'truth_difference': truth['squared_difference'],
+            }
             self.sums.add((field.method, field.index), sample.stamp, sums)
 
     def result(self) -> Result:

@@ -41,18 +41,18 @@ class Spectra:
     def add(self, sample: Sample) -> None:
         truth = self._powers(sample.truth)
         for method, members in sample.methods.items():
-            found = self._powers(np.where(np.isfinite(sample.truth), mean_of(members), np.nan))
-            for key, power in found.items():
+            powers = self._powers(np.where(np.isfinite(sample.truth), mean_of(members), np.nan))
+            for key, power in powers.items():
                 sums = {'power': power, 'truth': truth[key], 'times': np.float64(1)}
                 self.sums.add((method, key), sample.stamp, sums)
 
     def _powers(self, fields: np.ndarray) -> dict[str, np.ndarray]:
         """{variable, or `energy`: power [n]} of fields [H, W, V]."""
         names = self._setting.names
-        found = {name: self._power(fields[self._band, :, v]) for v, name in enumerate(names)}
+        powers = {name: self._power(fields[self._band, :, v]) for v, name in enumerate(names)}
         if self._kinetic is not None:
-            found[KINETIC] = self._kinetic(*self._rotational(fields, names))
-        return found
+            powers[KINETIC] = self._kinetic(*self._rotational(fields, names))
+        return powers
 
     def _rotational(self, fields: np.ndarray, names: list[str]) -> list[np.ndarray]:
         """Vorticity and divergence [h, W] in the band."""
@@ -116,7 +116,7 @@ class Spectra:
         return [drawing.Curves(names[key], units[key], truth[key], curves[key]) for key in names if key in truth]
 
     def resolved(self) -> int:
-        """How many wavenumbers, from the first on, the truth fills in every variable."""
+        """Number of wavenumbers, from the first, with power of the truth in every variable."""
         method = next(iter(self.sums))[0]
         powers = np.stack([self.sums.total((method, variable.name))['truth'] for variable in self._setting.variables])
         known = np.isfinite(powers).all(-1)

@@ -1,6 +1,6 @@
-"""Distribution of values over a whole domain: percentiles, bias maps, total variation, error frame by frame.
+"""Distribution of values over a whole domain: percentiles, bias maps, total variation, errors by time.
 
-Weights are cell areas, 0 where no field exists, all [H, W]. Where the truth is missing at a time, no method is judged.
+Weights are cell areas, 0 where no field exists, all [H, W]. Where the truth is missing at a time, no method is scored.
 """
 
 import numpy as np
@@ -15,10 +15,10 @@ PERCENTILES = (2.0, 9.0, 25.0, 50.0, 75.0, 91.0, 98.0)  # at normal values about
 
 def choose_cells(weight: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """Flat indices [K] of the cells whose values are kept for percentiles, in order: all with a weight where they are
-    at most `count`, else so many of them at random, each as likely. Choose once and use for every time and method.
+    at most `count`, else `count` of them at random, all equally likely. Choose once for all times and methods.
 
-    Percentiles of all cells are exact. Of K cells drawn they are estimates, off by about the same for all methods
-    where these are close to each other. Times x members x K values must fit into memory.
+    Percentiles of all cells are exact; those of K random cells are estimates, with similar errors for similar
+    methods. Times x K values must fit into memory.
     """
     cells = np.flatnonzero(weight > 0)
     if cells.size <= count:

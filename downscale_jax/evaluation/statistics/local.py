@@ -1,6 +1,6 @@
 """Distribution of values at single places over all times, of a method against the truth.
 
-A method that draws the right values at the wrong times scores well here and badly in RMSE: both are to be read.
+A method with the right values at the wrong times scores well here and badly in RMSE: read both.
 """
 
 from typing import NamedTuple
@@ -21,13 +21,13 @@ class Counts(NamedTuple):
     equal: np.ndarray
 
 
-def wasserstein(truth: np.ndarray, found: np.ndarray, axis: int = 0) -> np.ndarray:
+def wasserstein(truth: np.ndarray, predicted: np.ndarray, axis: int = 0) -> np.ndarray:
     """Wasserstein-1 distance of the values along `axis`, in their unit; the other axes are kept, places or resamples.
 
-    W1 = integral over p from 0 to 1 of |F^-1(p) - G^-1(p)|, F^-1 and G^-1 the sorted values: exact, for different
-    numbers of values too. The order of values, here of times, does not matter. NaN where a value is missing.
+    W1 = integral over p from 0 to 1 of |F^-1(p) - G^-1(p)|, F^-1 and G^-1 the sorted values: exact, also for different
+    numbers of values. The order of values, here of times, does not matter. NaN where a value is missing.
     """
-    x, y = (np.sort(np.moveaxis(np.asarray(values, np.float64), axis, -1), -1) for values in (truth, found))
+    x, y = (np.sort(np.moveaxis(np.asarray(values, np.float64), axis, -1), -1) for values in (truth, predicted))
     n, m = x.shape[-1], y.shape[-1]
     if n == m:
         return np.abs(x - y).mean(-1)
@@ -59,12 +59,12 @@ def interval(
 
     truth [T, P]; first, second [T, P] or [T, M, P], in order of time; see `resampled`.
     """
-    mine, its = (resampled(truth, found, block, seed, samples) for found in (first, second))
+    mine, its = (resampled(truth, predicted, block, seed, samples) for predicted in (first, second))
     return interval_of(mine, its, margin)
 
 
 def interval_of(first: np.ndarray, second: np.ndarray, margin: float = MARGIN) -> np.ndarray:
-    """The same [2] of two that are `resampled` already; NaN without a resample."""
+    """As `interval`, of distances that are `resampled` already; NaN without a resample."""
     if not len(first):
         return np.full(2, np.nan)
     counts = compare(first, second, margin)
@@ -72,9 +72,9 @@ def interval_of(first: np.ndarray, second: np.ndarray, margin: float = MARGIN) -
 
 
 def resampled(
-    truth: np.ndarray, found: np.ndarray, block: int | None = None, seed: int = 0, samples: int = 1000
+    truth: np.ndarray, predicted: np.ndarray, block: int | None = None, seed: int = 0, samples: int = 1000
 ) -> np.ndarray:
-    """Wasserstein-1 distances [S, P] of found [T, P] or [T, M, P] to truth [T, P] over resampled times.
+    """Wasserstein-1 distances [S, P] of values [T, P] or [T, M, P] to truth [T, P] over resampled times.
 
     Blocks of times are drawn as in `bootstrap.draws`, the same for the truth, for all methods and for all places, since
     neighbouring places share their weather. No resample (S = 0) with fewer than five times or three blocks.
@@ -86,18 +86,18 @@ def resampled(
     block = block or block_length(count)
     if too_few(count, block):
         return np.empty((0, truth.shape[1]))
-    return _resampled(truth, found, draws(count, block, samples, seed).astype(np.float32))
+    return _resampled(truth, predicted, draws(count, block, samples, seed).astype(np.float32))
 
 
-def _resampled(truth: np.ndarray, found: np.ndarray, times_drawn: np.ndarray) -> np.ndarray:
+def _resampled(truth: np.ndarray, predicted: np.ndarray, times_drawn: np.ndarray) -> np.ndarray:
     """Distances [S, P], members pooled, where times count as often as they were drawn [S, T].
 
     W1 = integral over x of |F(x) - G(x)|: values are sorted once, and a resample only changes by how much F and G step
     up at each, five times faster than sorting anew. Single precision holds these whole numbers exactly.
     """
-    found = _members(found, truth)
-    count, members, _ = found.shape
-    values = np.concatenate([truth, found.reshape(count * members, -1)]).T.astype(np.float64)
+    predicted = _members(predicted, truth)
+    count, members, _ = predicted.shape
+    values = np.concatenate([truth, predicted.reshape(count * members, -1)]).T.astype(np.float64)
     order = np.argsort(values, 1)
     gaps = np.diff(np.take_along_axis(values, order, 1)).astype(np.float32)
     time = np.append(np.arange(count), np.repeat(np.arange(count), members))[order]
@@ -112,8 +112,10 @@ def _resampled(truth: np.ndarray, found: np.ndarray, times_drawn: np.ndarray) ->
     return result / (count * members)
 
 
-def _members(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def _members(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """[T, M, P], M = 1 for a single series."""
-    if found.ndim not in (2, 3) or truth.ndim != 2 or found.shape[:: found.ndim - 1] != truth.shape:
-        raise ValueError(f'a method is {found.shape}, truth is {truth.shape}; expected [T, P] or [T, M, P], and [T, P]')
-    return found.reshape(len(truth), -1, truth.shape[1])
+    if predicted.ndim not in (2, 3) or truth.ndim != 2 or predicted.shape[:: predicted.ndim - 1] != truth.shape:
+        raise ValueError(
+            f'a method is {predicted.shape}, truth is {truth.shape}; expected [T, P] or [T, M, P], and [T, P]'
+        )
+    return predicted.reshape(len(truth), -1, truth.shape[1])

@@ -18,7 +18,7 @@ def day_sums(
 ) -> dict[str, np.ndarray]:
     """Weighted sums over the valid cells of one time in each zone, float64: [Z], `ranks` of an ensemble [Z, M + 1].
 
-    members [M, H, W], M = 1 for a single field; truth [H, W], NaN where there is none; weight [H, W], such as cell
+    members [M, H, W], M = 1 for a single field; truth [H, W], NaN where missing; weight [H, W], such as cell
     area, 0 or NaN where a cell does not count; zones [Z, H, W] bool, which may overlap; `ties` draws the rank of a
     truth that equals members. Without a valid cell every sum is 0.
 
