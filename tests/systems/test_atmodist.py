@@ -58,7 +58,7 @@ def opened(tmp_path_factory):
     """A work directory with random weights and batch statistics of a batch."""
     workdir = tmp_path_factory.mktemp('work')
     (workdir / 'config.json').write_text(json.dumps(config()))
-    (workdir / 'prepared.json').write_text(json.dumps({'transform': TRANSFORM, 'idealised': True}))
+    (workdir / 'prepared.json').write_text(json.dumps({'kind': 'lag_pairs', 'transform': TRANSFORM, 'idealised': True}))
     axes = {'lat': np.linspace(-80, 80, 33), 'lon': np.arange(64) * 5.625}
     xr.Dataset({'mask': (('lat', 'lon'), np.ones((33, 64)))}, axes).to_netcdf(workdir / 'statics.nc')
     tasks = atmodist.build(config())
