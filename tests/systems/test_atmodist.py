@@ -239,7 +239,7 @@ def test_the_rivals_encoder_stays_as_it_was_drawn():
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'training': {**config()['training'], 'phases': []}}, 'training.phases is empty: name one or several of main'),
+        ({'training': {**config()['training'], 'phases': []}}, 'training.phases is empty: list at least one of main'),
         ({'training': {**config()['training'], 'phases': ['mein']}}, "unknown phase 'mein': did you mean 'main'"),
         ({'pretexts': []}, 'pretexts is empty: name one or several of lags, inpainting'),
         ({'pretexts': ['lag']}, "pretexts='lag' is unknown: did you mean 'lags'"),
