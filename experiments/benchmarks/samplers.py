@@ -156,7 +156,7 @@ def solver_of(generator: FieldGenerator, members: int, crop: int) -> Callable[..
     @compiled
     def evaluate(z, gamma, shown, valid):
         shown = jnp.broadcast_to(shown, (members, *shown.shape[1:]))
-        return jnp.where(valid, task.denoise(params, z, jnp.full(members, gamma), shown), 0)
+        return jnp.where(valid[None], task.denoise(params, z, jnp.full(members, gamma), shown), 0)
 
     @compiled
     def drawn(i, kernel):
@@ -180,7 +180,7 @@ def solver_of(generator: FieldGenerator, members: int, crop: int) -> Callable[..
         with jax.disable_jit():
             # a loop of no steps cannot run so
             residual = solver.solve(denoise, fresh, task.schedule) if len(gammas) > 1 else denoise(fresh(0), gammas[0])
-        return np.asarray(transform.decode(mean + error * residual, coarse))[..., 0]
+        return np.asarray(transform.decode(mean + error * residual, coarse[None]))[..., 0]
 
     return solve
 
