@@ -348,7 +348,7 @@ def test_calibrate(run, common, trained, folder):
     ('key', 'value', 'part'),
     [
         ('sampling.spacing', 'karas', "did you mean 'karras'"),
-        ('sampling.eta', 0.5, 'sampling.eta=0.5 with dpm_solver'),
+        ('sampling.eta', 0.5, 'sampling.eta=0.5 with sampling.sampler=dpm_solver'),
         ('evaluation.window', 25, 'evaluation.window=25: an even number'),
         ('evaluation.members', 1, 'evaluation.members=1: an ensemble has at least 2'),
         ('evaluation.fit_days', -1, 'fit_days=-1: 0 or more'),
