@@ -35,7 +35,7 @@ def wrong_with_blocks(config: Config) -> list[str]:
     data, wrong = config['data'], []
     low, high = limits(data['bounds'], len(data['variables']))
     if data['patches_per_record'] < 1:
-        wrong.append(f'data.patches_per_record={data["patches_per_record"]}: must be at least 1')
+        wrong.append(f'data.patches_per_record={data["patches_per_record"]}: at least 1 is needed')
     if config['evaluation']['times'] < 0:
         wrong.append(f'evaluation.times={config["evaluation"]["times"]}: must be at least 0 (all times)')
     if config['sampling']['conserve'] and not (np.isin(low, (0, -np.inf)) & (high == np.inf)).all():
@@ -49,7 +49,7 @@ def wrong_with_blocks(config: Config) -> list[str]:
 def check_drawn(members: int, seed: int, flag: str = '') -> None:
     """Raises UserError for invalid members or seed; `flag` is the prefix of their names."""
     if members < 1:
-        raise UserError(f'{flag}members={members}: must be at least 1')
+        raise UserError(f'{flag}members={members}: at least 1 is needed')
     if not 0 <= seed < 2**32:
         raise UserError(f'{flag}seed={seed} must lie between 0 and 2^32 - 1')
 
