@@ -134,7 +134,7 @@ def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, caplog, made
         monkeypatch.setattr('sys.argv', ['observations.py', f'--output={tmp_path}', f'--members={members}'])
         observations.main()
 
-    caplog.set_level('INFO')
+    caplog.set_level('INFO', 'downscale_jax')
     run(members=3)
     table = capsys.readouterr().out
     assert caplog.messages[0].startswith('3 members x 2 times of 64 x 64 cells: 4 of 4 units to do, 4 here')
