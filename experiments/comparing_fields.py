@@ -1,8 +1,8 @@
 """Why pixel error misleads: one field distorted in ways of equal mean squared error, scored by what else there is.
 
-    python experiments/comparing_fields.py                    idealised sea-ice thickness, about 15 s on 2 CPU cores
-    python experiments/comparing_fields.py --path=FILE --variable=NAME --time=2016-08-15 --size=32
-    python experiments/comparing_fields.py --workdir[=runs/atmodist]       a state of the atmosphere, by AtmoDist too
+    python -m experiments.comparing_fields                    idealised sea-ice thickness, about 15 s on 2 CPU cores
+    python -m experiments.comparing_fields --path=FILE --variable=NAME --time=2016-08-15 --size=32
+    python -m experiments.comparing_fields --workdir[=runs/atmodist]       a state of the atmosphere, by AtmoDist too
 
 A shift by whole cells sets the error; the strength of every other distortion is solved for until its MSE is the same
 to 0.1 %. With a work directory of AtmoDist the field is a state of the data that it was trained on: vorticity and
@@ -14,22 +14,25 @@ draws the fields (--figure, by default docs/figures/comparing_fields.png, or com
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import scipy.optimize
 import xarray as xr
+from downscale_jax.evaluation.present import liveliest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from scipy import ndimage
 
 import downscale_jax
-from data_prep.records.series import open_fields
 from data_prep.simulators.sea_ice import simulate
-from downscale_jax.evaluation import images, spectra
-from downscale_jax.evaluation.present import liveliest
-from downscale_jax.fields import grid, store
-from downscale_jax.fields.dates import iso, select_dates
+from downscale_jax.evaluation.statistics import similarity as images
+from downscale_jax.evaluation.statistics import windows as spectra
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.dates import iso, select_dates
+from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.systems.atmodist import LearnedDistance
 
@@ -185,7 +188,7 @@ def square(fields: np.ndarray, size: int) -> np.ndarray:
 def read(path: str, variable: str, time: str) -> State:
     """One variable of a file; idealised sea ice where there is no path."""
     if path:
-        fields = store.canonical(store.open_dataset(path), [variable], source=path)
+        fields = canonical(store.open_dataset(path), [variable], source=path)
         if 'time' in fields[variable].dims:
             fields = (select_dates(fields, (time, time)) if time else fields).isel(time=0)
         label = variable
@@ -206,12 +209,12 @@ def read_atmosphere(workdir: Path) -> State:
         raise UserError(f'--workdir={workdir} holds no learned distance but {", ".join(model.tasks)}')
     data, seed = model.config['data'], model.config['seed']
     if data['path']:
-        fields = select_dates(open_fields(data, seed), data['test'])
+        fields = select_dates(open_series(data, seed), data['test'])
     else:
-        fields = open_fields({**data, 'simulate': {**data['simulate'], 'days': 1}}, seed + 1)
+        fields = open_series({**data, 'simulate': {**data['simulate'], 'days': 1}}, seed + 1)
     fields = store.load(fields.isel(time=[0]))
-    transform = model.prepared.log_transform
-    columns = 'wrap' if grid.is_periodic(fields) else 'symmetric'
+    transform = model.prepared.transform_as(Standardisation)
+    columns: Literal['wrap', 'symmetric'] = 'wrap' if grid.is_periodic(fields) else 'symmetric'
     values = np.stack([fields[n].values[0] / std for n, std in zip(transform.variables, transform.std, strict=True)])
     values = np.pad(values, ((0, 0), (0, 0), (MARGIN, MARGIN)), columns)
     values = np.pad(values, ((0, 0), (MARGIN, MARGIN), (0, 0)), 'symmetric')

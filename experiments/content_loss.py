@@ -1,6 +1,6 @@
 """Which content loss makes the better SRGAN: squared error, or the distance that AtmoDist has learnt?
 
-    python experiments/content_loss.py [--seeds 0 1] [--atmodist=DIR] [--root=runs/content_loss] [--dry-run]
+    python -m experiments.content_loss [--seeds 0 1] [--atmodist=DIR] [--root=runs/content_loss] [--dry-run]
       [--config.KEY=VALUE ..]
 
 One AtmoDist (configs/atmodist.py, or the finished work directory --atmodist), then for every seed one run of
@@ -19,17 +19,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from many_runs import Run, parse_overrides, run_all, show
 
 from data_prep.prepare import prepare
-from downscale_jax.evaluation import local_statistics, look, super_resolution
-from downscale_jax.evaluation import super_resolution_figures as figures
+from downscale_jax.evaluation import super_resolution
 from downscale_jax.evaluation import super_resolution_scores as scores
-from downscale_jax.evaluation.bootstrap import blocks, total
-from downscale_jax.fields.times import encode_times
+from downscale_jax.evaluation.drawing import fields as figures
+from downscale_jax.evaluation.drawing import style as look
+from downscale_jax.evaluation.statistics import local as local_statistics
+from downscale_jax.evaluation.statistics.bootstrap import blocks, total
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
+from experiments.many_runs import Run, parse_overrides, run_all, show
 
 CONTENTS = ('mse', 'atmodist')
 SAMPLES = 500
@@ -77,7 +80,7 @@ def gather(workdirs: Sequence[Path]) -> Pooled:
     series = {method: np.stack([one.series[method] for one in collected]) for method in first.series}
     top, times = super_resolution.top_of(first), first.sums[next(iter(first.sums))]
     truth = scores.of_truth(total(times), len(times), top)  # of every seed the same
-    transform = prepared.block_means
+    transform = prepared.transform_as(BlockMeans)
     return Pooled(sums, series, measured, top, transform.targets, transform.target_units, truth, block)
 
 
@@ -128,7 +131,10 @@ def places(pooled: Pooled) -> dict[str, dict[str, dict[str, Any]]]:
                 counts = local_statistics.compare(w1(pooled, name, v), w1(pooled, rival, v))
                 intervals = [
                     local_statistics.interval(
-                        *(pooled.series[key][seed, ..., v] for key in ('truth', name, rival)), pooled.block
+                        pooled.series['truth'][seed, ..., v],
+                        pooled.series[name][seed, ..., v],
+                        pooled.series[rival][seed, ..., v],
+                        pooled.block,
                     )
                     if known
                     else np.full(2, np.nan)

@@ -1,7 +1,7 @@
 """A trained sea-ice model applied to what satellites see: no truth, gaps, other grids, other times.
 
-    python experiments/observations.py [--workdir=runs/diffusion_sit] [--days=5]      made-up observations
-    python experiments/observations.py --thickness='cs2smos/*.nc' --drift='drift/*.nc' [--concentration='conc/*.nc']
+    python -m experiments.observations [--workdir=runs/diffusion_sit] [--days=5]      made-up observations
+    python -m experiments.observations --thickness='cs2smos/*.nc' --drift='drift/*.nc' [--concentration='conc/*.nc']
 
 Thickness is CS2SMOS, concentration OSI SAF (without it that beside the thickness), drift OSI SAF; see
 `data_prep.readers.products`. Without files they are made up: the idealised ice on days of the test split as products
@@ -17,6 +17,7 @@ import argparse
 import math
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -32,14 +33,19 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.request import Source, file_state
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.consistency import consistency, summarise, table
-from downscale_jax.fields import grid, store
-from downscale_jax.fields.dates import iso, select_dates
-from downscale_jax.fields.interpolation import apply_matrices
-from downscale_jax.fields.units import convert_units
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.consistency import consistency, summarise, table
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.dates import iso, select_dates
+from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.geometry.boxes import box_filter
+from downscale_jax.fields.geometry.interpolation import apply_matrices
+from downscale_jax.fields.geometry.observation import observation_matrices, observation_points
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
+from downscale_jax.systems.downscaler import Downscaler
 
 THICKNESS_KM, CONCENTRATION_KM, DRIFT_KM = 25.0, 25.0, 62.5  # grids of the products
 SWATH_KM = 200.0  # width of the made-up gap, which moves from day to day
@@ -78,16 +84,16 @@ def sample(ice: xr.Dataset, name: str, spacing_km: float) -> xr.DataArray:
     """Means over cells of `spacing_km`, (time, yc, xc) with yc falling, in km; NaN where most of a cell is land."""
     sizes, mask = grid.cell_sizes_km(ice), ice['mask'].values.astype(bool)
     area = grid.cell_areas_km2(ice) * mask
-    values = grid.box_filter(ice[name].values, area, spacing_km / sizes[0][0], spacing_km / sizes[1], False)
-    there, _ = grid.observation_matrices(mask.shape, sizes, spacing_km, False)
+    values = box_filter(ice[name].values, area, spacing_km / sizes[0][0], spacing_km / sizes[1], False)
+    there, _ = observation_matrices(mask.shape, sizes, spacing_km, False)
     share = apply_matrices(*there, mask.astype(float))
     with np.errstate(invalid='ignore', divide='ignore'):
         values = np.where(share > 0.5, apply_matrices(*there, np.nan_to_num(values)) / share, np.nan)
     points = [
-        np.interp(grid.observation_points(n, spacing_km / size[0]), np.arange(n), ice[axis].values / 1000)
+        np.interp(observation_points(n, spacing_km / size[0]), np.arange(n), ice[axis].values / 1000)
         for n, size, axis in zip(mask.shape, sizes, 'yx', strict=True)
     ]
-    coords = {'time': ice['time']}
+    coords: dict[str, Any] = {'time': ice['time']}
     for axis, at in zip('yx', points, strict=True):
         coords[f'{axis}c'] = (f'{axis}c', at, {'units': 'km', 'standard_name': f'projection_{axis}_coordinate'})
     return xr.DataArray(values, coords, ('time', 'yc', 'xc'), name, ice[name].attrs).isel(yc=slice(None, None, -1))
@@ -128,7 +134,7 @@ def open_products(files: dict[str, str], names: tuple[str, ...]) -> dict[str, Ob
     else:
         sources['sic'] = (thickness, 1)
     if files.get('deformation'):
-        deformation = store.canonical(store.open_dataset(files['deformation']), ['divergence', 'shear'])
+        deformation = canonical(store.open_dataset(files['deformation']), ['divergence', 'shear'])
         sources |= {name: (deformation, 1) for name in ('divergence', 'shear')}
     elif files['drift']:
         deformation = products.read_osisaf_drift(files['drift'])
@@ -155,7 +161,7 @@ def main() -> None:
     files = {name: getattr(options, name) for name in ('thickness', 'concentration', 'drift')}
     if any(files.values()) and not options.thickness:
         parser.error('--thickness is missing')
-    model, truth = downscale_jax.load(options.workdir), None
+    model, truth = downscale_jax.load(options.workdir, Downscaler), None
     transform, statics, generator = model.prepared.transform, model.prepared.statics, model.best()
     source = Source(options.thickness or 'the made-up observations', file_state(*files.values()))
     if not options.thickness:
@@ -176,14 +182,15 @@ def main() -> None:
         kernel_km=kernels[transform.target],
         periodic=model.prepared.periodic,
     )
-    days, of_truth, first = {}, [], None
+    days, of_truth = {}, []
     with xr.open_zarr(path, consolidated=False) as fine:
         for number, time in enumerate(inputs['time'].values):
             coarse, members = (x[transform.target].isel(time=number).values for x in (inputs, fine))
+            if number == 0:
+                first = coarse, members
             days[iso(time)] = back(members, coarse)
             if truth is not None:
                 of_truth.append(back(truth.sel(time=time).values[None], coarse))
-            first = first or (coarse, members)
     rows = {when: summarise(sums) for when, sums in days.items()}
     figure = draw(*first, rows, statics, transform.units)
     figure.savefig(options.output / 'consistency.png', dpi=130, metadata={'Software': None})
@@ -215,12 +222,12 @@ def draw(coarse: np.ndarray, members: np.ndarray, rows: dict, statics: xr.Datase
         axes.set(xticks=[], yticks=[])
         upper.colorbar(image, ax=axes, location='bottom', shrink=0.9, aspect=25).set_label(units)
     upper.suptitle(f'Observations downscaled, {next(iter(rows))}', x=0.01, ha='left', fontweight='bold')
-    panels = {
+    series = {
         f'bias over the kernel ({units})': {'member and mean': 'bias'},
         f'RMSE over the kernel ({units})': {'member': 'rmse_member', 'mean': 'rmse_mean'},
         'share of the sea': {'missing': 'missing', 'compared': 'compared'},
     }
-    for axes, (title, lines) in zip(lower.subplots(1, 3), panels.items(), strict=True):
+    for axes, (title, lines) in zip(lower.subplots(1, 3), series.items(), strict=True):
         for (line, name), colour in zip(lines.items(), ('#0072b2', '#d55e00'), strict=False):
             axes.plot([row[name] for row in rows.values()], 'o-', color=colour, label=line)
         axes.set_title(title, fontsize=10, loc='left')

@@ -1,6 +1,6 @@
 """A long coarse archive of another source downscaled by DPDM: a reconstruction, what it says of change, and how well.
 
-    python experiments/reconstruction.py [--workdir=runs/diffusion_dpdm] [--start=1960 --years=40] [--members=3]
+    python -m experiments.reconstruction [--workdir=runs/diffusion_dpdm] [--start=1960 --years=40] [--members=3]
         [--overlap=1981-01,1996-12] [--month=YYYY-MM] [--input=FILE] [--output=FOLDER] [--config.sampling.KEY=VALUE ..]
 
 Without --input the archive, 20cr_like.nc, is made up in the likeness of the 20th Century Reanalysis: the world that the
@@ -33,29 +33,31 @@ import matplotlib
 import numpy as np
 import xarray as xr
 import zarr
-from many_runs import checked, parse_overrides
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data_prep.prepare import prepare
 from data_prep.simulators import mountains
-from downscale_jax.downscale import inputs
-from downscale_jax.downscale.ensemble import Ensemble
-from downscale_jax.downscale.filling import to_store
-from downscale_jax.downscale.request import Source
-from downscale_jax.evaluation import compound, correlation, evaluate, look, reference, trends
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.persistence import Persistence
-from downscale_jax.fields import block_means, dates, interpolation, store
-from downscale_jax.fields.quantile_mapping import QuantileMap
+from downscale_jax.downscale import ensemble, inputs
+from downscale_jax.evaluation import evaluate, reference
+from downscale_jax.evaluation.drawing import style as look
+from downscale_jax.evaluation.statistics import compound, correlation, trends
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.persistence import Persistence
+from downscale_jax.fields.datasets import dates, store
+from downscale_jax.fields.geometry import interpolation
+from downscale_jax.fields.geometry.blocks import interpolate
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
-from downscale_jax.runtime.settings import flat
+from downscale_jax.runtime.settings import flatten
 from downscale_jax.systems import load
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.workdir import read_config
+from experiments.many_runs import checked, parse_overrides
 
 SHIFT, PORTION = 0.35, 120  # of a side, by which the archive's cells begin outside; times of an archive read at once
 BIAS, SEASONAL, WIDER, ERROR = 1.2, 0.4, 1.25, 0.3  # of additive variables: standard deviations, and their factor
@@ -89,7 +91,7 @@ def distorted(coarse: np.ndarray, months: np.ndarray, positive: np.ndarray, rng:
 def make_up(path: Path, model: Downscaler, years: range, truth: 'Kept') -> None:
     """Writes the archive: cells of two blocks a side that share no border with blocks, from the north, years of 365
     days. Its fine fields are counted in `truth`. Raises UserError where the model's world is not ours to go on with."""
-    data, transform, grid = model.config['data'], model.prepared.block_means, model.prepared.statics
+    data, transform, grid = model.config['data'], model.prepared.transform_as(BlockMeans), model.prepared.statics
     size = {'seed': model.config['seed'], **data['simulate']}
     if data['path'] or size.pop('world', '') != 'mountains':
         raise UserError(f'{model.workdir} was trained on {data["path"] or "another world"}: give an archive by --input')
@@ -105,18 +107,18 @@ def make_up(path: Path, model: Downscaler, years: range, truth: 'Kept') -> None:
         truth.add(f'{years[index // 12]:04d}-{index % 12 + 1:02d}', fine)
     months = np.arange(len(coarse)) % 12 + 1
     seen = distorted(coarse, months, transform.limits[0] == 0, np.random.default_rng((size['seed'], 20)))
-    fields = {
+    observed = {
         name: (('time', 'lat', 'lon'), seen[:, ::-1, :, v], {'units': units})
         for v, (name, units) in enumerate(zip(transform.inputs, transform.input_units, strict=True))
     }
     times = [cftime.DatetimeNoLeap(years[i // 12], m, 1) for i, m in enumerate(months)]
-    store.write_netcdf(xr.Dataset(fields, {'time': times, 'lat': lat[::-1], 'lon': lon}), path)
+    store.write_netcdf(xr.Dataset(observed, {'time': times, 'lat': lat[::-1], 'lon': lon}), path)
 
 
 def on_blocks(archive: xr.Dataset, prepared: Prepared, years: range) -> xr.Dataset:
     """The months of these years, in memory, interpolated bilinearly to the centres of the blocks. Raises UserError
     where the archive lacks a variable or the years, is not monthly, or does not cover the region."""
-    source, transform, split = archive.encoding['source'], prepared.block_means, prepared.split('train')
+    source, transform, split = archive.encoding['source'], prepared.transform_as(BlockMeans), prepared.split('train')
     span = f'{years[0]:04d}-01', f'{years[-1]:04d}-12'
     fields = dates.select_dates(inputs.checked(archive, transform, source), (span,))
     times = fields['time'].values
@@ -142,7 +144,7 @@ def labels(times: np.ndarray) -> list[str]:
 
 def thresholds(prepared: Prepared) -> compound.Thresholds | None:
     """Of the training split; None without temperature and rain."""
-    split, targets = prepared.split('train'), prepared.block_means.targets
+    split, targets = prepared.split('train'), prepared.transform_as(BlockMeans).targets
     if not {HOT, DRY} <= {*targets}:
         return None
     months, (height, width) = np.array([int(one[-2:]) for one in labels(split.times)]), prepared.mask.shape
@@ -162,18 +164,20 @@ class Kept:
         share = np.linspace(0, 1, 1001)
         self.edges = [
             3 * high * share**3 if bound == 0 else low + (high - low) * (3 * share - 1)
-            for (low, high), bound in zip(prepared.meta['range'], prepared.block_means.limits[0], strict=True)
+            for (low, high), bound in zip(
+                prepared.meta['range'], prepared.transform_as(BlockMeans).limits[0], strict=True
+            )
         ]
         self.sums: dict[tuple, dict[str, Any]] = {}  # by (variable, year), and by (None, decade) of hot and dry months
         self.places: dict[str, np.ndarray] = {}  # of hot and dry months, [H, W]
-        side, shape = prepared.block_means.factor, prepared.mask.shape
+        side, shape = prepared.transform_as(BlockMeans).factor, prepared.mask.shape
         self.inside = slice(side // 2, None, side)  # one cell of each block
         cells = np.zeros(shape)[self.inside, self.inside].size
-        self.persistence = Persistence(cells, len(prepared.block_means.targets))
+        self.persistence = Persistence(cells, len(prepared.transform_as(BlockMeans).targets))
 
     def add(self, when: str, field: np.ndarray) -> None:
         """A month, YYYY-MM and [H, W, V]."""
-        (year, month), transform = map(int, when.split('-')), self.prepared.block_means
+        (year, month), transform = map(int, when.split('-')), self.prepared.transform_as(BlockMeans)
         found = ((v, trends.series_sums(field[..., v], self.area, edges)) for v, edges in enumerate(self.edges))
         more: dict[tuple, dict[str, Any]] = {(v, year): sums for v, sums in found}
         if self.limits:
@@ -199,7 +203,7 @@ def shown(values: Any, digits: int, interval: Sequence[float] = ()) -> str:
 
 def tables(kept: Mapping[str, Sequence[Kept]]) -> str:
     """Markdown, of all methods, of each of which there are one or several members."""
-    transform, lines = next(iter(kept.values()))[0].prepared.block_means, []
+    transform, lines = next(iter(kept.values()))[0].prepared.transform_as(BlockMeans), []
 
     def add(title: str, rows: Mapping[str, Sequence[str]]) -> None:
         body = [[title, *kept], ['---'] * (len(kept) + 1), *([label, *cells] for label, cells in rows.items())]
@@ -224,14 +228,14 @@ def tables(kept: Mapping[str, Sequence[Kept]]) -> str:
 
 def methods(path: Path, blocks: xr.Dataset, corrected: QuantileMap | None, prepared: Prepared) -> Iterator[Month]:
     """(YYYY-MM, fields [M, H, W, V] by name): the members in the store, and the archive interpolated."""
-    transform, group = prepared.block_means, cast(Any, zarr.open_group(path, mode='r'))
+    transform, group = prepared.transform_as(BlockMeans), cast(Any, zarr.open_group(path, mode='r'))
     for t, when in enumerate(labels(blocks['time'].values)):
         coarse = {RAW: np.stack([blocks[name].values[t] for name in transform.inputs], -1)}
         if corrected:
             coarse = {LERP: corrected.apply(coarse[RAW], int(when[-2:])), **coarse}
         fields = {ENSEMBLE: np.stack([np.asarray(group[name][:, t]) for name in transform.targets], -1)}
         for name, field in coarse.items():
-            fine = block_means.interpolate(field, transform.factor, prepared.periodic, 'linear')
+            fine = interpolate(field, transform.factor, prepared.periodic, 'linear')
             fields[name] = fine.clip(*transform.limits)[None]
         yield when, fields
 
@@ -248,7 +252,7 @@ def case_of(prepared: Prepared, wanted: str, years: range) -> tuple[str, np.ndar
     if not found:
         what = f'--month={wanted} is no month YYYY-MM' if wanted else 'no month of the test split is one'
         raise UserError(f'{what} of {years[0]} to {years[-1]} that the records of the model have: choose others')
-    v = prepared.block_means.targets.index(DRY) if DRY in prepared.block_means.targets else 0
+    v = prepared.transform_as(BlockMeans).targets.index(DRY) if DRY in prepared.transform_as(BlockMeans).targets else 0
 
     def field(when: str) -> np.ndarray:
         split, i = found[when]
@@ -271,7 +275,7 @@ def bare(panel: Axes) -> None:
 @matplotlib.rc_context(look.LOOK)
 def case_study(panels: Mapping[str, np.ndarray], prepared: Prepared, month: str) -> Figure:
     """Maps {name: [H, W, V]} of a month, YYYY-MM, TRUTH among them, rows of a few for each variable."""
-    names, units = prepared.block_means.targets, prepared.block_means.target_units
+    names, units = prepared.transform_as(BlockMeans).targets, prepared.transform_as(BlockMeans).target_units
     normal, rows = reference.reference(prepared).normal[int(month[-2:]) - 1], -(-len(panels) // COLUMNS)
     figure = look.blank(2.3 * rows * len(names), f'{month}, reconstructed', 'scores of this month alone')
     for v, lines in enumerate(np.split(figure.subplots(rows * len(names), COLUMNS, squeeze=False), len(names))):
@@ -341,7 +345,7 @@ def report(
 
 def opened(workdir: Path, overrides: Mapping[str, Any]) -> Downscaler:
     """The model with other values of `sampling`. Raises UserError where it is no DPDM or has no such value."""
-    known = {key: value for key, value in flat(read_config(workdir)).items() if key.startswith('sampling.')}
+    known = {key: value for key, value in flatten(read_config(workdir)).items() if key.startswith('sampling.')}
     model = load(workdir, checked(str(workdir), known, overrides))
     if not isinstance(model, Downscaler) or model.prepared.meta.get('kind') != 'block_means' or not model.best().draws:
         raise UserError(f'{workdir} holds no DPDM: give the work directory of configs/diffusion_dpdm.py')
@@ -369,24 +373,27 @@ def main() -> int:
     if not folder.is_dir():
         raise UserError(f"--output: there is no folder '{folder}': make it first")
     data = model.config['data'], model.config['seed'], options.workdir.parent / 'data'
-    parallel.by_first(lambda: prepare(*data))
+    parallel.on_first_process(lambda: prepare(*data))
     prepared, best = prepare(*data), model.best()
     years = range(options.start, options.start + options.years)
     case = case_of(prepared, options.month, years)
-    limits, source = parallel.by_first(lambda: thresholds(prepared)), options.input or str(folder / '20cr_like.nc')
+    limits, source = (
+        parallel.on_first_process(lambda: thresholds(prepared)),
+        options.input or str(folder / '20cr_like.nc'),
+    )
     kept: dict[str, list[Kept]] = {} if options.input else {TRUTH: [Kept(prepared, limits)]}
     if not options.input:
-        parallel.by_first(lambda: make_up(Path(source), model, years, kept[TRUTH][0]))
+        parallel.on_first_process(lambda: make_up(Path(source), model, years, kept[TRUTH][0]))
     blocks = on_blocks(store.open_dataset(source), prepared, years)
     if case[0] not in labels(blocks['time'].values):
         raise UserError(f'{source} has no {case[0]}, the month of the case study: choose another by --month')
     corrected = model.correction(blocks, overlap, source)
     state = hashlib.sha256(b''.join(blocks[v].values.tobytes() for v in best.transform.inputs)).hexdigest()[:16]
-    opened_blocks = inputs.open_inputs(blocks, best.transform, prepared.statics, source, corrected)
-    ensemble = Ensemble(best, opened_blocks, prepared.statics, options.members, 0)
-    to_store(ensemble, folder / STORE, Source(source, state, overlap=overlap), model.attributes())
+    request = {'input': source, 'input_state': state, 'model': best.identity, 'overlap': [*overlap]}
+    asked = options.members, 0, model.attributes()
+    ensemble.to_store(best, blocks, prepared.statics, *asked, folder / STORE, request, corrected=corrected)
     months = methods(folder / STORE, blocks, corrected, prepared)
-    parallel.by_first(lambda: report(folder, months, kept, prepared, limits, case))
+    parallel.on_first_process(lambda: report(folder, months, kept, prepared, limits, case))
     return 0
 
 

@@ -1,6 +1,6 @@
 """What fusing tiles at every sampling step is worth: seams of a DPDM ensemble in one piece, in fused tiles and without.
 
-    python experiments/seams.py --workdir=runs/diffusion_dpdm [--tile 80] [--overlap 20] [--times 4] [--members 4]
+    python -m experiments.seams --workdir=runs/diffusion_dpdm [--tile 80] [--overlap 20] [--times 4] [--members 4]
 
 The trained model downscales test times three times: the whole domain at once; in tiles whose overlaps are averaged
 before every next step, with the same noise wherever they overlap; and as tiles are usually done, each downscaled on its
@@ -12,6 +12,7 @@ any, and step, 0 without, of tiles on their own mostly that their noise is anoth
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -22,12 +23,16 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import look, seams, tile_seams
-from downscale_jax.evaluation.evaluate import coarse_dataset
-from downscale_jax.fields.times import evenly
+from downscale_jax.evaluation import retiling as tile_seams
+from downscale_jax.evaluation.drawing import style as look
+from downscale_jax.evaluation.statistics import seams
+from downscale_jax.evaluation.stores import coarse_dataset
+from downscale_jax.fields.datasets.times import evenly
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
+from downscale_jax.systems.downscaler import Downscaler
 
 TRUTH, WHOLE, FUSED, APART = 'truth', 'in one piece', 'fused at every step', 'each on its own'
 
@@ -36,8 +41,8 @@ def apart(
     generator: FieldGenerator, coarse: xr.Dataset, statics: xr.Dataset, tiling: Tiling, members: int
 ) -> np.ndarray:
     """[T, M, H, W, V]: every tile a domain of its own, averaged where they overlap by the weights of the fused ones."""
-    dims, factor = statics['mask'].dims, generator.transform.factor
-    names = generator.transform.targets
+    transform: Any = generator.transform
+    dims, factor, names = statics['mask'].dims, transform.factor, transform.targets
     field = np.zeros((members, coarse.sizes['time'], *tiling.shape, len(names)))
     weight = np.zeros((*tiling.shape, 1))
     for number, (row, column) in enumerate(tiling.origins):
@@ -62,9 +67,9 @@ def main() -> int:
     options = parser.parse_args()
     if options.members < 1 or options.times < 0:
         raise UserError(f'--times={options.times} --members={options.members}: at least 0, for all, and 1 are needed')
-    opened = load(options.workdir)
+    opened = load(options.workdir, kind=Downscaler)
     prepared = prepare(opened.config['data'], opened.config['seed'], options.workdir.parent / 'data')
-    split, transform = prepared.split('test'), prepared.block_means
+    split, transform = prepared.split('test'), prepared.transform_as(BlockMeans)
     chosen = evenly(len(split), options.times)
     coarse, statics = coarse_dataset(prepared, split, split.times, chosen), prepared.statics
     shape, best = prepared.mask.shape, opened.best()

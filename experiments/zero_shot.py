@@ -1,6 +1,6 @@
 """What moving costs: a trained DPDM on a region that it has never seen, beside the region that it learned from.
 
-    python experiments/zero_shot.py [--workdir=DIR] [--seed 1 2 ..] [--months=12] [--members=11] [--output=DIR]
+    python -m experiments.zero_shot [--workdir=DIR] [--seed 1 2 ..] [--months=12] [--members=11] [--output=DIR]
 
 Every seed is another world of `data_prep.simulators.mountains`, relief and weather, all else as in the model's config;
 `home` is the model's own. Months of the test split, evenly spread, are averaged over blocks and downscaled with the
@@ -18,24 +18,23 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from many_runs import markdown, write_csv
-from reconstruction import opened
+from data_prep.records.series import open_fields
+from downscale_jax.evaluation.evaluate import coarse_dataset
 
 from data_prep.records.block_means import whole_blocks
-from data_prep.records.series import open_fields
-from downscale_jax.downscale.dataset import in_memory
-from downscale_jax.downscale.ensemble import Ensemble
-from downscale_jax.downscale.inputs import open_inputs
-from downscale_jax.evaluation import scores
+from downscale_jax.downscale import ensemble
 from downscale_jax.evaluation.baselines import KERNELS, Baselines
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.evaluate import coarse_dataset
-from downscale_jax.fields.dates import select_dates
-from downscale_jax.fields.times import evenly, month_of
+from downscale_jax.evaluation.statistics import pointwise as scores
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.fields.datasets.dates import select_dates
+from downscale_jax.fields.datasets.times import evenly, month_of
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.dpdm import REGRESSION
+from experiments.many_runs import markdown, write_csv
+from experiments.reconstruction import opened
 
 HOME, LINEAR = 'home', 'linear'
 KEPT = ('rmse', 'crps', 'mae', 'bias', 'spread_skill')
@@ -61,17 +60,17 @@ def simulated(model: Downscaler, seed: int | None, months: int) -> tuple[xr.Data
 
 def fields_of(model: Downscaler, months: xr.Dataset, statics: xr.Dataset, members: int) -> dict[str, np.ndarray]:
     """Members [M, T, H, W, V] by method, and the truth, [1, ..], first."""
-    prepared, transform = model.prepared, model.prepared.block_means
+    prepared, transform = model.prepared, model.prepared.transform_as(BlockMeans)
     truth = np.stack([months[name].values for name in transform.targets], -1)
     # worlds differ in what stands on the cells, not in the cells: blocks and areas are those of the model's grid
-    coarse = coarse_dataset(prepared, [{'fine': one} for one in truth], months['time'].values, range(len(truth)))
+    records: Any = [{'fine': field} for field in truth]  # in place of a Split
+    coarse = coarse_dataset(prepared, records, months['time'].values, list(range(len(truth))))
     baselines, found = Baselines(tuple(KERNELS), prepared), {'truth': truth[None]}
     blocks = np.stack([coarse[name].values for name in transform.inputs], -1)
     simple = [baselines(one, month_of(t)) for one, t in zip(blocks, coarse['time'].values, strict=True)]
     found |= {name: np.stack([one[name] for one in simple])[None] for name in KERNELS}
     grid, regression = model.fine_grid(statics, 'the region'), model.generator(REGRESSION)
-    inputs = open_inputs(coarse, regression.transform, grid)
-    made = in_memory(Ensemble(regression, inputs, grid, 1, 0)), model.downscale(coarse, members, statics=statics)
+    made = ensemble.in_memory(regression, coarse, grid, 1, 0, {}), model.downscale(coarse, members, statics=statics)
     single, drawn = (np.stack([one[name].values for name in transform.targets], -1) for one in made)
     return {**found, REGRESSION: single, 'one member': drawn[:1], f'mean of {members}': drawn}
 
@@ -104,7 +103,7 @@ def main() -> int:
     if not folder.is_dir():
         raise UserError(f"--output: there is no folder '{folder}': make it first")
     model = opened(options.workdir, {})
-    variables, weight = model.prepared.block_means.targets, model.prepared.area[..., 0]
+    variables, weight = model.prepared.transform_as(BlockMeans).targets, model.prepared.area[..., 0]
     for region, seed in {HOME: None, **{f'seed {seed}': seed for seed in options.seed}}.items():
         print(f'{region}: simulated and downscaled', flush=True)
         fields = fields_of(model, *simulated(model, seed, options.months), options.members)

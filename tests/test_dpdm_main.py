@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from downscale_jax.fields.transforms.block_means import BlockMeans
+
 ROOT = Path(__file__).parents[1]
 FACTOR, MEMBERS = 10, 3
 SETTINGS = (
@@ -35,8 +37,8 @@ def simulated(rows, columns, seed):
 
 def coarsened(fields, months):
     """Block means by area, as another model's output."""
-    from downscale_jax.fields.block_means import block_mean
-    from downscale_jax.fields.grid import cell_areas_km2
+    from downscale_jax.fields.geometry.blocks import block_mean
+    from downscale_jax.fields.geometry.grid import cell_areas_km2
 
     area = cell_areas_km2(fields)[..., None]
     chosen = fields.isel(time=slice(*months))
@@ -112,7 +114,7 @@ def test_what_training_leaves(trained):
     assert np.shape(details['methods']['edsr']['fss_above']) == (2, 5, 2, 3)
     assert (trained / 'figures' / 'ensemble_dpdm.png').stat().st_size > 10_000
     report = (trained / 'report.html').read_text()
-    assert all(told in report for told in ('Normality of members', 'Hot and dry at once', 'Extremes: tp'))
+    assert all(title in report for title in ('Normality of members', 'Hot and dry at once', 'Extremes: tp'))
     described = json.loads((trained / 'describe.json').read_text())
     assert set(described['parameters']) == {'edsr', 'regression', 'unet'}
     fit = json.loads((trained / 'calibration.json').read_text())
@@ -146,13 +148,13 @@ def test_downscale_a_coarse_file(run, trained, folder):
 
 
 def test_the_coarse_field_is_kept_where_that_is_asked_for(trained, folder):
-    from downscale_jax.fields.block_means import block_mean
+    from downscale_jax.fields.geometry.blocks import block_mean
     from downscale_jax.systems import load
 
     coarse = xr.open_dataset(folder / 'own.nc').isel(time=[0])
     model = load(trained, {'sampling.conserve': True})
     found = model.downscale(coarse, members=1)
-    for name, scale in zip(NAMES, model.prepared.block_means.values.std, strict=True):
+    for name, scale in zip(NAMES, model.prepared.transform_as(BlockMeans).values.std, strict=True):
         back = block_mean(found[name].values[0, 0][..., None], FACTOR, model.prepared.area)[..., 0]
         np.testing.assert_allclose(back, coarse[name].values[0], atol=1e-5 * max(scale, 1) + 1e-4)
     assert found['tp'].values.min() >= 0
@@ -164,7 +166,7 @@ def test_another_region_by_its_topography(trained, folder):
     from downscale_jax.systems import load
 
     source, output, grid = (folder / name for name in ('other.nc', 'other_fine.zarr', 'grid.nc'))
-    runs.downscale(trained, {}, str(source), str(output), str(grid), MEMBERS, 0)
+    runs.downscale(trained, {}, runs.Downscaling(str(source), str(output), str(grid), MEMBERS))
     with xr.open_dataset(grid) as statics, xr.open_zarr(output, consolidated=False) as found:
         assert found['tp'].shape == (MEMBERS, 2, 50, 40)
         outside = np.broadcast_to(statics['mask'].values == 0, found['tp'].shape)
@@ -214,8 +216,9 @@ def test_mistakes_of_downscaling(trained, folder, source, grid, parts):
     from downscale_jax.runtime.errors import UserError
 
     output = folder / 'never.zarr'
+    wanted = runs.Downscaling(str(folder / source), str(output), str(folder / grid) if grid else '')
     with pytest.raises(UserError) as error:
-        runs.downscale(trained, {}, str(folder / source), str(output), str(folder / grid) if grid else '', 2, 0)
+        runs.downscale(trained, {}, wanted)
     assert all(part in str(error.value) for part in parts), error.value
     assert '\n' not in str(error.value)
     assert not output.exists()

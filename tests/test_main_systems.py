@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError
 
 
 def test_atmodist_from_the_simulation_to_the_report_and_a_distance(run, tmp_path):
     from downscale_jax import load
-    from downscale_jax.run import downscale
+    from downscale_jax.run import Downscaling, downscale
 
     workdir = tmp_path / 'atmodist'
     command = ('--config=configs/atmodist.py:smoke', f'--workdir={workdir}', '--config.training.main.steps=10')
@@ -21,8 +22,8 @@ def test_atmodist_from_the_simulation_to_the_report_and_a_distance(run, tmp_path
     assert {'atmodist', 'untrained', 'mse_correlation', 'chance', 'middle_lag'} == set(table)
     assert (workdir / 'report.html').stat().st_size > 10_000
     assert {path.stem for path in (workdir / 'figures').glob('*.png')} >= {'confusion', 'distance', 'skill', 'training'}
-    with pytest.raises(UserError, match='holds no downscaler'):
-        downscale(workdir, {}, 'x.nc', 'y.nc', '', 2, 0)
+    with pytest.raises(UserError, match="made by system 'atmodist', which provides no Downscaler"):
+        downscale(workdir, {}, Downscaling('x.nc', 'y.nc'))
     rng, (rows, columns) = np.random.default_rng(0), (40, 72)
     fields = xr.Dataset(
         {
@@ -42,8 +43,8 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, tmp_path):
     """Trains, scores, refines block means of another grid, and gives their mean back."""
     from data_prep.prepare import prepare
     from downscale_jax import load
-    from downscale_jax.fields.block_means import block_mean
-    from downscale_jax.run import calibrate, downscale
+    from downscale_jax.fields.geometry.blocks import block_mean
+    from downscale_jax.run import Downscaling, calibrate, downscale
 
     workdir = tmp_path / 'srgan'
     steps = [f'--config.training.{phase}.steps=5' for phase in ('mse', 'gan', 'late')]
@@ -54,7 +55,7 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, tmp_path):
     assert list(table) == ['bicubic', 'pretrained', 'gan_mse']
     assert 'energy' in table['gan_mse']
     assert (workdir / 'report.html').stat().st_size > 10_000
-    with pytest.raises(UserError, match='draws no ensemble'):
+    with pytest.raises(UserError, match='deterministic: there is nothing to calibrate'):
         calibrate(workdir, {}, prepare)
 
     rng, factor, (rows, columns) = np.random.default_rng(0), 4, (5, 6)
@@ -85,7 +86,7 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, tmp_path):
     files = [f'--input={tmp_path / "coarse.nc"}', f'--statics={tmp_path / "fine.nc"}', f'--output={output}']
     done = run(f'--workdir={workdir}', command[0], '--mode=downscale', *files, '--config.sampling.conserve=True')
     assert done.returncode == 0, done.stderr
-    transform = load(workdir).prepared.block_means
+    transform = load(workdir).prepared.transform_as(BlockMeans)
     with xr.open_dataset(output) as found:
         assert dict(found['vorticity'].sizes) == {'member': 1, 'time': 2, 'lat': 20, 'lon': 24}
         fields = np.stack([found[name].values[0] for name in transform.targets], -1)
@@ -94,4 +95,4 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, tmp_path):
     back = block_mean(transform.values.encode(fields), factor)
     np.testing.assert_allclose(back, transform.values.encode(asked), atol=1e-5)
     with pytest.raises(UserError, match=r'5 x 6 cells.*--statics'):
-        downscale(workdir, {}, str(tmp_path / 'coarse.nc'), str(tmp_path / 'b.nc'), '', 1, 0)
+        downscale(workdir, {}, Downscaling(str(tmp_path / 'coarse.nc'), str(tmp_path / 'b.nc')))

@@ -12,9 +12,11 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields import grid, store
-from downscale_jax.fields.dates import iso
-from downscale_jax.fields.interpolation import ToFine
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.dates import iso
+from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.geometry.boxes import box_filter
+from downscale_jax.fields.geometry.interpolation import ToFine
 from downscale_jax.runtime.errors import UserError
 
 
@@ -52,7 +54,7 @@ def to_inputs(
         values = bring[id(fields)](store.load(fields[name].isel(time=index)).values)
         width = np.sqrt(max(kernels_km[name] ** 2 - resolution**2, 0.0))
         widths = width / float(np.median(sizes[0])), width / sizes[1]
-        return grid.box_filter(np.where(mask, values, np.nan), area, *widths, periodic).astype(np.float32)[None]
+        return box_filter(np.where(mask, values, np.nan), area, *widths, periodic).astype(np.float32)[None]
 
     variables = {}
     for name, (fields, _) in products.items():

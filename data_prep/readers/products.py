@@ -1,4 +1,4 @@
-"""Readers of published sea-ice products: raw files in, canonical data sets out (`store.canonical`), lazily.
+"""Readers of published sea-ice products: raw files in, canonical data sets out (`canonical`), lazily.
 
 All give (time, y, x) in float32 with a boolean `mask` that is True on the sea. Deformation is in day-1: divergence
 u_x + v_y and shear sqrt((u_x - v_y)^2 + (u_y + v_x)^2), both on the grid of the velocities.
@@ -11,9 +11,10 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields import store
-from downscale_jax.fields.units import convert_units
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.runtime.errors import UserError, suggestion
 
 _EARTH_RADIUS = 6.371e6
 _USABLE_DRIFT = 20  # OSI-405: 0..13 rejected, 20..25 to be used with care, 30 nominal
@@ -140,7 +141,7 @@ def _read(paths, read: Callable[[xr.Dataset], xr.Dataset], names: list[str]) -> 
         )  # fmt: skip
     except ValueError as error:
         raise UserError(f'{source}: the files are not on one grid ({str(error).splitlines()[0]})') from error
-    return store.canonical(joined.sortby('time'), names, mask='mask', source=source)
+    return canonical(joined.sortby('time'), names, mask='mask', source=source)
 
 
 def _source(data: xr.Dataset) -> str:
@@ -150,7 +151,7 @@ def _source(data: xr.Dataset) -> str:
 def _require(data: xr.Dataset, *names: str) -> None:
     for name in names:
         if name not in data.variables:
-            raise UserError(f"{_source(data)}: no variable '{name}'; {nearest(name, map(str, data.variables))}")
+            raise UserError(f"{_source(data)}: no variable '{name}'; {suggestion(name, map(str, data.variables))}")
 
 
 def _replace(data: xr.Dataset, fields: dict[str, xr.DataArray], like: xr.DataArray) -> xr.Dataset:

@@ -1,7 +1,7 @@
-"""Fields in time -> pairs of patches of one place, some hours apart -> records, a record a pair (AtmoDist).
+"""Records of pairs of patches of one place, some hours apart (AtmoDist), one record per pair.
 
-Pairs are drawn before anything is read and cut while the series streams by, one field at a time: memory holds a few
-fields and the patches whose partner is still to come, however long the series is.
+Pairs are drawn before any field is read and cut while the series is streamed: memory holds a few fields and the patches
+whose partner is still to come, however long the series.
 """
 
 import json
@@ -13,37 +13,38 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from data_prep.records import series
+from data_prep import sources
+from data_prep.records.stream import fit_transform, stream
 from data_prep.records.writer import SPLITS, Writer
-from downscale_jax.fields import store
-from downscale_jax.fields.dates import check_splits, select_dates
-from downscale_jax.fields.grid import is_periodic
-from downscale_jax.fields.times import encode_times
-from downscale_jax.fields.wind import ATTRIBUTES
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.dates import check_splits, select_dates
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.geometry.grid import is_periodic
+from downscale_jax.fields.geometry.wind import ATTRIBUTES
 from downscale_jax.runtime.errors import UserError
 
-VERSION = 1  # of this file's results: raise it when they change
+VERSION = 1  # of the records: raise it when they change
 KEYS = ('path', 'simulate', 'variables', 'level', *SPLITS, 'step_hours', 'lags', 'patch', 'pairs_per_time', 'latitudes')
 
 
 class Draw(NamedTuple):
-    """Pairs of one split, [N] each, in order of their first time."""
+    """Pairs of one split, [N] each, ordered by their first time."""
 
     first: np.ndarray  # index of the time
     second: np.ndarray
     lag: np.ndarray  # in steps, from 1
-    row: np.ndarray  # of the patch's first cell
+    row: np.ndarray  # of the first cell of the patch
     column: np.ndarray
 
 
 def check(data: dict) -> None:
-    """Raises UserError for settings that no series can fulfil."""
+    """Raises UserError for settings that are invalid for any series."""
     for key in ('lags', 'patch', 'pairs_per_time', 'step_hours'):
         if data[key] < 1:
-            raise UserError(f'data.{key}={data[key]}: at least 1 is needed')
+            raise UserError(f'data.{key}={data[key]}: at least 1 was expected')
     if not data['variables']:
         raise UserError(f'data.variables is empty: name one or more, {", ".join(ATTRIBUTES)} for example')
-    series.check_simulated(data)
+    sources.check_simulated(data)
     rows = data['simulate'].get('rows', 0)
     if not data['path'] and data['patch'] > rows:
         raise UserError(
@@ -53,7 +54,7 @@ def check(data: dict) -> None:
 
 def write(data: dict, seed: int, directory: Path, name: str) -> None:
     """Fills `directory` with the pairs of all splits, the grid and the transform fitted to the training split."""
-    fields = series.open_fields(data, seed)
+    fields = sources.open_series(data, seed)
     if fields.sizes['time'] < 2:
         raise UserError(f'{data["path"]}: pairs need two times and more, found {fields.sizes["time"]}')
     splits = {split: data[split] for split in SPLITS}
@@ -63,17 +64,17 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     store.write_netcdf(grid, directory / 'statics.nc')
 
     parts = {split: select_dates(fields, dates) for split, dates in splits.items()}
-    # all before the first is cut: a lag that a split cannot have shows at once
+    # all splits before any patch is cut: an impossible lag is reported at once
     drawn = {
         split: draw(part, data, np.random.default_rng((seed, ordinal)), split)
         for ordinal, (split, part) in enumerate(parts.items())
     }
-    transform = series.fit_transform(parts['train'], data)
+    transform = fit_transform(parts['train'], data)
 
     patch = (data['patch'], data['patch'], len(data['variables']))
     shapes = {'first': patch, 'second': patch, **dict.fromkeys(('lag', 'time', 'row', 'column'), ())}
     kept = dict.fromkeys(SPLITS, 0)
-    with Writer(directory, shapes, 'Patches of one place at two times, a record a pair.') as writer:
+    with Writer(directory, shapes, 'Patches of one place at two times, one record per pair.') as writer:
         for split, part in parts.items():
             for record in cut(part, drawn[split], data, f'preparing {split}'):
                 writer.add(split, **record)
@@ -96,9 +97,11 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
 
 
 def draw(fields: xr.Dataset, data: dict, rng: np.random.Generator, split: str) -> Draw:
-    """`pairs_per_time` pairs for each time of a split: the lag uniform over 1..lags steps, then the first time uniform
-    over those that have a partner this much later, so that neither the ends of the split nor a gap favour short lags;
-    the place uniform in grid rows of the band and in longitude. Raises UserError for a lag that no pair can have.
+    """Draws `pairs_per_time` pairs per time of a split.
+
+    The lag is uniform over 1..lags steps, then the first time over those that have a partner at this lag, so that
+    neither the ends of the split nor gaps favour short lags; the place is uniform in the rows of data.latitudes and in
+    longitude. Raises UserError for a lag that no two times have.
     """
     seconds = encode_times(fields['time'].values)
     count = data['pairs_per_time'] * len(seconds)
@@ -113,9 +116,9 @@ def draw(fields: xr.Dataset, data: dict, rng: np.random.Generator, split: str) -
                 f"split '{split}': no two of its {len(seconds)} times are {steps * data['step_hours']} h apart: lower "
                 f'data.lags={data["lags"]}, set data.step_hours to the step of the data, or lengthen the split'
             )
-        mine = lag == steps
-        first[mine] = rng.choice(starts, mine.sum())
-        second[mine] = partner[first[mine]]
+        chosen = lag == steps
+        first[chosen] = rng.choice(starts, chosen.sum())
+        second[chosen] = partner[first[chosen]]
     rows, columns = origins(fields, data)
     order = np.argsort(first, kind='stable')
     places = rng.choice(rows, count), rng.choice(columns, count)
@@ -123,7 +126,7 @@ def draw(fields: xr.Dataset, data: dict, rng: np.random.Generator, split: str) -
 
 
 def origins(fields: xr.Dataset, data: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns at which a patch may begin: its centre within the band of latitudes, wrapping in longitude."""
+    """Rows and columns at which a patch may begin: centred within data.latitudes, periodic in longitude."""
     y, x = fields[data['variables'][0]].dims[1:]
     height, width, size = fields.sizes[y], fields.sizes[x], data['patch']
     if size > min(height, width):
@@ -138,8 +141,8 @@ def origins(fields: xr.Dataset, data: dict) -> tuple[np.ndarray, np.ndarray]:
     return rows, np.arange(width if is_periodic(fields) else width - size + 1)
 
 
-def cut(fields: xr.Dataset, drawn: Draw, data: dict, told: str) -> Iterator[dict]:
-    """Records of the drawn pairs, in order of their second time; those with missing values are left out."""
+def cut(fields: xr.Dataset, drawn: Draw, data: dict, label: str) -> Iterator[dict]:
+    """Records of the drawn pairs, ordered by their second time; pairs with missing values are omitted."""
     size = np.arange(data['patch'])
     seconds = encode_times(fields['time'].values)
     begins = np.searchsorted(drawn.first, np.arange(len(seconds) + 1))
@@ -149,7 +152,7 @@ def cut(fields: xr.Dataset, drawn: Draw, data: dict, told: str) -> Iterator[dict
     def patch(field, pair):
         return field[(drawn.row[pair] + size)[:, None], (drawn.column[pair] + size) % field.shape[1]]
 
-    for now, field in series.stream(fields, data, told):
+    for now, field in stream(fields, data, label):
         for pair in ends.pop(now, ()):
             first, second = waiting.pop(pair), patch(field, pair)
             if np.isfinite(first).all() and np.isfinite(second).all():

@@ -1,4 +1,4 @@
-"""Fine fields and their coarse inputs in the observation's image -> records, a record a time."""
+"""Records of fine fields and their coarse inputs as an instrument would observe them, one record per time."""
 
 import json
 from collections.abc import Iterator
@@ -8,14 +8,19 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
+from data_prep import sources
 from data_prep.records.writer import SPLITS, Writer
-from downscale_jax.fields import grid, normalize, store
-from downscale_jax.fields.dates import check_splits, select_dates
-from downscale_jax.fields.times import encode_times
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.dates import check_splits, select_dates
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.geometry.observation import observation_shape, observe
+from downscale_jax.fields.transforms.bounds import limits
+from downscale_jax.fields.transforms.refinement import RefinementFit
 from downscale_jax.runtime.errors import UserError
 
-CHUNK = 16  # times filtered at once
-VERSION = 4  # of this file's results: raise it when they change
+CHUNK = 16  # times that are filtered at once
+VERSION = 4  # of the records: raise it when they change
 KEYS = (
     'path',
     'simulate',
@@ -31,38 +36,22 @@ KEYS = (
 )
 
 
-def open_fields(data: dict, seed: int) -> xr.Dataset:
-    """Canonical fields with a `mask`, lazily: simulated where data.path is empty."""
-    names = list(dict.fromkeys([data['target'], *data['inputs']]))
-    if not data['path']:
-        from data_prep.simulators import sea_ice
-
-        fields = sea_ice.simulate(seed=seed, size=data['simulate']['size'], states=data['simulate']['states'])
-        return store.canonical(fields, names, 'mask', 'the simulated sea ice')
-    fields = store.canonical(store.open_dataset(data['path']), names, data['mask'], data['path'])
-    store.check_timed(fields, names, data['path'])
-    if not data['mask']:
-        # one more pass over the file: without it land would count as ocean, and coarse fields would reach over it
-        ever = fields[data['target']].notnull().any('time')
-        fields['mask'] = store.load(ever, data['path']).assign_attrs(fields['mask'].attrs)
-    return fields
-
-
 def check(data: dict) -> None:
-    """One kernel an input; the anomaly needs the coarse target among the inputs."""
+    """Raises UserError where the target is not among the inputs, or settings do not match them in number."""
     if data['target'] not in data['inputs']:
         raise UserError(
             f"data.inputs {data['inputs']} lack the target '{data['target']}': its coarse field is what is refined"
         )
     for key in ('kernel_km', 'spacing_km', 'noise'):
-        found, wanted = len(data[key]), len(data['inputs'])
-        if found != wanted and (found or key == 'kernel_km'):
-            raise UserError(f'data.{key} has {found} values for {wanted} inputs {data["inputs"]}: give one each')
+        given, expected = len(data[key]), len(data['inputs'])
+        if given != expected and (given or key == 'kernel_km'):
+            raise UserError(f'data.{key} has {given} values for {expected} inputs {data["inputs"]}: give one each')
+    limits(data['bounds'], (data['target'],))  # raises
 
 
 def write(data: dict, seed: int, directory: Path, name: str) -> None:
     """Fills `directory` with the records of all splits, the grid and the transform fitted to the training split."""
-    fields, splits = open_fields(data, seed), {split: data[split] for split in SPLITS}
+    fields, splits = sources.open_refinement(data, seed), {split: data[split] for split in SPLITS}
     check_splits(splits, fields['time'].values)
     statics = fields[['mask']].drop_vars('time', errors='ignore')
     area = grid.cell_areas_km2(statics)
@@ -77,17 +66,17 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     kept: dict[str, int] = {}
     extremes = np.inf, -np.inf  # of the target in training: the data range of PSNR and SSIM
     shapes = {'fine': area.shape, 'coarse': (*area.shape, len(data['inputs'])), 'time': ()}
-    with Writer(directory, shapes, 'Fine fields and their coarse inputs, a record a time.') as writer:
-        moments = normalize.Fit(data['inputs'].index(data['target']), len(data['inputs']), data['anomaly'])
+    with Writer(directory, shapes, 'Fine fields and their coarse inputs, one record per time.') as writer:
+        moments = RefinementFit(data['inputs'].index(data['target']), len(data['inputs']), data['anomaly'])
         for split, dates in splits.items():
             kept[split] = 0
             part = select_dates(fields, dates)
             for times, fine, coarse in tqdm(
-                pairs(part, data, area, seed),
+                observed_chunks(part, data, area, seed),
                 f'preparing {split}',
                 -(-part.sizes['time'] // CHUNK),
                 leave=False,
-                disable=None,  # where stderr is no terminal, it is left to error messages
+                disable=None,  # only on a terminal: a log on stderr is for errors
             ):
                 whole = np.isfinite(fine).any((1, 2)) & np.isfinite(coarse).any((1, 2, 3))
                 if split == 'train' and whole.any():
@@ -104,7 +93,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         units=fields[data['target']].attrs.get('units', '1'),
         inputs=tuple(data['inputs']),
         input_units=tuple(units),
-        bounds=tuple(data['bounds']),
+        bounds=tuple(tuple(pair) for pair in data['bounds']),
     )
     meta = {
         'name': name,
@@ -120,8 +109,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
 
 
-def pairs(fields: xr.Dataset, data: dict, area: np.ndarray, seed: int) -> Iterator[tuple]:
-    """(times [T], fine [T, H, W], coarse [T, H, W, Cin]) in chunks; one chunk in memory at a time."""
+def observed_chunks(fields: xr.Dataset, data: dict, area: np.ndarray, seed: int) -> Iterator[tuple]:
+    """(times [T], fine [T, H, W], coarse [T, H, W, Cin]) in chunks of which one is in memory at a time."""
     sizes, periodic = grid.cell_sizes_km(fields), grid.is_periodic(fields)
     mask = fields['mask'].values
     spacings = data['spacing_km'] or [kernel / 2 for kernel in data['kernel_km']]
@@ -132,13 +121,13 @@ def pairs(fields: xr.Dataset, data: dict, area: np.ndarray, seed: int) -> Iterat
         channels = []
         for name, kernel, spacing, error in zip(data['inputs'], data['kernel_km'], spacings, errors, strict=True):
             field = np.where(mask, chunk[name].values, np.nan)
-            shape = grid.observation_shape(mask.shape, sizes, spacing)
-            # keyed by input and time stamp: the same error however the series is cut
+            shape = observation_shape(mask.shape, sizes, spacing)
+            # keyed by input and time stamp, so that the error does not depend on the period that is prepared
             noise = [
                 np.random.default_rng((seed, int(t) % 2**64, *name.encode())).normal(0, error, shape) for t in times
             ]
             channels.append(
-                grid.observe(field, area * mask, sizes, kernel, spacing, np.array(noise) if error else None, periodic)
+                observe(field, area * mask, sizes, kernel, spacing, np.array(noise) if error else None, periodic)
             )
         fine = np.where(mask, chunk[data['target']].values, np.nan)
         yield times, fine.astype(np.float32), np.stack(channels, -1).astype(np.float32)

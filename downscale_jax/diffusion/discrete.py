@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 SMALLEST_RATE = 0.01  # signal rate at which samplers start, and ratio of noise to signal at which they end
 Betas = Literal['cosine', 'linear']
@@ -46,7 +46,7 @@ class DiscreteSchedule:
 
     def __post_init__(self):
         if self.betas not in BETAS:
-            raise UserError(f"diffusion.betas='{self.betas}' is unknown: {nearest(self.betas, BETAS)}")
+            raise UserError(f"diffusion.betas='{self.betas}' is unknown: {suggestion(self.betas, BETAS)}")
         if self.steps < 50:  # linear betas exceed 1 for 20 levels or fewer
             raise UserError(f'diffusion.steps={self.steps}: use at least 50 noise levels; more cost nothing')
 

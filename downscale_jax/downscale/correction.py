@@ -7,11 +7,11 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.downscale.inputs import aligned, checked
-from downscale_jax.fields import store
-from downscale_jax.fields.block_means import BlockMeans
-from downscale_jax.fields.dates import select_dates
-from downscale_jax.fields.quantile_mapping import QuantileMap, Series
-from downscale_jax.fields.times import month_of
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.dates import select_dates
+from downscale_jax.fields.datasets.times import month_of
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.quantile_mapping import QuantileMap, Series
 from downscale_jax.runtime.errors import UserError
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 from downscale_jax.downscale.ensemble import Ensemble, generate
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.fitting import USABLE_SHARE, fit_to_memory, free_memory
-from downscale_jax.fields import store
+from downscale_jax.fields.datasets import store
 
 CLIPPED_SHARE = 'clipped_share'
 

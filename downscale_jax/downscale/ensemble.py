@@ -11,8 +11,8 @@ import xarray as xr
 
 from downscale_jax.downscale.field_generator import FieldGenerator, SharedInputs, UnitInputs, UnitOutputs
 from downscale_jax.downscale.inputs import Inputs
-from downscale_jax.fields.grid import valid_area
-from downscale_jax.fields.times import encode_times
+from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.geometry.grid import valid_area
 from downscale_jax.runtime import parallel
 
 

@@ -16,8 +16,8 @@ from downscale_jax.downscale import noise
 from downscale_jax.downscale.noise import TimeKernel
 from downscale_jax.downscale.settings import GenerationSettings
 from downscale_jax.downscale.tiles import Domain, Tiling
-from downscale_jax.fields.block_means import BlockMeans
-from downscale_jax.fields.normalize import Transform
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime import parallel
 
 # What the devices of a process divide among themselves: work units, or the tiles of a single unit.
@@ -74,7 +74,11 @@ class FieldGenerator:
     """A trained task with its parameters, the transform it was trained with and the settings of generation."""
 
     def __init__(
-        self, task: GenerativeTask, params: Any, transform: Transform | BlockMeans, settings: GenerationSettings
+        self,
+        task: GenerativeTask,
+        params: Any,
+        transform: RefinementTransform | BlockMeans,
+        settings: GenerationSettings,
     ):
         settings = settings if task.draws else settings.deterministic()
         self.task, self.transform, self.draws = task, transform, task.draws
@@ -149,7 +153,9 @@ class FieldGenerator:
         shared = SharedInputs(np.zeros((*domain.shape, 1), np.float32), np.uint32(0), np.float32(1))
         coarse = np.zeros((*domain.shape, domain.channels), np.float32)
         unit = UnitInputs(coarse, self.time_kernel(0), np.zeros(self.partition.members, np.uint32))
-        units, spec = (1, parallel.WHOLE) if split == 'tiles' else (jax.local_device_count(), parallel.ROWS)
+        units, spec = (
+            (1, parallel.REPLICATED) if split == 'tiles' else (jax.local_device_count(), parallel.SHARDED_ROWS)
+        )
         rows = jax.tree.map(lambda x: np.broadcast_to(x, (units, *x.shape)), unit)
         arguments = parallel.abstract(shared, local=True), parallel.abstract(rows, spec, local=True)
 
@@ -158,7 +164,7 @@ class FieldGenerator:
             outputs = self._generate_unit(domain, split, params, shared, jax.tree.map(lambda x: x[0], rows))
             return jax.tree.map(lambda x: x[None], outputs)
 
-        program = parallel.sharded(on_device, (parallel.WHOLE, parallel.WHOLE, spec), spec, local=True)
+        program = parallel.sharded(on_device, (parallel.REPLICATED, parallel.REPLICATED, spec), spec, local=True)
         return program.lower(self.params, *arguments).compile()
 
     def _generate_unit(

@@ -33,7 +33,7 @@ def to_store(
     store = begin_or_resume(path, ensemble.balanced(), request, provenance, USABLE_SHARE * free, replace)
     units = store.remaining[jax.process_index() :: jax.process_count()]
     if store.remaining:
-        parallel.together(lambda: check_memory(store, units, free))
+        parallel.on_all_processes(lambda: check_memory(store, units, free))
     if units and not replace:
         announce(store, units)
     fill(store, units)
@@ -48,7 +48,7 @@ def fill(store: EnsembleStore, units: list[WorkUnit]) -> None:
     with tqdm(total=sum(fields), desc=f'downscaling to {store.path.name}', unit='fields', disable=None) as bar:
         for generated in generate(store.ensemble, units):
             store.write(generated)
-            memory.give_back()
+            memory.trim()
             bar.update(len(generated.fields))
 
 

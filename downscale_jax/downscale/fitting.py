@@ -26,7 +26,7 @@ def memory_needed(generator: FieldGenerator, domain: Domain, units: int) -> int:
 
 def free_memory() -> float:
     """Bytes that are free on every device of every process; to be called by all processes together."""
-    return parallel.least(memory.free() / parallel.on_this_host())
+    return parallel.min_over_processes(memory.available() / parallel.processes_on_this_host())
 
 
 def fit_to_memory(ensemble: Ensemble, available: float, processes: int = 1) -> Ensemble:

@@ -6,14 +6,17 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.downscale.tiles import Domain
-from downscale_jax.fields import archives, context, store
-from downscale_jax.fields.block_means import BlockMeans, block_centres
-from downscale_jax.fields.grid import is_periodic
-from downscale_jax.fields.interpolation import ToFine, full_circle
-from downscale_jax.fields.normalize import Transform
-from downscale_jax.fields.quantile_mapping import QuantileMap
-from downscale_jax.fields.times import month_of
-from downscale_jax.fields.units import convert_units
+from downscale_jax.fields.context.planes import context_planes
+from downscale_jax.fields.datasets import archives, store
+from downscale_jax.fields.datasets.canonical import canonical, check_times
+from downscale_jax.fields.datasets.times import month_of
+from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.geometry.blocks import block_centres
+from downscale_jax.fields.geometry.grid import is_periodic
+from downscale_jax.fields.geometry.interpolation import ToFine, full_circle
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime.errors import UserError
 
 
@@ -32,7 +35,7 @@ class Inputs(Protocol):
 
 def open_inputs(
     dataset: xr.Dataset,
-    transform: Transform | BlockMeans,
+    transform: RefinementTransform | BlockMeans,
     statics: xr.Dataset,
     source: str = 'the data set',
     correction: QuantileMap | None = None,
@@ -53,7 +56,9 @@ class CoarseInputs:
     UserError where a variable is missing, units do not convert, or no value falls on the fine grid.
     """
 
-    def __init__(self, dataset: xr.Dataset, transform: Transform, statics: xr.Dataset, source: str = 'the data set'):
+    def __init__(
+        self, dataset: xr.Dataset, transform: RefinementTransform, statics: xr.Dataset, source: str = 'the data set'
+    ):
         fields = checked(dataset, transform, source)
         self._fields, self._names, self._source = fields, transform.inputs, source
         self._mask = statics['mask'].values.astype(bool)
@@ -109,10 +114,10 @@ class BlockInputs:
                 'this model normalises each grid point by its climate, which is known on the training grid only '
                 f"(the fine grid lacks {', '.join(missing)}): for other regions train a model with data.grid_point=''"
             )
-        context.planes(transform.planes, statics, fields['time'].values[0], 'the fine grid')  # raises
+        context_planes(transform.planes, statics, fields['time'].values[0], 'the fine grid')  # raises
         self._fields, self._transform, self._source, self._statics = fields, transform, source, statics
         self._correction = correction
-        self.domain = Domain((rows, columns), transform.lifted, is_periodic(statics))
+        self.domain = Domain((rows, columns), transform.lifted.channels, is_periodic(statics))
         self.times: np.ndarray = fields['time'].values
 
     def __len__(self) -> int:
@@ -124,7 +129,7 @@ class BlockInputs:
         coarse = np.stack([fields[name].values for name in self._transform.inputs], -1).astype(np.float32)
         if self._correction:
             coarse = self._correction.apply(coarse, month_of(self.times[index]))
-        planes = context.planes(self._transform.planes, self._statics, self.times[index])
+        planes = context_planes(self._transform.planes, self._statics, self.times[index])
         return self._transform.lift(coarse, planes, self.domain.periodic).astype(np.float32)
 
 
@@ -168,11 +173,11 @@ def check_centres(coarse: np.ndarray, fine: np.ndarray, factor: int, name: str, 
         )
 
 
-def checked(dataset: xr.Dataset, transform: Transform | BlockMeans, source: str) -> xr.Dataset:
+def checked(dataset: xr.Dataset, transform: RefinementTransform | BlockMeans, source: str) -> xr.Dataset:
     """The canonical inputs under the names (`fields.archives`) and in the units of training, lazily."""
     dataset = archives.renamed(dataset, transform.inputs, source)
-    fields = store.canonical(dataset, list(transform.inputs), source=source)
-    store.check_timed(fields, transform.inputs, source)
+    fields = canonical(dataset, list(transform.inputs), source=source)
+    check_times(fields, transform.inputs, source)
     for name, units in zip(transform.inputs, transform.input_units, strict=True):
         fields[name] = convert_units(fields[name], units)
     return fields

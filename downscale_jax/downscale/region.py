@@ -5,10 +5,19 @@ from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
-from downscale_jax.fields import context, store
-from downscale_jax.fields.archives import find_static
-from downscale_jax.fields.statics import MADE, as_land, of_file, of_relief, unchanging
-from downscale_jax.fields.units import convert_units
+from downscale_jax.fields.context.planes import check_context
+from downscale_jax.fields.context.surface import (
+    SURFACE,
+    find_surface,
+    land_mask,
+    read_surface,
+    surface_of_relief,
+    without_time,
+)
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.axes import NUMERIC_KINDS, gridded, spatial_dims
+from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
 
 
@@ -25,9 +34,9 @@ def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequ
     grid or in units that do not convert.
     """
     named = [name for name in shown if name in dataset.data_vars]
-    derived = [name for name in MADE if name in shown and name not in named]
-    origins = of_file(dataset, tuple(MADE), source) if derived else {}
-    aliases = {name: find_static(dataset, name, source) for name in dict.fromkeys([*derived, *origins])}
+    derived = [name for name in SURFACE if name in shown and name not in named]
+    origins = read_surface(dataset, tuple(SURFACE), source) if derived else {}
+    aliases = {name: find_surface(dataset, name, source) for name in dict.fromkeys([*derived, *origins])}
     for name in derived:
         if aliases[name] and name not in origins:
             raise UserError(f"{source}: '{aliases[name]}', read as '{name}', changes in time: keep a single time of it")
@@ -39,8 +48,8 @@ def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequ
     same_cells = _with_dims_of(dataset, first) if masked else _planes(dataset, first)
     names = list(dict.fromkeys([first, *same_cells, *named]))
     # `mask` is listed for its grid only; the mask that `canonical` derives from it replaces the field
-    fields = store.canonical(dataset, names, mask='mask' if masked else '', source=source)
-    static = {name: unchanging(fields[name], source) for name in names if name != 'mask'}
+    fields = canonical(dataset, names, mask='mask' if masked else '', source=source)
+    static = {name: without_time(fields[name], source) for name in names if name != 'mask'}
     planes = {name: plane for name, plane in static.items() if plane is not None}
     mask = fields['mask']
     if not masked:
@@ -56,7 +65,7 @@ def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequ
         if name in trained and 'units' in trained[name].attrs:
             planes[name] = convert_units(plane, trained[name].attrs['units'])
     grid = fields.drop_dims('time', errors='ignore')[['mask']].assign(planes)
-    context.check(shown, grid, f'the fine grid of {source}')
+    check_context(shown, grid, f'the fine grid of {source}')
     return store.load(grid, source)
 
 
@@ -65,7 +74,7 @@ def _grid_variable(dataset: xr.Dataset, recognised: Sequence[str], source: str) 
     are on one grid."""
     if recognised:
         return recognised[0]
-    grids = store.on_grids(dataset)
+    grids = gridded(dataset)
     if len({frozenset(dims) for dims in grids.values()}) == 1:
         return next(iter(grids))
     shapes = [f'{name} {tuple(map(str, array.dims))}' for name, array in dataset.data_vars.items()]
@@ -82,18 +91,18 @@ def _with_dims_of(dataset: xr.Dataset, mask: str) -> list[str]:
     return [
         str(name)
         for name, array in dataset.data_vars.items()
-        if array.dims == dims and array.dtype.kind in store.NUMBERS
+        if array.dims == dims and array.dtype.kind in NUMERIC_KINDS
     ]
 
 
 def _planes(dataset: xr.Dataset, first: str) -> list[str]:
     """Numeric variables with one value in each cell of the grid of `first`."""
-    dims = store.space(dataset, first)
+    dims = spatial_dims(dataset, first)
     cells = math.prod(dataset.sizes[dim] for dim in dims)
     return [
         str(name)
         for name, array in dataset.data_vars.items()
-        if array.dtype.kind in store.NUMBERS and array.size == cells and set(dims) <= set(array.dims)
+        if array.dtype.kind in NUMERIC_KINDS and array.size == cells and set(dims) <= set(array.dims)
     ]
 
 
@@ -118,10 +127,10 @@ def _derive(
     land = origins.get('land', planes.get('land'))
     comments = {name: f"from '{aliases[name]}'" for name in origins}
     if 'topography' in origins:
-        found = of_relief(origins['topography'], land)
+        found = surface_of_relief(origins['topography'], land)
         comments.setdefault('land', f"where '{aliases['topography']}' is above 0")
     elif 'topography' in planes and land is None:
-        found = {'land': as_land(planes['topography'] > 0)}
+        found = {'land': land_mask(planes['topography'] > 0)}
         comments['land'] = "where 'topography' is above 0"
     else:
         found = dict(origins)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.settings import GenerationSettings
-from downscale_jax.fields import store
-from downscale_jax.fields.times import encode_times
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.settings import flat
+from downscale_jax.runtime.settings import flatten
 
 
 class Source(NamedTuple):
@@ -70,7 +70,7 @@ class StoreRequest:
 
     def conflict(self, stored: str, path: Path) -> UserError | None:
         """The error to raise if the store at `path` holds another request, `stored` as JSON; None if it holds this."""
-        theirs, ours = (flat(json.loads(text)) for text in (stored, self.to_json()))
+        theirs, ours = (flatten(json.loads(text)) for text in (stored, self.to_json()))
         if theirs.keys() != ours.keys():
             return UserError(
                 f'{path} was begun by another version of downscale_jax or with another kind of model: choose another '

@@ -139,12 +139,16 @@ class Tiling:
             patch = network(*(cut(x, origins[own]) for x in fields)) * weights
 
             def add_tile(i, canvas):
-                return add(canvas, parallel.of_device(patch, i) if devices > 1 else patch, origins[first + i])
+                return add(
+                    canvas, parallel.broadcast_from_device(patch, i) if devices > 1 else patch, origins[first + i]
+                )
 
             return jax.lax.fori_loop(0, opaque(jnp.minimum(devices, count - first)), add_tile, canvas)
 
         shape = jax.eval_shape(network, *(jax.eval_shape(lambda x: cut(x, (0, 0)), x) for x in fields)).shape
         canvas, total = (jnp.zeros((n, *self.padded, c)) for n, c in ((shape[0], shape[-1]), (1, 1)))
+        if devices == 1:
+            canvas = parallel.varying_like(canvas, *fields)
         canvas = jax.lax.fori_loop(0, opaque(-(-count // devices)), add_round, canvas)
         return canvas / jax.lax.fori_loop(0, count, lambda i, total: add(total, weights, origins[i]), total)
 

@@ -101,9 +101,9 @@ def begin_or_resume(
             raise conflict
         return open_store(path, ensemble)
 
-    parallel.together(begin)
+    parallel.on_all_processes(begin)
     # together: a process that opened the store after another had begun to fill it would see other remaining units
-    return parallel.together(open_begun)
+    return parallel.on_all_processes(open_begun)
 
 
 def open_store(path: Path, ensemble: Ensemble) -> EnsembleStore:

@@ -1,5 +1,7 @@
-"""Examples -> batches. The order is a pure function of (seed, epoch, index), so that step n of a resumed run sees the
-batch it would have seen, without replaying the past, on any number of processes."""
+"""Batches of examples, in an order that is a pure function of (seed, epoch, index).
+
+Step n of a resumed run sees the batch it would have seen, without replaying the past, on any number of processes.
+"""
 
 import os
 from collections.abc import Iterator
@@ -10,32 +12,32 @@ import numpy as np
 from downscale_jax.runtime.parallel import local_rows
 
 Batch = dict[str, np.ndarray]
-READY = (4, 64)  # batches kept ready, at least and at most; in between as many as ..
-READY_BYTES = 2**27  # .. fit here
+READY = (4, 64)  # least and most batches kept ready; in between as many as fit into ..
+READY_BYTES = 2**27
 
 
 class Source(Protocol):
-    """A split of examples, opened: what batches are drawn from."""
+    """An opened split of examples, from which batches are drawn."""
 
     @property
     def seed(self) -> int: ...
 
     @property
     def count(self) -> int:
-        """Examples an epoch."""
+        """Examples per epoch."""
         ...
 
     def batch(self, epochs: np.ndarray, indices: np.ndarray) -> Batch:
-        """The examples of these epochs and indices below `count`, [B] each, stacked; pure."""
+        """The examples of these epochs and indices (below `count`), [B] each, stacked; a pure function."""
         ...
 
 
 def batches(source: Source, batch_size: int, start: int = 0, limit: int = 0) -> Iterator[Batch]:
-    """This process's rows of the global batches from step `start` on, without end, shuffled anew in every epoch.
+    """This process's rows of the global batches from step `start` on, endlessly, reshuffled in every epoch.
 
-    With a `limit` an epoch has so many examples only, always the same ones (0: all). Two batches are assembled in
-    parallel and many kept ready, so that reading overlaps computing: most of a small data set is read while the first
-    step is compiled; later, on few cores, reading would cost the first epoch a tenth of its time.
+    `limit`: examples per epoch, always the same ones; 0 means all. Two batches are assembled in parallel and many kept
+    ready, so that reading overlaps computing: most of a small data set is read while the first step compiles; later, on
+    few cores, reading would cost the first epoch a tenth of its time.
     """
     tf = _tensorflow()
     rows = local_rows(batch_size)
@@ -48,7 +50,7 @@ def batches(source: Source, batch_size: int, start: int = 0, limit: int = 0) -> 
         # a new permutation of all examples in each epoch, computed index by index
         seed = tf.stack([tf.constant(source.seed, tf.int64), row // count])
         index = tf.random.experimental.index_shuffle(row % count, seed, count - 1)
-        if count < source.count:  # few of all, not the first, which may be those of a season
+        if count < source.count:  # a random subset: the first examples may be those of one season
             few = tf.constant([source.seed, -1], tf.int64)
             index = tf.random.experimental.index_shuffle(index, few, source.count - 1)
         return index
@@ -69,9 +71,9 @@ def batches(source: Source, batch_size: int, start: int = 0, limit: int = 0) -> 
 
 
 def _tensorflow():
-    """TensorFlow, quiet and without the accelerators, which are JAX's."""
+    """TensorFlow, silenced and without the accelerators, which belong to JAX."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # it only feeds batches, and would announce oneDNN on stderr
+    os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # it would announce itself on stderr
     import tensorflow as tf
 
     tf.config.set_visible_devices([], 'GPU')

@@ -1,32 +1,33 @@
-"""Examples for downscaling: patches of one record, coarse and fine aligned, cut anew in every epoch."""
+"""Examples for downscaling: aligned coarse and fine patches of one record, drawn anew in every epoch."""
 
 from functools import lru_cache
 
 import numpy as np
 
-from downscale_jax.fields.block_means import BlockMeans
+from downscale_jax.fields.geometry.boxes import box_sums
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.batches import Batch
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 
-CACHE_BYTES = 2**31  # of records kept in memory: reading one anew for each patch would cost more than a step
-MIN_VALID = 0.25  # share of a patch that must be valid (ocean, not missing), where the record has such a patch
+CACHE_BYTES = 2**31  # of records kept in memory: reading one for each patch would cost more than a step
+MIN_VALID = 0.25  # fraction of a patch that must be valid (ocean, not missing), where the record has such a patch
 
 Record = tuple[np.ndarray, np.ndarray, np.ndarray]  # fine [H, W', V], coarse [H, W', Cin], flat origins of patches
 
 
 class Patches:
     """Random crops of one split: target [B, P, P, V] (zero where invalid), condition [B, P, P, Cc], mask [B, P, P, 1]
-    bool; normalised. Where the coarse field is a block mean, patches begin where a block does."""
+    bool; normalised. Where the coarse field is a block mean, patches are aligned with the blocks."""
 
     def __init__(self, prepared: Prepared, split: str, size: int, per_record: int, flips: bool, seed: int):
-        """`size` cells a side; `per_record` patches cut from each record in an epoch; `flips` along both axes, for
+        """`size`: cells per side; `per_record`: patches drawn from each record per epoch; `flips`: along both axes, for
         scalars on grids without a preferred direction."""
         h, w = prepared.mask.shape
         if size > min(h, w):
             raise UserError(f'patch of {size} cells does not fit the grid of {h} x {w}: choose a smaller data.patch')
         self.prepared, self.size, self.flips, self.seed = prepared, size, flips, seed
-        self.transform = prepared.refinement
+        self.transform = prepared.field_transform
         self._block = self.transform.factor if isinstance(self.transform, BlockMeans) else 1
         self.records = prepared.split(split)
         self.count = len(self.records) * per_record
@@ -36,7 +37,7 @@ class Patches:
         self._record = lru_cache(kept)(self._read)
 
     def _read(self, index: int) -> Record:
-        """In physical units: only what is cut out is normalised, for of a record most is not seen in an epoch."""
+        """In physical units: only patches are normalised, since most of a record is not drawn in an epoch."""
         fine, coarse = self.prepared.pair(self.records[index])
         if self.prepared.periodic:
             fine, coarse = fine[:, self._columns], coarse[:, self._columns]
@@ -68,9 +69,8 @@ class Patches:
 
 def admissible(valid: np.ndarray, size: int, block: int = 1) -> np.ndarray:
     """Flat origins (row * (W - size + 1) + column), both multiples of `block`, of the patches with enough valid cells,
-    or of the best there is."""
-    sums = np.pad(valid.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32), ((1, 0), (1, 0)))
-    counts = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
+    or of the patch with most."""
+    counts = box_sums(valid, size)
     rows, columns = (np.arange(n) % block == 0 for n in counts.shape)
     counts = np.where(rows[:, None] & columns, counts, -1).ravel()
     enough = np.flatnonzero(counts >= MIN_VALID * size**2)

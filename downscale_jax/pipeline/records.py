@@ -1,32 +1,34 @@
 """Prepared data: a directory with TFDS records, the grid they live on and the transform fitted to them.
 
-    records/           TFDS data set (array_record: random access), a split each for train, validation, test
+    records/           TFDS data set (array_record: random access), one split each for train, validation, test
     statics.nc         mask, cell area and coordinates of the fine grid
-    prepared.json      transform, calendar, counts, what it was made from
+    prepared.json      kind, transform, calendar, counts, provenance
 
 A record is one time, `fine` [H, W] and `coarse` [H, W, Cin], or `fine` [H, W, V] alone where the coarse form is its
 block mean; or a pair of patches, `first` and `second` [P, P, C], with their `lag` in steps and the `row` and `column`
-of their first cell. All are physical, float32, NaN where missing; `time` is in seconds since 1970-01-01 of the data's
-calendar. Reading needs no TensorFlow.
+of their first cell. Fields are physical, float32, NaN where missing; `time` is in seconds since 1970-01-01 of the
+data's calendar. Reading needs no TensorFlow.
 """
 
 import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields import context
-from downscale_jax.fields.block_means import BlockMeans
-from downscale_jax.fields.grid import is_periodic, valid_area
-from downscale_jax.fields.log_transform import LogTransform
-from downscale_jax.fields.normalize import Transform
-from downscale_jax.fields.times import decode_times
+from downscale_jax.fields.context.planes import context_planes
+from downscale_jax.fields.datasets.times import decode_times
+from downscale_jax.fields.geometry.grid import is_periodic, valid_area
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.kinds import FieldTransform, Transform, read_transform
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError
 
-NAME = 'fields/1.0.0'  # TFDS wants name and version
+NAME = 'fields/1.0.0'  # TFDS requires a name and a version
+T = TypeVar('T', bound=Transform)
 
 
 @dataclass(frozen=True)
@@ -44,32 +46,30 @@ class Prepared:
 
     @cached_property
     def transform(self) -> Transform:
-        """Of fine fields with coarse inputs."""
-        return Transform.from_json(self.meta['transform'])
+        """The transform of the kind of data that the directory holds."""
+        return read_transform(self.meta.get('kind', 'refinement'), self.meta['transform'])
 
-    @cached_property
-    def block_means(self) -> BlockMeans:
-        """Of fine fields whose coarse form is their block mean."""
-        return BlockMeans.from_json(self.meta['transform'])
+    def transform_as(self, kind: type[T]) -> T:
+        """`transform`, where only one kind makes sense. Raises UserError for data of another kind."""
+        if not isinstance(self.transform, kind):
+            raise UserError(f'{self.directory} holds data for {type(self.transform).__name__}, not {kind.__name__}')
+        return self.transform
 
     @property
-    def refinement(self) -> Transform | BlockMeans:
-        """Either of the two."""
-        return self.block_means if self.meta.get('kind') == 'block_means' else self.transform
+    def field_transform(self) -> FieldTransform:
+        """`transform` of data for downscaling. Raises UserError for lag pairs."""
+        if isinstance(self.transform, Standardisation):
+            raise UserError(f'{self.directory} holds pairs of patches, not fields to downscale')
+        return self.transform
 
     def pair(self, record: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """(fine [H, W, V], coarse [H, W, Cin]) of a record, on the fine grid, physical."""
-        if self.meta.get('kind') != 'block_means':
-            return record['fine'][..., None], record['coarse']
-        transform, fine = self.block_means, record['fine']
+        """(fine [H, W, V], coarse [H, W, channels]) of a record, on the fine grid, physical."""
+        transform, fine = self.field_transform, record['fine']
+        if not isinstance(transform, BlockMeans):
+            return fine[..., None], record['coarse']
         (time,) = decode_times(np.array([record['time']]), self.meta['calendar']) if transform.context else (None,)
-        around = context.planes(transform.planes, self.statics, time)
-        return fine, transform.lift(transform.coarsen(fine, self.area), around, self.periodic)
-
-    @cached_property
-    def log_transform(self) -> LogTransform:
-        """Of lag pairs."""
-        return LogTransform.from_json(self.meta['transform'])
+        planes = context_planes(transform.planes, self.statics, time)
+        return fine, transform.lift(transform.coarsen(fine, self.area), planes, self.periodic)
 
     @cached_property
     def statics(self) -> xr.Dataset:

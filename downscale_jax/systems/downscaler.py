@@ -1,13 +1,11 @@
 """A trained downscaler: a work directory that turns coarse data sets into ensembles of fine fields."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jax
-import numpy as np
 import xarray as xr
 
 from downscale_jax.downscale.correction import correction, read_climate
@@ -17,10 +15,13 @@ from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.region import fine_grid
 from downscale_jax.downscale.settings import GenerationSettings
-from downscale_jax.fields.block_means import BlockMeans, limits
-from downscale_jax.fields.quantile_mapping import QuantileMap
+from downscale_jax.evaluation import fields
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
+from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.systems.workdir import Config, WorkDirectory
+from downscale_jax.systems.system import Config, Given, Scores, System
+from downscale_jax.systems.workdir import WorkDirectory
 
 NAMES = ('standard_name', 'long_name')
 
@@ -28,22 +29,6 @@ NAMES = ('standard_name', 'long_name')
 def sampling_of(config: Config) -> GenerationSettings:
     """The section `sampling` of a config. Raises UserError for invalid values."""
     return GenerationSettings.from_config(config['sampling'])
-
-
-def wrong_with_blocks(config: Config) -> list[str]:
-    """Messages about invalid values that all downscalers of block means share. Raises UserError for bounds."""
-    data, wrong = config['data'], []
-    low, high = limits(data['bounds'], len(data['variables']))
-    if data['patches_per_record'] < 1:
-        wrong.append(f'data.patches_per_record={data["patches_per_record"]}: at least 1 is needed')
-    if config['evaluation']['times'] < 0:
-        wrong.append(f'evaluation.times={config["evaluation"]["times"]}: must be at least 0 (all times)')
-    if config['sampling']['conserve'] and not (np.isin(low, (0, -np.inf)) & (high == np.inf)).all():
-        wrong.append(
-            f'sampling.conserve=True with data.bounds={tuple(data["bounds"])}: block means can be conserved with the '
-            'lower bound 0 or -inf and the upper bound inf only'
-        )
-    return wrong
 
 
 def check_drawn(members: int, seed: int, flag: str = '') -> None:
@@ -54,10 +39,16 @@ def check_drawn(members: int, seed: int, flag: str = '') -> None:
         raise UserError(f'{flag}seed={seed} must lie between 0 and 2^32 - 1')
 
 
-class Downscaler(WorkDirectory):
-    """A trained downscaler."""
+def evaluate(opened: 'Downscaler', prepared: Prepared) -> Scores:
+    """Scores every task, the last as it downscales, beside the baselines."""
+    generators = {name: opened.generator(name) for name in opened.tasks} | {opened.last: opened.best()}
+    return fields.evaluate(generators, prepared, opened.config, opened.workdir)
 
-    def __init__(self, system: ModuleType, workdir: str | Path, given: Mapping[str, Any] | None = None):
+
+class Downscaler(WorkDirectory[Any]):
+    """A trained downscaler; the section `sampling` of its config says how fields are generated."""
+
+    def __init__(self, system: System[Any, Any], workdir: str | Path, given: Given | None = None):
         super().__init__(system, workdir, given)
         self.settings = sampling_of(self.config)
         self.generator = cache(self._generator)  # restored and compiled once
@@ -65,7 +56,7 @@ class Downscaler(WorkDirectory):
     def _generator(self, name: str) -> FieldGenerator:
         """The task of that name with its best parameters, with the settings of the config."""
         task, state = self.tasks[name], jax.device_get(self.restored(name))
-        return FieldGenerator(task, task.inference_params(state), self.prepared.refinement, self.settings)
+        return FieldGenerator(task, task.inference_params(state), self.prepared.field_transform, self.settings)
 
     def best(self) -> FieldGenerator:
         """The generator that downscales: the last task."""
@@ -73,7 +64,7 @@ class Downscaler(WorkDirectory):
 
     def attributes(self) -> Provenance:
         """Provenance of the data sets that this model generates."""
-        attributes, targets = self.prepared.meta['attributes'], self.prepared.refinement.targets
+        attributes, targets = self.prepared.meta['attributes'], self.prepared.field_transform.targets
         # of a single variable, or of several by name
         by_name = attributes if self.prepared.meta.get('kind') == 'block_means' else dict.fromkeys(targets, attributes)
         return Provenance(
@@ -111,7 +102,7 @@ class Downscaler(WorkDirectory):
 
     def fine_grid(self, dataset: xr.Dataset, source: str) -> xr.Dataset:
         """The fine grid of another region with what networks are shown. Raises UserError, see `downscale.region`."""
-        transform = self.prepared.refinement
+        transform = self.prepared.field_transform
         shown = transform.context if isinstance(transform, BlockMeans) else ()
         return fine_grid(dataset, source, self.prepared.statics, shown)
 
@@ -120,4 +111,4 @@ class Downscaler(WorkDirectory):
         if not overlap:
             return None
         prepared, climate = self.prepared, read_climate(self.workdir)
-        return correction(dataset, prepared.block_means, prepared.statics, climate, overlap, source)
+        return correction(dataset, prepared.transform_as(BlockMeans), prepared.statics, climate, overlap, source)

@@ -1,6 +1,6 @@
 """An ensemble run: the share of its time that is the network's, and its memory against members and days.
 
-    python experiments/benchmarks/ensemble.py [--config=configs/diffusion_sit.py] [--size 256] [--days 100]
+    python -m experiments.benchmarks.ensemble [--config=configs/diffusion_sit.py] [--size 256] [--days 100]
 
 An untrained network of the config (diffusion or dpdm) refines synthetic coarse files into Zarr stores, each run in a
 process of its own; members from those of one work unit to those of many, in units of one and in those of the config.
@@ -9,15 +9,14 @@ last chunk written, compilation apart. About 5 minutes on 2 CPU cores.
 """
 
 import argparse
-import json
-import resource
-import runpy
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from experiments.benchmarks.processes import in_new_process, peak_mib
+from experiments.benchmarks.scaling import unit_arguments, untrained
+from experiments.configs import read_config
 
 GOAL_SHARE, GOAL_MEMORY = 0.95, 1.10
 
@@ -27,22 +26,15 @@ def main() -> None:
     parser.add_argument('--config', default='configs/diffusion_sit.py')
     parser.add_argument('--size', type=int, default=256, help='cells a side of the fine domain')
     parser.add_argument('--days', type=int, default=100, help='of a long run, beside one of 10')
-    parser.add_argument('--run', help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.run:
-        print(json.dumps(measure(options.config, options.size, **json.loads(options.run))))
-        return
 
-    def run(**settings) -> dict:
-        command = [sys.executable, __file__, f'--config={options.config}', f'--size={options.size}']
-        done = subprocess.run([*command, f'--run={json.dumps(settings)}'], capture_output=True, text=True, check=True)
-        return json.loads(done.stdout.splitlines()[-1])
+    def run(**settings: Any) -> dict[str, float]:
+        return in_new_process(measure, options.config, options.size, **settings)
 
     shared = run(members=16, days=6)
     print(f'16 members, 6 days: {shared["seconds"]:.1f} s, of which the network {shared["network"]:.1f} s: '
           f'share {shared["network"] / shared["seconds"]:.3f}, goal {GOAL_SHARE}')  # fmt: skip
-    path, _, variant = options.config.partition(':')
-    unit = runpy.run_path(path)['get_config'](variant).sampling.members
+    unit = read_config(options.config)['sampling']['members']
     for name, of_unit, counts, settings in (
         ('members', 1, (1, 32), {'days': 4}),
         ('members', unit, (unit, 3 * unit), {'days': 4}),
@@ -59,16 +51,14 @@ def measure(path: str, size: int, members: int, days: int, unit: int = 0, evalua
     import numpy as np
     import xarray as xr
 
-    from downscale_jax.downscale.ensemble import Ensemble
-    from downscale_jax.downscale.filling import to_store
-    from downscale_jax.downscale.inputs import open_inputs
-    from downscale_jax.downscale.request import Source
+    from downscale_jax.downscale import ensemble
 
-    name, _, variant = path.partition(':')
-    config = runpy.run_path(name)['get_config'](variant).to_dict()
+    config = read_config(path)
     config['sampling']['steps'] = evaluations or config['sampling']['steps']
     config['sampling']['members'] = unit or config['sampling']['members']
-    generator, factor, channels = {'diffusion': of_sea_ice, 'dpdm': of_blocks}[config['system']](config)
+    generator, factor, inputs = {'diffusion': of_sea_ice, 'dpdm': of_blocks}[config['system']](config)
+    generator = ensemble.shared_out(generator, members)
+    groups = -(-members // generator.members)
     names, units = generator.transform.inputs, generator.transform.input_units
     axes, fine_axes, side = grids(size, factor)
     stamps = np.datetime64('2000-01-01', 'ns') + np.arange(days + 1) * np.timedelta64(1, 'D')
@@ -80,14 +70,10 @@ def measure(path: str, size: int, members: int, days: int, unit: int = 0, evalua
         xr.Dataset(fields, {'time': stamps, **axes}).to_netcdf(Path(folder) / 'coarse.nc')
         with xr.open_dataset(Path(folder) / 'coarse.nc', chunks={'time': 1}) as coarse:
 
-            def ensemble_of(times: slice) -> Ensemble:
-                inputs = open_inputs(coarse.isel(time=times), generator.transform, statics)
-                return Ensemble(generator, inputs, statics, members, 0).balanced()
-
             def fill(times: slice) -> float:
                 """Seconds from the coarse file to the finished store."""
                 start, store = time.perf_counter(), Path(folder) / f'{times.start}.zarr'
-                to_store(ensemble_of(times), store, Source('coarse.nc'))
+                ensemble.to_store(generator, coarse.isel(time=times), statics, members, 0, {}, store, {})
                 return time.perf_counter() - start
 
             fill(slice(days, days + 1))  # compiles
@@ -95,16 +81,14 @@ def measure(path: str, size: int, members: int, days: int, unit: int = 0, evalua
                 seconds, network = fill(slice(days)), 0.0
             else:
                 # in turns, so that whatever else the machine does weighs on both
-                pair = ensemble_of(slice(0, 2))
                 turns = [
-                    (fill(slice(day, day + 2)), alone(pair.generator, size, channels, len(pair.units())))
-                    for day in range(0, days, 2)
+                    (fill(slice(day, day + 2)), alone(generator, size, inputs, 2 * groups)) for day in range(0, days, 2)
                 ]
                 seconds, network = (sum(part) for part in zip(*turns, strict=True))
     return {
         'seconds': seconds,
         'network': network,
-        'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        'peak_mib': peak_mib(),
     }
 
 
@@ -123,49 +107,38 @@ def of_sea_ice(config: dict) -> tuple[Any, int, int]:
     """(generator with an untrained network, 0: coarse fields on a grid of their own, channels of its inputs)."""
     import jax
     import numpy as np
+    from downscale_jax.downscale.generate import Generator
 
-    from downscale_jax.downscale.field_generator import FieldGenerator
-    from downscale_jax.fields.normalize import Transform
-    from downscale_jax.systems.diffusion import build
-    from downscale_jax.systems.downscaler import sampling_of
+    from downscale_jax.fields.transforms.refinement import RefinementTransform
+    from downscale_jax.systems.diffusion import build, sampling_of
     from downscale_jax.tasks.diffusion import FirstGuess, Params
 
     names, patch = config['data']['inputs'], config['data']['patch']
     count = len(names)
-    transform = Transform(
+    transform = RefinementTransform(
         names[0], 'm', names, ('m',) * count, True, (0.0, np.inf), (1.0,) * count, (1.0,) * count, 0.0, 0.3
     )  # fmt: skip
     tasks, shown = build(config), np.zeros((1, patch, patch, count + 1), np.float32)
-    batch = {'condition': shown, 'target': shown[..., :1]}
+    batch: Any = {'condition': shown, 'target': shown[..., :1]}
     guess = tasks['regression'].init(jax.random.key(0), batch).params
     state = tasks['diffusion'].init(jax.random.key(1), batch)
     params = Params(state.params, FirstGuess(guess, np.float32(1)))
-    return FieldGenerator(tasks['diffusion'], jax.device_get(params), transform, sampling_of(config)), 0, count
+    return Generator(tasks['diffusion'], jax.device_get(params), transform, sampling_of(config)), 0, count
 
 
 def of_blocks(config: dict) -> tuple[Any, int, int]:
     """(the same for block means, cells a side of a block, channels)."""
-    from scaling import untrained
-
     generator = untrained(config)
     return generator, generator.transform.factor, generator.transform.lifted
 
 
-def alone(generator: Any, size: int, channels: int, units: int) -> float:
+def alone(generator: Any, size: int, inputs: int, units: int) -> float:
     """Seconds of the compiled program on inputs that lie on the device."""
     import jax
     import numpy as np
 
-    from downscale_jax.downscale.field_generator import SharedInputs, UnitInputs
-    from downscale_jax.downscale.tiles import Domain
-    from downscale_jax.runtime import parallel
-
-    field = np.ones((size, size, 1), np.float32)
-    shared = parallel.replicate(SharedInputs(field, np.uint32(0), np.float32(1)))
-    members = np.arange(generator.partition.members, dtype=np.uint32)
-    unit = UnitInputs(np.repeat(field, channels, -1), generator.time_kernel(0), members)
-    arguments = generator.params, shared, parallel.split_rows(jax.tree.map(lambda x: x[None], unit))
-    program, start = generator.program(Domain((size, size), channels)), time.perf_counter()
+    arguments = unit_arguments(generator, np.ones((size, size, inputs), np.float32), generator.members)
+    program, start = generator.program((size, size), inputs), time.perf_counter()
     for _ in range(units):
         jax.block_until_ready(program(*arguments))
     return time.perf_counter() - start

@@ -1,6 +1,6 @@
 """Samplers against the number of evaluations: how few does a good ensemble need?
 
-    python experiments/benchmarks/samplers.py [--workdir=runs/diffusion_sit] [--days 2] [--members 8] [--crop 128]
+    python -m experiments.benchmarks.samplers [--workdir=runs/diffusion_sit] [--days 2] [--members 8] [--crop 128]
 
 Draws ensembles of the diffusion in a work directory on days of the test split, in the square of --crop cells whose
 truth differs most from the coarse field: every sampler at its usual spacing of noise levels, temperature 1, the same
@@ -13,24 +13,28 @@ with the network of the default config, all told.
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from downscale_jax.downscale.generate import Generator
+from downscale_jax.evaluation.evaluate import cell_km
+from downscale_jax.evaluation.present import liveliest
 from matplotlib.figure import Figure
 
 from data_prep.prepare import prepare
 from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.downscale import noise
-from downscale_jax.downscale.field_generator import FieldGenerator
-from downscale_jax.evaluation import scales, scores, spectra
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.evaluate import cell_km
-from downscale_jax.evaluation.present import liveliest
-from downscale_jax.fields.times import encode_times, evenly
+from downscale_jax.evaluation.statistics import pointwise as scores
+from downscale_jax.evaluation.statistics import scales
+from downscale_jax.evaluation.statistics import windows as spectra
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.fields.datasets.times import encode_times, evenly
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.run import open_trained
 from downscale_jax.runtime.errors import exit_on_user_error
+from downscale_jax.systems.downscaler import Downscaler
 
 SAMPLERS = {  # sampler, spacing, eta
     'DDIM': ('ddim', 't', 0.0),
@@ -61,6 +65,7 @@ def main() -> None:
     parser.add_argument('--figure', type=Path, default=FIGURE)
     options = parser.parse_args()
     opened, prepared = open_trained('evaluate', options.workdir, {}, prepare)
+    assert isinstance(opened, Downscaler)
     generator, window = opened.generator(opened.last), opened.config['evaluation']['window']
     stride = generator.task.network.stride
     crop = min(options.crop, *prepared.mask.shape) // stride * stride
@@ -84,7 +89,7 @@ def main() -> None:
 
 
 def measure(
-    generator: FieldGenerator,
+    generator: Generator,
     prepared: Prepared,
     count: int,
     members: int,
@@ -124,13 +129,14 @@ def measure(
     return found
 
 
-def solver_of(generator: FieldGenerator, members: int, crop: int) -> Callable[..., np.ndarray]:
+def solver_of(generator: Generator, members: int, crop: int) -> Callable[..., np.ndarray]:
     """solve(coarse [H, W, Cin], known [H, W], seconds, solver) -> members [M, H, W] in physical units.
 
     One evaluation is compiled, once for all samplers and numbers of steps, and loops run in Python around it: compiling
     every combination would take longer than sampling.
     """
-    task, params, transform = generator.task, generator.params, generator.transform
+    task: Any = generator.task  # a Diffusion
+    params, transform = generator.params, generator.transform
     shape, channels = (crop, crop), task.network.channels
 
     def compiled(function):
@@ -150,22 +156,22 @@ def solver_of(generator: FieldGenerator, members: int, crop: int) -> Callable[..
         return jnp.where(valid, task.denoise(params, z, jnp.full(members, gamma), shown), 0)
 
     @compiled
-    def drawn(i, kernel):
+    def drawn(i, nodes, weights):
         def of_member(member):
-            return noise.field(np.uint32(SEED), member, kernel, i, shape, channels)
+            return noise.field(jnp.uint32(SEED), member, nodes, weights, i, shape, channels)
 
         return jax.vmap(of_member)(jnp.arange(members, dtype=jnp.uint32))
 
     def solve(coarse, known, seconds, solver):
         valid = known[..., None]
         shown, mean, error = given(transform.condition(coarse, valid)[None])
-        kernel = noise.time_kernel(seconds, 0.0)
+        nodes, weights = noise.time_nodes(seconds, 0.0)
 
         def denoise(z, gamma):
             return evaluate(z, gamma, shown, valid)
 
         def fresh(i):
-            return drawn(i, kernel)
+            return drawn(i, nodes, weights)
 
         gammas = solver.gammas(task.schedule)
         with jax.disable_jit():
@@ -190,7 +196,7 @@ def draw(found: dict[str, dict[int, dict[str, float]]], labels: dict[str, str], 
         first, least = lines['DDIM'][0], np.nanmin(list(lines.values()))
         top = 1.6 if score == 'spread_skill' else 1.3 * first
         axes.set(title=label, xscale='log', ylim=(0 if score == 'spread_skill' else 0.95 * least, top))
-        axes.set_xticks(list(found['DDIM']), list(found['DDIM']))
+        axes.set_xticks(list(found['DDIM']), list(map(str, found['DDIM'])))
         axes.minorticks_off()
         axes.spines[['top', 'right']].set_visible(False)
     handles = figure.axes[0].get_legend_handles_labels()

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from data_prep import sources
 from data_prep.prepare import prepare
-from data_prep.readers import relief
-from data_prep.readers.winds import open_winds
-from data_prep.records import block_means, series, statics
-from downscale_jax.fields import statics as fields_statics
+from data_prep.readers.series import read_series
+from data_prep.records import block_means
+from downscale_jax.fields.context import relief
+from downscale_jax.fields.context import surface as fields_statics
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError
 
 MONTHS, ROWS, COLUMNS = 36, 8, 12
@@ -67,7 +69,7 @@ def section(path, **changes) -> dict:
 @pytest.mark.parametrize('make', [old_era5, new_era5, twentieth_century])
 def test_one_series_of_many_archives(tmp_path, make):
     make().to_netcdf(tmp_path / 'a.nc')
-    found = series.open_fields(section(tmp_path / 'a.nc'), 0)
+    found = sources.open_series(section(tmp_path / 'a.nc'), 0)
     assert found['tp'].dims == ('time', 'lat', 'lon')
     assert (found['t2m'].attrs['units'], found['tp'].attrs['units']) == ('K', 'mm day-1')
     np.testing.assert_allclose(found['t2m'], T2M, rtol=1e-6)
@@ -78,11 +80,11 @@ def test_one_series_of_many_archives(tmp_path, make):
 
 def test_units_as_the_file_has_them(tmp_path):
     dataset().to_netcdf(tmp_path / 'a.nc')
-    found = series.open_fields(section(tmp_path / 'a.nc', units=()), 0)
+    found = sources.open_series(section(tmp_path / 'a.nc', units=()), 0)
     assert found['tp'].attrs['units'] == 'm'
-    assert series.open_fields(section(tmp_path / 'a.nc', units=('', 'mm')), 0)['tp'].attrs['units'] == 'mm'
+    assert sources.open_series(section(tmp_path / 'a.nc', units=('', 'mm')), 0)['tp'].attrs['units'] == 'mm'
     with pytest.raises(UserError, match=r"'tp' is an amount in 'm' where a rate in 'mm day-1' is wanted: set its attr"):
-        series.open_fields(section(tmp_path / 'a.nc'), 0)
+        sources.open_series(section(tmp_path / 'a.nc'), 0)
 
 
 @pytest.mark.parametrize('units', ['K', ('K',), ('K', 'mm day-1', 'm')])
@@ -126,7 +128,7 @@ def test_what_changes_is_no_topography(tmp_path):
     planes['z'][1][3, 0, 0] += 1
     planes['z'][1][-1, 0, 0] += 1
     new_era5().assign(planes).to_netcdf(tmp_path / 'a.nc')
-    fields = open_winds(str(tmp_path / 'a.nc'), ('t2m',), statics=('topography', 'land', 'season'))
+    fields = read_series(str(tmp_path / 'a.nc'), ('t2m',), statics=('topography', 'land', 'season'))
     assert set(fields.data_vars) == {'t2m', 'land', 'mask'}
 
 
@@ -146,7 +148,7 @@ def test_a_share_of_land_in_percent(tmp_path, units):
     """CMIP's sftlf: of the file itself, and of another one."""
     share = xr.DataArray(SHARE, dims=('lat', 'lon'), attrs={'units': units}) * 1
     share = (100 * share if units in ('%', 'percent') else share).assign_attrs(units=units)
-    found = fields_statics.of_file(xr.Dataset({'sftlf': share}), ('land',), 'a.nc')['land']
+    found = fields_statics.read_surface(xr.Dataset({'sftlf': share}), ('land',), 'a.nc')['land']
     np.testing.assert_array_equal(found, ~SEA)
     place = dataset().rename(latitude='lat', longitude='lon')[['lat', 'lon']]
     place.assign(sftlf=share).to_netcdf(tmp_path / 'z.nc')
@@ -156,18 +158,18 @@ def test_a_share_of_land_in_percent(tmp_path, units):
 def test_land_below_the_sea(tmp_path):
     """A relief alone cannot tell it; a mask of land can, and a lake stays where it is."""
     dataset(units=('K', 'm day-1')).to_netcdf(tmp_path / 'a.nc')
-    relief = xr.Dataset({'z': (('lat', 'lon'), HEIGHT, {'units': 'm'})}, {'lat': LAT, 'lon': LON})
-    relief['lat'].attrs, relief['lon'].attrs = {'units': 'degrees_north'}, {'units': 'degrees_east'}
-    relief.to_netcdf(tmp_path / 'z.nc')
-    fields = open_winds(str(tmp_path / 'a.nc'), ('t2m',)).drop_dims('time')
-    asked = {'context': ('topography',), 'relief': str(tmp_path / 'z.nc')}
-    found = statics.add_context(fields, asked)
+    file = xr.Dataset({'z': (('lat', 'lon'), HEIGHT, {'units': 'm'})}, {'lat': LAT, 'lon': LON})
+    file['lat'].attrs, file['lon'].attrs = {'units': 'degrees_north'}, {'units': 'degrees_east'}
+    file.to_netcdf(tmp_path / 'z.nc')
+    fields = read_series(str(tmp_path / 'a.nc'), ('t2m',)).drop_dims('time')
+    asked = {'names': ('topography',), 'path': str(tmp_path / 'z.nc')}
+    found = relief.add_surface(fields, **asked)
     np.testing.assert_allclose(found['topography'], HEIGHT.clip(0), atol=1e-3)
     assert found['topography'].attrs['long_name'] == 'topography, 0 on the sea'
     for land in (1, 0):
         everywhere = fields.assign(land=(('lat', 'lon'), np.full((ROWS, COLUMNS), land)))
         expected = HEIGHT if land else HEIGHT.clip(0)
-        np.testing.assert_allclose(statics.add_context(everywhere, asked)['topography'], expected, atol=1e-3)
+        np.testing.assert_allclose(relief.add_surface(everywhere, **asked)['topography'], expected, atol=1e-3)
 
 
 def test_the_sea_of_era5_land_does_not_exist(tmp_path):
@@ -181,7 +183,7 @@ def test_the_sea_of_era5_land_does_not_exist(tmp_path):
     np.testing.assert_array_equal(prepared.mask, exists)
     assert (prepared.area[..., 0] > 0).tolist() == exists.tolist()
     assert np.isnan(prepared.split('test')[5]['fine'][5, 5]).all()
-    transform, split = prepared.block_means, prepared.split('train')
+    transform, split = prepared.transform_as(BlockMeans), prepared.split('train')
     fine, coarse = prepared.pair(split[0])
     np.testing.assert_array_equal(np.isfinite(fine).all(-1), exists)
     shown = transform.condition(coarse, prepared.mask[..., None])
@@ -200,13 +202,13 @@ def test_records_of_real_era5(shared_data, tmp_path):
     data = section(
         shared_data / 'era5_t2m_uk_201903.grib',
         **{split: (dates,) for split, dates in days.items()},
-        variables=('air',), units=('degC',), transform='standard', factor=4, bounds=(-INFINITY, INFINITY),
+        variables=('air',), units=('degC',), transform='standard', factor=4, bounds=((-INFINITY, INFINITY),),
         context=('topography', 'land', 'hour'), relief=str(shared_data / 'etopo20.nc'),
     )  # fmt: skip
     prepared = prepare(data, 0, tmp_path / 'prepared')
     assert prepared.mask.shape == (32, 48)
     assert prepared.meta['records'] == {'train': 48, 'validation': 24, 'test': 24}
-    assert 0 < prepared.block_means.values.mean[0] < 15
+    assert 0 < prepared.transform_as(BlockMeans).values.mean[0] < 15
     topography, land = prepared.statics['topography'].values, prepared.statics['land'].values
     assert topography.min() == 0 < land.mean() < 1
     assert topography[land == 0].max() <= 0

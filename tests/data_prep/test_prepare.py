@@ -3,8 +3,9 @@ import pytest
 import xarray as xr
 
 from data_prep.prepare import prepare
-from data_prep.records.refinement import pairs
-from downscale_jax.fields import grid, store
+from data_prep.records.refinement import observed_chunks
+from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.geometry import grid
 from downscale_jax.runtime.errors import UserError
 
 SIZE, DAYS = 32, 20
@@ -49,7 +50,7 @@ def data(dataset, tmp_path):
         'spacing_km': (),
         'noise': (),
         'anomaly': True,
-        'bounds': (0.0, float('inf')),
+        'bounds': ((0.0, float('inf')),),
         'train': (('2020-01-01', '2020-01-10'),),
         'validation': (('2020-01-12', '2020-01-14'),),
         'test': (('2020-01-16', '2020-01-20'),),
@@ -97,9 +98,9 @@ def test_a_truncated_file_is_named(data, tmp_path):
 
 
 def coarse_of(dataset, data, seed=0):
-    fields = store.canonical(dataset, ['sit', 'sic'])
+    fields = canonical(dataset, ['sit', 'sic'])
     area = grid.cell_areas_km2(fields[['mask']])
-    return np.concatenate([coarse for _, _, coarse in pairs(fields, data, area, seed)])
+    return np.concatenate([coarse for _, _, coarse in observed_chunks(fields, data, area, seed)])
 
 
 def test_observation_noise_belongs_to_the_time_stamp(dataset, data):

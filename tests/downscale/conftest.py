@@ -10,7 +10,7 @@ import xarray as xr
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
-from downscale_jax.fields.normalize import Transform
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
 from downscale_jax.tasks.regression import Regression
@@ -20,15 +20,15 @@ H, W, TIMES = 30, 38, 3
 
 
 @pytest.fixture(scope='session')
-def transform() -> Transform:
+def transform() -> RefinementTransform:
     """Anomalies of thickness from thickness and concentration, in bounds that clip some of what is generated."""
-    return Transform(
+    return RefinementTransform(
         target='sit',
         units='m',
         inputs=('sit', 'sic'),
         input_units=('m', '1'),
         anomaly=True,
-        bounds=(0.0, 2.4),
+        bounds=((0.0, 2.4),),
         input_mean=(1.5, 0.8),
         input_std=(0.5, 0.1),
         target_mean=0.0,

@@ -9,13 +9,15 @@ import xarray as xr
 from downscale_jax.downscale.correction import correction
 from downscale_jax.downscale.inputs import BlockInputs, CoarseInputs, open_inputs
 from downscale_jax.downscale.region import fine_grid
-from downscale_jax.fields import context, grid_point, quantile_mapping
-from downscale_jax.fields.block_means import BlockMeans, interpolate, repeat
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.context.planes import context_planes
+from downscale_jax.fields.geometry.blocks import interpolate, repeat
+from downscale_jax.fields.transforms import grid_point, quantile_mapping
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError
 
 INFINITY = float('inf')
-SPEED = LogTransform(('u', 'v'), ('m s-1', 'm s-1'), (0.0, 0.0), (5.0, 5.0), (0.0, 0.0), (1.0, 1.0), 0.0)
+SPEED = Standardisation(('u', 'v'), ('m s-1', 'm s-1'), (0.0, 0.0), (5.0, 5.0), (0.0, 0.0), (1.0, 1.0), 0.0)
 TRANSFORM = BlockMeans(SPEED, 2, 'physical', False, (-INFINITY, INFINITY), (1.0, 1.0))
 DIMS = ('time', 'lat', 'lon')
 
@@ -68,7 +70,7 @@ def test_context_follows_the_interpolated_field():
     for index in (0, 2):
         found = inputs[index]
         assert (found.shape, found.dtype) == ((8, 12, 2 * 2 + 4), np.float32)
-        np.testing.assert_array_equal(found[..., 4:], context.planes(names, grid, data['time'].values[index]))
+        np.testing.assert_array_equal(found[..., 4:], context_planes(names, grid, data['time'].values[index]))
     np.testing.assert_allclose(found[..., 4], np.nan_to_num(height), rtol=1e-6)
     u = interpolate(data['u'].values[2][..., None].astype('f4'), 2, False, 'linear')
     np.testing.assert_allclose(found[..., 2:3], u, rtol=1e-4, atol=1e-6)
@@ -221,7 +223,7 @@ def test_a_region_across_the_date_line():
 
 def test_what_other_archives_call_it():
     """20CR's names and NOAA's units, a level of one, 0 to 360 east, from the north, bounds beside."""
-    winds = LogTransform(('u10', 'v10'), ('m s-1', 'm s-1'), (0.0, 0.0), (5.0, 5.0), (0.0, 0.0), (1.0, 1.0), 0.0)
+    winds = Standardisation(('u10', 'v10'), ('m s-1', 'm s-1'), (0.0, 0.0), (5.0, 5.0), (0.0, 0.0), (1.0, 1.0), 0.0)
     one = dataclasses.replace(TRANSFORM, values=winds)
     data = coarse()
     given = data.rename(u='uwnd', v='vwnd').expand_dims(level=[10.0], axis=1).isel(lat=slice(None, None, -1))

@@ -12,8 +12,9 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
-from downscale_jax.fields.block_means import BlockMeans, block_mean
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.geometry.blocks import block_mean
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models import srgan
 from downscale_jax.models.unet import UNet
 from downscale_jax.tasks.diffusion import Diffusion
@@ -27,7 +28,7 @@ INFINITY = float('inf')
 
 
 def transform(mean='physical', anomaly=False, bounds=(-INFINITY, INFINITY)):
-    values = LogTransform(('u', 'v'), ('m s-1', 'm s-1'), (1.0, 0.5), (5.0, 3.0), (0.1, 0.0), (0.16, 0.2))
+    values = Standardisation(('u', 'v'), ('m s-1', 'm s-1'), (1.0, 0.5), (5.0, 3.0), (0.1, 0.0), (0.16, 0.2))
     return BlockMeans(values, FACTOR, mean, anomaly, bounds, (0.5, 0.5) if anomaly else (1.0, 1.0))
 
 
@@ -111,7 +112,7 @@ def test_the_block_mean_of_what_is_generated_is_the_coarse_field(kind, mean):
 
 def test_what_must_not_be_negative_stays_so():
     fields, statics = coarse_fields(positive=True), grids()[0]
-    found = run(generator('generator', True, bounds=(0.0, INFINITY)), fields, statics)
+    found = run(generator('generator', True, bounds=((0.0, INFINITY),) * 2), fields, statics)
     asked = np.stack([fields[n].values for n in 'uv'], -1)
     assert found.min() >= 0
     assert (found == 0).any()

@@ -217,7 +217,7 @@ def test_netcdf(stored, whole, tmp_path):
 
 
 def with_memory(monkeypatch, size):
-    monkeypatch.setattr(fitting.memory, 'free', lambda: (size + 1) / fitting.USABLE_SHARE)
+    monkeypatch.setattr(fitting.memory, 'available', lambda: (size + 1) / fitting.USABLE_SHARE)
 
 
 @pytest.mark.parametrize('unit', [{'members': 1}, {'members': 1, 'tile': 16}], ids=['members', 'tile'])

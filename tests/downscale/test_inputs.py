@@ -4,7 +4,7 @@ import scipy.spatial
 import xarray as xr
 
 from downscale_jax.downscale.inputs import CoarseInputs
-from downscale_jax.fields import interpolation
+from downscale_jax.fields.geometry import interpolation
 from downscale_jax.runtime.errors import UserError
 
 MASK = (('y', 'x'), np.ones((6, 7), bool))

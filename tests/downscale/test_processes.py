@@ -27,8 +27,8 @@ from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.request import Source
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
-from downscale_jax.fields.block_means import BlockMeans
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import exit_on_user_error
@@ -57,7 +57,7 @@ def fill(path: Path, seed: int = 0, few: bool = False) -> FieldGenerator:
         return jax.tree.map(lambda s: (0.2 * rng.normal(size=s.shape)).astype(np.float32), shapes)
 
     params = Params(drawn(task.init), FirstGuess(drawn(regression.init), np.float32(0.5)))
-    values = LogTransform(NAMES, UNITS, zeros, ones, zeros, ones)
+    values = Standardisation(NAMES, UNITS, zeros, ones, zeros, ones)
     transform = BlockMeans(values, FACTOR, 'physical', True, ((-99.0, 99.0), (0.0, 9.0)), ones)
     sampling = Sampling('dpm_solver_sde', 3, 't', 0.0, correlation_hours=36.0)
     settings = GenerationSettings(Partition(tile=24, overlap=8, members=2), sampling, conserve=True)

@@ -6,9 +6,9 @@ import xarray as xr
 
 from downscale_jax.downscale.inputs import BlockInputs
 from downscale_jax.downscale.region import fine_grid
-from downscale_jax.fields import store
-from downscale_jax.fields.block_means import BlockMeans
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError
 
 DIMS = ('time', 'latitude', 'longitude')
@@ -84,7 +84,7 @@ def test_era5s_own_file(times):
 
 
 def test_it_is_what_the_names_of_training_give():
-    winds = LogTransform(('u',), ('m s-1',), (0.0,), (5.0,), (0.0,), (1.0,), 0.0)
+    winds = Standardisation(('u',), ('m s-1',), (0.0,), (5.0,), (0.0,), (1.0,), 0.0)
     one = BlockMeans(winds, 2, 'physical', False, (-np.inf, np.inf), (1.0,), context=SHOWN)
     blocks = region().coarsen(latitude=2, longitude=2).mean()
     for name in DIMS[1:]:

@@ -24,7 +24,7 @@ from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.request import Source
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
-from downscale_jax.fields.normalize import Transform
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.tasks.diffusion import Diffusion, Params
@@ -47,7 +47,7 @@ def fill(path: Path) -> None:
     plane = np.zeros((1, 8, 8, 1), np.float32)
     shapes = jax.eval_shape(network.init, jax.random.key(0), plane, np.tile(plane, 2), np.zeros(1))
     params = jax.tree.map(lambda s: (0.2 * rng.normal(size=s.shape)).astype(np.float32), shapes)
-    transform = Transform(
+    transform = RefinementTransform(
         target='sit', units='m', inputs=('sit',), input_units=('m',), anomaly=True, bounds=(0.0, 9.0),
         input_mean=(1.0,), input_std=(1.0,), target_mean=0.0, target_std=0.3,
     )  # fmt: skip

@@ -7,20 +7,20 @@ import pytest
 import xarray as xr
 from scipy import ndimage
 
-from downscale_jax.fields.normalize import Transform
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 
 SIZE, CELL_KM, KERNEL_KM = 48, 4.0, 40.0
-SETTINGS = {'members': 6, 'days': 0, 'window': 16, 'ice': 0.15, 'regimes': (0.15, 1.0, 2.0)}
+SETTINGS = {'members': 6, 'records': None, 'window': 16, 'ice': 0.15, 'regimes': (0.15, 1.0, 2.0)}
 
 
-def transform() -> Transform:
-    return Transform(
+def transform() -> RefinementTransform:
+    return RefinementTransform(
         target='sit',
         units='m',
         inputs=('sic', 'sit'),
         input_units=('1', 'm'),
         anomaly=True,
-        bounds=(0.0, float('inf')),
+        bounds=((0.0, float('inf')),),
         input_mean=(0.0, 0.0),
         input_std=(1.0, 1.0),
         target_mean=0.0,

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from downscale_jax.evaluation.baselines import Baselines, check
-from downscale_jax.fields import quantile_mapping
-from downscale_jax.fields.block_means import BlockMeans, block_mean, interpolate
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.fields.geometry.blocks import block_mean, interpolate
+from downscale_jax.fields.transforms import quantile_mapping
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError
 
 SHAPE, FACTOR, TIMES = (8, 12), 4, 30
@@ -19,7 +20,7 @@ BOUNDS = ((-np.inf, np.inf), (0.0, np.inf))
 def prepared():
     """Thirty months of temperature and rain; cells of unequal area, one without values."""
     rng = np.random.default_rng(0)
-    values = LogTransform(('t', 'r'), ('K', 'mm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
+    values = Standardisation(('t', 'r'), ('K', 'mm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
     fields = rng.normal(size=(TIMES, *SHAPE, 2))
     fields[..., 1] = np.maximum(fields[..., 1], 0) ** 2
     fields[:, 2, 3] = np.nan
@@ -27,7 +28,7 @@ def prepared():
     seconds = np.arange(TIMES) * 86_400 * 30.5
     records = [{'fine': x, 'time': int(s)} for x, s in zip(fields.astype('f4'), seconds, strict=True)]
     return SimpleNamespace(
-        block_means=BlockMeans(values, FACTOR, 'physical', False, BOUNDS, (1.0, 1.0)),
+        transform_as=lambda kind: BlockMeans(values, FACTOR, 'physical', False, BOUNDS, (1.0, 1.0)),
         area=area,
         periodic=True,
         split={'train': records}.__getitem__,

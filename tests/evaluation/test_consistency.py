@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.consistency import consistency, summarise, table
-from downscale_jax.fields import grid
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.consistency import consistency, summarise, table
+from downscale_jax.fields.geometry.boxes import box_filter
 
 SHAPE = (12, 16)
 SEA = np.full(SHAPE, 16.0)
@@ -45,7 +45,7 @@ def test_errors_of_members_cancel_in_the_mean():
 def test_the_truth_is_consistent_with_its_filtered_self_at_a_coast_too():
     truth = np.random.default_rng(0).gamma(2.0, size=SHAPE)
     sea = np.where(np.arange(12)[:, None] + np.arange(16) > 20, 0.0, SEA)
-    coarse = grid.box_filter(truth, sea, KERNEL / 4, KERNEL / SIZES[1], False)
+    coarse = box_filter(truth, sea, KERNEL / 4, KERNEL / SIZES[1], False)
     found = of([np.where(sea > 0, truth, np.nan)], coarse, sea, periodic=False)
     assert found['rmse_member'] == pytest.approx(0, abs=1e-12)
     assert found['correlation_member'] == pytest.approx(1)
@@ -56,7 +56,7 @@ def test_correlation_and_errors_are_those_of_other_libraries():
     members = COARSE + np.random.default_rng(1).standard_normal((3, *SHAPE))
     sea = np.random.default_rng(2).uniform(1, 2, SHAPE)
     found = of(members, sea=sea)
-    x = np.array([grid.box_filter(m, sea, KERNEL / 4, KERNEL / SIZES[1], True) for m in members])
+    x = np.array([box_filter(m, sea, KERNEL / 4, KERNEL / SIZES[1], True) for m in members])
     y = np.broadcast_to(COARSE, x.shape)
     weights = np.broadcast_to(sea, x.shape).ravel()
     covariance = np.cov(x.ravel(), y.ravel(), aweights=weights)
@@ -65,7 +65,7 @@ def test_correlation_and_errors_are_those_of_other_libraries():
     alike = of(members)
     assert alike['correlation_mean'] == pytest.approx(
         scipy.stats.pearsonr(
-            np.mean([grid.box_filter(m, SEA, KERNEL / 4, KERNEL / SIZES[1], True) for m in members], 0).ravel(),
+            np.mean([box_filter(m, SEA, KERNEL / 4, KERNEL / SIZES[1], True) for m in members], 0).ravel(),
             COARSE.ravel(),
         ).statistic
     )

@@ -5,8 +5,8 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.distributions import (
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.distributions import (
     PERCENTILES,
     bias_maps,
     choose_cells,
@@ -16,7 +16,7 @@ from downscale_jax.evaluation.distributions import (
     map_sums,
     percentiles,
 )
-from downscale_jax.fields.grid import EARTH_RADIUS_KM, cell_areas_km2
+from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM, cell_areas_km2
 
 RNG = np.random.default_rng(0)
 DEGREE = EARTH_RADIUS_KM * np.pi / 180

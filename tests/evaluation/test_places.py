@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.evaluation import places
-from downscale_jax.fields.grid import EARTH_RADIUS_KM
+from downscale_jax.evaluation.statistics import places
+from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM
 from downscale_jax.runtime.errors import UserError
 
 KNOWN = {  # degrees north and east

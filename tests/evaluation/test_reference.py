@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.evaluation import extremes
 from downscale_jax.evaluation.reference import TIMES, reference
-from downscale_jax.fields.times import decode_times, encode_times, month_of
+from downscale_jax.evaluation.statistics import extremes
+from downscale_jax.fields.datasets.times import decode_times, encode_times, month_of
 
 SHAPE, VARIABLES = (12, 10), ('a', 'b')
 
@@ -42,7 +42,7 @@ def prepared(times, calendar, seed=0):
     statics = xr.Dataset({'mask': (('y', 'x'), mask), 'cell_area': (('y', 'x'), rng.uniform(1, 3, SHAPE))})
     return SimpleNamespace(
         split={'train': Split(records)}.__getitem__,
-        refinement=SimpleNamespace(targets=VARIABLES),
+        field_transform=SimpleNamespace(targets=VARIABLES),
         mask=mask,
         statics=statics,
         meta={

@@ -6,20 +6,22 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.evaluation.present import print_table
 from scipy.stats import norm
 
-from downscale_jax.evaluation import compound, extremes, normality, places, super_resolution
-from downscale_jax.evaluation import super_resolution_figures as figures
+from downscale_jax.evaluation import super_resolution
 from downscale_jax.evaluation import super_resolution_present as present
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.baselines import Baselines
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.distributions import PERCENTILES
-from downscale_jax.evaluation.present import print_table
+from downscale_jax.evaluation.drawing import fields as figures
 from downscale_jax.evaluation.reference import Reference
-from downscale_jax.evaluation.scores import fair_crps
-from downscale_jax.fields.block_means import BlockMeans, block_mean, interpolate
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.evaluation.statistics import compound, extremes, normality, places
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.distributions import PERCENTILES
+from downscale_jax.evaluation.statistics.pointwise import fair_crps
+from downscale_jax.fields.geometry.blocks import block_mean, interpolate
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 
 DAYS = np.arange(30) * 86_400  # in seconds
 SHAPE, FACTOR, VARIABLES = (16, 24), 4, ('a', 'b')
@@ -35,16 +37,19 @@ class Prepared:
     """Two variables of three times whose block means are physical; the records are the split."""
 
     def __init__(self, times=3, bounds=(-np.inf, np.inf)):
-        values = LogTransform(VARIABLES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
+        values = Standardisation(VARIABLES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
         self.block_means = BlockMeans(values, FACTOR, 'physical', False, bounds, (1.0, 1.0))
         self.statics, self.area, self.periodic = statics(), np.ones((*SHAPE, 1), 'f4'), False
         rng = np.random.default_rng(0)
         self.records = [{'fine': rng.normal(0, [1, 5], (*SHAPE, 2)).astype('f4')} for _ in range(times)]
         self.meta = {'attributes': {}, 'idealised': True}
 
+    def transform_as(self, kind):
+        return self.transform
+
     def pair(self, record):
         fine, nothing = record['fine'], np.zeros((*SHAPE, 0), 'f4')
-        return fine, self.block_means.lift(self.block_means.coarsen(fine, self.area), nothing, False)
+        return fine, self.transform.lift(self.transform.coarsen(fine, self.area), nothing, False)
 
 
 def store(fields):
@@ -109,13 +114,13 @@ def test_no_place_lies_on_a_grid_of_x_and_y():
 
 
 def test_title():
-    assert super_resolution.title_of(Prepared().block_means) == 'a and b 4 times finer'
+    assert super_resolution.title_of(Prepared().transform) == 'a and b 4 times finer'
 
 
 # fields -> sums
 
 
-@pytest.mark.parametrize('bounds', [(-np.inf, np.inf), ((-np.inf, np.inf), (0.0, 1.0))], ids=['free', 'bounded'])
+@pytest.mark.parametrize('bounds', [((-np.inf, np.inf),) * 2, ((-np.inf, np.inf), (0.0, 1.0))], ids=['free', 'bounded'])
 def test_fields_of_one_time(bounds):
     prepared = Prepared(bounds=bounds)
     truths = np.stack([record['fine'] for record in prepared.records])

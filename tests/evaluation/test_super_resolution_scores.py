@@ -7,15 +7,13 @@ from scipy.special import roots_legendre
 from scipy.stats import norm
 from scores import probability, spatial
 
-from downscale_jax.evaluation import extremes
 from downscale_jax.evaluation import super_resolution_scores as scores
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.energy import EnergySpectrum
 from downscale_jax.evaluation.reference import Reference
-from downscale_jax.fields import wind
-from downscale_jax.fields.grid import cell_areas_km2
-from downscale_jax.fields.wind import spherical_harmonics, vorticity_divergence
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.evaluation.statistics import extremes
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.spectra import EnergySpectrum
+from downscale_jax.fields.geometry.grid import cell_areas_km2
+from downscale_jax.fields.geometry.wind import vorticity_divergence
 
 HEIGHT, WIDTH = 16, 32
 ROTATIONAL, WINDS = ('vorticity', 'divergence'), ('u', 'v')
@@ -227,14 +225,16 @@ def test_winds_have_the_energy_of_what_is_derived_from_them(name):
     assert 'energy' not in sums_of(measures(grid, ('vorticity', 'a')), winds, winds)
 
 
-def test_energy_of_winds_by_quadrature():
+def test_energy_of_winds_by_quadrature(harmonic_sum):
     """Random winds up to n = 14: 2 pi times their mean energy by Gauss quadrature."""
     order, degree = np.triu_indices(15)
-    random = np.random.default_rng(3).normal(size=(2, 2, degree.size)) * (degree > 0)
-    v, u = spherical_harmonics().synthesis_2d(
-        alm=random[0] + 1j * random[1] * (order > 0), spin=1, lmax=14, ntheta=HEIGHT, nphi=WIDTH, geometry='GL'
-    ) * [[[-1]], [[1]]]
-    winds = np.stack([u, v], -1)[::-1]  # ducc0's rows run from north to south
+    random = np.random.default_rng(3).normal(size=(2, 2, degree.size)) / np.maximum(degree, 1)
+    potentials = np.zeros((2, 15, 15), complex)
+    potentials[:, order, degree] = random[0] + 1j * random[1] * (order > 0)
+    theta, lam = np.arccos(NODES[::-1]), np.deg2rad(LON)
+    (_, psi_y, psi_x), (_, chi_y, chi_x) = (harmonic_sum(one, theta, lam) for one in potentials)
+    u, v = psi_y + chi_x, psi_x - chi_y
+    winds = np.stack([u, v], -1)[::-1]  # the oracle's rows run from north to south
     found = sums_of(measures(GAUSSIAN, WINDS, WINDS), winds, winds)
     mean = np.sum(WEIGHTS[:, None] / 2 / WIDTH * (u**2 + v**2) / 2)
     assert found['energy'].sum() == pytest.approx(2 * np.pi * mean, rel=1e-6)
@@ -256,11 +256,11 @@ def test_beyond_the_truncation_of_the_truth_is_rounding(name):
     """Waves up to n = 7 of 15, in float32: rounding is neither scored nor drawn, nor is what a method puts there."""
     order, degree = np.triu_indices(15)
     random = np.random.default_rng(0).normal(size=(2, 2, degree.size))
-    waves = (random[0] + 1j * random[1] * (order > 0))[:, None]
-    geometry = {'ntheta': HEIGHT, 'nphi': WIDTH, 'lmax': 14, 'geometry': 'GL' if name == 'Gaussian' else 'F1'}
+    transform = harmonics('Gaussian' if name == 'Gaussian' else 'no pole', HEIGHT, WIDTH)
+    waves = np.zeros((2, *transform.degree.shape), complex)
+    waves[:, order, degree - order] = random[0] + 1j * random[1] * (order > 0)
     low, high = (
-        np.stack([spherical_harmonics().synthesis_2d(alm=one * kept, spin=0, **geometry)[0] for one in waves], -1)
-        for kept in (degree <= 7, degree > 7)
+        np.moveaxis(transform.synthesise(waves * kept), 0, -1) for kept in (transform.degree <= 7, transform.degree > 7)
     )
     truth = low.astype(np.float32)
     of = measures(GRIDS[name])
@@ -403,15 +403,6 @@ def test_rows_too_unequal_have_the_spectra_of_the_wide_ones():
     np.testing.assert_allclose(found['kinetic'][..., 0], 1 / 4)
     assert (found['bias'][:, 0] != 0).all()
     assert measures(EVEN).band == measures(PLANE).band == slice(None)
-
-
-def test_without_harmonics_global_spectra_are_refused(monkeypatch):
-    def missing():
-        raise UserError('global fields need ducc0')
-
-    monkeypatch.setattr(wind, 'spherical_harmonics', missing)
-    with pytest.raises(UserError, match='ducc0'):
-        measures(EVEN)
 
 
 def test_global_winds_with_gaps_have_no_energy():

@@ -12,11 +12,13 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
-from downscale_jax.evaluation import scores, temperature
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.evaluate import coarse_dataset
-from downscale_jax.fields.block_means import BlockMeans, repeat
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.evaluation import calibrate as temperature
+from downscale_jax.evaluation.statistics import pointwise as scores
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.stores import coarse_dataset
+from downscale_jax.fields.geometry.blocks import repeat
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 
 SIZE, MEMBERS = 64, 8
 SETTINGS = GenerationSettings(Partition(tile=64, overlap=8, members=4), Sampling('ddim', 2, 't', 0.0))
@@ -64,11 +66,12 @@ def prepared(case):
     split = Split(records, np.datetime64('2020-01-01', 'ns') + np.timedelta64(1, 'D') * np.arange(5))
     axes = {name: (name, 4e3 * np.arange(SIZE), {'units': 'm'}) for name in 'yx'}
     area = np.broadcast_to(np.linspace(10, 20, SIZE), mask.shape)
+    transform = replace(case.prepared.transform, bounds=((-np.inf, np.inf),))
     return SimpleNamespace(
         mask=mask,
         statics=xr.Dataset({'mask': (('y', 'x'), mask), 'cell_area': (('y', 'x'), area)}, axes),
-        refinement=replace(case.prepared.transform, bounds=(-np.inf, np.inf)),
-        transform=replace(case.prepared.transform, bounds=(-np.inf, np.inf)),
+        field_transform=transform,
+        transform=transform,
         split={'validation': split}.__getitem__,
         pair=lambda record: (record['fine'][..., None], record['coarse']),
     )
@@ -78,7 +81,7 @@ def prepared(case):
 def several(prepared):
     """Two variables whose coarse fields are block means, with noise of 1 as their truth."""
     rng, zeros, ones = np.random.default_rng(1), (0.0, 0.0), (1.0, 1.0)
-    values = LogTransform(('a', 'b'), ('K', 'm'), zeros, ones, zeros, ones, 0.0)
+    values = Standardisation(('a', 'b'), ('K', 'm'), zeros, ones, zeros, ones, 0.0)
     block_means = BlockMeans(values, 4, 'physical', True, (-np.inf, np.inf), ones)
     area, nothing = np.ones((SIZE, SIZE, 1), 'f4'), np.zeros((SIZE, SIZE, 0), 'f4')
 
@@ -97,8 +100,8 @@ def several(prepared):
         mask=np.ones((SIZE, SIZE), bool),
         statics=prepared.statics.assign(mask=(('y', 'x'), np.ones((SIZE, SIZE), bool))),
         area=area,
-        block_means=block_means,
-        refinement=block_means,
+        transform_as=lambda kind: block_means,
+        field_transform=block_means,
         split={'validation': split}.__getitem__,
         pair=lambda record: (record['fine'], lifted(record['fine'])),
     )

@@ -14,11 +14,12 @@ from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.downscale.tiles import Domain, Tiling
-from downscale_jax.evaluation import seams, tile_seams
-from downscale_jax.evaluation.evaluate import coarse_dataset
-from downscale_jax.fields.block_means import BlockMeans
-from downscale_jax.fields.grid import cell_areas_km2
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.evaluation import retiling as tile_seams
+from downscale_jax.evaluation.statistics import seams
+from downscale_jax.evaluation.stores import coarse_dataset
+from downscale_jax.fields.geometry.grid import cell_areas_km2
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.standardisation import Standardisation
 
 FACTOR, NAMES = 2, ('a', 'b')
 TIMES = np.array(['2001-01-15', '2001-02-15', '2001-03-15'], 'datetime64[ns]')
@@ -47,7 +48,7 @@ def grid(rows, columns, step=0.1):
 
 
 def generator(step=0.0):
-    values = LogTransform(NAMES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
+    values = Standardisation(NAMES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
     means = BlockMeans(values, FACTOR, 'physical', False, (-np.inf, np.inf), (1.0, 1.0))
     return FieldGenerator(Task(step), np.float32(0), means, SETTINGS)
 
@@ -58,7 +59,9 @@ def world(rows=48, columns=64):
     records = [{'fine': rng.normal(size=(rows, columns, 2)).astype('f4')} for _ in TIMES]
     area = statics['cell_area'].values[..., None].astype('f4')
     mask = statics['mask'].values
-    return SimpleNamespace(block_means=means, refinement=means, statics=statics, mask=mask, area=area), records
+    return SimpleNamespace(
+        transform_as=lambda kind: means, field_transform=means, statics=statics, mask=mask, area=area
+    ), records
 
 
 def test_borders_of_a_periodic_grid():

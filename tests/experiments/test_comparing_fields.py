@@ -1,13 +1,13 @@
-import comparing_fields as comparing
 import numpy as np
 import pytest
 import xarray as xr
 from scipy import ndimage
 
-from downscale_jax.evaluation import spectra
-from downscale_jax.fields.log_transform import LogTransform
+from downscale_jax.evaluation.statistics import windows as spectra
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.atmodist import LearnedDistance
+from experiments import comparing_fields as comparing
 
 SIZE = 64
 EVERYWHERE = np.ones((SIZE, SIZE), bool)
@@ -155,10 +155,14 @@ class Stub(LearnedDistance):
     }
 
     class prepared:
-        log_transform = LogTransform(
+        log_transform = Standardisation(
             ('vorticity', 'divergence'), ('s-1', 's-1'), (0.0, 0.0), (2e-5, 4e-6), (0.0, 0.0), (1.0, 1.0)
         )
         statics = xr.Dataset(coords={'lat': [-1.0, 1.0], 'lon': [0.0, 1.0]})
+
+        @classmethod
+        def transform_as(cls, kind):
+            return cls.transform
 
     def __init__(self):
         pass
@@ -186,7 +190,7 @@ def test_a_state_of_the_atmosphere_and_its_learned_distance(tmp_path, monkeypatc
             },
         )
 
-    monkeypatch.setattr(comparing, 'open_fields', simulated)
+    monkeypatch.setattr(comparing, 'open_series', simulated)
     monkeypatch.setattr(comparing.downscale_jax, 'load', lambda workdir: Stub())
     state = comparing.read_atmosphere(tmp_path)
     assert asked == [({'days': 1, 'rows': 32}, 4)]

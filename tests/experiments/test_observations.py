@@ -4,7 +4,6 @@ import json
 import runpy
 
 import numpy as np
-import observations
 import pytest
 import xarray as xr
 
@@ -16,8 +15,9 @@ from downscale_jax.downscale.dataset import Provenance
 from downscale_jax.downscale.ensemble import GeneratedUnit
 from downscale_jax.downscale.settings import Partition, Sampling
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.fields.normalize import Transform
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime.errors import UserError
+from experiments import observations
 
 NAMES = ('sit', 'sic', 'divergence', 'shear')
 
@@ -84,7 +84,7 @@ def test_a_model_of_real_data_has_no_made_up_observations(tmp_path, config):
 class Generator:
     """Gives the input itself and half a metre; records the work units that it generates."""
 
-    transform = Transform(
+    transform = RefinementTransform(
         'sit', 'm', NAMES, ('m', '1', 's-1', 's-1'), True, (0.0, np.inf), (0.0,) * 4, (1.0,) * 4, 0.0, 1.0
     )
     identity, draws, conserve = 'a network', True, False
@@ -123,7 +123,7 @@ def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, caplog, made
             return Provenance(title='a test')
 
     Model.config = config
-    monkeypatch.setattr(downscale_jax, 'load', lambda workdir: Model())
+    monkeypatch.setattr(downscale_jax, 'load', lambda workdir, kind: Model())
     monkeypatch.setattr(filling, 'generate', generator.generate)
     monkeypatch.setattr(filling, 'memory_needed', lambda *_: 0)
     monkeypatch.setattr(filling, 'estimated_seconds', lambda *_: None)

@@ -13,7 +13,6 @@ from typing import ClassVar
 import cftime
 import numpy as np
 import pytest
-import reconstruction
 import xarray as xr
 
 from data_prep.prepare import prepare
@@ -22,15 +21,17 @@ from downscale_jax.downscale.dataset import Provenance
 from downscale_jax.downscale.ensemble import GeneratedUnit, WorkUnit
 from downscale_jax.downscale.settings import Partition, Sampling
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.compound import Thresholds, frequency
-from downscale_jax.fields import store
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.compound import Thresholds, frequency
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.workdir import read_config
+from experiments import reconstruction
 
 SIZE = {'seed': 3, 'rows': 40, 'columns': 60}
 NAMES = ('t2m', 'tp')
@@ -284,7 +285,7 @@ def fake(patch, workdir, config, prepared):
             self.__dict__['prepared'] = prepared
 
         def best(self):
-            return Generator(prepared.block_means)
+            return Generator(prepared.transform_as(BlockMeans))
 
         def attributes(self):
             return Provenance(title='a test')

@@ -6,15 +6,16 @@ import runpy
 import jax
 import numpy as np
 import pytest
-import zero_shot
 
 from data_prep.prepare import prepare
 from data_prep.simulators.mountains import simulate
-from downscale_jax.fields.block_means import interpolate
+from downscale_jax.fields.geometry.blocks import interpolate
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
 from downscale_jax.systems.workdir import zeros
+from experiments import zero_shot
 
 ROWS, COLUMNS, MONTHS = 40, 60, 36
 
@@ -47,7 +48,7 @@ def model(prepared):
 
 def linear(fine, prepared):
     """RMSE of [T, H, W, V] interpolated from its block means."""
-    transform = prepared.block_means
+    transform = prepared.transform_as(BlockMeans)
     field = [
         interpolate(transform.coarsen(x, prepared.area), 10, False, 'linear').clip(*transform.limits) for x in fine
     ]

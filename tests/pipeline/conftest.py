@@ -24,7 +24,7 @@ def data_section(path, **changes) -> dict:
         'spacing_km': (0.0, 0.0),
         'noise': (),
         'anomaly': False,
-        'bounds': (0.0, float('inf')),
+        'bounds': ((0.0, float('inf')),),
         'train': (('2001-01-01', '2001-01-10'),),
         'validation': (('2001-01-11', '2001-01-12'),),
         'test': (('2001-01-13', '2001-01-14'),),

@@ -5,8 +5,9 @@ import pytest
 import xarray as xr
 
 from data_prep.prepare import prepare
-from downscale_jax.fields import context
-from downscale_jax.fields.block_means import block_mean, interpolate, repeat
+from downscale_jax.fields.context.planes import context_planes
+from downscale_jax.fields.geometry.blocks import block_mean, interpolate, repeat
+from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.patches import Patches, admissible
 
 DAYS, ROWS, COLUMNS, PATCH, FACTOR = 8, 12, 24, 8, 4
@@ -39,7 +40,7 @@ def make(tmp_path_factory):
             'kind': 'block_means', 'path': str(folder / 'fields.nc'), 'simulate': {}, 'variables': ('code', 'noise'),
             'level': 0.0, 'train': (('2001-01-01', '2001-01-06'),), 'validation': (('2001-01-07', '2001-01-07'),),
             'test': (('2001-01-08', '2001-01-08'),), 'factor': FACTOR, 'mean': 'network', 'transform': 'log',
-            'anomaly': False, 'bounds': (-float('inf'), float('inf')), **changes,
+            'anomaly': False, 'bounds': ((-float('inf'), float('inf')),) * 2, **changes,
         }  # fmt: skip
         return prepare(data, 0, folder / 'prepared')
 
@@ -63,7 +64,7 @@ def take(patches, count=6):
 
 def corners(prepared, batch):
     """(row, column) of the first cell of each patch."""
-    fine = prepared.block_means.values.decode(batch['target'])
+    fine = prepared.transform_as(BlockMeans).values.decode(batch['target'])
     code = np.round(fine[:, 0, 0, 0]).astype(int)
     return code // 100 % 100, code % 100
 
@@ -103,7 +104,7 @@ def test_the_condition_is_the_block_mean_of_the_target(make, transform, flips):
 
 def test_the_condition_is_the_mean_of_physical_values_where_that_is_asked_for(make):
     prepared = make(15.0, mean='physical')
-    values = prepared.block_means.values
+    values = prepared.transform_as(BlockMeans).values
     for batch in take(cut(prepared)):
         fine = values.decode(batch['target'])
         for one, row, shown in zip(fine, corners(prepared, batch)[0], batch['condition'], strict=True):
@@ -115,14 +116,14 @@ def test_the_condition_is_the_mean_of_physical_values_where_that_is_asked_for(ma
 
 def test_the_condition_goes_on_with_the_interpolated_field_and_what_is_known_of_place_and_time(make):
     prepared = make(15.0, mean='physical', interpolation=('linear', 'cubic'), context=('latitude', 'season', 'hour'))
-    transform, statics = prepared.block_means, prepared.statics
+    transform, statics = prepared.transform_as(BlockMeans), prepared.statics
     for batch in take(cut(prepared), 2):
         assert batch['condition'].shape == (4, PATCH, PATCH, 2 * 2 + 1 + 2 + 2 + 1)
         fine = transform.values.decode(batch['target'])
         days = np.round(fine[:, 0, 0, 0]).astype(int) // 10_000
         for day, row, column, shown in zip(days, *corners(prepared, batch), batch['condition'], strict=True):
             rows, columns = row + np.arange(PATCH)[:, None], (column + np.arange(PATCH)) % COLUMNS
-            around = context.planes(transform.context, statics, np.datetime64('2001-01-01') + day)
+            around = context_planes(transform.context, statics, np.datetime64('2001-01-01') + day)
             np.testing.assert_array_equal(shown[..., 4:9], around[rows, columns])
             whole = np.stack([series(15.0)[name].values[day] for name in ('code', 'noise')], -1)
             coarse = block_mean(whole, FACTOR, prepared.area)
@@ -152,7 +153,7 @@ def test_crops_are_aligned(globe):
 
 def test_the_target_may_be_what_the_interpolated_field_lacks(make):
     prepared = make(15.0, anomaly=True)
-    transform, patches = prepared.block_means, cut(prepared)
+    transform, patches = prepared.transform_as(BlockMeans), cut(prepared)
     batch = patches.batch(np.zeros(3, int), np.arange(3))
     assert min(transform.target_std) > 0
     for index, target in enumerate(batch['target']):

@@ -7,7 +7,7 @@ import xarray as xr
 
 from data_prep import prepare as preparation
 from data_prep.records import refinement
-from downscale_jax.fields.normalize import Transform
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 
@@ -20,7 +20,7 @@ def section(dataset, folder, **changes):
     return {
         'kind': 'refinement', 'path': str(folder / 'fields.nc'), 'simulate': {}, 'target': 'code',
         'inputs': ('code',), 'mask': '', 'kernel_km': (20.0,), 'spacing_km': (), 'noise': (),
-        'anomaly': True, 'bounds': (0.0, 1e9), **splits, **changes,
+        'anomaly': True, 'bounds': ((0.0, 1e9),), **splits, **changes,
     }  # fmt: skip
 
 
@@ -61,12 +61,12 @@ def test_transform_is_fitted_to_the_training_split_alone(coast):
     assert transform.target_mean == 0
     assert (transform.target, transform.units, transform.channel) == ('code', 'm', 0)
     assert (transform.inputs, transform.input_units) == (('code', 'other'), ('m', '1'))
-    assert transform.bounds == (0.0, float('inf'))
+    assert transform.bounds == ((0.0, float('inf')),)
 
 
 def test_transform_comes_back_from_json(coast):
     prepared, _ = coast
-    assert Transform.from_json(json.loads(json.dumps(prepared.transform.to_json()))) == prepared.transform
+    assert RefinementTransform.from_json(json.loads(json.dumps(prepared.transform.to_json()))) == prepared.transform
 
 
 def test_encode_and_decode_are_inverse(coast):
@@ -101,7 +101,7 @@ def test_second_call_reuses_what_is_there(coast, tmp_path, monkeypatch):
     data = section(coast[1], tmp_path)
     first = preparation.prepare(data, 0, tmp_path / 'prepared')
     before = {path: path.stat().st_mtime_ns for path in first.directory.rglob('*')}
-    monkeypatch.setattr(refinement, 'open_fields', None)
+    monkeypatch.setattr(refinement.sources, 'open_refinement', None)
     second = preparation.prepare(data, 0, tmp_path / 'prepared')
     assert second == first
     assert {path: path.stat().st_mtime_ns for path in first.directory.rglob('*')} == before
@@ -131,7 +131,7 @@ def test_interrupted_preparation_leaves_nothing_and_can_be_repeated(coast, tmp_p
         yield from list(preparation_pairs(*args))[:1]
         raise error
 
-    preparation_pairs = refinement.pairs
+    preparation_pairs = refinement.observed_chunks
     monkeypatch.setattr(refinement, 'pairs', stop)
     with pytest.raises((KeyboardInterrupt, UserError)):
         preparation.prepare(data, 0, tmp_path / 'prepared')

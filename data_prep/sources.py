@@ -1,0 +1,62 @@
+"""The fields that a `data` section asks for, opened lazily: from files, or simulated where data.path is empty."""
+
+from collections.abc import Callable
+
+import xarray as xr
+
+from data_prep.readers.series import read_series
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical, check_times
+from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.geometry.wind import ATTRIBUTES
+from downscale_jax.runtime.errors import UserError, suggestion
+
+ATMOSPHERE, MOUNTAINS = 'atmosphere', 'mountains'
+WORLDS = {ATMOSPHERE: tuple(ATTRIBUTES), MOUNTAINS: ('t2m', 'tp', 'u10', 'v10', 'sp')}  # simulated variables
+
+
+def check_simulated(data: dict) -> None:
+    """Raises UserError for a world that is not simulated, or a variable that it does not have."""
+    if data['path']:
+        return
+    if (world := data['simulate'].get('world', ATMOSPHERE)) not in WORLDS:
+        raise UserError(f"data.simulate.world='{world}': {suggestion(world, WORLDS)}")
+    for name in data['variables']:
+        if name not in WORLDS[world]:
+            raise UserError(f"data.variables: the simulated {world} has no '{name}': {suggestion(name, WORLDS[world])}")
+
+
+def open_series(data: dict, seed: int) -> xr.Dataset:
+    """Canonical data.variables in time, in data.units where given, with the statics of data.context that exist."""
+    fields = _simulated_series(data, seed) if not data['path'] else _read_series(data)
+    units = zip(data['variables'], data.get('units', ()), strict=False)
+    return fields.assign({name: convert_units(fields[name], unit) for name, unit in units})
+
+
+def _read_series(data: dict) -> xr.Dataset:
+    return read_series(data['path'], data['variables'], data['level'], data.get('context', ()))
+
+
+def _simulated_series(data: dict, seed: int) -> xr.Dataset:
+    from data_prep.simulators import atmosphere, mountains
+
+    worlds: dict[str, Callable[..., xr.Dataset]] = {ATMOSPHERE: atmosphere.simulate, MOUNTAINS: mountains.simulate}
+    settings = {'seed': seed, **data['simulate']}
+    return worlds[settings.pop('world', ATMOSPHERE)](**settings)
+
+
+def open_refinement(data: dict, seed: int) -> xr.Dataset:
+    """Canonical data.target and data.inputs in time, with a `mask`; the simulated ones are sea ice."""
+    names = list(dict.fromkeys([data['target'], *data['inputs']]))
+    if not data['path']:
+        from data_prep.simulators import sea_ice
+
+        fields = sea_ice.simulate(seed=seed, size=data['simulate']['size'], states=data['simulate']['states'])
+        return canonical(fields, names, 'mask', 'the simulated sea ice')
+    fields = canonical(store.open_dataset(data['path']), names, data['mask'], data['path'])
+    check_times(fields, names, data['path'])
+    if not data['mask']:
+        # one more pass over the file: otherwise land would count as ocean, and coarse fields would extend over it
+        ever_valid = fields[data['target']].notnull().any('time')
+        fields['mask'] = store.load(ever_valid, data['path']).assign_attrs(fields['mask'].attrs)
+    return fields

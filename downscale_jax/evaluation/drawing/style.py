@@ -1,0 +1,103 @@
+"""Style shared by all figures: colours, headline, labels at the ends of lines. No pyplot: figures hold no global state.
+
+Colours are those of Okabe and Ito, distinguishable with any colour vision, each with its own dash pattern; maps use
+viridis and magma, errors blue to red. Figures are 9 inches wide: shown at 900 pixels, their type matches the page's.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import NullFormatter, NullLocator
+
+from downscale_jax.runtime.files import write_bytes
+
+WIDTH = 9.0
+INK, QUIET, LAND, NOTHING = '#1a1a1a', '#5f6368', '#b9bcc0', '#eef0f2'
+LOOK: dict[Any, Any] = {
+    'font.size': 10, 'axes.titlesize': 10.5, 'axes.labelsize': 9.5, 'xtick.labelsize': 9, 'ytick.labelsize': 9,
+    'axes.spines.top': False, 'axes.spines.right': False, 'axes.linewidth': 0.8, 'lines.linewidth': 1.8,
+    'axes.edgecolor': QUIET, 'xtick.color': QUIET, 'ytick.color': QUIET, 'axes.labelcolor': QUIET,
+    'text.color': INK, 'axes.titlecolor': INK,
+}  # fmt: skip
+LINES: dict[str, dict[str, Any]] = {
+    'truth': {'color': '#000000', 'linewidth': 2.4},
+    'coarse': {'color': '#6b6b6b', 'linestyle': (0, (1, 1.4))},
+    'member': {'color': '#0072b2'},
+    'mean': {'color': '#007f5f', 'linestyle': (0, (5, 1.4, 1, 1.4))},
+}
+NAMES = {'mean': 'ensemble mean', 'member': 'members'}
+# for other methods, in their order
+_OTHERS: tuple[dict[str, Any], ...] = (
+    {'color': '#d55e00', 'linestyle': (0, (5, 1.6))},
+    {'color': '#a8457f', 'linestyle': (0, (3, 1.2))},
+    {'color': '#7a5c00'},
+    {'color': '#3b4cc0'},
+)
+OUTSIDE: dict[str, Any] = {'textcoords': 'offset points', 'va': 'center', 'fontsize': 9, 'annotation_clip': False}
+
+
+def looks(names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """{name: colour and dash pattern}; 'NAME_1' is a member, 'NAME_33' the mean of 33 members."""
+    others = iter(_OTHERS * len(names))
+    return {name: LINES.get(_kind(name)) or next(others) for name in names}
+
+
+def _kind(name: str) -> str:
+    _, _, number = name.rpartition('_')
+    return ('member' if number == '1' else 'mean') if number.isdigit() else name
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Writes a PNG completely or not at all; equal figures give equal bytes. Raises UserError if it cannot be
+    written."""
+    png = BytesIO()
+    figure.savefig(png, dpi=160, format='png', metadata={'Software': None})
+    write_bytes(Path(path), png.getvalue())
+
+
+def blank(height: float, title: str, subtitle: str) -> Figure:
+    """An empty figure with a left-aligned headline; `height` in inches excludes the headline."""
+    top = height / (height + 0.62)
+    layout = ConstrainedLayoutEngine(rect=(0.005, 0, 0.99, top), w_pad=0.04, h_pad=0.07)
+    figure = Figure(figsize=(WIDTH, height + 0.62), layout=layout, facecolor='white')
+    figure.text(0.012, 1 - 0.12 / (height + 0.62), title, fontsize=13, fontweight='bold', va='top')
+    figure.text(0.012, 1 - 0.38 / (height + 0.62), subtitle, fontsize=10, color=QUIET, va='top')
+    return figure
+
+
+def label_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Names at the right ends of lines, pushed apart where they would overlap."""
+    names = sorted(ends, key=lambda name: ends[name][0])
+    to_axes = axes.transData + axes.transAxes.inverted()
+    right = axes.get_xlim()[1]
+    places = [float(np.clip(to_axes.transform((right, ends[name][0]))[1], 0, 1)) for name in names]
+    gap = 0.065
+    for _ in range(100):
+        for i in range(len(places) - 1):
+            push = (gap - (places[i + 1] - places[i])) / 2
+            if push > 0:
+                places[i], places[i + 1] = places[i] - push, places[i + 1] + push
+        places = list(np.clip(places, 0, 1))
+    for name, place in zip(names, places, strict=True):
+        axes.annotate(
+            name, (1, place), (6, 0), xycoords='axes fraction', **OUTSIDE, color=ends[name][1], fontweight='bold'
+        )  # fmt: skip
+
+
+def legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """A legend to the right of the headline, for figures where names at the ends of lines would overlap."""
+    figure.legend(handles=list(handles), loc='upper right', ncols=len(handles), frameon=False, fontsize=9)
+
+
+def ticks(panel: Axes, at: Sequence[float] | np.ndarray, names: Sequence[str]) -> None:
+    """Ticks of the x axis, at these places only."""
+    panel.set_xticks(at, names)
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.xaxis.set_minor_locator(NullLocator())

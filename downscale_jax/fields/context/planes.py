@@ -1,0 +1,86 @@
+"""Context of place and time for a network beside the coarse field, as planes on the fine grid."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from downscale_jax.fields.context.surface import SURFACE
+from downscale_jax.runtime.errors import UserError
+
+CYCLIC = ('season', 'hour')  # angles, each given by its cosine and sine
+
+
+def plane_count(names: Sequence[str]) -> int:
+    """The number of planes of these names."""
+    return sum(2 if name in CYCLIC else 1 for name in names)
+
+
+def context_planes(names: Sequence[str], statics: xr.Dataset, time: Any, source: str = 'the grid') -> np.ndarray:
+    """[H, W, S] float32 at one time stamp, datetime64 or cftime.
+
+    'season' is the angle of the day in a year of 365.25 days, 'hour' that of the local solar hour (UTC where the grid
+    has no longitudes), 'latitude' is in units of 90 degrees; any other name is a variable of `statics` in its own
+    units, zero where it is missing.
+
+    Raises UserError where `statics` lacks one of them.
+    """
+    check_context(names, statics, source)
+    shape = statics['mask'].shape
+    stack = []
+    for name in names:
+        if name == 'season':
+            stack += _circle(np.full(shape, day_of_year(time) / 365.25))
+        elif name == 'hour':
+            east = _on_grid(statics, 'lon', shape) if 'lon' in statics.coords else np.zeros(shape)
+            stack += _circle(hour_of_day(time) / 24 + east / 360)
+        elif name == 'latitude':
+            stack.append(_on_grid(statics, 'lat', shape) / 90)
+        else:
+            stack.append(np.nan_to_num(statics[name].values))
+    return np.stack(stack, -1).astype(np.float32) if stack else np.zeros((*shape, 0), np.float32)
+
+
+def check_context(names: Sequence[str], statics: xr.Dataset, source: str) -> None:
+    """Raises UserError where `statics` lacks one of the `names` of `context_planes`."""
+    shape = statics['mask'].shape
+    for name in names:
+        if name == 'latitude' and 'lat' not in statics.coords:
+            raise UserError(f"data.context names 'latitude', but {source} has no latitudes: leave it out")
+        if name in (*CYCLIC, 'latitude') or (name in statics and statics[name].shape == shape):
+            continue
+        raise UserError(
+            f"data.context names '{name}', which {source} does not have on its {shape[0]} x {shape[1]} cells: "
+            f'found {", ".join(map(str, statics.data_vars))}; {_aliases(name)}add it or leave it out'
+        )
+
+
+def _aliases(name: str) -> str:
+    """The other names by which a variable would have been recognised."""
+    if name not in SURFACE:
+        return ''
+    names, standard = (', '.join(sorted(known)) for known in (SURFACE[name].names, SURFACE[name].standard_names))
+    return f"looked for '{name}', a standard_name of {standard}, and the names {names}: "
+
+
+def day_of_year(time: Any) -> float:
+    """Days since the start of the year, in any calendar."""
+    stamp = xr.DataArray([time], dims='time')
+    return float(stamp.dt.dayofyear[0]) - 1 + hour_of_day(time) / 24
+
+
+def hour_of_day(time: Any) -> float:
+    stamp = xr.DataArray([time], dims='time').dt
+    return float(stamp.hour[0]) + float(stamp.minute[0]) / 60
+
+
+def _circle(share: np.ndarray) -> list[np.ndarray]:
+    return [np.cos(2 * np.pi * share), np.sin(2 * np.pi * share)]
+
+
+def _on_grid(statics: xr.Dataset, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    values = statics[name].values.astype(float)
+    if values.ndim == 2:
+        return values
+    return np.broadcast_to(values[:, None] if name == 'lat' else values, shape)

@@ -1,0 +1,37 @@
+"""Mean and standard deviation of a stream of arrays."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+
+class Moments:
+    """Mean and standard deviation over the valid values of a stream of arrays, in float64."""
+
+    def __init__(self):
+        self.count, self.total, self.squares = 0, 0.0, 0.0
+
+    def add(self, values: np.ndarray) -> None:
+        values = values[np.isfinite(values)].astype(np.float64)
+        self.count += values.size
+        self.total += values.sum()
+        self.squares += np.square(values).sum()
+
+    @property
+    def mean(self) -> float:
+        return float(self.total / max(self.count, 1))
+
+    @property
+    def std(self) -> float:
+        """1 where all values are equal to within the rounding of float32."""
+        variance = self.squares / max(self.count, 1) - self.mean**2
+        return float(np.sqrt(variance)) if variance > 1e-12 * self.mean**2 else 1.0
+
+
+def channel_moments(fields: Iterable[np.ndarray], channels: int) -> list[Moments]:
+    """Moments of each channel of a stream of arrays [..., C]."""
+    moments = [Moments() for _ in range(channels)]
+    for field in fields:
+        for channel, values in zip(moments, np.moveaxis(field, -1, 0), strict=True):
+            channel.add(values)
+    return moments

@@ -1,0 +1,88 @@
+"""Standardisation of each variable, by a z-score with or without a logarithm.
+
+The two-stage logarithmic transform of AtmoDist (docs/systems/atmodist.md), for heavy-tailed fields like vorticity, and its
+special cases: the plain z-score, and ln(1 + x) for rain.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from downscale_jax.fields.transforms.moments import channel_moments
+
+COMPRESSIONS = {'log': 0.2, 'standard': 0.0, 'log1p': 1.0}  # c of each transform (data.transform)
+COMPRESSION = COMPRESSIONS['log']
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """z = (x - mean)/std; y = sign(z) ln(1 + c |z|); then y is standardised by log_mean, log_std.
+
+    c is `compression`, one for all variables or one each: 0.2 as published; with 0, y = z, a z-score; with 1, mean 0
+    and std 1, y = ln(1 + x). Works on NumPy arrays, in float64 internally, and on JAX arrays.
+    """
+
+    variables: tuple[str, ...]
+    units: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    log_mean: tuple[float, ...]
+    log_std: tuple[float, ...]
+    compression: float | tuple[float, ...] = COMPRESSION
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict) -> 'Standardisation':
+        tuples: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**tuples)
+
+    def encode(self, x: Any) -> Any:
+        """Physical [..., C] -> normalised, float32."""
+        xp = np if isinstance(x, np.ndarray) else jnp
+        y = _compress((x - xp.asarray(self.mean)) / xp.asarray(self.std), self.compression)
+        return ((y - xp.asarray(self.log_mean)) / xp.asarray(self.log_std)).astype('float32')
+
+    def decode(self, y: Any) -> Any:
+        """Inverse of `encode`, float32."""
+        xp = np if isinstance(y, np.ndarray) else jnp
+        y = y * xp.asarray(self.log_std) + xp.asarray(self.log_mean)
+        c = np.asarray(self.compression)
+        z = xp.where(c > 0, xp.sign(y) * xp.expm1(xp.abs(y)) / np.where(c > 0, c, 1), y) if c.any() else y
+        return (z * xp.asarray(self.std) + xp.asarray(self.mean)).astype('float32')
+
+
+def fit(
+    fields: Callable[[], Iterable[np.ndarray]],
+    variables: tuple[str, ...],
+    units: tuple[str, ...],
+    names: Sequence[str] = ('log',),
+) -> Standardisation:
+    """Fitted in two passes: each call of `fields` gives the same stream of arrays [..., C], one in memory at a time.
+
+    names: keys of COMPRESSIONS, one for all variables or one each.
+    """
+    names = tuple(names) * (len(variables) // len(names))
+    compression = tuple(COMPRESSIONS[name] for name in names)
+    first = channel_moments(fields(), len(variables))
+    raw = [name == 'log1p' for name in names]  # not standardised before the logarithm
+    mean = tuple(0.0 if is_raw else moments.mean for moments, is_raw in zip(first, raw, strict=True))
+    std = tuple(1.0 if is_raw else moments.std for moments, is_raw in zip(first, raw, strict=True))
+    zeros, ones = (0.0,) * len(variables), (1.0,) * len(variables)
+    if not any(compression):  # z-scores throughout
+        return Standardisation(variables, units, mean, std, zeros, ones, compression)
+    compressed = (_compress((x - np.array(mean)) / np.array(std), compression) for x in fields())
+    second = channel_moments(compressed, len(variables))
+    log_mean = tuple(moments.mean if c else 0.0 for moments, c in zip(second, compression, strict=True))
+    log_std = tuple(moments.std if c else 1.0 for moments, c in zip(second, compression, strict=True))
+    return Standardisation(variables, units, mean, std, log_mean, log_std, compression)
+
+
+def _compress(z: Any, compression: float | tuple[float, ...]) -> Any:
+    xp = np if isinstance(z, np.ndarray) else jnp
+    c = np.asarray(compression)
+    return xp.where(c > 0, xp.sign(z) * xp.log1p(c * xp.abs(z)), z) if c.any() else z
