@@ -123,7 +123,7 @@ class Tiling:
         """
         if len(self.origins) == 1:
             return network(*fields)
-        size, weights, count = self.sizes, jnp.asarray(self.weights), len(self.origins)
+        size, weights, count = self.sizes, jnp.asarray(self.weights)[None], len(self.origins)
         # one tile per device and round; the last round repeats tiles, which are not added
         origins = jnp.asarray(np.pad(self.origins, ((0, -count % devices), (0, 0)), 'edge'))
 
