@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from downscale_jax.fields.transforms.bounds import Bounds, limits
-from downscale_jax.fields.transforms.channels import per_channel
-from downscale_jax.fields.transforms.moments import Moments
+from downscale_jax.fields.transforms.moments import Moments, per_channel
 
 
 @dataclass(frozen=True)
