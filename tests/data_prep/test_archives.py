@@ -89,7 +89,7 @@ def test_units_as_the_file_has_them(tmp_path):
 
 @pytest.mark.parametrize('units', ['K', ('K',), ('K', 'mm day-1', 'm')])
 def test_units_are_one_a_variable(units):
-    with pytest.raises(UserError, match=r"data\.units=.*: one for each of \('t2m', 'tp'\), or none"):
+    with pytest.raises(UserError, match=r"data\.units=.*: expected one for each of \('t2m', 'tp'\)"):
         block_means.check(section('', units=units))
 
 
