@@ -1,11 +1,11 @@
-# One target for each thing a person does. Everything lives in .venv, made with the python3 on the path.
+# One target for each thing a person does. Everything is installed into .venv, made with the python3 on the path.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint format clean
 
-install: $(INSTALLED)
+install: $(INSTALLED)  ## .venv with the pinned dependencies and this package, editable
 
 $(INSTALLED): setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -16,14 +16,18 @@ $(INSTALLED): setup.cfg constraints.txt
 demo: $(INSTALLED)  ## the main job on the embedded default: under 10 minutes on 2 cores
 	$(BIN)/python main.py --config=configs/diffusion_sit.py
 
-test: $(INSTALLED)  ## all tests, files spread over two processes
+test: $(INSTALLED)  ## all tests, their files shared by two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-lint: $(INSTALLED)  ## format, lint, types, import contract
+lint: $(INSTALLED)  ## check format, style, types and import contracts; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-clean:
-	rm -rf .venv build *.egg-info
+format: $(INSTALLED)  ## format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove everything that is made again, the environment included; runs/ stays
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,4 +1,4 @@
-"""AtmoDist: a learned distance between atmospheric states (SYSTEMS.md, system 1; Hoffmann and Lessig 2022).
+"""AtmoDist: a learned distance between atmospheric states (docs/systems/atmodist.md; Hoffmann and Lessig 2022).
 
     python main.py --config=configs/atmodist.py           under 10 minutes on 2 CPU cores, a simulated dry atmosphere
     python main.py --config=configs/atmodist.py:smoke     under a minute: does it run?

@@ -1,4 +1,4 @@
-"""DPDM: patch-wise probabilistic downscaling of any region (SYSTEMS.md, system 4).
+"""DPDM: patch-wise probabilistic downscaling of any region (docs/systems/dpdm.md).
 
     python main.py --config=configs/diffusion_dpdm.py           under 15 minutes on 2 CPU cores, a simulated climate
     python main.py --config=configs/diffusion_dpdm.py:smoke     under a minute: does it run?

@@ -1,4 +1,4 @@
-"""Sea-ice thickness super-resolution by continuous-time diffusion (SYSTEMS.md, system 3).
+"""Sea-ice thickness super-resolution by continuous-time diffusion (docs/systems/sea_ice.md).
 
     python main.py --config=configs/diffusion_sit.py           under 10 minutes on 2 CPU cores, idealised data
     python main.py --config=configs/diffusion_sit.py:smoke     under a minute: does it run?

@@ -1,4 +1,4 @@
-"""SRGAN with a content loss that knows the atmosphere (SYSTEMS.md, system 2; Hoffmann and Lessig 2022).
+"""SRGAN with a content loss that knows the atmosphere (docs/systems/srgan.md; Hoffmann and Lessig 2022).
 
     python main.py --config=configs/srgan.py           under 10 minutes on 2 CPU cores, a simulated dry atmosphere
     python main.py --config=configs/srgan.py:smoke     under a minute: does it run?

@@ -12,9 +12,11 @@ import jax
 
 from downscale_jax.describe import describe
 from downscale_jax.downscale import ensemble
-from downscale_jax.evaluation import baselines, lags, places, super_resolution
+from downscale_jax.evaluation import baselines, super_resolution
+from downscale_jax.evaluation.calibrate import fit as fit_temperature
 from downscale_jax.evaluation.evaluate import evaluate as score_ensembles
-from downscale_jax.evaluation.temperature import fit as fit_temperature
+from downscale_jax.evaluation.lags import evaluate as lags
+from downscale_jax.evaluation.statistics import places
 from downscale_jax.fields.datasets import store
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages, parallel

@@ -22,8 +22,8 @@ import numpy as np
 import xarray as xr
 from many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
 
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.consistency import consistency, summarise
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.consistency import consistency, summarise
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.geometry import grid
 from downscale_jax.fields.transforms.refinement import RefinementTransform

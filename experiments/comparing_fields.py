@@ -26,8 +26,9 @@ from scipy import ndimage
 import downscale_jax
 from data_prep.simulators.sea_ice import simulate
 from data_prep.sources import open_series
-from downscale_jax.evaluation import images, spectra
 from downscale_jax.evaluation.present import liveliest
+from downscale_jax.evaluation.statistics import similarity as images
+from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.datasets.dates import iso, select_dates

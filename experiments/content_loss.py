@@ -22,10 +22,12 @@ import numpy as np
 from many_runs import Run, parse_overrides, run_all, show
 
 from data_prep.prepare import prepare
-from downscale_jax.evaluation import local_statistics, look, super_resolution
-from downscale_jax.evaluation import super_resolution_figures as figures
+from downscale_jax.evaluation import super_resolution
 from downscale_jax.evaluation import super_resolution_scores as scores
-from downscale_jax.evaluation.bootstrap import blocks, total
+from downscale_jax.evaluation.drawing import fields as figures
+from downscale_jax.evaluation.drawing import style as look
+from downscale_jax.evaluation.statistics import local as local_statistics
+from downscale_jax.evaluation.statistics.bootstrap import blocks, total
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError, exit_on_user_error

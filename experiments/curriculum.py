@@ -18,7 +18,7 @@ import matplotlib
 import numpy as np
 from many_runs import Run, markdown, parse_overrides, resolve, run_all, show
 
-from downscale_jax.evaluation import look
+from downscale_jax.evaluation.drawing import style as look
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.training.log import read
 

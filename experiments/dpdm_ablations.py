@@ -1,5 +1,5 @@
-"""What relief, the climate of grid points, the size of patches and the number of members are worth to DPDM (SYSTEMS.md,
-system 4).
+"""What relief, the climate of grid points, the size of patches and the number of members are worth to DPDM
+(docs/systems/dpdm.md).
 
     python experiments/dpdm_ablations.py [relief] [points] [patch] [members] [--root=DIR] [--dry-run]
         [--config=FILE] [--config.KEY=VALUE ..]

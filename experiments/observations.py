@@ -29,8 +29,8 @@ from data_prep.readers import products
 from data_prep.readers.observed import Observed, to_inputs
 from data_prep.simulators.sea_ice import simulate
 from downscale_jax.downscale import ensemble
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.consistency import consistency, summarise, table
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.consistency import consistency, summarise, table
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.datasets.dates import iso, select_dates
@@ -158,11 +158,8 @@ def main() -> None:
     if any(files.values()) and not options.thickness:
         parser.error('--thickness is missing')
     model, truth = downscale_jax.load(options.workdir), None
-    transform, statics, generator = (
-        model.prepared.transform_as(RefinementTransform),
-        model.prepared.statics,
-        model.best(),
-    )
+    transform = model.prepared.transform_as(RefinementTransform)
+    statics, generator = model.prepared.statics, model.best()
     request = {
         'input': options.thickness or 'the made-up observations',
         'input_state': [store.fingerprint(path) for path in files.values()],

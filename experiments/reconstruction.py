@@ -40,9 +40,11 @@ from matplotlib.figure import Figure
 from data_prep.prepare import prepare
 from data_prep.simulators import mountains
 from downscale_jax.downscale import ensemble, inputs
-from downscale_jax.evaluation import compound, correlation, evaluate, look, reference, trends
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.persistence import Persistence
+from downscale_jax.evaluation import evaluate, reference
+from downscale_jax.evaluation.drawing import style as look
+from downscale_jax.evaluation.statistics import compound, correlation, trends
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.persistence import Persistence
 from downscale_jax.fields.datasets import dates, store
 from downscale_jax.fields.geometry import interpolation
 from downscale_jax.fields.geometry.blocks import interpolate

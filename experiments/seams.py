@@ -20,8 +20,10 @@ from data_prep.prepare import prepare
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import look, seams, tile_seams
+from downscale_jax.evaluation import retiling as tile_seams
+from downscale_jax.evaluation.drawing import style as look
 from downscale_jax.evaluation.evaluate import coarse_dataset
+from downscale_jax.evaluation.statistics import seams
 from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.fields.geometry.grid import is_periodic
 from downscale_jax.fields.transforms.block_means import BlockMeans

@@ -24,10 +24,10 @@ from reconstruction import opened
 from data_prep.records.block_means import whole_blocks
 from data_prep.sources import open_series
 from downscale_jax.downscale import ensemble
-from downscale_jax.evaluation import scores
 from downscale_jax.evaluation.baselines import KERNELS, Baselines
-from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.evaluate import coarse_dataset
+from downscale_jax.evaluation.statistics import pointwise as scores
+from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.fields.datasets.dates import select_dates
 from downscale_jax.fields.datasets.times import evenly, month_of
 from downscale_jax.fields.transforms.block_means import BlockMeans

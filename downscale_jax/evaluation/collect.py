@@ -6,8 +6,13 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation import calibration, days, images, scales, scores, spectra
-from downscale_jax.evaluation.consistency import MOMENTS, consistency
+from downscale_jax.evaluation import records as days
+from downscale_jax.evaluation.statistics import pointwise as scores
+from downscale_jax.evaluation.statistics import ranks as calibration
+from downscale_jax.evaluation.statistics import scales
+from downscale_jax.evaluation.statistics import similarity as images
+from downscale_jax.evaluation.statistics import windows as spectra
+from downscale_jax.evaluation.statistics.consistency import MOMENTS, consistency
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.geometry import grid
 from downscale_jax.fields.transforms.refinement import RefinementTransform
@@ -56,10 +61,8 @@ def collect(
     low, high = prepared.meta['range']
     next_to, stamps = days.neighbours(times), encode_times(times)
     sea, sizes = np.where(prepared.mask, area, 0.0), grid.cell_sizes_km(prepared.statics)
-    kernel, periodic = (
-        prepared.meta['kernel_km'][prepared.transform_as(RefinementTransform).channel],
-        grid.is_periodic(prepared.statics),
-    )
+    transform, periodic = prepared.transform_as(RefinementTransform), grid.is_periodic(prepared.statics)
+    kernel = prepared.meta['kernel_km'][transform.channel]
     collected = Collected({}, {}, [], [])
     before: Methods = {}
     for index, day in enumerate(chosen):
@@ -81,12 +84,7 @@ def collect(
             sums |= images.ssim_sums(members, truth, weight, high - low)
             if name in opened:
                 sums |= closure(members, coarse, sea, sizes, kernel, periodic)
-                sums |= clipped(
-                    opened[name],
-                    prepared.transform_as(RefinementTransform).target,
-                    index,
-                    int(np.isfinite(members[0]).sum()),
-                )
+                sums |= clipped(opened[name], transform.target, index, int(np.isfinite(members[0]).sum()))
             collected.scores.setdefault(name, []).append(sums)
         origins = spectra.windows(known, known & ice, settings['window'])
         collected.powers.append(scales.day_powers(truth, methods, main, origins, settings['window']))

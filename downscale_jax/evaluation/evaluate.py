@@ -11,8 +11,14 @@ import xarray as xr
 
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator
-from downscale_jax.evaluation import calibration, days, present, report, scales, scores, spectra
+from downscale_jax.evaluation import present
+from downscale_jax.evaluation import records as days
 from downscale_jax.evaluation.collect import collect
+from downscale_jax.evaluation.report import html as report
+from downscale_jax.evaluation.statistics import pointwise as scores
+from downscale_jax.evaluation.statistics import ranks as calibration
+from downscale_jax.evaluation.statistics import scales
+from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.evaluation.summary import summarise
 from downscale_jax.fields.geometry import grid
 from downscale_jax.fields.geometry.blocks import block_centres

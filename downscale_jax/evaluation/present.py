@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation import curves, look, maps, scales, scores
-from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.collect import Collected, day_fields
-from downscale_jax.evaluation.report import Table
+from downscale_jax.evaluation.drawing import curves, maps
+from downscale_jax.evaluation.drawing import style as look
+from downscale_jax.evaluation.report.html import Table
+from downscale_jax.evaluation.statistics import pointwise as scores
+from downscale_jax.evaluation.statistics import scales
+from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.summary import Details
 from downscale_jax.fields.geometry.boxes import box_sums
 from downscale_jax.fields.transforms.refinement import RefinementTransform

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from downscale_jax.evaluation import compound, correlation, extremes
+from downscale_jax.evaluation.statistics import compound, correlation, extremes
 from downscale_jax.fields.datasets.times import decode_times, evenly, month_of
 from downscale_jax.pipeline.records import Prepared
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from downscale_jax.evaluation import calibration, scales, scores
-from downscale_jax.evaluation.bootstrap import Summary, Sums, bootstrap, ratio, total
 from downscale_jax.evaluation.collect import ALL, ICE, LAG, Collected
-from downscale_jax.evaluation.images import psnr
+from downscale_jax.evaluation.statistics import pointwise as scores
+from downscale_jax.evaluation.statistics import ranks as calibration
+from downscale_jax.evaluation.statistics import scales
+from downscale_jax.evaluation.statistics.bootstrap import Summary, Sums, bootstrap, ratio, total
+from downscale_jax.evaluation.statistics.similarity import psnr
 
 Details = dict[str, dict[str, Any]]
 

@@ -8,23 +8,18 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.downscale.ensemble import unit_of
-from downscale_jax.evaluation import (
-    compound,
-    distributions,
-    local_statistics,
-    normality,
-    places,
-    report,
-    tile_seams,
-)
+from downscale_jax.evaluation import retiling as tile_seams
 from downscale_jax.evaluation import super_resolution_present as present
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.baselines import Baselines
-from downscale_jax.evaluation.bootstrap import Sums, block_length, stacked, total
 from downscale_jax.evaluation.evaluate import fill
-from downscale_jax.evaluation.members import COUNTS, kept
 from downscale_jax.evaluation.present import plain, print_table
 from downscale_jax.evaluation.reference import reference
+from downscale_jax.evaluation.report import html as report
+from downscale_jax.evaluation.statistics import compound, distributions, normality, places
+from downscale_jax.evaluation.statistics import local as local_statistics
+from downscale_jax.evaluation.statistics.bootstrap import Sums, block_length, stacked, total
+from downscale_jax.evaluation.statistics.members import COUNTS, kept
 from downscale_jax.evaluation.summary import estimates
 from downscale_jax.fields.datasets.times import encode_times, evenly, month_of
 from downscale_jax.fields.geometry.blocks import repeat

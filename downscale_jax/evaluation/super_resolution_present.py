@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from downscale_jax.evaluation import baselines as baseline
-from downscale_jax.evaluation import curves, distributions, look, report
-from downscale_jax.evaluation import super_resolution_figures as figures
-from downscale_jax.evaluation.bootstrap import Sums
+from downscale_jax.evaluation.drawing import curves
+from downscale_jax.evaluation.drawing import fields as figures
+from downscale_jax.evaluation.drawing import style as look
+from downscale_jax.evaluation.report import html as report
+from downscale_jax.evaluation.statistics import distributions
+from downscale_jax.evaluation.statistics.bootstrap import Sums
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.training.log import read

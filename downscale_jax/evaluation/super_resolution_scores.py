@@ -7,19 +7,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation import (
-    calibration,
-    correlation,
-    distributions,
-    energy,
-    extremes,
-    images,
-    scores,
-    semivariogram,
-)
-from downscale_jax.evaluation.bootstrap import Sums, ratio, stacked
 from downscale_jax.evaluation.reference import Reference
-from downscale_jax.evaluation.scores import HIGHER, LOWER, ONE, ZERO, Score
+from downscale_jax.evaluation.statistics import correlation, distributions, extremes, semivariogram
+from downscale_jax.evaluation.statistics import pointwise as scores
+from downscale_jax.evaluation.statistics import ranks as calibration
+from downscale_jax.evaluation.statistics import similarity as images
+from downscale_jax.evaluation.statistics import spectra as energy
+from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio, stacked
+from downscale_jax.evaluation.statistics.pointwise import HIGHER, LOWER, ONE, ZERO, Score
 from downscale_jax.evaluation.summary import estimates
 from downscale_jax.fields.geometry import wind
 from downscale_jax.fields.geometry.grid import cell_sizes_km

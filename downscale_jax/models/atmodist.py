@@ -1,6 +1,6 @@
 """AtmoDist's networks: an encoder of atmospheric fields, and what is put behind it to train it.
 
-Hoffmann and Lessig 2022, https://arxiv.org/abs/2202.01897 (SYSTEMS.md, system 1). Maps are [B, H, W, C]; shapes in
+Hoffmann and Lessig 2022, https://arxiv.org/abs/2202.01897 (docs/systems/atmodist.md). Maps are [B, H, W, C]; shapes in
 comments are those of the published patch, 160 x 160 x 2. Strides round up (SAME padding), so that patches of any side
 of 32 and more go through; the encoder takes any map, the tail only the patches that it was trained on.
 

@@ -1,4 +1,4 @@
-"""DPDM's U-Net f(x, condition, noise level), as published, for diffusion and regression (SYSTEMS.md, system 4).
+"""DPDM's U-Net f(x, condition, noise level), as published, for diffusion and regression (docs/systems/dpdm.md).
 
 It is the network of SR3 (Saharia et al. 2021, https://arxiv.org/abs/2104.07636) with its noise level in place of a
 time step (Chen et al. 2020, https://arxiv.org/abs/2009.00713). Four levels of 64, 64, 128 and 256 channels; one block a

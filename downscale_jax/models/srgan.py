@@ -1,7 +1,7 @@
 """SRGAN's networks: a generator of fine fields from coarse ones, and the discriminator that judges it.
 
 Ledig et al. 2017, https://arxiv.org/abs/1609.04802, as changed for the atmosphere by Hoffmann and Lessig 2022,
-https://arxiv.org/abs/2202.01897 (SYSTEMS.md, system 2): no normalisation, LeakyReLU with slope 0.2, a bias in every
+https://arxiv.org/abs/2202.01897 (docs/systems/srgan.md): no normalisation, LeakyReLU with slope 0.2, a bias in every
 layer. Maps are [B, H, W, C]; shapes in comments are those of the published patches, 24 x 24 x 2 coarse and
 96 x 96 x 2 fine. The generator takes maps of any size, the discriminator only the patches that it was trained on.
 

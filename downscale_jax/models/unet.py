@@ -1,6 +1,6 @@
 """Residual U-Net f(x, condition, noise level) for diffusion and regression.
 
-Two forms of one network (SYSTEMS.md, system 3):
+Two forms of one network (docs/systems/sea_ice.md):
 - the published sea-ice one (`:paper`): stem=1, time='input'. 1 x 1 stem; the sinusoidal embedding of the noise level
   tiled over the map and concatenated once; widths 32-64-96-128 with two blocks a level, 160 in the bottleneck only;
   a skip after every block; average pooling down, bilinear up; no attention. 3.85 M parameters.

@@ -1,4 +1,4 @@
-"""AtmoDist: an encoder that learns a distance between atmospheric states by naming lags (SYSTEMS.md, system 1)."""
+"""AtmoDist: an encoder that learns a distance between atmospheric states by naming lags (docs/systems/atmodist.md)."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property

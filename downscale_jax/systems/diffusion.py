@@ -1,4 +1,4 @@
-"""Super-resolution by diffusion beside, and from, a regression (SYSTEMS.md, system 3)."""
+"""Super-resolution by diffusion beside, and from, a regression (docs/systems/sea_ice.md)."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Patch-wise probabilistic downscaling of block means by diffusion, beside EDSR and EDSR-GAN (SYSTEMS.md, system 4)."""
+"""Patch-wise probabilistic downscaling of block means by diffusion, beside EDSR and EDSR-GAN (docs/systems/dpdm.md)."""
 
 from collections.abc import Mapping
 from typing import Any

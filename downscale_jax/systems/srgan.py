@@ -1,4 +1,4 @@
-"""SRGAN: a generator trained to the squared error, then against a discriminator (SYSTEMS.md, system 2)."""
+"""SRGAN: a generator trained to the squared error, then against a discriminator (docs/systems/srgan.md)."""
 
 from collections.abc import Mapping
 from pathlib import Path

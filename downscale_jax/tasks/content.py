@@ -1,4 +1,4 @@
-"""How far a generated field is from the true one: content losses for super-resolution (SYSTEMS.md, system 2)."""
+"""How far a generated field is from the true one: content losses for super-resolution (docs/systems/srgan.md)."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple

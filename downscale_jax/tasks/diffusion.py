@@ -1,4 +1,4 @@
-"""Conditional continuous-time diffusion (SYSTEMS.md, system 3).
+"""Conditional continuous-time diffusion (docs/systems/sea_ice.md).
 
 With a first guess (the trained regression, handed over at `init`) the diffusion learns what the guess leaves open: it
 sees mean and expected error as conditions and generates (target - mean) / error, a field of unit variance everywhere.

@@ -1,4 +1,4 @@
-"""SRGAN: a generator that a content loss keeps true and a discriminator keeps sharp (SYSTEMS.md, system 2).
+"""SRGAN: a generator that a content loss keeps true and a discriminator keeps sharp (docs/systems/srgan.md).
 
 Ledig et al. 2017, https://arxiv.org/abs/1609.04802; with a learned content loss Hoffmann and Lessig 2022,
 https://arxiv.org/abs/2202.01897.

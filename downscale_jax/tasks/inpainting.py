@@ -1,4 +1,4 @@
-"""A second pretext task for AtmoDist's encoder: what stood in the centre of a patch (SYSTEMS.md, system 1)."""
+"""A second pretext task for AtmoDist's encoder: what stood in the centre of a patch (docs/systems/atmodist.md)."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""AtmoDist's pretext task: how much time lies between two patches of one place (SYSTEMS.md, system 1).
+"""AtmoDist's pretext task: how much time lies between two patches of one place (docs/systems/atmodist.md).
 
 No labels are needed, and what the encoder has learnt to tell lags by gives a distance between atmospheric fields:
 a content loss for super-resolution (system 2).

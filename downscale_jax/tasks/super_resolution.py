@@ -1,4 +1,4 @@
-"""Super-resolution by a generator alone: squared error, with which every SRGAN starts (SYSTEMS.md, system 2)."""
+"""Super-resolution by a generator alone: squared error, with which every SRGAN starts (docs/systems/srgan.md)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -23,10 +23,12 @@ from data_prep.prepare import prepare
 from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.downscale import noise
 from downscale_jax.downscale.generate import Generator
-from downscale_jax.evaluation import scales, scores, spectra
-from downscale_jax.evaluation.bootstrap import total
 from downscale_jax.evaluation.evaluate import cell_km
 from downscale_jax.evaluation.present import liveliest
+from downscale_jax.evaluation.statistics import pointwise as scores
+from downscale_jax.evaluation.statistics import scales
+from downscale_jax.evaluation.statistics import windows as spectra
+from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.fields.datasets.times import encode_times, evenly
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation.bootstrap import bootstrap, ratio, total
+from downscale_jax.evaluation.statistics.bootstrap import bootstrap, ratio, total
 
 
 def mean(sums):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.evaluation import calibration
+from downscale_jax.evaluation.statistics import ranks as calibration
 
 
 def ranks_of(x, y, weights=None, seed=0):

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from downscale_jax.evaluation import collect
-from downscale_jax.evaluation.bootstrap import total
+from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.fields.geometry.boxes import box_filter
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.compound import (
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.compound import (
     HotDry,
     Thresholds,
     day_sums,

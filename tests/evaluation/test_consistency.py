@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.consistency import consistency, summarise, table
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.consistency import consistency, summarise, table
 from downscale_jax.fields.geometry.boxes import box_filter
 
 SHAPE = (12, 16)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.evaluation.bootstrap import bootstrap, total
-from downscale_jax.evaluation.correlation import climatology, day_sums, summarise
+from downscale_jax.evaluation.statistics.bootstrap import bootstrap, total
+from downscale_jax.evaluation.statistics.correlation import climatology, day_sums, summarise
 
 TIMES, SHAPE = 14, (5, 6)
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation import curves, look
+from downscale_jax.evaluation.drawing import curves
+from downscale_jax.evaluation.drawing import style as look
 
 pytestmark = pytest.mark.filterwarnings('error')
 

@@ -4,7 +4,7 @@ import cftime
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation import days
+from downscale_jax.evaluation import records as days
 
 
 def stamps(*blocks, step=12):

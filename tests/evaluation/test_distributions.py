@@ -5,8 +5,8 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.distributions import (
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.distributions import (
     PERCENTILES,
     bias_maps,
     choose_cells,

@@ -5,7 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation import collect, evaluate, present, scales, scores, spectra, summary
+from downscale_jax.evaluation import collect, evaluate, present, summary
+from downscale_jax.evaluation.statistics import pointwise as scores
+from downscale_jax.evaluation.statistics import scales
+from downscale_jax.evaluation.statistics import windows as spectra
 
 SEASONS = np.array(['DJF'] * 4 + ['MAM'] * 4)
 CELL, KERNEL = 4.0, 40.0

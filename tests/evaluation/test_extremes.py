@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from downscale_jax.evaluation import extremes
-from downscale_jax.evaluation.bootstrap import bootstrap, total
-from downscale_jax.evaluation.extremes import (
+from downscale_jax.evaluation.statistics import extremes
+from downscale_jax.evaluation.statistics.bootstrap import bootstrap, total
+from downscale_jax.evaluation.statistics.extremes import (
     LEVELS,
     edges,
     fss_sums,

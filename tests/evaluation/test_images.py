@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation import images
+from downscale_jax.evaluation.statistics import similarity as images
 
 RANGE = 3.0
 

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from downscale_jax.evaluation import lag_measures
+from downscale_jax.evaluation.lags import measures as lag_measures
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.atmodist import Encoder, Tail
 from downscale_jax.tasks.lags import Lags

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation import lag_rivals, lag_scores
+from downscale_jax.evaluation.lags import rivals as lag_rivals
+from downscale_jax.evaluation.lags import scores as lag_scores
 
 RNG = np.random.default_rng(0)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from downscale_jax.evaluation import lag_scores
+from downscale_jax.evaluation.lags import scores as lag_scores
 
 PROBABILITIES = np.array([[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1], [0.05, 0.05, 0.45, 0.45], [0.7, 0.1, 0.1, 0.1]])
 LAG = np.array([3, 3, 1, 0])

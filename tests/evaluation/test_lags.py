@@ -11,10 +11,14 @@ import pytest
 import xarray as xr
 
 from data_prep.prepare import prepare
-from downscale_jax.evaluation import lag_measures, lag_neighbours, lag_rivals, lag_scores, lags
-from downscale_jax.evaluation.bootstrap import block_length, bootstrap
-from downscale_jax.evaluation.lag_neighbours import neighbours
-from downscale_jax.evaluation.report import Table
+from downscale_jax.evaluation.lags import evaluate as lags
+from downscale_jax.evaluation.lags import measures as lag_measures
+from downscale_jax.evaluation.lags import neighbours as lag_neighbours
+from downscale_jax.evaluation.lags import rivals as lag_rivals
+from downscale_jax.evaluation.lags import scores as lag_scores
+from downscale_jax.evaluation.lags.neighbours import neighbours
+from downscale_jax.evaluation.report.html import Table
+from downscale_jax.evaluation.statistics.bootstrap import block_length, bootstrap
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.systems import atmodist
 from downscale_jax.systems.atmodist import LearnedDistance

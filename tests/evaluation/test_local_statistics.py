@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from downscale_jax.evaluation import local_statistics
-from downscale_jax.evaluation.local_statistics import compare, distances, interval, wasserstein
+from downscale_jax.evaluation.statistics import local as local_statistics
+from downscale_jax.evaluation.statistics.local import compare, distances, interval, wasserstein
 
 RNG = np.random.default_rng(0)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation import look
-from downscale_jax.evaluation.maps import maps
+from downscale_jax.evaluation.drawing import style as look
+from downscale_jax.evaluation.drawing.maps import maps
 
 pytestmark = pytest.mark.filterwarnings('error')
 PNG = b'\x89PNG'

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation import members as module
-from downscale_jax.evaluation.members import COUNTS, chunks, kept
+from downscale_jax.evaluation.statistics import members as module
+from downscale_jax.evaluation.statistics.members import COUNTS, chunks, kept
 
 
 def ensemble(members=12, shape=(7, 9)):

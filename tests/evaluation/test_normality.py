@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from downscale_jax.evaluation import members
-from downscale_jax.evaluation.bootstrap import bootstrap, total
-from downscale_jax.evaluation.normality import PROBABILITIES, anderson_darling, day_sums, expected, summarise
+from downscale_jax.evaluation.statistics import members
+from downscale_jax.evaluation.statistics.bootstrap import bootstrap, total
+from downscale_jax.evaluation.statistics.normality import PROBABILITIES, anderson_darling, day_sums, expected, summarise
 
 SHAPE = (100, 120)
 

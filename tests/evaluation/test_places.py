@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.evaluation import places
+from downscale_jax.evaluation.statistics import places
 from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM
 from downscale_jax.runtime.errors import UserError
 

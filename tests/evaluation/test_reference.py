@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.evaluation import extremes
 from downscale_jax.evaluation.reference import TIMES, reference
+from downscale_jax.evaluation.statistics import extremes
 from downscale_jax.fields.datasets.times import decode_times, encode_times, month_of
 
 SHAPE, VARIABLES = (12, 10), ('a', 'b')

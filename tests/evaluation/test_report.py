@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from downscale_jax.evaluation import report
+from downscale_jax.evaluation.report import html as report
 from downscale_jax.runtime.errors import UserError
 
 VOID = {'meta', 'img'}

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation import scales, spectra
-from downscale_jax.evaluation.bootstrap import total
+from downscale_jax.evaluation.statistics import scales
+from downscale_jax.evaluation.statistics import windows as spectra
+from downscale_jax.evaluation.statistics.bootstrap import total
 
 SIZE, CELL = 32, 4.0
 ORIGINS = np.array([[0, 0], [0, 32], [32, 0], [32, 32]])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.evaluation import scores
-from downscale_jax.evaluation.bootstrap import total
+from downscale_jax.evaluation.statistics import pointwise as scores
+from downscale_jax.evaluation.statistics.bootstrap import total
 
 
 def day(seed=0, members=6, shape=(9, 11)):

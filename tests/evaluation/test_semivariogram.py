@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.evaluation.bootstrap import bootstrap, total
-from downscale_jax.evaluation.semivariogram import choose, day_sums, summarise
+from downscale_jax.evaluation.statistics.bootstrap import bootstrap, total
+from downscale_jax.evaluation.statistics.semivariogram import choose, day_sums, summarise
 from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM, cell_areas_km2
 from downscale_jax.runtime.errors import UserError
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation import spectra
+from downscale_jax.evaluation.statistics import windows as spectra
 
 SIZE, CELL = 32, 4.0
 

@@ -8,16 +8,17 @@ import pytest
 import xarray as xr
 from scipy.stats import norm
 
-from downscale_jax.evaluation import compound, extremes, normality, places, super_resolution
-from downscale_jax.evaluation import super_resolution_figures as figures
+from downscale_jax.evaluation import super_resolution
 from downscale_jax.evaluation import super_resolution_present as present
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.baselines import Baselines
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.distributions import PERCENTILES
+from downscale_jax.evaluation.drawing import fields as figures
 from downscale_jax.evaluation.present import print_table
 from downscale_jax.evaluation.reference import Reference
-from downscale_jax.evaluation.scores import fair_crps
+from downscale_jax.evaluation.statistics import compound, extremes, normality, places
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.distributions import PERCENTILES
+from downscale_jax.evaluation.statistics.pointwise import fair_crps
 from downscale_jax.fields.geometry.blocks import block_mean, interpolate
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.standardisation import Standardisation

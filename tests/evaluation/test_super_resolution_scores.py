@@ -7,11 +7,11 @@ from scipy.special import roots_legendre
 from scipy.stats import norm
 from scores import probability, spatial
 
-from downscale_jax.evaluation import extremes
 from downscale_jax.evaluation import super_resolution_scores as scores
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.energy import EnergySpectrum
 from downscale_jax.evaluation.reference import Reference
+from downscale_jax.evaluation.statistics import extremes
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.spectra import EnergySpectrum
 from downscale_jax.fields.geometry.grid import cell_areas_km2
 from downscale_jax.fields.geometry.harmonics import harmonics
 from downscale_jax.fields.geometry.wind import vorticity_divergence

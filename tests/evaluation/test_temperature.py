@@ -9,9 +9,10 @@ import xarray as xr
 
 from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
-from downscale_jax.evaluation import scores, temperature
-from downscale_jax.evaluation.bootstrap import total
+from downscale_jax.evaluation import calibrate as temperature
 from downscale_jax.evaluation.evaluate import coarse_dataset
+from downscale_jax.evaluation.statistics import pointwise as scores
+from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.fields.geometry.blocks import repeat
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.standardisation import Standardisation

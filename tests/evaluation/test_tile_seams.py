@@ -12,8 +12,9 @@ from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import seams, tile_seams
+from downscale_jax.evaluation import retiling as tile_seams
 from downscale_jax.evaluation.evaluate import coarse_dataset
+from downscale_jax.evaluation.statistics import seams
 from downscale_jax.fields.geometry.grid import cell_areas_km2, valid_area
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.standardisation import Standardisation
@@ -57,9 +58,10 @@ def world(rows=48, columns=64):
     records = [{'fine': rng.normal(size=(rows, columns, 2)).astype('f4')} for _ in TIMES]
     area = statics['cell_area'].values[..., None].astype('f4')
     mask = statics['mask'].values
-    return SimpleNamespace(
+    prepared = SimpleNamespace(
         transform_as=lambda kind: means, field_transform=means, statics=statics, mask=mask, area=area
-    ), records
+    )
+    return prepared, records
 
 
 def test_borders_of_a_periodic_grid():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.trends import histogram_quantiles, series_sums, summarise, trend_interval
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.trends import histogram_quantiles, series_sums, summarise, trend_interval
 from downscale_jax.runtime.errors import UserError
 
 EDGES = np.linspace(-20, 40, 1201)  # bins of 0.05

@@ -4,7 +4,7 @@ import pytest
 import xarray as xr
 from scipy import ndimage
 
-from downscale_jax.evaluation import spectra
+from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.atmodist import LearnedDistance

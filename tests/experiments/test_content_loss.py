@@ -13,7 +13,8 @@ from content_loss import SAMPLES, Pooled
 from many_runs import parse_overrides, resolve
 
 from data_prep.prepare import name_of
-from downscale_jax.evaluation import extremes, local_statistics
+from downscale_jax.evaluation.statistics import extremes
+from downscale_jax.evaluation.statistics import local as local_statistics
 
 METHODS = ('bicubic', 'pretrained', 'gan_mse', 'gan_atmodist')
 SEEDS, TIMES, PLACES, BLOCK = 2, 9, 4, 3

@@ -19,8 +19,8 @@ import xarray as xr
 from data_prep.prepare import prepare
 from downscale_jax.downscale.generate import Sampling
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation.bootstrap import total
-from downscale_jax.evaluation.compound import Thresholds, frequency
+from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.compound import Thresholds, frequency
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared

@@ -1,0 +1,136 @@
+"""Maps of one day: arrays in, a Figure out."""
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from downscale_jax.evaluation.drawing.style import INK, LAND, LOOK, NOTHING, WIDTH, blank
+
+
+@matplotlib.rc_context(LOOK)
+def maps(
+    coarse: np.ndarray,
+    members: np.ndarray,
+    truth: np.ndarray,
+    ocean: np.ndarray,
+    cell_km: float,
+    quantity: str,
+    unit: str,
+    title: str = '',
+    subtitle: str = '',
+    baseline: tuple[str, np.ndarray] | None = None,
+    zoom: tuple[int, int, int] | None = None,
+    y_up: bool = True,
+) -> Figure:
+    """One day: coarse, two members, truth; a zoom into them; ensemble mean, baseline, spread and error of the mean.
+
+    coarse, truth [H, W], NaN where missing; members [M, H, W]; ocean bool [H, W], the rest is drawn as land; quantity
+    and unit name the colour bars, such as 'thickness' and 'm'; baseline (name, field [H, W]), without which a third
+    member stands in its place; zoom (row, column, cells) adds a row; y_up: whether the first row is the southernmost.
+    Fields share one colour scale, that of the truth's 1 to 99 %.
+    """
+    known = np.isfinite(truth) & ocean
+    average, ensemble = members.mean(0), len(members) > 1
+    error = np.where(known, average - truth, np.nan)
+    third = (members[2], 'member 3') if len(members) > 2 else None
+    third = third if baseline is None else (baseline[1], baseline[0])
+    if ensemble:
+        spread = np.where(ocean, members.std(0, ddof=1), np.nan)
+        top = [(coarse, 'coarse input'), (members[0], 'member 1'), (members[1], 'member 2'), (truth, 'truth')]
+        below = [(average, 'ensemble mean'), third, (spread, 'spread of the members'), (error, 'error of the mean')]
+    else:
+        top = [(coarse, 'coarse input'), (average, 'prediction'), (truth, 'truth'), (error, 'error')]
+        below = None
+
+    low, high = np.quantile(truth[known], (0.01, 0.99)) if known.any() else (0.0, 1.0)
+    looks: list[dict[str, Any]] = [{'vmin': low, 'vmax': high if high > low else low + 1, 'cmap': 'viridis'}] * 4
+    limit = _quantile(np.abs(error[known]), 0.99)
+    signed: dict[str, Any] = {'vmin': -limit, 'vmax': limit, 'cmap': 'RdBu_r'}
+
+    shape, size = truth.shape, WIDTH / 4
+    tall = size * min(max(shape[0] / shape[1], 0.5), 1.6)
+    heights = [tall] + [size] * bool(zoom) + [tall] * ensemble
+    figure = blank(sum(heights) + 0.95, title, subtitle)
+    axes = figure.subplots(len(heights), 4, squeeze=False, height_ratios=heights)
+    frame: dict[str, Any] = {'ocean': ocean, 'cell_km': cell_km, 'y_up': y_up}
+    top_looks = looks if ensemble else [*looks[:3], signed]
+    images = [
+        _map(one, values, name, **frame, **look)
+        for one, (values, name), look in zip(axes[0], top, top_looks, strict=True)
+    ]
+    if zoom:
+        for index in range(4):
+            _map(axes[1, index], top[index][0], '', **frame, **top_looks[index])
+            _zoom(axes[0, index], axes[1, index], zoom, cell_km, shape[0], y_up)
+    fields = 3
+    if below:
+        doubt: dict[str, Any] = {'vmin': 0, 'vmax': _quantile(spread[known], 0.99), 'cmap': 'magma'}
+        for index, (panel, look) in enumerate(zip(below, [*looks[:2], doubt, signed], strict=True)):
+            images[index] = _map(axes[-1, index], panel[0], panel[1], **frame, **look) if panel else None
+        _bar(figure, images[2], axes[-1, 2], f'standard deviation ({unit})', 'max')
+        fields = 2 if third else 1
+    _bar(figure, images[0], axes[-1, :fields], f'{quantity} ({unit})', 'both')
+    _bar(figure, images[3], axes[-1, 3], f'prediction − truth ({unit})', 'both')
+    _tidy(axes)
+    return figure
+
+
+def _quantile(values: np.ndarray, share: float) -> float:
+    """Upper end of a colour scale, above zero whatever the values; cells that no member reaches are NaN."""
+    values = values[np.isfinite(values)]
+    return max(float(np.quantile(values, share)) if values.size else 1.0, 1e-12)
+
+
+def _map(axes: Axes, values: np.ndarray, name: str, ocean: np.ndarray, cell_km: float, y_up: bool, **look):
+    """Draws one field in km axes; land is grey, sea without a value nearly white."""
+    height, width = values.shape
+    frame: dict[str, Any] = {
+        'extent': (0, width * cell_km, 0, height * cell_km),
+        'origin': 'lower' if y_up else 'upper',
+    }
+    # cells wider than a pixel keep their edges; finer ones are averaged, not picked
+    frame['interpolation'] = 'nearest' if width <= 320 else 'auto'
+    axes.imshow(ocean, cmap=ListedColormap([LAND, NOTHING]), vmin=0, vmax=1, **frame)
+    shown = np.ma.masked_where(~ocean | ~np.isfinite(values), values)
+    image = axes.imshow(shown, **frame, **look)
+    axes.set_title(name, loc='left')
+    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 4, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 4, 5, 10]))
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=2.5)
+    return image
+
+
+def _zoom(whole: Axes, part: Axes, zoom: tuple[int, int, int], cell_km: float, height: int, y_up: bool) -> None:
+    row, column, cells = zoom
+    left, bottom = column * cell_km, (row if y_up else height - row - cells) * cell_km
+    part.set(xlim=(left, left + cells * cell_km), ylim=(bottom, bottom + cells * cell_km))
+    for colour, width in (('white', 2.4), (INK, 1.1)):  # readable on any colour
+        whole.add_patch(Rectangle((left, bottom), cells * cell_km, cells * cell_km, fill=False, ec=colour, lw=width))
+    part.spines[:].set(visible=True, color=INK)
+
+
+def _bar(figure: Figure, image, axes, label: str, extend: str) -> None:
+    bar = figure.colorbar(
+        image, ax=axes, location='bottom', extend=extend, shrink=0.86, aspect=22 if np.size(axes) < 2 else 46, pad=0.03
+    )
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+    bar.locator = MaxNLocator(4 if np.size(axes) < 2 else 7)
+    bar.update_ticks()
+
+
+def _tidy(axes: np.ndarray) -> None:
+    """Labels of kilometres only at the left and the lower edge; panels without a map vanish."""
+    for row in axes:
+        row[0].set_ylabel('km')
+        for index, one in enumerate(row):
+            one.tick_params(labelleft=index == 0)
+            if not one.images:
+                one.axis('off')

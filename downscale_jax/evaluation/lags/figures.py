@@ -1,0 +1,171 @@
+"""Figures of AtmoDist's report: arrays in, a Figure out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from downscale_jax.evaluation.drawing.style import INK, LINES, LOOK, NOTHING, QUIET, blank, looks
+
+MAIN = LINES['member']
+# of distances, in their order: two stages of an encoder, one untrained, four of pixels
+DISTANCES: tuple[dict[str, Any], ...] = (
+    MAIN,
+    {**MAIN, 'linestyle': (0, (4, 1.5))},
+    LINES['coarse'],
+    *looks(('MSE', 'L1', 'PSNR', 'SSIM')).values(),
+)
+
+
+class Map(NamedTuple):
+    """Values on coarse cells [R, C] and where they lie: (west, east, south, north)."""
+
+    values: np.ndarray
+    extent: tuple[float, float, float, float]
+    labels: tuple[str, str]  # of the axes
+
+
+class Neighbours(NamedTuple):
+    """A patch [P, P] and those nearest to it by each measure, with their place and time in words."""
+
+    query: tuple[np.ndarray, str]
+    nearest: Mapping[str, Sequence[tuple[np.ndarray, str]]]
+
+
+@matplotlib.rc_context(LOOK)
+def confusion(matrices: Mapping[str, np.ndarray], step: float, title: str = '', subtitle: str = '') -> Figure:
+    """Share of the pairs of a true lag (a row of [K, K]) told to be of another, a panel a method; `step` in hours."""
+    figure = blank(4.6, title, subtitle)
+    axes = figure.subplots(1, len(matrices), sharey=True, squeeze=False)[0]
+    classes = len(next(iter(matrices.values())))
+    low, high = step / 2, step * (classes + 0.5)
+    top = max(float(np.nanmax(matrix)) for matrix in matrices.values())
+    for panel, (name, matrix) in zip(axes, matrices.items(), strict=True):
+        extent = (low, high, low, high)
+        image = panel.imshow(matrix, origin='lower', extent=extent, vmin=0, vmax=top, cmap='viridis')
+        for offset in (-step, step):  # between the lines: at most a step off
+            panel.plot([low, high], [low + 1.5 * offset, high + 1.5 * offset], color='white', linewidth=0.9, alpha=0.8)
+        panel.set(xlim=(low, high), ylim=(low, high), xlabel='told lag (h)')
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_locator(MaxNLocator(6, integer=True))
+        panel.set_title(name, loc='left')
+        panel.spines[:].set_visible(False)
+    axes[0].set_ylabel('true lag (h)')
+    bar = figure.colorbar(image, ax=list(axes), shrink=0.86, pad=0.02)
+    bar.set_label('share of the pairs of a true lag')
+    bar.outline.set_visible(False)
+    return figure
+
+
+@matplotlib.rc_context(LOOK)
+def distance(
+    curves: Mapping[str, Mapping[str, np.ndarray]], step: float, title: str = '', subtitle: str = ''
+) -> Figure:
+    """Mean distance of pairs by lag over that at the longest lag, and its deviation over its mean.
+
+    curves: {measure: {'mean': [K, 3], 'deviation': [K, 3]}}, value, low, high; the first one stands out.
+    """
+    figure = blank(3.9, title, subtitle)
+    left, right = figure.subplots(1, 2, sharex=True)
+    main = next(iter(curves))
+    for order, (name, curve) in enumerate(curves.items()):
+        style = {**DISTANCES[order], 'zorder': 3 - 0.1 * order, 'linewidth': 2.6 if name == main else 1.5}
+        mean, low, high = curve['mean'].T
+        hours = step * np.arange(1, len(mean) + 1)
+        left.plot(hours, mean, label=name, **style)
+        if name == main:
+            left.fill_between(hours, low, high, color=style['color'], alpha=0.2, lw=0)
+        right.plot(hours, curve['deviation'][:, 0] / mean, **style)
+    left.axhline(0.9, color=QUIET, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
+    left.annotate('90 %', (step, 0.9), (0, 3), textcoords='offset points', fontsize=9, color=QUIET)
+    left.set(xlabel='lag (h)', ylim=(0, None), ylabel='mean distance / that at the longest lag')
+    right.set(xlabel='lag (h)', ylim=(0, None), ylabel='deviation / mean')
+    left.set_title('how a distance grows', loc='left')
+    right.set_title('how far single pairs scatter', loc='left')
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    left.legend(frameon=False, fontsize=9, loc='lower right')
+    return figure
+
+
+@matplotlib.rc_context(LOOK)
+def skill(
+    where: Map,
+    classes: Mapping[str, Mapping[str, np.ndarray]],
+    groups: Sequence[Sequence[str]],
+    title: str = '',
+    subtitle: str = '',
+) -> Figure:
+    """Mean absolute lag error (h): a map of the first method, and by class for all.
+
+    classes: {method: {class: [3]}}, value, low, high; groups of classes stand apart.
+    """
+    figure = blank(3.6, title, subtitle)
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    values = np.ma.masked_invalid(where.values)
+    left.set_facecolor(NOTHING)
+    image = left.imshow(values, origin='lower', extent=where.extent, aspect='auto', cmap='magma_r')
+    left.set(xlabel=where.labels[0], ylabel=where.labels[1])
+    left.set_title(f'{next(iter(classes))}: lag error by place of the patch (h)', loc='left')
+    left.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=left, location='bottom', shrink=0.8, aspect=36, pad=0.03)
+    bar.outline.set_visible(False)
+    _dots(right, classes, groups)
+    right.set_title('lag error by class (h)', loc='left')
+    return figure
+
+
+def _dots(axes: Axes, classes: Mapping[str, Mapping[str, np.ndarray]], groups: Sequence[Sequence[str]]) -> None:
+    """A dot with its interval for each method in each class, one below the other."""
+    place, places = 0.0, {}
+    for group in groups:
+        for name in group:
+            places[name] = place
+            place += 1
+        place += 0.6
+    others = looks([name for name in classes if name != next(iter(classes))])
+    for index, (method, found) in enumerate(classes.items()):
+        shift = 0.2 * (index - (len(classes) - 1) / 2)
+        color = MAIN['color'] if index == 0 else others[method]['color']
+        y = [at + shift for name, at in places.items() if name in found]
+        values = np.array([found[name] for name in places if name in found]).reshape(-1, 3)
+        axes.plot(values[:, 0], y, marker='o', markersize=4.5, linestyle='', color=color, label=method)
+        axes.hlines(y, values[:, 1], values[:, 2], color=color, linewidth=1.2)
+    axes.set_yticks(list(places.values()), list(places))
+    axes.tick_params(axis='y', length=0)
+    axes.invert_yaxis()
+    axes.set_xlim(0, None)
+    axes.legend(frameon=False, fontsize=9, loc='upper left', bbox_to_anchor=(0, -0.1), ncols=len(classes))
+
+
+@matplotlib.rc_context(LOOK)
+def neighbours(rows: Sequence[Neighbours], quantity: str, title: str = '', subtitle: str = '') -> Figure:
+    """A row a query: the patch, then those nearest to it by each measure; all on one colour scale."""
+    columns = 1 + sum(len(found) for found in rows[0].nearest.values())
+    size = 8.6 / columns
+    figure = blank(len(rows) * (size + 0.3) + 0.75, title, subtitle)
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    limit = float(np.quantile(np.abs([row.query[0] for row in rows]), 0.995))
+    image: Any = None
+    for line, row in zip(axes, rows, strict=True):
+        shown = [row.query, *(one for found in row.nearest.values() for one in found)]
+        for panel, (patch, told) in zip(line, shown, strict=True):
+            image = panel.imshow(patch, origin='lower', vmin=-limit, vmax=limit, cmap='RdBu_r')
+            panel.set_xlabel(told, fontsize=7.5, labelpad=2)
+            panel.set(xticks=(), yticks=())
+            panel.spines[:].set(visible=True, color=QUIET, linewidth=0.6)
+        line[0].spines[:].set(color=INK, linewidth=1.6)
+    column = 1
+    axes[0, 0].set_title('query', loc='left')
+    for name, found in rows[0].nearest.items():
+        axes[0, column].set_title(f'nearest by {name}', loc='left')
+        column += len(found)
+    bar = figure.colorbar(image, ax=axes, location='bottom', extend='both', shrink=0.4, aspect=40, pad=0.02)
+    bar.set_label(quantity)
+    bar.outline.set_visible(False)
+    bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+    return figure

@@ -1,0 +1,70 @@
+"""Anomaly correlation: does a field depart from the climatology where, and as, the truth does?
+
+Uncentred, over cells and times together, with anomalies f' = forecast - climatology and o' = truth - climatology:
+
+    ACC = sum w f' o' / sqrt(sum w f'^2  sum w o'^2)
+
+(Wilks 2011, Statistical Methods in the Atmospheric Sciences, section 8.6.4): no mean is taken out beside the
+climatology, so that a bias that is no part of the truth's anomaly lowers it; a wrong amplitude does not. Papers on
+monthly fields often give the mean over cells of the correlation in time instead, which no bias touches.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
+
+
+def climatology(fields: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
+    """Mean [12, H, W] by calendar month, float64, of a stream of (month 1 to 12, field [H, W]).
+
+    Missing values do not count. A month without a value at a cell gets the mean of all the cell's values; so for data
+    without a season give all fields the same month. NaN where a cell never has one. Take the training split.
+
+    Raises ValueError where a month is none and where there is no field.
+    """
+    total = count = np.zeros(0)
+    for month, field in fields:
+        if not 1 <= month <= 12:
+            raise ValueError(f'month is {month}; expected 1 to 12')
+        if not total.size:
+            total, count = np.zeros((2, 12, *field.shape))
+        known = np.isfinite(field)
+        total[month - 1] += np.where(known, field, 0)
+        count[month - 1] += known
+    if not total.size:
+        raise ValueError('a climatology of no field')
+    return np.where(count > 0, ratio(total, count), ratio(total.sum(0), count.sum(0)))
+
+
+def day_sums(field: np.ndarray, truth: np.ndarray, weight: np.ndarray, normal: np.ndarray) -> dict[str, np.ndarray]:
+    """Weighted sums of one time, float64 numbers: products and squares of the anomalies.
+
+    field [H, W], or members [M, H, W], of which the mean is taken; truth [H, W], NaN where missing; weight [H, W], 0
+    where a cell does not count; normal [H, W], the climatology of this time's month.
+
+    Raises ValueError where the field is not finite at a cell that counts.
+    """
+    valid, x, y = _anomalies(field, truth, weight > 0, normal)
+    w = np.where(valid, weight, 0).astype(np.float64)
+    return {'product': np.sum(w * x * y), 'field_square': np.sum(w * x * x), 'truth_square': np.sum(w * y * y)}
+
+
+def summarise(sums: Sums) -> dict[str, np.ndarray]:
+    """{'acc': [...]} from sums over times with any leading axes; NaN where there is no anomaly at all."""
+    return {'acc': ratio(sums['product'], np.sqrt(sums['field_square'] * sums['truth_square']))}
+
+
+def _anomalies(
+    field: np.ndarray, truth: np.ndarray, counted: np.ndarray, normal: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where both have an anomaly [H, W] bool; these [H, W] float64 of field and truth, 0 elsewhere."""
+    if field.ndim not in (2, 3) or not field.shape[-2:] == truth.shape == normal.shape == counted.shape:
+        raise ValueError(f'field is {field.shape}, truth {truth.shape}, climatology {normal.shape}; expected [H, W]')
+    valid = np.isfinite(truth) & np.isfinite(normal) & counted
+    mean = field.reshape(-1, *truth.shape).mean(0, dtype=np.float64)
+    if missing := np.sum(~np.isfinite(mean) & valid):
+        raise ValueError(f'{missing} of {valid.sum()} valid cells are not finite in the field; give them weight 0')
+    x, y = (np.where(valid, values - normal.astype(np.float64), 0.0) for values in (mean, truth))
+    return valid, x, y
