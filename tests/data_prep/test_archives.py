@@ -83,7 +83,7 @@ def test_units_as_the_file_has_them(tmp_path):
     found = sources.open_series(section(tmp_path / 'a.nc', units=()), 0)
     assert found['tp'].attrs['units'] == 'm'
     assert sources.open_series(section(tmp_path / 'a.nc', units=('', 'mm')), 0)['tp'].attrs['units'] == 'mm'
-    with pytest.raises(UserError, match=r"'tp' is an amount in 'm' where a rate in 'mm day-1' is wanted: set its attr"):
+    with pytest.raises(UserError, match=r"'tp' is an amount in 'm' where a rate in 'mm day-1' is expected"):
         sources.open_series(section(tmp_path / 'a.nc'), 0)
 
 
