@@ -168,7 +168,7 @@ def check_centres(coarse: np.ndarray, fine: np.ndarray, factor: int, name: str, 
 
 
 def checked(dataset: xr.Dataset, transform: RefinementTransform | BlockMeans, source: str) -> xr.Dataset:
-    """The canonical inputs by the names of training (`fields.archives`) and in its units, lazily."""
+    """The canonical inputs by the names of training (`datasets.archives`) and in its units, lazily."""
     dataset = archives.renamed(dataset, transform.inputs, source)
     fields = canonical(dataset, list(transform.inputs), source=source)
     check_times(fields, transform.inputs, source)

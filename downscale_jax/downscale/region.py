@@ -25,9 +25,9 @@ def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequ
     """The fine grid of another region, loaded: `mask` (non-zero where the field exists, everywhere without one) and
     what else the data set has on the same cells, in the units of the grid of training, with canonical coordinates.
 
-    Topography and land that networks are `shown` may have other names (`fields.archives`): ERA5's `z` and `lsm`, a
+    Topography and land that networks are `shown` may have other names (`datasets.archives`): ERA5's `z` and `lsm`, a
     digital elevation model, of several times where all are the same. From these they are made as by data.relief
-    (`fields.statics.of_relief`), and their attribute `comment` says of what; land may come of topography alone.
+    (`context.surface`), and their attribute `comment` names their source; land may come from topography alone.
 
     Raises UserError: no grid or several, something that is shown missing, on another grid, in units that do not
     convert, or of which there are several.

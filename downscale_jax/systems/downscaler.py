@@ -85,7 +85,7 @@ class Downscaler(WorkDirectory):
     ) -> xr.Dataset:
         """An ensemble of fine fields (member, time, y, x) for every time of a coarse data set.
 
-        `dataset` holds the inputs of training: on any grid (`fields.interpolation.ToFine` says how it is brought to
+        `dataset` holds the inputs of training: on any grid (`geometry.interpolation.ToFine` says how it is brought to
         the fine one), or, where the model refines block means, on the grid of the blocks. `statics`: another fine
         grid, with what networks are shown (`downscale.region`), by default that of training. The same seed gives the
         same members; a generator that draws none gives one. `overlap`, a first and a last date: where the data set is
