@@ -4,7 +4,9 @@ import itertools
 import os
 import runpy
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path.home() / '.cache' / 'downscale_jax' / 'xla'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
@@ -12,24 +14,37 @@ os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
 from absl import flags
 from ml_collections import config_flags
 
-from downscale_jax.runtime.errors import UserError, exit_on_user_error, nearest
-from downscale_jax.runtime.settings import flat
+from downscale_jax.runtime.errors import UserError, exit_on_user_error, suggestion
+from downscale_jax.runtime.settings import flatten
 
 MODES = ('train', 'calibrate', 'evaluate', 'downscale', 'describe')
+OPTIONAL = ('sampling.temperature', 'evaluation.records')  # settings that accept None, "not set"
 FLAGS = flags.FLAGS
 CONFIG = config_flags.DEFINE_config_file('config', None, 'configs/NAME.py[:smoke|:paper]')
-flags.DEFINE_string('workdir', '', 'Work directory; by default runs/NAME, with the variant behind it.')
+flags.DEFINE_string('workdir', '', 'Work directory; by default runs/NAME or runs/NAME-VARIANT.')
 flags.DEFINE_string('mode', 'train', f'One of {", ".join(MODES)}.')
-flags.DEFINE_string('input', '', 'downscale: coarse data set, a file, glob, Zarr store or URL.')
+flags.DEFINE_string('input', '', 'downscale: coarse data set: a file, glob, Zarr store or URL.')
 flags.DEFINE_string('output', '', 'downscale: ensemble to write, .zarr or .nc.')
-flags.DEFINE_string('statics', '', 'downscale: fine grid of another region, a file with what networks are shown.')
-flags.DEFINE_list('overlap', [], 'downscale: START,END, dates over which another source is corrected to training.')
-flags.DEFINE_integer('members', 16, 'downscale: members of the ensemble.')
+flags.DEFINE_string(
+    'statics', '', 'downscale: file of another fine grid with its static fields; empty: that of training.'
+)
+flags.DEFINE_list(
+    'overlap', [], 'downscale: START,END: period over which another source is corrected to that of training.'
+)
+flags.DEFINE_integer('members', 16, 'downscale: number of ensemble members.')
 flags.DEFINE_integer('seed', 0, 'downscale: seed of the noise.')
 
 
+class CommandLine(NamedTuple):
+    """A parsed command line; everything else is in `FLAGS`."""
+
+    config: dict[str, Any]
+    given: dict[str, Any]  # the settings that it sets, by dotted key
+    workdir: Path
+
+
 def main(argv: list[str]) -> None:
-    source = parse(argv)
+    config, given, workdir = parse(argv)
     from downscale_jax.runtime import parallel
 
     parallel.initialize()
@@ -39,76 +54,78 @@ def main(argv: list[str]) -> None:
 
     messages.to_terminal()
     silence_write_errors()
-    config = CONFIG.value.to_dict()
-    given = {key: value for key, value in flat(config).items() if key in overridden(argv)}
-    name, _, variant = source.partition(':')
-    workdir = Path(FLAGS.workdir or Path('runs') / '-'.join(filter(None, [Path(name).stem, variant])))
     if FLAGS.mode == 'describe':
-        run.describe(config, workdir)
-    elif FLAGS.mode == 'downscale':
-        run.downscale(
-            workdir,
-            given,
-            FLAGS.input,
-            FLAGS.output,
-            FLAGS.statics,
-            FLAGS.members,
-            FLAGS.seed,
-            tuple(FLAGS.overlap),
-        )
+        return run.describe(config, workdir)
+    if FLAGS.mode == 'downscale':
+        arguments = FLAGS.input, FLAGS.output, FLAGS.statics, FLAGS.members, FLAGS.seed, tuple(FLAGS.overlap)
+        return run.downscale(workdir, given, run.Downscaling(*arguments))
+    from data_prep.prepare import prepare
+
+    if FLAGS.mode == 'train':
+        run.train(config, workdir, prepare)
+    elif FLAGS.mode == 'calibrate':
+        run.calibrate(workdir, given, prepare)
     else:
-        from data_prep.prepare import prepare
-
-        if FLAGS.mode == 'train':
-            run.train(config, workdir, prepare)
-        elif FLAGS.mode == 'calibrate':
-            run.calibrate(workdir, given, prepare)
-        else:
-            run.evaluate(workdir, given, prepare)
+        run.evaluate(workdir, given, prepare)
 
 
-def overridden(argv: list[str]) -> list[str]:
-    """Keys of the config that the command line sets."""
-    return [a[len('--config.') :].split('=', 1)[0] for a in argv if a.startswith('--config.')]
-
-
-def parse(argv: list[str]) -> str:
-    """Parses the command line and returns the value of --config. Raises UserError for whatever is wrong with it."""
+def parse(argv: list[str]) -> CommandLine:
+    """Parses the command line. Raises UserError for any mistake in it."""
     if {'--help', '-h'} & set(argv):
         print(__doc__, FLAGS.main_module_help(), sep='\n')
         sys.exit(0)
-    named = [a for flag, a in itertools.pairwise(argv) if flag in ('--config', '-config')]
-    named += [a.split('=', 1)[1] for a in argv if a.startswith(('--config=', '-config='))]
-    choices = sorted(map(str, Path('configs').glob('[a-z]*.py')))
-    if not named:
-        raise UserError(f'--config is missing: give one of {", ".join(choices)}')
-    path, _, variant = named[-1].partition(':')
-    if not Path(path).is_file():
-        raise UserError(f'--config: there is no file {path}; {nearest(path, choices)}')
-    check_overrides(argv, path, variant)
+    source = config_file(argv)
+    path, _, variant = source.partition(':')
+    overrides = overridden(argv)
+    check_overrides(overrides, path, variant)
+    unset = [key for key, value in overrides.items() if value == 'None' and key in OPTIONAL]
     try:
-        rest = FLAGS(argv)[1:]
+        # the flags of numbers do not parse None
+        rest = FLAGS([argument for argument in argv if argument not in {f'--config.{key}=None' for key in unset}])[1:]
     except Exception as error:  # absl and ml_collections raise half a dozen kinds
         raise UserError(str(error)) from error
     if rest:
-        raise UserError(f"'{rest[0]}' is no flag: write --name=value")
+        raise UserError(f"'{rest[0]}' is not a flag: write --name=value")
     if FLAGS.mode not in MODES:
-        raise UserError(f"--mode='{FLAGS.mode}' is unknown: {nearest(FLAGS.mode, MODES)}")
-    missing = [n for n in ('input', 'output') if FLAGS.mode == 'downscale' and not getattr(FLAGS, n)]
+        raise UserError(f"--mode='{FLAGS.mode}' is unknown: {suggestion(FLAGS.mode, MODES)}")
+    missing = [name for name in ('input', 'output') if FLAGS.mode == 'downscale' and not getattr(FLAGS, name)]
     if missing:
         raise UserError(f'--mode=downscale needs --{missing[0]}')
-    return named[-1]
+    CONFIG.value.update_from_flattened_dict(dict.fromkeys(unset))
+    config = CONFIG.value.to_dict()
+    given = {key: value for key, value in flatten(config).items() if key in overrides}
+    name = '-'.join(filter(None, [Path(path).stem, variant]))
+    return CommandLine(config, given, Path(FLAGS.workdir or Path('runs') / name))
 
 
-def check_overrides(argv: list[str], path: str, variant: str) -> None:
+def config_file(argv: list[str]) -> str:
+    """The value of --config. Raises UserError where it is missing or names no file."""
+    sources = [value for flag, value in itertools.pairwise(argv) if flag in ('--config', '-config')]
+    sources += [argument.split('=', 1)[1] for argument in argv if argument.startswith(('--config=', '-config='))]
+    choices = sorted(map(str, Path('configs').glob('[a-z]*.py')))
+    if not sources:
+        raise UserError(f'--config is missing: give one of {", ".join(choices)}')
+    path = sources[-1].partition(':')[0]
+    if not Path(path).is_file():
+        raise UserError(f'--config: there is no file {path}; {suggestion(path, choices)}')
+    return sources[-1]
+
+
+def overridden(argv: list[str]) -> dict[str, str]:
+    """The settings of the config that the command line sets, as it writes them."""
+    arguments = [argument.removeprefix('--config.') for argument in argv if argument.startswith('--config.')]
+    return {key: value for key, _, value in (argument.partition('=') for argument in arguments)}
+
+
+def check_overrides(keys: Iterable[str], path: str, variant: str) -> None:
     """Raises UserError for a variant or an overridden key that the config does not have, naming the nearest it has."""
     try:
-        known = flat(runpy.run_path(path)['get_config'](variant).to_dict())
+        known = flatten(runpy.run_path(path)['get_config'](variant).to_dict())
     except Exception as error:
         raise UserError(f'--config={path}: {error}') from error
-    for key in overridden(argv):
+    for key in keys:
         if key not in known:
-            raise UserError(f"{path} has no key '{key}': {nearest(key, known)}")
+            raise UserError(f"{path} has no key '{key}': {suggestion(key, known)}")
 
 
 if __name__ == '__main__':

@@ -1,51 +1,54 @@
 """DPDM: patch-wise probabilistic downscaling of any region (docs/systems/dpdm.md).
 
     python main.py --config=configs/diffusion_dpdm.py           under 15 minutes on 2 CPU cores, a simulated climate
-    python main.py --config=configs/diffusion_dpdm.py:smoke     under a minute: does it run?
-    python main.py --config=configs/diffusion_dpdm.py:paper     the published size and constants, for accelerators
+    python main.py --config=configs/diffusion_dpdm.py:smoke     under a minute: a test of the installation
+    python main.py --config=configs/diffusion_dpdm.py:paper     published size and constants, for accelerators
 
-Monthly fields over mountains, ten times finer than their block means. Real data: set data.path, data.relief and the
-other data keys (README, "DPDM").
+Monthly fields over mountains, refined tenfold from their block means. For real data set data.path, data.relief and the
+other keys of `data` (README, "DPDM").
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 INFINITY = float('inf')
 
 
 def get_config(variant: str = '') -> ConfigDict:
-    """`variant`: '' for the default, 'smoke' or 'paper'."""
+    """The config of a variant: '' (default), 'smoke' or 'paper'."""
     if variant not in ('', 'smoke', 'paper'):
         raise ValueError(f"unknown variant ':{variant}' of diffusion_dpdm: valid are :smoke and :paper")
     config = ConfigDict()
     config.system = 'dpdm'
     config.seed = 0
-    config.rivals = ('edsr', 'edsr_gan')  # trained beside; (): none
+    config.rivals = ('edsr', 'edsr_gan')  # baselines to train as well; (): none
 
     config.data = ConfigDict()
-    config.data.kind = 'block_means'  # a record: fine fields; the coarse ones are their block means, by area
-    config.data.path = ''  # file, glob, Zarr store or URL; empty: simulated
+    config.data.kind = 'block_means'  # a record: fine fields, whose area-weighted block means are the coarse ones
+    config.data.path = ''  # a file, glob, Zarr store or URL; empty: simulated
     config.data.simulate = ConfigDict({'world': 'mountains', 'rows': 160, 'columns': 240, 'months': 240, 'seed': 0})
     config.data.variables = ('t2m', 'tp')
-    config.data.units = ()  # of each variable, to which data are converted: ('K', 'mm day-1'); (): as the file has them
-    config.data.level = 0.0  # in the numbers of a file that has several; 0: there is but one
+    config.data.units = ()  # to which each variable is converted: ('K', 'mm day-1'); (): the units of the file
+    config.data.level = 0.0  # vertical level, in the file's own units, where it has several; 0: it has only one
     config.data.train = (('1981-01', '1996-12'),)
     config.data.validation = (('1997-01', '1998-12'),)
     config.data.test = (('1999-01', '2000-12'),)
-    config.data.factor = 10  # cells a side of a block
-    config.data.mean = 'physical'
+    config.data.factor = 10  # cells per side of a block
+    config.data.mean = 'physical'  # average physical values; 'network': transformed values
     config.data.transform = ('standard', 'log1p')  # of each variable, or one for all: 'standard', 'log1p', 'log'
-    config.data.grid_point = ''  # 'standard' or 'range': then each point by its own climate; no other region can be
-    config.data.interpolation = ('cubic', 'linear')  # of the coarse field, likewise
-    config.data.context = ('topography', 'land', 'season')  # also 'hour', 'latitude', any static variable of the data
-    config.data.relief = ''  # file of a relief, where the data bring no topography
+    config.data.grid_point = (
+        ''  # 'standard' or 'range': normalise each grid point by its climate; excludes other regions
+    )
+    config.data.interpolation = ('cubic', 'linear')  # of the coarse field: for each variable, or one for all
+    config.data.context = ('topography', 'land', 'season')  # also 'hour', 'latitude', static variables of the data
+    config.data.relief = ''  # file with a topography, where the data have none
     config.data.anomaly = True  # learn fine - interpolated; False: the full field
     config.data.bounds = ((-INFINITY, INFINITY), (0.0, INFINITY))  # physical (lower, upper) of each variable
-    config.data.patch = 80  # fine cells a side
-    config.data.patches_per_record = 6  # cut from each record in an epoch
+    config.data.patch = 80  # fine cells per side
+    config.data.patches_per_record = 6  # cut from each record in every epoch
 
     config.model = ConfigDict()
-    config.model.network = 'unet'  # or 'dpdm', the published one
+    config.model.network = 'unet'  # or 'dpdm', the published network
     config.model.dtype = 'float32'
     config.model.unet = ConfigDict(
         {'widths': (64, 96), 'bottleneck': 128, 'blocks': 2, 'embedding': 64, 'stem': 4, 'tail': 128, 'time': 'blocks'}
@@ -57,7 +60,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.betas = 'cosine'  # or 'linear'
     config.diffusion.prediction = 'v'  # or 'eps', 'x0'
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
-    config.diffusion.first_guess = True  # generate what the regression leaves open; False: the target itself
+    config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
 
     config.edsr = ConfigDict({'factors': (2, 5), 'width': 32, 'blocks': 6})
     config.edsr.update({'discriminator': (16, 32, 64, 64), 'dense': 128, 'adversarial': 1e-3})
@@ -72,7 +75,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.keep = 2
     config.training.phases = ('main',)
     common = {'learning_rate': 1e-3, 'warmup': 50, 'clip': 1.0, 'weight_decay': 1e-4, 'optimizer': 'adamw'}
-    config.training.main = ConfigDict({**common, 'steps': 400})  # of the regression and of the diffusion
+    config.training.main = ConfigDict({**common, 'steps': 400})  # of the regression and of the diffusion model
     config.training.edsr = ConfigDict({**common, 'steps': 300})
     config.training.edsr_gan = ConfigDict({**common, 'steps': 100, 'learning_rate': 2e-4, 'schedule': 'constant'})
 
@@ -81,7 +84,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.sampling.steps = 10  # evaluations of the network
     config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 'karras'
     config.sampling.eta = 0.0  # of ddim: share of the noise drawn anew in each step
-    config.sampling.temperature = 0.0  # factor of the noise; 0: as fitted after training (evaluation.fit_days)
+    config.sampling.temperature = placeholder(float)  # factor of the noise; None: fitted after training
     config.sampling.correlation_hours = 0.0  # of a member's noise in time; 0: months are independent draws
     config.sampling.tile = 480  # fine cells a side at most
     config.sampling.overlap = 80
@@ -89,11 +92,20 @@ def get_config(variant: str = '') -> ConfigDict:
     config.sampling.conserve = False  # whether the block mean of what is generated is made the coarse field
 
     config.evaluation = ConfigDict()
+    config.evaluation.measures = (
+        'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
+        'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
+    )  # fmt: skip
     config.evaluation.members = 33
-    config.evaluation.times = 8  # of the test split, evenly spread; 0: all
+    config.evaluation.subsets = (1, 5, 10, 33, 100)  # numbers of members whose mean is scored too; (): only all members
+    config.evaluation.records = 8  # of the test split, evenly spread; None: all
+    config.evaluation.neighbours = False  # whether records are chosen in pairs of neighbours, which lag-1 scores need
     config.evaluation.baselines = ('linear', 'bicubic', 'quantile_mapping')
-    config.evaluation.fit_days = 4  # times of validation to fit the noise temperature on; 0: temperature 1
-    config.evaluation.places = ''  # CSV of name, latitude, longitude; empty: 150 large cities
+    config.evaluation.window = 40  # cells a side of the windows for spectra of the scales
+    config.evaluation.regimes = ()  # edges of classes of each coarse target; (): terciles of training
+    config.evaluation.zones = ()  # (name, threshold) of each coarse target, scored apart; (): none
+    config.evaluation.places = ''  # CSV file with name, latitude, longitude; empty: 150 large cities
+    config.evaluation.calibration_records = 4  # of validation, to fit the noise temperature on; 0: temperature 1
 
     if variant == 'smoke':
         config.data.simulate.update({'rows': 60, 'columns': 80, 'months': 36})
@@ -107,12 +119,12 @@ def get_config(variant: str = '') -> ConfigDict:
         for phase in (config.training.main, config.training.edsr, config.training.edsr_gan):
             phase.update({'steps': 10, 'warmup': 5})
         config.sampling.update({'steps': 4, 'members': 2, 'overlap': 40})
-        config.evaluation.update({'members': 4, 'times': 3, 'fit_days': 1})
+        config.evaluation.update({'members': 4, 'records': 3, 'calibration_records': 1})
     if variant == 'paper':
         config.data.simulate.update({'rows': 400, 'columns': 700})
         config.data.variables, config.data.transform, config.data.interpolation = ('t2m',), ('standard',), ('cubic',)
         config.data.bounds = ((-INFINITY, INFINITY),)
-        config.data.context = ('topography',)  # and the validity mask, which is that of land where the sea is missing
+        config.data.context = ('topography',)  # and the mask of valid cells, the land where the sea is missing
         config.data.anomaly = False
         config.data.grid_point = 'range'
         config.data.patch = 128
@@ -126,5 +138,5 @@ def get_config(variant: str = '') -> ConfigDict:
         config.sampling.update(
             {'sampler': 'ddpm', 'spacing': 'half_log_snr', 'steps': 1000, 'tile': 128, 'overlap': 32}
         )
-        config.evaluation.update({'members': 100, 'times': 0, 'fit_days': 0})
+        config.evaluation.update({'members': 100, 'records': None, 'calibration_records': 0})
     return config

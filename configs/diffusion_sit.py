@@ -1,19 +1,20 @@
 """Sea-ice thickness super-resolution by continuous-time diffusion (docs/systems/sea_ice.md).
 
     python main.py --config=configs/diffusion_sit.py           under 10 minutes on 2 CPU cores, idealised data
-    python main.py --config=configs/diffusion_sit.py:smoke     under a minute: does it run?
-    python main.py --config=configs/diffusion_sit.py:paper     the published size and constants, for accelerators
+    python main.py --config=configs/diffusion_sit.py:smoke     under a minute: a test of the installation
+    python main.py --config=configs/diffusion_sit.py:paper     published size and constants, for accelerators
 
-What to expect is in the README's tables. Real data: set data.path and the other data keys (README, "Your own data").
+Expected scores are in the README. For real data set data.path and the other keys of `data` (README, "Your own data").
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 INFINITY = float('inf')
 
 
 def get_config(variant: str = '') -> ConfigDict:
-    """`variant`: '' for the default, 'smoke' or 'paper'."""
+    """The config of a variant: '' (default), 'smoke' or 'paper'."""
     if variant not in ('', 'smoke', 'paper'):
         raise ValueError(f"unknown variant ':{variant}' of diffusion_sit: valid are :smoke and :paper")
     config = ConfigDict()
@@ -22,15 +23,15 @@ def get_config(variant: str = '') -> ConfigDict:
 
     config.data = ConfigDict()
     config.data.kind = 'refinement'  # a record: a fine field and its coarse inputs
-    config.data.path = ''  # file, glob, Zarr store or URL; empty: idealised sea ice is simulated
-    config.data.simulate = ConfigDict({'size': 256, 'states': 529})  # cells of 4 km a side; half days
+    config.data.path = ''  # a file, glob, Zarr store or URL; empty: idealised sea ice is simulated
+    config.data.simulate = ConfigDict({'size': 256, 'states': 529})  # size: cells of 4 km per side; states: half days
     config.data.target = 'sit'
-    config.data.inputs = ('sit', 'sic', 'divergence', 'shear')  # the target must be among them
+    config.data.inputs = ('sit', 'sic', 'divergence', 'shear')  # must include the target
     config.data.kernel_km = (120.0, 24.0, 120.0, 120.0)  # box kernel of each input
     config.data.spacing_km = (25.0, 12.0, 60.0, 60.0)  # grid on which it is observed; (): half the kernel; 0: fine grid
-    config.data.noise = ()  # observation error of each input, standard deviation in its units; (): none
-    config.data.mask = ''  # variable that says where the field exists; empty: wherever it has values
-    # each a pair of dates or a tuple of pairs, both ends included; blocks in every season, days at the seams dropped
+    config.data.noise = ()  # standard deviation of the observation error of each input, in its units; (): none
+    config.data.mask = ''  # variable that is nonzero where the field exists; empty: wherever it has values
+    # pairs of first and last date, both included; blocks in every season, with the days between blocks dropped
     config.data.train = (
         ('2020-01-01', '2020-02-19'), ('2020-02-29', '2020-03-20'), ('2020-03-30', '2020-05-06'),
         ('2020-05-16', '2020-07-10'), ('2020-07-20', '2020-08-31'),
@@ -38,10 +39,10 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.validation = (('2020-03-23', '2020-03-27'), ('2020-07-13', '2020-07-17'), ('2020-09-03', '2020-09-08'))
     config.data.test = (('2020-02-22', '2020-02-26'), ('2020-05-09', '2020-05-13'), ('2020-09-11', '2020-09-20'))
     config.data.anomaly = True  # learn fine - coarse; False: the full field, which induces large-scale biases
-    config.data.bounds = ((0.0, INFINITY),)  # physical (lower, upper) of the target, applied to generated fields
-    config.data.patch = 64  # cells a side
-    config.data.patches_per_record = 8  # cut from each record in an epoch
-    config.data.flips = True  # all variables are scalars
+    config.data.bounds = ((0.0, INFINITY),)  # physical (lower, upper) of the target, to which fields are clipped
+    config.data.patch = 64  # cells per side
+    config.data.patches_per_record = 8  # cut from each record in every epoch
+    config.data.flips = True  # valid because all variables are scalars
 
     config.model = ConfigDict()
     config.model.widths = (64, 96)
@@ -57,11 +58,11 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.signal_rates = (0.9995, 0.01)  # at t = 0 and t = 1
     config.diffusion.prediction = 'v'  # or 'eps', 'x0'
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
-    config.diffusion.first_guess = True  # generate what the regression leaves open; False: the target itself
+    config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
 
     config.training = ConfigDict()
     config.training.batch_size = 16
-    config.training.accumulate = 1  # microbatches a step
+    config.training.accumulate = 1  # microbatches per step
     config.training.ema_decay = 0.995
     config.training.log_every = 50
     config.training.validate_every = 200
@@ -81,19 +82,27 @@ def get_config(variant: str = '') -> ConfigDict:
     config.sampling.steps = 10  # evaluations of the network
     config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 'karras'
     config.sampling.eta = 0.0  # of ddim: share of the noise drawn anew in each step
-    config.sampling.temperature = 0.0  # factor of the noise; 0: as fitted after training (evaluation.fit_days)
+    config.sampling.temperature = placeholder(float)  # factor of the noise; None: fitted after training
     config.sampling.correlation_hours = 0.0  # of a member's noise in time, so that it does not flicker; 0: none
     config.sampling.tile = 512  # cells a side at most, a multiple of the network's stride
     config.sampling.overlap = 32
     config.sampling.members = 8  # of one work unit
 
     config.evaluation = ConfigDict()
+    config.evaluation.measures = (
+        'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
+        'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
+    )  # fmt: skip
     config.evaluation.members = 16
-    config.evaluation.days = 6  # records, pairs of neighbours evenly spread over the test split; 0: all
-    config.evaluation.window = 40  # cells a side of the windows for spectra
-    config.evaluation.ice = 0.15  # coarse target above which a cell counts as ice
-    config.evaluation.regimes = (0.15, 1.0, 2.0)  # edges of classes of the coarse target, in its units
-    config.evaluation.fit_days = 6  # records of validation to fit the noise temperature on; 0: temperature 1
+    config.evaluation.subsets = ()  # numbers of members whose mean is scored too; (): only all members
+    config.evaluation.records = 6  # of the test split, evenly spread; None: all
+    config.evaluation.neighbours = True  # whether records are chosen in pairs of neighbours, which lag-1 scores need
+    config.evaluation.baselines = ('coarse',)
+    config.evaluation.window = 40  # cells a side of the windows for spectra of the scales
+    config.evaluation.regimes = ((0.15, 1.0, 2.0),)  # edges of classes of each coarse target; (): terciles of training
+    config.evaluation.zones = (('ice', 0.15),)  # (name, threshold) of each coarse target, scored apart; (): none
+    config.evaluation.places = ''  # CSV file with name, latitude, longitude; empty: 150 large cities
+    config.evaluation.calibration_records = 6  # of validation, to fit the noise temperature on; 0: temperature 1
 
     if variant == 'smoke':
         config.data.simulate = ConfigDict({'size': 96, 'states': 40})
@@ -105,7 +114,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})
         config.training.main.update({'steps': 10, 'warmup': 5})
         config.sampling.update({'steps': 4, 'members': 2})
-        config.evaluation.update({'members': 4, 'days': 2, 'fit_days': 1})
+        config.evaluation.update({'members': 4, 'records': 2, 'calibration_records': 1})
     if variant == 'paper':
         config.data.spacing_km = (0.0, 0.0, 0.0, 0.0)  # filtered inputs stay on the fine grid: nearly invertible
         config.model.update({'widths': (32, 64, 96, 128), 'bottleneck': 160, 'stem': 1, 'tail': 0, 'time': 'input'})
@@ -114,5 +123,5 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.update({'ema_decay': 0.999, 'validate_every': 1000, 'log_every': 100})
         config.training.main.update({'steps': 200_000, 'warmup': 1000, 'learning_rate': 1e-4})
         config.sampling.update({'sampler': 'ddim', 'spacing': 't', 'steps': 50, 'members': 10})
-        config.evaluation.update({'members': 30, 'days': 0})
+        config.evaluation.update({'members': 30, 'records': None})
     return config

@@ -1,12 +1,12 @@
-"""SRGAN with a content loss that knows the atmosphere (docs/systems/srgan.md; Hoffmann and Lessig 2022).
+"""SRGAN with a content loss learned from the atmosphere (docs/systems/srgan.md; Hoffmann and Lessig 2022).
 
     python main.py --config=configs/srgan.py           under 10 minutes on 2 CPU cores, a simulated dry atmosphere
-    python main.py --config=configs/srgan.py:smoke     under a minute: does it run?
-    python main.py --config=configs/srgan.py:paper     the published size and constants, for accelerators
+    python main.py --config=configs/srgan.py:smoke     under a minute: a test of the installation
+    python main.py --config=configs/srgan.py:paper     published size and constants, for accelerators
 
-With AtmoDist's distance as content loss, after `python main.py --config=configs/atmodist.py`:
+To use the distance of AtmoDist as content loss, train it (`python main.py --config=configs/atmodist.py`) and add
     --config.contents="('mse','atmodist')" --config.content.workdir=runs/atmodist
-All of it by one command: experiments/content_loss.py. Real fields: set data.path and the other data keys (README).
+experiments/content_loss.py does both. For real fields set data.path and the other keys of `data` (README).
 """
 
 from ml_collections import ConfigDict
@@ -15,7 +15,7 @@ INFINITY = float('inf')
 
 
 def get_config(variant: str = '') -> ConfigDict:
-    """`variant`: '' for the default, 'smoke' or 'paper'."""
+    """The config of a variant: '' (default), 'smoke' or 'paper'."""
     if variant not in ('', 'smoke', 'paper'):
         raise ValueError(f"unknown variant ':{variant}' of srgan: valid are :smoke and :paper")
     config = ConfigDict()
@@ -24,22 +24,22 @@ def get_config(variant: str = '') -> ConfigDict:
     config.contents = ('mse',)  # a GAN for each: 'mse', 'atmodist', 'spectral'; (): the generator alone
 
     config.data = ConfigDict()
-    config.data.kind = 'block_means'  # a record: fine fields; the coarse ones are their block means
-    config.data.path = ''  # file, glob, Zarr store or URL; empty: simulated
-    config.data.simulate = ConfigDict({'days': 200, 'rows': 64, 'seed': 0})  # 3-hourly; latitudes; AtmoDist's seed
+    config.data.kind = 'block_means'  # a record: fine fields, whose block means are the coarse ones
+    config.data.path = ''  # a file, glob, Zarr store or URL; empty: simulated
+    config.data.simulate = ConfigDict({'days': 200, 'rows': 64, 'seed': 0})  # 3-hourly; rows: latitudes; as AtmoDist
     config.data.variables = ('vorticity', 'divergence')
-    config.data.level = 0.0  # in the numbers of a file that has several; 0: there is but one
-    # as AtmoDist's, whose encoder knows nothing of validation and test
+    config.data.level = 0.0  # vertical level, in the file's own units, where it has several; 0: it has only one
+    # the dates of AtmoDist, whose encoder has then not seen validation and test
     config.data.train = (('2001-01-01', '2001-05-20'),)
     config.data.validation = (('2001-05-24', '2001-06-10'),)
     config.data.test = (('2001-06-14', '2001-07-19'),)
-    config.data.factor = 4  # cells a side of a block
-    config.data.mean = 'network'  # what is averaged: transformed values, as published, or 'physical' ones
-    config.data.transform = 'log'  # for heavy tails; 'standard': z-scores
+    config.data.factor = 4  # cells per side of a block
+    config.data.mean = 'network'  # average transformed values, as published; 'physical': physical values
+    config.data.transform = 'log'  # logarithmic, for heavy tails; 'standard': z-scores
     config.data.anomaly = False
     config.data.bounds = ((-INFINITY, INFINITY),) * 2  # physical (lower, upper) of each variable
-    config.data.patch = 32  # fine cells a side
-    config.data.patches_per_record = 8  # cut from each record in an epoch
+    config.data.patch = 32  # fine cells per side
+    config.data.patches_per_record = 8  # cut from each record in every epoch
 
     config.model = ConfigDict()
     config.model.factors = (2, 2)
@@ -54,7 +54,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.content = ConfigDict()
     config.content.workdir = ''  # of a trained AtmoDist, for the content loss 'atmodist'
     config.content.stage = 1  # of its encoder; 0: the last
-    config.content.shifts = 4  # corners a side from which the encoder looks, at random; 1: always from the same
+    config.content.shifts = 4  # random shifts per axis of the fields shown to the encoder; 1: none
     config.content.model = ConfigDict(
         {'widths': (24, 48, 96), 'blocks': 1, 'stem': 3, 'pool': False, 'momentum': 0.9, 'dtype': 'float32'}
     )
@@ -62,13 +62,13 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training = ConfigDict()
     config.training.batch_size = 16
     config.training.accumulate = 1
-    config.training.adversarial = 1e-3  # weight of the discriminator's opinion
-    config.training.balance = (0.46, 0.6)  # losses of the discriminator under and over which one side steps twice
+    config.training.adversarial = 1e-3  # weight of the adversarial loss
+    config.training.balance = (0.46, 0.6)  # discriminator losses below and above which one network steps twice
     config.training.log_every = 50
     config.training.validate_every = 100
     config.training.validation_batches = 16
     config.training.keep = 2
-    config.training.phases = ('mse', 'gan', 'late')  # the first trains the generator alone, the others each GAN
+    config.training.phases = ('mse', 'gan', 'late')  # the first trains the generator alone, the others every GAN
     common = {'optimizer': 'adamw', 'clip': 0.0}
     config.training.mse = ConfigDict({**common, 'steps': 1500, 'learning_rate': 1e-3, 'warmup': 50})
     config.training.gan = ConfigDict({**common, 'steps': 500, 'learning_rate': 2e-4, 'schedule': 'constant'})
@@ -80,8 +80,18 @@ def get_config(variant: str = '') -> ConfigDict:
     config.sampling.conserve = False  # whether the block mean of what is generated is made the coarse field
 
     config.evaluation = ConfigDict()
-    config.evaluation.times = 96  # of the test split, evenly spread; 0: all
-    config.evaluation.places = ''  # CSV of name, latitude, longitude; empty: 150 large cities
+    config.evaluation.measures = (
+        'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
+        'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
+    )  # fmt: skip
+    config.evaluation.subsets = ()  # numbers of members whose mean is scored too; (): only all members
+    config.evaluation.records = 96  # of the test split, evenly spread; None: all
+    config.evaluation.neighbours = False  # whether records are chosen in pairs of neighbours, which lag-1 scores need
+    config.evaluation.baselines = ('bicubic',)  # also 'linear', 'quantile_mapping'
+    config.evaluation.window = 40  # cells a side of the windows for spectra of the scales
+    config.evaluation.regimes = ()  # edges of classes of each coarse target; (): terciles of training
+    config.evaluation.zones = ()  # (name, threshold) of each coarse target, scored apart; (): none
+    config.evaluation.places = ''  # CSV file with name, latitude, longitude; empty: 150 large cities
 
     if variant == 'smoke':
         config.data.simulate = ConfigDict({'days': 9, 'rows': 32, 'seed': 0})
@@ -95,11 +105,11 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})
         config.training.mse.steps = config.training.gan.steps = config.training.late.steps = 10
         config.sampling.overlap = 8
-        config.evaluation.times = 8
+        config.evaluation.records = 8
     if variant == 'paper':
         config.data.patch = 96
         config.data.patches_per_record = 20
-        config.data.simulate.rows = 256  # where data.path is empty: a patch must fit
+        config.data.simulate.rows = 256  # of simulated data: a patch must fit
         config.model.update({'width': 64, 'blocks': 16, 'kernel': 9})
         config.discriminator.update({'widths': (32, 64, 128, 256), 'dense': 1024})
         config.content.update({'stage': 0, 'shifts': 1})
@@ -111,5 +121,5 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.gan = ConfigDict({**rate, 'steps': 274_000, 'learning_rate': 1e-4})
         config.training.late = ConfigDict({**rate, 'steps': 54_800, 'learning_rate': 1e-5})
         config.sampling.update({'tile': 768, 'overlap': 320})  # this network sees 158 cells around each
-        config.evaluation.times = 0
+        config.evaluation.records = None
     return config

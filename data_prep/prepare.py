@@ -13,7 +13,7 @@ from types import ModuleType
 from data_prep.records import block_means, lag_pairs, refinement
 from downscale_jax.fields.datasets import store
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 # each has KEYS (the settings that its records depend on), VERSION, check(data), write(data, seed, directory, name)
 KINDS: dict[str, ModuleType] = {'block_means': block_means, 'lag_pairs': lag_pairs, 'refinement': refinement}
@@ -45,7 +45,7 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
 def name_of(data: dict, seed: int) -> str:
     """The target or kind, and a digest of the settings that the records depend on and of the files' sizes and times."""
     if data['kind'] not in KINDS:
-        raise UserError(f"data.kind='{data['kind']}': {nearest(data['kind'], KINDS)}")
+        raise UserError(f"data.kind='{data['kind']}': {suggestion(data['kind'], KINDS)}")
     kind = KINDS[data['kind']]
     state = store.fingerprint(data['path'])
     text = json.dumps([kind.VERSION, seed, {k: data.get(k) for k in kind.KEYS}, state], sort_keys=True, default=list)

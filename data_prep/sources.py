@@ -9,7 +9,7 @@ from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.fields.geometry.wind import ATTRIBUTES
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 ATMOSPHERE, MOUNTAINS = 'atmosphere', 'mountains'
 WORLDS = {ATMOSPHERE: tuple(ATTRIBUTES), MOUNTAINS: ('t2m', 'tp', 'u10', 'v10', 'sp')}  # simulated variables
@@ -20,10 +20,10 @@ def check_simulated(data: dict) -> None:
     if data['path']:
         return
     if (world := data['simulate'].get('world', ATMOSPHERE)) not in WORLDS:
-        raise UserError(f"data.simulate.world='{world}': {nearest(world, WORLDS)}")
+        raise UserError(f"data.simulate.world='{world}': {suggestion(world, WORLDS)}")
     for name in data['variables']:
         if name not in WORLDS[world]:
-            raise UserError(f"data.variables: the simulated {world} has no '{name}': {nearest(name, WORLDS[world])}")
+            raise UserError(f"data.variables: the simulated {world} has no '{name}': {suggestion(name, WORLDS[world])}")
 
 
 def open_series(data: dict, seed: int) -> xr.Dataset:

@@ -1,11 +1,29 @@
 """Statistical downscaling of climate and weather fields in JAX."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+if TYPE_CHECKING:
+    from downscale_jax.systems.workdir import WorkDirectory
+
+OpenedT = TypeVar('OpenedT')
 
 
-def load(workdir: str | Path):
-    """Opens a work directory, as its system does: `load('runs/diffusion_sit').downscale(dataset, members=8)` is
-    `systems.downscaler.Downscaler`, `load('runs/atmodist').distance(a, b)` is `systems.atmodist.LearnedDistance`."""
-    from downscale_jax.systems import load
+@overload
+def load(workdir: str | Path) -> 'WorkDirectory[Any]': ...
 
-    return load(workdir)
+
+@overload
+def load(workdir: str | Path, kind: type[OpenedT]) -> OpenedT: ...
+
+
+def load(workdir: str | Path, kind: type[Any] | None = None) -> Any:
+    """Opens the work directory of a trained system.
+
+    The result is a `systems.downscaler.Downscaler` (`load('runs/diffusion_sit').downscale(dataset, members=8)`) or a
+    `systems.atmodist.LearnedDistance` (`load('runs/atmodist').distance(a, b)`). Type checkers learn which by
+    `load(workdir, Downscaler)`, which raises UserError for a work directory of another kind.
+    """
+    from downscale_jax import systems  # here, not above: importing the package must not start JAX
+
+    return systems.load(workdir) if kind is None else systems.load(workdir, kind=kind)

@@ -1,6 +1,6 @@
 """What each choice of a config is worth: the same system with one of them changed at a time.
 
-    python experiments/ablations.py target gamma [--dry-run] [--config.KEY=VALUE ..]     one or several groups, or all
+    python -m experiments.ablations target gamma [--dry-run] [--config.KEY=VALUE ..]     one or several groups, or all
 
     target      the full field instead of the anomaly: how far do large scales drift away from the coarse input?
     gamma       signal rates at t = 0 and t = 1
@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
 
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.consistency import consistency, summarise
@@ -29,6 +28,7 @@ from downscale_jax.fields.geometry import grid
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import exit_on_user_error
+from experiments.many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
 
 METHODS = ('regression', 'diffusion')
 COLUMNS = (

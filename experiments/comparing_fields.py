@@ -1,8 +1,8 @@
 """Why pixel error misleads: one field distorted in ways of equal mean squared error, scored by what else there is.
 
-    python experiments/comparing_fields.py                    idealised sea-ice thickness, about 15 s on 2 CPU cores
-    python experiments/comparing_fields.py --path=FILE --variable=NAME --time=2016-08-15 --size=32
-    python experiments/comparing_fields.py --workdir[=runs/atmodist]       a state of the atmosphere, by AtmoDist too
+    python -m experiments.comparing_fields                    idealised sea-ice thickness, about 15 s on 2 CPU cores
+    python -m experiments.comparing_fields --path=FILE --variable=NAME --time=2016-08-15 --size=32
+    python -m experiments.comparing_fields --workdir[=runs/atmodist]       a state of the atmosphere, by AtmoDist too
 
 A shift by whole cells sets the error; the strength of every other distortion is solved for until its MSE is the same
 to 0.1 %. With a work directory of AtmoDist the field is a state of the data that it was trained on: vorticity and
@@ -14,11 +14,12 @@ draws the fields (--figure, by default docs/figures/comparing_fields.png, or com
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import scipy.optimize
 import xarray as xr
+from downscale_jax.evaluation.present import liveliest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from scipy import ndimage
@@ -26,7 +27,6 @@ from scipy import ndimage
 import downscale_jax
 from data_prep.simulators.sea_ice import simulate
 from data_prep.sources import open_series
-from downscale_jax.evaluation.present import liveliest
 from downscale_jax.evaluation.statistics import similarity as images
 from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.fields.datasets import store
@@ -215,7 +215,7 @@ def read_atmosphere(workdir: Path) -> State:
         fields = open_series({**data, 'simulate': {**data['simulate'], 'days': 1}}, seed + 1)
     fields = store.load(fields.isel(time=[0]))
     transform = model.prepared.transform_as(Standardisation)
-    columns = 'wrap' if grid.is_periodic(fields) else 'symmetric'
+    columns: Literal['wrap', 'symmetric'] = 'wrap' if grid.is_periodic(fields) else 'symmetric'
     values = np.stack([fields[n].values[0] / std for n, std in zip(transform.variables, transform.std, strict=True)])
     values = np.pad(values, ((0, 0), (0, 0), (MARGIN, MARGIN)), columns)
     values = np.pad(values, ((0, 0), (MARGIN, MARGIN), (0, 0)), 'symmetric')

@@ -1,6 +1,6 @@
 """Which content loss makes the better SRGAN: squared error, or the distance that AtmoDist has learnt?
 
-    python experiments/content_loss.py [--seeds 0 1] [--atmodist=DIR] [--root=runs/content_loss] [--dry-run]
+    python -m experiments.content_loss [--seeds 0 1] [--atmodist=DIR] [--root=runs/content_loss] [--dry-run]
       [--config.KEY=VALUE ..]
 
 One AtmoDist (configs/atmodist.py, or the finished work directory --atmodist), then for every seed one run of
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from many_runs import Run, parse_overrides, run_all, show
 
 from data_prep.prepare import prepare
 from downscale_jax.evaluation import super_resolution
@@ -33,6 +32,7 @@ from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
+from experiments.many_runs import Run, parse_overrides, run_all, show
 
 CONTENTS = ('mse', 'atmodist')
 SAMPLES = 500
@@ -131,7 +131,10 @@ def places(pooled: Pooled) -> dict[str, dict[str, dict[str, Any]]]:
                 counts = local_statistics.compare(w1(pooled, name, v), w1(pooled, rival, v))
                 intervals = [
                     local_statistics.interval(
-                        *(pooled.series[key][seed, ..., v] for key in ('truth', name, rival)), pooled.block
+                        pooled.series['truth'][seed, ..., v],
+                        pooled.series[name][seed, ..., v],
+                        pooled.series[rival][seed, ..., v],
+                        pooled.block,
                     )
                     if known
                     else np.full(2, np.nan)

@@ -1,6 +1,6 @@
 """AtmoDist with and without its curriculum: does training start, and when?
 
-    python experiments/curriculum.py [--few-steps 300] [--dry-run] [--config.KEY=VALUE ..]
+    python -m experiments.curriculum [--few-steps 300] [--dry-run] [--config.KEY=VALUE ..]
 
 Lags cannot be told from a network's first features, so that the loss stays at chance before it falls. The published way
 out is a first phase on few pairs. Two runs of main.py of equally many steps, `direct` and `curriculum`, whose first
@@ -16,11 +16,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from many_runs import Run, markdown, parse_overrides, resolve, run_all, show
 
 from downscale_jax.evaluation.drawing import style as look
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.training.log import read
+from experiments.many_runs import Run, markdown, parse_overrides, resolve, run_all, show
 
 STARTED = 0.98  # of the loss of chance
 Curve = tuple[np.ndarray, np.ndarray]  # steps, cross-entropy of training

@@ -1,7 +1,7 @@
-"""What relief, the climate of grid points, the size of patches and the number of members are worth to DPDM
-(docs/systems/dpdm.md).
+"""What relief, the climate of grid points, the size of patches and the number of members are worth to DPDM (SYSTEMS.md,
+system 4).
 
-    python experiments/dpdm_ablations.py [relief] [points] [patch] [members] [--root=DIR] [--dry-run]
+    python -m experiments.dpdm_ablations [relief] [points] [patch] [members] [--root=DIR] [--dry-run]
         [--config=FILE] [--config.KEY=VALUE ..]
 
     relief   the networks see topography and land, or neither
@@ -19,10 +19,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
-
 from downscale_jax.fields.transforms import grid_point
 from downscale_jax.runtime.errors import exit_on_user_error
+from experiments.many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
 
 CONFIG = 'configs/diffusion_dpdm.py'
 LONG = {'training.main.steps': 1000, 'evaluation.members': 100}

@@ -11,7 +11,6 @@ import csv
 import json
 import os
 import re
-import runpy
 import shlex
 import subprocess
 import sys
@@ -20,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from downscale_jax.runtime.errors import UserError, nearest
-from downscale_jax.runtime.settings import flat
+from downscale_jax.runtime.errors import UserError, suggestion
+from downscale_jax.runtime.settings import flatten
+from experiments.configs import read_config
 
 MAIN = Path(__file__).parents[1] / 'main.py'
 Scores = dict[str, dict[str, float]]  # {method: {score: number}}, as in scores.json
@@ -40,12 +40,12 @@ def resolve(config: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises UserError for a config, a variant or a key that does not exist, and for a value of another type.
     """
-    path, _, variant = config.partition(':')
+    path = config.partition(':')[0]
     if not Path(path).is_file():
         choices = map(str, Path('configs').glob('[a-z]*.py'))
-        raise UserError(f'--config: there is no file {path}; {nearest(path, choices)}')
+        raise UserError(f'--config: there is no file {path}; {suggestion(path, choices)}')
     try:
-        values = flat(runpy.run_path(path)['get_config'](variant).to_dict())
+        values = flatten(read_config(config))
     except Exception as error:  # whatever is written there
         raise UserError(f'--config={config}: {error}') from error
     return json.loads(json.dumps({**values, **checked(config, values, overrides)}))
@@ -56,7 +56,7 @@ def checked(config: str, values: Mapping[str, Any], overrides: Mapping[str, Any]
     for a value of another type."""
     for key in overrides:
         if key not in values:
-            raise UserError(f"{config} has no key '{key}': {nearest(key, values)}")
+            raise UserError(f"{config} has no key '{key}': {suggestion(key, values)}")
     return {key: fitted(key, value, values[key]) for key, value in overrides.items()}
 
 
@@ -183,7 +183,7 @@ def check_workdir(run: Run, config: str, root: Path) -> None:
     path = root / run.name / 'config.json'
     asked = resolve(config, run.overrides)
     if path.exists():
-        there = flat(json.loads(path.read_text()))
+        there = flatten(json.loads(path.read_text()))
         other = sorted(key for key in {*there, *asked} if there.get(key) != asked.get(key))
         if other:
             told = ', '.join(f'{k} is {there.get(k)!r} there, {asked.get(k)!r} here' for k in other[:3])

@@ -1,6 +1,6 @@
-"""How much the published form of the inputs flatters: a box-filtered field left on the fine grid is nearly invertible.
+"""How optimistic the published inputs are: a box-filtered field left on the fine grid is nearly invertible.
 
-    python experiments/observation_image.py [--steps=300] [--root=runs/observation_image]     about 6 minutes on 2 cores
+    python -m experiments.observation_image [--steps=300] [--root=runs/observation_image]     about 6 minutes on 2 cores
 
 Trains the regression of configs/diffusion_sit.py on coarse inputs in the observation's image (filtered, sampled,
 interpolated back) and in the published form (filtered only). Its validation loss, in units of the variance of what the
@@ -9,13 +9,14 @@ observation would have given it.
 """
 
 import argparse
-import runpy
 from pathlib import Path
 
 from data_prep.prepare import prepare
-from downscale_jax.run import check_training, train_tasks
+from downscale_jax.run import train_tasks
+from downscale_jax.systems.checks import check_training
 from downscale_jax.systems.diffusion import build
 from downscale_jax.training.log import read
+from experiments.configs import read_config
 
 FORMS = {'observed': None, 'filtered': 0.0}  # data.spacing_km
 
@@ -27,15 +28,14 @@ def main() -> None:
     options = parser.parse_args()
     rows = ['| coarse inputs | variance of the anomaly that the regression leaves open |', '|---|---|']
     for form, spacing in FORMS.items():
-        config = runpy.run_path('configs/diffusion_sit.py')['get_config']()
-        config.training.main.steps = options.steps
+        config = read_config('configs/diffusion_sit.py')
+        config['training']['main']['steps'] = options.steps
         if spacing is not None:
-            config.data.spacing_km = (spacing,) * len(config.data.inputs)
+            config['data']['spacing_km'] = (spacing,) * len(config['data']['inputs'])
         workdir = options.root / f'{form}-{options.steps}'
-        settings = config.to_dict()
-        regression = {'regression': build(settings)['regression']}
-        check_training(settings, regression)
-        train_tasks(settings, workdir, prepare, regression)
+        regression = {'regression': build(config)['regression']}
+        check_training(config, regression)
+        train_tasks(config, workdir, prepare, regression)
         loss = [row['validation/loss'] for row in read(workdir / 'metrics.jsonl') if 'validation/loss' in row][-1]
         rows.append(f'| {form} | {loss:.2f} |')
     print('\n'.join(rows))

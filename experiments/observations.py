@@ -1,7 +1,7 @@
 """A trained sea-ice model applied to what satellites see: no truth, gaps, other grids, other times.
 
-    python experiments/observations.py [--workdir=runs/diffusion_sit] [--days=5]      made-up observations
-    python experiments/observations.py --thickness='cs2smos/*.nc' --drift='drift/*.nc' [--concentration='conc/*.nc']
+    python -m experiments.observations [--workdir=runs/diffusion_sit] [--days=5]      made-up observations
+    python -m experiments.observations --thickness='cs2smos/*.nc' --drift='drift/*.nc' [--concentration='conc/*.nc']
 
 Thickness is CS2SMOS, concentration OSI SAF (without it that beside the thickness), drift OSI SAF; see
 `data_prep.readers.products`. Without files they are made up: the idealised ice on days of the test split as products
@@ -17,6 +17,7 @@ import argparse
 import math
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -28,7 +29,10 @@ import downscale_jax
 from data_prep.readers import products
 from data_prep.readers.observed import Observed, to_inputs
 from data_prep.simulators.sea_ice import simulate
-from downscale_jax.downscale import ensemble
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.filling import to_store
+from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.consistency import consistency, summarise, table
 from downscale_jax.fields.datasets import store
@@ -42,6 +46,7 @@ from downscale_jax.fields.geometry.observation import observation_matrices, obse
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
+from downscale_jax.systems.downscaler import Downscaler
 
 THICKNESS_KM, CONCENTRATION_KM, DRIFT_KM = 25.0, 25.0, 62.5  # grids of the products
 SWATH_KM = 200.0  # width of the made-up gap, which moves from day to day
@@ -89,7 +94,7 @@ def sample(ice: xr.Dataset, name: str, spacing_km: float) -> xr.DataArray:
         np.interp(observation_points(n, spacing_km / size[0]), np.arange(n), ice[axis].values / 1000)
         for n, size, axis in zip(mask.shape, sizes, 'yx', strict=True)
     ]
-    coords = {'time': ice['time']}
+    coords: dict[str, Any] = {'time': ice['time']}
     for axis, at in zip('yx', points, strict=True):
         coords[f'{axis}c'] = (f'{axis}c', at, {'units': 'km', 'standard_name': f'projection_{axis}_coordinate'})
     return xr.DataArray(values, coords, ('time', 'yc', 'xc'), name, ice[name].attrs).isel(yc=slice(None, None, -1))
@@ -157,14 +162,13 @@ def main() -> None:
     files = {name: getattr(options, name) for name in ('thickness', 'concentration', 'drift')}
     if any(files.values()) and not options.thickness:
         parser.error('--thickness is missing')
-    model, truth = downscale_jax.load(options.workdir), None
-    transform = model.prepared.transform_as(RefinementTransform)
-    statics, generator = model.prepared.statics, model.best()
-    request = {
-        'input': options.thickness or 'the made-up observations',
-        'input_state': [store.fingerprint(path) for path in files.values()],
-        'model': generator.identity,
-    }
+    model, truth = downscale_jax.load(options.workdir, Downscaler), None
+    transform, statics, generator = (
+        model.prepared.transform_as(RefinementTransform),
+        model.prepared.statics,
+        model.best(),
+    )
+    source = Source(options.thickness or 'the made-up observations', file_state(*files.values()))
     if not options.thickness:
         files, truth = make_up(options.output / 'products', model.config, options.days)
     kernels = dict(zip(transform.inputs, model.prepared.meta['kernel_km'], strict=True))
@@ -172,7 +176,9 @@ def main() -> None:
     inputs[transform.target] = convert_units(inputs[transform.target], transform.units)
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / 'fine.zarr'
-    ensemble.to_store(generator, inputs, statics, options.members, options.seed, model.attributes(), path, request)
+    opened = open_inputs(inputs, generator.transform, statics, source.input)
+    ensemble = Ensemble(generator, opened, statics, options.members, options.seed)
+    to_store(ensemble, path, source, model.attributes())
 
     back = partial(
         consistency,
@@ -181,14 +187,15 @@ def main() -> None:
         kernel_km=kernels[transform.target],
         periodic=model.prepared.periodic,
     )
-    days, of_truth, first = {}, [], None
+    days, of_truth = {}, []
     with xr.open_zarr(path, consolidated=False) as fine:
         for number, time in enumerate(inputs['time'].values):
             coarse, members = (x[transform.target].isel(time=number).values for x in (inputs, fine))
+            if number == 0:
+                first = coarse, members
             days[iso(time)] = back(members, coarse)
             if truth is not None:
                 of_truth.append(back(truth.sel(time=time).values[None], coarse))
-            first = first or (coarse, members)
     rows = {when: summarise(sums) for when, sums in days.items()}
     figure = draw(*first, rows, statics, transform.units)
     figure.savefig(options.output / 'consistency.png', dpi=130, metadata={'Software': None})
@@ -220,12 +227,12 @@ def draw(coarse: np.ndarray, members: np.ndarray, rows: dict, statics: xr.Datase
         axes.set(xticks=[], yticks=[])
         upper.colorbar(image, ax=axes, location='bottom', shrink=0.9, aspect=25).set_label(units)
     upper.suptitle(f'Observations downscaled, {next(iter(rows))}', x=0.01, ha='left', fontweight='bold')
-    panels = {
+    series = {
         f'bias over the kernel ({units})': {'member and mean': 'bias'},
         f'RMSE over the kernel ({units})': {'member': 'rmse_member', 'mean': 'rmse_mean'},
         'share of the sea': {'missing': 'missing', 'compared': 'compared'},
     }
-    for axes, (title, lines) in zip(lower.subplots(1, 3), panels.items(), strict=True):
+    for axes, (title, lines) in zip(lower.subplots(1, 3), series.items(), strict=True):
         for (line, name), colour in zip(lines.items(), ('#0072b2', '#d55e00'), strict=False):
             axes.plot([row[name] for row in rows.values()], 'o-', color=colour, label=line)
         axes.set_title(title, fontsize=10, loc='left')

@@ -1,6 +1,6 @@
 """DPDM on real rain: radar over the United States, 0.01 degrees, ten times finer than its block means.
 
-    python experiments/rain.py --input=mrms_rain_conus_20190610.nc [--root=DIR] [--dry-run] [--config.KEY=VALUE ..]
+    python -m experiments.rain --input=mrms_rain_conus_20190610.nc [--root=DIR] [--dry-run] [--config.KEY=VALUE ..]
 
 The frames of the file lie minutes apart, so training and test are apart in space: the domain is cut into windows of 480
 cells (4.8 degrees) a side, and those whose middle lies west of --split[0] degrees east train, between both validate,
@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from many_runs import Run, markdown, parse_overrides, rows, run_all, show
 
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
+from experiments.many_runs import Run, markdown, parse_overrides, rows, run_all, show
 
 WINDOW, SEEN, WET = 480, 0.5, 0.02  # cells; share seen; mean rain in mm h-1
 CELL = 1000.0  # m, about: what matters to spectra and areas is that all are alike

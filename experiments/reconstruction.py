@@ -1,6 +1,6 @@
 """A long coarse archive of another source downscaled by DPDM: a reconstruction, what it says of change, and how well.
 
-    python experiments/reconstruction.py [--workdir=runs/diffusion_dpdm] [--start=1960 --years=40] [--members=3]
+    python -m experiments.reconstruction [--workdir=runs/diffusion_dpdm] [--start=1960 --years=40] [--members=3]
         [--overlap=1981-01,1996-12] [--month=YYYY-MM] [--input=FILE] [--output=FOLDER] [--config.sampling.KEY=VALUE ..]
 
 Without --input the archive, 20cr_like.nc, is made up in the likeness of the 20th Century Reanalysis: the world that the
@@ -33,7 +33,6 @@ import matplotlib
 import numpy as np
 import xarray as xr
 import zarr
-from many_runs import checked, parse_overrides
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -54,10 +53,11 @@ from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
-from downscale_jax.runtime.settings import flat
+from downscale_jax.runtime.settings import flatten
 from downscale_jax.systems import load
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.workdir import read_config
+from experiments.many_runs import checked, parse_overrides
 
 SHIFT, PORTION = 0.35, 120  # of a side, by which the archive's cells begin outside; times of an archive read at once
 BIAS, SEASONAL, WIDER, ERROR = 1.2, 0.4, 1.25, 0.3  # of additive variables: standard deviations, and their factor
@@ -107,12 +107,12 @@ def make_up(path: Path, model: Downscaler, years: range, truth: 'Kept') -> None:
         truth.add(f'{years[index // 12]:04d}-{index % 12 + 1:02d}', fine)
     months = np.arange(len(coarse)) % 12 + 1
     seen = distorted(coarse, months, transform.limits[0] == 0, np.random.default_rng((size['seed'], 20)))
-    fields = {
+    observed = {
         name: (('time', 'lat', 'lon'), seen[:, ::-1, :, v], {'units': units})
         for v, (name, units) in enumerate(zip(transform.inputs, transform.input_units, strict=True))
     }
     times = [cftime.DatetimeNoLeap(years[i // 12], m, 1) for i, m in enumerate(months)]
-    store.write_netcdf(xr.Dataset(fields, {'time': times, 'lat': lat[::-1], 'lon': lon}), path)
+    store.write_netcdf(xr.Dataset(observed, {'time': times, 'lat': lat[::-1], 'lon': lon}), path)
 
 
 def on_blocks(archive: xr.Dataset, prepared: Prepared, years: range) -> xr.Dataset:
@@ -162,10 +162,11 @@ class Kept:
         self.prepared, self.limits, self.area = prepared, limits, prepared.area[..., 0]
         # far beyond the values of training; of what is never negative finest near zero
         share = np.linspace(0, 1, 1001)
-        lower = prepared.transform_as(BlockMeans).limits[0]
         self.edges = [
             3 * high * share**3 if bound == 0 else low + (high - low) * (3 * share - 1)
-            for (low, high), bound in zip(prepared.meta['range'], lower, strict=True)
+            for (low, high), bound in zip(
+                prepared.meta['range'], prepared.transform_as(BlockMeans).limits[0], strict=True
+            )
         ]
         self.sums: dict[tuple, dict[str, Any]] = {}  # by (variable, year), and by (None, decade) of hot and dry months
         self.places: dict[str, np.ndarray] = {}  # of hot and dry months, [H, W]
@@ -344,7 +345,7 @@ def report(
 
 def opened(workdir: Path, overrides: Mapping[str, Any]) -> Downscaler:
     """The model with other values of `sampling`. Raises UserError where it is no DPDM or has no such value."""
-    known = {key: value for key, value in flat(read_config(workdir)).items() if key.startswith('sampling.')}
+    known = {key: value for key, value in flatten(read_config(workdir)).items() if key.startswith('sampling.')}
     model = load(workdir, checked(str(workdir), known, overrides))
     if not isinstance(model, Downscaler) or model.prepared.meta.get('kind') != 'block_means' or not model.best().draws:
         raise UserError(f'{workdir} holds no DPDM: give the work directory of configs/diffusion_dpdm.py')
@@ -372,14 +373,17 @@ def main() -> int:
     if not folder.is_dir():
         raise UserError(f"--output: there is no folder '{folder}': make it first")
     data = model.config['data'], model.config['seed'], options.workdir.parent / 'data'
-    parallel.by_first(lambda: prepare(*data))
+    parallel.on_first_process(lambda: prepare(*data))
     prepared, best = prepare(*data), model.best()
     years = range(options.start, options.start + options.years)
     case = case_of(prepared, options.month, years)
-    limits, source = parallel.by_first(lambda: thresholds(prepared)), options.input or str(folder / '20cr_like.nc')
+    limits, source = (
+        parallel.on_first_process(lambda: thresholds(prepared)),
+        options.input or str(folder / '20cr_like.nc'),
+    )
     kept: dict[str, list[Kept]] = {} if options.input else {TRUTH: [Kept(prepared, limits)]}
     if not options.input:
-        parallel.by_first(lambda: make_up(Path(source), model, years, kept[TRUTH][0]))
+        parallel.on_first_process(lambda: make_up(Path(source), model, years, kept[TRUTH][0]))
     blocks = on_blocks(store.open_dataset(source), prepared, years)
     if case[0] not in labels(blocks['time'].values):
         raise UserError(f'{source} has no {case[0]}, the month of the case study: choose another by --month')
@@ -389,7 +393,7 @@ def main() -> int:
     asked = options.members, 0, model.attributes()
     ensemble.to_store(best, blocks, prepared.statics, *asked, folder / STORE, request, corrected=corrected)
     months = methods(folder / STORE, blocks, corrected, prepared)
-    parallel.by_first(lambda: report(folder, months, kept, prepared, limits, case))
+    parallel.on_first_process(lambda: report(folder, months, kept, prepared, limits, case))
     return 0
 
 

@@ -1,6 +1,6 @@
 """What fusing tiles at every sampling step is worth: seams of a DPDM ensemble in one piece, in fused tiles and without.
 
-    python experiments/seams.py --workdir=runs/diffusion_dpdm [--tile 80] [--overlap 20] [--times 4] [--members 4]
+    python -m experiments.seams --workdir=runs/diffusion_dpdm [--tile 80] [--overlap 20] [--times 4] [--members 4]
 
 The trained model downscales test times three times: the whole domain at once; in tiles whose overlaps are averaged
 before every next step, with the same noise wherever they overlap; and as tiles are usually done, each downscaled on its
@@ -12,45 +12,45 @@ any, and step, 0 without, of tiles on their own mostly that their noise is anoth
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from data_prep.prepare import prepare
-from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Generator
+from downscale_jax.downscale.dataset import in_memory
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation import retiling as tile_seams
 from downscale_jax.evaluation.drawing import style as look
-from downscale_jax.evaluation.evaluate import coarse_dataset
 from downscale_jax.evaluation.statistics import seams
+from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.datasets.times import evenly
-from downscale_jax.fields.geometry.grid import is_periodic
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
+from downscale_jax.systems.downscaler import Downscaler
 
 TRUTH, WHOLE, FUSED, APART = 'truth', 'in one piece', 'fused at every step', 'each on its own'
 
 
-def apart(generator: Generator, coarse: xr.Dataset, statics: xr.Dataset, tiling: Tiling, members: int) -> np.ndarray:
+def apart(
+    generator: FieldGenerator, coarse: xr.Dataset, statics: xr.Dataset, tiling: Tiling, members: int
+) -> np.ndarray:
     """[T, M, H, W, V]: every tile a domain of its own, averaged where they overlap by the weights of the fused ones."""
-    dims, factor = statics['mask'].dims, generator.transform.factor
-    names = generator.transform.targets
+    transform: Any = generator.transform
+    dims, factor, names = statics['mask'].dims, transform.factor, transform.targets
     field = np.zeros((members, coarse.sizes['time'], *tiling.shape, len(names)))
     weight = np.zeros((*tiling.shape, 1))
     for number, (row, column) in enumerate(tiling.origins):
         inside = [slice(start, start + size) for start, size in zip((row, column), tiling.sizes, strict=True)]
         blocks = [slice(part.start // factor, part.stop // factor) for part in inside]
-        one = ensemble.in_memory(
-            generator,
-            coarse.isel(dict(zip(dims, blocks, strict=True))),
-            statics.isel(dict(zip(dims, inside, strict=True))),
-            members,
-            number + 1,
-            {},
-        )
+        grid = statics.isel(dict(zip(dims, inside, strict=True)))
+        inputs = open_inputs(coarse.isel(dict(zip(dims, blocks, strict=True))), generator.transform, grid)
+        one = in_memory(Ensemble(generator, inputs, grid, members, number + 1))
         values = np.stack([one[name].values for name in names], -1)
         field[:, :, inside[0], inside[1]] += values * tiling.weights
         weight[inside[0], inside[1]] += tiling.weights
@@ -67,21 +67,22 @@ def main() -> int:
     options = parser.parse_args()
     if options.members < 1 or options.times < 0:
         raise UserError(f'--times={options.times} --members={options.members}: at least 0, for all, and 1 are needed')
-    opened = load(options.workdir)
+    opened = load(options.workdir, kind=Downscaler)
     prepared = prepare(opened.config['data'], opened.config['seed'], options.workdir.parent / 'data')
     split, transform = prepared.split('test'), prepared.transform_as(BlockMeans)
     chosen = evenly(len(split), options.times)
     coarse, statics = coarse_dataset(prepared, split, split.times, chosen), prepared.statics
     shape, best = prepared.mask.shape, opened.best()
-    fused = best.changed(tile=options.tile, overlap=options.overlap)
-    tiling, halo = fused.tiling(shape, is_periodic(statics))
+    fused = best.with_partition(tile=options.tile, overlap=options.overlap)
+    inputs = open_inputs(coarse, best.transform, statics)
+    tiling = fused.tiling(inputs.domain)
     if len(tiling.origins) < 2:
         raise UserError(f'--tile={options.tile}: one tile covers the domain of {shape[0]} x {shape[1]}: choose less')
-    whole = best.changed(tile=max(tiling.padded), overlap=options.overlap)
+    whole = best.with_partition(tile=max(tiling.padded), overlap=options.overlap)
     own = Tiling(shape, transform.factor, options.tile, options.overlap)  # a tile of its own holds whole blocks
 
-    def fields(generator: Generator) -> np.ndarray:
-        made = ensemble.in_memory(generator, coarse, statics, options.members, 0, {})
+    def fields(generator: FieldGenerator) -> np.ndarray:
+        made = in_memory(Ensemble(generator, inputs, statics, options.members, 0))
         return np.stack([made[name].values for name in transform.targets], -1).swapaxes(0, 1)
 
     made = {
@@ -102,7 +103,7 @@ def main() -> int:
     ]
     nowhere = np.zeros(0, int), np.zeros(0, int)
     for name, lines in {
-        FUSED: tile_seams.borders_of(fused, shape, halo > 0),
+        FUSED: tile_seams.borders_of(fused, inputs.domain),
         APART: seams.borders(shape, own.origins, own.sizes),
     }.items():
         found = tile_seams.scored(made[name], made[WHOLE], weight, lines, nowhere)

@@ -1,6 +1,6 @@
 """Every point of a grid of config values: a run of main.py each, and one table of their scores.
 
-    python experiments/sweep.py --config=configs/atmodist.py:smoke --grid training.main.learning_rate=1e-3,2e-3 \\
+    python -m experiments.sweep --config=configs/atmodist.py:smoke --grid training.main.learning_rate=1e-3,2e-3 \\
       --grid seed=0,1 [--zip KEY=VALUE,..] [--method=NAME] [--score=NAME,NAME] [--root=DIR] [--dry-run] \\
       [--config.KEY=VALUE ..]
 
@@ -24,7 +24,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from many_runs import (
+from downscale_jax.runtime.errors import UserError, exit_on_user_error, suggestion
+from downscale_jax.runtime.files import write_text
+from experiments.many_runs import (
     MAIN,
     Run,
     Scores,
@@ -38,9 +40,6 @@ from many_runs import (
     show,
     write_csv,
 )
-
-from downscale_jax.runtime.errors import UserError, exit_on_user_error, nearest
-from downscale_jax.runtime.files import write_text
 
 LONGEST = 60  # characters of a name before its digest
 Point = dict[str, Any]  # {'section.key': value}
@@ -149,7 +148,7 @@ def tabulate(
     methods, names = {name for name, _ in tables}, {name for _, numbers in tables for name in numbers}
     for flag, asked, known in (('method', [method] if method else [], methods), ('score', wanted, names)):
         if unknown := [name for name in asked if scores and name not in known]:
-            raise UserError(f"--{flag}: no run has '{unknown[0]}': {nearest(unknown[0], known)}")
+            raise UserError(f"--{flag}: no run has '{unknown[0]}': {suggestion(unknown[0], known)}")
     rows = []
     for run in runs:
         if run.name in scores:

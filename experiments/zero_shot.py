@@ -1,6 +1,6 @@
 """What moving costs: a trained DPDM on a region that it has never seen, beside the region that it learned from.
 
-    python experiments/zero_shot.py [--workdir=DIR] [--seed 1 2 ..] [--months=12] [--members=11] [--output=DIR]
+    python -m experiments.zero_shot [--workdir=DIR] [--seed 1 2 ..] [--months=12] [--members=11] [--output=DIR]
 
 Every seed is another world of `data_prep.simulators.mountains`, relief and weather, all else as in the model's config;
 `home` is the model's own. Months of the test split, evenly spread, are averaged over blocks and downscaled with the
@@ -18,14 +18,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from many_runs import markdown, write_csv
-from reconstruction import opened
+from data_prep.records.series import open_fields
+from downscale_jax.evaluation.evaluate import coarse_dataset
 
 from data_prep.records.block_means import whole_blocks
-from data_prep.sources import open_series
 from downscale_jax.downscale import ensemble
 from downscale_jax.evaluation.baselines import KERNELS, Baselines
-from downscale_jax.evaluation.evaluate import coarse_dataset
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.fields.datasets.dates import select_dates
@@ -35,6 +33,8 @@ from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.dpdm import REGRESSION
+from experiments.many_runs import markdown, write_csv
+from experiments.reconstruction import opened
 
 HOME, LINEAR = 'home', 'linear'
 KEPT = ('rmse', 'crps', 'mae', 'bias', 'spread_skill')
@@ -51,7 +51,7 @@ def simulated(model: Downscaler, seed: int | None, months: int) -> tuple[xr.Data
     asked = own if seed is None else seed
     if seed == own:
         raise UserError(f'--seed {seed} is the region that the model learned from: choose others')
-    fields = whole_blocks(open_series({**data, 'simulate': {**data['simulate'], 'seed': asked}}, asked), data)
+    fields = whole_blocks(open_fields({**data, 'simulate': {**data['simulate'], 'seed': asked}}, asked), data)
     if seed is None and not np.array_equal(fields['topography'], model.prepared.statics['topography']):
         raise UserError(f'the mountains of {model.workdir} are not those simulated today: train anew')
     test = select_dates(fields, data['test'])
@@ -63,7 +63,8 @@ def fields_of(model: Downscaler, months: xr.Dataset, statics: xr.Dataset, member
     prepared, transform = model.prepared, model.prepared.transform_as(BlockMeans)
     truth = np.stack([months[name].values for name in transform.targets], -1)
     # worlds differ in what stands on the cells, not in the cells: blocks and areas are those of the model's grid
-    coarse = coarse_dataset(prepared, [{'fine': one} for one in truth], months['time'].values, range(len(truth)))
+    records: Any = [{'fine': field} for field in truth]  # in place of a Split
+    coarse = coarse_dataset(prepared, records, months['time'].values, list(range(len(truth))))
     baselines, found = Baselines(tuple(KERNELS), prepared), {'truth': truth[None]}
     blocks = np.stack([coarse[name].values for name in transform.inputs], -1)
     simple = [baselines(one, month_of(t)) for one, t in zip(blocks, coarse['time'].values, strict=True)]

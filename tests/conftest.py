@@ -1,23 +1,26 @@
-"""What tests share: real files, a compilation cache, the command line; and which files are started first."""
+"""Shared fixtures and settings of all tests: strict JAX, compilation cache, real files, the command line."""
 
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from scipy.special import sph_harm_y_all
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
-# before JAX starts: tests spend their time compiling, so compile fast and keep what was compiled
+# in the environment, so that subprocesses inherit it
+os.environ.setdefault('JAX_NUMPY_RANK_PROMOTION', 'raise')
+# tests spend their time compiling: compile fast and keep compiled programs
 os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path.home() / '.cache' / 'downscale_jax' / 'xla-tests'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 ROOT = Path(__file__).parents[1]
+# scripts started by tests import this checkout, whichever one is installed
+os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get('PYTHONPATH'))))
 REAL = ROOT.parent / 'shared' / 'data'
-# those that take longest, longest first: two workers end together
+# slowest files first, so that two workers finish together
 SLOW = (
     'test_main.py',
     'test_main_systems.py',
@@ -29,14 +32,14 @@ SLOW = (
 
 
 def pytest_collection_modifyitems(items):
-    """Slow files first, the others in their order."""
+    """Runs slow files first and the others in their order."""
     slow = {ROOT / 'tests' / name: place for place, name in enumerate(SLOW)}
     items.sort(key=lambda item: slow.get(item.path, len(slow)))
 
 
 @pytest.fixture(scope='session')
 def shared_data() -> Path:
-    """Real files beside the checkout; in CI their absence is a failure."""
+    """Folder of real data files beside the checkout; in CI its absence is a failure."""
     if not REAL.is_dir():
         if os.environ.get('CI') == 'true':
             pytest.fail(f'the real data are missing: {REAL}')
@@ -46,7 +49,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope='session')
 def start():
-    """start(*arguments, devices=1, **streams) -> main.py in a process of its own, with so many simulated devices."""
+    """start(*arguments, devices=1, **streams) -> running process of main.py with simulated devices."""
 
     def call(*arguments, devices=1, **streams):
         flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
@@ -62,7 +65,7 @@ def start():
 
 @pytest.fixture(scope='session')
 def run(start):
-    """run(*arguments, devices=1) -> the finished process."""
+    """run(*arguments, devices=1) -> finished process of main.py, with its output."""
 
     def call(*arguments, devices=1):
         with start(*arguments, devices=devices, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -73,8 +76,8 @@ def run(start):
 
 
 @pytest.fixture(scope='session')
-def told(run):
-    """told(*arguments, devices=1) -> the one line that a user's mistake prints."""
+def error_line(run):
+    """error_line(*arguments, devices=1) -> the only line that main.py prints to stderr for a user's mistake."""
 
     def call(*arguments, devices=1):
         done = run(*arguments, devices=devices)
@@ -87,22 +90,11 @@ def told(run):
     return call
 
 
-@pytest.fixture(scope='session')
-def harmonic_sum():
-    """An oracle for spherical harmonics, by SciPy: see `sum_of_harmonics`."""
-    return sum_of_harmonics
-
-
-def sum_of_harmonics(coefficients: np.ndarray, theta: np.ndarray, lam: np.ndarray) -> tuple[np.ndarray, ...]:
-    """(f, df/dtheta, df/dlambda / sin theta) [H, W] of a real field, from complex coefficients [m, l] for m >= 0.
-
-    theta [H] are colatitudes other than 0 and pi, lam [W] longitudes, in radians.
-    """
-    top = coefficients.shape[1] - 1
-    values, slopes = sph_harm_y_all(top, top, theta[:, None], lam[None], diff_n=1)  # [l, m, H, W], [.., 2]
-    twice = np.where(np.arange(top + 1) > 0, 2, 1)[:, None] * coefficients  # -m is the conjugate of m
-
-    def real_sum(basis):
-        return np.einsum('ml,lm...->...', twice, basis[:, : top + 1]).real
-
-    return real_sum(values), real_sum(slopes[..., 0]), real_sum(slopes[..., 1]) / np.sin(theta)[:, None]
+@pytest.fixture(autouse=True)
+def package_logger():
+    """Undoes `messages.to_terminal`, so that the log of every test can be captured."""
+    yield
+    logger = logging.getLogger('downscale_jax')
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)

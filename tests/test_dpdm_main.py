@@ -114,7 +114,7 @@ def test_what_training_leaves(trained):
     assert np.shape(details['methods']['edsr']['fss_above']) == (2, 5, 2, 3)
     assert (trained / 'figures' / 'ensemble_dpdm.png').stat().st_size > 10_000
     report = (trained / 'report.html').read_text()
-    assert all(told in report for told in ('Normality of members', 'Hot and dry at once', 'Extremes: tp'))
+    assert all(title in report for title in ('Normality of members', 'Hot and dry at once', 'Extremes: tp'))
     described = json.loads((trained / 'describe.json').read_text())
     assert set(described['parameters']) == {'edsr', 'regression', 'unet'}
     fit = json.loads((trained / 'calibration.json').read_text())
@@ -166,7 +166,7 @@ def test_another_region_by_its_topography(trained, folder):
     from downscale_jax.systems import load
 
     source, output, grid = (folder / name for name in ('other.nc', 'other_fine.zarr', 'grid.nc'))
-    runs.downscale(trained, {}, str(source), str(output), str(grid), MEMBERS, 0)
+    runs.downscale(trained, {}, runs.Downscaling(str(source), str(output), str(grid), MEMBERS))
     with xr.open_dataset(grid) as statics, xr.open_zarr(output, consolidated=False) as found:
         assert found['tp'].shape == (MEMBERS, 2, 50, 40)
         outside = np.broadcast_to(statics['mask'].values == 0, found['tp'].shape)
@@ -216,8 +216,9 @@ def test_mistakes_of_downscaling(trained, folder, source, grid, parts):
     from downscale_jax.runtime.errors import UserError
 
     output = folder / 'never.zarr'
+    wanted = runs.Downscaling(str(folder / source), str(output), str(folder / grid) if grid else '')
     with pytest.raises(UserError) as error:
-        runs.downscale(trained, {}, str(folder / source), str(output), str(folder / grid) if grid else '', 2, 0)
+        runs.downscale(trained, {}, wanted)
     assert all(part in str(error.value) for part in parts), error.value
     assert '\n' not in str(error.value)
     assert not output.exists()

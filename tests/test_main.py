@@ -9,6 +9,8 @@ import re
 import runpy
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -105,14 +107,24 @@ def trained(run, folder, common):
         ([CONFIG, '--config.training.batch_size=many'], ['batch_size', 'many']),
         ([CONFIG, '--wrkdir=x'], ['wrkdir']),
         ([CONFIG, '--members=few', '--mode=downscale'], ['members', 'few']),
-        ([CONFIG, 'train'], ["'train' is no flag"]),
+        ([CONFIG, 'train'], ["'train' is not a flag"]),
+        ([CONFIG, '--config.seed=None'], ['config.seed', 'None']),
         ([CONFIG, '--mode=downscale', '--output=x.zarr'], ['--mode=downscale needs --input']),
         ([CONFIG, '--mode=downscale', '--input=x.nc'], ['--mode=downscale needs --output']),
     ],
 )
-def test_mistakes_on_the_command_line(told, arguments, parts):
-    line = told(*arguments)
+def test_mistakes_on_the_command_line(error_line, arguments, parts):
+    line = error_line(*arguments)
     assert all(part in line for part in parts), line
+
+
+def test_none_on_the_command_line_is_not_set():
+    """In a process of its own: the flags of absl are global."""
+    arguments = [CONFIG, '--config.sampling.temperature=0', '--config.evaluation.records=None']
+    code = 'import sys, main; print(repr(main.parse(sys.argv).given))'
+    done = subprocess.run([sys.executable, '-c', code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "{'evaluation.records': None, 'sampling.temperature': 0.0}"
 
 
 def nothing_left(folder):
@@ -153,24 +165,24 @@ def test_mistakes_in_the_config(settings, tmp_path, key, value, parts):
         ('data.patch', 64, 1, ['data.patch', '64', '48 x 48']),  # found when TensorFlow has been imported
     ],
 )
-def test_a_mistake_in_the_config_is_one_line(told, settings, tmp_path, key, value, devices, parts):
-    line = told(*command_of({**settings, key: value}), f'--workdir={tmp_path / "run"}', devices=devices)
+def test_a_mistake_in_the_config_is_one_line(error_line, settings, tmp_path, key, value, devices, parts):
+    line = error_line(*command_of({**settings, key: value}), f'--workdir={tmp_path / "run"}', devices=devices)
     assert all(part in line for part in parts), line
     nothing_left(tmp_path)
 
 
-def test_a_truncated_file(told, settings, folder, tmp_path):
-    line = told(*command_of({**settings, 'data.path': folder / 'cut.nc'}), f'--workdir={tmp_path / "run"}')
+def test_a_truncated_file(error_line, settings, folder, tmp_path):
+    line = error_line(*command_of({**settings, 'data.path': folder / 'cut.nc'}), f'--workdir={tmp_path / "run"}')
     assert 'cut.nc' in line
     assert not list((tmp_path / 'data').glob('*'))
 
 
 def test_nothing_trained_yet(folder, tmp_path):
     from data_prep.prepare import prepare
-    from downscale_jax.run import downscale, evaluate
+    from downscale_jax.run import Downscaling, downscale, evaluate
 
     with pytest.raises(UserError, match=r'is no work directory.*train first'):
-        downscale(tmp_path / 'run', {}, str(folder / 'coarse.nc'), str(tmp_path / 'out.zarr'), '', 2, 0)
+        downscale(tmp_path / 'run', {}, Downscaling(str(folder / 'coarse.nc'), str(tmp_path / 'out.zarr')))
     with pytest.raises(UserError, match=r'is no work directory.*train first'):
         evaluate(tmp_path / 'run', {}, prepare)
     assert not list(tmp_path.iterdir())
@@ -178,6 +190,7 @@ def test_nothing_trained_yet(folder, tmp_path):
 
 def test_training_writes_what_the_contract_says(trained):
     config = json.loads((trained / 'config.json').read_text())
+    assert config['version'] == 2
     assert config['data']['target'] == 'sit'
     assert config['training']['main']['steps'] == 10
     rows = [json.loads(line) for line in (trained / 'metrics.jsonl').read_text().splitlines()]
@@ -234,10 +247,10 @@ def test_the_same_command_again_changes_nothing(run, common, trained):
     assert done.returncode == 0, done.stderr
     assert contents(trained) == kept
     # other settings replace the ensembles, and the old ones bring the old scores back
-    for days in (0, 2):
+    for records in (None, 2):
         (trained / 'scores.json').unlink()
-        evaluate(trained, {'evaluation.days': days}, prepare)
-        assert ((trained / 'scores.json').read_bytes() == kept['scores.json']) == (days == 2)
+        evaluate(trained, {'evaluation.records': records}, prepare)
+        assert ((trained / 'scores.json').read_bytes() == kept['scores.json']) == (records == 2)
     assert contents(trained) == kept
 
 
@@ -248,14 +261,14 @@ def test_a_work_directory_of_another_config(settings, trained):
     before = (trained / 'config.json').read_bytes()
     with pytest.raises(UserError) as error:
         train(config_of({**settings, 'training.main.learning_rate': 0.5}), trained, prepare)
-    assert 'training.main.learning_rate is 0.001 there, 0.5 here' in str(error.value)
+    assert 'training.main.learning_rate was 0.001, is now 0.5' in str(error.value)
     assert 'choose another --workdir' in str(error.value)
     assert (trained / 'config.json').read_bytes() == before
 
 
 def test_downscale_to_zarr_and_netcdf(run, common, trained, folder, tmp_path):
     import downscale_jax
-    from downscale_jax.run import downscale
+    from downscale_jax.run import Downscaling, downscale
     from downscale_jax.systems import load
 
     # a batch of 8 trained it; three devices share what is asked of it, with noise drawn on the way and lasting in time
@@ -264,7 +277,8 @@ def test_downscale_to_zarr_and_netcdf(run, common, trained, folder, tmp_path):
     asked = ('--mode=downscale', f'--workdir={trained}', f'--input={folder / "coarse.nc"}', '--members=3', '--seed=4')
     done = run(*common, *asked, f'--output={tmp_path / "split.zarr"}', *options, devices=3)
     assert done.returncode == 0, done.stderr
-    downscale(trained, {}, str(folder / 'coarse.nc'), str(tmp_path / 'out.nc'), '', 3, seed=4)
+    coarse_file = str(folder / 'coarse.nc')
+    downscale(trained, {}, Downscaling(coarse_file, str(tmp_path / 'out.nc'), members=3, seed=4))
     with (
         xr.open_zarr(tmp_path / 'out.zarr', consolidated=False) as stored,
         xr.open_dataset(tmp_path / 'out.nc') as written,
@@ -286,8 +300,8 @@ def test_downscale_to_zarr_and_netcdf(run, common, trained, folder, tmp_path):
     with xr.open_zarr(tmp_path / 'split.zarr', consolidated=False) as stored:
         np.testing.assert_array_equal(found['sit'].values, stored['sit'].values)
 
-    with pytest.raises(UserError, match='seed 4 there, 5 asked for'):
-        downscale(trained, {}, str(folder / 'coarse.nc'), str(tmp_path / 'out.zarr'), '', 3, seed=5)
+    with pytest.raises(UserError, match='seed: 4 in the store, 5 requested'):
+        downscale(trained, {}, Downscaling(coarse_file, str(tmp_path / 'out.zarr'), members=3, seed=5))
 
 
 def test_the_fitted_temperature(trained, folder):
@@ -298,7 +312,7 @@ def test_the_fitted_temperature(trained, folder):
     assert abs(fit['after']['spread_skill'] - 1) <= abs(fit['before']['spread_skill'] - 1)
     opened = load(trained)
     assert opened.fitted().sampling.temperature == opened.best().sampling.temperature == fit['temperature']
-    assert opened.generator('diffusion').sampling.temperature == 1
+    assert opened.generator('diffusion').temperature == 1
     # neither how the work is cut up nor how long noise lasts matters, a temperature that is given goes first
     for given in ({'sampling.members': 4, 'sampling.tile': 256}, {'sampling.correlation_hours': 36.0}):
         assert load(trained, given).fitted().sampling.temperature == fit['temperature']
@@ -330,17 +344,15 @@ def test_calibrate(run, common, trained, folder):
     done = run(*asked, '--config.sampling.steps=3')
     assert done.returncode == 0, done.stderr
     fit = json.loads((other / 'calibration.json').read_text())
-    told = re.search(
-        r'noise temperature (\S+): spread/skill (\S+) on 1 records of validation, (\S+) without', done.stdout
-    )
+    match = re.search(r'noise temperature (\S+): spread/skill (\S+) on 1 records of validation, (\S+) at', done.stdout)
     expected = fit['temperature'], fit['after']['spread_skill'], fit['before']['spread_skill']
-    np.testing.assert_allclose([float(value) for value in told.groups()], expected, atol=0.006)
+    np.testing.assert_allclose([float(value) for value in match.groups()], expected, atol=0.006)
     assert fit['request']['steps'] == 3
     assert load(other, {'sampling.steps': 3}).best().sampling.temperature == fit['temperature']
-    with pytest.raises(UserError, match='fit it anew'):
+    with pytest.raises(UserError, match='fit it again'):
         load(other).best()
-    for given in ({'sampling.temperature': 0.7}, {'evaluation.fit_days': 0}):
-        with pytest.raises(UserError, match='there is nothing to fit'):
+    for given in ({'sampling.temperature': 0.7}, {'evaluation.calibration_records': 0}):
+        with pytest.raises(UserError, match='calibration needs'):
             calibrate(other, given, prepare)
 
 
@@ -350,18 +362,21 @@ def test_calibrate(run, common, trained, folder):
         ('sampling.spacing', 'karas', "did you mean 'karras'"),
         ('sampling.eta', 0.5, 'sampling.eta=0.5 with dpm_solver'),
         ('evaluation.window', 25, 'evaluation.window=25: an even number'),
-        ('evaluation.members', 1, 'evaluation.members=1: an ensemble has at least 2'),
-        ('evaluation.fit_days', -1, 'fit_days=-1: 0 or more'),
+        ('evaluation.members', 1, 'evaluation.members=1: at least 2'),
+        ('evaluation.calibration_records', -1, 'evaluation.calibration_records=-1: at least 0'),
+        ('evaluation.records', 0, 'evaluation.records=0: at least 1'),
+        ('training.validate_every', 0, 'training.validate_every=0: at least 1'),
         ('training.keep', 0, 'training.keep=0: at least 1'),
         ('training.batch_size', 0, 'training.batch_size=0: at least 1'),
-        ('training.ema_decay', 1.0, 'training.ema_decay=1.0: from 0'),
+        ('training.ema_decay', 1.0, 'training.ema_decay=1.0: 0 (no average)'),
     ],
 )
 def test_mistakes_that_would_show_late(trained, key, value, part):
-    from downscale_jax.run import check_training
     from downscale_jax.systems import diffusion
+    from downscale_jax.systems.checks import check_training
+    from downscale_jax.systems.workdir import read_config
 
-    config = json.loads((trained / 'config.json').read_text())
+    config = read_config(trained)
     tasks, (section, name) = diffusion.build(config), key.split('.')
     check_training(config, tasks)
     diffusion.check(config)
@@ -380,18 +395,18 @@ def test_mistakes_that_would_show_late(trained, key, value, part):
     ],
 )
 def test_mistakes_of_downscaling(trained, folder, tmp_path, source, output, parts):
-    from downscale_jax.run import downscale
+    from downscale_jax.run import Downscaling, downscale
 
     with pytest.raises(UserError) as error:
-        downscale(trained, {}, str(folder / source), str(tmp_path / output), '', 2, 0)
+        downscale(trained, {}, Downscaling(str(folder / source), str(tmp_path / output)))
     assert all(part in str(error.value) for part in parts), error.value
     assert not list(tmp_path.iterdir())
 
 
 def test_an_earlier_netcdf_is_not_taken_for_the_answer(trained, folder, tmp_path):
-    from downscale_jax.run import downscale
+    from downscale_jax.run import Downscaling, downscale
 
     (tmp_path / 'out.nc').write_bytes(b'something else')
-    with pytest.raises(UserError, match=r'out\.nc exists and'):
-        downscale(trained, {}, str(folder / 'coarse.nc'), str(tmp_path / 'out.nc'), '', 2, 0)
+    with pytest.raises(UserError, match=r'out\.nc exists, but .*out\.zarr'):
+        downscale(trained, {}, Downscaling(str(folder / 'coarse.nc'), str(tmp_path / 'out.nc')))
     assert (tmp_path / 'out.nc').read_bytes() == b'something else'

@@ -12,7 +12,7 @@ from downscale_jax.runtime.errors import UserError
 
 def test_atmodist_from_the_simulation_to_the_report_and_a_distance(run, tmp_path):
     from downscale_jax import load
-    from downscale_jax.run import downscale
+    from downscale_jax.run import Downscaling, downscale
 
     workdir = tmp_path / 'atmodist'
     command = ('--config=configs/atmodist.py:smoke', f'--workdir={workdir}', '--config.training.main.steps=10')
@@ -22,8 +22,8 @@ def test_atmodist_from_the_simulation_to_the_report_and_a_distance(run, tmp_path
     assert {'atmodist', 'untrained', 'mse_correlation', 'chance', 'middle_lag'} == set(table)
     assert (workdir / 'report.html').stat().st_size > 10_000
     assert {path.stem for path in (workdir / 'figures').glob('*.png')} >= {'confusion', 'distance', 'skill', 'training'}
-    with pytest.raises(UserError, match='holds no downscaler'):
-        downscale(workdir, {}, 'x.nc', 'y.nc', '', 2, 0)
+    with pytest.raises(UserError, match="made by system 'atmodist', which provides no Downscaler"):
+        downscale(workdir, {}, Downscaling('x.nc', 'y.nc'))
     rng, (rows, columns) = np.random.default_rng(0), (40, 72)
     fields = xr.Dataset(
         {
@@ -44,7 +44,7 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, tmp_path):
     from data_prep.prepare import prepare
     from downscale_jax import load
     from downscale_jax.fields.geometry.blocks import block_mean
-    from downscale_jax.run import calibrate, downscale
+    from downscale_jax.run import Downscaling, calibrate, downscale
 
     workdir = tmp_path / 'srgan'
     steps = [f'--config.training.{phase}.steps=5' for phase in ('mse', 'gan', 'late')]
@@ -55,7 +55,7 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, tmp_path):
     assert list(table) == ['bicubic', 'pretrained', 'gan_mse']
     assert 'energy' in table['gan_mse']
     assert (workdir / 'report.html').stat().st_size > 10_000
-    with pytest.raises(UserError, match='draws no ensemble'):
+    with pytest.raises(UserError, match='deterministic: there is nothing to calibrate'):
         calibrate(workdir, {}, prepare)
 
     rng, factor, (rows, columns) = np.random.default_rng(0), 4, (5, 6)
@@ -95,4 +95,4 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, tmp_path):
     back = block_mean(transform.values.encode(fields), factor)
     np.testing.assert_allclose(back, transform.values.encode(asked), atol=1e-5)
     with pytest.raises(UserError, match=r'5 x 6 cells.*--statics'):
-        downscale(workdir, {}, str(tmp_path / 'coarse.nc'), str(tmp_path / 'b.nc'), '', 1, 0)
+        downscale(workdir, {}, Downscaling(str(tmp_path / 'coarse.nc'), str(tmp_path / 'b.nc')))

@@ -143,10 +143,10 @@ def test_what_the_disk_refuses_is_told_in_one_line_and_goes_on_later(runs, tmp_p
     # more than the rows of the log need, less than a checkpoint
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (8000, 8000))
     assert process.wait() == 2
-    told = [line for line in workdir.with_suffix('.err').read_text().splitlines() if 'validation loss' not in line]
-    assert len(told) == 1, told
-    assert told[0].startswith('error: cannot write checkpoint of step ')
-    assert 'File too large; the checkpoint of step ' in told[0]
-    assert told[0].endswith(' is kept')
+    lines = [line for line in workdir.with_suffix('.err').read_text().splitlines() if 'validation loss' not in line]
+    assert len(lines) == 1, lines
+    assert lines[0].startswith('error: cannot write checkpoint of step ')
+    assert 'File too large; the checkpoint of step ' in lines[0]
+    assert lines[0].endswith(' is kept')
     finish(workdir)
     assert kept(workdir) == kept(whole)

@@ -21,7 +21,7 @@ from downscale_jax.runtime.checkpoints import Checkpoints, silence_write_errors
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.training import state as states
 from downscale_jax.training.log import Log
-from downscale_jax.training.loop import Schedule, abstract_state, train
+from downscale_jax.training.loop import LoopSettings, TrainingData, abstract_state, train
 from downscale_jax.training.optimizer import Phase, create, gradient_step
 
 BATCH, INPUTS, HIDDEN = 16, 6, 512
@@ -66,7 +66,7 @@ def run(workdir: Path, steps=20, sgd=0, pause=0.0, slow=0.0, fail=-1):
         while True:
             time.sleep(pause)
             if step == fail and jax.process_index() == 0:
-                raise UserError('told to fail')
+                raise UserError('asked to fail')
             yield rows_of(step)
             step += 1
 
@@ -86,10 +86,8 @@ def run(workdir: Path, steps=20, sgd=0, pause=0.0, slow=0.0, fail=-1):
         task,
         'toy',
         init=task.init,
-        batches=batches,
-        validation=[rows_of(10**6)],
-        schedule=Schedule(log_every=2, validate_every=4, keep=2),
-        seed=3,
+        data=TrainingData(batches, validation=[rows_of(10**6)]),
+        settings=LoopSettings(log_every=2, validate_every=4, keep=2, seed=3),
         directory=workdir / 'checkpoints',
         log=log,
     )

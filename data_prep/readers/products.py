@@ -14,7 +14,7 @@ import xarray as xr
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.datasets.units import convert_units
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 _EARTH_RADIUS = 6.371e6
 _USABLE_DRIFT = 20  # OSI-405: 0..13 rejected, 20..25 to be used with care, 30 nominal
@@ -151,7 +151,7 @@ def _source(data: xr.Dataset) -> str:
 def _require(data: xr.Dataset, *names: str) -> None:
     for name in names:
         if name not in data.variables:
-            raise UserError(f"{_source(data)}: no variable '{name}'; {nearest(name, map(str, data.variables))}")
+            raise UserError(f"{_source(data)}: no variable '{name}'; {suggestion(name, map(str, data.variables))}")
 
 
 def _replace(data: xr.Dataset, fields: dict[str, xr.DataArray], like: xr.DataArray) -> xr.Dataset:

@@ -15,7 +15,7 @@ from downscale_jax.fields.datasets import archives, store
 from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.fields.geometry.wind import ATTRIBUTES, vorticity_divergence
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 CHUNK = 8  # times that are read at once
 _NAMES = {
@@ -123,7 +123,7 @@ def _canonical(
     names = list(dict.fromkeys(names))  # winds may be requested beside what is derived from them
     for name in names:
         if name not in data:
-            raise UserError(f"{source} has no variable '{name}': {nearest(name, map(str, data.data_vars))}")
+            raise UserError(f"{source} has no variable '{name}': {suggestion(name, map(str, data.data_vars))}")
     selected = data[[*names, *statics]]
     dim = _level_name(selected[names[0]])
     if dim is not None:

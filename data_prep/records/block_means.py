@@ -24,7 +24,7 @@ from downscale_jax.fields.transforms.bounds import limits
 from downscale_jax.fields.transforms.moments import Moments
 from downscale_jax.fields.transforms.standardisation import COMPRESSIONS, Standardisation
 from downscale_jax.runtime import messages
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 CLIMATE_TIMES, CLIMATE_BYTES = 480, 2**28  # most coarse fields of training from which their climate is estimated
 LOGARITHM = 0.1  # below it ln(1 + x) equals x to within a twentieth
@@ -58,7 +58,7 @@ def check(data: dict) -> None:
             raise UserError(f'data.{key}={data[key]}: expected one for all of {data["variables"]}, or one each')
         for one in given:
             if one not in valid:
-                raise UserError(f"data.{key}='{one}': {nearest(one, valid)}")
+                raise UserError(f"data.{key}='{one}': {suggestion(one, valid)}")
     if data['units'] and (isinstance(data['units'], str) or len(data['units']) != len(data['variables'])):
         raise UserError(f'data.units={data["units"]}: expected one for each of {data["variables"]}, or ()')
     if data['factor'] < 2:

@@ -46,29 +46,31 @@ def simulate(seed: int = 0, days: int = 200, rows: int = 64, start: str = '2001-
     and a longer series begins with the shorter one.
     Not modelled: moisture, mountains, continents, seasons, the daily cycle.
     """
-    coords = CoordinateSystem(
-        Grid.construct(max_wavenumber=(2 * rows - 1) // 3, gaussian_nodes=rows // 2), SigmaCoordinates(np.array(LAYERS))
-    )
-    specs = equations.PrimitiveEquationsSpecs.from_si()
-    first_state, features = isothermal_rest_atmosphere(coords, specs)
-    reference = features[REF_TEMP_KEY]
-    forcing = HeldSuarezForcing(coords, specs, reference)
-    steps = -(-6 * rows // 64)  # between states: 30 minutes for T42
-    step = _step(coords, specs, reference, forcing, 24 / PER_DAY / steps)
-    per_second = float(specs.dimensionalize(1.0, 1 / units.second).magnitude)
+    with jax.numpy_rank_promotion('allow'):  # dinosaur promotes ranks
+        coords = CoordinateSystem(
+            Grid.construct(max_wavenumber=(2 * rows - 1) // 3, gaussian_nodes=rows // 2),
+            SigmaCoordinates(np.array(LAYERS)),
+        )
+        specs = equations.PrimitiveEquationsSpecs.from_si()
+        first_state, features = isothermal_rest_atmosphere(coords, specs)
+        reference = features[REF_TEMP_KEY]
+        forcing = HeldSuarezForcing(coords, specs, reference)
+        steps = -(-6 * rows // 64)  # between states: 30 minutes for T42
+        step = _step(coords, specs, reference, forcing, 24 / PER_DAY / steps)
+        per_second = float(specs.dimensionalize(1.0, 1 / units.second).magnitude)
 
-    def saved(levels):
-        fields = jnp.stack([levels[1].vorticity[SAVED], levels[1].divergence[SAVED]])
-        return (per_second * coords.horizontal.to_nodal(fields)).swapaxes(-1, -2)
+        def saved(levels):
+            fields = jnp.stack([levels[1].vorticity[SAVED], levels[1].divergence[SAVED]])
+            return (per_second * coords.horizontal.to_nodal(fields)).swapaxes(-1, -2)
 
-    run = jax.jit(integration.trajectory_from_step(step, PER_DAY, steps, post_process_fn=saved))
-    state = _sheared(first_state(jax.random.key(0)), coords, specs, forcing, seed, NOISE / per_second)
-    levels = state, state
-    fields = np.empty((2, days, PER_DAY, rows, 2 * rows), np.float32)
-    for day in range(-SPIN_UP, days):
-        levels, frames = run(levels)
-        if day >= 0:
-            fields[:, day] = np.swapaxes(frames, 0, 1)
+        run = jax.jit(integration.trajectory_from_step(step, PER_DAY, steps, post_process_fn=saved))
+        state = _sheared(first_state(jax.random.key(0)), coords, specs, forcing, seed, NOISE / per_second)
+        levels = state, state
+        fields = np.empty((2, days, PER_DAY, rows, 2 * rows), np.float32)
+        for day in range(-SPIN_UP, days):
+            levels, frames = run(levels)
+            if day >= 0:
+                fields[:, day] = np.swapaxes(frames, 0, 1)
     return _dataset(fields.reshape(2, -1, rows, 2 * rows), coords.horizontal, seed, start)
 
 

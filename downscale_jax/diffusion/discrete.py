@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 FAINTEST = 0.01  # rate of the signal, or of the noise, at which samplers start, and end
 Betas = Literal['cosine', 'linear']
@@ -45,7 +45,7 @@ class DiscreteSchedule:
 
     def __post_init__(self):
         if self.betas not in BETAS:
-            raise UserError(f"there are no betas '{self.betas}': {nearest(self.betas, BETAS)}")
+            raise UserError(f"there are no betas '{self.betas}': {suggestion(self.betas, BETAS)}")
         if self.steps < 50:  # linear betas would exceed 1 with 20 and fewer
             raise UserError(f'a discrete schedule of {self.steps} steps: at least 50 are needed, and more cost nothing')
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from downscale_jax.diffusion.schedule import Schedule
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 Denoise = Callable[[jax.Array, jax.Array], jax.Array]
 Noise = Callable[[jax.Array | int], jax.Array]
@@ -134,9 +134,9 @@ class Solver:
 
     def __post_init__(self):
         if self.sampler not in SAMPLERS:
-            raise UserError(f"there is no sampler '{self.sampler}': {nearest(self.sampler, SAMPLERS)}")
+            raise UserError(f"there is no sampler '{self.sampler}': {suggestion(self.sampler, SAMPLERS)}")
         if self.spacing not in SPACINGS:
-            raise UserError(f"there is no spacing '{self.spacing}': {nearest(self.spacing, SPACINGS)}")
+            raise UserError(f"there is no spacing '{self.spacing}': {suggestion(self.spacing, SPACINGS)}")
         if self.steps < 1:
             raise UserError(f'sampling.steps={self.steps}: at least 1 evaluation is needed')
         if self.eta and (self.sampler != 'ddim' or not 0 <= self.eta <= 1):

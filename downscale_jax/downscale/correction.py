@@ -1,4 +1,4 @@
-"""Another source's coarse fields -> those of training, by the distributions of both over a period they share."""
+"""Bias correction of another source's coarse fields to the training data, over a period that both cover."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,35 +23,35 @@ def correction(
     overlap: Sequence[str],
     source: str,
 ) -> QuantileMap:
-    """The quantile map from `dataset` within the dates of `overlap` (both included) to the climate of training, whose
-    fine grid is `statics`.
+    """The quantile map from `dataset` within `overlap` (first and last date, both included) to the training climate.
 
-    Raises UserError where the dates are none or too few, or the grid is not that of training.
+    `statics` is the fine grid of training. Raises UserError where the dates select nothing or too little, or the data
+    set is on another grid.
     """
     if len(overlap) != 2:
-        raise UserError(f'--overlap={",".join(overlap)}: a first and a last date are needed, START,END')
+        raise UserError(f'--overlap={",".join(overlap)}: give a first and a last date, START,END')
     fields = select_dates(checked(dataset, transform, source), (tuple(overlap),), '--overlap: dates')
     shape, trained = fields[transform.inputs[0]].shape[1:], climate.target.shape[2:4]
     if shape != trained:
         raise UserError(
-            f'{source} has {shape[0]} x {shape[1]} coarse cells, training had {trained[0]} x {trained[1]}: its climate '
-            'corrects fields of the same region only; leave --overlap out'
+            f'{source} has {shape[0]} x {shape[1]} coarse cells, training had {trained[0]} x {trained[1]}: --overlap '
+            'corrects fields of the training region only; leave it out'
         )
     fields = aligned(fields, statics, transform.factor, source)
     return climate.of(Series([month_of(time) for time in fields['time'].values], lambda: _times(fields, transform)))
 
 
 def read_climate(workdir: Path) -> QuantileMap:
-    """Of the training split, as the work directory has it. Raises UserError where it has none."""
+    """The climate of the training split from a work directory. Raises UserError where there is none."""
     path = workdir / 'climate.nc'
     if not path.exists():
-        raise UserError(f'{workdir} has no climate of training (climate.nc): only models of block means do')
+        raise UserError(f'{workdir} has no climate.nc: --overlap needs a model of block means')
     with xr.open_dataset(path) as dataset:
         return QuantileMap.from_dataset(dataset.load())
 
 
 def _times(fields: xr.Dataset, transform: BlockMeans) -> Iterator[np.ndarray]:
-    """[h, w, V], a time after the other."""
+    """[h, w, V], time by time."""
     for index in range(fields.sizes['time']):
-        one = store.load(fields.isel(time=index), 'the coarse fields')
-        yield np.stack([one[name].values for name in transform.inputs], -1).astype(np.float32)
+        loaded = store.load(fields.isel(time=index), 'the coarse fields')
+        yield np.stack([loaded[name].values for name in transform.inputs], -1).astype(np.float32)

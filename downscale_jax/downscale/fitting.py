@@ -1,65 +1,69 @@
-"""Tile and members of a work unit, made so small that it fits into memory."""
+"""Memory of a work unit: how much it needs, and units that are small enough to fit."""
 
 import math
-from collections.abc import Callable
 
 import jax
 
-from downscale_jax.downscale.generate import Generator
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.tiles import Domain
 from downscale_jax.runtime import memory, messages, parallel
 from downscale_jax.runtime.errors import UserError
 
-SHARE = 0.8  # of the memory that is free: results wait to be written, inputs to be used
-Domain = tuple[tuple[int, int], int, bool]  # of `Generator.program`: shape, channels of inputs, whether it is periodic
+USABLE_SHARE = 0.8  # of the free memory; the rest holds results that wait to be written and inputs of the next units
 
 
-def needs(program: jax.stages.Compiled) -> int:
-    """Bytes on a device beside the arguments; 0 where the compiler does not tell."""
-    found = program.memory_analysis()
-    return 0 if found is None else found.temp_size_in_bytes + found.output_size_in_bytes
+def program_memory(program: jax.stages.Compiled) -> int:
+    """Bytes on a device besides the arguments; 0 where the compiler does not say."""
+    analysis = program.memory_analysis()
+    return 0 if analysis is None else analysis.temp_size_in_bytes + analysis.output_size_in_bytes
 
 
-def memory_needed(generator: Generator, domain: Domain, units: int) -> int:
-    """Bytes that a work unit, of so many to do in this process, needs on a device beside its inputs and the network's
-    parameters."""
-    return needs(generator.program(*domain, generator.by_tiles(*domain[::2], units)))
+def memory_needed(generator: FieldGenerator, domain: Domain, units: int) -> int:
+    """Bytes on a device for a work unit, of `units` in this process, besides its inputs and the parameters."""
+    return program_memory(generator.program(domain, generator.split(domain, units)))
 
 
 def free_memory() -> float:
-    """Bytes that are free on every device of every process; all processes have to ask together."""
-    return parallel.least(memory.free() / parallel.on_this_host())
+    """Bytes that are free on every device of every process; to be called by all processes together."""
+    return parallel.min_over_processes(memory.available() / parallel.processes_on_this_host())
 
 
-def fitted(generator: Generator, domain: Domain, units: Callable[[Generator], int], most: float) -> Generator:
-    """The generator itself where a unit takes at most so many bytes, else, said in a line, with fewer `members`, then
-    with a smaller `tile`. `units(generator)`: how many of its units this process has to do.
+def fit_to_memory(ensemble: Ensemble, available: float, processes: int = 1) -> Ensemble:
+    """The ensemble in work units of at most `available` bytes, for so many processes that share its units.
 
-    A large tile is kept for long, since small ones compute their overlaps twice and see less around them. Raises
-    UserError where one member in the smallest tile is too much.
+    Units get fewer members first and smaller tiles only then, since small tiles compute more overlaps and see less
+    context; a warning says so. Raises UserError where one member in the smallest tiles does not fit.
     """
-    stride, asked = generator.task.network.stride, generator.sampling
-    least = -(-(2 * asked.overlap + 2 * stride) // stride) * stride
-    while (needed := memory_needed(generator, domain, units(generator))) > most:
-        shape, members = domain[0], generator.members
-        tile = max(generator.tiling(shape, domain[2])[0].sizes)
+    domain, requested = ensemble.inputs.domain, ensemble.generator.partition
+    stride = ensemble.generator.task.network.stride
+    smallest = -(-(2 * requested.overlap + 2 * stride) // stride) * stride
+
+    def needed() -> int:
+        return memory_needed(ensemble.generator, domain, -(-len(ensemble.units()) // processes))
+
+    while (size := needed()) > available:
+        members, tile = ensemble.generator.partition.members, max(ensemble.generator.tiling(domain).sizes)
         if members > 1:
-            generator = generator.changed(members=max(1, min(members - 1, math.floor(members * most / needed))))
-        elif tile > least:
-            smaller = math.floor(tile * math.sqrt(most / needed) / stride) * stride
-            generator = generator.changed(tile=max(least, min(tile - stride, smaller)))
+            ensemble = ensemble.with_partition(members=max(1, min(members - 1, math.floor(members * available / size))))
+        elif tile > smallest:
+            smaller = math.floor(tile * math.sqrt(available / size) / stride) * stride
+            ensemble = ensemble.with_partition(tile=max(smallest, min(tile - stride, smaller)))
         else:
             raise UserError(
-                f'one member on {shape[0]} x {shape[1]} cells in tiles of {tile} needs {format_gib(needed)}, but '
-                f'{format_gib(most)} are free: a smaller sampling.overlap allows smaller tiles'
+                f'one member on {domain.shape[0]} x {domain.shape[1]} cells in tiles of {tile} needs '
+                f'{format_bytes(size)} of memory, but {format_bytes(available)} are free: free memory, or allow '
+                'smaller tiles by a smaller sampling.overlap'
             )
     for name in ('members', 'tile'):
-        before, after = getattr(asked, name), getattr(generator.sampling, name)
+        before, after = getattr(requested, name), getattr(ensemble.generator.partition, name)
         if before != after:
             messages.warning(
-                f'sampling.{name}={before} does not fit into the {format_gib(most)} of free memory: using {after}'
+                f'sampling.{name}={before} does not fit into {format_bytes(available)} of free memory: using {after}'
             )
-    return generator
+    return ensemble
 
 
-def format_gib(size: float) -> str:
+def format_bytes(size: float) -> str:
+    """In GiB or TiB."""
     return f'{size / 2**30:.3g} GiB' if size < 2**40 else f'{size / 2**40:.3g} TiB'

@@ -1,10 +1,11 @@
-"""A user's coarse data set -> coarse inputs on the fine grid, in the units of training."""
+"""Coarse inputs on the fine grid, one time at a time, in the units of training, from a user's data set."""
 
 from typing import Protocol
 
 import numpy as np
 import xarray as xr
 
+from downscale_jax.downscale.tiles import Domain
 from downscale_jax.fields.context.planes import context_planes
 from downscale_jax.fields.datasets import archives, store
 from downscale_jax.fields.datasets.canonical import canonical, check_times
@@ -20,11 +21,10 @@ from downscale_jax.runtime.errors import UserError
 
 
 class Inputs(Protocol):
-    """Coarse inputs on the fine grid, a time each."""
+    """Coarse inputs on the fine grid, one array per time."""
 
     times: np.ndarray
-    periodic: bool  # whether the last column of the fine grid is the neighbour of the first
-    channels: int  # Cin
+    domain: Domain
 
     def __len__(self) -> int: ...
 
@@ -38,18 +38,21 @@ def open_inputs(
     transform: RefinementTransform | BlockMeans,
     statics: xr.Dataset,
     source: str = 'the data set',
-    corrected: QuantileMap | None = None,
+    correction: QuantileMap | None = None,
 ) -> Inputs:
-    """`corrected`, of block means: maps the fields of another source to the distribution of those of training."""
+    """The inputs of a model of block means or of a refinement, according to its transform.
+
+    `correction`, for block means only, maps fields of another source to the distribution of the training data.
+    """
     if isinstance(transform, BlockMeans):
-        return BlockInputs(dataset, transform, statics, source, corrected)
+        return BlockInputs(dataset, transform, statics, source, correction)
     return CoarseInputs(dataset, transform, statics, source)
 
 
 class CoarseInputs:
-    """Lazy: `inputs[i]` reads one time and brings it to the fine grid by the rule of `ToFine`.
+    """Lazy inputs of a refinement: `inputs[i]` reads one time and interpolates it to the fine grid (`ToFine`).
 
-    `dataset` holds the transform's inputs, at the resolution the model was trained to refine, on any grid. Raises
+    `dataset` holds the transform's inputs on any grid, at the resolution that the model was trained to refine. Raises
     UserError where a variable is missing, units do not convert, or no value falls on the fine grid.
     """
 
@@ -59,9 +62,8 @@ class CoarseInputs:
         fields = checked(dataset, transform, source)
         self._fields, self._names, self._source = fields, transform.inputs, source
         self._mask = statics['mask'].values.astype(bool)
-        self.channels = len(transform.inputs)
         self._to_fine = ToFine(fields, statics)  # the variables of a canonical data set share a grid
-        self.periodic = is_periodic(statics)
+        self.domain = Domain(self._mask.shape, len(transform.inputs), is_periodic(statics))
         self.times: np.ndarray = fields['time'].values
 
     def __len__(self) -> int:
@@ -75,18 +77,17 @@ class CoarseInputs:
         if not np.isfinite(coarse[self._mask]).any():
             raise UserError(
                 f'{self._source}: no value of {", ".join(self._names)} falls on the fine grid at {self.times[index]}: '
-                'do the two grids overlap, in the same projection?'
+                'check that the two grids overlap and have the same projection'
             )
         return coarse
 
 
 class BlockInputs:
-    """Lazy likewise, for coarse fields that are block means: `dataset` holds them on the grid of the blocks.
+    """Lazy inputs of a model of block means: `dataset` holds them on the grid of the blocks.
 
-    Rows may run the other way, and a globe may begin at another meridian (`aligned`).
-
-    Raises UserError where a variable is missing, units do not convert, or the fine grid is not that of the blocks
-    refined: other sides than `factor` times as many cells, or blocks with their centres elsewhere.
+    Rows may run the other way, and a global grid may begin at another meridian (`aligned`). Raises UserError where a
+    variable is missing, units do not convert, or the fine grid does not refine the blocks: it must have `factor` times
+    as many cells a side and the blocks must have the same centres.
     """
 
     def __init__(
@@ -95,54 +96,57 @@ class BlockInputs:
         transform: BlockMeans,
         statics: xr.Dataset,
         source: str = 'the data set',
-        corrected: QuantileMap | None = None,
+        correction: QuantileMap | None = None,
     ):
         fields = checked(dataset, transform, source)
-        shape = statics['mask'].shape
-        found = fields[transform.inputs[0]].shape[1:]
-        wanted = tuple(n // transform.factor for n in shape)
-        if found != wanted or any(n % transform.factor for n in shape):
+        rows, columns = fine = statics['mask'].shape
+        coarse = fields[transform.inputs[0]].shape[1:]
+        blocks = tuple(n // transform.factor for n in fine)
+        if coarse != blocks or any(n % transform.factor for n in fine):
             raise UserError(
-                f'{source} has {found[0]} x {found[1]} cells; blocks of {transform.factor} of the fine grid of '
-                f'{shape[0]} x {shape[1]} are {wanted[0]} x {wanted[1]}: give the grid of your region by --statics, '
-                f'{" x ".join(str(n * transform.factor) for n in found)} cells'
+                f'{source} has {coarse[0]} x {coarse[1]} cells; blocks of {transform.factor} of the fine grid of '
+                f'{fine[0]} x {fine[1]} are {blocks[0]} x {blocks[1]}: give the fine grid of your region by --statics, '
+                f'{" x ".join(str(n * transform.factor) for n in coarse)} cells'
             )
         fields = aligned(fields, statics, transform.factor, source)
         if missing := [name for name in transform.points if name not in statics]:
             raise UserError(
-                'this model normalises each grid point by its climate, which is known of the grid of training alone '
-                f"(the fine grid lacks {', '.join(missing)}): for other regions train one with data.grid_point=''"
+                'this model normalises each grid point by its climate, which is known on the training grid only '
+                f"(the fine grid lacks {', '.join(missing)}): for other regions train a model with data.grid_point=''"
             )
         context_planes(transform.planes, statics, fields['time'].values[0], 'the fine grid')  # raises
         self._fields, self._transform, self._source, self._statics = fields, transform, source, statics
-        self._corrected, self.channels = corrected, transform.lifted.channels
-        self.periodic = is_periodic(statics)
+        self._correction = correction
+        self.domain = Domain((rows, columns), transform.lifted.channels, is_periodic(statics))
         self.times: np.ndarray = fields['time'].values
 
     def __len__(self) -> int:
         return len(self.times)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """[H, W, 2 V + S] float32: what `BlockMeans.lift` gives."""
+        """[H, W, 2 V + S] float32, as `BlockMeans.lift` stacks them."""
         fields = store.load(self._fields.isel(time=index), self._source)
         coarse = np.stack([fields[name].values for name in self._transform.inputs], -1).astype(np.float32)
-        if self._corrected:
-            coarse = self._corrected.apply(coarse, month_of(self.times[index]))
-        around = context_planes(self._transform.planes, self._statics, self.times[index])
-        return self._transform.lift(coarse, around, self.periodic).astype(np.float32)
+        if self._correction:
+            coarse = self._correction.apply(coarse, month_of(self.times[index]))
+        planes = context_planes(self._transform.planes, self._statics, self.times[index])
+        return self._transform.lift(coarse, planes, self.domain.periodic).astype(np.float32)
 
 
 def aligned(fields: xr.Dataset, statics: xr.Dataset, factor: int, source: str) -> xr.Dataset:
-    """Coarse fields on the blocks of the fine grid `statics`, in its order: turned where rows or columns run the other
-    way, and a full circle of longitudes from where the fine one begins. Raises UserError where they lie elsewhere."""
+    """Coarse fields in the order of the fine grid `statics`.
+
+    Rows and columns that run the other way are reversed, and a full circle of longitudes is rotated to begin where the
+    fine one does. Raises UserError where the cells are not the blocks of the fine grid.
+    """
     for name in map(str, statics['mask'].dims):
         if name in fields.dims and name in fields.coords and name in statics.coords and fields.sizes[name] > 1:
-            ours, fine = fields[name].values, statics[name].values
-            if (ours[-1] - ours[0]) * (fine[-1] - fine[0]) < 0:
+            coarse, fine = fields[name].values, statics[name].values
+            if (coarse[-1] - coarse[0]) * (fine[-1] - fine[0]) < 0:
                 fields = fields.isel({name: slice(None, None, -1)})
-            if name == 'lon' and full_circle(ours):
-                away = np.abs((fields[name].values - block_centres(fine, factor, True)[0] + 180) % 360 - 180)
-                first = int(away.argmin())
+            if name == 'lon' and full_circle(coarse):
+                distance = np.abs((fields[name].values - block_centres(fine, factor, True)[0] + 180) % 360 - 180)
+                first = int(distance.argmin())
                 fields = fields.roll(lon=-first, roll_coords=True) if first else fields
     for name in dict.fromkeys((*map(str, statics['mask'].dims), 'lat', 'lon')):
         if name in fields.coords and name in statics.coords and fields[name].ndim == statics[name].ndim:
@@ -151,24 +155,26 @@ def aligned(fields: xr.Dataset, statics: xr.Dataset, factor: int, source: str) -
 
 
 def check_centres(coarse: np.ndarray, fine: np.ndarray, factor: int, name: str, source: str) -> None:
-    """Raises UserError where coarse coordinates, 1-D or 2-D, are not the means of `factor` fine ones, to a tenth of a
-    block; longitudes may differ by a circle."""
+    """Raises UserError where coarse coordinates, 1-D or 2-D, are not the means of `factor` fine ones.
+
+    The tolerance is a tenth of a block; longitudes may differ by multiples of 360 degrees.
+    """
     circle = name == 'lon'
     centres = block_centres(fine, factor, circle)
-    away = np.abs(coarse - centres)
-    away = np.minimum(away % 360, 360 - away % 360) if circle else away
+    distance = np.abs(coarse - centres)
+    distance = np.minimum(distance % 360, 360 - distance % 360) if circle else distance
     steps = np.diff(np.unwrap(fine.astype(float), period=360.0) if circle else fine.astype(float))
     block = factor * np.abs(steps).mean() if steps.size else np.inf
-    if away.max() > 0.1 * block:
-        at = np.unravel_index(int(away.argmax()), away.shape)
+    if distance.max() > 0.1 * block:
+        at = np.unravel_index(int(distance.argmax()), distance.shape)
         raise UserError(
-            f"{source}: '{name}' is {coarse[at]:g} where blocks of {factor} fine cells have their centre at "
-            f'{centres[at]:g}: rows run the other way, or this is another grid'
+            f"{source}: '{name}' is {coarse[at]:g} where the block of {factor} fine cells has its centre at "
+            f'{centres[at]:g}: rows run the other way, or this is another grid; give its fine grid by --statics'
         )
 
 
 def checked(dataset: xr.Dataset, transform: RefinementTransform | BlockMeans, source: str) -> xr.Dataset:
-    """The canonical inputs by the names of training (`datasets.archives`) and in its units, lazily."""
+    """The canonical inputs under the names (`fields.archives`) and in the units of training, lazily."""
     dataset = archives.renamed(dataset, transform.inputs, source)
     fields = canonical(dataset, list(transform.inputs), source=source)
     check_times(fields, transform.inputs, source)

@@ -1,4 +1,4 @@
-"""A file that tells another region's fine grid -> `mask`, and what networks are shown of the place."""
+"""The fine grid of another region, from a user's file: `mask` and the static fields that networks are shown."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,42 +22,45 @@ from downscale_jax.runtime.errors import UserError
 
 
 def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequence[str] = ()) -> xr.Dataset:
-    """The fine grid of another region, loaded: `mask` (non-zero where the field exists, everywhere without one) and
-    what else the data set has on the same cells, in the units of the grid of training, with canonical coordinates.
+    """The fine grid of another region, loaded, with canonical coordinates.
 
-    Topography and land that networks are `shown` may have other names (`datasets.archives`): ERA5's `z` and `lsm`, a
-    digital elevation model, of several times where all are the same. From these they are made as by data.relief
-    (`context.surface`), and their attribute `comment` names their source; land may come from topography alone.
+    It has `mask` (non-zero where the field exists; everywhere if the data set has none) and the other variables on the
+    same cells, in the units of `trained`, the grid of training. The topography and land that networks are `shown` may
+    have the names of an archive (`fields.archives`), such as ERA5's `z` and `lsm` or those of a digital elevation
+    model, and may be repeated in time. They are then derived as for data.relief (`fields.statics.of_relief`), land from
+    the topography alone if need be, and their attribute `comment` names the origin.
 
-    Raises UserError: no grid or several, something that is shown missing, on another grid, in units that do not
-    convert, or of which there are several.
+    Raises UserError where there is no grid or several, and where a shown variable is missing, ambiguous, on another
+    grid or in units that do not convert.
     """
     named = [name for name in shown if name in dataset.data_vars]
-    wanted = [name for name in SURFACE if name in shown and name not in named]
-    found = read_surface(dataset, tuple(SURFACE), source) if wanted else {}
-    called = {name: find_surface(dataset, name, source) for name in dict.fromkeys([*wanted, *found])}
-    for name in wanted:
-        if called[name] and name not in found:
-            raise UserError(f"{source}: '{called[name]}', taken for '{name}', changes in time: keep one time of it")
+    derived = [name for name in SURFACE if name in shown and name not in named]
+    origins = read_surface(dataset, tuple(SURFACE), source) if derived else {}
+    aliases = {name: find_surface(dataset, name, source) for name in dict.fromkeys([*derived, *origins])}
+    for name in derived:
+        if aliases[name] and name not in origins:
+            raise UserError(f"{source}: '{aliases[name]}', read as '{name}', changes in time: keep a single time of it")
     masked = 'mask' in dataset
     if masked:
-        dataset = dataset.assign(mask=dataset['mask'].drop_attrs())  # one of land says by them that land is left out
-    first = 'mask' if masked else _first(dataset, [*named, *(called[name] for name in found)], source)
-    names = list(dict.fromkeys([first, *(_beside(dataset, first) if masked else _planes(dataset, first)), *named]))
-    # `mask` among the fields is but the first of their grids: what `canonical` makes of it takes its place
+        # the attributes of a mask of land would exclude the land
+        dataset = dataset.assign(mask=dataset['mask'].drop_attrs())
+    first = 'mask' if masked else _grid_variable(dataset, [*named, *(aliases[name] for name in origins)], source)
+    same_cells = _with_dims_of(dataset, first) if masked else _planes(dataset, first)
+    names = list(dict.fromkeys([first, *same_cells, *named]))
+    # `mask` is listed for its grid only; the mask that `canonical` derives from it replaces the field
     fields = canonical(dataset, names, mask='mask' if masked else '', source=source)
-    still = {name: without_time(fields[name], source) for name in names if name != 'mask'}
-    planes = {name: plane for name, plane in still.items() if plane is not None}
+    static = {name: without_time(fields[name], source) for name in names if name != 'mask'}
+    planes = {name: plane for name, plane in static.items() if plane is not None}
     mask = fields['mask']
     if not masked:
         mask.attrs['comment'] = 'everywhere'
-    for name, plane in found.items():
-        if plane.dims != mask.dims or not _agree(plane, mask):
+    for name, plane in origins.items():
+        if plane.dims != mask.dims or not _on_same_cells(plane, mask):
             raise UserError(
-                f"{source}: '{called[name]}', taken for '{name}', is on the grid {dict(plane.sizes)}, '{first}' on "
-                f'{dict(mask.sizes)}; one grid was expected: interpolate one of them beforehand'
+                f"{source}: '{aliases[name]}', read as '{name}', is on the grid {dict(plane.sizes)}, '{first}' on "
+                f'{dict(mask.sizes)}: interpolate one of them to the grid of the other'
             )
-    planes |= {name: plane.where(mask) for name, plane in _made(wanted, found, called, planes).items()}
+    planes |= {name: plane.where(mask) for name, plane in _derive(derived, origins, aliases, planes).items()}
     for name, plane in planes.items():
         if name in trained and 'units' in trained[name].attrs:
             planes[name] = convert_units(plane, trained[name].attrs['units'])
@@ -66,22 +69,24 @@ def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequ
     return store.load(grid, source)
 
 
-def _first(dataset: xr.Dataset, known: Sequence[str], source: str) -> str:
-    """The variable whose grid is meant where there is no mask: of those known by name the first, else any, of one."""
-    if known:
-        return known[0]
+def _grid_variable(dataset: xr.Dataset, recognised: Sequence[str], source: str) -> str:
+    """The variable that gives the grid of a data set without mask: the first recognised by name, otherwise any if all
+    are on one grid."""
+    if recognised:
+        return recognised[0]
     grids = gridded(dataset)
     if len({frozenset(dims) for dims in grids.values()}) == 1:
         return next(iter(grids))
     shapes = [f'{name} {tuple(map(str, array.dims))}' for name, array in dataset.data_vars.items()]
-    several = 'its variables lie on several grids' if grids else 'no variable lies on a grid, of lat and lon or y and x'
+    problem = 'its variables lie on several grids' if grids else 'no variable lies on a grid of lat and lon or y and x'
     raise UserError(
-        f"{source}: {several}: it has {', '.join(shapes) or 'none'}; give the fine grid a variable 'mask', not 0 where "
-        'the field exists'
+        f"{source}: {problem}; it has {', '.join(shapes) or 'no variables'}: give the fine grid a variable 'mask' that "
+        'is not 0 where the field exists'
     )
 
 
-def _beside(dataset: xr.Dataset, mask: str) -> list[str]:
+def _with_dims_of(dataset: xr.Dataset, mask: str) -> list[str]:
+    """Numeric variables with the dimensions of the mask."""
     dims = dataset[mask].dims
     return [
         str(name)
@@ -91,7 +96,7 @@ def _beside(dataset: xr.Dataset, mask: str) -> list[str]:
 
 
 def _planes(dataset: xr.Dataset, first: str) -> list[str]:
-    """Variables of numbers that have one value at each cell of the grid of `first`."""
+    """Numeric variables with one value in each cell of the grid of `first`."""
     dims = spatial_dims(dataset, first)
     cells = math.prod(dataset.sizes[dim] for dim in dims)
     return [
@@ -101,7 +106,7 @@ def _planes(dataset: xr.Dataset, first: str) -> list[str]:
     ]
 
 
-def _agree(plane: xr.DataArray, mask: xr.DataArray) -> bool:
+def _on_same_cells(plane: xr.DataArray, mask: xr.DataArray) -> bool:
     try:
         xr.align(plane, mask, join='exact')
     except ValueError:
@@ -109,21 +114,24 @@ def _agree(plane: xr.DataArray, mask: xr.DataArray) -> bool:
     return True
 
 
-def _made(
-    wanted: Sequence[str],
-    found: Mapping[str, xr.DataArray],
-    called: Mapping[str, str],
+def _derive(
+    derived: Sequence[str],
+    origins: Mapping[str, xr.DataArray],
+    aliases: Mapping[str, str],
     planes: Mapping[str, xr.DataArray],
 ) -> dict[str, xr.DataArray]:
-    """Of topography and land those that are `wanted`: as they were `found`, `called` so, or land by the topography."""
-    land = found.get('land', planes.get('land'))
-    told = {name: f"from '{called[name]}'" for name in found}
-    if 'topography' in found:
-        made = surface_of_relief(found['topography'], land)
-        told.setdefault('land', f"where '{called['topography']}' is above 0")
+    """The `derived` ones of topography and land, from `origins` under their `aliases` in the file.
+
+    Land follows from the topography where the file has none; `planes` are the variables under the names of training.
+    """
+    land = origins.get('land', planes.get('land'))
+    comments = {name: f"from '{aliases[name]}'" for name in origins}
+    if 'topography' in origins:
+        found = surface_of_relief(origins['topography'], land)
+        comments.setdefault('land', f"where '{aliases['topography']}' is above 0")
     elif 'topography' in planes and land is None:
-        made = {'land': land_mask(planes['topography'] > 0)}
-        told['land'] = "where 'topography' is above 0"
+        found = {'land': land_mask(planes['topography'] > 0)}
+        comments['land'] = "where 'topography' is above 0"
     else:
-        made = dict(found)
-    return {name: made[name].assign_attrs(comment=told[name]) for name in wanted if name in made}
+        found = dict(origins)
+    return {name: found[name].assign_attrs(comment=comments[name]) for name in derived if name in found}

@@ -1,4 +1,4 @@
-"""The simple rivals of a downscaler: the coarse field interpolated, and that mapped to the truth's distribution."""
+"""Baselines without training: the coarse field as it is, interpolated, or mapped to the distribution of the truth."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,30 +10,39 @@ from downscale_jax.fields.geometry.blocks import Kernel, interpolate
 from downscale_jax.fields.transforms import quantile_mapping
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
+COARSE = 'coarse'
 KERNELS: dict[str, Kernel] = {'linear': 'linear', 'bicubic': 'cubic'}
 MAPPED = 'quantile_mapping'
-NAMES = (*KERNELS, MAPPED)
+OF_BLOCKS = (*KERNELS, MAPPED)
 
 
-def check(names: Sequence[str]) -> None:
-    """Raises UserError for a baseline that is none."""
+def check(names: Sequence[str], blocks: bool) -> None:
+    """Raises UserError for an unknown baseline; `blocks`: whether the coarse fields are block means."""
+    valid = OF_BLOCKS if blocks else (COARSE,)
     for name in names:
-        if name not in NAMES:
-            raise UserError(f"evaluation.baselines: there is no '{name}': {nearest(name, NAMES)}")
+        if name not in valid:
+            raise UserError(f"evaluation.baselines: there is no '{name}': {suggestion(name, valid)}")
+    if not names:
+        raise UserError(f'evaluation.baselines is empty: name at least one of {", ".join(valid)}')
 
 
 class Baselines:
-    """Those of `names`; a quantile map is fitted to the training split, cell by cell."""
+    """The baselines of these names; a quantile map is fitted to the training split, cell by cell."""
 
     def __init__(self, names: Sequence[str], prepared: Prepared):
-        check(names)
+        check(names, isinstance(prepared.field_transform, BlockMeans))
         self.names, self._prepared = tuple(names), prepared
         self._map = self._fitted() if MAPPED in names else None
 
     def __call__(self, coarse: np.ndarray, month: int) -> dict[str, np.ndarray]:
-        """Coarse [h, w, V] of a calendar month, physical -> {name: [H, W, V]} within the bounds."""
+        """Coarse input of a calendar month, physical -> {name: [H, W, V]} within the bounds.
+
+        coarse: block means [h, w, V], or the coarse field on the fine grid [H, W, V].
+        """
+        if self.names == (COARSE,):
+            return {COARSE: coarse}
         found = {name: self._interpolated(coarse, kernel) for name, kernel in KERNELS.items() if name in self.names}
         if self._map:
             found[MAPPED] = self._map.apply(self._interpolated(coarse, 'linear'), month)

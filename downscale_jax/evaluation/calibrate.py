@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Generator
-from downscale_jax.evaluation.evaluate import coarse_dataset
+from downscale_jax.downscale.dataset import in_memory
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.pipeline.records import Prepared
 
@@ -17,7 +19,7 @@ ROUNDS = 4
 LIMITS = (0.5, 2.0)
 
 
-def fit(generator: Generator, prepared: Prepared, records: int, members: int, seed: int) -> dict[str, Any]:
+def fit(generator: FieldGenerator, prepared: Prepared, records: int, members: int, seed: int) -> dict[str, Any]:
     """Fits the factor of the noise on `records` records of validation, evenly spread, with `members` each.
 
     The spread is nearly proportional to the temperature while the ensemble's mean, which follows the condition, hardly
@@ -32,10 +34,11 @@ def fit(generator: Generator, prepared: Prepared, records: int, members: int, se
     area, targets = prepared.statics['cell_area'].values.astype(np.float64), prepared.field_transform.targets
 
     def at(temperature: float) -> dict[str, float]:
-        drawn = generator.changed(temperature=temperature)
+        drawn = generator.with_sampling(temperature=temperature)
         sums: list[list[dict[str, np.ndarray]]] = [[] for _ in targets]
         for index, day in enumerate(chosen):
-            one = ensemble.in_memory(drawn, coarse.isel(time=[index]), prepared.statics, members, seed, {})
+            inputs = open_inputs(coarse.isel(time=[index]), drawn.transform, prepared.statics)
+            one = in_memory(Ensemble(drawn, inputs, prepared.statics, members, seed))
             fine, _ = prepared.pair(split[day])
             for channel, target in enumerate(targets):
                 fields, truth = one[target].values[:, 0], fine[..., channel]

@@ -1,8 +1,8 @@
-"""Which days are scored: spread over the split, in pairs of neighbours, so that change in time can be scored too."""
+"""The choice of scored records: evenly spread over the split, singly or in pairs of neighbours."""
 
 import numpy as np
 
-from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.datasets.times import encode_times, evenly
 
 
 def neighbours(times: np.ndarray) -> np.ndarray:
@@ -14,14 +14,20 @@ def neighbours(times: np.ndarray) -> np.ndarray:
     return steps <= 1.5 * np.median(steps) if len(steps) else np.zeros(0, bool)
 
 
+def choose(times: np.ndarray, wanted: int | None, in_pairs: bool) -> list[int]:
+    """Indices of `wanted` records (None: all) of the split, evenly spread; in pairs of neighbours, so that change in
+    time can be scored, or singly."""
+    if wanted is None or wanted >= len(times):
+        return list(range(len(times)))
+    return pairs(times, wanted) if in_pairs else evenly(len(times), wanted)
+
+
 def pairs(times: np.ndarray, wanted: int) -> list[int]:
     """Indices of `wanted` records evenly spread over the split, in pairs of neighbours where there is room.
 
-    An odd number leaves one single. All records where wanted is 0.
+    An odd number leaves one single.
     """
     count = len(times)
-    if not wanted or wanted >= count:
-        return list(range(count))
     starts, chosen = np.flatnonzero(neighbours(times)), set[int]()
     for place in np.linspace(0, count - 2, wanted // 2):
         free = [start for start in starts if not {start, start + 1} & chosen]

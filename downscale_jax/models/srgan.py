@@ -5,17 +5,18 @@ https://arxiv.org/abs/2202.01897 (docs/systems/srgan.md): no normalisation, Leak
 layer. Maps are [B, H, W, C]; shapes in comments are those of the published patches, 24 x 24 x 2 coarse and
 96 x 96 x 2 fine. The generator takes maps of any size, the discriminator only the patches that it was trained on.
 
-The older generator of PhIRE, Stengel et al. 2020, https://doi.org/10.1073/pnas.1918964117, for wind and solar
-radiation, is the same class: `Generator(2, factors, kernel=3, activation='relu', padding='REFLECT')` with factors
-(2, 2), (2, 5) or (5,). Inferred from its count, 1,516,418 parameters for (2, 2): the first and the last convolution
-are 3 x 3 too, and an upsampling convolution gives 64 f^2 channels, so that 64 are left whatever the factor f. A count
-does not tell the rest, which is that of its public code: skips as below, the long one from behind the first
-activation, and no activation behind a sum. The code has transposed convolutions of stride 1 over maps that are
-extended by 3 cells and cropped again: the convolution here, its kernel turned round, over a map extended by 1.
+The older generator of PhIRE (Stengel et al. 2020, https://doi.org/10.1073/pnas.1918964117), for wind and solar
+radiation, is the same class with factors (2, 2), (2, 5) or (5,):
+`GeneratorNetwork(2, factors, kernel=3, activation='relu', padding='REFLECT')`. Its published count of 1,516,418
+parameters for (2, 2) implies that the first and the last convolution are 3 x 3 too, and that an upsampling convolution
+has 64 f^2 channels, so that 64 remain for every factor f. The rest follows its public code: skips as below, the long
+skip from behind the first activation, and no activation after a sum. That code has transposed convolutions of stride 1
+over maps that are extended by 3 cells and cropped again, which equal the convolution used here, with its kernel
+reversed, over a map extended by 1 cell.
 
-Kernels start as in the public code: Glorot uniform, dense ones truncated normal of 0.02; biases at zero. Sub-pixel
-kernels start by ICNR in both generators, as its paper has it; the public code of the newer one gives them the smaller
-spread of f^2 times as many channels, that of PhIRE has no ICNR.
+Kernels are initialised as in the public code: Glorot uniform, dense ones truncated normal of 0.02; biases zero.
+Sub-pixel kernels use ICNR in both generators, as in its paper. The public code of the newer generator gives them the
+smaller spread of f^2 times as many channels; that of PhIRE has no ICNR.
 """
 
 import math
@@ -89,7 +90,7 @@ class Upsampling(nn.Module):
         return ACTIVATIONS[self.activation](depth_to_space(x, self.factor))
 
 
-class Generator(nn.Module):
+class GeneratorNetwork(nn.Module):
     """Coarse [B, H, W, Cx] -> fine [B, f H, f W, channels], f the product of `factors`."""
 
     channels: int

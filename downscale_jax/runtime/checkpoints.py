@@ -1,7 +1,8 @@
-"""Checkpoints of one task: asynchronous, the newest few and the best by validation loss. The only importer of orbax.
+"""Checkpoints of one task, written asynchronously: the newest few and the best by validation loss.
 
-A step is a folder that orbax writes aside and renames, with the digests of its files in `whole.json`: restoring alone
-finds cut and missing files late and noisily, and a flipped bit in an array not at all.
+The only module that imports orbax. Orbax writes each step to a temporary folder and renames it. The folder holds the
+digests of its files in `whole.json`, because restoring alone reports truncated and missing files late, and a flipped
+bit in an array not at all.
 """
 
 import hashlib
@@ -21,89 +22,88 @@ import orbax.checkpoint as ocp
 
 from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.files import refusal
+from downscale_jax.runtime.files import disk_error
 
 LOSS = 'validation/loss'
 MARK, ASIDE, DAMAGED = 'whole.json', '.orbax-checkpoint-tmp', '.damaged'
 
 
 class Checkpoints:
-    """Steps under a directory. What is saved is a pytree of arrays; config and transform lie in the work directory.
+    """The steps saved under a directory, each a pytree of arrays; config and transform belong to the work directory.
 
-    Read-only, nothing there is changed and nothing has to be closed.
+    With `read_only` the directory is not modified and need not be closed.
     """
 
     def __init__(self, directory: Path, keep: int = 2, read_only: bool = False):
         self._directory, self._keep = Path(directory).absolute(), keep
-        self._saving: tuple[int, float | None] | None = None  # step and loss of what is being written
+        self._saving: tuple[int, float | None] | None = None  # step and loss of the save in progress
         self._writer: ocp.AsyncCheckpointer | None = None
         if not read_only:
-            # orbax calls back in the first process only, when all files are there and before it renames the folder
+            # called in the first process only, after all files are written and before the folder is renamed
             options = ocp.options.AsyncOptions(post_finalization_callback=self._seal)
             self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(), async_options=options)
         self._changes = not read_only and jax.process_index() == 0
         if self._changes:
-            with self._told('make the folder of checkpoints'):
+            with self._disk_errors('create the checkpoint folder'):
                 self._directory.mkdir(parents=True, exist_ok=True)
             self._remove(self._directory.glob(f'*{ASIDE}*'))  # left by a killed save
 
     def latest(self) -> int | None:
-        """Newest step that is whole, None where nothing was saved; waits for what is being written.
+        """The newest intact step, None if nothing was saved; waits for a save in progress.
 
-        Newer ones that are damaged are told on stderr. Unless read-only, older ones are looked at too, and all that are
-        damaged put aside until their step is saved again: a mark alone would keep one as the best. Raises UserError
-        where all are damaged.
+        Warns of newer, damaged steps. Unless read-only, older steps are checked too and all damaged ones are set aside
+        until their step is saved again: otherwise a damaged step could be kept as the best. Raises UserError if every
+        step is damaged.
         """
         self.wait()
-        step, damaged = self._first_whole(lambda: sorted(self._steps(), reverse=True))
-        if step is None and parallel.from_first(len(damaged)):
+        step, damaged = self._first_intact(lambda: sorted(self._steps(), reverse=True))
+        if step is None and parallel.broadcast_from_first(len(damaged)):
             raise UserError(
-                f'every checkpoint in {self._directory} is damaged: put a copy back, or remove the folder to train anew'
+                f'every checkpoint in {self._directory} is damaged: restore a copy, or remove the folder to train again'
             )
         if self._changes:
             for path in (self._directory / str(broken) for broken in damaged):
                 aside = path.with_name(path.name + DAMAGED)
                 self._remove([aside])
                 path.rename(aside)
-            self._tidy()  # a kill may have come before it
+            self._tidy()  # an earlier process may have been killed before it did
         return step
 
     def best(self) -> int | None:
-        """Step with the lowest validation loss, None where no step is whole; damaged ones that were or may have been
-        better are told on stderr."""
-        return self._first_whole(lambda: sorted(self._steps(), key=lambda s: (bool(self._mark(s)), *self._rank(s))))[0]
+        """The intact step with the lowest validation loss, None if there is none; warns of damaged steps that were, or
+        may have been, better."""
+        return self._first_intact(lambda: sorted(self._steps(), key=lambda s: (bool(self._mark(s)), *self._rank(s))))[0]
 
     def loss(self, step: int) -> float:
-        """Validation loss with which a step was saved; infinite where it was saved without."""
+        """Validation loss saved with a step; infinite if it was saved without."""
         loss = self._mark(step).get(LOSS)
         return float('inf') if loss is None else loss
 
     def save(self, step: int, state: Any, sums: Any, validation_loss: float | None) -> None:
-        """Copies the trees off the devices, then writes in the background; a step appears only when it is complete.
+        """Copies the trees to the host, then writes in the background; a step appears only when it is complete.
 
-        `sums` are the metrics added up since the last row of the log, so that a resumed run writes the same rows.
-        Raises UserError where the disk refuses this step or, told late, the one saved before.
+        `sums` are the metrics summed since the last row of the log, so that a resumed run writes the same rows.
+        Raises UserError on a disk error, of this step or of the previous one, whose writing is reported here.
         """
         self.wait()
         assert self._writer is not None
         self._saving = step, validation_loss
         trees = ocp.args.Composite(state=ocp.args.StandardSave(state), sums=ocp.args.StandardSave(sums))
-        with self._told(f'write checkpoint of step {step}'):
+        with self._disk_errors(f'write checkpoint of step {step}'):
             self._writer.save(self._directory / str(step), args=trees, force=True)
 
     def wait(self) -> None:
-        """Waits for what is being written, then removes what need not be kept any longer. Raises UserError where the
-        disk refused."""
+        """Waits for a save in progress, then removes steps no longer kept. Raises UserError on a disk error."""
         if self._writer is None or self._saving is None:
             return
         step, _ = self._saving
-        with self._told(f'write checkpoint of step {step}'):
+        with self._disk_errors(f'write checkpoint of step {step}'):
             self._writer.wait_until_finished()
         self._saving = None
         self._tidy()
 
     def restore(self, step: int, state: Any, sums: Any) -> tuple[Any, Any]:
-        """(state, sums) saved at `step`, laid out over the devices as those given, arrays or abstract ones."""
+        """(state, sums) of `step`, with the shapes and shardings of the given trees of (abstract) arrays."""
         restored = self._restore(step, state=state, sums=sums)
         return restored['state'], restored['sums']
 
@@ -112,7 +112,7 @@ class Checkpoints:
         return self._restore(step, state=state)['state']
 
     def close(self) -> None:
-        """Waits for what is being written."""
+        """Waits for a save in progress and ends its threads."""
         self.wait()
         if self._writer is not None:
             self._writer.close()
@@ -123,7 +123,7 @@ class Checkpoints:
             return reader.restore(self._directory / str(step), args=ocp.args.Composite(**args))
 
     def _steps(self) -> list[int]:
-        """Whole and damaged ones: a folder has its name from renaming, so that one without a mark has lost it."""
+        """Intact and damaged steps: only a complete folder is renamed to its step, so a missing mark means damage."""
         return [int(path.name) for path in self._directory.glob('*/') if path.name.isdigit()]
 
     def _mark(self, step: int) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class Checkpoints:
         except (OSError, ValueError, TypeError):
             return {}
 
-    def _is_whole(self, step: int) -> bool:
+    def _is_intact(self, step: int) -> bool:
         try:
             return self._mark(step).get('files') == _digests(self._directory / str(step))
         except OSError:
@@ -141,50 +141,53 @@ class Checkpoints:
     def _rank(self, step: int) -> tuple[float, int]:
         return self.loss(step), step
 
-    def _first_whole(self, candidates: Callable[[], list[int]]) -> tuple[int | None, list[int]]:
-        """(the first candidate that is whole, the damaged ones before it and, unless read-only, behind it); the first
-        process looks, for all."""
-        found, damaged = -1, []
+    def _first_intact(self, candidates: Callable[[], list[int]]) -> tuple[int | None, list[int]]:
+        """The first intact candidate and the damaged ones before it (and, unless read-only, after it).
+
+        Only the first process reads the files; all processes get its answer.
+        """
+        intact, damaged = -1, []
         for step in candidates() if jax.process_index() == 0 else ():
-            if not self._is_whole(step):
+            if not self._is_intact(step):
                 damaged.append(step)
-            elif found < 0:
-                found = step
-            if found >= 0 and not self._changes:
+            elif intact < 0:
+                intact = step
+            if intact >= 0 and not self._changes:
                 break
-        for step in damaged if found >= 0 else ():
-            messages.warning(f'the checkpoint of step {step} in {self._directory} is damaged: using step {found}')
-        found = parallel.from_first(found)
-        return (None if found < 0 else found), damaged
+        for step in damaged if intact >= 0 else ():
+            messages.warning(f'the checkpoint of step {step} in {self._directory} is damaged: using step {intact}')
+        intact = parallel.broadcast_from_first(intact)
+        return (None if intact < 0 else intact), damaged
 
     def _seal(self) -> None:
-        """Puts digests and loss into the folder that is about to be renamed."""
+        """Writes digests and loss into the folder that orbax is about to rename."""
         assert self._saving is not None
         step, loss = self._saving
         (folder,) = self._directory.glob(f'{step}{ASIDE}*')
         (folder / MARK).write_text(json.dumps({LOSS: loss, 'files': _digests(folder)}))
 
     @contextmanager
-    def _told(self, doing: str) -> Iterator[None]:
+    def _disk_errors(self, action: str) -> Iterator[None]:
+        """Raises a disk error as UserError, after ending the writer and removing its partial folder."""
         try:
             yield
         except Exception as error:
             self._saving = None
-            reason = refusal(error)
+            reason = disk_error(error)
             if reason is None:
                 raise
             if self._writer is not None:
-                with suppress(Exception):  # it tells the same again
+                with suppress(Exception):  # raises the same error again
                     self._writer.close()
                 self._writer = None
             if self._changes:
                 self._remove(self._directory.glob(f'*{ASIDE}*'))
             steps = self._steps()
-            kept = f'the checkpoint of step {max(steps)} is kept' if steps else 'there is none before it'
-            raise UserError(f'cannot {doing} to {self._directory}: {reason}; {kept}') from error
+            kept = f'the checkpoint of step {max(steps)} is kept' if steps else 'no earlier checkpoint exists'
+            raise UserError(f'cannot {action} in {self._directory}: {reason}; {kept}') from error
 
     def _tidy(self) -> None:
-        """Removes all steps but the newest and the best, and damaged ones that have been saved again."""
+        """Removes all steps but the newest and the best, and damaged copies of steps that were saved again."""
         steps = sorted(self._steps()) if self._changes else []
         kept = {*steps[-self._keep :], *sorted(steps, key=self._rank)[:1]}
         self._remove(self._directory / f'{step}{DAMAGED}' for step in steps)
@@ -192,7 +195,7 @@ class Checkpoints:
 
     @staticmethod
     def _remove(folders: Iterable[Path]) -> None:
-        """Renames before it removes: what is left of one by a kill is no step, and the next start removes it."""
+        """Renames each folder before removing it: if killed meanwhile, no step is left half removed."""
         for folder in folders:
             aside = folder if ASIDE in folder.name else folder.with_name(f'{folder.name}{ASIDE}')
             with suppress(OSError):
@@ -201,20 +204,20 @@ class Checkpoints:
 
 
 def silence_write_errors() -> None:
-    """For a program that tells a UserError in one line: silences what orbax and asyncio add to a refused write.
+    """Silences what orbax and asyncio print after a failed write, for programs that print a UserError in one line.
 
-    Orbax's threads log the error; it closes their event loop, of which all other writes under way complain, asyncio
-    complains of their tasks when they are collected, Python of those not begun. This holds for the whole process.
+    Orbax's threads log the error and close their event loop. Other writes in progress then fail in that loop, asyncio
+    reports their tasks when they are collected, and Python those that never started. Affects the whole process.
     """
     absl.logging.set_verbosity(absl.logging.FATAL)
     logging.getLogger('asyncio').setLevel(logging.CRITICAL)
     warnings.filterwarnings('ignore', 'coroutine .* was never awaited', RuntimeWarning)
-    tell = sys.unraisablehook
-    sys.unraisablehook = lambda found: None if str(found.exc_value) == 'Event loop is closed' else tell(found)
+    report = sys.unraisablehook
+    sys.unraisablehook = lambda event: None if str(event.exc_value) == 'Event loop is closed' else report(event)
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """{file: SHA-256} of the trees in the folder of a step."""
+    """{file: SHA-256} of the arrays in the folder of a step."""
     digests = {}
     for path in sorted(folder.glob('*/**/*')):
         if path.is_file():

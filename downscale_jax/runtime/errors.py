@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend."""
+"""UserError, the exception for mistakes that a user can correct, and its form on the command line."""
 
 import difflib
 import os
@@ -10,9 +10,9 @@ from typing import NoReturn
 
 
 class UserError(ValueError):
-    """A user's mistake, told in one line: the thing, what was found, what was expected, what to do.
+    """A user's mistake, described in one line: the setting, its value, what is valid, what to do.
 
-    main.py prints the line on stderr and exits with status 2; from Python it is an ordinary ValueError.
+    main.py prints the line on stderr and exits with status 2. In Python it is an ordinary ValueError.
     """
 
     def __init__(self, message: str):
@@ -21,35 +21,37 @@ class UserError(ValueError):
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Around a program: a UserError ends it with one line on stderr and exit status 2. One of several processes ends at
-    once, whatever the error."""
+    """Context of a program: a UserError ends it with one line on stderr and exit status 2.
+
+    In a distributed run any error ends the process at once.
+    """
     try:
         yield
     except UserError as error:
         print(f'error: {error}', file=sys.stderr, flush=True)
         _leave(2)
     except Exception:
-        if not several():
+        if not is_multiprocess():
             raise
         traceback.print_exc()
         _leave(1)
 
 
-def several() -> bool:
-    """Whether this process was started as one of several (`parallel.initialize`)."""
+def is_multiprocess() -> bool:
+    """Whether this process belongs to a distributed run (`parallel.initialize`)."""
     return 'JAX_COORDINATOR_ADDRESS' in os.environ
 
 
 def _leave(status: int) -> NoReturn:
-    if several():
+    if is_multiprocess():
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(status)  # sys.exit would wait for the other processes, which wait for this one
+        os._exit(status)  # sys.exit would wait for the other processes, which wait for this process
     sys.exit(status)
 
 
-def nearest(name: str, options: Iterable[str], otherwise: str = '') -> str:
-    """Ends an error message with the valid name nearest to `name`, or with `otherwise`, by default all valid names."""
+def suggestion(name: str, options: Iterable[str], otherwise: str = '') -> str:
+    """End of a message about an unknown `name`: the closest valid name, else `otherwise`, else all valid names."""
     options = sorted(options)
     match = difflib.get_close_matches(name, options, n=1)
     return f"did you mean '{match[0]}'?" if match else otherwise or f'valid are: {", ".join(options) or "none"}'

@@ -1,10 +1,11 @@
-"""Devices: one mesh axis named `batch` over all devices of all hosts, and the sharded programs that run on them.
+"""Devices and processes: one mesh axis named `batch` over all devices, sharded programs, collective operations.
 
-With `local` the devices are those of this process: for work that needs no other process, each with its own share.
+With `local` the mesh spans the devices of this process only, for work that each process does on its own share.
 
-`sharded` is jit + shard_map, what `jax.pmap` itself is made of since JAX 0.8: the state has no device axis, so that it
-can be donated, saved and restored as it is. `check_vma=False` because otherwise `pmean` of gradients comes out
-multiplied by the number of devices (Adam hides it, SGD does not).
+`sharded` is jit + shard_map, as `jax.pmap` itself has been since JAX 0.8. The state has no device axis, so that it can
+be donated, saved and restored as it is. shard_map tracks which values vary over the devices (`check_vma`) and sums the
+gradients of those that do not. Cast parameters with `varying` before differentiating; otherwise `pmean` of their
+gradients comes out multiplied by the number of devices (Adam hides this factor, SGD does not).
 """
 
 import os
@@ -21,19 +22,19 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from downscale_jax.runtime import compiler
-from downscale_jax.runtime.errors import UserError, several
+from downscale_jax.runtime.errors import UserError, is_multiprocess
 
 AXIS = 'batch'
-WHOLE = PartitionSpec()  # the same on every device
-ROWS = PartitionSpec(AXIS)  # leading axis split over the devices
+REPLICATED = PartitionSpec()  # equal on all devices
+SHARDED_ROWS = PartitionSpec(AXIS)  # leading axis split over the devices
 
 
 def initialize() -> None:
-    """Meets the other processes where there are several hosts; to be called before anything asks for devices.
+    """Joins the other processes of a distributed run; call it before any other use of JAX.
 
-    By environment: JAX_COORDINATOR_ADDRESS and, where no cluster tells them, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    Reads JAX_COORDINATOR_ADDRESS and, outside clusters that JAX detects, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
     """
-    if several():
+    if is_multiprocess():
         names = 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'
         count, index = (int(os.environ[name]) if name in os.environ else None for name in names)
         jax.distributed.initialize(num_processes=count, process_id=index)
@@ -41,7 +42,7 @@ def initialize() -> None:
 
 @cache
 def mesh(local: bool = False) -> Mesh:
-    """All devices of all processes along one axis."""
+    """All devices of all processes (`local`: of this process) along the axis `batch`."""
     devices = jax.local_devices() if local else jax.devices()
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
@@ -49,26 +50,26 @@ def mesh(local: bool = False) -> Mesh:
 def sharded(
     function: Callable, in_specs: tuple, out_specs: Any, donate: tuple[int, ...] = (), local: bool = False
 ) -> Any:
-    """Jits `function`, run once on each device with its share; collectives name the axis `AXIS`."""
-    mapped = jax.shard_map(function, mesh=mesh(local), in_specs=in_specs, out_specs=out_specs, check_vma=False)
+    """Jitted `function` that runs once per device on that device's shard; collectives use the axis name `AXIS`."""
+    mapped = jax.shard_map(function, mesh=mesh(local), in_specs=in_specs, out_specs=out_specs)
     return jax.jit(mapped, donate_argnums=donate, compiler_options=compiler.options())
 
 
 def replicate(tree: Any, local: bool = False) -> Any:
-    """Host arrays, equal in every process -> arrays on every device."""
-    sharding = NamedSharding(mesh(local), WHOLE)
+    """Copies host arrays, equal in all processes, to every device."""
+    sharding = NamedSharding(mesh(local), REPLICATED)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
 
 
-def abstract(tree: Any, spec: PartitionSpec = WHOLE, local: bool = False) -> Any:
-    """Shapes of `tree` with the layout that `replicate` (or, with ROWS, `split_rows`) gives."""
+def abstract(tree: Any, spec: PartitionSpec = REPLICATED, local: bool = False) -> Any:
+    """Shapes and dtypes of `tree` with the sharding of `replicate` or, with SHARDED_ROWS, of `split_rows`."""
     sharding = NamedSharding(mesh(local), spec)
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
 
 
 def split_rows(tree: Any, local: bool = False) -> Any:
-    """This process's rows [B / processes, ...] -> global arrays [B, ...] laid out over the devices."""
-    sharding = NamedSharding(mesh(local), ROWS)
+    """Global arrays [B, ...], sharded over the devices, from this process's rows [B / processes, ...]."""
+    sharding = NamedSharding(mesh(local), SHARDED_ROWS)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
 
 
@@ -78,48 +79,48 @@ def barrier(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def from_first(number: int) -> int:
-    """What the first process has, in all of them."""
+def broadcast_from_first(number: int) -> int:
+    """The first process's `number`, in all processes."""
     return number if jax.process_count() == 1 else int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
 
-def least(number: float) -> float:
-    """The smallest of what the processes have; all have to ask at the same time."""
+def min_over_processes(number: float) -> float:
+    """The minimum over all processes; collective: every process must call it."""
     return number if jax.process_count() == 1 else float(multihost_utils.process_allgather(np.float32(number)).min())
 
 
-def on_this_host() -> int:
-    """How many of the processes run on this machine, this one among them; all have to ask at the same time."""
+def processes_on_this_host() -> int:
+    """Number of processes on this machine, including this one; collective."""
     if jax.process_count() == 1:
         return 1
     name = np.uint32(zlib.crc32(platform.node().encode()))
     return int((multihost_utils.process_allgather(name) == name).sum())
 
 
-def in_any(flag: bool) -> bool:
-    """Whether `flag` is set in any process; all have to ask at the same time."""
+def any_process(flag: bool) -> bool:
+    """Whether `flag` is set in any process; collective."""
     return flag if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
-def together(work: Callable[[], Any]) -> Any:
-    """`work()` in every process, a barrier behind it. Where it raises UserError in one, all end with one."""
-    result, refused = None, None
+def on_all_processes(work: Callable[[], Any]) -> Any:
+    """Result of `work()`, run in every process, then a barrier. A UserError in one process is raised in all."""
+    result, failure = None, None
     try:
         result = work()
     except UserError as error:
-        refused = error
-    if in_any(refused is not None):
-        raise refused or UserError('another process was stopped by a mistake, which it tells')
+        failure = error
+    if any_process(failure is not None):
+        raise failure or UserError('another process failed; see its message')
     return result
 
 
-def by_first(work: Callable[[], Any]) -> Any:
-    """`work()` in the first process, None in the others; as `together`."""
-    return together(lambda: work() if jax.process_index() == 0 else None)
+def on_first_process(work: Callable[[], Any]) -> Any:
+    """As `on_all_processes`, with `work()` run in the first process only; None in the others."""
+    return on_all_processes(lambda: work() if jax.process_index() == 0 else None)
 
 
 def local_rows(batch_size: int) -> range:
-    """Rows of the global batch that this process reads. Raises UserError if they do not divide over the devices."""
+    """Rows of the global batch that this process reads. Raises UserError unless the devices divide the batch."""
     devices = jax.device_count()
     if batch_size % devices:
         raise UserError(
@@ -130,27 +131,43 @@ def local_rows(batch_size: int) -> range:
     return range(jax.process_index() * rows, (jax.process_index() + 1) * rows)
 
 
-def of_device(x: jax.Array, index: jax.Array | int) -> jax.Array:
-    """Inside `sharded`: what the device of this index has, on all devices; -0 becomes 0."""
+def varying_like(x: jax.Array, *references: jax.Array) -> jax.Array:
+    """Inside `sharded`: `x` as varying where one of the references varies, for the carry of a loop; `x` elsewhere."""
+    axes = set().union(*map(_varying_axes, references)) - _varying_axes(x)
+    return jax.lax.pcast(x, tuple(axes), to='varying') if axes else x
+
+
+def _varying_axes(x: jax.Array) -> frozenset[str]:
+    """The mesh axes over which the shards of `x` differ; none outside `sharded`."""
+    return jax.typeof(x).manual_axis_type.varying
+
+
+def varying(tree: Any) -> Any:
+    """Inside `sharded`: replicated values as varying ones, whose gradients are not summed over the devices."""
+    return jax.tree.map(lambda x: jax.lax.pcast(x, AXIS, to='varying'), tree)
+
+
+def broadcast_from_device(x: jax.Array, index: jax.Array | int) -> jax.Array:
+    """Inside `sharded`: the value of device `index`, on all devices; -0 becomes 0."""
     return jax.lax.psum(jnp.where(jax.lax.axis_index(AXIS) == index, x, 0), AXIS)
 
 
 def row_indices(rows: int) -> jax.Array:
-    """Inside `sharded`: indices in the global batch of this device's `rows`."""
+    """Inside `sharded`: indices of this device's rows in the global batch."""
     return jax.lax.axis_index(AXIS) * rows + jnp.arange(rows)
 
 
 def row_keys(key: jax.Array, rows: int) -> jax.Array:
-    """Inside `sharded`: a key for each row, by its index in the global batch."""
+    """Inside `sharded`: one key per row, folded with the row's index in the global batch."""
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(row_indices(rows))
 
 
 def row_normals(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Inside `sharded`: standard normals [rows, ...] keyed by index in the global batch: the same on any split."""
+    """Inside `sharded`: standard normals [rows, ...] keyed by index in the global batch."""
     return jax.vmap(lambda k: jax.random.normal(k, shape[1:]))(row_keys(key, shape[0]))
 
 
 def row_uniforms(key: jax.Array, rows: int) -> jax.Array:
-    """Inside `sharded`: [rows] in [0, 1), spread evenly over the global batch (Kingma et al. 2021, appendix I.1)."""
+    """Inside `sharded`: [rows] in [0, 1), spaced evenly over the global batch (Kingma et al. 2021, appendix I.1)."""
     total = rows * jax.lax.axis_size(AXIS)
     return (jax.random.uniform(key) + row_indices(rows) / total) % 1.0

@@ -1,32 +1,49 @@
-"""The systems: how a config becomes tasks, where these get batches and first states, and what is done with the result.
+"""The table of systems, and opening of work directories.
 
-A module of this room has `build(config)`, the tasks by name in the order in which they are trained;
-`check(config, training)`, which raises for what would fail only after training, with `training` also for what only that
-needs; `shapes(config)` and `examples(config, prepared, split)`, what a batch holds and the source it is drawn from;
-`initialiser(name, tasks, trained)`, a task's `init(key, batch)`; `networks(states)`, parameters by the name of the
-network, the main one last; and `Opened`, a work directory of it. One that downscales has `sampling_of(config)` too.
+A system says how a config becomes tasks, what a batch holds, how training starts, and how the result is opened and
+evaluated: `systems.system.System` is the contract, one file of this package each system.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, overload
 
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.systems import atmodist, diffusion, dpdm, srgan
-from downscale_jax.systems.workdir import Config, read_config
+from downscale_jax.systems.system import Config, Given, OpenedT, System
+from downscale_jax.systems.workdir import WorkDirectory, read_config
 
-SYSTEMS: dict[str, ModuleType] = {'atmodist': atmodist, 'diffusion': diffusion, 'dpdm': dpdm, 'srgan': srgan}
+SYSTEMS: dict[str, System[Any, Any]] = {
+    'atmodist': atmodist.SYSTEM,
+    'diffusion': diffusion.SYSTEM,
+    'dpdm': dpdm.SYSTEM,
+    'srgan': srgan.SYSTEM,
+}
 
 
-def system_of(config: Config) -> ModuleType:
-    """Raises UserError for an unknown one."""
-    if config['system'] not in SYSTEMS:
-        raise UserError(f"there is no system '{config['system']}': {nearest(config['system'], SYSTEMS)}")
-    return SYSTEMS[config['system']]
+def system_of(config: Config) -> System[Any, Any]:
+    """The system that `config.system` names. Raises UserError for an unknown one."""
+    name = config['system']
+    if name not in SYSTEMS:
+        raise UserError(f"system='{name}' is unknown: {suggestion(name, SYSTEMS)}")
+    return SYSTEMS[name]
 
 
-def load(workdir: str | Path, given: Mapping[str, Any] | None = None) -> Any:
-    """Opens a work directory, with values `given` in place of its config's (`workdir.WorkDirectory`)."""
-    system = system_of(read_config(Path(workdir)))
-    return system.Opened(system, workdir, given)
+@overload
+def load(workdir: str | Path, given: Given | None = None) -> WorkDirectory[Any]: ...
+
+
+@overload
+def load(workdir: str | Path, given: Given | None = None, *, kind: type[OpenedT]) -> OpenedT: ...
+
+
+def load(workdir: str | Path, given: Given | None = None, *, kind: type[Any] = WorkDirectory) -> Any:
+    """Opens a work directory, with the settings `given` ({'sampling.steps': 20}) in place of its own.
+
+    `kind` is the class that is needed, `systems.downscaler.Downscaler` or `systems.atmodist.LearnedDistance`. Raises
+    UserError where the work directory is of another kind.
+    """
+    config = read_config(Path(workdir))
+    opened = system_of(config).open(workdir, given)
+    if not isinstance(opened, kind):
+        raise UserError(f"{workdir} was made by system '{config['system']}', which provides no {kind.__name__}")
+    return opened

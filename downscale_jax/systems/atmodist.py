@@ -1,13 +1,15 @@
-"""AtmoDist: an encoder that learns a distance between atmospheric states by naming lags (docs/systems/atmodist.md)."""
+"""AtmoDist: a distance between atmospheric states, learned by predicting time lags (docs/systems/atmodist.md)."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 import xarray as xr
 
+from downscale_jax.evaluation.lags import evaluate as lag_evaluation
+from downscale_jax.evaluation.lags.predictions import Network
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.units import convert_units
@@ -15,69 +17,80 @@ from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.atmodist import Decoder, Encoder, Tail, Variables
 from downscale_jax.pipeline.lag_pairs import LagPairs
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime.errors import UserError, nearest
-from downscale_jax.systems.workdir import Config, Init, Trained, WorkDirectory
+from downscale_jax.runtime.errors import UserError
+from downscale_jax.systems.checks import DTYPES, at_least, check_choice, refuse
+from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
+from downscale_jax.systems.workdir import WorkDirectory
 from downscale_jax.tasks.inpainting import Inpainting
-from downscale_jax.tasks.lags import Lags
+from downscale_jax.tasks.lags import PROBE, UNTRAINED, Lags
 from downscale_jax.training.optimizer import phases
 from downscale_jax.training.state import State
 
+AtmoDistTask = Lags | Inpainting
+
 PRETEXTS = ('lags', 'inpainting')
-UNTRAINED = 'untrained'  # a rival, no pretext task
-PROBE = 'probe'  # a tail that asks a finished encoder for the lag
 BATCH = 16  # times embedded at once
 
 
-def build(config: Config) -> dict[str, Lags | Inpainting]:
-    """The pretext tasks in their order: each starts from the encoder of the one before it.
+def build(config: Config) -> dict[str, AtmoDistTask]:
+    """The pretext tasks in their order: each starts from the encoder of the one before.
 
-    Before them, where evaluation.untrained_rival asks for it, a rival of `lags`: a tail behind an untrained encoder.
-    After them, where they do not end with `lags`, a tail behind the encoder as it is: evaluation scores told lags.
+    With evaluation.untrained_rival they follow a baseline, `lags` with an encoder that stays untrained. Where the last
+    is not `lags`, a tail is trained on the finished encoder, because evaluation scores the prediction of lags.
 
-    Raises UserError for no or an unknown pretext task, and an unknown precision.
+    Raises UserError for no pretext task, an unknown one, or an unknown precision.
     """
     training, model = config['training'], config['model']
-    if model['dtype'] not in ('float32', 'bfloat16'):
-        raise UserError(f"model.dtype='{model['dtype']}': {nearest(model['dtype'], ('float32', 'bfloat16'))}")
+    check_choice('model.dtype', model['dtype'], DTYPES)
     if not config['pretexts']:
         raise UserError(f'pretexts is empty: name one or several of {", ".join(PRETEXTS)}')
     for name in config['pretexts']:
-        if name not in PRETEXTS:
-            raise UserError(f"pretexts: there is no task '{name}': {nearest(name, PRETEXTS)}")
+        check_choice('pretexts', name, PRETEXTS)
     shared = {'momentum': model['momentum'], 'dtype': model['dtype']}
-    encoder = Encoder(tuple(model['widths']), model['blocks'], model['stem'], model['pool'], **shared)
-    common = {
-        'encoder': encoder,
-        'phases': phases(training),
-        'accumulate': training['accumulate'],
-    }
+    common = {'encoder': encoder_of(model), 'phases': phases(training), 'accumulate': training['accumulate']}
 
     def lags(train_encoder: bool = True) -> Lags:
         tail = Tail(config['data']['lags'], model['tail'], **shared)
         return Lags(**common, tail=tail, l2=training['l2'], train_encoder=train_encoder)
 
-    kinds: dict[str, Callable[[], Lags | Inpainting]] = {
-        'lags': lags,
-        'inpainting': lambda: Inpainting(**common, decoder=Decoder(len(config['data']['variables']), **shared)),
-    }
-    rival = {UNTRAINED: lags(train_encoder=False)} if config['evaluation']['untrained_rival'] else {}
-    probe = {} if config['pretexts'][-1] == 'lags' else {PROBE: lags(train_encoder=False)}
-    return {**rival, **{name: kinds[name]() for name in config['pretexts']}, **probe}
+    def inpainting() -> Inpainting:
+        return Inpainting(**common, decoder=Decoder(len(config['data']['variables']), **shared))
+
+    kinds: dict[str, Callable[[], AtmoDistTask]] = {'lags': lags, 'inpainting': inpainting}
+    tasks: dict[str, AtmoDistTask] = {}
+    if config['evaluation']['untrained_rival']:
+        tasks[UNTRAINED] = lags(train_encoder=False)
+    tasks |= {name: kinds[name]() for name in config['pretexts']}
+    if config['pretexts'][-1] != 'lags':
+        tasks[PROBE] = lags(train_encoder=False)
+    return tasks
 
 
-def shapes(config: Config) -> dict[str, tuple[tuple[int, ...], Any]]:
-    """(shape, dtype) of an example's arrays."""
+def encoder_of(model: Mapping[str, Any]) -> Encoder:
+    """The encoder that a `model` section describes."""
+    widths, options = tuple(model['widths']), {'momentum': model['momentum'], 'dtype': model['dtype']}
+    return Encoder(widths, model['blocks'], model['stem'], model['pool'], **options)
+
+
+def check(config: Config, training: bool = False) -> None:
+    """See `system.Check`."""
+    refuse(at_least(config, {'data.patch': 1, 'evaluation.pairs': 1}))
+
+
+def shapes(config: Config) -> Shapes:
+    """Two normalised patches of one place, and the lag between them as a class."""
     patch = (config['data']['patch'], config['data']['patch'], len(config['data']['variables']))
-    return {'first': (patch, np.float32), 'second': (patch, np.float32), 'lag': ((), np.int32)}
+    field = jax.ShapeDtypeStruct(patch, np.float32)
+    return {'first': field, 'second': field, 'lag': jax.ShapeDtypeStruct((), np.int32)}
 
 
 def examples(config: Config, prepared: Prepared, split: str) -> LagPairs:
-    """What batches are drawn from."""
+    """LagPairs of patches of one split."""
     return LagPairs(prepared, split, config['seed'])
 
 
-def initialiser(name: str, tasks: Mapping[str, Lags | Inpainting], trained: Trained | None = None) -> Init:
-    """The task's `init(key, batch)`, with the encoder of the task before it if there is one."""
+def initialise(name: str, tasks: Mapping[str, AtmoDistTask], trained: Trained | None = None) -> Init:
+    """See `system.Initialise`: a task starts from the encoder of the one before, never from the untrained baseline."""
     before = [other for other in list(tasks)[: list(tasks).index(name)] if other != UNTRAINED]
     if trained is None or not before:
         return tasks[name].init
@@ -87,24 +100,24 @@ def initialiser(name: str, tasks: Mapping[str, Lags | Inpainting], trained: Trai
 
 
 def networks(states: Mapping[str, State]) -> dict[str, Any]:
-    """Parameters and batch statistics by the name of the network, the encoder last."""
+    """Parameters and batch statistics of the last task by network, the encoder last."""
     state = list(states.values())[-1]
-    found = {name: {'params': state.params[name], 'batch_stats': state.stats[name]} for name in state.params}
-    return {name: found[name] for name in sorted(found, key=lambda name: name == 'encoder')}
+    names = sorted(state.params, key=lambda name: name == 'encoder')
+    return {name: {'params': state.params[name], 'batch_stats': state.stats[name]} for name in names}
 
 
-def check(config: Config, training: bool = False) -> None:
-    """Raises UserError for values that would fail only after training."""
-    if config['evaluation']['pairs'] < 1:
-        raise UserError(f'evaluation.pairs={config["evaluation"]["pairs"]}: at least 1 is needed')
+class LearnedDistance(WorkDirectory[AtmoDistTask]):
+    """A trained encoder as a distance between fields.
 
-
-class LearnedDistance(WorkDirectory):
-    """A trained encoder as a distance between fields; the first stage of the encoder is 1, the last the default."""
+    Methods take a `stage` of the encoder, counted from 1; 0, the default, is the last.
+    """
 
     @property
-    def task(self) -> Any:
-        return self.tasks[self.last]
+    def task(self) -> Lags:
+        """The last task, which always predicts lags."""
+        task = self.tasks[self.last]
+        assert isinstance(task, Lags)
+        return task
 
     @cached_property
     def params(self) -> Variables:
@@ -113,21 +126,22 @@ class LearnedDistance(WorkDirectory):
     def embed(self, fields: xr.Dataset, stage: int = 0) -> xr.DataArray:
         """The encodings (time, row, column, channel) of fields (time, lat, lon) or (time, y, x) of any size.
 
-        `fields` holds the variables of training. Raises UserError for missing ones, units that do not convert, no times
-        and a stage that the encoder does not have.
+        `fields` holds the variables of training. Raises UserError for missing variables, units that cannot be
+        converted, a missing time axis, and a stage that the encoder does not have.
         """
-        found = self._canonical(fields)
-        encoded = np.concatenate([self._embed(x, stage) for x in self._batches(found)])
-        return xr.DataArray(encoded, {'time': found['time'].values}, ('time', 'row', 'column', 'channel'), 'encoding')
+        canonical = self._canonical(fields)
+        encoded = np.concatenate([self._embed(x, stage) for x in self._batches(canonical)])
+        dims = ('time', 'row', 'column', 'channel')
+        return xr.DataArray(encoded, {'time': canonical['time'].values}, dims, 'encoding')
 
     def distance(self, a: xr.Dataset, b: xr.Dataset, stage: int = 0) -> xr.DataArray:
-        """Mean squared difference of the encodings of `a` and `b`, by pairs of their times in order: (time,), those of
-        `a`.
+        """Mean squared difference of the encodings of `a` and `b`, (time,).
 
-        Raises UserError as `embed`, and where the two have not the same shape.
+        The times of both are paired in order; the result has the time stamps of `a`. Raises UserError as `embed` does,
+        and where the shapes of the two differ.
         """
-        fields = [self._canonical(one) for one in (a, b)]
-        shapes = [one[self.prepared.transform_as(Standardisation).variables[0]].shape for one in fields]
+        fields = [self._canonical(dataset) for dataset in (a, b)]
+        shapes = [dataset[self.prepared.transform_as(Standardisation).variables[0]].shape for dataset in fields]
         if shapes[0] != shapes[1]:
             raise UserError(f'a distance needs two data sets of the same shape, found {shapes[0]} and {shapes[1]}')
         parts = [
@@ -145,21 +159,20 @@ class LearnedDistance(WorkDirectory):
         return jax.jit(self.task.embed, static_argnums=2)
 
     def _canonical(self, fields: xr.Dataset) -> xr.Dataset:
-        """The variables of training in their units, rows and columns in the direction of training's, lazily: an encoder
-        knows north from south."""
-        transform = self.prepared.transform_as(Standardisation)
-        found = canonical(fields, list(transform.variables), source='the fields')
-        check_times(found, transform.variables, 'the fields')
+        """The variables of training in their units, lazily, rows and columns in the direction of training: the
+        encoder is not symmetric under reflection."""
+        transform, trained = self.prepared.transform_as(Standardisation), self.prepared.statics.coords
+        canonical = canonical(fields, list(transform.variables), source='the fields')
+        check_times(canonical, transform.variables, 'the fields')
         for name, units in zip(transform.variables, transform.units, strict=True):
-            found[name] = convert_units(found[name], units)
-        for axis in found[transform.variables[0]].dims[1:]:
-            known = self.prepared.statics.coords
-            if axis in known and axis in found.coords and rises(found[axis]) != rises(known[axis]):
-                found = found.isel({axis: slice(None, None, -1)})
-        return found
+            canonical[name] = convert_units(canonical[name], units)
+        for axis in canonical[transform.variables[0]].dims[1:]:
+            if axis in trained and axis in canonical.coords and rises(canonical[axis]) != rises(trained[axis]):
+                canonical = canonical.isel({axis: slice(None, None, -1)})
+        return canonical
 
     def _batches(self, fields: xr.Dataset) -> Iterator[np.ndarray]:
-        """[B, H, W, C] normalised, B times in memory at once, all batches of one size but the last."""
+        """[B, H, W, C] normalised, `BATCH` times in each but the last."""
         transform = self.prepared.transform_as(Standardisation)
         for start in range(0, fields.sizes['time'], BATCH):
             part = store.load(fields.isel(time=slice(start, start + BATCH)), 'the fields')
@@ -171,4 +184,28 @@ def rises(axis: xr.DataArray) -> bool:
     return bool(axis.values[-1] >= axis.values[0])
 
 
-Opened = LearnedDistance
+def evaluate(opened: LearnedDistance, prepared: Prepared) -> Scores:
+    """Scores lag classification, beside the untrained rival where there is one, and the learned distance."""
+    untrained = None
+    if UNTRAINED in opened.tasks:
+        task = opened.tasks[UNTRAINED]
+        untrained = Network(cast(Lags, task), task.inference_params(opened.restored(UNTRAINED)))
+    model = lag_evaluation.LagModel(
+        network=Network(cast(Lags, opened.task), opened.params),
+        untrained=untrained,
+        provenance=opened.provenance(opened.last),
+        probed=list(opened.tasks)[-2] if PROBE in opened.tasks else None,
+    )
+    return lag_evaluation.evaluate(model, prepared, opened.config, opened.workdir)
+
+
+SYSTEM: System[AtmoDistTask, LearnedDistance] = System(
+    build=build,
+    check=check,
+    shapes=shapes,
+    examples=examples,
+    initialise=initialise,
+    networks=networks,
+    opened=LearnedDistance,
+    evaluate=evaluate,
+)

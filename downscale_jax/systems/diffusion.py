@@ -1,6 +1,5 @@
-"""Super-resolution by diffusion beside, and from, a regression (docs/systems/sea_ice.md)."""
+"""Super-resolution by diffusion, from a regression as first guess (docs/systems/sea_ice.md)."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,32 +7,39 @@ import jax
 import numpy as np
 
 from downscale_jax.diffusion.schedule import CosineSchedule
-from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.downscale.tiles import Tiling
+from downscale_jax.evaluation import fields as evaluation
 from downscale_jax.fields.transforms.bounds import limits
 from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.errors import UserError, nearest
-from downscale_jax.systems.downscaler import Downscaler
-from downscale_jax.systems.workdir import Config, Init, Trained
+from downscale_jax.systems.calibrated import Calibrated, calibrate
+from downscale_jax.systems.checks import (
+    DTYPES,
+    at_least,
+    check_choice,
+    check_multiple,
+    ensemble_faults,
+    evaluation_faults,
+    refuse,
+)
+from downscale_jax.systems.downscaler import sampling_of
+from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
 from downscale_jax.tasks.regression import Regression
-from downscale_jax.training.loop import evaluation_with
+from downscale_jax.training.loop import eval_program
 from downscale_jax.training.optimizer import phases
 from downscale_jax.training.state import State
 
-Tasks = dict[str, Regression | Diffusion]
-CALIBRATION = 'calibration.json'  # the noise temperature fitted on the validation split
+DiffusionTask = Regression | Diffusion
 
 
-def build(config: Config) -> Tasks:
-    """The tasks in the order in which they are trained. Raises UserError for values that do not go together."""
+def build(config: Config) -> dict[str, DiffusionTask]:
+    """The regression and the diffusion model, in this order. Raises UserError for settings that contradict."""
     training, diffusion, model = config['training'], config['diffusion'], config['model']
-    for key, valid in {'time': ('input', 'blocks'), 'dtype': ('float32', 'bfloat16')}.items():
-        if model[key] not in valid:
-            raise UserError(f"model.{key}='{model[key]}': {nearest(model[key], valid)}")
+    check_choice('model.time', model['time'], ('input', 'blocks'))
+    check_choice('model.dtype', model['dtype'], DTYPES)
     common = {
         'network': UNet(channels=1, **{**model, 'widths': tuple(model['widths'])}),
         'phases': phases(training),
@@ -41,10 +47,7 @@ def build(config: Config) -> Tasks:
         'ema_decay': training['ema_decay'],
     }
     stride, patch = common['network'].stride, config['data']['patch']
-    if patch % stride:
-        raise UserError(
-            f'data.patch={patch} is not a multiple of {stride}, the stride of the network: choose one that is'
-        )
+    check_multiple('data.patch', patch, stride, 'the stride of the network')
     Tiling((patch, patch), stride, config['sampling']['tile'], config['sampling']['overlap'])  # raises if they clash
     regression = Regression(**{**common, 'network': common['network'].clone(channels=2)})
     return {
@@ -59,30 +62,38 @@ def build(config: Config) -> Tasks:
     }
 
 
-def shapes(config: Config) -> dict[str, tuple[tuple[int, ...], Any]]:
-    """(shape, dtype) of an example's arrays."""
+def check(config: Config, training: bool = False) -> None:
+    """See `system.Check`."""
+    sampling_of(config)
+    limits(config['data']['bounds'], (config['data']['target'],))  # raises
+    faults = at_least(config, {'data.patch': 1, 'data.patches_per_record': 1})
+    faults += evaluation_faults(config, targets=1, blocks=False) + ensemble_faults(config)
+    refuse(faults)
+
+
+def shapes(config: Config) -> Shapes:
+    """A normalised fine field, the inputs on its grid with a mask channel, and the mask of valid cells."""
     data = config['data']
     patch = (data['patch'], data['patch'])
     return {
-        'target': ((*patch, 1), np.float32),
-        'condition': ((*patch, len(data['inputs']) + 1), np.float32),
-        'mask': ((*patch, 1), bool),
+        'target': jax.ShapeDtypeStruct((*patch, 1), np.float32),
+        'condition': jax.ShapeDtypeStruct((*patch, len(data['inputs']) + 1), np.float32),
+        'mask': jax.ShapeDtypeStruct((*patch, 1), bool),
     }
 
 
 def examples(config: Config, prepared: Prepared, split: str) -> Patches:
-    """What batches are drawn from; flipped in training only."""
+    """Patches of one split, flipped in training only."""
     data = config['data']
     flips = data['flips'] and split == 'train'
     return Patches(prepared, split, data['patch'], data['patches_per_record'], flips, config['seed'])
 
 
-def initialiser(name: str, tasks: Tasks, trained: Trained | None = None) -> Init:
-    """The task's `init(key, batch)`; a diffusion is handed the best regression that was trained before it.
+def initialise(name: str, tasks: Mapping[str, DiffusionTask], trained: Trained | None = None) -> Init:
+    """See `system.Initialise`: a diffusion model starts from the best state of the regression, its first guess.
 
-    What that regression's errors in batches of training data are beside what it expects of them sets the unit of the
-    residual, so that the diffusion learns to generate fields of unit variance. Without `trained` the first guess is
-    untrained: for shapes and costs.
+    The unit of the residual is the regression's expected error times a scale, the root of the mean ratio of squared to
+    expected squared error in batches of training data: the model then learns to generate fields of unit variance.
     """
     task = tasks[name]
     if isinstance(task, Regression) or task.regression is None:
@@ -90,71 +101,33 @@ def initialiser(name: str, tasks: Tasks, trained: Trained | None = None) -> Init
     first = task.regression
     if trained is None:
         return lambda key, batch: task.init(key, batch, FirstGuess(first.init(key, batch).params, np.float32(1)))
-    state, evaluate = trained.restored('regression'), evaluation_with(first, jax.random.key(0))
+    state, evaluate = trained.restored('regression'), eval_program(first, jax.random.key(0))
     ratios = [evaluate(state, parallel.split_rows(batch), n)['calibration'] for n, batch in enumerate(trained.batches)]
     guess = FirstGuess(jax.device_get(state.ema_params), np.sqrt(np.float32(np.mean(jax.device_get(ratios)))))
     return lambda key, batch: task.init(key, batch, guess)
 
 
 def networks(states: Mapping[str, State]) -> dict[str, Any]:
-    """Parameters by the name of the network, the main one last."""
+    """Parameters by network, the U-Net of the diffusion model last."""
     return {'regression': states['regression'].params, 'unet': states['diffusion'].params}
 
 
-def check(config: Config, training: bool = False) -> None:
-    """Raises UserError for values of data, sampling and evaluation that would fail only after training."""
-    data, evaluation = config['data'], config['evaluation']
-    sampling_of(config)
-    limits(data['bounds'], (data['target'],))  # raises
-    wrong = []
-    if data['patches_per_record'] < 1:
-        wrong.append(f'data.patches_per_record={data["patches_per_record"]}: at least 1 is needed')
-    if evaluation['window'] < 4 or evaluation['window'] % 2:
-        wrong.append(f'evaluation.window={evaluation["window"]}: an even number of cells, at least 4, is needed')
-    if evaluation['members'] < 2:
-        wrong.append(f'evaluation.members={evaluation["members"]}: an ensemble has at least 2')
-    if list(evaluation['regimes']) != sorted(set(evaluation['regimes'])):
-        wrong.append(f'evaluation.regimes={evaluation["regimes"]}: rising edges are needed')
-    if min(evaluation['days'], evaluation['fit_days']) < 0:
-        wrong.append(f'evaluation.days={evaluation["days"]}, fit_days={evaluation["fit_days"]}: 0 or more are needed')
-    if wrong:
-        raise UserError('; '.join(wrong))
+def evaluate(opened: Calibrated, prepared: Prepared) -> Scores:
+    """Scores every task, and the calibrated ensemble, beside the coarse field."""
+    generators = {name: opened.generator(name) for name in opened.tasks}
+    if fitted := opened.fitted():
+        generators['calibrated'] = fitted
+    return evaluation.evaluate(generators, prepared, opened.config, opened.workdir)
 
 
-def sampling_of(config: Config) -> Sampling:
-    """Raises UserError for values that make no sense. A temperature that is left open counts as 1."""
-    values = config['sampling']
-    return Sampling(**{**values, 'temperature': values['temperature'] or 1.0})
-
-
-def fit_request(generator: Generator) -> dict[str, Any]:
-    """What a fitted temperature belongs to: network and solver. Tiles and the noise's memory leave the spread alone."""
-    kept = ('sampler', 'steps', 'spacing', 'eta')
-    return {'model': generator.identity, **{k: getattr(generator.sampling, k) for k in kept}}
-
-
-class Calibrated(Downscaler):
-    """A trained diffusion, at the noise temperature fitted to it."""
-
-    def fitted(self) -> Generator | None:
-        """The last task at the noise temperature fitted to it; None where the config gives one or none was fitted.
-
-        Raises UserError where one was fitted to another network or to other values of `sampling`.
-        """
-        generator, path = self.generator(self.last), self.workdir / CALIBRATION
-        if self.config['sampling']['temperature'] or not path.exists():
-            return None
-        fit = json.loads(path.read_text())
-        if fit_request(generator).items() - fit['request'].items():
-            raise UserError(
-                f'the noise temperature in {path} was fitted to another network or with other values of sampling: '
-                'fit it anew (--mode=calibrate) or give one (--config.sampling.temperature=1)'
-            )
-        return generator.changed(temperature=fit['temperature'])
-
-    def best(self) -> Generator:
-        """What downscales: the last task, calibrated where that was done."""
-        return self.fitted() or self.generator(self.last)
-
-
-Opened = Calibrated
+SYSTEM: System[DiffusionTask, Calibrated] = System(
+    build=build,
+    check=check,
+    shapes=shapes,
+    examples=examples,
+    initialise=initialise,
+    networks=networks,
+    opened=Calibrated,
+    evaluate=evaluate,
+    calibrate=calibrate,
+)

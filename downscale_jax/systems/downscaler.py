@@ -1,79 +1,77 @@
-"""A work directory that turns coarse data sets into fine ones."""
+"""A trained downscaler: a work directory that turns coarse data sets into ensembles of fine fields."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jax
-import numpy as np
 import xarray as xr
 
-from downscale_jax.downscale import ensemble
 from downscale_jax.downscale.correction import correction, read_climate
-from downscale_jax.downscale.generate import Generator
+from downscale_jax.downscale.dataset import Provenance, in_memory
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.region import fine_grid
+from downscale_jax.downscale.settings import GenerationSettings
+from downscale_jax.evaluation import fields
 from downscale_jax.fields.transforms.block_means import BlockMeans
-from downscale_jax.fields.transforms.bounds import limits
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
+from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.systems.workdir import Config, WorkDirectory
+from downscale_jax.systems.system import Config, Given, Scores, System
+from downscale_jax.systems.workdir import WorkDirectory
 
 NAMES = ('standard_name', 'long_name')
 
 
-def wrong_with_blocks(config: Config) -> list[str]:
-    """What is wrong, in words, with values that every downscaler of block means has. Raises UserError for bounds."""
-    data, wrong = config['data'], []
-    low, high = limits(data['bounds'], data['variables'])
-    if data['patches_per_record'] < 1:
-        wrong.append(f'data.patches_per_record={data["patches_per_record"]}: at least 1 is needed')
-    if config['evaluation']['times'] < 0:
-        wrong.append(f'evaluation.times={config["evaluation"]["times"]}: 0 (all) or more are needed')
-    if config['sampling']['conserve'] and not (np.isin(low, (0, -np.inf)) & (high == np.inf)).all():
-        wrong.append(
-            f'sampling.conserve with data.bounds={tuple(data["bounds"])}: a mean can be kept with the lower bound 0 or '
-            'none, and without an upper one'
-        )
-    return wrong
+def sampling_of(config: Config) -> GenerationSettings:
+    """The section `sampling` of a config. Raises UserError for invalid values."""
+    return GenerationSettings.from_config(config['sampling'])
 
 
 def check_drawn(members: int, seed: int, flag: str = '') -> None:
-    """Raises UserError for an ensemble that cannot be drawn; `flag` is how its arguments are written."""
+    """Raises UserError for invalid members or seed; `flag` is the prefix of their names."""
     if members < 1:
-        raise UserError(f'{flag}members={members}: at least 1 is needed')
+        raise UserError(f'{flag}members={members}: must be at least 1')
     if not 0 <= seed < 2**32:
         raise UserError(f'{flag}seed={seed} must lie between 0 and 2^32 - 1')
 
 
-class Downscaler(WorkDirectory):
-    """A trained downscaler; its system tells by `sampling_of(config)` how fields are drawn."""
+def evaluate(opened: 'Downscaler', prepared: Prepared) -> Scores:
+    """Scores every task, the last as it downscales, beside the baselines."""
+    generators = {name: opened.generator(name) for name in opened.tasks} | {opened.last: opened.best()}
+    return fields.evaluate(generators, prepared, opened.config, opened.workdir)
 
-    def __init__(self, system: ModuleType, workdir: str | Path, given: Mapping[str, Any] | None = None):
+
+class Downscaler(WorkDirectory[Any]):
+    """A trained downscaler; the section `sampling` of its config says how fields are generated."""
+
+    def __init__(self, system: System[Any, Any], workdir: str | Path, given: Given | None = None):
         super().__init__(system, workdir, given)
-        self.sampling = system.sampling_of(self.config)
+        self.settings = sampling_of(self.config)
         self.generator = cache(self._generator)  # restored and compiled once
 
-    def _generator(self, name: str) -> Generator:
-        """The task of that name with its best parameters, at the noise temperature of the config, or 1."""
+    def _generator(self, name: str) -> FieldGenerator:
+        """The task of that name with its best parameters, with the settings of the config."""
         task, state = self.tasks[name], jax.device_get(self.restored(name))
-        return Generator(task, task.inference_params(state), self.prepared.field_transform, self.sampling)
+        return FieldGenerator(task, task.inference_params(state), self.prepared.field_transform, self.settings)
 
-    def best(self) -> Generator:
-        """What downscales: the last task."""
+    def best(self) -> FieldGenerator:
+        """The generator that downscales: the last task."""
         return self.generator(self.last)
 
-    def attributes(self) -> dict[str, Any]:
-        """Provenance for what this model generates."""
-        found, targets = self.prepared.meta['attributes'], self.prepared.field_transform.targets
-        # those of a single variable, or of several by name
-        known = found if self.prepared.meta.get('kind') == 'block_means' else dict.fromkeys(targets, found)
-        return {
-            'title': f'{" and ".join(targets)} downscaled by {self.last}',
-            'history': self.provenance(self.last),
-            'variables': {name: {k: v for k, v in known[name].items() if k in NAMES} for name in targets},
-        }
+    def attributes(self) -> Provenance:
+        """Provenance of the data sets that this model generates."""
+        attributes, targets = self.prepared.meta['attributes'], self.prepared.field_transform.targets
+        # of a single variable, or of several by name
+        by_name = attributes if self.prepared.meta.get('kind') == 'block_means' else dict.fromkeys(targets, attributes)
+        return Provenance(
+            title=f'{" and ".join(targets)} downscaled by {self.last}',
+            history=self.provenance(self.last),
+            variables={name: {k: v for k, v in by_name[name].items() if k in NAMES} for name in targets},
+        )
 
     def downscale(
         self,
@@ -85,30 +83,31 @@ class Downscaler(WorkDirectory):
     ) -> xr.Dataset:
         """An ensemble of fine fields (member, time, y, x) for every time of a coarse data set.
 
-        `dataset` holds the inputs of training: on any grid (`geometry.interpolation.ToFine` says how it is brought to
-        the fine one), or, where the model refines block means, on the grid of the blocks. `statics`: another fine
-        grid, with what networks are shown (`downscale.region`), by default that of training. The same seed gives the
-        same members; a generator that draws none gives one. `overlap`, a first and a last date: where the data set is
-        of another source than training, its bias over that period, against the climate of training, is corrected by
+        `dataset` holds the inputs of training on any grid (interpolated by `fields.interpolation.ToFine`) or, for a
+        model of block means, on the grid of the blocks. `statics` is another fine grid with the static fields that
+        networks are shown (`downscale.region`), by default that of training. The same seed gives the same members; a
+        deterministic model gives a single one. For a data set of another source than the training data, `overlap`,
+        a first and a last date, is the period over which its bias against the training climate is corrected by
         quantile mapping (block means only).
 
-        Raises UserError for missing variables, units that do not convert, grids that do not fit.
+        Raises UserError for missing variables, units that do not convert and grids that do not fit.
         """
         check_drawn(members, seed)
         trained, generator = self.prepared.statics, self.best()
         fine = trained if statics is None else self.fine_grid(statics, 'statics')
         count = members if generator.draws else 1
-        corrected = self.correction(dataset, overlap, 'the data set')
-        return ensemble.in_memory(generator, dataset, fine, count, seed, self.attributes(), corrected)
+        correction = self.correction(dataset, overlap, 'the data set')
+        inputs = open_inputs(dataset, generator.transform, fine, correction=correction)
+        return in_memory(Ensemble(generator, inputs, fine, count, seed), self.attributes())
 
     def fine_grid(self, dataset: xr.Dataset, source: str) -> xr.Dataset:
-        """That of another region, with what networks are shown. Raises UserError, see `downscale.region`."""
+        """The fine grid of another region with what networks are shown. Raises UserError, see `downscale.region`."""
         transform = self.prepared.field_transform
         shown = transform.context if isinstance(transform, BlockMeans) else ()
         return fine_grid(dataset, source, self.prepared.statics, shown)
 
     def correction(self, dataset: xr.Dataset, overlap: Sequence[str], source: str) -> QuantileMap | None:
-        """What corrects the data set, None without an `overlap`. Raises UserError, see `downscale.correction`."""
+        """The bias correction of the data set, None without an `overlap`. Raises UserError, see `correction`."""
         if not overlap:
             return None
         prepared, climate = self.prepared, read_climate(self.workdir)

@@ -1,11 +1,10 @@
-"""A work directory, opened: its config, its tasks and their trained states. What all systems share."""
+"""`WorkDirectory`: an opened work directory with its config, its tasks and their trained states."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, Generic
 
 import numpy as np
 
@@ -13,48 +12,32 @@ from downscale_jax.pipeline.batches import Batch
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.settings import flat
+from downscale_jax.runtime.settings import flatten
+from downscale_jax.systems.migration import migrate
+from downscale_jax.systems.system import Config, Given, Init, Shapes, System, TaskT
 from downscale_jax.training.loop import Task, abstract_state
 from downscale_jax.training.state import State
 
-Config = dict[str, Any]
-Init = Callable[[Any, Any], State]  # key, batch -> state at step 0
-AFTERWARDS = ('sampling', 'evaluation')  # sections that may differ from those a work directory was trained with
+REPLACEABLE = ('sampling', 'evaluation')  # sections that may differ from those of training
 
 
-class Trained(NamedTuple):
-    """What a task that is begun may be handed of the run that it is part of."""
+class WorkDirectory(Generic[TaskT]):
+    """A work directory trained by `system`, with the settings `given` in place of its own.
 
-    restored: Callable[[str], State]  # the best state of a task that was trained before
-    batches: Sequence[Batch]  # a few, of training
-    prepared: Prepared
-    config: Config
-
-
-class WorkDirectory:
-    """What a work directory holds, with values `given` ('sampling.steps': 20, say) in place of its config's.
-
-    Raises UserError where it holds no config, or was made with another value than one given.
+    Raises UserError where it holds no config, or where a given setting is one of training and differs.
     """
 
-    def __init__(self, system: ModuleType, workdir: str | Path, given: Mapping[str, Any] | None = None):
+    def __init__(self, system: System[TaskT, Any], workdir: str | Path, given: Given | None = None):
         self.system = system
         self.workdir = Path(workdir)
-        self.config = read_config(self.workdir)
-        for key, value in (given or {}).items():
-            section, _, name = key.partition('.')
-            there = flat(self.config)[key]
-            if section in AFTERWARDS:
-                self.config[section][name] = value
-            elif there != json.loads(json.dumps(value)):
-                raise UserError(f'{workdir} was made with another config ({key} is {there!r} there, {value!r} here)')
-        self.tasks: dict[str, Any] = system.build(self.config)
-        # asked for once: every file of a checkpoint is read to see whether it is whole
-        self.best_step = cache(lambda name: best_step(self.workdir / 'checkpoints' / name))
+        self.config = replaced(read_config(self.workdir), given or {}, self.workdir)
+        self.tasks: Mapping[str, TaskT] = system.build(self.config)
+        # cached: finding the best step reads every file of every checkpoint, to see whether it is complete
+        self.best_step: Callable[[str], int] = cache(lambda name: best_step(self.workdir / 'checkpoints' / name))
 
     @cached_property
     def prepared(self) -> Prepared:
-        """Transform and grid, copied beside the checkpoints: the training data are not needed."""
+        """Transform and grid, copied beside the checkpoints: using a model needs no training data."""
         return Prepared(self.workdir)
 
     @property
@@ -63,35 +46,47 @@ class WorkDirectory:
         return list(self.tasks)[-1]
 
     def restored(self, name: str) -> State:
-        """The best state of a task. Raises UserError where there is none."""
-        init, batch = self.system.initialiser(name, self.tasks), zeros(self.system.shapes(self.config), 1)
+        """The best state of a task. Raises UserError where none was saved."""
+        init, batch = self.system.initialise(name, self.tasks), zeros(self.system.shapes(self.config), 1)
         step = self.best_step(name)
         return restore(self.tasks[name], init, self.workdir / 'checkpoints' / name, step, batch)
 
     def provenance(self, name: str) -> str:
-        """Which checkpoint of a task is used, and what it was trained on."""
+        """Checkpoint and training data of a task, in words."""
         data = 'idealised, simulated data' if self.prepared.meta['idealised'] else self.config['data']['path']
         return f'{name}, step {self.best_step(name)}, trained on {data}'
 
 
 def read_config(workdir: Path) -> Config:
-    """Raises UserError where there is none, or one of a version whose states have another form."""
+    """The config of a work directory in today's form. Raises UserError where it has none or an unreadable version."""
     path = workdir / 'config.json'
     if not path.exists():
         raise UserError(f'{workdir} is no work directory (no config.json): train first, or check --workdir')
-    config = json.loads(path.read_text())
-    if 'system' not in config:
-        raise UserError(f'{workdir} was made by an older version of downscale_jax: train anew in another --workdir')
+    return migrate(json.loads(path.read_text()), workdir)
+
+
+def replaced(config: Config, given: Given, workdir: Path) -> Config:
+    """`config` with the settings `given`. Raises UserError where one belongs to training and differs."""
+    settings = flatten(config)
+    for key, value in given.items():
+        section, _, name = key.partition('.')
+        if section in REPLACEABLE:
+            config = {**config, section: {**config[section], name: value}}
+        elif settings.get(key) != json.loads(json.dumps(value)):
+            raise UserError(
+                f'{key}={value!r}, but {workdir} was made with {settings.get(key)!r}: only settings of '
+                f'{" and ".join(REPLACEABLE)} may change after training; leave this one out or train anew'
+            )
     return config
 
 
-def zeros(shapes: Mapping[str, tuple[tuple[int, ...], Any]], rows: int) -> Batch:
+def zeros(shapes: Shapes, rows: int) -> Batch:
     """A batch of `rows` examples of these shapes and dtypes, to build networks from."""
-    return {name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in shapes.items()}
+    return {name: np.zeros((rows, *array.shape), array.dtype) for name, array in shapes.items()}
 
 
 def best_step(directory: Path) -> int:
-    """The step of the whole checkpoint with the lowest validation loss. Raises UserError where there is none."""
+    """The step of the complete checkpoint with the lowest validation loss. Raises UserError where none exists."""
     if not directory.exists():
         raise UserError(f'no checkpoint in {directory}: train first (--mode=train, the same --workdir)')
     step = Checkpoints(directory, read_only=True).best()
@@ -101,5 +96,5 @@ def best_step(directory: Path) -> int:
 
 
 def restore(task: Task, init: Init, directory: Path, step: int, batch: Batch) -> State:
-    """The state that was saved at `step`; `batch` tells shapes."""
+    """The state saved at `step`; `batch` provides the shapes."""
     return Checkpoints(directory, read_only=True).restore_state(step, abstract_state(task, init, batch, step))

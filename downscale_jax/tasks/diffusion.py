@@ -1,11 +1,11 @@
 """Conditional continuous-time diffusion (docs/systems/sea_ice.md).
 
-With a first guess (the trained regression, handed over at `init`) the diffusion learns what the guess leaves open: it
-sees mean and expected error as conditions and generates (target - mean) / error, a field of unit variance everywhere.
-The ensemble's mean then starts from the regression (the two-stage form of Mardani et al. 2025, CorrDiff) and its spread
-from the regression's error, instead of learning both anew through noise: on sea-ice concentration, quiet in open water
-and wild at the ice edge, one unit for all places left the ensemble a quarter too narrow after 2000 steps.
-Without a first guess the diffusion generates the target itself, as published.
+With a first guess, the trained regression passed to `init`, the diffusion model learns the residual: it is conditioned
+on the mean and the expected error of the regression and generates (target - mean) / error, a field of unit variance
+everywhere. The ensemble mean then starts from the regression (the two-stage form of Mardani et al. 2025, CorrDiff), and
+the spread from the expected error, instead of both being learned again through noise. Sea-ice concentration shows why:
+it hardly varies in open water and varies strongly at the ice edge, and with one unit for all places the ensemble was a
+quarter too narrow after 2000 steps. Without a first guess the model generates the target itself, as published.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from downscale_jax.diffusion.schedule import Prediction, Schedule, clean
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.tasks.regression import Batch, Regression
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create, gradient_step
@@ -30,14 +30,14 @@ from downscale_jax.training.state import State
 
 
 class FirstGuess(NamedTuple):
-    """A trained regression's parameters, and by how much its error exceeds what it expects (about 1)."""
+    """Parameters of a trained regression, and the ratio of its error to its expected error (about 1)."""
 
     params: Any
     scale: jax.Array | np.floating
 
 
 class Params(NamedTuple):
-    """What sampling needs."""
+    """The parameters that sampling needs."""
 
     unet: Any
     guess: FirstGuess | None
@@ -45,7 +45,10 @@ class Params(NamedTuple):
 
 @dataclass(frozen=True)
 class Diffusion:
-    """`denoise` is all that a sampler asks of it; `regression` is the task whose result serves as first guess."""
+    """Learns to denoise. `regression` is the task that provides the first guess.
+
+    Samplers depend on `denoise` alone.
+    """
 
     network: UNet | DpdmUNet
     phases: tuple[Phase, ...]
@@ -55,15 +58,15 @@ class Diffusion:
     regression: Regression | None = None
     accumulate: int = 1
     ema_decay: float = 0.999
-    hidden: int = 0  # leading channels of the condition that are for others
+    hidden: int = 0  # leading channels of the condition that this network does not see
 
-    draws = True  # a member for each field of noise
+    draws = True  # members differ by their noise
 
     def __post_init__(self):
         for choice in (self.prediction, self.weighting):
             if choice not in get_args(Prediction):
                 raise UserError(
-                    f"a diffusion cannot predict or weigh '{choice}': {nearest(choice, get_args(Prediction))}"
+                    f"a diffusion cannot predict or weigh '{choice}': {suggestion(choice, get_args(Prediction))}"
                 )
 
     def init(self, key: jax.Array, batch: Batch, guess: FirstGuess | None = None) -> State:
@@ -75,8 +78,9 @@ class Diffusion:
         return states.create(params, create(self.phases[0]), frozen=guess)
 
     def condition(self, guess: FirstGuess | None, condition: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """(shown, mean, error): what the network sees [B, H, W, Cc - hidden (+ 2 C)], and what turns the field that it
-        generates into the normalised target, [B, H, W, C] each; zero and one without a first guess."""
+        """(shown, mean, error): the condition that the network sees [B, H, W, Cc - hidden (+ 2 C)], and location and
+        scale [B, H, W, C] of the normalised target, mean + error x generated field; zero and one without a first guess.
+        """
         shown = condition[..., self.hidden :]
         if self.regression is None or guess is None:
             mean = jnp.zeros((*condition.shape[:3], self.network.channels))
@@ -90,7 +94,7 @@ class Diffusion:
     def output_with_dropout(
         self, unet: Any, z: jax.Array, gamma: jax.Array, shown: jax.Array, keys: jax.Array
     ) -> jax.Array:
-        """`output` in training, of each row by its own key [B]: the same on any split of the batch."""
+        """`output` in training, with a dropout key per row, [B]: the same for any split of the batch over devices."""
 
         def of_row(z, level, shown, key):
             rows = (z[None], shown[None], level[None])
@@ -99,8 +103,7 @@ class Diffusion:
         return jax.vmap(of_row)(z, gamma / (jnp.pi / 2), shown, keys)
 
     def losses(self, unet: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Denoising loss [B]; `rows` holds the batch, what the network is shown, t [B], noise like the target and, in
-        training with dropout, keys [B]."""
+        """Denoising loss [B] of the rows that `rows` returns, in training with dropout also with keys [B]."""
 
         def network(z, gamma):
             if 'dropout' in rows:
@@ -119,7 +122,8 @@ class Diffusion:
         return loss, {'loss': loss}
 
     def rows(self, guess: FirstGuess | None, batch: Batch, key: jax.Array) -> Batch:
-        """The batch with all that a loss needs besides parameters, random numbers by index in the global batch."""
+        """All that the loss needs besides parameters: mask, condition and residual of the batch, t [B], and noise like
+        the target; random numbers are keyed by the index in the global batch."""
         shown, mean, error = self.condition(guess, batch['condition'])
         residual = jnp.where(batch['mask'], (batch['target'] - mean) / error, 0)
         time_key, noise_key = jax.random.split(key)
@@ -138,7 +142,7 @@ class Diffusion:
         return gradient_step(self.losses, state, rows, phase, self.accumulate, self.ema_decay)
 
     def eval_step(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
-        """Per example, [B]: the loss of the running average."""
+        """The loss per example, [B], with averaged parameters."""
         return self.losses(state.ema_params, self.rows(state.frozen, batch, key))[1]
 
     def inference_params(self, state: State) -> Params:
@@ -149,8 +153,8 @@ class Diffusion:
     ) -> jax.Array:
         """Members over a whole domain, [M, H, W, C] normalised, from condition [1, H, W, Cc] and noise(i) [M, H, W, C].
 
-        `apply(network, *fields)` runs a network over the domain: tiles are fused at every evaluation. What is the same
-        for all members is computed once.
+        `apply(network, *fields)` runs a network over the domain: tiles are fused at every evaluation. The first guess,
+        equal for all members, is computed once.
         """
         channels = self.network.channels
         parts = apply(lambda c: jnp.concatenate(self.condition(params.guess, c), -1), condition)
@@ -158,15 +162,15 @@ class Diffusion:
 
         def denoise(z, gamma):
             def network(z, shown):
-                # repeated tile by tile: for all members over a whole domain it would be most of the memory
+                # repeated tile by tile: over the whole domain it would take most of the memory
                 each = jnp.broadcast_to(shown, (*z.shape[:-1], shown.shape[-1]))
                 return self.denoise(params, z, jnp.full(z.shape[0], gamma), each)
 
-            # invalid cells hold a clean zero, as they did in training
+            # invalid cells are zero, as in training
             return jnp.where(valid, apply(network, z, shown), 0)
 
         return mean + error * solver.solve(denoise, noise, self.schedule)
 
     def denoise(self, params: Params, z: jax.Array, gamma: jax.Array, shown: jax.Array) -> jax.Array:
-        """The clean residual [B, H, W, C] that the network sees in z at angle gamma [B]."""
+        """The estimate of the clean residual [B, H, W, C] in z at angle gamma [B]."""
         return clean(self.output(params.unet, z, gamma, shown), z, gamma, self.prediction)

@@ -1,4 +1,4 @@
-"""SRGAN: a generator that a content loss keeps true and a discriminator keeps sharp (docs/systems/srgan.md).
+"""SRGAN: a generator trained with a content loss against a discriminator (docs/systems/srgan.md).
 
 Ledig et al. 2017, https://arxiv.org/abs/1609.04802; with a learned content loss Hoffmann and Lessig 2022,
 https://arxiv.org/abs/2202.01897.
@@ -15,6 +15,7 @@ import optax
 
 from downscale_jax.diffusion.samplers import Noise, Solver
 from downscale_jax.models.srgan import Discriminator
+from downscale_jax.runtime import parallel
 from downscale_jax.tasks.content import Content, Learned, spectral_distance, squared_error
 from downscale_jax.tasks.super_resolution import Batch, SuperResolution
 from downscale_jax.training import state as states
@@ -22,26 +23,26 @@ from downscale_jax.training.optimizer import Phase, create, mean_gradients
 from downscale_jax.training.state import State
 
 GENERATOR, DISCRIMINATOR = 'generator', 'discriminator'
-WON = 0.02  # loss of a discriminator that no generated field deceives any more
-BLIND = 0.01  # how near ln 2 the loss of one is that tells nothing apart
-GRACE = 200  # steps in which a discriminator may know nothing yet
+WON = 0.02  # loss below which no generated field deceives the discriminator any more
+CHANCE_MARGIN = 0.01  # distance of the discriminator loss from ln 2 within which it is at chance level
+GRACE = 200  # steps before a discriminator is expected to have learned anything
 
 
 @dataclass(frozen=True)
 class Gan:
-    """Alternates a step of the discriminator and one of the generator on every batch.
+    """A step of the discriminator, then one of the generator, on every batch.
 
-    The discriminator minimises the mean cross-entropy of true fields as real and generated ones as not; the generator
-    `content` plus `adversarial` times the cross-entropy of its fields as real. After both, where the discriminator's
-    loss on this batch, before its step, lay under `balance[0]` the generator, and where over `balance[1]` the
-    discriminator, takes a second step.
-    Each has its own optimiser. It starts from a generator trained by `pretraining`, handed over at `init`.
+    The discriminator minimises the mean cross-entropy of true fields labelled real and generated ones labelled fake;
+    the generator minimises `content` plus `adversarial` times the cross-entropy of its fields labelled real. After both
+    steps one network takes a second step on the same batch: the generator where the discriminator's loss before its
+    step was below `balance[0]`, the discriminator where it was above `balance[1]`. Each network has its own optimiser.
+    Training starts from a generator trained by `pretraining`, passed to `init`.
     """
 
     pretraining: SuperResolution
     discriminator: Discriminator
     content: Content
-    phases: tuple[Phase, ...]  # apart: an optimiser for each network
+    phases: tuple[Phase, ...]  # with `per_network`: one optimiser state per network
     adversarial: float = 1e-3
     balance: tuple[float, float] = (0.46, 0.6)
     accumulate: int = 1
@@ -54,7 +55,7 @@ class Gan:
 
     def init(self, key: jax.Array, batch: Batch, generator: Any = None, learned: Learned | None = None) -> State:
         batch = self.pretraining.whole(batch)
-        if generator is None:  # for shapes and costs
+        if generator is None:  # enough for shapes and costs
             generator = self.pretraining.init(key, batch).params
         discriminator = self.discriminator.init(key, jnp.zeros((1, *batch['target'].shape[1:])))
         params = {GENERATOR: generator, DISCRIMINATOR: discriminator}
@@ -67,11 +68,12 @@ class Gan:
         losses = {GENERATOR: self.generator_losses, DISCRIMINATOR: self.discriminator_losses}
 
         def step(name: str, networks: tuple[Any, Any]) -> tuple[tuple[Any, Any], dict]:
-            """One step of one network: (params, optimiser states) of both, metrics."""
+            """One step of one network: (params, optimiser states) of both networks, and metrics."""
             params, opt_state = networks
+            others, learned = parallel.varying((params, state.frozen))  # as `convolve` wants its kernel and its input
 
             def loss(own, rows):
-                return losses[name]({**params, name: own}, state.frozen, rows)
+                return losses[name]({**others, name: own}, learned, rows)
 
             grads, metrics, _ = mean_gradients(loss, params[name], rows, self.accumulate)
             updates, moved = rule.update({name: grads}, opt_state, params, value=metrics['loss'])
@@ -80,60 +82,61 @@ class Gan:
             return ({**params, name: own}, {**opt_state, **moved}), metrics
 
         networks = state.params, state.opt_state
-        networks, judged = step(DISCRIMINATOR, networks)
+        networks, of_discriminator = step(DISCRIMINATOR, networks)
         networks, metrics = step(GENERATOR, networks)
-        weak, strong = judged['loss'] > self.balance[1], judged['loss'] < self.balance[0]
+        loss = of_discriminator['loss']
+        weak, strong = loss > self.balance[1], loss < self.balance[0]
         # means over all devices: every device takes the same branch
         index = weak.astype(jnp.int32) + 2 * strong.astype(jnp.int32)
         steps = [lambda n: n, lambda n: step(DISCRIMINATOR, n)[0], lambda n: step(GENERATOR, n)[0]]
         params, opt_state = jax.lax.switch(index, steps, networks)
-        told = {'discriminator': judged['loss'], 'extra_discriminator': weak, 'extra_generator': strong}
-        metrics = {**metrics, **{name: jnp.asarray(value, jnp.float32) for name, value in told.items()}}
+        balance = {'discriminator': loss, 'extra_discriminator': weak, 'extra_generator': strong}
+        metrics |= {name: jnp.asarray(value, jnp.float32) for name, value in balance.items()}
         return state.replace(step=state.step + 1, params=params, ema_params=params, opt_state=opt_state), metrics
 
     def generator_losses(self, params: Any, learned: Learned | None, rows: Batch) -> tuple[jax.Array, dict]:
-        """What the generator minimises, [B], and metrics [B]."""
-        found = self.pretraining.filled(params[GENERATOR], rows)
-        content = self.content(learned, found, rows['target'], rows.get('corners'))
-        judged = jnp.asarray(self.discriminator.apply(params[DISCRIMINATOR], found))
-        deceived = optax.sigmoid_binary_cross_entropy(judged, jnp.ones_like(judged))
-        loss = content + self.adversarial * deceived
-        return loss, {'loss': loss, 'content': content, 'adversarial': deceived}
+        """The loss of the generator, [B], and metrics, [B]."""
+        generated = self.pretraining.filled(params[GENERATOR], rows)
+        content = self.content(learned, generated, rows['target'], rows.get('corners'))
+        logits = jnp.asarray(self.discriminator.apply(params[DISCRIMINATOR], generated))
+        adversarial = optax.sigmoid_binary_cross_entropy(logits, jnp.ones_like(logits))
+        loss = content + self.adversarial * adversarial
+        return loss, {'loss': loss, 'content': content, 'adversarial': adversarial}
 
     def discriminator_losses(self, params: Any, learned: Learned | None, rows: Batch) -> tuple[jax.Array, dict]:
-        """What the discriminator minimises, [B]."""
-        found = self.pretraining.filled(params[GENERATOR], rows)
-        both = jnp.concatenate([rows['target'], found])
-        real, generated = jnp.split(jnp.asarray(self.discriminator.apply(params[DISCRIMINATOR], both)), 2)
+        """The loss of the discriminator, [B]."""
+        generated = self.pretraining.filled(params[GENERATOR], rows)
+        both = jnp.concatenate([rows['target'], generated])
+        real, fake = jnp.split(jnp.asarray(self.discriminator.apply(params[DISCRIMINATOR], both)), 2)
         cross_entropy = optax.sigmoid_binary_cross_entropy
-        loss = (cross_entropy(real, jnp.ones_like(real)) + cross_entropy(generated, jnp.zeros_like(generated))) / 2
+        loss = (cross_entropy(real, jnp.ones_like(real)) + cross_entropy(fake, jnp.zeros_like(fake))) / 2
         return loss, {'loss': loss}
 
     def eval_step(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
-        """Per example, [B]. The `loss` by which the best checkpoint is chosen is the distance of the spectra: the
-        content loss only rises once the discriminator has a say."""
+        """Metrics per example, [B]. `loss`, which selects the best checkpoint, is the spectral distance: the content
+        loss only rises once the adversarial loss acts."""
         batch = self.pretraining.whole(batch)
         _, metrics = self.generator_losses(state.params, state.frozen, batch)
-        found = self.pretraining.filled(state.params[GENERATOR], batch)
+        generated = self.pretraining.filled(state.params[GENERATOR], batch)
         truth = batch['target']
-        return {**metrics, 'loss': spectral_distance(found, truth), 'mse': squared_error(found, truth)}
+        return {**metrics, 'loss': spectral_distance(generated, truth), 'mse': squared_error(generated, truth)}
 
     def warn(self, step: int, means: Mapping[str, float]) -> str:
-        """What a user should know about the steps up to this one, '' for nothing; means as in the log."""
+        """A warning about the steps up to this one, '' for none; `means` as in the log."""
         if step < GRACE:
             return ''
         loss = means['train/discriminator']
         if loss < WON:
-            return f'the discriminator has won (loss {loss:.2g}): the generator learns nothing from it any more'
-        if abs(loss - math.log(2)) < BLIND and means['train/extra_discriminator'] > 0.9:
-            return f'the discriminator tells nothing apart (loss {loss:.3f}, a coin has 0.693): it has collapsed'
+            return f'the discriminator has won (loss {loss:.2g}): the generator no longer learns from it'
+        if abs(loss - math.log(2)) < CHANCE_MARGIN and means['train/extra_discriminator'] > 0.9:
+            return f'the discriminator is at chance level (loss {loss:.3f}, ln 2 = 0.693): it has collapsed'
         return ''
 
     def inference_params(self, state: State) -> Any:
         return state.params[GENERATOR]
 
     def sample(
-        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver
+        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver | None
     ) -> jax.Array:
-        """As the pre-trained generator."""
+        """See `SuperResolution.sample`."""
         return self.pretraining.sample(params, condition, valid, noise, apply, solver)

@@ -1,4 +1,4 @@
-"""A second pretext task for AtmoDist's encoder: what stood in the centre of a patch (docs/systems/atmodist.md)."""
+"""Inpainting of the centre of a patch: a second pretext task for AtmoDist's encoder (docs/systems/atmodist.md)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,17 +7,17 @@ import jax
 import jax.numpy as jnp
 
 from downscale_jax.models.atmodist import Decoder, Encoder, Inpainter, Variables
-from downscale_jax.tasks.lags import NO_AVERAGE, Batch, begin
+from downscale_jax.tasks.lags import NO_AVERAGE, Batch, initial_state
 from downscale_jax.training.optimizer import Phase, gradient_step
 from downscale_jax.training.state import State
 
 
 @dataclass(frozen=True)
 class Inpainting:
-    """Minimises the squared error of the centre, a quarter of the side each way, which the encoder sees as zeros.
+    """Minimises the squared error of the centre, a quarter of the patch per side, which the encoder sees as zeros.
 
-    It takes the batches of the lag task and uses the first patch of each pair; state and `inference_params` are laid
-    out likewise, so that `part(params, 'encoder')` of either task starts the other.
+    It uses the first patch of each pair in batches of the lag task. State and `inference_params` have the layout of
+    that task, so that either task can start from the encoder of the other, `part(params, 'encoder')`.
     """
 
     encoder: Encoder
@@ -30,17 +30,17 @@ class Inpainting:
         return Inpainter(self.encoder, self.decoder)
 
     def init(self, key: jax.Array, batch: Batch, encoder: Variables | None = None) -> State:
-        """`encoder`: one trained on another task, in place of a new one."""
+        """`encoder`: variables of an encoder trained on another task, instead of new ones."""
         patch = jnp.zeros((1, *batch['first'].shape[1:]))
         rows, columns = centre(patch)
-        return begin(self.network.init(key, patch, patch[:, rows, columns].shape[1:3]), self.phases[0], encoder)
+        return initial_state(self.network.init(key, patch, patch[:, rows, columns].shape[1:3]), self.phases[0], encoder)
 
     def losses(self, params: Any, stats: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array], Any]:
-        """Inside `sharded`: what is minimised [B], metrics [B], and the running averages moved on."""
+        """Inside `sharded`: the loss [B], metrics [B], and the updated running statistics."""
         variables = {'params': params, 'batch_stats': stats}
-        found, moved = self.apply(variables, rows['first'], train=True, mutable=['batch_stats'])
-        metrics = {'loss': squared_error(found, rows['first'])}
-        return metrics['loss'], metrics, moved['batch_stats']
+        centres, updated = self.apply(variables, rows['first'], train=True, mutable=['batch_stats'])
+        loss = centre_error(centres, rows['first'])
+        return loss, {'loss': loss}, updated['batch_stats']
 
     def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:
         def losses(params, rows):
@@ -49,30 +49,30 @@ class Inpainting:
         return gradient_step(losses, state, batch, phase, self.accumulate, NO_AVERAGE)
 
     def eval_step(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
-        """Per example, [B], by the running averages of the statistics."""
-        return {'loss': squared_error(self.inpaint(self.inference_params(state), batch['first']), batch['first'])}
+        """Metrics per example, [B], with the running statistics."""
+        return {'loss': centre_error(self.inpaint(self.inference_params(state), batch['first']), batch['first'])}
 
     def inference_params(self, state: State) -> Variables:
         return {'params': state.params, 'batch_stats': state.stats}
 
     def apply(self, variables: Variables, x: jax.Array, **options: Any) -> Any:
-        """The network on patches without their centre."""
+        """The network applied to patches without their centre."""
         rows, columns = centre(x)
         masked = x.at[:, rows, columns].set(0)
         return self.network.apply(variables, masked, x[:, rows, columns].shape[1:3], **options)
 
     def inpaint(self, params: Variables, x: jax.Array) -> jax.Array:
-        """The centre of patches [B, P, P, C] as their surroundings suggest it, [B, P / 4, P / 4, C]."""
+        """The centre of patches [B, P, P, C] predicted from their surroundings, [B, P / 4, P / 4, C]."""
         return jnp.asarray(self.apply(params, jnp.asarray(x)))
 
 
 def centre(x: jax.Array) -> tuple[slice, slice]:
-    """The middle quarter of each side of maps [B, H, W, C]: 40 of 160 cells."""
+    """Rows and columns of the middle quarter of maps [B, H, W, C]: 40 of 160 cells."""
     h, w = x.shape[1:3]
     return slice((h - h // 4) // 2, (h + h // 4) // 2), slice((w - w // 4) // 2, (w + w // 4) // 2)
 
 
-def squared_error(found: jax.Array, x: jax.Array) -> jax.Array:
-    """Mean over the centre, [B]."""
+def centre_error(centres: jax.Array, x: jax.Array) -> jax.Array:
+    """Mean squared error of predicted centres of the patches x, [B]."""
     rows, columns = centre(x)
-    return jnp.square(found - x[:, rows, columns]).mean((1, 2, 3))
+    return jnp.square(centres - x[:, rows, columns]).mean((1, 2, 3))

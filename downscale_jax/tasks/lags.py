@@ -1,7 +1,7 @@
-"""AtmoDist's pretext task: how much time lies between two patches of one place (docs/systems/atmodist.md).
+"""AtmoDist's pretext task: predicting the time lag between two patches of one place (docs/systems/atmodist.md).
 
-No labels are needed, and what the encoder has learnt to tell lags by gives a distance between atmospheric fields:
-a content loss for super-resolution (system 2).
+It needs no labels. The representation that the encoder learns gives a distance between atmospheric fields, which also
+serves as a content loss for super-resolution (docs/systems/srgan.md).
 """
 
 from dataclasses import dataclass
@@ -19,16 +19,18 @@ from downscale_jax.training.state import State
 
 Batch = dict[str, jax.Array]  # first, second [B, P, P, C], normalised; lag [B] int32, 0 for the shortest
 
-NO_AVERAGE = 0.0  # published is the best epoch; averaged parameters would not fit the statistics of the last ones
+UNTRAINED = 'untrained'  # name of the baseline: `Lags` with an encoder that stays untrained
+PROBE = 'probe'  # name of the task that trains a tail on the finished encoder of another pretext task
+NO_AVERAGE = 0.0  # the paper keeps the best epoch; averaged parameters would not match the running statistics
 
 
 @dataclass(frozen=True)
 class Lags:
     """Minimises the cross-entropy of the lag plus `l2` times the squares of all kernels (not of biases and scales).
 
-    What `inference_params` gives, and all but training takes, are the variables of encoder and tail. Without
-    `train_encoder` its weights stay as they were drawn: the rival that tells what training them is worth. Its batch
-    statistics are followed all the same, since those that it starts with fit no data.
+    `inference_params` returns the variables of encoder and tail, all that use needs. Without `train_encoder` the
+    weights of the encoder stay as initialised: the baseline that shows the value of training them. Its batch statistics
+    are updated all the same, because the initial ones fit no data.
     """
 
     encoder: Encoder
@@ -43,22 +45,22 @@ class Lags:
         return Siamese(self.encoder, self.tail)
 
     def init(self, key: jax.Array, batch: Batch, encoder: Variables | None = None) -> State:
-        """`encoder`: one trained on another task, in place of a new one."""
+        """`encoder`: variables of an encoder trained on another task, instead of new ones."""
         patch = jnp.zeros((1, *batch['first'].shape[1:]))
-        return begin(self.network.init(key, patch, patch), self.phases[0], encoder)
+        return initial_state(self.network.init(key, patch, patch), self.phases[0], encoder)
 
     def losses(self, params: Any, stats: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array], Any]:
-        """Inside `sharded`: what is minimised [B], metrics [B], and the running averages moved on."""
-        if not self.train_encoder:  # here, not behind it: the penalty must not shrink its kernels either
+        """Inside `sharded`: the loss [B], metrics [B], and the updated running statistics."""
+        if not self.train_encoder:  # before the penalty, which must not shrink its kernels either
             params = {**params, 'encoder': jax.lax.stop_gradient(params['encoder'])}
-        logits, moved = self.network.apply(
+        logits, updated = self.network.apply(
             {'params': params, 'batch_stats': stats}, rows['first'], rows['second'], train=True, mutable=['batch_stats']
         )
         metrics = self.metrics(params, logits, rows['lag'])
-        return metrics['loss'], metrics, moved['batch_stats']
+        return metrics['loss'], metrics, updated['batch_stats']
 
     def metrics(self, params: Any, logits: jax.Array, lag: jax.Array) -> dict[str, jax.Array]:
-        """Per example, [B]. `lag_error` is how many classes the likeliest lag lies off."""
+        """Metrics per example, [B]; `lag_error` is the distance of the likeliest lag from the true one, in classes."""
         cross_entropy = optax.softmax_cross_entropy_with_integer_labels(logits, lag)
         _, likeliest = jax.lax.top_k(logits, min(3, logits.shape[-1]))
         hit = likeliest == lag[:, None]
@@ -77,7 +79,7 @@ class Lags:
         return gradient_step(losses, state, batch, phase, self.accumulate, NO_AVERAGE)
 
     def eval_step(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
-        """Per example, [B], by the running averages of the statistics."""
+        """Metrics per example, [B], with the running statistics."""
         logits = self.network.apply(self.inference_params(state), batch['first'], batch['second'])
         return self.metrics(state.params, jnp.asarray(logits), batch['lag'])
 
@@ -85,15 +87,15 @@ class Lags:
         return {'params': state.params, 'batch_stats': state.stats}
 
     def embed(self, params: Variables, x: jax.Array, stage: int) -> jax.Array:
-        """The map at the end of a stage (1 is the first), float32, of fields [B, H, W, C] of any size."""
+        """The float32 map at the end of a stage (1 is the first) for fields [B, H, W, C] of any size."""
         if not 1 <= stage <= len(self.encoder.widths):
-            raise UserError(f'the encoder has no stage {stage}: choose one of 1 to {len(self.encoder.widths)}')
+            raise UserError(f'stage={stage}: the encoder has stages 1 to {len(self.encoder.widths)}')
         stages: Any = self.encoder.apply(part(params, 'encoder'), x)
         return stages[stage - 1].astype(jnp.float32)
 
 
-def begin(variables: Variables, phase: Phase, encoder: Variables | None) -> State:
-    """A state at step 0, with another encoder's variables if given."""
+def initial_state(variables: Variables, phase: Phase, encoder: Variables | None) -> State:
+    """The state at step 0, with the variables of another encoder if given."""
     if encoder is not None:
         variables = {name: {**trees, 'encoder': encoder[name]} for name, trees in variables.items()}
     return states.create(variables['params'], create(phase), stats=variables['batch_stats'])

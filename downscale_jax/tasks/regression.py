@@ -1,4 +1,4 @@
-"""Deterministic regression: the network trained to the conditional mean. The standing baseline of every generator."""
+"""Deterministic regression: a network trained to the conditional mean, the baseline of every generator."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from downscale_jax.diffusion.loss import masked_mean
 from downscale_jax.diffusion.samplers import Noise, Solver
@@ -19,35 +18,34 @@ from downscale_jax.training.state import State
 Batch = dict[str, jax.Array]  # target [B, H, W, C], condition [B, H, W, Cc], mask [B, H, W, 1] bool
 
 
-ERROR_WEIGHT = 0.1  # of the error's likelihood beside the squared error of the mean, whose network it shares
-SMALLEST_ERROR = 0.05  # in standard deviations of the target: open water would otherwise ask for no error at all
+ERROR_WEIGHT = 0.1  # of the likelihood of the error beside the squared error of the mean, which share a network
+SMALLEST_ERROR = 0.05  # in standard deviations of the target: in open water the fitted error would shrink to zero
 
 
 @dataclass(frozen=True)
 class Regression:
-    """Minimises the squared error of the mean; beside it, a second output learns how large that error is where.
+    """Minimises the squared error of the mean; a second output learns the expected size of that error in each cell.
 
-    The size of the error is fitted by the Gaussian likelihood of the errors made, ln s^2 + (y - mean)^2 / s^2, whose
-    minimum is s^2 = E[(y - mean)^2 | condition] whatever the distribution (Nix and Weigend 1994). The mean's output
-    gets no gradient from it; the layers that both outputs share do. `network` has two output channels for each of the
-    target.
+    The size s is fitted by the Gaussian likelihood of the errors, ln s^2 + (y - mean)^2 / s^2, which is minimal at
+    s^2 = E[(y - mean)^2 | condition] for any distribution (Nix and Weigend 1994). Its gradient reaches the shared
+    layers, but not the output of the mean. `network` has two output channels per channel of the target.
     """
 
     network: UNet | DpdmUNet
     phases: tuple[Phase, ...]
     accumulate: int = 1
     ema_decay: float = 0.999
-    hidden: int = 0  # leading channels of the condition that are for others
+    hidden: int = 0  # leading channels of the condition that this network does not see
 
-    draws = False  # a single field, whatever the noise
+    draws = False  # deterministic: a single field
 
     def init(self, key: jax.Array, batch: Batch) -> State:
         params = self.network.init(key, None, jnp.zeros_like(batch['condition'][:1, ..., self.hidden :]))
         return states.create(params, create(self.phases[0]))
 
     def losses(self, params: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """What is minimised, [B]; metrics: `loss`, the mean squared error over the valid cells of each example, and
-        `calibration`, the mean of squared error over expected squared error, which should be 1."""
+        """The training loss [B], and metrics: `loss`, the mean squared error over the valid cells of each example, and
+        `calibration`, the mean ratio of squared to expected squared error, ideally 1."""
         mean, size = self.distribution(params, rows['condition'])
         error = rows['target'] - mean
         loss = masked_mean(jnp.square(error), rows['mask'])
@@ -59,19 +57,19 @@ class Regression:
         return gradient_step(self.losses, state, batch, phase, self.accumulate, self.ema_decay)
 
     def eval_step(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
-        """Per example, [B]: the metrics of the running average."""
+        """Metrics per example, [B], with averaged parameters."""
         return self.losses(state.ema_params, batch)[1]
 
     def inference_params(self, state: State) -> Any:
         return state.ema_params
 
     def distribution(self, params: Any, condition: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """(mean, expected size of its error) of the normalised target, [B, H, W, C] each."""
+        """(mean, expected size of its error) of the normalised target, each [B, H, W, C]."""
         mean, size = jnp.split(jnp.asarray(self.network.apply(params, None, condition[..., self.hidden :])), 2, -1)
-        return mean, jnp.sqrt(jnp.square(nn.softplus(size)) + SMALLEST_ERROR**2)
+        return mean, jnp.sqrt(jnp.square(jax.nn.softplus(size)) + SMALLEST_ERROR**2)
 
     def sample(
-        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver
+        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver | None
     ) -> jax.Array:
-        """The mean, [1, H, W, C] normalised, over a whole domain: `apply(network, condition)` runs it there."""
+        """The normalised mean over a whole domain, [1, H, W, C]; `apply(network, condition)` runs a network there."""
         return apply(lambda condition: self.distribution(params, condition)[0], condition)

@@ -1,4 +1,4 @@
-"""Super-resolution by a generator alone: squared error, with which every SRGAN starts (docs/systems/srgan.md)."""
+"""Super-resolution by a generator trained to the squared error, the start of every SRGAN (docs/systems/srgan.md)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from downscale_jax.diffusion.samplers import Noise, Solver
-from downscale_jax.models.srgan import Generator
+from downscale_jax.models.srgan import GeneratorNetwork
 from downscale_jax.tasks.content import squared_error
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create, gradient_step
@@ -20,34 +20,34 @@ NO_AVERAGE = 0.0
 
 @dataclass(frozen=True)
 class SuperResolution:
-    """Minimises the mean squared error: sharp where the fine field is known, smooth where it is not."""
+    """Minimises the mean squared error: sharp where the fine field is predictable, smooth elsewhere."""
 
-    network: Generator
+    network: GeneratorNetwork
     phases: tuple[Phase, ...]
     accumulate: int = 1
 
-    draws = False  # a single field, whatever the noise
+    draws = False  # deterministic: a single field
 
     def init(self, key: jax.Array, batch: Batch) -> State:
         condition = self.whole(batch)['condition'][:1]
         return states.create(self.network.init(key, self.coarse(condition)), create(self.phases[0]))
 
     def whole(self, batch: Batch) -> Batch:
-        """Examples [B, H, W, ..] without the rows and columns at their far ends that fill no block."""
+        """Examples [B, H, W, ..] without the last rows and columns that do not fill a block."""
         stride = self.network.stride
         h, w = (n // stride * stride for n in batch['condition'].shape[1:3])
         return {name: x[:, :h, :w] if x.ndim > 2 else x for name, x in batch.items()}
 
     def coarse(self, condition: jax.Array) -> jax.Array:
-        """The coarse field [B, h, w, V] that stands repeated in condition [B, H, W, V + ..]."""
+        """The coarse field [B, h, w, V] of a condition [B, H, W, V + ..], where each value fills its block."""
         return condition[:, :: self.network.stride, :: self.network.stride, : self.network.channels]
 
     def generate(self, params: Any, condition: jax.Array) -> jax.Array:
-        """[B, H, W, V] normalised."""
+        """The normalised fine field, [B, H, W, V]."""
         return jnp.asarray(self.network.apply(params, self.coarse(condition)))
 
     def filled(self, params: Any, rows: Batch) -> jax.Array:
-        """`generate`, zero where the target is missing, which is zero there."""
+        """`generate`, zero where the target is missing, as the target is."""
         return jnp.where(rows['mask'], self.generate(params, rows['condition']), 0)
 
     def losses(self, params: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -59,14 +59,14 @@ class SuperResolution:
         return gradient_step(self.losses, state, batch, phase, self.accumulate, NO_AVERAGE)
 
     def eval_step(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
-        """Per example, [B]."""
+        """Metrics per example, [B]."""
         return self.losses(state.params, batch)[1]
 
     def inference_params(self, state: State) -> Any:
         return state.params
 
     def sample(
-        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver
+        self, params: Any, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver | None
     ) -> jax.Array:
-        """The field, [1, H, W, V] normalised, over a whole domain: `apply(network, condition)` runs it there."""
+        """The normalised field over a whole domain, [1, H, W, V]; `apply(network, condition)` runs a network there."""
         return apply(lambda tile: self.generate(params, tile), condition)

@@ -1,4 +1,4 @@
-"""What training says: metrics.jsonl and TensorBoard, written by the first process only."""
+"""Training log: metrics.jsonl and TensorBoard events, written by the first process only."""
 
 import json
 import time
@@ -8,11 +8,11 @@ from typing import Any
 import jax
 
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.files import append_line, refusal, write_text
+from downscale_jax.runtime.files import append_line, disk_error, write_text
 
 
 class Log:
-    """A row is one JSON object: task, phase, step and metrics. No times, so that equal runs write equal bytes."""
+    """Writes rows of task, phase, step and metrics as JSON; no times, so that equal runs write equal bytes."""
 
     def __init__(self, workdir: Path):
         self._path, self._board = workdir / 'metrics.jsonl', workdir / 'tensorboard'
@@ -20,24 +20,23 @@ class Log:
         self._events: Any = None
 
     def cut(self, task: str, step: int) -> None:
-        """Drops rows of `task` beyond `step`: a resumed run writes them again."""
+        """Drops rows of `task` after `step`, which a resumed run writes again."""
         if self._first and self._path.exists():
             rows = [row for row in read(self._path) if row['task'] != task or row['step'] <= step]
             write_text(self._path, ''.join(json.dumps(row) + '\n' for row in rows))
 
     def row(self, task: str, phase: str, step: int, metrics: dict[str, float], **unwritten: float) -> None:
-        """Appends a row; `unwritten` metrics, speeds for example, go to TensorBoard only. Raises UserError where the
-        disk refuses."""
+        """Appends a row; `unwritten` metrics (speeds) go to TensorBoard only. Raises UserError on a disk error."""
         if not self._first:
             return
-        # imported here because it brings torch along, where there is one, for seconds
+        # imported late: it imports torch, if installed, which takes seconds
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.summary import scalar
 
         append_line(self._path, json.dumps({'task': task, 'phase': phase, 'step': step, **metrics}))
         try:
-            # not by SummaryWriter: its thread dies of a full disk, and the next call waits for it forever
+            # not SummaryWriter, whose thread dies on a full disk, after which the next call waits forever
             if self._events is None:
                 self._board.mkdir(exist_ok=True)
                 self._events = EventsWriter(str(self._board / 'events'))
@@ -46,7 +45,7 @@ class Log:
                 self._events.write_event(Event(wall_time=time.time(), step=step, summary=summary))
             self._events.flush()
         except OSError as error:
-            raise UserError(f'cannot write to {self._board}: {refusal(error)}') from error
+            raise UserError(f'cannot write to {self._board}: {disk_error(error)}') from error
 
     def close(self) -> None:
         if self._events is not None:
@@ -54,7 +53,7 @@ class Log:
 
 
 def read(path: Path) -> list[dict]:
-    """Rows of a metrics.jsonl; a last line cut short by a kill is left out."""
+    """Rows of a metrics.jsonl, without a last line that was cut short when the process was killed."""
     rows = []
     for line in path.read_text().splitlines():
         try:

@@ -1,13 +1,13 @@
-"""One loop for every task: phases, steps over all devices, validation, checkpoints, resume, a clean stop."""
+"""Training loop shared by all tasks: phases, steps on all devices, validation, checkpoints, resumption, clean stop."""
 
 import math
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -17,132 +17,199 @@ from tqdm import tqdm
 from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.parallel import REPLICATED, SHARDED_ROWS
 from downscale_jax.training.log import Log
 from downscale_jax.training.optimizer import Phase, create
 from downscale_jax.training.state import State, enter_phase
 
 Batch = dict[str, np.ndarray]
-VALIDATION = 2**31 - 1  # stands in the place of a step in the keys of validation noise
-AGREE = 10  # steps between the questions of several processes to each other whether one was told to stop
-STEPS = 'steps'  # entry of the sums that counts what was added
+Init = Callable[[jax.Array, Batch], State]  # (key, batch) -> state at step 0
+VALIDATION = 2**31 - 1  # takes the place of the step in the keys of validation noise
+STOP_CHECK_EVERY = 10  # steps between exchanges on whether any process received SIGTERM
+STEPS = 'steps'  # entry of the sums that counts the summed steps
 
 
 class Task(Protocol):
-    """All that the loop knows of a system. Steps run inside `parallel.sharded`."""
+    """The part of a task that the loop depends on. Steps run inside `parallel.sharded`."""
 
     @property
     def phases(self) -> tuple[Phase, ...]: ...
 
-    def train_step(self, state: State, batch: Any, key: jax.Array, phase: Phase) -> tuple[State, dict]: ...
+    def train_step(
+        self, state: State, batch: Any, key: jax.Array, phase: Phase
+    ) -> tuple[State, dict[str, jax.Array]]: ...
 
     def eval_step(self, state: State, batch: Any, key: jax.Array) -> dict[str, jax.Array]: ...
 
 
+@runtime_checkable
+class MonitoredTask(Task, Protocol):
+    """A task that checks its own training."""
+
+    def warn(self, step: int, means: Mapping[str, float]) -> str:
+        """A warning about the steps up to `step`, '' for none; `means` as in the row of the log."""
+        ...
+
+
+class TrainingData(NamedTuple):
+    """Batches for training and validation; every process supplies its rows of the global batches.
+
+    `batches(start, limit)` iterates from step `start` over batches drawn from the first `limit` examples (0: all).
+    """
+
+    batches: Callable[[int, int], Iterator[Batch]]
+    validation: Iterable[Batch]
+
+
 @dataclass(frozen=True)
-class Schedule:
-    """How often, in steps. Checkpoints fall on validations, validations on rows of the log."""
+class LoopSettings:
+    """Intervals in steps. Checkpoints are written at validations, which coincide with rows of the log."""
 
     log_every: int
     validate_every: int
     keep: int  # newest checkpoints kept, besides the best
+    seed: int
 
     def __post_init__(self):
         if self.validate_every % self.log_every:
             raise UserError(
-                f'training.validate_every={self.validate_every} is not a multiple of '
-                f'training.log_every={self.log_every}: choose one that is'
+                f'training.validate_every={self.validate_every} is not a multiple of training.log_every='
+                f'{self.log_every}: choose a multiple'
             )
 
 
 def train(
-    task: Task,
-    name: str,
-    init: Callable[[jax.Array, Batch], State],
-    batches: Callable[[int, int], Iterator[Batch]],
-    validation: Iterable[Batch],
-    schedule: Schedule,
-    seed: int,
-    directory: Path,
-    log: Log,
+    task: Task, name: str, init: Init, data: TrainingData, settings: LoopSettings, directory: Path, log: Log
 ) -> None:
-    """Trains `task` to the end of its last phase, from the newest checkpoint under `directory` if there is one.
+    """Trains `task` to the end of its last phase, from the newest checkpoint under `directory` if there is any.
 
-    `batches(start, limit)` gives this process's rows of the global batches from step `start` on, drawn from
-    `limit` examples (0: all), of which a phase may want few; `init(key, batch)` a state at step 0. All phases of a task
-    report the same metrics. On SIGTERM, in whichever process, the state is saved and all exit with status 143. Raises
-    UserError where the loss is not finite or the disk is full.
+    All phases of a task report the same metrics. On SIGTERM to any process the state is saved and all processes exit
+    with status 143. Raises UserError if the loss is not finite or on a disk error.
     """
-    total = sum(phase.steps for phase in task.phases)
-    checkpoints = Checkpoints(directory, schedule.keep)
+    checkpoints = Checkpoints(directory, settings.keep)
     step = checkpoints.latest() or 0
     log.cut(name, step)
-    if step >= total:
+    if step >= sum(phase.steps for phase in task.phases):
         return checkpoints.close()
-    key = jax.random.key(seed)
-    done = np.cumsum([phase.steps for phase in task.phases]).tolist()
-    current = task.phases[_phase_of(task, step + 1)]
-    feed = map(parallel.split_rows, batches(step, current.examples))
-    batch = next(feed)
-    sums = zero_sums(task, abstract_state(task, init, batch, 0), batch, key)
-    if step:
-        state, sums = checkpoints.restore(step, abstract_state(task, init, batch, step), sums)
-    else:
-        # initial weights by the hardware's generator: threefry over all those shapes takes 10 s longer to compile
-        weights_key = jax.random.key(seed, impl='unsafe_rbg')
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), batch)
-        state = parallel.replicate(jax.jit(init)(weights_key, zeros))
-    held_out = [parallel.split_rows(rows) for rows in validation]
-    evaluate = evaluation_with(task, key)
-    bar = tqdm(
-        total=total, disable=None, initial=step, desc=f'training {name}', unit='step', dynamic_ncols=True, mininterval=1
-    )
-    tick, running, alone = (time.perf_counter(), step), None, jax.process_count() == 1
-    with closing(checkpoints), bar, _Termination() as termination:
-        for i, (phase, end) in enumerate(zip(task.phases, done, strict=True)):
-            if i and step == done[i - 1]:
-                state = _enter(state, i, phase)
-            if step < end and phase.examples != current.examples:
-                feed = map(parallel.split_rows, batches(step, phase.examples))
-                batch, current = next(feed), phase
-            advance = advance_with(task, phase, key)
-            while step < end:
-                state, sums, loss = advance(state, sums, batch)
-                step += 1
-                if step < total:
-                    batch = next(feed)
-                jax.block_until_ready(running)  # the step before this one: the device has work, the host no lead
-                running = loss
-                bar.update()
-                if step % schedule.log_every == 0 or step == end:
-                    means = _means(jax.device_get(sums))
-                    _check_finite(means, name, step, checkpoints)
-                    sums = jax.tree.map(jnp.zeros_like, sums)
-                    speed = (step - tick[1]) / (time.perf_counter() - tick[0])
-                    tick = time.perf_counter(), step
-                    log.row(name, phase.name, step, means, steps_per_second=speed)
-                    bar.set_postfix(loss=f'{means["train/loss"]:.4g}', refresh=False)
-                    _warn(task, name, step, means)
-                stop = termination.asked if alone else step % AGREE == 0 and parallel.in_any(termination.asked)
-                if step % schedule.validate_every == 0 or step == end:
-                    losses = [jax.device_get(evaluate(state, rows, n)) for n, rows in enumerate(held_out)]
-                    means = {f'validation/{k}': float(np.mean([loss[k] for loss in losses])) for k in losses[0]}
-                    _check_finite(means, name, step, checkpoints)
-                    log.row(name, phase.name, step, means)
-                    messages.info(f'{name}, step {step} of {total}: validation loss {means["validation/loss"]:.4g}')
-                    checkpoints.save(step, state, sums, means['validation/loss'])
-                elif stop:
-                    _check_finite(_means(jax.device_get(sums)), name, step, checkpoints)
-                    checkpoints.save(step, state, sums, None)
-                if stop:
-                    checkpoints.wait()
-                    messages.warning(
-                        f'stopped by SIGTERM, saved at step {step} of {name}: run the same command to resume'
-                    )
-                    raise SystemExit(143)
+    trainer = _Trainer(task, name, data, settings, checkpoints, log)
+    trainer.start(init, step)
+    trainer.run()
 
 
-def abstract_state(task: Task, init: Callable[[jax.Array, Batch], State], batch: Batch, step: int) -> State:
-    """Shapes of the state after `step`, laid out over the devices: what a checkpoint is restored into."""
+class _Trainer:
+    """A training run: its state after `step` steps, the sums since the last row of the log, and the next batch."""
+
+    step: int
+    state: State
+    sums: dict[str, jax.Array]
+    batch: Any  # arrays on the devices
+
+    def __init__(
+        self, task: Task, name: str, data: TrainingData, settings: LoopSettings, checkpoints: Checkpoints, log: Log
+    ):
+        self.task, self.name, self.data, self.settings = task, name, data, settings
+        self.checkpoints, self.log = checkpoints, log
+        self.ends = np.cumsum([phase.steps for phase in task.phases]).tolist()
+        self.key = jax.random.key(settings.seed)
+        self.validation = [parallel.split_rows(rows) for rows in data.validation]
+        self.evaluate = eval_program(task, self.key)
+
+    def start(self, init: Init, step: int) -> None:
+        """Initialises the state, or restores the checkpoint of `step`."""
+        task, self.step = self.task, step
+        self._feed(task.phases[_phase_of(task, self.step + 1)])
+        self.sums = zero_sums(task, abstract_state(task, init, self.batch, 0), self.batch, self.key)
+        if self.step:
+            state = abstract_state(task, init, self.batch, self.step)
+            self.state, self.sums = self.checkpoints.restore(self.step, state, self.sums)
+        else:
+            # weights from the hardware's generator: threefry over all their shapes takes 10 s longer to compile
+            weights_key = jax.random.key(self.settings.seed, impl='unsafe_rbg')
+            zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.batch)
+            self.state = parallel.replicate(jax.jit(init)(weights_key, zeros))
+        self.last_row = time.perf_counter(), self.step
+
+    def run(self) -> None:
+        total = self.ends[-1]
+        bar = tqdm(
+            total=total, disable=None, initial=self.step, desc=f'training {self.name}', unit='step',
+            dynamic_ncols=True, mininterval=1,
+        )  # fmt: skip
+        with closing(self.checkpoints), bar, _Termination() as termination:
+            for index, (phase, end) in enumerate(zip(self.task.phases, self.ends, strict=True)):
+                if index and self.step == self.ends[index - 1]:
+                    self._enter(index, phase)
+                if self.step < end and phase.examples != self.fed.examples:
+                    self._feed(phase)
+                self._run_phase(phase, end, bar, termination)
+
+    def _run_phase(self, phase: Phase, end: int, bar: tqdm, termination: '_Termination') -> None:
+        advance, previous = train_program(self.task, phase, self.key), None
+        while self.step < end:
+            self.state, self.sums, loss = advance(self.state, self.sums, self.batch)
+            self.step += 1
+            if self.step < self.ends[-1]:
+                self.batch = next(self.feed)
+            jax.block_until_ready(previous)  # the host stays one step ahead of the devices, no more
+            previous = loss
+            bar.update()
+            if self.step % self.settings.log_every == 0 or self.step == end:
+                bar.set_postfix(loss=f'{self._write_row(phase):.4g}', refresh=False)
+            stop = termination.requested(self.step)
+            if self.step % self.settings.validate_every == 0 or self.step == end:
+                self._validate(phase)
+            elif stop:
+                self._check_finite(_means(jax.device_get(self.sums)))
+                self.checkpoints.save(self.step, self.state, self.sums, None)
+            if stop:
+                self.checkpoints.wait()
+                messages.warning(
+                    f'stopped by SIGTERM, saved at step {self.step} of {self.name}: run the same command to resume'
+                )
+                raise SystemExit(143)
+
+    def _feed(self, phase: Phase) -> None:
+        """Starts the batches of a phase at the current step."""
+        self.feed = map(parallel.split_rows, self.data.batches(self.step, phase.examples))
+        self.batch, self.fed = next(self.feed), phase
+
+    def _enter(self, index: int, phase: Phase) -> None:
+        self.state = jax.jit(lambda s: enter_phase(s, index, create(phase)), donate_argnums=0)(self.state)
+
+    def _write_row(self, phase: Phase) -> float:
+        """Writes the mean metrics since the last row; returns the mean loss."""
+        means = _means(jax.device_get(self.sums))
+        self._check_finite(means)
+        self.sums = jax.tree.map(jnp.zeros_like, self.sums)
+        speed = (self.step - self.last_row[1]) / (time.perf_counter() - self.last_row[0])
+        self.last_row = time.perf_counter(), self.step
+        self.log.row(self.name, phase.name, self.step, means, steps_per_second=speed)
+        if isinstance(self.task, MonitoredTask) and (warning := self.task.warn(self.step, means)):
+            messages.warning(f'{self.name}, step {self.step}: {warning}')
+        return means['train/loss']
+
+    def _validate(self, phase: Phase) -> None:
+        """Logs the validation metrics and saves a checkpoint."""
+        metrics = [jax.device_get(self.evaluate(self.state, rows, n)) for n, rows in enumerate(self.validation)]
+        means = {f'validation/{name}': float(np.mean([values[name] for values in metrics])) for name in metrics[0]}
+        self._check_finite(means)
+        self.log.row(self.name, phase.name, self.step, means)
+        loss = means['validation/loss']
+        messages.info(f'{self.name}, step {self.step} of {self.ends[-1]}: validation loss {loss:.4g}')
+        self.checkpoints.save(self.step, self.state, self.sums, loss)
+
+    def _check_finite(self, means: dict[str, float]) -> None:
+        if not all(math.isfinite(value) for value in means.values()):
+            saved = self.checkpoints.latest()
+            kept = f'the checkpoint of step {saved} is kept' if saved else 'no checkpoint was written yet'
+            raise UserError(
+                f'training {self.name}: the loss is not finite at step {self.step} ({means}); {kept}: '
+                'lower the learning rate or the gradient clipping of this phase'
+            )
+
+
+def abstract_state(task: Task, init: Init, batch: Batch, step: int) -> State:
+    """Shapes and shardings of the state after `step`, into which a checkpoint is restored."""
 
     def make(key, batch):
         state, last = init(key, batch), _phase_of(task, step)
@@ -152,36 +219,31 @@ def abstract_state(task: Task, init: Callable[[jax.Array, Batch], State], batch:
 
 
 def _phase_of(task: Task, step: int) -> int:
-    """Index of the phase in which a step was done."""
+    """Index of the phase of a step."""
     ends = np.cumsum([phase.steps for phase in task.phases])
     return int(np.searchsorted(ends, max(step, 1)))
 
 
-def _enter(state: State, index: int, phase: Phase) -> State:
-    return jax.jit(lambda s: enter_phase(s, index, create(phase)), donate_argnums=0)(state)
+def train_program(task: Task, phase: Phase, key: jax.Array) -> Any:
+    """Training step (state, sums, batch) -> (state, sums, loss) on all devices.
 
-
-def advance_with(task: Task, phase: Phase, key: jax.Array) -> Any:
-    """(state, sums, batch) -> (state, sums, loss) on all devices.
-
-    Metrics are summed there and fetched once a row of the log; the loss is there to be waited for.
+    Metrics are summed on the devices and fetched once per row of the log; the loss only serves to wait for the step.
     """
 
     def advance(state, sums, batch):
         state, metrics = task.train_step(state, batch, jax.random.fold_in(key, state.step), phase)
         return state, jax.tree.map(jnp.add, sums, {**metrics, STEPS: jnp.ones(())}), metrics['loss']
 
-    whole, rows = parallel.WHOLE, parallel.ROWS
-    return parallel.sharded(advance, (whole, whole, rows), (whole, whole, whole), donate=(0, 1))
+    return parallel.sharded(advance, (REPLICATED, REPLICATED, SHARDED_ROWS), REPLICATED, donate=(0, 1))
 
 
 def zero_sums(task: Task, state: State, batch: Any, key: jax.Array) -> dict[str, jax.Array]:
-    """The sums before the first step; arguments may be abstract."""
+    """The sums before the first step; the arguments may be abstract."""
 
     def metrics(state, batch):
         return {**task.train_step(state, batch, key, task.phases[0])[1], STEPS: jnp.ones(())}
 
-    shapes = jax.eval_shape(parallel.sharded(metrics, (parallel.WHOLE, parallel.ROWS), parallel.WHOLE), state, batch)
+    shapes = jax.eval_shape(parallel.sharded(metrics, (REPLICATED, SHARDED_ROWS), REPLICATED), state, batch)
     return parallel.replicate(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes))
 
 
@@ -189,43 +251,36 @@ def _means(sums: dict[str, np.ndarray]) -> dict[str, float]:
     return {f'train/{k}': float(v / max(sums[STEPS], 1)) for k, v in sums.items() if k != STEPS}
 
 
-def evaluation_with(task: Task, key: jax.Array) -> Callable:
-    """(state, batch, index of the batch) -> {name: mean over the global batch}; the same noise at every validation."""
+def eval_program(task: Task, key: jax.Array) -> Callable:
+    """Validation step (state, batch, batch index) -> {name: mean over the global batch}; the index fixes the noise."""
 
     def evaluate(state, batch, index):
         metrics = task.eval_step(state, batch, jax.random.fold_in(jax.random.fold_in(key, VALIDATION), index))
         return jax.lax.pmean(jax.tree.map(jnp.mean, metrics), parallel.AXIS)
 
-    return parallel.sharded(evaluate, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.WHOLE)
-
-
-def _warn(task: Task, name: str, step: int, means: dict[str, float]) -> None:
-    """Passes on what a task that watches its own training makes of a row of the log."""
-    if warning := task.warn(step, means) if hasattr(task, 'warn') else '':
-        messages.warning(f'{name}, step {step}: {warning}')
-
-
-def _check_finite(means: dict[str, float], name: str, step: int, checkpoints: Checkpoints) -> None:
-    if not all(math.isfinite(value) for value in means.values()):
-        saved = checkpoints.latest()
-        kept = f'the checkpoint of step {saved} is kept' if saved else 'no checkpoint was written yet'
-        raise UserError(
-            f'training {name}: the loss is not finite at step {step} ({means}); {kept}: '
-            'lower the learning rate or the gradient clipping of this phase'
-        )
+    return parallel.sharded(evaluate, (REPLICATED, SHARDED_ROWS, REPLICATED), REPLICATED)
 
 
 class _Termination:
-    """Notes a SIGTERM instead of dying of it."""
+    """Records a SIGTERM to this process instead of ending it."""
 
     def __enter__(self) -> '_Termination':
-        self.asked = False
+        self._received = False
         try:
-            self._previous = signal.signal(signal.SIGTERM, lambda *_: setattr(self, 'asked', True))
-        except ValueError:  # not the main thread: a notebook's worker, say
+            self._previous = signal.signal(signal.SIGTERM, self._record)
+        except ValueError:  # not the main thread, for example in a notebook's worker
             self._previous = None
         return self
 
     def __exit__(self, *_) -> None:
         if self._previous is not None:
             signal.signal(signal.SIGTERM, self._previous)
+
+    def requested(self, step: int) -> bool:
+        """Whether any process received SIGTERM; several processes exchange this at certain steps only."""
+        if jax.process_count() == 1:
+            return self._received
+        return step % STOP_CHECK_EVERY == 0 and parallel.any_process(self._received)
+
+    def _record(self, *_) -> None:
+        self._received = True

@@ -1,4 +1,4 @@
-"""Optimisers by name, and one step of descent on a mean over the global batch."""
+"""Phases of training with their optimisers, and one gradient step on the mean over the global batch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.training.state import State, apply_gradients
 
 Loss = Callable[[Any, Any], tuple]
@@ -17,41 +17,41 @@ Loss = Callable[[Any, Any], tuple]
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training with its own optimiser."""
+    """A phase of training with its own optimiser and learning-rate schedule."""
 
     name: str
     steps: int
     learning_rate: float
     warmup: int = 0  # steps of linear warm-up from zero
-    schedule: Literal['cosine', 'constant'] = 'cosine'  # after the warm-up: down to zero, or as it is
-    clip: float = 1.0  # global norm of the gradient; 0: none
+    schedule: Literal['cosine', 'constant'] = 'cosine'  # after the warm-up; cosine decays to zero
+    clip: float = 1.0  # global norm of the gradient; 0: no clipping
     weight_decay: float = 0.0
     optimizer: Literal['adamw', 'sgd'] = 'adamw'
-    examples: int = 0  # how many of the training split are drawn, always the same ones; 0: all
-    plateau_every: int = 0  # steps over which the loss is averaged to look for a plateau; 0: never
-    plateau_patience: int = 8  # such averages in a row without a new lowest one, until the rate falls
-    plateau_delta: float = 0.04  # by how much an average must lie under the lowest so far
-    plateau_factor: float = 0.1  # of the rate after a plateau to that before
-    plateau_floor: float = 1e-5  # the rate does not fall below
-    apart: bool = False  # each of several networks, {name: parameters}, has an optimiser state of its own
+    examples: int = 0  # size of a fixed subset of the training split; 0: all
+    plateau_every: int = 0  # steps per average of the loss in the plateau rule; 0: no rule
+    plateau_patience: int = 8  # consecutive averages without a new minimum before the rate falls
+    plateau_delta: float = 0.04  # by which an average must undercut the minimum so far
+    plateau_factor: float = 0.1  # that multiplies the rate after a plateau
+    plateau_floor: float = 1e-5  # lower bound of the rate
+    per_network: bool = False  # a separate optimiser state for each entry of {network: parameters}
 
 
-def phases(training: Mapping[str, Any], apart: bool = False) -> tuple[Phase, ...]:
-    """Those that the training section of a config names, in order. Raises UserError for none and for unknown ones."""
+def phases(training: Mapping[str, Any], per_network: bool = False) -> tuple[Phase, ...]:
+    """The phases listed in the training section of a config, in order. Raises UserError if empty or unknown."""
     known = [name for name, values in training.items() if isinstance(values, Mapping)]
     if not training['phases']:
-        raise UserError(f'training.phases is empty: name one or several of {", ".join(known)}')
+        raise UserError(f'training.phases is empty: list at least one of {", ".join(known)}')
     for name in training['phases']:
         if name not in known:
-            raise UserError(f"training.phases: there is no phase '{name}': {nearest(name, known)}")
-    return tuple(Phase(name, **training[name], apart=apart) for name in training['phases'])
+            raise UserError(f"training.phases: unknown phase '{name}': {suggestion(name, known)}")
+    return tuple(Phase(name, **training[name], per_network=per_network) for name in training['phases'])
 
 
 def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
-    """Clipping by global norm, then AdamW or SGD with momentum 0.9, under linear warm-up, the schedule and, last, a
-    factor that falls where the loss, given to `update` as `value`, stays on a plateau.
+    """Clipping by global norm, then AdamW or SGD with momentum 0.9, with linear warm-up and the schedule of the phase.
 
-    The rule of the plateau is that of Keras (ReduceLROnPlateau), with a threshold in units of the loss.
+    The plateau rule, if any, scales the updates last. It is that of Keras (ReduceLROnPlateau) with a threshold in units
+    of the loss, which `update` takes as `value`.
     """
     warmup = min(phase.warmup, phase.steps // 2)
     start = 0.0 if warmup else phase.learning_rate
@@ -66,9 +66,13 @@ def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
         'sgd': lambda rate: optax.sgd(rate, momentum=0.9),
     }
     if phase.schedule not in schedules:
-        raise UserError(f"there is no schedule '{phase.schedule}': {nearest(phase.schedule, schedules)}")
+        raise UserError(
+            f"training.{phase.name}.schedule='{phase.schedule}' is unknown: {suggestion(phase.schedule, schedules)}"
+        )
     if phase.optimizer not in rules:
-        raise UserError(f"there is no optimizer '{phase.optimizer}': {nearest(phase.optimizer, rules)}")
+        raise UserError(
+            f"training.{phase.name}.optimizer='{phase.optimizer}' is unknown: {suggestion(phase.optimizer, rules)}"
+        )
     rule = rules[phase.optimizer](schedules[phase.schedule]())
     if phase.plateau_every:
         rule = optax.chain(
@@ -84,15 +88,17 @@ def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
         )
     rule = optax.chain(optax.clip_by_global_norm(phase.clip), rule) if phase.clip else rule
     rule = optax.with_extra_args_support(rule)
-    return _apart(rule) if phase.apart else rule
+    return _per_network(rule) if phase.per_network else rule
 
 
-def _apart(rule: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
-    """The rule for each of {name: parameters}; an update moves those that have gradients."""
+def _per_network(rule: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
+    """`rule` applied separately to each entry of {network: parameters}; an update needs gradients for some only."""
 
     def update(grads, state, params=None, **extra):
-        found = {name: rule.update(grads[name], state[name], params and params[name], **extra) for name in grads}
-        return {name: one for name, (one, _) in found.items()}, {name: own for name, (_, own) in found.items()}
+        results = {name: rule.update(grads[name], state[name], params and params[name], **extra) for name in grads}
+        return {name: updates for name, (updates, _) in results.items()}, {
+            name: own for name, (_, own) in results.items()
+        }
 
     return optax.GradientTransformationExtraArgs(
         lambda params: {name: rule.init(own) for name, own in params.items()}, update
@@ -100,8 +106,11 @@ def _apart(rule: optax.GradientTransformationExtraArgs) -> optax.GradientTransfo
 
 
 def mean_gradients(loss: Loss, params: Any, rows: Any, accumulate: int) -> tuple[Any, Any, list]:
-    """Inside `sharded`: (gradients, metrics, batch statistics if there are any), averaged over `accumulate`
-    microbatches of the rows and over all devices."""
+    """Inside `sharded`: (gradients, metrics, batch statistics if any), averaged over microbatches and devices.
+
+    Each device splits its rows into `accumulate` microbatches.
+    """
+    params = parallel.varying(params)
 
     def mean_loss(params, rows):
         losses, metrics, *stats = loss(params, rows)
@@ -116,7 +125,7 @@ def mean_gradients(loss: Loss, params: Any, rows: Any, accumulate: int) -> tuple
     else:
         parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), rows)
         shapes = jax.eval_shape(gradients, jax.tree.map(lambda x: x[0], parts))
-        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        zeros = parallel.varying(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes))
         total, _ = jax.lax.scan(lambda sums, rows: (jax.tree.map(jnp.add, sums, gradients(rows)), None), zeros, parts)
         total = jax.tree.map(lambda x: x / accumulate, total)
     return jax.lax.pmean(total, parallel.AXIS)
@@ -125,12 +134,12 @@ def mean_gradients(loss: Loss, params: Any, rows: Any, accumulate: int) -> tuple
 def gradient_step(
     loss: Loss, state: State, rows: Any, phase: Phase, accumulate: int, ema_decay: float
 ) -> tuple[State, dict[str, jax.Array]]:
-    """Inside `sharded`: one step of descent on the mean of `loss` over the global batch.
+    """Inside `sharded`: one gradient step on the mean of `loss` over the global batch.
 
-    `loss(params, rows)` gives losses [B], metrics {name: [B]}, `loss` among them, and, where the network has batch
-    statistics, their new running averages; `rows` holds the batch and whatever random numbers belong to each row, so
-    that neither devices nor microbatches change the result but for rounding (batch statistics are those of a
-    microbatch).
+    `loss(params, rows)` returns losses [B], metrics {name: [B]} with an entry `loss` and, if the network has batch
+    statistics, their new running averages. `rows` holds the batch and the random numbers of each row. The numbers of
+    devices and microbatches therefore change the result by rounding only, except for batch statistics, which are those
+    of a microbatch.
     """
     grads, metrics, stats = mean_gradients(loss, state.params, rows, accumulate)
     metrics = {**metrics, 'gradient_norm': optax.tree.norm(grads)}

@@ -1,4 +1,4 @@
-"""What training changes, and how one step changes it."""
+"""Train state and its update."""
 
 from typing import Any
 
@@ -9,19 +9,19 @@ from flax import struct
 
 
 class State(struct.PyTreeNode):
-    """Everything that a restart needs besides the data: no device axis, saved and restored as it is."""
+    """All that a restart needs besides the data, without a device axis: saved and restored as it is."""
 
-    step: jax.Array  # steps done, over all phases
-    phase: jax.Array  # index of the phase in which the last step was done
+    step: jax.Array  # steps done in all phases
+    phase: jax.Array  # index of the phase of the last step
     params: Any
     ema_params: Any
-    frozen: Any  # parameters of networks that the task was handed
+    frozen: Any  # parameters of networks that are not trained here
     opt_state: Any
     stats: Any  # running averages of batch statistics; None for networks without
 
 
 def create(params: Any, optimizer: optax.GradientTransformation, frozen: Any = None, stats: Any = None) -> State:
-    """A state at step 0; the running average starts from the parameters."""
+    """The state at step 0; the running average starts from the parameters."""
     return State(
         step=jnp.zeros((), jnp.int32),
         phase=jnp.zeros((), jnp.int32),
@@ -34,17 +34,17 @@ def create(params: Any, optimizer: optax.GradientTransformation, frozen: Any = N
 
 
 def enter_phase(state: State, phase: int, optimizer: optax.GradientTransformation) -> State:
-    """The state at the start of a later phase: the optimiser begins anew."""
+    """The state at the start of a later phase, with a new optimiser state."""
     return state.replace(phase=jnp.asarray(phase, jnp.int32), opt_state=optimizer.init(state.params))
 
 
 def apply_gradients(
     state: State, grads: Any, loss: jax.Array, optimizer: optax.GradientTransformationExtraArgs, ema_decay: float
 ) -> State:
-    """One optimiser step and one step of the running average with decay min(ema_decay, (1 + n) / (10 + n)).
+    """One optimiser step, and one step of the running average with decay min(ema_decay, (1 + n) / (10 + n)).
 
-    The warm-up of the decay forgets the zero-output network of the start within a few steps; with decay 0 the average
-    is the parameters themselves. `loss` is what a rule that waits for a plateau watches.
+    The warm-up of the decay lets the average forget the initial network, which outputs zero, within a few steps. With
+    `ema_decay` 0 the average equals the parameters. `loss` drives a plateau rule, if the optimiser has one.
     """
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=loss)
     params = optax.apply_updates(state.params, updates)

@@ -1,6 +1,6 @@
 """One against several simulated devices: how far do the losses of the first steps lie apart?
 
-    python experiments/benchmarks/devices.py [--devices 1 4 8] [--steps 20]      about a minute on 2 CPU cores
+    python -m experiments.benchmarks.devices [--devices 1 4 8] [--steps 20]      about a minute on 2 CPU cores
 
 Trains the diffusion with its first guess on synthetic batches through the training loop, in float32 by SGD (Adam hides
 wrong factors), once for each number of devices in a process of its own. Prints the largest relative difference from
@@ -15,7 +15,9 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-5
 
 
@@ -52,8 +54,8 @@ def losses(devices: list[int], steps: int, batch: int, patch: int, width: int) -
         flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={count}'
         env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags}
         with tempfile.TemporaryDirectory() as workdir:
-            command = [sys.executable, __file__, f'--worker={workdir}', *settings]
-            done = subprocess.run(command, env=env, capture_output=True, text=True)
+            command = [sys.executable, '-m', 'experiments.benchmarks.devices', f'--worker={workdir}', *settings]
+            done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
             if done.returncode:
                 raise RuntimeError(f'{count} devices: {done.stderr}')
             rows = map(json.loads, (Path(workdir) / 'metrics.jsonl').read_text().splitlines())
@@ -74,7 +76,7 @@ def train(workdir: Path, steps: int, batch: int, patch: int, width: int) -> None
     from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
     from downscale_jax.tasks.regression import Regression
     from downscale_jax.training.log import Log
-    from downscale_jax.training.loop import Schedule
+    from downscale_jax.training.loop import LoopSettings, TrainingData
     from downscale_jax.training.loop import train as train_task
     from downscale_jax.training.optimizer import Phase
 
@@ -89,24 +91,25 @@ def train(workdir: Path, steps: int, batch: int, patch: int, width: int) -> None
             rng = np.random.default_rng(step)
             condition = rng.normal(size=(batch, patch, patch, 2)).astype(np.float32)
             target = condition[..., :1] + 0.5 * rng.normal(size=(batch, patch, patch, 1)).astype(np.float32)
-            whole = {'target': target, 'condition': condition, 'mask': rng.random(target.shape) > 0.2}
+            whole: dict[str, Any] = {'target': target, 'condition': condition, 'mask': rng.random(target.shape) > 0.2}
             yield {name: array[rows.start : rows.stop] for name, array in whole.items()}
 
-    example = next(batches(0))
+    example: Any = next(batches(0))
     shapes = jax.eval_shape(regression.init, jax.random.key(0), example).params
     rng = np.random.default_rng(0)
     # an untrained network says zero: let the first guess say something
     guess = jax.tree.map(lambda s: (0.1 * rng.normal(size=s.shape)).astype(np.float32), shapes)
 
+    def init(key: Any, batch: Any) -> Any:
+        return task.init(key, batch, FirstGuess(guess, np.float32(0.5)))
+
     log = Log(workdir)
     train_task(
         task,
         'diffusion',
-        init=lambda key, batch: task.init(key, batch, FirstGuess(guess, np.float32(0.5))),
-        batches=batches,
-        validation=[example],
-        schedule=Schedule(log_every=1, validate_every=steps, keep=1),
-        seed=0,
+        init=init,
+        data=TrainingData(batches, validation=[example]),
+        settings=LoopSettings(log_every=1, validate_every=steps, keep=1, seed=0),
         directory=workdir / 'checkpoints',
         log=log,
     )

@@ -1,6 +1,6 @@
 """An ensemble run: the share of its time that is the network's, and its memory against members and days.
 
-    python experiments/benchmarks/ensemble.py [--config=configs/diffusion_sit.py] [--size 256] [--days 100]
+    python -m experiments.benchmarks.ensemble [--config=configs/diffusion_sit.py] [--size 256] [--days 100]
 
 An untrained network of the config (diffusion or dpdm) refines synthetic coarse files into Zarr stores, each run in a
 process of its own; members from those of one work unit to those of many, in units of one and in those of the config.
@@ -9,15 +9,14 @@ last chunk written, compilation apart. About 5 minutes on 2 CPU cores.
 """
 
 import argparse
-import json
-import resource
-import runpy
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from experiments.benchmarks.processes import in_new_process, peak_mib
+from experiments.benchmarks.scaling import unit_arguments, untrained
+from experiments.configs import read_config
 
 GOAL_SHARE, GOAL_MEMORY = 0.95, 1.10
 
@@ -27,22 +26,15 @@ def main() -> None:
     parser.add_argument('--config', default='configs/diffusion_sit.py')
     parser.add_argument('--size', type=int, default=256, help='cells a side of the fine domain')
     parser.add_argument('--days', type=int, default=100, help='of a long run, beside one of 10')
-    parser.add_argument('--run', help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.run:
-        print(json.dumps(measure(options.config, options.size, **json.loads(options.run))))
-        return
 
-    def run(**settings) -> dict:
-        command = [sys.executable, __file__, f'--config={options.config}', f'--size={options.size}']
-        done = subprocess.run([*command, f'--run={json.dumps(settings)}'], capture_output=True, text=True, check=True)
-        return json.loads(done.stdout.splitlines()[-1])
+    def run(**settings: Any) -> dict[str, float]:
+        return in_new_process(measure, options.config, options.size, **settings)
 
     shared = run(members=16, days=6)
     print(f'16 members, 6 days: {shared["seconds"]:.1f} s, of which the network {shared["network"]:.1f} s: '
           f'share {shared["network"] / shared["seconds"]:.3f}, goal {GOAL_SHARE}')  # fmt: skip
-    path, _, variant = options.config.partition(':')
-    unit = runpy.run_path(path)['get_config'](variant).sampling.members
+    unit = read_config(options.config)['sampling']['members']
     for name, of_unit, counts, settings in (
         ('members', 1, (1, 32), {'days': 4}),
         ('members', unit, (unit, 3 * unit), {'days': 4}),
@@ -61,8 +53,7 @@ def measure(path: str, size: int, members: int, days: int, unit: int = 0, evalua
 
     from downscale_jax.downscale import ensemble
 
-    name, _, variant = path.partition(':')
-    config = runpy.run_path(name)['get_config'](variant).to_dict()
+    config = read_config(path)
     config['sampling']['steps'] = evaluations or config['sampling']['steps']
     config['sampling']['members'] = unit or config['sampling']['members']
     generator, factor, inputs = {'diffusion': of_sea_ice, 'dpdm': of_blocks}[config['system']](config)
@@ -97,7 +88,7 @@ def measure(path: str, size: int, members: int, days: int, unit: int = 0, evalua
     return {
         'seconds': seconds,
         'network': network,
-        'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        'peak_mib': peak_mib(),
     }
 
 
@@ -116,8 +107,8 @@ def of_sea_ice(config: dict) -> tuple[Any, int, int]:
     """(generator with an untrained network, 0: coarse fields on a grid of their own, channels of its inputs)."""
     import jax
     import numpy as np
-
     from downscale_jax.downscale.generate import Generator
+
     from downscale_jax.fields.transforms.refinement import RefinementTransform
     from downscale_jax.systems.diffusion import build, sampling_of
     from downscale_jax.tasks.diffusion import FirstGuess, Params
@@ -125,10 +116,10 @@ def of_sea_ice(config: dict) -> tuple[Any, int, int]:
     names, patch = config['data']['inputs'], config['data']['patch']
     count = len(names)
     transform = RefinementTransform(
-        names[0], 'm', names, ('m',) * count, True, (0.0, np.inf), (1.0,) * count, (1.0,) * count, 0.0, 0.3
+        names[0], 'm', names, ('m',) * count, True, ((0.0, np.inf),), (1.0,) * count, (1.0,) * count, 0.0, 0.3
     )  # fmt: skip
     tasks, shown = build(config), np.zeros((1, patch, patch, count + 1), np.float32)
-    batch = {'condition': shown, 'target': shown[..., :1]}
+    batch: Any = {'condition': shown, 'target': shown[..., :1]}
     guess = tasks['regression'].init(jax.random.key(0), batch).params
     state = tasks['diffusion'].init(jax.random.key(1), batch)
     params = Params(state.params, FirstGuess(guess, np.float32(1)))
@@ -137,10 +128,8 @@ def of_sea_ice(config: dict) -> tuple[Any, int, int]:
 
 def of_blocks(config: dict) -> tuple[Any, int, int]:
     """(the same for block means, cells a side of a block, channels)."""
-    from scaling import untrained
-
     generator = untrained(config)
-    return generator, generator.transform.factor, generator.transform.lifted.channels
+    return generator, generator.transform.factor, generator.transform.lifted
 
 
 def alone(generator: Any, size: int, inputs: int, units: int) -> float:
@@ -148,13 +137,7 @@ def alone(generator: Any, size: int, inputs: int, units: int) -> float:
     import jax
     import numpy as np
 
-    from downscale_jax.downscale.noise import time_nodes
-    from downscale_jax.runtime import parallel
-
-    field = np.ones((size, size, 1), np.float32)
-    whole = [parallel.replicate(x) for x in (field, np.uint32(0), np.float32(1))]
-    unit = (np.repeat(field, inputs, -1), *time_nodes(0, 0.0), np.arange(generator.members, dtype=np.uint32))
-    arguments = generator.params, *whole, *parallel.split_rows([x[None] for x in unit])
+    arguments = unit_arguments(generator, np.ones((size, size, inputs), np.float32), generator.members)
     program, start = generator.program((size, size), inputs), time.perf_counter()
     for _ in range(units):
         jax.block_until_ready(program(*arguments))

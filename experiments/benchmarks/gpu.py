@@ -1,6 +1,6 @@
 """The U-Net against the same one in PyTorch, on a GPU: training step and sampling, in float32 and bfloat16.
 
-    python experiments/benchmarks/gpu.py [--card H200] [--size default]       needs a CUDA build of JAX and of PyTorch
+    python -m experiments.benchmarks.gpu [--card H200] [--size default]       needs a CUDA build of JAX and of PyTorch
 
 JAX jitted against torch.compile with channels last, same weights, in turn in one process; float32 without TF32,
 bfloat16 with parameters in float32 (autocast in PyTorch). A training step is forward, backward and AdamW on 64 x 64
@@ -50,12 +50,12 @@ def compare(size: str, dtype: str, batch: int, fields: int, peak: float, device:
     import numpy as np
     import optax
     import torch
-    from torch_network import SIZES, from_maps, load, random_params
-    from torch_network import UNet as TorchUNet
 
     from downscale_jax.diffusion.samplers import Solver
     from downscale_jax.diffusion.schedule import CosineSchedule, clean
     from downscale_jax.models.unet import UNet
+    from experiments.benchmarks.torch_network import SIZES, from_maps, load, random_params
+    from experiments.benchmarks.torch_network import UNet as TorchUNet
 
     settings, channels = SIZES[size]
     rng = np.random.default_rng(0)
@@ -86,7 +86,8 @@ def compare(size: str, dtype: str, batch: int, fields: int, peak: float, device:
     def sample(params, noise, condition):
         def denoise(z, gamma):
             angles = jnp.full(len(z), gamma)
-            return clean(network.apply(params, z, condition, angles / (jnp.pi / 2)), z, angles, 'v')
+            output = jnp.asarray(network.apply(params, z, condition, angles / (jnp.pi / 2)))
+            return clean(output, z, angles, 'v')
 
         return solver.solve(denoise, lambda _: noise, schedule)
 
@@ -164,13 +165,13 @@ def wait(device: str) -> None:
 
 def flops(network, *args) -> int:
     """Of the convolutions in a forward pass over one patch."""
-    from torch_network import convolutions
+    from experiments.benchmarks.torch_network import convolutions
 
     return sum(2 * cells**2 * size**2 * i * o for cells, i, o, size in convolutions(network, *args))
 
 
 def report(title: str, calls: dict, scale: tuple[int, float, float, float]) -> None:
-    from interleaved import ratio, times
+    from experiments.benchmarks.timing import ratio, times
 
     maps, work, peak, seconds = scale
     found = times(calls, seconds)

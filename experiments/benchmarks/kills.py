@@ -1,6 +1,6 @@
 """Downscaling killed at random moments: does the same command, again and again, end with the same store?
 
-    python experiments/benchmarks/kills.py --workdir=runs/diffusion_dpdm [--kills 20] [--input coarse.nc]
+    python -m experiments.benchmarks.kills --workdir=runs/diffusion_dpdm [--kills 20] [--input coarse.nc]
 
 Runs main.py --mode=downscale once undisturbed, then again as a child that is killed (SIGKILL, with its process group)
 at random moments and started anew until all kills are done and it ends by itself. A moment is drawn evenly between the
@@ -57,7 +57,7 @@ def main() -> None:
 def write_input(workdir: Path, times: int, path: Path) -> None:
     """Coarse fields of the test split, evenly spread. Raises UserError where the work directory has no data."""
     from data_prep.prepare import prepare
-    from downscale_jax.evaluation.evaluate import coarse_dataset
+    from downscale_jax.evaluation.stores import coarse_dataset
     from downscale_jax.fields.datasets import store
     from downscale_jax.fields.datasets.times import evenly
     from downscale_jax.systems.workdir import read_config

@@ -1,6 +1,6 @@
 """AtmoDist's data preparation: pairs a second, and peak memory against the length of the series.
 
-    python experiments/benchmarks/lag_pairs.py [--years 0.0625 0.25 1] [--pairs 2]
+    python -m experiments.benchmarks.lag_pairs [--years 0.0625 0.25 1] [--pairs 2]
 
 Prepares records from Zarr stores of the shape of ERA5 on one model level (vorticity and divergence, 3-hourly, 1280 x
 2560, a chunk a time) with the patches and lags of `configs/atmodist.py:paper`, and from one of the shape of the
@@ -18,16 +18,14 @@ About 20 minutes, nearly half of it for the year, and 2 GB of disk on 2 busy CPU
 """
 
 import argparse
-import json
 import os
-import resource
-import runpy
-import subprocess
-import sys
 import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
+
+from experiments.benchmarks.processes import in_new_process, peak_mib
+from experiments.configs import read_config
 
 GOAL_MEMORY = 1.10
 DISTINCT = 16  # times of a store, in turns
@@ -39,22 +37,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--years', type=float, nargs='+', default=[1 / 16, 1 / 4, 1], help='from short to long')
     parser.add_argument('--pairs', type=int, default=2, help='a time, of the long series')
-    parser.add_argument('--write', help=argparse.SUPPRESS)
-    parser.add_argument('--measure', help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.write:
-        write(**json.loads(options.write))
-        return
-    if options.measure:
-        print(json.dumps(measure(**json.loads(options.measure))))
-        return
 
     def row(times: int, shape: tuple[int, int], variant: str, pairs: int) -> float:
         """Peak memory in MiB of one line of the table, which it prints."""
         with tempfile.TemporaryDirectory() as folder:
             path = f'{folder}/fields.zarr'
-            child('write', path=path, times=times, shape=shape)
-            found = child('measure', path=path, times=times, variant=variant, pairs=pairs)
+            in_new_process(write, path, times, shape)
+            found = in_new_process(measure, path, times, variant, pairs)
         gigabytes = times * 2 * 4 * shape[0] * shape[1] / 1e9
         print(
             f'{shape[0]:5} x {shape[1]:4} {times:6} {gigabytes:12.2f} {found["patch"]:5} {pairs:12} '
@@ -71,13 +61,6 @@ def main() -> None:
     peaks = [row(round(PER_YEAR * years), ERA5, 'paper', options.pairs) for years in options.years]
     print(f'{options.years[0]:g} -> {options.years[-1]:g} years: peak memory ratio {peaks[-1] / peaks[0]:.3f}, '
           f'goal {GOAL_MEMORY}')  # fmt: skip
-
-
-def child(task: str, **settings) -> dict[str, float]:
-    """`write` or `measure` in a process of its own, started from one that holds little: its peak is inherited."""
-    command = [sys.executable, __file__, f'--{task}', json.dumps(settings)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
 
 
 def write(path: str, times: int, shape: tuple[int, int]) -> None:
@@ -115,7 +98,7 @@ def measure(path: str, times: int, variant: str, pairs: int) -> dict[str, float]
 
     from data_prep.prepare import prepare
 
-    config = runpy.run_path('configs/atmodist.py')['get_config'](variant).to_dict()
+    config = read_config(f'configs/atmodist.py:{variant}')
     begins = np.datetime64('2001-01-01') + np.array([0, times * 4 // 6, times * 5 // 6, times]) * np.timedelta64(3, 'h')
     dates = [((str(a), str(b - np.timedelta64(1, 's'))),) for a, b in pairwise(begins)]
     splits = dict(zip(('train', 'validation', 'test'), dates, strict=True))
@@ -127,7 +110,7 @@ def measure(path: str, times: int, variant: str, pairs: int) -> dict[str, float]
         'pairs': sum(prepared.meta['records'].values()),
         'patch': data['patch'],
         'waiting_mib': pairs * (data['lags'] + 1) / 2 * data['patch'] ** 2 * len(data['variables']) * 4 / 2**20,
-        'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        'peak_mib': peak_mib(),
     }
 
 

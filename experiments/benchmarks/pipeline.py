@@ -1,6 +1,6 @@
 """Does reading overlap computing? A training step fed by the pipeline against one on a batch in memory.
 
-    python experiments/benchmarks/pipeline.py [--config=configs/diffusion_sit.py] [--steps 25] [--rounds 9]
+    python -m experiments.benchmarks.pipeline [--config=configs/diffusion_sit.py] [--steps 25] [--rounds 9]
 
 Prepares the config's data if need be, then times the regression's step, the cheapest of the config's and so the worst
 case, in alternating stretches on both kinds of batches. The first steps of a stretch do not count: they drain or fill
@@ -8,7 +8,6 @@ the pipeline's buffer. About 3 minutes on 2 CPU cores.
 """
 
 import argparse
-import runpy
 import time
 from itertools import repeat
 from pathlib import Path
@@ -20,7 +19,8 @@ from data_prep.prepare import prepare
 from downscale_jax.pipeline.batches import batches
 from downscale_jax.runtime import parallel
 from downscale_jax.systems.diffusion import build, examples
-from downscale_jax.training.loop import advance_with, zero_sums
+from downscale_jax.training.loop import train_program, zero_sums
+from experiments.configs import read_config
 
 DRAINED = 8  # steps
 
@@ -32,15 +32,14 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=9)
     parser.add_argument('--data', type=Path, default=Path('runs/data'))
     options = parser.parse_args()
-    path, _, variant = options.config.partition(':')
-    config = runpy.run_path(path)['get_config'](variant).to_dict()
+    config = read_config(options.config)
     prepared = prepare(config['data'], config['seed'], options.data)
     rows = batches(examples(config, prepared, 'train'), config['training']['batch_size'])
     fed = map(parallel.split_rows, rows)
     batch, key = next(fed), jax.random.key(0)
     task = build(config)['regression']
     state = parallel.replicate(task.init(key, jax.device_get(batch)))
-    advance = advance_with(task, task.phases[0], key)
+    advance = train_program(task, task.phases[0], key)
     sums = zero_sums(task, state, batch, key)
 
     def stretch(source) -> float:
@@ -59,11 +58,10 @@ def main() -> None:
 
     stretch(repeat(batch))  # compiled, caches warm
     sources = {'in memory': repeat(batch), 'fed': fed}
-    times = {name: [] for name in sources}
+    times: dict[str, list[float]] = {name: [] for name in sources}
     for _ in range(options.rounds):
         for name, source in sources.items():
             times[name].append(stretch(source))
-    rows.close()
     ratios = np.array(times['fed']) / np.array(times['in memory'])
     for name, seconds in times.items():
         print(

@@ -1,6 +1,6 @@
 """Samplers against the number of evaluations: how few does a good ensemble need?
 
-    python experiments/benchmarks/samplers.py [--workdir=runs/diffusion_sit] [--days 2] [--members 8] [--crop 128]
+    python -m experiments.benchmarks.samplers [--workdir=runs/diffusion_sit] [--days 2] [--members 8] [--crop 128]
 
 Draws ensembles of the diffusion in a work directory on days of the test split, in the square of --crop cells whose
 truth differs most from the coarse field: every sampler at its usual spacing of noise levels, temperature 1, the same
@@ -13,18 +13,19 @@ with the network of the default config, all told.
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from downscale_jax.downscale.generate import Generator
+from downscale_jax.evaluation.evaluate import cell_km
+from downscale_jax.evaluation.present import liveliest
 from matplotlib.figure import Figure
 
 from data_prep.prepare import prepare
 from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.downscale import noise
-from downscale_jax.downscale.generate import Generator
-from downscale_jax.evaluation.evaluate import cell_km
-from downscale_jax.evaluation.present import liveliest
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics import scales
 from downscale_jax.evaluation.statistics import windows as spectra
@@ -34,6 +35,7 @@ from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.run import open_trained
 from downscale_jax.runtime.errors import exit_on_user_error
+from downscale_jax.systems.downscaler import Downscaler
 
 SAMPLERS = {  # sampler, spacing, eta
     'DDIM': ('ddim', 't', 0.0),
@@ -64,6 +66,7 @@ def main() -> None:
     parser.add_argument('--figure', type=Path, default=FIGURE)
     options = parser.parse_args()
     opened, prepared = open_trained('evaluate', options.workdir, {}, prepare)
+    assert isinstance(opened, Downscaler)
     generator, window = opened.generator(opened.last), opened.config['evaluation']['window']
     stride = generator.task.network.stride
     crop = min(options.crop, *prepared.mask.shape) // stride * stride
@@ -97,19 +100,19 @@ def measure(
 ) -> dict[str, dict[int, dict[str, float]]]:
     """{sampler: {evaluations: {score: number}}} over `count` test days; window: cells a side for the spectra."""
     split, transform = prepared.split('test'), prepared.transform_as(RefinementTransform)
-    (low, high), channel = transform.limits[:, 0], transform.channel
+    low, high = transform.limits[:, 0]
     times = encode_times(split.times)
     area = prepared.statics['cell_area'].values.astype(np.float64)
-    cell, kernel = cell_km(prepared), prepared.meta['kernel_km'][channel]
+    cell, kernel = cell_km(prepared), prepared.meta['kernel_km'][transform.channel]
     rings = scales.scored(spectra.wavelengths(window, cell), kernel, cell)
     solve = solver_of(generator, members, crop)
     sums: dict[tuple[str, int], list] = {(name, steps): [] for name in SAMPLERS for steps in evaluations}
     for day in evenly(len(split), count):
         truth, coarse = split[day]['fine'], split[day]['coarse']
-        row, column, _ = liveliest(truth - coarse[..., channel], prepared.mask, crop)
+        row, column, _ = liveliest(truth - coarse[..., transform.channel], prepared.mask, crop)
         place = slice(row, row + crop), slice(column, column + crop)
         truth, coarse = truth[place], coarse[place]
-        base = np.clip(coarse[..., channel], low, high)
+        base = np.clip(coarse[..., transform.channel], low, high)
         known = prepared.mask[place] & np.isfinite(truth) & np.isfinite(base)
         weight, everywhere = np.where(known, area[place], 0), np.ones((1, crop, crop), bool)
         origins = spectra.windows(known, known, window)
@@ -134,7 +137,8 @@ def solver_of(generator: Generator, members: int, crop: int) -> Callable[..., np
     One evaluation is compiled, once for all samplers and numbers of steps, and loops run in Python around it: compiling
     every combination would take longer than sampling.
     """
-    task, params, transform = generator.task, generator.params, generator.transform
+    task: Any = generator.task  # a Diffusion
+    params, transform = generator.params, generator.transform
     shape, channels = (crop, crop), task.network.channels
 
     def compiled(function):
@@ -156,7 +160,7 @@ def solver_of(generator: Generator, members: int, crop: int) -> Callable[..., np
     @compiled
     def drawn(i, nodes, weights):
         def of_member(member):
-            return noise.field(np.uint32(SEED), member, nodes, weights, i, shape, channels)
+            return noise.field(jnp.uint32(SEED), member, nodes, weights, i, shape, channels)
 
         return jax.vmap(of_member)(jnp.arange(members, dtype=jnp.uint32))
 
@@ -194,7 +198,7 @@ def draw(found: dict[str, dict[int, dict[str, float]]], labels: dict[str, str], 
         first, least = lines['DDIM'][0], np.nanmin(list(lines.values()))
         top = 1.6 if score == 'spread_skill' else 1.3 * first
         axes.set(title=label, xscale='log', ylim=(0 if score == 'spread_skill' else 0.95 * least, top))
-        axes.set_xticks(list(found['DDIM']), list(found['DDIM']))
+        axes.set_xticks(list(found['DDIM']), list(map(str, found['DDIM'])))
         axes.minorticks_off()
         axes.spines[['top', 'right']].set_visible(False)
     handles = figure.axes[0].get_legend_handles_labels()

@@ -1,6 +1,6 @@
 """One work unit of the diffusion in tiles: time and memory against the size of the domain and the number of members.
 
-    python experiments/benchmarks/scaling.py [--config=configs/diffusion_dpdm.py] [--rounds 2]
+    python -m experiments.benchmarks.scaling [--config=configs/diffusion_dpdm.py] [--rounds 2]
 
 An untrained network of the config refines noise with its tiles and its number of evaluations, each line in a process of
 its own. A field is all variables of one member, a domain such a field in float32. Seconds, on the clock and of all
@@ -14,53 +14,42 @@ one tile computes no cell twice. About 8 minutes on 2 CPU cores.
 """
 
 import argparse
-import json
-import resource
-import runpy
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from experiments.benchmarks.processes import MIB, in_new_process, peak_mib
+from experiments.configs import read_config
+
 SIZES, MANY, AT = (256, 512, 1024, 2048), (4, 8), 512
 TILES = 4  # on which the plain network is timed
 GOAL_EXPONENT, GOAL_DOMAINS, GOAL_NETWORK = 1.05, 8, 0.90
 WAITING = 1  # domain a member: while a unit is computed, the fields of the one before are written
-MIB = 2**20
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--config', default='configs/diffusion_dpdm.py')
     parser.add_argument('--rounds', type=int, default=2)
-    parser.add_argument('--run', help=argparse.SUPPRESS)
     options = parser.parse_args()
-    path, _, variant = options.config.partition(':')
-    config = runpy.run_path(path)['get_config'](variant).to_dict()
-    if options.run:
-        print(json.dumps(measure(config, **json.loads(options.run))))
-        return
+    config = read_config(options.config)
 
-    def child(size: int, members: int, rounds: int = options.rounds) -> dict[str, Any]:
-        """In a process started from one that holds little: its peak is inherited."""
-        settings = json.dumps({'size': size, 'members': members, 'rounds': rounds})
-        done = subprocess.run([sys.executable, *sys.argv, f'--run={settings}'], stdout=subprocess.PIPE, check=True)
-        return json.loads(done.stdout.splitlines()[-1])
+    def measured(size: int, members: int, rounds: int = options.rounds) -> dict[str, Any]:
+        return in_new_process(measure, config, size, members, rounds)
 
     print('| cells a side | members | tiles | seconds a field | of all cores | network | of all cores | program, MiB '
           '| plain, MiB | peak, MiB |\n' + '|---' * 10 + '|')  # fmt: skip
     found = {}
     for size, members in [*((size, 1) for size in SIZES), *((AT, members) for members in MANY)]:
-        one = found[size, members] = child(size, members)
+        one = found[size, members] = measured(size, members)
         (clock, cores), (network, of_cores) = one['unit'], one['network']
         print(f'| {size} | {members} | {one["tiles"]} | {clock / members:.3g} | {cores / members:.3g} '
               f'| {network / clock:.3f} | {of_cores / cores:.3f} | {one["program_mib"]:.0f} | {one["plain_mib"]:.0f} '
               f'| {one["peak_mib"]:.0f} |',
               flush=True)  # fmt: skip
-    found |= {(size, MANY[-1]): child(size, MANY[-1], rounds=0) for size in SIZES if size != AT}
+    found |= {(size, MANY[-1]): measured(size, MANY[-1], rounds=0) for size in SIZES if size != AT}
     for line in summary(found, len(config['data']['variables'])):
         print(line)
 
@@ -128,7 +117,7 @@ def measure(config: dict, size: int, members: int, rounds: int) -> dict[str, Any
         'tiles': tiles,
         'unit': unit,
         'network': [seconds * tiles / some for seconds in network],
-        'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        'peak_mib': peak_mib(),
     }
 
 
@@ -149,8 +138,8 @@ def in_turns(tasks: list[Callable[[], Any]], rounds: int) -> list[list[float]]:
 def untrained(config: dict) -> Any:
     """Values that are standardised as they come; small random parameters."""
     import jax
-
     from downscale_jax.downscale.generate import Generator
+
     from downscale_jax.fields.context.planes import plane_count
     from downscale_jax.fields.transforms.block_means import BlockMeans
     from downscale_jax.fields.transforms.standardisation import Standardisation
@@ -179,32 +168,36 @@ def untrained(config: dict) -> Any:
 
 def compiled(generator: Any, size: int, members: int) -> tuple[Any, tuple]:
     """(program, its arguments) for one unit on a square without missing cells."""
+    inputs = generator.transform.lifted
+    lifted = np.random.default_rng(0).standard_normal((size, size, inputs), np.float32)
+    return generator.changed(members=members).program((size, size), inputs), unit_arguments(generator, lifted, members)
+
+
+def unit_arguments(generator: Any, lifted: np.ndarray, members: int) -> tuple:
+    """Arguments of the program of one work unit, on the device: coarse inputs [H, W, Cin], no missing cells."""
     from downscale_jax.downscale.noise import time_nodes
     from downscale_jax.runtime import parallel
 
-    inputs = generator.transform.lifted.channels
-    lifted = np.random.default_rng(0).standard_normal((size, size, inputs), np.float32)
-    whole = np.ones((size, size, 1), np.float32), np.uint32(0), np.float32(1)
+    shared = np.ones((*lifted.shape[:2], 1), np.float32), np.uint32(0), np.float32(1)
     unit = lifted, *time_nodes(0, 0.0), np.arange(members, dtype=np.uint32)
-    arguments = (
+    return (
         generator.params,
-        *parallel.replicate(whole, local=True),
+        *parallel.replicate(shared, local=True),
         *parallel.split_rows([x[None] for x in unit], local=True),
     )
-    return generator.changed(members=members).program((size, size), inputs), arguments
 
 
 def plain_network(generator: Any, tile: tuple[int, int], members: int) -> tuple[Any, Any, tuple]:
     """(first guess, denoiser, arguments of both) on one tile, compiled."""
     import jax
     import jax.numpy as jnp
+    from downscale_jax.fields.block_means import channels
 
-    from downscale_jax.fields.transforms.block_means import condition_layout
     from downscale_jax.runtime import compiler
 
     task, transform, rng = generator.task, generator.transform, np.random.default_rng(0)
     count = len(transform.targets)
-    inputs = condition_layout(count, transform.context).channels
+    inputs = channels(count, transform.context)
     condition = jnp.asarray(rng.standard_normal((1, *tile, inputs), np.float32))
     z = jnp.asarray(rng.standard_normal((members, *tile, count), np.float32))
     params, gamma = generator.params, jnp.full(members, 0.5)

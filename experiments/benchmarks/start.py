@@ -1,6 +1,6 @@
 """From the command to the first training step, on prepared data with a warm compilation cache.
 
-    python experiments/benchmarks/start.py [--config=configs/diffusion_sit.py] [--rounds 3]
+    python -m experiments.benchmarks.start [--config=configs/diffusion_sit.py] [--rounds 3]
 
 Starts main.py in a process of its own with a new work directory, waits for the first row of metrics.jsonl (a row a
 step) and stops it by SIGTERM. A first start, which prepares data and fills the cache, is not counted.

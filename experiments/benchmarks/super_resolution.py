@@ -1,6 +1,6 @@
 """Full fields through SRGAN's generator: memory and speed against the size of the field, and the seams of its tiles.
 
-    python experiments/benchmarks/super_resolution.py [--config=configs/srgan.py]      about a minute on 2 CPU cores
+    python -m experiments.benchmarks.super_resolution [--config=configs/srgan.py]      about a minute on 2 CPU cores
 
 An untrained generator refines coarse noise with the tiles of the config, through `downscale.generate`, each size in a
 process of its own. A field is all variables of one time, a domain such a field in float32. Program: the memory of the
@@ -14,51 +14,35 @@ with an error). Trained networks look farther than untrained ones: their seams m
 """
 
 import argparse
-import json
-import resource
-import runpy
-import subprocess
 import sys
 import time
 from typing import Any
 
+from experiments.benchmarks.processes import MIB, in_new_process, peak_mib
+from experiments.benchmarks.scaling import unit_arguments
+from experiments.configs import read_config
+
 SIZES = (320, 640), (640, 1280), (1280, 2560)  # fine cells
-MIB = 2**20
 ROUNDING = 1e-4
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--config', default='configs/srgan.py')
-    parser.add_argument('--run', help=argparse.SUPPRESS)
-    parser.add_argument('--compare', help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    path, _, variant = options.config.partition(':')
-    config = runpy.run_path(path)['get_config'](variant).to_dict()
-    for task, told in ((measure, options.run), (compare, options.compare)):
-        if told:
-            print(json.dumps(task(config, tuple(json.loads(told)))))
-            return
-
-    def child(task: str, shape: tuple[int, int]) -> dict[str, float]:
-        """In a process started from one that holds little: its peak is inherited."""
-        command = [sys.executable, __file__, f'--config={options.config}', f'--{task}={json.dumps(shape)}']
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        return json.loads(done.stdout.splitlines()[-1])
-
+    config = read_config(parser.parse_args().config)
     factor, count = config['data']['factor'], len(config['data']['variables'])
     print('| fine | coarse | tiles | domain, MiB | program, MiB | it grows by, domains | peak, MiB '
           '| it grows by, domains | fields a second | lift, s |\n' + '|---' * 10 + '|')  # fmt: skip
     before: dict[str, float] = {}
     for shape in SIZES:
-        found = {**child('run', shape), 'domain': 4 * count * shape[0] * shape[1] / MIB}
+        found = {**in_new_process(measure, config, shape), 'domain': 4 * count * shape[0] * shape[1] / MIB}
         grown = [f'{(found[key] - before[key]) / (found["domain"] - before["domain"]):.1f}' if before else ''
                  for key in ('program_mib', 'peak_mib')]  # fmt: skip
         print(f'| {shape[0]} x {shape[1]} | {shape[0] // factor} x {shape[1] // factor} | {found["tiles"]} '
               f'| {found["domain"]:.1f} | {found["program_mib"]:.0f} | {grown[0]} | {found["peak_mib"]:.0f} '
               f'| {grown[1]} | {found["fields_a_second"]:.3g} | {found["lift_seconds"]:.2g} |', flush=True)  # fmt: skip
         before = found
-    seams = child('compare', SIZES[-1])
+    seams = in_new_process(compare, config, SIZES[-1])
     print(f'{SIZES[-1][0]} x {SIZES[-1][1]} in tiles against one piece, in standard deviations: in overlaps '
           f'{seams["overlaps"]:.2g} at most, {seams["typical"]:.2g} in the mean square, {seams["elsewhere"]:.2g} at '
           f'most elsewhere; one piece: program {seams["program_mib"]:.0f} MiB, peak {seams["peak_mib"]:.0f} MiB'
@@ -85,7 +69,7 @@ def measure(config: dict, shape: tuple[int, int], rounds: int = 3) -> dict[str, 
     return {
         'tiles': len(generator.tiling(shape)[0].origins),
         'program_mib': needs(program) / MIB,
-        'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        'peak_mib': peak_mib(),
         'fields_a_second': 1 / min(refining),
         'lift_seconds': lifting,
     }
@@ -111,7 +95,7 @@ def compare(config: dict, shape: tuple[int, int]) -> dict[str, float]:
         'typical': float(np.sqrt(np.square(away[overlaps]).mean())),
         'elsewhere': float(away[~blind].max(initial=0)),
         'program_mib': needs(programs[-1][0]) / MIB,
-        'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        'peak_mib': peak_mib(),
     }
 
 
@@ -119,8 +103,8 @@ def untrained(config: dict) -> Any:
     """Values that are standardised as they come."""
     import jax
     import numpy as np
-
     from downscale_jax.downscale.generate import Generator
+
     from downscale_jax.fields.transforms.block_means import BlockMeans
     from downscale_jax.fields.transforms.standardisation import Standardisation
     from downscale_jax.systems.srgan import PRETRAINED, build, sampling_of
@@ -145,17 +129,11 @@ def coarse_field(config: dict, shape: tuple[int, int]) -> Any:
 
 
 def compiled(generator: Any, shape: tuple[int, int]) -> tuple[Any, tuple]:
-    """(program, its first arguments) for domains of that shape without missing cells."""
+    """(program, its arguments) for domains of that shape without missing cells."""
     import numpy as np
 
-    from downscale_jax.downscale.noise import time_nodes
-    from downscale_jax.runtime import parallel
-
-    known = np.ones((*shape, 1), np.float32)
-    whole = generator.params, *map(parallel.replicate, (known, np.uint32(0), np.float32(1)))
     lifted = np.zeros((*shape, 2 * len(generator.transform.targets)), np.float32)
-    unit = parallel.split_rows([x[None] for x in (lifted, *time_nodes(0, 0.0), np.zeros(1, np.uint32))])
-    return generator.program(shape, lifted.shape[-1]), (*whole, unit[1:])
+    return generator.program(shape, lifted.shape[-1]), unit_arguments(generator, lifted, members=1)
 
 
 def refine(program: Any, arguments: tuple, lifted: Any) -> Any:
@@ -164,8 +142,8 @@ def refine(program: Any, arguments: tuple, lifted: Any) -> Any:
 
     from downscale_jax.runtime import parallel
 
-    *whole, rest = arguments
-    fields, _ = program(*whole, parallel.split_rows(lifted[None].astype(np.float32)), *rest)
+    shared, unit = arguments[:4], arguments[5:]
+    fields, _ = program(*shared, parallel.split_rows(lifted[None].astype(np.float32), local=True), *unit)
     return np.asarray(fields)[0, 0]
 
 

@@ -1,6 +1,6 @@
 """AtmoDist's network against the same one in PyTorch, on CPU cores: patches encoded a second, training step.
 
-    python experiments/benchmarks/torch_atmodist.py [--threads 2]      under 3 minutes on an idle machine
+    python -m experiments.benchmarks.torch_atmodist [--threads 2]      under 3 minutes on an idle machine
 
 Needs `pip install -e '.[benchmark]'`. Same weights, statistics and inputs in one process, measured in turn: 64 pairs of
 32 x 32 cells for the default, 8 pairs of 160 x 160 for `:paper`, PyTorch in eager mode with channels last. JAX twice:
@@ -10,8 +10,9 @@ where logits differ by more than 1e-4 of the largest, gradients in float64 by 1e
 
 import argparse
 import os
-import runpy
 from typing import Any
+
+from experiments.configs import read_config
 
 SIZES = {'default': ('', 64), 'paper': (':paper', 8)}  # variant of the config, pairs in a batch
 
@@ -38,14 +39,14 @@ def compare(name: str, variant: str, pairs: int) -> None:
     import numpy as np
     import optax
     import torch
-    from torch_network import from_maps
-    from torch_siamese import Encoder, Siamese, Tail
-    from torch_unet import row, waiting
 
     from downscale_jax.models import atmodist
     from downscale_jax.runtime import compiler, parallel
+    from experiments.benchmarks.torch_network import from_maps
+    from experiments.benchmarks.torch_siamese import Encoder, Siamese, Tail
+    from experiments.benchmarks.torch_unet import row, waiting
 
-    config = runpy.run_path('configs/atmodist.py')['get_config'](variant).to_dict()
+    config = read_config(f'configs/atmodist.py:{variant}')
     model, side, classes = config['model'], config['data']['patch'], config['data']['lags']
     size = tuple(model['widths']), model['blocks'], model['stem'], model['pool'], model['momentum']
     network = atmodist.Siamese(atmodist.Encoder(*size), atmodist.Tail(classes, model['tail'], model['momentum']))
@@ -68,7 +69,7 @@ def compare(name: str, variant: str, pairs: int) -> None:
     def mapped(function, options):
         """As training runs it, where batch statistics are those of an axis, on one device."""
         call = jax.shard_map(
-            function, mesh=parallel.mesh(), in_specs=parallel.WHOLE, out_specs=parallel.WHOLE, check_vma=False
+            function, mesh=parallel.mesh(), in_specs=parallel.REPLICATED, out_specs=parallel.REPLICATED
         )
         return jax.jit(call, compiler_options=options)
 
@@ -76,7 +77,8 @@ def compare(name: str, variant: str, pairs: int) -> None:
     other.eval()
     with torch.no_grad():
         expected = other(*theirs).numpy()
-    np.testing.assert_allclose(network.apply(variables, first, second), expected, atol=1e-4 * np.abs(expected).max())
+    logits = np.asarray(network.apply(variables, first, second))
+    np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max())
     check_gradients(network, variables, other, (first, second), lag)
 
     encoder, both = network.encoder, np.concatenate([first, second])
@@ -145,9 +147,9 @@ def check_gradients(network: Any, variables: Any, other: Any, patches: tuple, la
     import numpy as np
     import optax
     import torch
-    from torch_network import from_maps
 
     from downscale_jax.runtime import parallel
+    from experiments.benchmarks.torch_network import from_maps
 
     twin, exact = copy.deepcopy(other).double().train(), [x[:4].astype(np.float64) for x in patches]
     torch.nn.functional.cross_entropy(twin(*map(from_maps, exact)), torch.tensor(lag[:4])).backward()
@@ -162,8 +164,8 @@ def check_gradients(network: Any, variables: Any, other: Any, patches: tuple, la
             )
             return optax.softmax_cross_entropy_with_integer_labels(logits, lag[:4]).mean()
 
-        whole = parallel.WHOLE
-        call = jax.shard_map(jax.grad(loss), mesh=parallel.mesh(), in_specs=whole, out_specs=whole, check_vma=False)
+        whole = parallel.REPLICATED
+        call = jax.shard_map(jax.grad(loss), mesh=parallel.mesh(), in_specs=whole, out_specs=whole)
         ours = renamed({'params': jax.device_get(jax.jit(call)(doubled['params']))})
     largest = max(float(p.grad.abs().max()) for p in twin.parameters())
     for key, parameter in twin.named_parameters():

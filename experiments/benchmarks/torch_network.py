@@ -1,5 +1,7 @@
 """`downscale_jax.models.unet.UNet` once more, in PyTorch: same layers, names and parameters. Maps [B, C, H, W]."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 # of the network in configs/diffusion_sit.py and :paper, with the channels of their conditions
-SIZES = {
+SIZES: dict[str, tuple[dict[str, Any], int]] = {  # {size: (settings of the network, channels of the condition)}
     'default': ({'widths': (64, 96), 'bottleneck': 128, 'stem': 4, 'tail': 128, 'time': 'blocks'}, 6),
     'paper': ({'widths': (32, 64, 96, 128), 'bottleneck': 160, 'stem': 1, 'tail': 0, 'time': 'input'}, 5),
 }

@@ -1,6 +1,6 @@
 """SRGAN against the same one in PyTorch, on CPU cores: the generator forward, a step of the GAN.
 
-    python experiments/benchmarks/torch_srgan.py [--threads 2]      under 3 minutes on an idle machine
+    python -m experiments.benchmarks.torch_srgan [--threads 2]      under 3 minutes on an idle machine
 
 Needs `pip install -e '.[benchmark]'`. Same weights and inputs in one process, measured in turn: 16 patches of 32 x 32
 fine cells for the default, 4 of 96 x 96 for `:paper`, PyTorch in eager mode with channels last. A step is one of the
@@ -14,8 +14,9 @@ import argparse
 import dataclasses
 import math
 import os
-import runpy
 from typing import Any
+
+from experiments.configs import read_config
 
 SIZES = {'default': ('', 16), 'paper': ('paper', 4)}  # variant of the config, patches in a batch
 
@@ -43,12 +44,12 @@ def compare(name: str, variant: str, patches: int) -> None:
     import jax
     import numpy as np
     import torch
-    from torch_network import from_maps
-    from torch_unet import row, waiting
 
     from downscale_jax.runtime import compiler, parallel
+    from experiments.benchmarks.torch_network import from_maps
+    from experiments.benchmarks.torch_unet import row, waiting
 
-    config = runpy.run_path('configs/srgan.py')['get_config'](variant).to_dict()
+    config = read_config(f'configs/srgan.py:{variant}')
     task = alternating(config)
     batch = random_batch(patches, config['data']['patch'], task.network)
     state = jax.device_get(jax.jit(task.init)(jax.random.key(0), batch))
@@ -114,8 +115,9 @@ def random_batch(patches: int, side: int, network: Any) -> dict:
 def in_torch(task: Any, params: dict, side: int) -> tuple[Any, Any]:
     """(generator, discriminator) in PyTorch with these parameters, channels last in memory."""
     import torch
-    from torch_atmodist import renamed
-    from torch_srgan_network import Discriminator, Generator, for_pixel_shuffle
+
+    from experiments.benchmarks.torch_atmodist import renamed
+    from experiments.benchmarks.torch_srgan_network import Discriminator, Generator, for_pixel_shuffle
 
     network, judge = task.network, task.discriminator
     generator = Generator(network.channels, network.factors, network.width, network.blocks, network.kernel)
@@ -162,15 +164,16 @@ def on_mesh(task: Any) -> Any:
     def step(state, rows):
         return task.train_step(state, rows, jax.random.key(0), task.phases[0])
 
-    whole, rows = parallel.WHOLE, parallel.ROWS
-    return jax.shard_map(step, mesh=parallel.mesh(), in_specs=(whole, rows), out_specs=whole, check_vma=False)
+    whole, rows = parallel.REPLICATED, parallel.SHARDED_ROWS
+    return jax.shard_map(step, mesh=parallel.mesh(), in_specs=(whole, rows), out_specs=whole)
 
 
 def check_outputs(task: Any, state: Any, batch: dict, others: tuple) -> None:
     """Generated fields, and what the discriminator says of true ones."""
     import numpy as np
     import torch
-    from torch_network import from_maps
+
+    from experiments.benchmarks.torch_network import from_maps
 
     generator, discriminator = others
     coarse = np.asarray(task.pretraining.coarse(batch['condition']))
@@ -194,12 +197,12 @@ def check_gradients(task: Any, state: Any, batch: dict, others: tuple) -> None:
     import jax
     import numpy as np
     import optax
-    from torch_atmodist import renamed
-    from torch_network import from_maps
-    from torch_srgan_network import for_pixel_shuffle
 
     from downscale_jax.training import state as states
     from downscale_jax.training.optimizer import create
+    from experiments.benchmarks.torch_atmodist import renamed
+    from experiments.benchmarks.torch_network import from_maps
+    from experiments.benchmarks.torch_srgan_network import for_pixel_shuffle
 
     phase, exact = task.phases[0], {key: x if x.dtype == bool else x.astype(np.float64) for key, x in batch.items()}
     twins = tuple(copy.deepcopy(network).double() for network in others)

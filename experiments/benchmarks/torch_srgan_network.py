@@ -6,7 +6,8 @@ import jax
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch_siamese import Conv
+
+from experiments.benchmarks.torch_siamese import Conv
 
 
 def leaky_relu(x: torch.Tensor) -> torch.Tensor:
@@ -58,7 +59,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     def __init__(self, channels: int, side: int, widths: tuple[int, ...], dense: int):
         super().__init__()
-        self.convs = []
+        self.convs: list[Any] = []
         for width in widths:
             for stride in (1, 2):
                 self.convs.append(f'conv{len(self.convs)}')

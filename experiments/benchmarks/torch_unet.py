@@ -1,6 +1,6 @@
 """The U-Net against the same one in PyTorch, on CPU cores: forward pass, training step, single convolutions.
 
-    python experiments/benchmarks/torch_unet.py [--threads 2]      under 4 minutes on an idle machine
+    python -m experiments.benchmarks.torch_unet [--threads 2]      under 4 minutes on an idle machine
 
 Needs `pip install -e '.[benchmark]'`. Same weights and inputs in one process, both on the first cores, measured in
 turn: batch 16, 64 x 64 cells, PyTorch in eager mode with channels last. JAX twice: as XLA compiles by default, and as
@@ -25,7 +25,8 @@ def main() -> None:
 
     import jax
     import torch
-    from torch_network import SIZES
+
+    from experiments.benchmarks.torch_network import SIZES
 
     torch.set_num_threads(threads)
     print(f'JAX {jax.__version__}, PyTorch {torch.__version__}, {threads} threads, load {os.getloadavg()[0]:.1f}')
@@ -46,11 +47,11 @@ def networks(name: str) -> Counter:
     import numpy as np
     import optax
     import torch
-    from torch_network import SIZES, convolutions, from_maps, load, random_params
-    from torch_network import UNet as TorchUNet
 
     from downscale_jax.models.unet import UNet
     from downscale_jax.runtime import compiler
+    from experiments.benchmarks.torch_network import SIZES, convolutions, from_maps, load, random_params
+    from experiments.benchmarks.torch_network import UNet as TorchUNet
 
     settings, channels = SIZES[name]
     rng = np.random.default_rng(0)
@@ -112,9 +113,9 @@ def convolution(name: str, count: int, shape: tuple[int, int, int, int]) -> None
     import jax
     import numpy as np
     import torch
-    from torch_network import from_maps
 
     from downscale_jax.runtime import compiler
+    from experiments.benchmarks.torch_network import from_maps
 
     cells, inputs, outputs, size = shape
     rng = np.random.default_rng(0)
@@ -161,7 +162,7 @@ def waiting(function, *args):
 
 def row(title: str, calls: dict, seconds: float) -> dict[str, float]:
     """Prints a line of the table; returns the fastest of each, in seconds."""
-    from interleaved import ratio, times
+    from experiments.benchmarks.timing import ratio, times
 
     found = times(calls, seconds)
     best = ''.join(f'{1e3 * values.min():9.2f}' for values in found.values())

@@ -1,4 +1,4 @@
-"""Coarse fields on the grid of the blocks: lifted to the fine grid, or told why not."""
+"""Coarse fields on the grid of the blocks: lifted to the fine grid, or refused."""
 
 import dataclasses
 
@@ -170,14 +170,14 @@ def in_kelvin():
 
 
 @pytest.mark.parametrize(
-    ('make', 'told'),
+    ('make', 'message'),
     [
         (
             lambda: coarse(rows=5),
             r'a\.nc has 5 x 6 cells; blocks of 2 of the fine grid of 8 x 12 are 4 x 6: .*--statics',
         ),
         (lambda: coarse(8, 12, 0.5), r'a\.nc has 8 x 12 cells; blocks of 2 of the fine grid of 8 x 12 are 4 x 6'),
-        (lambda: coarse(west=0.5), r"'lon' is 1 where blocks of 2 fine cells have their centre at 0\.5.*another grid"),
+        (lambda: coarse(west=0.5), r"'lon' is 1 where the block of 2 fine cells has its centre at 0\.5.*another grid"),
         (lambda: coarse(width=1.1), r"'lat' is 43\.85 where .* at 43\.5"),
         (without_units, r"'v' has no units; 'm s-1' was expected"),
         (in_kelvin, r"'v' has units 'K', which cannot be converted to 'm s-1'"),
@@ -185,8 +185,8 @@ def in_kelvin():
         (lambda: coarse().isel(time=0, drop=True), r"'u' has no time axis"),
     ],
 )
-def test_mistakes(make, told):
-    with pytest.raises(UserError, match=told) as error:
+def test_mistakes(make, message):
+    with pytest.raises(UserError, match=message) as error:
         BlockInputs(make(), TRANSFORM, fine(), source='a.nc')
     assert '\n' not in str(error.value)
 
@@ -260,7 +260,7 @@ def test_grids_without_coordinates_agree_by_their_shapes():
 
 def test_a_climate_of_points_is_known_of_one_grid_alone():
     one = dataclasses.replace(TRANSFORM, points=grid_point.names(('u', 'v')))
-    with pytest.raises(UserError, match=r"training alone \(the fine grid lacks offset_u.*data\.grid_point=''"):
+    with pytest.raises(UserError, match=r"training grid only \(the fine grid lacks offset_u.*data\.grid_point=''"):
         BlockInputs(coarse(), one, fine())
     planes = {name: (DIMS[1:], np.full((8, 12), 2.0)) for name in one.points}
     assert BlockInputs(coarse(), one, fine().assign(planes))[0].shape == (8, 12, 2 * 2 + 4 + 4)

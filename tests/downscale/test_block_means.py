@@ -7,8 +7,11 @@ import pytest
 import xarray as xr
 
 from downscale_jax.diffusion.schedule import CosineSchedule
-from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Generator, Sampling
+from downscale_jax.downscale.dataset import in_memory
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.fields.geometry.blocks import block_mean
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.standardisation import Standardisation
@@ -24,13 +27,13 @@ PHASES = (Phase('main', 1, 1e-3),)
 INFINITY = float('inf')
 
 
-def transform(mean='physical', anomaly=False, bounds=((-INFINITY, INFINITY),) * 2):
+def transform(mean='physical', anomaly=False, bounds=(-INFINITY, INFINITY)):
     values = Standardisation(('u', 'v'), ('m s-1', 'm s-1'), (1.0, 0.5), (5.0, 3.0), (0.1, 0.0), (0.16, 0.2))
     return BlockMeans(values, FACTOR, mean, anomaly, bounds, (0.5, 0.5) if anomaly else (1.0, 1.0))
 
 
-def sampling(conserve, overlap=8):
-    return Sampling('dpm_solver', 3, 't', 0.0, 1.0, 0.0, tile=96, overlap=overlap, members=2, conserve=conserve)
+def settings(conserve, overlap=8):
+    return GenerationSettings(Partition(96, overlap, members=2), Sampling('dpm_solver', 3, 't', 0.0), conserve)
 
 
 def task(kind):
@@ -50,7 +53,7 @@ def generator(kind, conserve, overlap=8, **options):
     # untrained networks begin with zeros: weights at random, so that something is generated
     keys = iter(jax.random.split(jax.random.key(1), 100))
     params = jax.tree.map(lambda x: 0.2 * jax.random.normal(next(keys), x.shape), params)
-    return Generator(one, params, transform(**options), sampling(conserve, overlap))
+    return FieldGenerator(one, params, transform(**options), settings(conserve, overlap))
 
 
 def area():
@@ -75,9 +78,13 @@ def coarse_fields(periodic=False, positive=False):
     return xr.Dataset(fields, {**grids(periodic)[1], 'time': times})
 
 
+def generated(made, fields, statics):
+    inputs = open_inputs(fields, made.transform, statics)
+    return in_memory(Ensemble(made, inputs, statics, made.partition.members, 0))
+
+
 def run(made, fields, statics):
-    members = 2 if made.draws else 1
-    found = ensemble.in_memory(made, fields, statics, members, 0, {})
+    found = generated(made, fields, statics)
     return np.stack([found[n].values for n in 'uv'], -1)  # [M, 1, H, W, 2]
 
 
@@ -125,8 +132,8 @@ def test_bounds_of_one_variable_alone():
     assert np.nanmin(found[..., 0]) == 0 > np.nanmin(found[..., 1])
     there = np.where(statics['mask'].values[..., None] > 0, area(), 0)
     assert np.abs(block_mean(found, FACTOR, there) - asked).max() / 3 < 1e-5
-    attrs = ensemble.in_memory(generator('generator', False, bounds=bounds), fields, statics, 1, 0, {})
-    assert [(attrs[n].attrs.get('valid_min'), 'valid_max' in attrs[n].attrs) for n in 'uv'] == [
+    free = generated(generator('generator', False, bounds=bounds), fields, statics)
+    assert [(free[n].attrs.get('valid_min'), 'valid_max' in free[n].attrs) for n in 'uv'] == [
         (0, False),
         (None, False),
     ]

@@ -21,8 +21,12 @@ import xarray as xr
 import zarr
 
 from downscale_jax.diffusion.discrete import DiscreteSchedule
-from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Generator, Sampling
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.filling import to_store
+from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.request import Source
+from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.unet import UNet
@@ -38,7 +42,7 @@ PLANE = {'y': 1e3 * np.arange(24), 'x': 1e3 * np.arange(40)}
 MARKS = 9  # units: 3 times and groups of 2, 2 and 1 members, which divide over neither 2 nor 4 devices
 
 
-def fill(path: Path, seed: int = 0, few: bool = False) -> Generator:
+def fill(path: Path, seed: int = 0, few: bool = False) -> FieldGenerator:
     """An untrained generator of two variables, in two tiles, with random inputs and a corner missing; `few`: two units
     of a time, in ten tiles of a grid around the globe."""
     rng, zeros, ones = np.random.default_rng(0), (0.0, 0.0), (1.0, 1.0)
@@ -55,10 +59,8 @@ def fill(path: Path, seed: int = 0, few: bool = False) -> Generator:
     params = Params(drawn(task.init), FirstGuess(drawn(regression.init), np.float32(0.5)))
     values = Standardisation(NAMES, UNITS, zeros, ones, zeros, ones)
     transform = BlockMeans(values, FACTOR, 'physical', True, ((-99.0, 99.0), (0.0, 9.0)), ones)
-    sampling = Sampling(
-        'dpm_solver_sde', 3, 't', 0.0, temperature=1.0, correlation_hours=36.0, tile=24, overlap=8, members=2,
-        conserve=True,
-    )  # fmt: skip
+    sampling = Sampling('dpm_solver_sde', 3, 't', 0.0, correlation_hours=36.0)
+    settings = GenerationSettings(Partition(tile=24, overlap=8, members=2), sampling, conserve=True)
     axes = {'lat': 4.0 * np.arange(-20, 20), 'lon': 5.0 * np.arange(72)} if few else PLANE
     times, members = (1, FEW) if few else (TIMES, MEMBERS)
     blocks = {name: at.reshape(-1, FACTOR).mean(1) for name, at in axes.items()}
@@ -73,8 +75,9 @@ def fill(path: Path, seed: int = 0, few: bool = False) -> Generator:
 
     coarse = xr.Dataset(fields, {'time': days, **with_units(blocks)})
     statics = xr.Dataset({'mask': (tuple(axes), mask)}, with_units(axes))
-    generator = Generator(task, params, transform, sampling)
-    ensemble.to_store(generator, coarse, statics, members, seed, {}, path, {'input': 'coarse.nc'})
+    generator = FieldGenerator(task, params, transform, settings)
+    ensemble = Ensemble(generator, open_inputs(coarse, transform, statics), statics, members, seed)
+    to_store(ensemble, path, Source('coarse.nc'))
     return generator
 
 
@@ -176,7 +179,7 @@ def test_another_request_ends_all_processes_with_a_line(stores, tmp_path, begun,
     told = end(start_two(path, 1, settings, of_second))
     assert [status for status, _ in told] == [2, 2], told
     assert all(line.startswith('error: ') and line.count('\n') == 1 for _, line in told), told
-    assert any('seed 0 there, 1 asked for' in line for _, line in told)
+    assert any('seed: 0 in the store, 1 requested' in line for _, line in told)
     if begun:
         assert contents(path) == before
 
@@ -213,5 +216,6 @@ if __name__ == '__main__':
     with exit_on_user_error():
         generator = fill(Path(sys.argv[1]), seed=int('seed=1' in sys.argv), few='few' in sys.argv)
         # the program that ran, and no other
-        ((_, _, _, by_tiles, *_),) = generator._programs
-        assert by_tiles == (bool({'few', 'left'} & {*sys.argv}) and jax.local_device_count() > 1)
+        ((_, split, *_),) = generator._programs
+        shared = bool({'few', 'left'} & {*sys.argv}) and jax.local_device_count() > 1
+        assert split == ('tiles' if shared else 'units')

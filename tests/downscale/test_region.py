@@ -203,29 +203,29 @@ def in_units(units):
 
 
 @pytest.mark.parametrize(
-    ('data', 'told'),
+    ('data', 'message'),
     [
-        (region(profile=('latitude', np.ones(ROWS))), r"no variable lies on a grid.* profile \('latitude',\); .*'mask"),
-        (region(), r'no variable lies on a grid, of lat and lon or y and x: it has none'),
+        (region(profile=('latitude', np.ones(ROWS))), r"no variable lies on a grid.* profile \('latitude',\): .*'mask"),
+        (region(), r'no variable lies on a grid of lat and lon or y and x; it has no variables'),
         (era5().drop_vars('z'), r"names 'topography', which the fine grid of a\.nc .* 8 x 12 cells: found mask, lsm"),
         (era5().drop_vars('z'), r"looked for 'topography', a standard_name of altitude, .* and the names .*, z: add"),
         (in_units('K'), r"a\.nc: taken for 'topography', 'z' has units 'K', which cannot be converted to 'm'"),
         (era5().assign(orog=era5()['z']), r"a\.nc: orog, z could all be 'topography'; one was expected: rename it"),
-        (changing(), r"a\.nc: 'z', taken for 'topography', changes in time"),
-        (other_grid(), r"'lsm', taken for 'land', is on the grid \{'y': 4, 'x': 4\}, 'z' on \{'lat': 8, 'lon': 12\}"),
+        (changing(), r"a\.nc: 'z', read as 'topography', changes in time"),
+        (other_grid(), r"'lsm', read as 'land', is on the grid \{'y': 4, 'x': 4\}, 'z' on \{'lat': 8, 'lon': 12\}"),
         (
             other_grid().assign(mask=(('y', 'x'), np.ones((4, 4)))),
-            r"'z', taken for 'topography', is on the grid \{'lat': 8, 'lon': 12\}, 'mask' on \{'y': 4, 'x': 4\}",
+            r"'z', read as 'topography', is on the grid \{'lat': 8, 'lon': 12\}, 'mask' on \{'y': 4, 'x': 4\}",
         ),
     ],
 )  # fmt: skip
-def test_mistakes(data, told):
-    with pytest.raises(UserError, match=told) as error:
+def test_mistakes(data, message):
+    with pytest.raises(UserError, match=message) as error:
         fine_grid(data, 'a.nc', TRAINED, SHOWN)
     assert '\n' not in str(error.value)
 
 
 def test_several_grids_and_none_that_is_known():
     data = region(0, q=plane(HEIGHT, 'm', 0), r=(('y', 'x'), np.ones((4, 4))))
-    with pytest.raises(UserError, match=r"several grids: it has q \('latitude', 'longitude'\), r \('y', 'x'\); give"):
+    with pytest.raises(UserError, match=r"several grids; it has q \('latitude', 'longitude'\), r \('y', 'x'\): give"):
         fine_grid(data, 'a.nc', TRAINED)

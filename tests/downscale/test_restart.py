@@ -18,8 +18,12 @@ import pytest
 import xarray as xr
 
 from downscale_jax.diffusion.schedule import CosineSchedule
-from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Generator, Sampling
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.filling import to_store
+from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.request import Source
+from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime.errors import UserError
@@ -44,14 +48,14 @@ def fill(path: Path) -> None:
     shapes = jax.eval_shape(network.init, jax.random.key(0), plane, np.tile(plane, 2), np.zeros(1))
     params = jax.tree.map(lambda s: (0.2 * rng.normal(size=s.shape)).astype(np.float32), shapes)
     transform = RefinementTransform(
-        target='sit', units='m', inputs=('sit',), input_units=('m',), anomaly=True, bounds=((0.0, 9.0),),
+        target='sit', units='m', inputs=('sit',), input_units=('m',), anomaly=True, bounds=(0.0, 9.0),
         input_mean=(1.0,), input_std=(1.0,), target_mean=0.0, target_std=0.3,
     )  # fmt: skip
-    sampling = Sampling(
-        'dpm_solver_sde', 2, 't', 0.0, temperature=1.0, correlation_hours=36.0, tile=32, overlap=8, members=2
-    )
-    generator = Generator(task, Params(params, None), transform, sampling)
-    ensemble.to_store(generator, coarse, statics, MEMBERS, 0, {}, path, {'input': 'coarse.nc'})
+    sampling = Sampling('dpm_solver_sde', 2, 't', 0.0, correlation_hours=36.0)
+    settings = GenerationSettings(Partition(tile=32, overlap=8, members=2), sampling)
+    generator = FieldGenerator(task, Params(params, None), transform, settings)
+    ensemble = Ensemble(generator, open_inputs(coarse, transform, statics), statics, MEMBERS, 0)
+    to_store(ensemble, path, Source('coarse.nc'))
 
 
 def contents(path):
@@ -112,7 +116,9 @@ def test_a_full_disk_keeps_what_is_done(whole, tmp_path):
     try:
         if not mounted:
             resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))  # Python ignores the signal
-        with pytest.raises(UserError, match=r'cannot write .*out.zarr: .*(left on device|too large); what is done is'):
+        with pytest.raises(
+            UserError, match=r'cannot write .*out.zarr: .*(left on device|too large); finished fields are kept'
+        ):
             fill(path)
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         if mounted:

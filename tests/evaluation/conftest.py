@@ -10,7 +10,7 @@ from scipy import ndimage
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 
 SIZE, CELL_KM, KERNEL_KM = 48, 4.0, 40.0
-SETTINGS = {'members': 6, 'days': 0, 'window': 16, 'ice': 0.15, 'regimes': (0.15, 1.0, 2.0)}
+SETTINGS = {'members': 6, 'records': None, 'window': 16, 'ice': 0.15, 'regimes': (0.15, 1.0, 2.0)}
 
 
 def transform() -> RefinementTransform:

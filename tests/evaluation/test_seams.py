@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from downscale_jax.evaluation.statistics.seams import borders, day_sums, own_share, summarise
 from scipy import ndimage
 
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation.statistics.bootstrap import bootstrap, total
-from downscale_jax.evaluation.statistics.seams import borders, day_sums, own_share, summarise
 
 SHAPE = (150, 202)
 HARD, FUSED = Tiling(SHAPE, 2, 32, 0), Tiling(SHAPE, 2, 48, 12)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.evaluation.present import print_table
 from scipy.stats import norm
 
 from downscale_jax.evaluation import super_resolution
@@ -13,7 +14,6 @@ from downscale_jax.evaluation import super_resolution_present as present
 from downscale_jax.evaluation import super_resolution_scores as scores
 from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.drawing import fields as figures
-from downscale_jax.evaluation.present import print_table
 from downscale_jax.evaluation.reference import Reference
 from downscale_jax.evaluation.statistics import compound, extremes, normality, places
 from downscale_jax.evaluation.statistics.bootstrap import total
@@ -36,9 +36,9 @@ def statics(dims=('y', 'x'), step=2e4):
 class Prepared:
     """Two variables of three times whose block means are physical; the records are the split."""
 
-    def __init__(self, times=3, bounds=((-np.inf, np.inf),) * 2):
+    def __init__(self, times=3, bounds=(-np.inf, np.inf)):
         values = Standardisation(VARIABLES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
-        self.transform = BlockMeans(values, FACTOR, 'physical', False, bounds, (1.0, 1.0))
+        self.block_means = BlockMeans(values, FACTOR, 'physical', False, bounds, (1.0, 1.0))
         self.statics, self.area, self.periodic = statics(), np.ones((*SHAPE, 1), 'f4'), False
         rng = np.random.default_rng(0)
         self.records = [{'fine': rng.normal(0, [1, 5], (*SHAPE, 2)).astype('f4')} for _ in range(times)]

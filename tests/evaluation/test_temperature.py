@@ -7,18 +7,21 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Generator, Sampling
+from downscale_jax.downscale.dataset import in_memory
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.evaluation import calibrate as temperature
-from downscale_jax.evaluation.evaluate import coarse_dataset
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.geometry.blocks import repeat
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.standardisation import Standardisation
 
 SIZE, MEMBERS = 64, 8
-SAMPLING = Sampling('ddim', 2, 't', 0.0, temperature=1.0, correlation_hours=0.0, tile=64, overlap=8, members=4)
+SETTINGS = GenerationSettings(Partition(tile=64, overlap=8, members=4), Sampling('ddim', 2, 't', 0.0))
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def several(prepared):
     """Two variables whose coarse fields are block means, with noise of 1 as their truth."""
     rng, zeros, ones = np.random.default_rng(1), (0.0, 0.0), (1.0, 1.0)
     values = Standardisation(('a', 'b'), ('K', 'm'), zeros, ones, zeros, ones, 0.0)
-    block_means = BlockMeans(values, 4, 'physical', True, ((-np.inf, np.inf),) * len(ones), ones)
+    block_means = BlockMeans(values, 4, 'physical', True, (-np.inf, np.inf), ones)
     area, nothing = np.ones((SIZE, SIZE, 1), 'f4'), np.zeros((SIZE, SIZE, 0), 'f4')
 
     def lifted(fine):
@@ -107,28 +110,31 @@ def several(prepared):
 @pytest.fixture
 def asked(monkeypatch):
     """Temperatures at which ensembles were drawn, one for each record."""
-    found, draw = [], ensemble.in_memory
+    found = []
 
-    def noted(generator, *args):
-        found.append(generator.sampling.temperature)
-        return draw(generator, *args)
+    def noted(ensemble):
+        found.append(ensemble.generator.temperature)
+        return in_memory(ensemble)
 
-    monkeypatch.setattr(ensemble, 'in_memory', noted)
+    monkeypatch.setattr(temperature, 'in_memory', noted)
     return found
 
 
 def fitted(prepared, spread, stubborn=False, records=3):
-    generator = Generator(Linear(stubborn), np.float32(spread), prepared.transform, SAMPLING)
+    generator = FieldGenerator(Linear(stubborn), np.float32(spread), prepared.transform, SETTINGS)
     return temperature.fit(generator, prepared, records, MEMBERS, 0)
 
 
 def scored(prepared, spread, factor, records=(0, 2, 4)):
     """Spread and CRPS of the ensembles that `fitted` draws, without it."""
-    generator = Generator(Linear(), np.float32(spread), prepared.transform, SAMPLING).changed(temperature=factor)
+    generator = FieldGenerator(Linear(), np.float32(spread), prepared.transform, SETTINGS).with_sampling(
+        temperature=factor
+    )
     split, sums = prepared.split('validation'), []
     coarse = coarse_dataset(prepared, split, split.times, list(records))
     for index, day in enumerate(records):
-        one = ensemble.in_memory(generator, coarse.isel(time=[index]), prepared.statics, MEMBERS, 0, {})
+        inputs = open_inputs(coarse.isel(time=[index]), generator.transform, prepared.statics)
+        one = in_memory(Ensemble(generator, inputs, prepared.statics, MEMBERS, 0))
         fields, truth = one['sit'].values[:, 0], split[day]['fine']
         weight = np.where(np.isfinite(truth), prepared.statics['cell_area'], 0)
         everywhere = np.ones((1, *truth.shape), bool)
@@ -169,7 +175,7 @@ def test_what_fits_is_left_alone(prepared, asked):
 
 def test_several_variables_are_fitted_by_the_geometric_mean_of_their_ratios(several):
     """Members of spread 0.6 and 1.5 about truths of 1: what is left is 2 % of the mean, not of either."""
-    generator = Generator(Linear(count=2), np.array([0.6, 1.5], 'f4'), several.field_transform, SAMPLING)
+    generator = FieldGenerator(Linear(count=2), np.array([0.6, 1.5], 'f4'), several.block_means, SETTINGS)
     fit = temperature.fit(generator, several, 3, MEMBERS, 0)
     assert fit['temperature'] == pytest.approx(1 / np.sqrt(0.6 * 1.5), rel=0.04)
     assert fit['after']['spread_skill'] == pytest.approx(1, abs=temperature.NEAR_ENOUGH)
@@ -180,7 +186,7 @@ def test_several_variables_are_fitted_by_the_geometric_mean_of_their_ratios(seve
 
 
 def test_one_variable_without_spread_leaves_nothing_to_fit(several):
-    generator = Generator(Linear(count=2), np.array([0.0, 1.5], 'f4'), several.field_transform, SAMPLING)
+    generator = FieldGenerator(Linear(count=2), np.array([0.0, 1.5], 'f4'), several.block_means, SETTINGS)
     fit = temperature.fit(generator, several, 1, 4, 0)
     assert (fit['temperature'], fit['before']['spread_skill']) == (1.0, 0.0)
 
@@ -213,7 +219,7 @@ def test_records_are_spread_over_validation(prepared, records, read):
 
 
 def test_the_seed_decides(prepared):
-    generator = Generator(Linear(), np.float32(0.8), prepared.transform, SAMPLING)
+    generator = FieldGenerator(Linear(), np.float32(0.8), prepared.transform, SETTINGS)
     one, same, other = (temperature.fit(generator, prepared, 1, 4, seed) for seed in (0, 0, 1))
     assert one == same
     assert one['before'] != other['before']

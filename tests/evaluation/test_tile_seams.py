@@ -8,20 +8,22 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Generator, Sampling
+from downscale_jax.downscale.dataset import in_memory
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
-from downscale_jax.downscale.tiles import Tiling
+from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
+from downscale_jax.downscale.tiles import Domain, Tiling
 from downscale_jax.evaluation import retiling as tile_seams
-from downscale_jax.evaluation.evaluate import coarse_dataset
 from downscale_jax.evaluation.statistics import seams
-from downscale_jax.fields.geometry.grid import cell_areas_km2, valid_area
+from downscale_jax.evaluation.stores import coarse_dataset
+from downscale_jax.fields.geometry.grid import cell_areas_km2
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.standardisation import Standardisation
 
 FACTOR, NAMES = 2, ('a', 'b')
 TIMES = np.array(['2001-01-15', '2001-02-15', '2001-03-15'], 'datetime64[ns]')
-SAMPLING = Sampling('ddim', 3, 't', 0.0, temperature=1.0, correlation_hours=0.0, tile=256, overlap=64, members=5)
+SETTINGS = GenerationSettings(Partition(tile=256, overlap=64, members=5), Sampling('ddim', 3, 't', 0.0))
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,10 @@ def grid(rows, columns, step=0.1):
     return found.assign(cell_area=(('lat', 'lon'), cell_areas_km2(found)))
 
 
-def generator(step=0.0, **sampling):
+def generator(step=0.0):
     values = Standardisation(NAMES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
     means = BlockMeans(values, FACTOR, 'physical', False, (-np.inf, np.inf), (1.0, 1.0))
-    one = Generator(Task(step), np.float32(0), means, SAMPLING)
-    return one.changed(**sampling) if sampling else one
+    return FieldGenerator(Task(step), np.float32(0), means, SETTINGS)
 
 
 def world(rows=48, columns=64):
@@ -58,36 +59,36 @@ def world(rows=48, columns=64):
     records = [{'fine': rng.normal(size=(rows, columns, 2)).astype('f4')} for _ in TIMES]
     area = statics['cell_area'].values[..., None].astype('f4')
     mask = statics['mask'].values
-    prepared = SimpleNamespace(
+    return SimpleNamespace(
         transform_as=lambda kind: means, field_transform=means, statics=statics, mask=mask, area=area
-    )
-    return prepared, records
+    ), records
 
 
 def test_borders_of_a_periodic_grid():
     """48 columns continued by 4 on either side: tiles of 16 begin at -4, 4, 16, 28, 36 of the grid's own columns."""
-    one = generator().changed(tile=16, overlap=4)
-    rows, columns = tile_seams.borders_of(one, (12, 48), True)
+    one = generator().with_partition(tile=16, overlap=4)
+    rows, columns = tile_seams.borders_of(one, Domain((12, 48), 4, periodic=True))
     assert rows.size == 0
     # they overlap from 4 to 12, 16 to 20, 28 to 32, 36 to 44
     assert columns.tolist() == [4, 8, 12, 16, 18, 20, 28, 30, 32, 36, 40, 44]
     # elsewhere at 0, 12, 20, 32: they overlap from 12 to 16, 20 to 28, 32 to 36
-    assert tile_seams.borders_of(one, (12, 48), False)[1].tolist() == [12, 14, 16, 20, 24, 28, 32, 34, 36]
+    assert tile_seams.borders_of(one, Domain((12, 48), 4))[1].tolist() == [12, 14, 16, 20, 24, 28, 32, 34, 36]
 
 
 @pytest.mark.parametrize(('own', 'overlap', 'least'), [(480, 80, 2 / 3), (128, 32, 2 / 3), (80, 16, 0.8)])
 def test_the_control_ends_elsewhere(own, overlap, least):
     """Also where the next smaller tiles would end at the same lines, as 720 cells in tiles of 480 and of 288 do."""
-    one = generator().changed(tile=own, overlap=overlap)
+    one = generator().with_partition(tile=own, overlap=overlap)
     one.task.network.stride = 16
     for n in range(own + 16, 4 * own, 40):
-        made, control = tile_seams.pair(one, (n, n), False, 70)
+        domain = Domain((n, n), 4)
+        made, control = tile_seams.pair(one, domain, 70)
         assert made is one
-        assert control.sampling.tile <= max(own, 256)
-        lines = [tile_seams.borders_of(each, (n, n), False) for each in (made, control)]
+        assert control.partition.tile <= max(own, 256)
+        lines = [tile_seams.borders_of(each, domain) for each in (made, control)]
         assert seams.own_share(*lines) >= least - 1e-9
-    tiles, whole = tile_seams.pair(one, (own, own), False, 70)
-    assert (tiles.sampling.tile, tiles.sampling.overlap) == (80, 16)
+    tiles, whole = tile_seams.pair(one, Domain((own, own), 4), 70)
+    assert (tiles.partition.tile, tiles.partition.overlap) == (80, 16)
     assert whole is one
 
 
@@ -96,7 +97,7 @@ def test_tiles_of_any_size_are_valid():
     for stride in (1, 2, 4, 8, 16, 32):
         one.task.network.stride = stride
         for strides in range(1, 100):
-            found = tile_seams.in_tiles(one, strides).sampling
+            found = tile_seams.in_tiles(one, strides).partition
             Tiling((1000, 1000), stride, found.tile, found.overlap)  # raises
             assert found.tile >= strides * stride
 
@@ -106,7 +107,7 @@ def test_tiles_that_show_and_tiles_that_do_not(own):
     """Against one piece, and against tiles of the generator's own that end elsewhere."""
     prepared, records = world()
     fused, apart = (
-        tile_seams.look(generator(step).changed(tile=own, overlap=8), prepared, records, TIMES, [0, 2], 16, 0)
+        tile_seams.look(generator(step).with_partition(tile=own, overlap=8), prepared, records, TIMES, [0, 2], 16, 0)
         for step in (0.0, 4.0)
     )
     for found in (fused, apart):
@@ -133,11 +134,11 @@ def test_cells_without_truth_do_not_count():
 def test_fields_are_those_of_downscaling():
     prepared, records = world()
     one, coarse = tile_seams.in_tiles(generator(1.0), 4), coarse_dataset(prepared, records, TIMES, [0, 2])
-    one = one.changed(members=2)
-    inputs = open_inputs(coarse, one.transform, prepared.statics)
-    found = tile_seams.generated(one, inputs, valid_area(prepared.statics), 3)
+    one = one.with_partition(members=2)
+    ensemble = Ensemble(one, open_inputs(coarse, one.transform, prepared.statics), prepared.statics, 2, 3)
+    found = tile_seams.generated(ensemble)
     assert found.shape == (2, 2, 48, 64, 2)
-    expected = ensemble.in_memory(one, coarse, prepared.statics, 2, 3, {})
+    expected = in_memory(ensemble)
     for v, name in enumerate(NAMES):
         np.testing.assert_array_equal(found[..., v].swapaxes(0, 1), expected[name].values)
     assert np.abs(found[:, 0] - found[:, 1]).max() > 1

@@ -1,13 +1,13 @@
 import runpy
 
-import ablations
 import numpy as np
 import pytest
 import xarray as xr
-from many_runs import resolve
 
 from data_prep.prepare import prepare
 from downscale_jax.runtime.files import write_json
+from experiments import ablations
+from experiments.many_runs import resolve
 
 CONFIG = 'configs/diffusion_sit.py'
 

@@ -1,4 +1,3 @@
-import comparing_fields as comparing
 import numpy as np
 import pytest
 import xarray as xr
@@ -8,6 +7,7 @@ from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.atmodist import LearnedDistance
+from experiments import comparing_fields as comparing
 
 SIZE = 64
 EVERYWHERE = np.ones((SIZE, SIZE), bool)
@@ -155,7 +155,7 @@ class Stub(LearnedDistance):
     }
 
     class prepared:
-        transform = Standardisation(
+        log_transform = Standardisation(
             ('vorticity', 'divergence'), ('s-1', 's-1'), (0.0, 0.0), (2e-5, 4e-6), (0.0, 0.0), (1.0, 1.0)
         )
         statics = xr.Dataset(coords={'lat': [-1.0, 1.0], 'lon': [0.0, 1.0]})

@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import content_loss
 import numpy as np
 import pytest
-from content_loss import SAMPLES, Pooled
-from many_runs import parse_overrides, resolve
 
 from data_prep.prepare import name_of
 from downscale_jax.evaluation.statistics import extremes
 from downscale_jax.evaluation.statistics import local as local_statistics
+from experiments import content_loss
+from experiments.content_loss import SAMPLES, Pooled
+from experiments.many_runs import parse_overrides, resolve
 
 METHODS = ('bicubic', 'pretrained', 'gan_mse', 'gan_atmodist')
 SEEDS, TIMES, PLACES, BLOCK = 2, 9, 4, 3

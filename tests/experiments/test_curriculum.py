@@ -1,10 +1,10 @@
 import json
 
-import curriculum
 import numpy as np
 import pytest
 
 from downscale_jax.runtime.errors import UserError
+from experiments import curriculum
 
 CONFIG = 'configs/atmodist.py'
 

@@ -1,17 +1,14 @@
-import runpy
-from pathlib import Path
-
-devices = runpy.run_path(str(Path(__file__).parents[2] / 'experiments' / 'benchmarks' / 'devices.py'))
+from experiments.benchmarks import devices
 
 
 def test_the_first_twenty_losses_are_the_same_on_one_four_and_eight_devices():
-    found = devices['losses']([1, 4, 8], steps=20, batch=8, patch=16, width=8)
+    found = devices.losses([1, 4, 8], steps=20, batch=8, patch=16, width=8)
     assert [len(losses) for losses in found.values()] == [20, 20, 20]
     # it does learn: equal losses of a network that stands still would say nothing
     assert found[1][-1] < 0.98 * found[1][0]
     for count in (4, 8):
-        assert devices['difference'](found[1], found[count]) < 1e-5
+        assert devices.difference(found[1], found[count]) < 1e-5
 
 
 def test_difference_is_the_largest_relative_one():
-    assert devices['difference']([1.0, 2.0, 4.0], [1.5, 2.0, 5.0]) == 0.5
+    assert devices.difference([1.0, 2.0, 4.0], [1.5, 2.0, 5.0]) == 0.5

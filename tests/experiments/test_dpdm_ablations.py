@@ -3,11 +3,11 @@
 import csv
 import shlex
 
-import dpdm_ablations
 import pytest
-from many_runs import resolve
 
 from downscale_jax.runtime.files import write_json
+from experiments import dpdm_ablations
+from experiments.many_runs import resolve
 
 CONFIG = 'configs/diffusion_dpdm.py'
 

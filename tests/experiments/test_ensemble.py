@@ -1,16 +1,14 @@
-import runpy
 from pathlib import Path
 
 import pytest
 
+from experiments.benchmarks.ensemble import measure
+
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / 'experiments' / 'benchmarks'
 
 
 @pytest.mark.parametrize('system', ['diffusion_sit', 'diffusion_dpdm'])
-def test_one_run(system, monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    measure = runpy.run_path(str(FOLDER / 'ensemble.py'))['measure']
+def test_one_run(system):
     path = f'{ROOT}/configs/{system}.py:smoke'
     found = measure(path, 80, members=3, days=2)
     assert found['seconds'] > found['network'] > 0

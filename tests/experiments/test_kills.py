@@ -1,13 +1,12 @@
-import runpy
 import signal
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-kills = runpy.run_path(str(Path(__file__).parents[2] / 'experiments' / 'benchmarks' / 'kills.py'))
+from experiments.benchmarks import kills
+
 UNITS = 12
 TOLD = '9 units to do'
 
@@ -45,7 +44,7 @@ for unit in range(12):
 
 def compare(folder, *arguments, count=20):
     (folder / 'child.py').write_text(CHILD)
-    return kills['compare'](
+    return kills.compare(
         lambda output: [sys.executable, str(folder / 'child.py'), str(output), *arguments], folder, count, seed=0
     )
 
@@ -64,8 +63,8 @@ def test_a_store_that_survives(tmp_path, capsys):
     assert len(table) == 20
     units = [int(row[2].split(' of ')[0]) for row in table]
     assert 0 < max(units) <= UNITS
-    assert {row[1] for row in table} >= {kills['START'], kills['WRITING']}
-    assert kills['marks'](tmp_path / 'killed1.zarr') == UNITS
+    assert {row[1] for row in table} >= {kills.START, kills.WRITING}
+    assert kills.marks(tmp_path / 'killed1.zarr') == UNITS
 
 
 def test_a_store_that_does_not(tmp_path, capsys):
@@ -77,23 +76,23 @@ def test_a_store_that_does_not(tmp_path, capsys):
 
 def test_a_command_that_fails_is_told(tmp_path):
     with pytest.raises(SystemExit, match=r"'no\.py', 'out\.zarr'\] ended with status 2: .*No such file"):
-        kills['undisturbed']([sys.executable, 'no.py', 'out.zarr'], tmp_path / 'out.zarr')
+        kills.undisturbed([sys.executable, 'no.py', 'out.zarr'], tmp_path / 'out.zarr')
 
 
 def test_the_last_child_ends_by_itself(tmp_path):
     (tmp_path / 'child.py').write_text(CHILD)
     path = tmp_path / 'out.zarr'
-    pace, rng = kills['Pace'](0.1, 0.1), np.random.default_rng(0)  # far too fast: all are killed early
-    found = list(kills['killed']([sys.executable, str(tmp_path / 'child.py'), str(path)], path, pace, UNITS, 3, rng))
+    pace, rng = kills.Pace(0.1, 0.1), np.random.default_rng(0)  # far too fast: all are killed early
+    found = list(kills.killed([sys.executable, str(tmp_path / 'child.py'), str(path)], path, pace, UNITS, 3, rng))
     assert len(found) == 3
-    assert kills['marks'](path) == UNITS
+    assert kills.marks(path) == UNITS
 
 
 def test_a_child_takes_its_children_with_it(tmp_path):
     born, alive = tmp_path / 'born', tmp_path / 'alive'
     grandchild = f'import time; open({str(born)!r}, "w"); time.sleep(0.5); open({str(alive)!r}, "w")'
     code = f'import subprocess, sys; subprocess.run([sys.executable, "-c", {grandchild!r}])'
-    with kills['child']([sys.executable, '-c', code]) as (process, _):
+    with kills.child([sys.executable, '-c', code]) as (process, _):
         while not born.exists():
             time.sleep(0.01)
     assert process.returncode == -signal.SIGKILL
@@ -118,13 +117,13 @@ def test_stages(tmp_path, said, begun, files, expected):
     for name in ('t/c/0/0/0/0', 'q/c/0/0/0/0', 'clipped_share/c/0/0', 'member/c/0', *files):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert kills['stage'](tmp_path, 1, begun, said) == kills[expected]
+    assert kills.stage(tmp_path, 1, begun, said) == kills[expected]
 
 
 def test_the_pace_is_that_of_the_units(tmp_path):
     (tmp_path / 'child.py').write_text(CHILD)
     path = tmp_path / 'out.zarr'
-    pace, seconds = kills['undisturbed']([sys.executable, str(tmp_path / 'child.py'), str(path)], path)
+    pace, seconds = kills.undisturbed([sys.executable, str(tmp_path / 'child.py'), str(path)], path)
     assert pace.each >= 0.05  # what the child sleeps in a unit
     assert pace.first + (UNITS - 1) * pace.each == pytest.approx(seconds)
 
@@ -134,5 +133,5 @@ def test_differences(tmp_path):
         for name, text in files.items():
             (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / folder / name).write_text(text)
-    assert kills['differences'](tmp_path / 'a', tmp_path / 'b') == ['c/w', 'c/y', 'z']
-    assert kills['differences'](tmp_path / 'a', tmp_path / 'a') == []
+    assert kills.differences(tmp_path / 'a', tmp_path / 'b') == ['c/w', 'c/y', 'z']
+    assert kills.differences(tmp_path / 'a', tmp_path / 'a') == []

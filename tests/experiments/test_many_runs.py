@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from many_runs import Run, command, markdown, parse_overrides, resolve, rows, run_all, show, write_csv
 
 from downscale_jax.runtime.errors import UserError
+from experiments.many_runs import Run, command, markdown, parse_overrides, resolve, rows, run_all, show, write_csv
 
 CONFIG = """
 from ml_collections import ConfigDict

@@ -4,17 +4,20 @@ import json
 import runpy
 
 import numpy as np
-import observations
 import pytest
 import xarray as xr
 
 import downscale_jax
 from data_prep.readers import products
 from data_prep.simulators.sea_ice import simulate
-from downscale_jax.downscale.generate import Sampling
+from downscale_jax.downscale import filling, zarr_store
+from downscale_jax.downscale.dataset import Provenance
+from downscale_jax.downscale.ensemble import GeneratedUnit
+from downscale_jax.downscale.settings import Partition, Sampling
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime.errors import UserError
+from experiments import observations
 
 NAMES = ('sit', 'sic', 'divergence', 'shear')
 
@@ -79,31 +82,29 @@ def test_a_model_of_real_data_has_no_made_up_observations(tmp_path, config):
 
 
 class Generator:
-    """Gives the input itself and half a metre; counts the work units that it was asked for."""
+    """Gives the input itself and half a metre; records the work units that it generates."""
 
     transform = RefinementTransform(
         'sit', 'm', NAMES, ('m', '1', 's-1', 's-1'), True, (0.0, np.inf), (0.0,) * 4, (1.0,) * 4, 0.0, 1.0
     )
-    members, identity, draws = 2, 'a network', True
-    sampling = Sampling('ddim', 1, 't', 0.0, temperature=1.0, correlation_hours=0.0, tile=64, overlap=4, members=2)
+    identity, draws, conserve = 'a network', True, False
+    partition, sampling = Partition(tile=64, overlap=4, members=2), Sampling('ddim', 1, 't', 0.0)
 
     def __init__(self):
-        self.asked = []
+        self.generated = []
 
-    def by_tiles(self, shape, periodic, units):
-        return False
-
-    def changed(self, **unit):
+    def with_partition(self, **changes):
         return self
 
-    def tiling(self, shape, periodic=False):
-        return Tiling(shape, 1, 64, 4), 0
+    def tiling(self, domain):
+        return Tiling(domain.shape, 1, 64, 4)
 
-    def generate(self, _, inputs, mask, members, seed, units):
-        for time, group in units:
-            self.asked.append((time, group))
-            field = np.where(mask, inputs[time][..., 0] + 0.5, np.nan)
-            yield (time, group), np.stack([field] * min(2, members - 2 * group))[..., None], 0.0
+    def generate(self, ensemble, units):
+        for unit in units:
+            self.generated.append(unit)
+            field = np.where(ensemble.area, ensemble.inputs[unit.time][..., 0] + 0.5, np.nan)
+            members = ensemble.members_of(unit)
+            yield GeneratedUnit(unit, members, np.stack([field] * (members.stop - members.start))[..., None], 0.0)
 
 
 def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, made, config):
@@ -119,13 +120,14 @@ def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, made, config
             return generator
 
         def attributes(self):
-            return {'title': 'a test'}
+            return Provenance(title='a test')
 
     Model.config = config
-    monkeypatch.setattr(downscale_jax, 'load', lambda workdir: Model())
-    monkeypatch.setattr(observations.ensemble, 'generate', generator.generate)
-    monkeypatch.setattr(observations.ensemble, 'fitted', lambda generator, *_: generator)
-    monkeypatch.setattr(observations.ensemble, 'takes', lambda *_: 0)
+    monkeypatch.setattr(downscale_jax, 'load', lambda workdir, kind: Model())
+    monkeypatch.setattr(filling, 'generate', generator.generate)
+    monkeypatch.setattr(filling, 'memory_needed', lambda *_: 0)
+    monkeypatch.setattr(filling, 'estimated_seconds', lambda *_: None)
+    monkeypatch.setattr(zarr_store, 'fit_to_memory', lambda ensemble, *_: ensemble)
     monkeypatch.setattr(observations, 'make_up', lambda folder, config, days: made)
 
     def run(members):
@@ -145,12 +147,12 @@ def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, made, config
         assert fine.attrs['title'] == 'a test'
 
     # a unit without its mark is all that is left to do; another request is refused
-    assert generator.asked == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert generator.generated == [(0, 0), (0, 1), (1, 0), (1, 1)]
     (tmp_path / 'fine.zarr' / 'clipped_share' / 'c' / '1' / '0').unlink()
     run(members=3)
-    assert generator.asked[4:] == [(0, 1)]
+    assert generator.generated[4:] == [(0, 1)]
     work, again = capsys.readouterr().out.split('\n', 1)
     assert '1 of 4 units to do' in work
     assert again == told
-    with pytest.raises(UserError, match=r'another request \(members 3 there, 4 asked for\)'):
+    with pytest.raises(UserError, match=r'another request \(members: 3 in the store, 4 requested\)'):
         run(members=4)

@@ -13,11 +13,13 @@ from typing import ClassVar
 import cftime
 import numpy as np
 import pytest
-import reconstruction
 import xarray as xr
 
 from data_prep.prepare import prepare
-from downscale_jax.downscale.generate import Sampling
+from downscale_jax.downscale import filling, zarr_store
+from downscale_jax.downscale.dataset import Provenance
+from downscale_jax.downscale.ensemble import GeneratedUnit, WorkUnit
+from downscale_jax.downscale.settings import Partition, Sampling
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.compound import Thresholds, frequency
@@ -29,6 +31,7 @@ from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.workdir import read_config
+from experiments import reconstruction
 
 SIZE = {'seed': 3, 'rows': 40, 'columns': 60}
 NAMES = ('t2m', 'tp')
@@ -247,29 +250,27 @@ def test_wrong_arguments(monkeypatch, arguments, message):
 
 
 class Generator:
-    """Gives the interpolated input to all members; counts the work units that it was asked for."""
+    """Gives the interpolated input to all members; records the work units that it generates."""
 
-    identity, draws = 'a network', True
-    asked: ClassVar[list[tuple[int, int]]] = []
-    sampling = Sampling('ddim', 1, 't', 0.0, temperature=1.0, correlation_hours=0.0, tile=80, overlap=8, members=11)
+    identity, draws, conserve = 'a network', True, False
+    generated: ClassVar[list[WorkUnit]] = []
+    partition, sampling = Partition(tile=80, overlap=8, members=11), Sampling('ddim', 1, 't', 0.0)
 
-    def __init__(self, task, params, transform, sampling):
-        self.task, self.host_params, self.transform, self.sampling = task, params, transform, sampling
-        self.members = sampling.members
+    def __init__(self, transform):
+        self.transform = transform
 
-    def changed(self, **unit):
+    def with_partition(self, **changes):
         return self
 
-    def tiling(self, shape, periodic=False):
-        return Tiling(shape, 1, 80, 8), 0
+    def tiling(self, domain):
+        return Tiling(domain.shape, 1, 80, 8)
 
-    def by_tiles(self, shape, periodic, units):
-        return False
-
-    def generate(self, inputs, area, members, seed, units):
-        for time, group in units:
-            self.asked.append((time, group))
-            yield (time, group), np.stack([inputs[time][..., 2:4]] * members), 0.25
+    @classmethod
+    def generate(cls, ensemble, units):
+        for unit in units:
+            cls.generated.append(unit)
+            fields = np.stack([ensemble.inputs[unit.time][..., 2:4]] * ensemble.members)
+            yield GeneratedUnit(unit, ensemble.members_of(unit), fields, 0.25)
 
 
 def fake(patch, workdir, config, prepared):
@@ -284,10 +285,10 @@ def fake(patch, workdir, config, prepared):
             self.__dict__['prepared'] = prepared
 
         def best(self):
-            return Generator('a task', {}, prepared.transform_as(BlockMeans), Generator.sampling)
+            return Generator(prepared.transform_as(BlockMeans))
 
         def attributes(self):
-            return {'title': 'a test'}
+            return Provenance(title='a test')
 
     def load(_, values):
         given.append(values)
@@ -296,9 +297,10 @@ def fake(patch, workdir, config, prepared):
     for owner, name, value in (
         (reconstruction, 'load', load),
         (reconstruction, 'prepare', lambda data, seed, root: prepared),
-        (reconstruction.ensemble, 'generate', Generator.generate),
-        (reconstruction.ensemble, 'fitted', lambda generator, *_: generator),
-        (reconstruction.ensemble, 'takes', lambda *_: 0),
+        (filling, 'generate', Generator.generate),
+        (filling, 'memory_needed', lambda *_: 0),
+        (filling, 'estimated_seconds', lambda *_: None),
+        (zarr_store, 'fit_to_memory', lambda ensemble, *_: ensemble),
     ):
         patch(owner, name, value)
     if not (workdir / 'config.json').exists():
@@ -314,7 +316,7 @@ OVERLAP = '--overlap=1981-01,1982-06'
 def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, prepared):
     """Members that are the interpolated input are Lerp, and a run that is done does nothing twice."""
     given = fake(monkeypatch.setattr, tmp_path, config, prepared)
-    monkeypatch.setattr(Generator, 'asked', [])
+    monkeypatch.setattr(Generator, 'generated', [])
 
     def run(*arguments):
         monkeypatch.setattr('sys.argv', ['reconstruction.py', f'--workdir={tmp_path}', *arguments])
@@ -322,7 +324,7 @@ def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, p
         return capsys.readouterr().out
 
     told = run(*YEARS, OVERLAP)
-    assert len(Generator.asked) == 60
+    assert len(Generator.generated) == 60
     rain = told.split('\n\n')[3]
     assert rain.startswith('| tp, mean (mm day-1) | truth | ensemble | Lerp, corrected | Lerp, uncorrected |')
     truth, ensemble, lerp, raw = rain.splitlines()[3].strip('| ').split(' | ')[1:]
@@ -335,8 +337,8 @@ def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, p
     archive = (tmp_path / '20cr_like.nc').read_bytes()
 
     assert run(*YEARS, OVERLAP).splitlines()[-30:] == told.splitlines()[-30:]
-    assert len(Generator.asked) == 60
-    with pytest.raises(UserError, match=r'members 3 there, 4 asked for.*choose another --output'):
+    assert len(Generator.generated) == 60
+    with pytest.raises(UserError, match=r'members: 3 in the store, 4 requested.*choose another --output'):
         run(*YEARS, OVERLAP, '--members=4')
     with pytest.raises(UserError, match='1981-01 to 1982-06 select nothing; the data set has 1983-01'):
         run('--start=1983', '--years=3', OVERLAP)
@@ -412,4 +414,4 @@ if __name__ == '__main__':
     fake(setattr, root, read_config(root), directory)
     with exit_on_user_error():
         reconstruction.main()
-        print(f'filled {len(Generator.asked)} units')
+        print(f'filled {len(Generator.generated)} units')

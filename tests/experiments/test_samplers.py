@@ -1,23 +1,21 @@
-import runpy
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 import xarray as xr
+from downscale_jax.downscale.generate import Generator, Sampling
 
 from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale import ensemble
-from downscale_jax.downscale.generate import Generator, Sampling
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
 from downscale_jax.tasks.diffusion import Diffusion, Params
 from downscale_jax.training.optimizer import Phase
+from experiments.benchmarks import samplers
 
-samplers = runpy.run_path(str(Path(__file__).parents[2] / 'experiments' / 'benchmarks' / 'samplers.py'))
 SIZE, MEMBERS = 32, 3
 
 
@@ -42,11 +40,11 @@ def test_loops_in_python_draw_what_compiled_programs_draw(generator, name, steps
     known[:9, :5] = False
     axes = {axis: (axis, 4e3 * np.arange(SIZE), {'units': 'm'}) for axis in 'yx'}
     dataset = xr.Dataset({'sit': (('time', 'y', 'x'), coarse[None, ..., 0], {'units': 'm'})}, {'time': stamp, **axes})
-    sampler, spacing, eta = samplers['SAMPLERS'][name]
+    sampler, spacing, eta = samplers.SAMPLERS[name]
     sampling = replace(generator.sampling, sampler=sampler, steps=steps, spacing=spacing, eta=eta)
     compiled = Generator(generator.task, generator.params, generator.transform, sampling)
     statics = xr.Dataset({'mask': (('y', 'x'), known)}, axes)
-    expected = ensemble.in_memory(compiled, dataset, statics, MEMBERS, samplers['SEED'], {})['sit'].values[:, 0]
-    solve = samplers['solver_of'](generator, MEMBERS, SIZE)
+    expected = ensemble.in_memory(compiled, dataset, statics, MEMBERS, samplers.SEED, {})['sit'].values[:, 0]
+    solve = samplers.solver_of(generator, MEMBERS, SIZE)
     found = solve(coarse, known, int(encode_times(stamp)[0]), Solver(sampler, steps, spacing, eta))
     np.testing.assert_allclose(found[:, known], expected[:, known], rtol=1e-3, atol=1e-4)

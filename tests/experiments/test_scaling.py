@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.benchmarks import scaling as benchmark
+
 ROOT = Path(__file__).parents[2]
-benchmark = runpy.run_path(str(ROOT / 'experiments' / 'benchmarks' / 'scaling.py'))
 MIB = 2**20
 
 
@@ -23,7 +24,7 @@ def test_summary_of_what_was_made_up():
         **measured(512, 8, [64.0, 80.0], [60.8, 76.0], 40 + 7 * 3 * 512**2 * 8 / MIB),
         (1024, 8): {'program_mib': 110 + 7 * 5 * 1024**2 * 8 / MIB, 'plain_mib': 40},
     }
-    _, clock, cores, memory = benchmark['summary'](found, variables=2)
+    _, clock, cores, memory = benchmark.summary(found, variables=2)
     # 1, 8, 32 for 1, 4, 16 times the area: ln 32 over ln 16
     assert 'as area^1.250, in several tiles as area^1.000, as members^1.000' in clock
     assert 'as area^0.750, in several tiles as area^0.500, as members^1.107' in cores
@@ -35,7 +36,7 @@ def test_summary_of_what_was_made_up():
 @pytest.mark.parametrize('power', [0.5, 1.0, 1.3])
 def test_exponent(power):
     times = {n: [0.0, 3 * n**power] for n in (1, 4, 8)}
-    assert benchmark['exponent'](times, 1) == pytest.approx(power)
+    assert benchmark.exponent(times, 1) == pytest.approx(power)
 
 
 @pytest.fixture(scope='module')
@@ -45,7 +46,7 @@ def config():
 
 
 def test_one_unit(config):
-    found = benchmark['measure'](config, size=72, members=2, rounds=1)
+    found = benchmark.measure(config, size=72, members=2, rounds=1)
     assert found['tiles'] == 9
     field = 72 * 72 * 2 * 4 / MIB
     assert found['peak_mib'] > found['program_mib'] > 2 * field
@@ -54,7 +55,7 @@ def test_one_unit(config):
 
 
 def test_the_network_says_something(config):
-    program, arguments = benchmark['compiled'](benchmark['untrained'](config), 56, 2)
+    program, arguments = benchmark.compiled(benchmark.untrained(config), 56, 2)
     fields, counts = map(np.asarray, program(*arguments))
     # rain below 0 has become 0
     assert counts[0].tolist() == [[(member[..., 1] == 0).sum(), 2 * 56 * 56] for member in fields[0]]
@@ -70,7 +71,7 @@ def test_turns_are_timed_on_the_clock_and_on_the_cores():
         said.append('b')
         return sum(range(10**6))
 
-    found = benchmark['in_turns']([partial(said.append, 'a'), slow], 3)
+    found = benchmark.in_turns([partial(said.append, 'a'), slow], 3)
     assert said == ['a', 'b'] * 3
     assert np.array(found).shape == (2, 2)
     assert found[1][0] > found[0][0]

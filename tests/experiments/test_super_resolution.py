@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from downscale_jax.downscale.tiles import Tiling
+from experiments.benchmarks import super_resolution as benchmark
 
 ROOT = Path(__file__).parents[2]
-benchmark = runpy.run_path(str(ROOT / 'experiments' / 'benchmarks' / 'super_resolution.py'))
 SHAPE = (72, 104)
 
 
@@ -19,20 +19,20 @@ def config():
 
 
 def test_tiles_give_the_field_of_one_piece_where_no_edge_of_a_tile_is_seen(config):
-    found = benchmark['compare'](config, SHAPE)
+    found = benchmark.compare(config, SHAPE)
     assert found['elsewhere'] < 1e-5 < found['typical'] < found['overlaps']
 
 
 def test_memory_of_a_program_holds_its_field_at_least(config):
-    found = benchmark['measure'](config, SHAPE, rounds=1)
+    found = benchmark.measure(config, SHAPE, rounds=1)
     assert found['tiles'] == 4
     assert found['peak_mib'] > found['program_mib'] > SHAPE[0] * SHAPE[1] * 2 * 4 / 2**20
     assert found['fields_a_second'] > 0 < found['lift_seconds']
 
 
 def test_the_network_sees_no_farther_than_told(config):
-    generator = benchmark['untrained'](config)
-    network, reach = generator.task.network, benchmark['sight'](generator)
+    generator = benchmark.untrained(config)
+    network, reach = generator.task.network, benchmark.sight(generator)
     # ones everywhere, so that nothing cancels
     params = jax.tree.map(np.ones_like, generator.host_params)
     coarse = np.ones((1, 24, 24, 2), np.float32)
@@ -47,6 +47,6 @@ def test_the_network_sees_no_farther_than_told(config):
 def test_inner_edges_are_those_that_the_domain_has_not():
     layout = Tiling((20, 12), stride=4, tile=12, overlap=0)
     assert layout.origins.tolist() == [[0, 0], [8, 0]]  # rows 0 to 11 and 8 to 19, all columns
-    found = benchmark['inner_edges'](layout, 3)
+    found = benchmark.inner_edges(layout, 3)
     np.testing.assert_array_equal(np.flatnonzero(found.all(1)), [8, 9, 10, 11])
     np.testing.assert_array_equal(found.any(1), found.all(1))

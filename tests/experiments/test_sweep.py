@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-import sweep
-from many_runs import resolve
 
 from downscale_jax.runtime.errors import UserError
+from experiments import sweep
+from experiments.many_runs import resolve
 
 CONFIG = """
 from ml_collections import ConfigDict
@@ -124,13 +124,13 @@ def test_interrupted_it_stops_the_child_and_keeps_what_is_done(tmp_path, config,
     root = tmp_path / 'root'
     assert run('--grid', 'model.kind=b') == 0
     # tests that run in the background of a shell inherit that interrupts are ignored
-    heeded = 'import signal; signal.signal(signal.SIGINT, signal.default_int_handler)'
-    code = f'{heeded}; import pathlib, sys, sweep; sys.exit(sweep.main(sys.argv[2:], pathlib.Path(sys.argv[1])))'
+    handler = 'import signal; signal.signal(signal.SIGINT, signal.default_int_handler)'
+    program = 'sys.exit(sweep.main(sys.argv[2:], pathlib.Path(sys.argv[1])))'
+    code = f'{handler}; import pathlib, sys; from experiments import sweep; {program}'
     given = [f'--config={config}', f'--root={root}', '--grid', 'model.kind=a,slow,b']
-    paths = os.pathsep.join(str(Path(__file__).parents[2] / part) for part in ('experiments', ''))
     with subprocess.Popen(
         [sys.executable, '-c', code, str(tmp_path / 'main.py'), *given],
-        env={**os.environ, 'PYTHONPATH': paths}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:
             pid = root / 'kind=slow' / 'pid'
@@ -239,7 +239,7 @@ def test_the_commands_are_shown_and_not_run(tmp_path, run, capsys):
 
 
 def test_a_mistake_is_one_line_and_status_2():
-    line = [sys.executable, 'experiments/sweep.py', '--config=configs/atmodist.py:smoke', '--grid', 'sed=1']
+    line = [sys.executable, '-m', 'experiments.sweep', '--config=configs/atmodist.py:smoke', '--grid', 'sed=1']
     done = subprocess.run(line, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, '')
     assert done.stderr == "error: configs/atmodist.py:smoke has no key 'sed': did you mean 'seed'?\n"

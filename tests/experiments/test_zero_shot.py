@@ -6,7 +6,6 @@ import runpy
 import jax
 import numpy as np
 import pytest
-import zero_shot
 
 from data_prep.prepare import prepare
 from data_prep.simulators.mountains import simulate
@@ -16,6 +15,7 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
 from downscale_jax.systems.workdir import zeros
+from experiments import zero_shot
 
 ROWS, COLUMNS, MONTHS = 40, 60, 36
 

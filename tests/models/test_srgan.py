@@ -6,7 +6,7 @@ import pytest
 from scipy.ndimage import correlate
 
 from downscale_jax.models.blocks import space_to_depth
-from downscale_jax.models.srgan import Discriminator, Generator, Upsampling, icnr
+from downscale_jax.models.srgan import Discriminator, GeneratorNetwork, Upsampling, icnr
 
 KEY = jax.random.key(0, impl='unsafe_rbg')  # compiles faster than the default
 PHIRE = {'kernel': 3, 'activation': 'relu', 'padding': 'REFLECT'}
@@ -41,7 +41,7 @@ def normal(*shape):
 class TestSizes:
     @pytest.mark.parametrize(('options', 'total'), [({}, 1_534_850), (PHIRE, 1_516_418)])
     def test_published_generators(self, options, total):
-        params, output = shapes(Generator(channels=2, **options), 1, 24, 24, 2)
+        params, output = shapes(GeneratorNetwork(channels=2, **options), 1, 24, 24, 2)
         assert output == (1, 96, 96, 2)
         assert count(params) == total
         assert params['upsampling1']['conv']['kernel'].shape == (3, 3, 64, 256)
@@ -52,7 +52,7 @@ class TestSizes:
         assert count(params) == 10_611_201
         assert params['dense']['kernel'].shape == (6 * 6 * 256, 1024)
 
-    @pytest.mark.parametrize('network', [Generator(channels=2), Discriminator()])
+    @pytest.mark.parametrize('network', [GeneratorNetwork(channels=2), Discriminator()])
     def test_a_bias_in_every_layer(self, network):
         paths = set(flax.traverse_util.flatten_dict(shapes(network, 1, 96, 96, 2)[0]))
         assert {path[:-1] for path in paths if path[-1] == 'bias'} == {path[:-1] for path in paths}
@@ -60,7 +60,7 @@ class TestSizes:
     @pytest.mark.parametrize('factors', [(2,), (5,), (2, 5), (2, 2, 2), (3, 1), ()])
     @pytest.mark.parametrize('options', [{}, PHIRE])
     def test_factors(self, factors, options):
-        params, output = shapes(Generator(3, factors, **{**SMALL, **options}), 2, 7, 11, 4)
+        params, output = shapes(GeneratorNetwork(3, factors, **{**SMALL, **options}), 2, 7, 11, 4)
         scale = np.prod(factors, dtype=int)
         assert output == (2, 7 * scale, 11 * scale, 3)
         widths = [params[f'upsampling{i}']['conv']['kernel'].shape for i in range(len(factors))]
@@ -98,7 +98,7 @@ class TestStart:
 
     def test_every_parameter_learns(self):
         x, fine = normal(2, 5, 6, 2), normal(2, 10, 12, 2)
-        generator, discriminator = Generator(2, (2,), **SMALL), Discriminator((3, 4), 5)
+        generator, discriminator = GeneratorNetwork(2, (2,), **SMALL), Discriminator((3, 4), 5)
 
         @jax.jit
         def gradients(key):
@@ -154,7 +154,7 @@ class TestValues:
         [({}, leaky_relu, 'constant'), (PHIRE, lambda x: np.maximum(x, 0), 'mirror')],
     )
     def test_generator_against_scipy(self, factors, options, activation, edge):
-        network = Generator(2, factors, **{**SMALL, **options})
+        network = GeneratorNetwork(2, factors, **{**SMALL, **options})
         x = normal(2, 5, 7, 2)
         params = random_params(network, *x.shape)
         found = jax.jit(network.apply)(params, x)
@@ -179,7 +179,7 @@ class TestValues:
 
     def test_reach(self):
         # coarse cells: 1 (first) + 2 x 1 (block) + 1 (skip) + 1 (upsampling); fine cells: 1 (last)
-        network = Generator(1, (3,), width=3, blocks=1, kernel=3)
+        network = GeneratorNetwork(1, (3,), width=3, blocks=1, kernel=3)
         x = np.zeros((2, 24, 25, 1), 'f4')
         params = random_params(network, *x.shape)
         apply = jax.jit(network.apply)
@@ -192,7 +192,7 @@ class TestValues:
 
     @pytest.mark.parametrize('padding', ['SAME', 'REFLECT'])
     def test_a_full_field_is_as_its_patches(self, padding):
-        network = Generator(2, (2, 2), width=3, blocks=1, kernel=3, padding=padding)
+        network = GeneratorNetwork(2, (2, 2), width=3, blocks=1, kernel=3, padding=padding)
         field = normal(1, 37, 29, 2)
         patch = field[:, 9:33, 4:28]
         params = random_params(network, *patch.shape)
@@ -207,13 +207,13 @@ class TestValues:
 
     @pytest.mark.parametrize('options', [{}, PHIRE])
     def test_tiny_maps(self, options):
-        network = Generator(1, (2,), **{**SMALL, **options})
+        network = GeneratorNetwork(1, (2,), **{**SMALL, **options})
         x = normal(1, 1, 3, 1)
         found = jax.jit(network.apply)(random_params(network, *x.shape), x)
         assert found.shape == (1, 2, 6, 1)
         assert np.isfinite(found).all()
 
-    @pytest.mark.parametrize('network', [Generator(2, (2,), **SMALL), Discriminator((3, 4), 5)])
+    @pytest.mark.parametrize('network', [GeneratorNetwork(2, (2,), **SMALL), Discriminator((3, 4), 5)])
     def test_bfloat16(self, network):
         x = normal(2, 8, 8, 2)
         params = random_params(network, *x.shape)

@@ -107,36 +107,36 @@ damages = pytest.mark.parametrize('damage', [cut, lose_mark])
 
 
 @damages
-def test_a_damaged_best_gives_way_to_the_next_best(saved, capsys, damage):
+def test_a_damaged_best_gives_way_to_the_next_best(saved, caplog, damage):
     damage(saved / '2')
     names = sorted(path.name for path in saved.iterdir())
     # losses: 1 at step 2, none at step 4, 3 at step 5
     assert Checkpoints(saved, read_only=True).best() == 5
-    told = capsys.readouterr().err
-    assert told == f'warning: the checkpoint of step 2 in {saved} is damaged: step 5 is taken\n'
+    assert caplog.messages == [f'the checkpoint of step 2 in {saved} is damaged: using step 5']
     assert sorted(path.name for path in saved.iterdir()) == names
 
 
 @damages
-def test_a_damaged_newest_is_put_aside_until_its_step_is_saved_again(saved, capsys, damage):
+def test_a_damaged_newest_is_put_aside_until_its_step_is_saved_again(saved, caplog, damage):
     damage(saved / '5')
     assert Checkpoints(saved, read_only=True).latest() == 4
     assert (saved / '5').is_dir()
     checkpoints = Checkpoints(saved, keep=1)
     assert checkpoints.latest() == 4
-    assert capsys.readouterr().err.count('warning: ') == 2
+    assert len(caplog.messages) == 2
+    caplog.clear()
     assert (saved / '5.damaged').is_dir()
     checkpoints.save(5, *trees(5), 3.0)
     checkpoints.close()
     assert sorted(path.name for path in saved.iterdir()) == ['2', '5']
     found = Checkpoints(saved, read_only=True)
     assert found.latest() == 5
-    assert capsys.readouterr().err == ''
+    assert not caplog.messages
     assert int(found.restore_state(5, parallel.abstract(trees(0)[0]))['step']) == 5
 
 
 @damages
-def test_a_damaged_best_does_not_drive_out_the_best_that_is_whole(tmp_path, capsys, damage):
+def test_a_damaged_best_does_not_drive_out_the_best_that_is_whole(tmp_path, caplog, damage):
     checkpoints = Checkpoints(tmp_path, keep=2)
     for step, loss in ((2, 1.0), (4, 1.5)):
         checkpoints.save(step, *trees(step), loss)
@@ -144,17 +144,17 @@ def test_a_damaged_best_does_not_drive_out_the_best_that_is_whole(tmp_path, caps
     damage(tmp_path / '2')
     checkpoints = Checkpoints(tmp_path, keep=1)
     assert checkpoints.latest() == 4
-    told = capsys.readouterr().err
-    assert told == f'warning: the checkpoint of step 2 in {tmp_path} is damaged: step 4 is taken\n'
+    assert caplog.messages == [f'the checkpoint of step 2 in {tmp_path} is damaged: using step 4']
+    caplog.clear()
     for step in (5, 6):
         checkpoints.save(step, *trees(step), 3.0)
     checkpoints.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ['2.damaged', '4', '6']
     assert Checkpoints(tmp_path, read_only=True).best() == 4
-    assert capsys.readouterr().err == ''
+    assert not caplog.messages
 
 
-def test_a_kill_while_an_old_step_is_removed_is_no_damage(saved, monkeypatch, capsys):
+def test_a_kill_while_an_old_step_is_removed_is_no_damage(saved, monkeypatch, caplog):
     remove = shutil.rmtree
 
     def killed(folder, **options):
@@ -174,7 +174,7 @@ def test_a_kill_while_an_old_step_is_removed_is_no_damage(saved, monkeypatch, ca
     assert checkpoints.latest() == 6
     checkpoints.close()
     assert sorted(path.name for path in saved.iterdir()) == ['2', '6']
-    assert capsys.readouterr().err == ''
+    assert not caplog.messages
 
 
 @damages
@@ -182,7 +182,7 @@ def test_all_damaged_is_not_the_same_as_nothing_saved(saved, damage):
     for step in (2, 4, 5):
         damage(saved / str(step))
     names = sorted(path.name for path in saved.iterdir())
-    with pytest.raises(UserError, match=r'every checkpoint in .*/task is damaged: put a copy back, or remove'):
+    with pytest.raises(UserError, match=r'every checkpoint in .*/task is damaged: restore a copy, or remove'):
         Checkpoints(saved, keep=2).latest()
     assert Checkpoints(saved, read_only=True).best() is None
     assert sorted(path.name for path in saved.iterdir()) == names

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 import pytest
 
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.files import append_line, refusal, write_json, write_text
+from downscale_jax.runtime.files import append_line, disk_error, write_json, write_text
 
 
 @contextmanager
@@ -54,4 +54,4 @@ def test_no_folder(tmp_path):
     ],
 )  # fmt: skip
 def test_what_the_disk_said(error, told):
-    assert refusal(error) == told
+    assert disk_error(error) == told

@@ -35,7 +35,7 @@ def placed(folder, files):
 
 def test_of_the_machine(kernel):
     kernel({})
-    assert memory.free() == 8 * GIB
+    assert memory.available() == 8 * GIB
 
 
 def test_of_the_tightest_group_above(kernel):
@@ -46,30 +46,30 @@ def test_of_the_tightest_group_above(kernel):
         **placed('job', group(4 * GIB, 3 * GIB, GIB)),
         **placed('.', group(6 * GIB, GIB, 0)),
     })  # fmt: skip
-    assert memory.free() == 2 * GIB
+    assert memory.available() == 2 * GIB
 
 
 def test_of_an_old_group(kernel):
     names = ('memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file')
     cgroup = '3:cpu,cpuacct:/other\n2:memory:/job\n0::/\n'
     kernel({'proc/self/cgroup': cgroup, **placed('memory/job', group(3 * GIB, 2 * GIB, 0, names))})
-    assert memory.free() == GIB
+    assert memory.available() == GIB
 
 
 def test_a_limit_below_what_is_taken_is_nothing(kernel):
     kernel({'proc/self/cgroup': '0::/\n', **placed('.', group(GIB, 2 * GIB, 0))})
-    assert memory.free() == 0
+    assert memory.available() == 0
 
 
 def test_devices_of_a_cpu_share_it(kernel, monkeypatch):
     kernel({})
     monkeypatch.setattr(memory.jax, 'local_devices', lambda: [SimpleNamespace(platform='cpu')] * 4)
-    assert memory.free() == 2 * GIB
+    assert memory.available() == 2 * GIB
 
 
 def test_a_kernel_that_tells_nothing(kernel):
     kernel({'proc/meminfo': ''})
-    assert memory.free() == float('inf')
+    assert memory.available() == float('inf')
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_a_kernel_that_tells_nothing(kernel):
 def test_of_an_accelerator(kernel, monkeypatch, stats, expected):
     device = SimpleNamespace(platform='gpu', memory_stats=lambda: stats)
     monkeypatch.setattr(memory.jax, 'local_devices', lambda: [device])
-    assert memory.free() == expected
+    assert memory.available() == expected
 
 
 def test_here():
-    assert 2**20 < memory.free() < 2**50
+    assert 2**20 < memory.available() < 2**50
     assert jax.local_devices()

@@ -29,7 +29,7 @@ def losses(params, rows):
 
 def measure() -> dict:
     """What this number of devices gives; run with XLA_FLAGS set."""
-    whole, rows = parallel.WHOLE, parallel.ROWS
+    whole, rows = parallel.REPLICATED, parallel.SHARDED_ROWS
     phase = Phase('main', 10, RATE, clip=0.0, optimizer='sgd')
 
     def descend(accumulate):
@@ -82,7 +82,7 @@ def measured() -> dict[int, dict]:
 
 @pytest.mark.parametrize('devices', DEVICES)
 def test_gradient_is_the_mean_over_the_global_batch(measured, devices):
-    # d/dw mean (x w - y)^2 = 2 x^T (x w - y) / B; with check_vma it would come out multiplied by the devices
+    # d/dw mean (x w - y)^2 = 2 x^T (x w - y) / B; without `varying` it would come out multiplied by the devices
     error = X.astype(np.float64) @ START - Y
     expected = START - RATE * 2 * X.T @ error / BATCH
     for way in ('step', 'accumulated'):

@@ -13,7 +13,7 @@ from downscale_jax.runtime import parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import atmodist, load
-from downscale_jax.systems.workdir import Trained
+from downscale_jax.systems.system import Trained
 from downscale_jax.tasks.lags import Lags
 
 TRANSFORM = {
@@ -63,7 +63,7 @@ def opened(tmp_path_factory):
     xr.Dataset({'mask': (('lat', 'lon'), np.ones((33, 64)))}, axes).to_netcdf(workdir / 'statics.nc')
     tasks = atmodist.build(config())
     for seed, (name, task) in enumerate(tasks.items()):
-        state = jax.jit(atmodist.initialiser(name, tasks))(jax.random.key(seed, impl='unsafe_rbg'), example())
+        state = jax.jit(atmodist.initialise(name, tasks))(jax.random.key(seed, impl='unsafe_rbg'), example())
         saved = Checkpoints(workdir / 'checkpoints' / name, 1)
         saved.save(2, stepped(task, state)[0], {'steps': np.zeros(())}, 1.0)
         saved.close()
@@ -76,7 +76,7 @@ def stepped(task, state):
     def step(state, batch):
         return task.train_step(state, batch, jax.random.key(0), task.phases[0])
 
-    whole, rows = parallel.WHOLE, parallel.ROWS
+    whole, rows = parallel.REPLICATED, parallel.SHARDED_ROWS
     return parallel.sharded(step, (whole, rows), (whole, whole))(
         parallel.replicate(state), parallel.split_rows(example(8 * jax.device_count()))
     )
@@ -157,7 +157,7 @@ def test_fields_on_disk_are_read_as_they_are_needed(opened, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('change', 'told'),
+    ('change', 'message'),
     [
         (lambda b: b.drop_vars('divergence'), "no variable 'divergence'"),
         (lambda b: b.isel(lat=slice(0, 33)), r'same shape, found \(3, 40, 72\) and \(3, 33, 72\)'),
@@ -167,14 +167,14 @@ def test_fields_on_disk_are_read_as_they_are_needed(opened, tmp_path):
         (lambda b: b.assign(vorticity=b['vorticity'].drop_attrs()), "'vorticity' has no units"),
     ],
 )
-def test_mistakes(opened, change, told):
-    with pytest.raises(UserError, match=told) as error:
+def test_mistakes(opened, change, message):
+    with pytest.raises(UserError, match=message) as error:
         opened.distance(fields(), change(fields()))
     assert '\n' not in str(error.value)
 
 
 def test_a_stage_that_is_not_there(opened):
-    with pytest.raises(UserError, match='the encoder has no stage 4: choose one of 1 to 3'):
+    with pytest.raises(UserError, match='stage=4: the encoder has stages 1 to 3'):
         opened.embed(fields(), 4)
 
 
@@ -189,7 +189,7 @@ def test_the_rival_comes_first_and_hands_nothing_on():
         return jax.jit(tasks[name].init)(jax.random.key(5, impl='unsafe_rbg'), example())
 
     states = {
-        name: jax.jit(atmodist.initialiser(name, tasks, Trained(restored, (), None, {})))(
+        name: jax.jit(atmodist.initialise(name, tasks, Trained(restored, (), None, {})))(
             jax.random.key(0, impl='unsafe_rbg'), example()
         )
         for name in tasks
@@ -214,7 +214,7 @@ def test_an_encoder_that_never_saw_lags_is_asked_for_them_by_a_tail():
         assert name == 'inpainting'
         return jax.jit(tasks[name].init)(jax.random.key(5, impl='unsafe_rbg'), example())
 
-    state = atmodist.initialiser('probe', tasks, Trained(restored, (), None, {}))(jax.random.key(0), example())
+    state = atmodist.initialise('probe', tasks, Trained(restored, (), None, {}))(jax.random.key(0), example())
     jax.tree.map(np.testing.assert_array_equal, state.params['encoder'], restored('inpainting').params['encoder'])
 
 
@@ -237,17 +237,17 @@ def test_the_rivals_encoder_stays_as_it_was_drawn():
 
 
 @pytest.mark.parametrize(
-    ('changes', 'told'),
+    ('changes', 'message'),
     [
         ({'training': {**config()['training'], 'phases': []}}, 'training.phases is empty: name one or several of main'),
-        ({'training': {**config()['training'], 'phases': ['mein']}}, "there is no phase 'mein': did you mean 'main'"),
+        ({'training': {**config()['training'], 'phases': ['mein']}}, "unknown phase 'mein': did you mean 'main'"),
         ({'pretexts': []}, 'pretexts is empty: name one or several of lags, inpainting'),
-        ({'pretexts': ['lag']}, "pretexts: there is no task 'lag': did you mean 'lags'"),
-        ({'model': {**config()['model'], 'dtype': 'float16'}}, "model.dtype='float16': did you mean"),
+        ({'pretexts': ['lag']}, "pretexts='lag' is unknown: did you mean 'lags'"),
+        ({'model': {**config()['model'], 'dtype': 'float16'}}, "model.dtype='float16' is unknown: did you mean"),
     ],
 )
-def test_mistakes_of_a_config(changes, told):
-    with pytest.raises(UserError, match=told):
+def test_mistakes_of_a_config(changes, message):
+    with pytest.raises(UserError, match=message):
         atmodist.build({**config(), **changes})
 
 

@@ -12,8 +12,9 @@ import pytest
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.systems import atmodist, srgan
-from downscale_jax.systems.workdir import Trained, zeros
+from downscale_jax.systems import atmodist, content_encoder, content_weight, srgan
+from downscale_jax.systems.system import Trained
+from downscale_jax.systems.workdir import zeros
 from downscale_jax.training.optimizer import create
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -44,7 +45,7 @@ def teacher(tmp_path_factory):
     )
     tasks = atmodist.build(settings)
     batch = zeros(atmodist.shapes(settings), 2)
-    state = jax.jit(atmodist.initialiser('lags', tasks))(jax.random.key(3, impl='unsafe_rbg'), batch)
+    state = jax.jit(atmodist.initialise('lags', tasks))(jax.random.key(3, impl='unsafe_rbg'), batch)
     saved = Checkpoints(workdir / 'checkpoints' / 'lags', 1)
     saved.save(2, state, {'steps': np.zeros(())}, 1.0)
     saved.close()
@@ -59,7 +60,7 @@ def test_the_published_sizes():
     settings = config('paper', contents=('mse', 'atmodist'))
     tasks = srgan.build(settings)
     states = {
-        name: jax.eval_shape(srgan.initialiser(name, tasks), jax.random.key(0), zeros(srgan.shapes(settings), 1))
+        name: jax.eval_shape(srgan.initialise(name, tasks), jax.random.key(0), zeros(srgan.shapes(settings), 1))
         for name in tasks
     }
     networks = {name: sizes(variables) for name, variables in srgan.networks(states).items()}
@@ -70,7 +71,7 @@ def test_the_published_sizes():
 
 def test_each_network_of_a_gan_has_its_own_optimiser():
     tasks = srgan.build(config())
-    state = jax.eval_shape(srgan.initialiser('gan_mse', tasks), jax.random.key(0), zeros(srgan.shapes(config()), 1))
+    state = jax.eval_shape(srgan.initialise('gan_mse', tasks), jax.random.key(0), zeros(srgan.shapes(config()), 1))
     assert set(state.opt_state) == {'generator', 'discriminator'}
     rule = create(tasks['gan_mse'].phases[0])
     assert jax.tree.structure(jax.eval_shape(rule.init, state.params)) == jax.tree.structure(state.opt_state)
@@ -79,14 +80,14 @@ def test_each_network_of_a_gan_has_its_own_optimiser():
 @pytest.mark.parametrize(
     ('changes', 'parts'),
     [
-        ({'contents': ('mes',)}, ["no content loss 'mes'", "'mse'"]),
-        ({'model__factors': (2, 5)}, ['10 times finer', 'data.factor=4']),
-        ({'data__patch': 18}, ['data.patch=18', 'data.factor=4']),
-        ({'data__anomaly': True}, ['data.anomaly', 'whole field']),
+        ({'contents': ('mes',)}, ["contents='mes'", "'mse'"]),
+        ({'model__factors': (2, 5)}, ['model.factors=(2, 5)', 'refine cells 10 times', 'data.factor=4']),
+        ({'data__patch': 18}, ['data.patch=18', 'multiple of 4', 'data.factor', '16 or 20']),
+        ({'data__anomaly': True}, ['data.anomaly=True', 'whole field']),
         ({'model__padding': 'VALID'}, ["model.padding='VALID'", 'REFLECT, SAME']),
-        ({'training__phases': ('mse',)}, ['training.phases', 'for GANs']),
+        ({'training__phases': ('mse',)}, ['training.phases', 'GANs']),
         ({'content__stage': 7, 'contents': ('atmodist',)}, ['content.stage=7', '1 to 3']),
-        ({'sampling__tile': 30}, ['sampling.tile 30', '4']),
+        ({'sampling__tile': 30}, ['sampling.tile=30', '4']),
     ],
 )
 def test_values_that_do_not_go_together(changes, parts):
@@ -107,17 +108,17 @@ def test_values_that_do_not_go_together(changes, parts):
     ],
 )  # fmt: skip
 def test_another_atmodist_is_refused_before_training(teacher, changes, parts):
-    there = {} if not changes or 'content__workdir' in changes else {'content__workdir': str(teacher)}
+    workdir = {} if not changes or 'content__workdir' in changes else {'content__workdir': str(teacher)}
     with pytest.raises(UserError) as error:
-        srgan.check(config(contents=('atmodist',), **there, **changes), training=True)
+        srgan.check(config(contents=('atmodist',), **workdir, **changes), training=True)
     assert all(part in str(error.value) for part in parts), error.value
 
 
 def test_statistics_of_other_data_are_refused():
-    srgan.check_transforms(VALUES, VALUES, Path('there'))
+    content_encoder.check_transforms(VALUES, VALUES, Path('teacher'))
     other = Standardisation(**{**VALUES.__dict__, 'std': (3.1e-5, 1e-5)})
-    with pytest.raises(UserError, match=r'there has other statistics .* same data.train'):
-        srgan.check_transforms(VALUES, other, Path('there'))
+    with pytest.raises(UserError, match=r'teacher has other statistics .* same data.train'):
+        content_encoder.check_transforms(VALUES, other, Path('teacher'))
 
 
 class Records:
@@ -138,10 +139,10 @@ class Records:
 
 def test_pairs_are_found_by_their_times():
     records = Records()
-    pairs = srgan.pairs_apart(records, 10_800 * 3, np.random.default_rng(0))
+    pairs = content_weight.pairs_apart(records, 10_800 * 3, np.random.default_rng(0))
     assert len(pairs) == 34  # 37 starts, less those whose partner lies across the gap
     assert all(records.seconds[b] - records.seconds[a] == 32_400 for a, b in pairs)
-    assert not srgan.pairs_apart(records, 5000, np.random.default_rng(0))
+    assert not content_weight.pairs_apart(records, 5000, np.random.default_rng(0))
 
 
 def test_a_gan_starts_from_the_generator_and_the_encoder(teacher, monkeypatch):
@@ -161,14 +162,16 @@ def test_a_gan_starts_from_the_generator_and_the_encoder(teacher, monkeypatch):
 
     trained = Trained(lambda name: {'pretrained': alone}[name], (), Prepared(), settings)
     states = {
-        name: srgan.initialiser(name, tasks, trained)(jax.random.key(2), batch) for name in ('gan_mse', 'gan_atmodist')
+        name: srgan.initialise(name, tasks, trained)(jax.random.key(2), batch) for name in ('gan_mse', 'gan_atmodist')
     }
     for state in states.values():
         jax.tree.map(np.testing.assert_array_equal, state.params['generator'], alone.params)
     assert states['gan_mse'].frozen is None
     learned = states['gan_atmodist'].frozen
     content = tasks['gan_atmodist'].content
-    encoded, squared = srgan.distances_by_lag(content, learned.encoder, Prepared(), 16, 4, 3)
+    encoded, squared = content_weight.distances_by_lag(
+        content, learned.encoder, Prepared(), 16, content_weight.LagClasses(4, 3)
+    )
     assert len(encoded) == 2  # lags 3 and 4
     np.testing.assert_allclose(learned.alpha, np.sum(encoded * squared) / np.sum(encoded**2), rtol=1e-5)
     assert squared[1] > squared[0] > 0

@@ -140,7 +140,7 @@ def test_the_encoder_looks_from_random_corners():
     def draw(key):
         return content.corners(key, rows)
 
-    mapped = parallel.sharded(draw, (parallel.WHOLE,), parallel.ROWS)
+    mapped = parallel.sharded(draw, (parallel.REPLICATED,), parallel.SHARDED_ROWS)
     corners = np.concatenate([np.asarray(mapped(jax.random.key(seed))) for seed in range(40)])
     assert set(corners.ravel()) == set(range(shifts))
     counts = np.bincount(shifts * corners[:, 0] + corners[:, 1], minlength=shifts**2)

@@ -18,18 +18,18 @@ import optax
 import pytest
 
 from downscale_jax.models.atmodist import Encoder
-from downscale_jax.models.srgan import Discriminator, Generator
+from downscale_jax.models.srgan import Discriminator, GeneratorNetwork
 from downscale_jax.runtime import parallel
 from downscale_jax.tasks.content import Content, Learned, spectral_distance
-from downscale_jax.tasks.gan import BLIND, DISCRIMINATOR, GENERATOR, GRACE, WON, Gan
+from downscale_jax.tasks.gan import CHANCE_MARGIN, DISCRIMINATOR, GENERATOR, GRACE, WON, Gan
 from downscale_jax.tasks.super_resolution import SuperResolution
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create
 
 RATE = 1e-3
-ADAMW = Phase('gan', 10, RATE, schedule='constant', clip=0.0, apart=True)
+ADAMW = Phase('gan', 10, RATE, schedule='constant', clip=0.0, per_network=True)
 SGD = replace(ADAMW, learning_rate=0.03, optimizer='sgd')
-ALONE = SuperResolution(Generator(2, (2,), width=4, blocks=1, kernel=3), (replace(ADAMW, apart=False),))
+ALONE = SuperResolution(GeneratorNetwork(2, (2,), width=4, blocks=1, kernel=3), (replace(ADAMW, per_network=False),))
 TASK = Gan(ALONE, Discriminator((4,), 4), Content('mse'), (ADAMW,), adversarial=0.3)
 ENCODED = replace(TASK, content=Content('atmodist', Encoder((4,), blocks=1, stem=3, pool=False), 1))
 NEITHER, STRONG, WEAK = (-1.0, 1e3), (1e3, 2e3), (-2.0, -1.0)  # balances that any loss lies within, under, over
@@ -74,7 +74,7 @@ def begin(phase=ADAMW, frozen=None):
 @cache  # a compilation takes seconds
 def stepping(task, phase=ADAMW):
     """(state, batch, balance) -> (state, metrics)."""
-    whole, rows = parallel.WHOLE, parallel.ROWS
+    whole, rows = parallel.REPLICATED, parallel.SHARDED_ROWS
 
     def step(state, batch, balance):
         return replace(task, balance=tuple(balance)).train_step(state, batch, jax.random.key(0), phase)
@@ -214,23 +214,23 @@ def test_evaluation_knows_each_example():
 
 
 @pytest.mark.parametrize(
-    ('step', 'loss', 'extra', 'told'),
+    ('step', 'loss', 'extra', 'message'),
     [
         (GRACE, WON / 2, 0.0, 'the discriminator has won'),
         (GRACE, 2 * WON, 0.0, ''),
         (GRACE - 1, WON / 2, 0.0, ''),
-        (GRACE, math.log(2) + BLIND / 2, 1.0, 'it has collapsed'),
-        (GRACE, math.log(2) - BLIND / 2, 0.95, 'it has collapsed'),
+        (GRACE, math.log(2) + CHANCE_MARGIN / 2, 1.0, 'it has collapsed'),
+        (GRACE, math.log(2) - CHANCE_MARGIN / 2, 0.95, 'it has collapsed'),
         (GRACE, math.log(2), 0.8, ''),
-        (GRACE, math.log(2) + 2 * BLIND, 1.0, ''),
+        (GRACE, math.log(2) + 2 * CHANCE_MARGIN, 1.0, ''),
         (GRACE - 1, math.log(2), 1.0, ''),
         (GRACE, 0.5, 0.0, ''),
     ],
 )
-def test_warnings(step, loss, extra, told):
+def test_warnings(step, loss, extra, message):
     found = TASK.warn(step, {'train/discriminator': loss, 'train/extra_discriminator': extra})
-    assert told in found
-    assert bool(told) == bool(found)
+    assert message in found
+    assert bool(message) == bool(found)
 
 
 class TestAlone:
@@ -262,7 +262,7 @@ class TestAlone:
             np.testing.assert_allclose(sample, fine, rtol=1e-5, atol=1e-6)
 
     def test_overfits_one_batch(self):
-        phase, whole, rows = Phase('mse', 60, 1e-2, clip=0.0), parallel.WHOLE, parallel.ROWS
+        phase, whole, rows = Phase('mse', 60, 1e-2, clip=0.0), parallel.REPLICATED, parallel.SHARDED_ROWS
 
         def step(state, batch):
             return ALONE.train_step(state, batch, jax.random.key(0), phase)

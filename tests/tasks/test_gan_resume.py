@@ -7,24 +7,24 @@ import numpy as np
 import pytest
 
 from downscale_jax.models.atmodist import Encoder
-from downscale_jax.models.srgan import Discriminator, Generator
+from downscale_jax.models.srgan import Discriminator, GeneratorNetwork
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.tasks.content import Content, Learned
 from downscale_jax.tasks.gan import Gan
 from downscale_jax.tasks.super_resolution import SuperResolution
 from downscale_jax.training.log import Log, read
-from downscale_jax.training.loop import Schedule, abstract_state, train
+from downscale_jax.training.loop import LoopSettings, TrainingData, abstract_state, train
 from downscale_jax.training.optimizer import Phase
 
 FIRST = Phase('gan', 4, 1e-3, schedule='constant', clip=0.0)
 PHASES = (FIRST, dataclasses.replace(FIRST, name='late', learning_rate=1e-4))
-ALONE = SuperResolution(Generator(2, (2,), width=4, blocks=1, kernel=3), PHASES)
+ALONE = SuperResolution(GeneratorNetwork(2, (2,), width=4, blocks=1, kernel=3), PHASES)
 ENCODER = Encoder((4,), blocks=1, stem=3, pool=False)
 GAN = Gan(
     ALONE,
     Discriminator((4,), 4),
     Content('atmodist', ENCODER, 1, shifts=3),
-    tuple(dataclasses.replace(phase, apart=True) for phase in PHASES),
+    tuple(dataclasses.replace(phase, per_network=True) for phase in PHASES),
     balance=(0.5, 0.6),
 )
 
@@ -71,8 +71,8 @@ def run(workdir, task, dies_at=None):
     log = Log(workdir)
     try:
         train(
-            task, 'task', init=begin(task), batches=batches, validation=[batch_of(1000)],
-            schedule=Schedule(log_every=1, validate_every=2, keep=2), seed=5,
+            task, 'task', init=begin(task), data=TrainingData(batches, validation=[batch_of(1000)]),
+            settings=LoopSettings(log_every=1, validate_every=2, keep=2, seed=5),
             directory=workdir / 'checkpoints', log=log,
         )  # fmt: skip
     finally:

@@ -31,7 +31,7 @@ def drawn():
 
 
 def test_learns_the_centre_it_does_not_see():
-    whole, rows = parallel.WHOLE, parallel.ROWS
+    whole, rows = parallel.REPLICATED, parallel.SHARDED_ROWS
     step = parallel.sharded(lambda s, b: TASK.train_step(s, b, KEY, PHASE), (whole, rows), (whole, whole))
     state, batch, losses = drawn(), parallel.split_rows(example()), []
     for _ in range(PHASE.steps):

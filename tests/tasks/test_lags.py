@@ -46,7 +46,7 @@ def start(task):
 
 @cache  # a compilation takes seconds
 def stepping(task, phase=PHASE):
-    whole, rows = parallel.WHOLE, parallel.ROWS
+    whole, rows = parallel.REPLICATED, parallel.SHARDED_ROWS
 
     def step(state, batch):
         return task.train_step(state, batch, jax.random.key(0), phase)
@@ -121,8 +121,8 @@ def test_overfits_one_batch():
     assert metrics[-1]['accuracy'] == 1
     assert metrics[-1]['lag_error'] == 0
     # the running averages have followed: evaluation agrees with training
-    rows = parallel.ROWS
-    evaluate = parallel.sharded(TASK.eval_step, (parallel.WHOLE, rows, parallel.WHOLE), rows)
+    rows = parallel.SHARDED_ROWS
+    evaluate = parallel.sharded(TASK.eval_step, (parallel.REPLICATED, rows, parallel.REPLICATED), rows)
     found = evaluate(state, parallel.split_rows(example()), jax.random.key(0))
     assert all(values.shape == (16,) for values in found.values())
     assert found['accuracy'].mean() > 0.9
@@ -160,11 +160,11 @@ def test_the_statistics_are_those_of_both_patches_in_one_batch():
     def apply(first, second):
         return TASK.network.apply(variables, first, second, train=True, mutable=['batch_stats'])[1]['batch_stats']
 
-    whole = parallel.sharded(apply, (parallel.ROWS, parallel.ROWS), parallel.WHOLE)
+    whole = parallel.sharded(apply, (parallel.SHARDED_ROWS, parallel.SHARDED_ROWS), parallel.REPLICATED)
     stem = variables['params']['encoder']['stem_conv']
     x = np.concatenate([first, second])
     mapped = jax.lax.conv_general_dilated(x, stem['kernel'], (2, 2), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
-    mapped = np.asarray(mapped + stem['bias'])
+    mapped = np.asarray(mapped) + np.asarray(stem['bias'])
     found = whole(first, second)['encoder']['stem_norm']
     np.testing.assert_allclose(found['mean'], 0.1 * mapped.mean((0, 1, 2)), rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(found['var'], 0.9 + 0.1 * mapped.var((0, 1, 2)), rtol=1e-3)

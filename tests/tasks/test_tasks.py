@@ -61,7 +61,7 @@ def begin(task, phase=PHASE):
 
 @cache  # a compilation takes seconds
 def stepping(task, phase=PHASE):
-    whole, rows = parallel.WHOLE, parallel.ROWS
+    whole, rows = parallel.REPLICATED, parallel.SHARDED_ROWS
 
     def step(state, batch, key):
         return task.train_step(state, batch, key, phase)
@@ -85,8 +85,8 @@ def test_overfits_one_batch(task):
     assert losses[-1] < losses[0] / 4
     assert state.step == PHASE.steps
     # the running average has left the start, and is evaluated example by example
-    rows = parallel.ROWS
-    evaluate = parallel.sharded(task.eval_step, (parallel.WHOLE, rows, parallel.WHOLE), rows)
+    rows = parallel.SHARDED_ROWS
+    evaluate = parallel.sharded(task.eval_step, (parallel.REPLICATED, rows, parallel.REPLICATED), rows)
     found = np.asarray(evaluate(state, batch, key)['loss'])
     assert found.shape == (8,)
     assert found.mean() < losses[0] / 4
@@ -149,7 +149,9 @@ def test_first_guess():
     assert np.std(mean) > 0.1
     assert np.min(error) >= SCALE * SMALLEST_ERROR
     # what training asks for and what sampling gives back are inverse: target = mean + error * residual
-    rows = parallel.sharded(TWO_STAGES.rows, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.ROWS)
+    rows = parallel.sharded(
+        TWO_STAGES.rows, (parallel.REPLICATED, parallel.SHARDED_ROWS, parallel.REPLICATED), parallel.SHARDED_ROWS
+    )
     residual = rows(guess(), batch, jax.random.key(0))['residual']
     decoded = mean + error * residual
     mask = batch['mask']
@@ -233,7 +235,9 @@ def test_the_size_of_the_error_is_learnt_and_the_mean_does_not_see_it():
 
 def test_noise_levels_are_spread_evenly():
     batch = example()
-    rows = parallel.sharded(DIFFUSION.rows, (parallel.WHOLE, parallel.ROWS, parallel.WHOLE), parallel.ROWS)
+    rows = parallel.sharded(
+        DIFFUSION.rows, (parallel.REPLICATED, parallel.SHARDED_ROWS, parallel.REPLICATED), parallel.SHARDED_ROWS
+    )
     found = rows(None, batch, jax.random.key(0))
     np.testing.assert_allclose(np.diff(np.sort(found['t'])), 1 / 8, atol=1e-6)
     assert found['noise'].shape == batch['target'].shape

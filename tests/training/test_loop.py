@@ -18,9 +18,10 @@ from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.training import state as states
 from downscale_jax.training.log import Log, read
-from downscale_jax.training.loop import Schedule, abstract_state, train
+from downscale_jax.training.loop import LoopSettings, TrainingData, abstract_state, train
 from downscale_jax.training.optimizer import Phase, create, gradient_step
 
+SEED = 5
 ONE = (Phase('main', 4, 0.1),)
 TWO = (Phase('first', 3, 0.1, optimizer='sgd'), Phase('second', 3, 0.05, warmup=1))
 TRUTH = np.array([1.0, -2.0, 0.5], np.float32)
@@ -51,7 +52,7 @@ def batch_of(step):
     return {'x': x, 'y': x @ TRUTH}
 
 
-def run(workdir, phases, fetched=lambda step: None, change=lambda step, batch: batch, schedule=None):
+def run(workdir, phases, fetched=lambda step: None, change=lambda step, batch: batch, settings=None):
     """Trains in `workdir`; `fetched(step)` is called before the batch of a step is handed out."""
 
     def batches(start, limit=0):
@@ -68,10 +69,8 @@ def run(workdir, phases, fetched=lambda step: None, change=lambda step, batch: b
             Line(phases),
             'line',
             init=Line(phases).init,
-            batches=batches,
-            validation=[batch_of(1000), batch_of(1001)],
-            schedule=schedule or Schedule(log_every=1, validate_every=2, keep=2),
-            seed=5,
+            data=TrainingData(batches, validation=[batch_of(1000), batch_of(1001)]),
+            settings=settings or LoopSettings(log_every=1, validate_every=2, keep=2, seed=SEED),
             directory=workdir / 'checkpoints',
             log=log,
         )
@@ -140,8 +139,8 @@ def test_resumes_in_the_second_phase(whole, tmp_path, step, saved):
 
 
 def test_rows_lost_between_checkpoints_are_summed_again(tmp_path):
-    schedule = Schedule(log_every=2, validate_every=2, keep=2)
-    run(tmp_path / 'whole', ONE, schedule=schedule)
+    settings = LoopSettings(log_every=2, validate_every=2, keep=2, seed=SEED)
+    run(tmp_path / 'whole', ONE, settings=settings)
 
     def stop(step):
         if step == 3:
@@ -149,9 +148,9 @@ def test_rows_lost_between_checkpoints_are_summed_again(tmp_path):
 
     # saved at step 3, in the middle of a row of the log: its sums are part of the checkpoint
     with pytest.raises(SystemExit):
-        run(tmp_path / 'cut', ONE, stop, schedule=schedule)
+        run(tmp_path / 'cut', ONE, stop, settings=settings)
     assert Checkpoints(tmp_path / 'cut' / 'checkpoints', read_only=True).latest() == 3
-    run(tmp_path / 'cut', ONE, schedule=schedule)
+    run(tmp_path / 'cut', ONE, settings=settings)
     assert_same_end(tmp_path / 'cut', tmp_path / 'whole', ONE)
 
 
@@ -202,7 +201,7 @@ def test_best_and_newest_checkpoints_are_kept(tmp_path):
         return {'x': batch['x'], 'y': batch['y'] + 10 * step}
 
     phases = (Phase('main', 8, 0.3, optimizer='sgd', clip=0.0),)
-    run(tmp_path, phases, change=away, schedule=Schedule(1, 1, keep=2))
+    run(tmp_path, phases, change=away, settings=LoopSettings(1, 1, keep=2, seed=SEED))
     losses = {row['step']: row['validation/loss'] for row in read(tmp_path / 'metrics.jsonl') if len(row) == 4}
     best = min(losses, key=losses.get)
     assert best < 7
@@ -226,13 +225,13 @@ def test_sigterm_does_not_save_what_is_not_finite(tmp_path):
         if step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    schedule = Schedule(log_every=4, validate_every=4, keep=2)
+    settings = LoopSettings(log_every=4, validate_every=4, keep=2, seed=SEED)
     with pytest.raises(UserError, match=r'not finite at step 3 .*no checkpoint was written'):
-        run(tmp_path, ONE, stop, poison, schedule)
+        run(tmp_path, ONE, stop, poison, settings)
     assert not any(path.name.isdigit() for path in (tmp_path / 'checkpoints').iterdir())
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(whole, tmp_path, capsys):
+def test_sigterm_saves_and_the_same_command_goes_on(whole, tmp_path, caplog):
     def stop(step):
         if step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -241,7 +240,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(whole, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         run(tmp_path, ONE, stop)
     assert stopped.value.code == 143
-    assert 'saved at step 3 of line' in capsys.readouterr().err
+    assert 'saved at step 3 of line' in caplog.text
     assert signal.getsignal(signal.SIGTERM) is before
     saved = Checkpoints(tmp_path / 'checkpoints', read_only=True)
     assert saved.latest() == 3
@@ -271,7 +270,7 @@ def flip(path):
     [(cut, ONE, 3, 2), (Path.unlink, TWO, 4, 3), (flip, TWO, 6, 4)],
     ids=['cut', 'missing, in the first phase', 'a flipped bit, after the end'],
 )
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(whole, tmp_path, capsys, damage, phases, newest, before):
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(whole, tmp_path, caplog, damage, phases, newest, before):
     if newest == 6:
         shutil.copytree(whole[phases], tmp_path, dirs_exist_ok=True)  # damaged after the end
     else:
@@ -279,7 +278,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(whole, tmp_path, capsy
             run(tmp_path, phases, lambda step: os.kill(os.getpid(), signal.SIGTERM) if step == newest else None)
     rows = (tmp_path / 'metrics.jsonl').read_bytes()
     damage(arrays_of(tmp_path / 'checkpoints' / str(newest))[0])
-    capsys.readouterr()
+    caplog.clear()
 
     def kill(step):
         assert step >= before
@@ -287,10 +286,9 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(whole, tmp_path, capsy
 
     with pytest.raises(KilledError):
         run(tmp_path, phases, kill)
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 1
-    assert told[0].startswith(f'warning: the checkpoint of step {newest} in')
-    assert told[0].endswith(f'is damaged: step {before} is taken')
+    (warning,) = caplog.messages
+    assert warning.startswith(f'the checkpoint of step {newest} in')
+    assert warning.endswith(f'is damaged: using step {before}')
     assert max(row['step'] for row in read(tmp_path / 'metrics.jsonl')) == before < newest
     # put aside, not thrown away, until its step is saved again
     aside = tmp_path / 'checkpoints' / f'{newest}.damaged'
@@ -330,7 +328,7 @@ def test_a_full_disk_loses_nothing(whole, disk):
                 os.posix_fallocate(file.fileno(), 0, state.f_bavail * state.f_bsize)
 
     saved = kill_at(4, disk / 'run', saved=3)
-    told = r'cannot write checkpoint of step 4 to .*: No space left on device; the checkpoint of step 3 is kept'
+    told = r'cannot write checkpoint of step 4 in .*: No space left on device; the checkpoint of step 3 is kept'
     with pytest.raises(UserError, match=told):
         run(disk / 'run', TWO, filled)
     assert not list((disk / 'run').glob('checkpoints/*tmp*'))
@@ -348,4 +346,4 @@ def test_a_full_disk_loses_nothing(whole, disk):
 
 def test_validations_fall_on_rows_of_the_log():
     with pytest.raises(UserError, match=r'training.validate_every=4 is not a multiple of training.log_every=3'):
-        Schedule(log_every=3, validate_every=4, keep=1)
+        LoopSettings(log_every=3, validate_every=4, keep=1, seed=SEED)

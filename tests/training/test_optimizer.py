@@ -80,7 +80,7 @@ def test_gradients_are_clipped_before_momentum():
 
 @pytest.mark.parametrize(
     ('options', 'message'),
-    [({'schedule': 'cosin'}, "no schedule 'cosin'.*cosine"), ({'optimizer': 'sdg'}, "no optimizer 'sdg'.*sgd")],
+    [({'schedule': 'cosin'}, "schedule='cosin'.*cosine"), ({'optimizer': 'sdg'}, "optimizer='sdg'.*sgd")],
 )
 def test_unknown_names(options, message):
     with pytest.raises(UserError, match=message):
@@ -93,7 +93,7 @@ def step_on(phase):
     def losses(params, rows):
         return params['w'] + rows['loss'], {'loss': rows['loss']}
 
-    whole, rows = parallel.WHOLE, parallel.ROWS
+    whole, rows = parallel.REPLICATED, parallel.SHARDED_ROWS
     return parallel.sharded(lambda s, b: gradient_step(losses, s, b, phase, 1, 0.0)[0], (whole, rows), whole)
 
 
@@ -121,7 +121,7 @@ def test_batch_statistics_are_averaged_over_microbatches():
         loss = params['w'] * rows['x']
         return loss, {'loss': loss}, {'mean': rows['x'].mean()}
 
-    whole, rows = parallel.WHOLE, parallel.ROWS
+    whole, rows = parallel.REPLICATED, parallel.SHARDED_ROWS
     x = np.arange(8, dtype='f4')
     for accumulate in (1, 2, 4):
         state = states.create({'w': jnp.ones(())}, create(phase), stats={'mean': jnp.zeros(())})

@@ -1,4 +1,4 @@
-"""Maps of one day: arrays in, a Figure out."""
+"""Figure of the maps of one time."""
 
 from typing import Any
 
@@ -28,11 +28,11 @@ def maps(
     zoom: tuple[int, int, int] | None = None,
     y_up: bool = True,
 ) -> Figure:
-    """One day: coarse, two members, truth; a zoom into them; ensemble mean, baseline, spread and error of the mean.
+    """Coarse input, two members and truth; a zoom into them; ensemble mean, baseline, spread and error of the mean.
 
     coarse, truth [H, W], NaN where missing; members [M, H, W]; ocean bool [H, W], the rest is drawn as land; quantity
-    and unit name the colour bars, such as 'thickness' and 'm'; baseline (name, field [H, W]), without which a third
-    member stands in its place; zoom (row, column, cells) adds a row; y_up: whether the first row is the southernmost.
+    and unit label the colour bars, such as 'thickness' and 'm'; baseline (name, field [H, W]), a third member if
+    None; zoom (row, column, cells) adds a row; y_up: whether the first row is the southernmost.
     Fields share one colour scale, that of the truth's 1 to 99 %.
     """
     known = np.isfinite(truth) & ocean
@@ -61,8 +61,8 @@ def maps(
     frame: dict[str, Any] = {'ocean': ocean, 'cell_km': cell_km, 'y_up': y_up}
     top_looks = looks if ensemble else [*looks[:3], signed]
     images = [
-        _map(one, values, name, **frame, **look)
-        for one, (values, name), look in zip(axes[0], top, top_looks, strict=True)
+        _map(panel, values, name, **frame, **look)
+        for panel, (values, name), look in zip(axes[0], top, top_looks, strict=True)
     ]
     if zoom:
         for index in range(4):
@@ -70,9 +70,9 @@ def maps(
             _zoom(axes[0, index], axes[1, index], zoom, cell_km, shape[0], y_up)
     fields = 3
     if below:
-        doubt: dict[str, Any] = {'vmin': 0, 'vmax': _quantile(spread[known], 0.99), 'cmap': 'magma'}
-        for index, (panel, look) in enumerate(zip(below, [*looks[:2], doubt, signed], strict=True)):
-            images[index] = _map(axes[-1, index], panel[0], panel[1], **frame, **look) if panel else None
+        positive: dict[str, Any] = {'vmin': 0, 'vmax': _quantile(spread[known], 0.99), 'cmap': 'magma'}
+        for index, (field, look) in enumerate(zip(below, [*looks[:2], positive, signed], strict=True)):
+            images[index] = _map(axes[-1, index], field[0], field[1], **frame, **look) if field else None
         _bar(figure, images[2], axes[-1, 2], f'standard deviation ({unit})', 'max')
         fields = 2 if third else 1
     _bar(figure, images[0], axes[-1, :fields], f'{quantity} ({unit})', 'both')
@@ -82,7 +82,7 @@ def maps(
 
 
 def _quantile(values: np.ndarray, share: float) -> float:
-    """Upper end of a colour scale, above zero whatever the values; cells that no member reaches are NaN."""
+    """Upper end of a colour scale, always positive; missing values are ignored."""
     values = values[np.isfinite(values)]
     return max(float(np.quantile(values, share)) if values.size else 1.0, 1e-12)
 
@@ -94,7 +94,7 @@ def _map(axes: Axes, values: np.ndarray, name: str, ocean: np.ndarray, cell_km: 
         'extent': (0, width * cell_km, 0, height * cell_km),
         'origin': 'lower' if y_up else 'upper',
     }
-    # cells wider than a pixel keep their edges; finer ones are averaged, not picked
+    # cells wider than a pixel keep their edges; finer ones are averaged instead of subsampled
     frame['interpolation'] = 'nearest' if width <= 320 else 'auto'
     axes.imshow(ocean, cmap=ListedColormap([LAND, NOTHING]), vmin=0, vmax=1, **frame)
     shown = np.ma.masked_where(~ocean | ~np.isfinite(values), values)
@@ -127,10 +127,10 @@ def _bar(figure: Figure, image, axes, label: str, extend: str) -> None:
 
 
 def _tidy(axes: np.ndarray) -> None:
-    """Labels of kilometres only at the left and the lower edge; panels without a map vanish."""
+    """Kilometres at the left and lower edges only; panels without a map are hidden."""
     for row in axes:
         row[0].set_ylabel('km')
-        for index, one in enumerate(row):
-            one.tick_params(labelleft=index == 0)
-            if not one.images:
-                one.axis('off')
+        for index, panel in enumerate(row):
+            panel.tick_params(labelleft=index == 0)
+            if not panel.images:
+                panel.axis('off')

@@ -1,18 +1,20 @@
-"""How every figure looks: colours, headline, names at the ends of lines; a matplotlib Figure, no pyplot and no state.
+"""Style shared by all figures: colours, headline, labels at the ends of lines. No pyplot: figures hold no global state.
 
-Colours are Okabe and Ito's, told apart with any colour vision and each with a dash of its own; maps use viridis and
-magma, errors blue to red. Figures are 9 inches wide: at 900 pixels the type is that of a page.
+Colours are those of Okabe and Ito, distinguishable with any colour vision, each with its own dash pattern; maps use
+viridis and magma, errors blue to red. Figures are 9 inches wide: shown at 900 pixels, their type matches the page's.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from downscale_jax.runtime.files import write_bytes
 
@@ -31,7 +33,7 @@ LINES: dict[str, dict[str, Any]] = {
     'mean': {'color': '#007f5f', 'linestyle': (0, (5, 1.4, 1, 1.4))},
 }
 NAMES = {'mean': 'ensemble mean', 'member': 'members'}
-# of other methods, in their order
+# for other methods, in their order
 _OTHERS: tuple[dict[str, Any], ...] = (
     {'color': '#d55e00', 'linestyle': (0, (5, 1.6))},
     {'color': '#a8457f', 'linestyle': (0, (3, 1.2))},
@@ -42,7 +44,7 @@ OUTSIDE: dict[str, Any] = {'textcoords': 'offset points', 'va': 'center', 'fonts
 
 
 def looks(names: Collection[str]) -> dict[str, dict[str, Any]]:
-    """{name: colour and dash}; 'NAME_1' is a member, 'NAME_33' the mean of so many."""
+    """{name: colour and dash pattern}; 'NAME_1' is a member, 'NAME_33' the mean of 33 members."""
     others = iter(_OTHERS * len(names))
     return {name: LINES.get(_kind(name)) or next(others) for name in names}
 
@@ -53,15 +55,15 @@ def _kind(name: str) -> str:
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Writes a PNG, the whole of it or nothing; equal figures give equal bytes. Raises UserError where the disk
-    refuses."""
+    """Writes a PNG completely or not at all; equal figures give equal bytes. Raises UserError if it cannot be
+    written."""
     png = BytesIO()
     figure.savefig(png, dpi=160, format='png', metadata={'Software': None})
     write_bytes(Path(path), png.getvalue())
 
 
 def blank(height: float, title: str, subtitle: str) -> Figure:
-    """An empty figure with its headline flush left; `height` in inches without the headline."""
+    """An empty figure with a left-aligned headline; `height` in inches excludes the headline."""
     top = height / (height + 0.62)
     layout = ConstrainedLayoutEngine(rect=(0.005, 0, 0.99, top), w_pad=0.04, h_pad=0.07)
     figure = Figure(figsize=(WIDTH, height + 0.62), layout=layout, facecolor='white')
@@ -71,7 +73,7 @@ def blank(height: float, title: str, subtitle: str) -> Figure:
 
 
 def label_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
-    """Names at the right ends of the lines, pushed apart where lines end together."""
+    """Names at the right ends of lines, pushed apart where they would overlap."""
     names = sorted(ends, key=lambda name: ends[name][0])
     to_axes = axes.transData + axes.transAxes.inverted()
     right = axes.get_xlim()[1]
@@ -87,3 +89,15 @@ def label_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
         axes.annotate(
             name, (1, place), (6, 0), xycoords='axes fraction', **OUTSIDE, color=ends[name][1], fontweight='bold'
         )  # fmt: skip
+
+
+def legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """A legend to the right of the headline, for figures where names at the ends of lines would overlap."""
+    figure.legend(handles=list(handles), loc='upper right', ncols=len(handles), frameon=False, fontsize=9)
+
+
+def ticks(panel: Axes, at: Sequence[float] | np.ndarray, names: Sequence[str]) -> None:
+    """Ticks of the x axis, at these places only."""
+    panel.set_xticks(at, names)
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.xaxis.set_minor_locator(NullLocator())

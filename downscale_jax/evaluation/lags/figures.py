@@ -1,7 +1,7 @@
-"""Figures of AtmoDist's report: arrays in, a Figure out."""
+"""Figures of AtmoDist's report: predicted against true lags, distances, errors by place, nearest neighbours."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -10,9 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from downscale_jax.evaluation.drawing.style import INK, LINES, LOOK, NOTHING, QUIET, blank, looks
+from downscale_jax.evaluation.lags.geography import ErrorMap
+from downscale_jax.evaluation.lags.neighbours import Neighbours
 
 MAIN = LINES['member']
-# of distances, in their order: two stages of an encoder, one untrained, four of pixels
+# in the order of the distances: two stages of an encoder, an untrained encoder, four by cells
 DISTANCES: tuple[dict[str, Any], ...] = (
     MAIN,
     {**MAIN, 'linestyle': (0, (4, 1.5))},
@@ -21,24 +23,9 @@ DISTANCES: tuple[dict[str, Any], ...] = (
 )
 
 
-class Map(NamedTuple):
-    """Values on coarse cells [R, C] and where they lie: (west, east, south, north)."""
-
-    values: np.ndarray
-    extent: tuple[float, float, float, float]
-    labels: tuple[str, str]  # of the axes
-
-
-class Neighbours(NamedTuple):
-    """A patch [P, P] and those nearest to it by each measure, with their place and time in words."""
-
-    query: tuple[np.ndarray, str]
-    nearest: Mapping[str, Sequence[tuple[np.ndarray, str]]]
-
-
 @matplotlib.rc_context(LOOK)
 def confusion(matrices: Mapping[str, np.ndarray], step: float, title: str = '', subtitle: str = '') -> Figure:
-    """Share of the pairs of a true lag (a row of [K, K]) told to be of another, a panel a method; `step` in hours."""
+    """Share of the pairs of each true lag (row of [K, K]) by predicted lag, one panel per method; `step` in hours."""
     figure = blank(4.6, title, subtitle)
     axes = figure.subplots(1, len(matrices), sharey=True, squeeze=False)[0]
     classes = len(next(iter(matrices.values())))
@@ -47,9 +34,9 @@ def confusion(matrices: Mapping[str, np.ndarray], step: float, title: str = '', 
     for panel, (name, matrix) in zip(axes, matrices.items(), strict=True):
         extent = (low, high, low, high)
         image = panel.imshow(matrix, origin='lower', extent=extent, vmin=0, vmax=top, cmap='viridis')
-        for offset in (-step, step):  # between the lines: at most a step off
+        for offset in (-step, step):  # predictions between the lines are at most one step off
             panel.plot([low, high], [low + 1.5 * offset, high + 1.5 * offset], color='white', linewidth=0.9, alpha=0.8)
-        panel.set(xlim=(low, high), ylim=(low, high), xlabel='told lag (h)')
+        panel.set(xlim=(low, high), ylim=(low, high), xlabel='predicted lag (h)')
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_locator(MaxNLocator(6, integer=True))
         panel.set_title(name, loc='left')
@@ -65,9 +52,9 @@ def confusion(matrices: Mapping[str, np.ndarray], step: float, title: str = '', 
 def distance(
     curves: Mapping[str, Mapping[str, np.ndarray]], step: float, title: str = '', subtitle: str = ''
 ) -> Figure:
-    """Mean distance of pairs by lag over that at the longest lag, and its deviation over its mean.
+    """Mean distance of pairs by lag relative to that at the longest lag, and standard deviation relative to the mean.
 
-    curves: {measure: {'mean': [K, 3], 'deviation': [K, 3]}}, value, low, high; the first one stands out.
+    curves: {distance: {'mean': [K, 3], 'deviation': [K, 3]}}; the first is emphasised.
     """
     figure = blank(3.9, title, subtitle)
     left, right = figure.subplots(1, 2, sharex=True)
@@ -82,10 +69,10 @@ def distance(
         right.plot(hours, curve['deviation'][:, 0] / mean, **style)
     left.axhline(0.9, color=QUIET, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
     left.annotate('90 %', (step, 0.9), (0, 3), textcoords='offset points', fontsize=9, color=QUIET)
-    left.set(xlabel='lag (h)', ylim=(0, None), ylabel='mean distance / that at the longest lag')
-    right.set(xlabel='lag (h)', ylim=(0, None), ylabel='deviation / mean')
-    left.set_title('how a distance grows', loc='left')
-    right.set_title('how far single pairs scatter', loc='left')
+    left.set(xlabel='lag (h)', ylim=(0, None), ylabel='mean distance / mean at the longest lag')
+    right.set(xlabel='lag (h)', ylim=(0, None), ylabel='standard deviation / mean')
+    left.set_title('growth with lag', loc='left')
+    right.set_title('scatter of pairs', loc='left')
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     left.legend(frameon=False, fontsize=9, loc='lower right')
@@ -94,23 +81,23 @@ def distance(
 
 @matplotlib.rc_context(LOOK)
 def skill(
-    where: Map,
+    errors: ErrorMap,
     classes: Mapping[str, Mapping[str, np.ndarray]],
     groups: Sequence[Sequence[str]],
     title: str = '',
     subtitle: str = '',
 ) -> Figure:
-    """Mean absolute lag error (h): a map of the first method, and by class for all.
+    """Mean absolute lag error (h): a map for the first method, and by class for all.
 
-    classes: {method: {class: [3]}}, value, low, high; groups of classes stand apart.
+    classes: {method: {class: [3]}}; groups of classes are separated.
     """
     figure = blank(3.6, title, subtitle)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    values = np.ma.masked_invalid(where.values)
+    values = np.ma.masked_invalid(errors.values)
     left.set_facecolor(NOTHING)
-    image = left.imshow(values, origin='lower', extent=where.extent, aspect='auto', cmap='magma_r')
-    left.set(xlabel=where.labels[0], ylabel=where.labels[1])
-    left.set_title(f'{next(iter(classes))}: lag error by place of the patch (h)', loc='left')
+    image = left.imshow(values, origin='lower', extent=tuple(errors.extent), aspect='auto', cmap='magma_r')
+    left.set(xlabel=errors.axes[0], ylabel=errors.axes[1])
+    left.set_title(f'{next(iter(classes))}: lag error by place (h)', loc='left')
     left.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=left, location='bottom', shrink=0.8, aspect=36, pad=0.03)
     bar.outline.set_visible(False)
@@ -120,7 +107,7 @@ def skill(
 
 
 def _dots(axes: Axes, classes: Mapping[str, Mapping[str, np.ndarray]], groups: Sequence[Sequence[str]]) -> None:
-    """A dot with its interval for each method in each class, one below the other."""
+    """A dot with its interval for each method in each class, classes below each other."""
     place, places = 0.0, {}
     for group in groups:
         for name in group:
@@ -128,11 +115,11 @@ def _dots(axes: Axes, classes: Mapping[str, Mapping[str, np.ndarray]], groups: S
             place += 1
         place += 0.6
     others = looks([name for name in classes if name != next(iter(classes))])
-    for index, (method, found) in enumerate(classes.items()):
+    for index, (method, by_class) in enumerate(classes.items()):
         shift = 0.2 * (index - (len(classes) - 1) / 2)
         color = MAIN['color'] if index == 0 else others[method]['color']
-        y = [at + shift for name, at in places.items() if name in found]
-        values = np.array([found[name] for name in places if name in found]).reshape(-1, 3)
+        y = [at + shift for name, at in places.items() if name in by_class]
+        values = np.array([by_class[name] for name in places if name in by_class]).reshape(-1, 3)
         axes.plot(values[:, 0], y, marker='o', markersize=4.5, linestyle='', color=color, label=method)
         axes.hlines(y, values[:, 1], values[:, 2], color=color, linewidth=1.2)
     axes.set_yticks(list(places.values()), list(places))
@@ -144,26 +131,26 @@ def _dots(axes: Axes, classes: Mapping[str, Mapping[str, np.ndarray]], groups: S
 
 @matplotlib.rc_context(LOOK)
 def neighbours(rows: Sequence[Neighbours], quantity: str, title: str = '', subtitle: str = '') -> Figure:
-    """A row a query: the patch, then those nearest to it by each measure; all on one colour scale."""
-    columns = 1 + sum(len(found) for found in rows[0].nearest.values())
+    """One row per query: the patch, then its nearest neighbours by each distance, on one colour scale."""
+    columns = 1 + sum(map(len, rows[0].nearest.values()))
     size = 8.6 / columns
     figure = blank(len(rows) * (size + 0.3) + 0.75, title, subtitle)
     axes = figure.subplots(len(rows), columns, squeeze=False)
-    limit = float(np.quantile(np.abs([row.query[0] for row in rows]), 0.995))
+    limit = float(np.quantile(np.abs([row.query.values for row in rows]), 0.995))
     image: Any = None
     for line, row in zip(axes, rows, strict=True):
-        shown = [row.query, *(one for found in row.nearest.values() for one in found)]
-        for panel, (patch, told) in zip(line, shown, strict=True):
-            image = panel.imshow(patch, origin='lower', vmin=-limit, vmax=limit, cmap='RdBu_r')
-            panel.set_xlabel(told, fontsize=7.5, labelpad=2)
+        shown = [row.query, *(patch for patches in row.nearest.values() for patch in patches)]
+        for panel, patch in zip(line, shown, strict=True):
+            image = panel.imshow(patch.values, origin='lower', vmin=-limit, vmax=limit, cmap='RdBu_r')
+            panel.set_xlabel(patch.label, fontsize=7.5, labelpad=2)
             panel.set(xticks=(), yticks=())
             panel.spines[:].set(visible=True, color=QUIET, linewidth=0.6)
         line[0].spines[:].set(color=INK, linewidth=1.6)
     column = 1
     axes[0, 0].set_title('query', loc='left')
-    for name, found in rows[0].nearest.items():
+    for name, patches in rows[0].nearest.items():
         axes[0, column].set_title(f'nearest by {name}', loc='left')
-        column += len(found)
+        column += len(patches)
     bar = figure.colorbar(image, ax=axes, location='bottom', extend='both', shrink=0.4, aspect=40, pad=0.02)
     bar.set_label(quantity)
     bar.outline.set_visible(False)

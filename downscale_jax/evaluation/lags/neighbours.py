@@ -1,57 +1,78 @@
-"""Which patches of the test split a distance calls alike: the nearest neighbours of a few."""
+"""Nearest neighbours of a few patches of the test split, by the encoder and by MSE."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
-from downscale_jax.evaluation.lags.figures import Neighbours
-from downscale_jax.evaluation.lags.measures import BATCH, centres
+from downscale_jax.evaluation.lags.geography import centres
+from downscale_jax.evaluation.lags.predictions import BATCH, Network
 from downscale_jax.fields.datasets.times import decode_times
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.pipeline.records import Prepared, Split
-from downscale_jax.systems.atmodist import LearnedDistance
 
 CANDIDATES = 400  # patches among which neighbours are sought
-QUANTILES = (0.4, 0.6, 0.8, 0.97)  # of the candidates' variance: from calm to wild
+QUANTILES = (0.4, 0.6, 0.8, 0.97)  # of the candidates' variance: from calm to stormy
 NEAREST = 3
 
 
-def neighbours(opened: LearnedDistance, prepared: Prepared, split: Split, chosen: Sequence[int]) -> list[Neighbours]:
-    """Queries from calm to wild among first patches of the split, with those nearest by the encoder and by MSE.
+class Patch(NamedTuple):
+    """The first variable [P, P], north up, and its time and place in words."""
 
-    Patches that overlap and lie within the longest lag do not count: they are near for being the same weather.
+    values: np.ndarray
+    label: str
+
+
+class Neighbours(NamedTuple):
+    """A patch and those nearest to it by each distance."""
+
+    query: Patch
+    nearest: Mapping[str, Sequence[Patch]]
+
+
+def neighbours(network: Network, prepared: Prepared, split: Split, chosen: Sequence[int]) -> list[Neighbours]:
+    """Neighbours of patches from calm to stormy, among first patches of the split.
+
+    Patches that overlap within the longest lag do not count: they show the same weather.
     """
     spread = np.unique(np.linspace(0, len(chosen) - 1, CANDIDATES).round().astype(int))
     records = [split[int(chosen[i])] for i in spread]
     patches = prepared.transform_as(Standardisation).encode(np.stack([r['first'] for r in records]))
-    last = len(opened.task.encoder.widths)
-    parts = [patches[i : i + BATCH] for i in range(0, len(patches), BATCH)]
-    codes = np.concatenate([opened.embedding(opened.params, x, last) for x in parts])
     seconds, rows, columns = (np.array([r[name] for r in records]) for name in ('time', 'row', 'column'))
-    apart = 3600 * prepared.meta['step_hours'] * prepared.meta['lags']
-    names = words(prepared, seconds, rows, columns)
+    texts = labels(prepared, seconds, rows, columns)
     y = prepared.statics['lat' if 'lat' in prepared.statics.dims else 'y']
-    up = 1 if y[0] < y[-1] else -1  # north is up
-    wildness = patches.var((1, 2, 3))
-    order = np.argsort(wildness)
-    found = []
+    north_up = slice(None, None, 1 if y[0] < y[-1] else -1)
+    shown = [Patch(patch[north_up, :, 0], label) for patch, label in zip(patches, texts, strict=True)]
+    representations = {'encoder': encode(network, patches), 'MSE': patches}
+    longest = 3600 * prepared.meta['step_hours'] * prepared.meta['lags']
+    order = np.argsort(patches.var((1, 2, 3)))
+    result = []
     for quantile in QUANTILES:
         query = int(order[round(quantile * (len(order) - 1))])
         aside = np.abs(columns - columns[query])
         aside = np.minimum(aside, prepared.meta['grid'][1] - aside) if prepared.periodic else aside
-        far = np.maximum(np.abs(rows - rows[query]), aside) >= prepared.meta['patch']
-        free = far | (np.abs(seconds - seconds[query]) > apart)
+        apart = np.maximum(np.abs(rows - rows[query]), aside) >= prepared.meta['patch']
+        eligible = apart | (np.abs(seconds - seconds[query]) > longest)
+        if eligible.sum() < NEAREST:
+            continue
         nearest = {}
-        for measure, values in (('encoder', codes), ('MSE', patches)):
+        for name, values in representations.items():
             distance = np.square(values - values[query]).mean((1, 2, 3))
-            best = np.argsort(np.where(free, distance, np.inf))[: min(NEAREST, int(free.sum()))]
-            nearest[measure] = [(patches[i, ::up, :, 0], names[i]) for i in best]
-        if all(len(rows) == NEAREST for rows in nearest.values()):
-            found.append(Neighbours((patches[query, ::up, :, 0], names[query]), nearest))
-    return found
+            nearest[name] = [shown[i] for i in np.argsort(np.where(eligible, distance, np.inf))[:NEAREST]]
+        result.append(Neighbours(shown[query], nearest))
+    return result
 
 
-def words(prepared: Prepared, seconds: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[str]:
+def encode(network: Network, patches: np.ndarray) -> np.ndarray:
+    """Encodings of normalised patches [N, P, P, C] by the last stage."""
+    embed = jax.jit(partial(network.task.embed, stage=len(network.task.encoder.widths)))
+    batches = [patches[i : i + BATCH] for i in range(0, len(patches), BATCH)]
+    return np.concatenate([embed(network.params, batch) for batch in batches])
+
+
+def labels(prepared: Prepared, seconds: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[str]:
     """Day, hour and place of patches, [N] each."""
     times = decode_times(seconds, prepared.meta['calendar'])
     places = centres(prepared.statics, rows, columns, prepared.meta['patch'])

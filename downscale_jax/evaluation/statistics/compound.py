@@ -31,7 +31,7 @@ class HotDry(NamedTuple):
 
 
 def variables_of(names: Sequence[str], attributes: Mapping[str, Mapping[str, str]]) -> tuple[int, int] | None:
-    """Which of the variables are the air temperature and the precipitation (`datasets.archives`); None where one of both
+    """Which of the variables are the air temperature and the precipitation (`archives`); None where one of both
     is missing.
 
     A maximum or a minimum has the standard name of the mean: beside one it does not count, and alone it tells what is

@@ -1,4 +1,4 @@
-"""Does the truth look like one more member? Rank histogram and reliability curve, and the classes to ask it in."""
+"""Ranks of the truth among the members: histogram and reliability curve, and the classes they are split by."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -45,15 +45,21 @@ def reliability_error(ranks: np.ndarray) -> np.ndarray:
     return np.abs(observed(ranks) - nominal(ranks.shape[-1] - 1)).mean(-1)
 
 
-def regimes(field: np.ndarray, edges: Sequence[float]) -> tuple[list[str], np.ndarray]:
-    """(names, bool [R, ...]) of the classes of a field between ascending edges, the lower edge in the class.
+def regime_names(edges: Sequence[float]) -> list[str]:
+    """Names of the classes between ascending edges; none without edges."""
+    if not len(edges):
+        return []
+    return [f'below {edges[0]:.3g}', *(f'{a:.3g} to {b:.3g}' for a, b in pairwise(edges)), f'over {edges[-1]:.3g}']
 
-    To be asked of a field known beforehand: classes of the truth would make a perfect ensemble look biased. A missing
+
+def regimes(field: np.ndarray, edges: Sequence[float]) -> np.ndarray:
+    """bool [R, ...]: the classes of a field between ascending edges, the lower edge in the class.
+
+    Apply it to a field known beforehand: classes of the truth would make a perfect ensemble look biased. A missing
     value is in no class.
     """
-    names = [f'below {edges[0]:g}', *(f'{a:g} to {b:g}' for a, b in pairwise(edges))]
     classes = np.where(np.isfinite(field), np.digitize(field, edges), -1)
-    return [*names, f'over {edges[-1]:g}'], classes == np.arange(len(edges) + 1).reshape(-1, *[1] * field.ndim)
+    return classes == np.arange(len(regime_names(edges))).reshape(-1, *[1] * field.ndim)
 
 
 def season(times: np.ndarray) -> np.ndarray:

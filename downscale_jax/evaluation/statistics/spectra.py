@@ -40,7 +40,7 @@ class _Spectrum:
 
 
 class VariancePower(_Spectrum):
-    """Variance of one field by wavenumber: field [H, W] -> [n] in its unit squared; NaN where a value is missing.
+    """Variance of one field by wavenumber: field [H, W] -> [n] in its unit squared.
 
     grid: canonical, with `lat`, `lon` or `x`, `y`; axes run either way. `wavenumber` [n] is 1, 2, .. n,
     `wavelength_km` [n] what it stands for.
@@ -52,7 +52,10 @@ class VariancePower(_Spectrum):
     Region: power(n) = sum over modes with n - 1/2 <= |k| L < n + 1/2 of |w f|^2 / (H W sum w^2), |w f| the Fourier
     transform under a Hann taper w, after the mean, weighted by w, has been removed; k in cycles a metre, L the shorter
     side, up to the Nyquist wavelength of the larger cell side; wavelength L / n. As `spectra.power` over one window of
-    H = W. No taper along longitude where it closes. Sums to the variance under the taper, but for waves of more than
+    H = W. No taper along longitude where it closes. Missing cells have taper 0: their edges are structure in the
+    spectrum, the same for all fields with these gaps. On the globe a field with missing cells has no spectrum (NaN).
+
+    Sums to the variance under the taper, but for waves of more than
     2 L and those beyond the last ring. Cells count as wide as they are on average under the taper, without map factor.
 
     Raises UserError: uneven steps; neither a global grid that harmonics fit nor a region whose rows are of about one
@@ -146,11 +149,12 @@ def _region(sizes_km: tuple[np.ndarray, np.ndarray], width: int, periodic: bool)
         both[:, -1] = 1
 
     def variance(field: np.ndarray) -> np.ndarray:
-        if not np.isfinite(field).all():
+        known = np.isfinite(field)
+        if not known.any():
             return np.full(both.size, np.nan)
-        values = np.asarray(field, np.float64)
-        coefficients = scipy.fft.rfft2(taper * (values - np.average(values, weights=taper)))
-        return (both * _square(coefficients)).ravel() / (values.size * np.sum(taper**2))
+        values, weight = np.where(known, field, 0).astype(np.float64), taper * known
+        coefficients = scipy.fft.rfft2(weight * (values - np.average(values, weights=weight)))
+        return (both * _square(coefficients)).ravel() / (values.size * np.sum(weight**2))
 
     k = 2 * np.pi * cycles
     k[0] = np.inf  # the mean is in no ring

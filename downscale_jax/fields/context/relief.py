@@ -17,7 +17,7 @@ from downscale_jax.fields.context.surface import (
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.datasets.store import load, open_dataset
 from downscale_jax.fields.geometry.interpolation import full_circle, unit_vectors
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 POINTS = 2_000_000  # evaluated at once: 16 MB for each of a dozen arrays
 
@@ -49,7 +49,7 @@ def relief_on(grid: xr.Dataset, path: str, variable: str = '') -> xr.DataArray:
     """
     data = open_dataset(path)
     if variable and variable not in data.data_vars:
-        raise UserError(f"{path} has no variable '{variable}': {nearest(variable, map(str, data.data_vars))}")
+        raise UserError(f"{path} has no variable '{variable}': {suggestion(variable, map(str, data.data_vars))}")
     relief = heights(_plane(data, variable or _recognise(data, path), path))
     values = _on_cells(grid, relief, path)
     return values.rename('topography').assign_attrs(units='m', long_name='topography, negative below the sea')

@@ -16,7 +16,7 @@ from downscale_jax.fields.datasets.dates import iso
 from downscale_jax.fields.datasets.masks import valid_cells
 from downscale_jax.fields.datasets.store import load
 from downscale_jax.fields.datasets.units import convert_units
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 
 def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source: str = '') -> xr.Dataset:
@@ -42,7 +42,7 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
             present = sorted(map(str, dataset.data_vars))
             raise UserError(
                 f"{source}: no variable '{name}'; it has {', '.join(present) or 'none'}; "
-                + nearest(name, present, 'rename one, or add it')
+                + suggestion(name, present, 'rename one, or add it')
             )
     fields = {name: _ordered(dataset, name, source) for name in names}
     first = fields[names[0]]

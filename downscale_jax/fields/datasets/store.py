@@ -17,7 +17,7 @@ import xarray as xr
 
 from downscale_jax.fields.datasets import archives
 from downscale_jax.fields.datasets.axes import role_of
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 _GRIB_SUFFIXES = ('.grib', '.grb', '.grib2', '.grb2', '.grib1')
 
@@ -99,7 +99,9 @@ def _files(path: str) -> list[str]:
         folder = os.path.dirname(path) or '.'
         if not os.path.isdir(folder):
             raise UserError(f"{path}: no such file, and no folder '{folder}'; check the path")
-        near = nearest(os.path.basename(path), os.listdir(folder)) if len(os.listdir(folder)) < 50 else 'check the path'
+        near = (
+            suggestion(os.path.basename(path), os.listdir(folder)) if len(os.listdir(folder)) < 50 else 'check the path'
+        )
         raise UserError(f'{path}: no such file; {near}')
     return files
 

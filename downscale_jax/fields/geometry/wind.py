@@ -13,7 +13,7 @@ import xarray as xr
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM, is_periodic
 from downscale_jax.fields.geometry.harmonics import Rows, harmonics, latitudes
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 RADIUS = EARTH_RADIUS_KM * 1000
 ATTRIBUTES = {
@@ -51,7 +51,7 @@ def vorticity_divergence(fields: xr.Dataset, u: str = 'u', v: str = 'v') -> xr.D
         if name not in fields:
             raise UserError(
                 f"the winds have no '{name}'; both components '{u}' and '{v}' were expected, "
-                f'found {", ".join(sorted(map(str, fields.data_vars)))}; {nearest(name, map(str, fields.data_vars))}'
+                f'found {", ".join(sorted(map(str, fields.data_vars)))}; {suggestion(name, map(str, fields.data_vars))}'
             )
     derive = _method(fields, fields[u])
     space = fields[u].dims[-2:]

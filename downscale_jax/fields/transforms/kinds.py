@@ -6,7 +6,7 @@ from typing import Any
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.fields.transforms.standardisation import Standardisation
-from downscale_jax.runtime.errors import UserError, nearest
+from downscale_jax.runtime.errors import UserError, suggestion
 
 FieldTransform = RefinementTransform | BlockMeans  # of downscalers: fine targets and coarse inputs
 Transform = FieldTransform | Standardisation
@@ -23,7 +23,7 @@ def read_transform(kind: str, values: Mapping[str, Any]) -> Transform:
     Raises UserError for an unknown kind.
     """
     if kind not in TRANSFORMS:
-        raise UserError(f"prepared data of kind '{kind}': {nearest(kind, TRANSFORMS)}")
+        raise UserError(f"prepared data of kind '{kind}': {suggestion(kind, TRANSFORMS)}")
     return TRANSFORMS[kind].from_json(_migrated(kind, values))
 
 

@@ -1,0 +1,154 @@
+"""The Zarr store of an ensemble: begun or resumed, and marked as it is filled.
+
+The store holds every target (member, time, y, x), one chunk per work unit, and `clipped_share` (unit, time): the share
+of a unit's valid values that fell outside the physical bounds before clipping. It is written after the unit's values,
+so a finite share also marks the unit as done.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import jax
+import numpy as np
+import xarray as xr
+import zarr
+
+from downscale_jax.downscale.dataset import CLIPPED_SHARE, Provenance, empty_dataset
+from downscale_jax.downscale.ensemble import Ensemble, GeneratedUnit, WorkUnit
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.fitting import fit_to_memory
+from downscale_jax.downscale.request import StoreRequest
+from downscale_jax.runtime import parallel
+from downscale_jax.runtime.errors import UserError
+
+
+class StoreUnit(NamedTuple):
+    """The work unit that a store was begun with."""
+
+    tile: int
+    members: int
+    sizes: tuple[int, int]  # of the tiles on this domain
+
+    @classmethod
+    def of(cls, ensemble: Ensemble) -> 'StoreUnit':
+        partition = ensemble.generator.partition
+        return cls(partition.tile, partition.members, ensemble.generator.tiling(ensemble.inputs.domain).sizes)
+
+    def to_json(self) -> str:
+        return json.dumps(self._asdict())
+
+    @classmethod
+    def from_attributes(cls, attributes: Any) -> 'StoreUnit':
+        values = json.loads(str(attributes['unit']))
+        return cls(values['tile'], values['members'], tuple(values['sizes']))
+
+
+def with_units_of(store: Path, generator: FieldGenerator) -> FieldGenerator:
+    """The generator in tiles and members of the units that a store was begun with."""
+    unit = StoreUnit.from_attributes(zarr.open_group(store, mode='r').attrs)
+    return generator.with_partition(tile=unit.tile, members=unit.members)
+
+
+@dataclass(frozen=True)
+class EnsembleStore:
+    """A store that is being filled."""
+
+    path: Path
+    ensemble: Ensemble  # in the units that the store was begun with
+    fields: list[zarr.Array]  # by target
+    shares: zarr.Array
+    remaining: list[WorkUnit]  # when it was opened, of all processes
+
+    def write(self, generated: GeneratedUnit) -> None:
+        """Raises UserError where the disk refuses."""
+        time, group = generated.unit
+        try:
+            for channel, field in enumerate(self.fields):
+                field[generated.members, time] = generated.fields[..., channel]
+            self.shares[group, time] = generated.clipped_share  # after the values: marks them as done
+        except OSError as error:
+            raise UserError(f'cannot write {self.path}: {error.strerror or error}; finished fields are kept') from error
+
+
+def begin_or_resume(
+    path: Path, ensemble: Ensemble, request: StoreRequest, provenance: Provenance, available: float, replace: bool
+) -> EnsembleStore:
+    """Opens the store at `path`, which the first process begins if there is none; by all processes together.
+
+    A new store gets units that fit into `available` bytes of memory; one that was begun keeps its own. Raises UserError
+    where it holds another request or other tiles, unless the first process may `replace` it, and before anything is
+    written or removed where the inputs or the tiles are invalid.
+    """
+
+    def begin() -> None:
+        _ = ensemble.inputs[0]  # raises
+        if jax.process_index() == 0:
+            conflict = conflict_with(path, request) or conflict_of_tiles(path, ensemble)
+            if conflict and not replace:
+                raise conflict
+            if conflict or not path.exists():
+                fitted = fit_to_memory(ensemble, available, jax.process_count())
+                attributes = {'request': request.to_json(), 'unit': StoreUnit.of(fitted).to_json()}
+                write_empty(empty_dataset(fitted, provenance, attributes), path)
+            for partial in path.rglob('*.partial'):  # left by a killed run
+                partial.unlink()
+
+    def open_begun() -> EnsembleStore:
+        if conflict := conflict_with(path, request):  # this process may have another request than the first
+            raise conflict
+        return open_store(path, ensemble)
+
+    parallel.on_all_processes(begin)
+    # together: a process that opened the store after another had begun to fill it would see other remaining units
+    return parallel.on_all_processes(open_begun)
+
+
+def open_store(path: Path, ensemble: Ensemble) -> EnsembleStore:
+    """The store at `path`, with the ensemble in its units even if more memory is free now."""
+    group = zarr.open_group(path, mode='r+')
+    unit = StoreUnit.from_attributes(group.attrs)
+    ensemble = ensemble.with_partition(tile=unit.tile, members=unit.members)
+    *fields, shares = (cast(zarr.Array, group[name]) for name in (*ensemble.generator.transform.targets, CLIPPED_SHARE))
+    done = np.isfinite(np.asarray(shares))
+    remaining = [todo for todo in ensemble.units() if not done[todo.group, todo.time]]
+    return EnsembleStore(path, ensemble, fields, shares, remaining)
+
+
+def conflict_with(path: Path, request: StoreRequest) -> UserError | None:
+    """The error to raise if `path` holds anything but this request, begun or finished."""
+    if not path.exists():
+        return None
+    try:
+        stored = str(zarr.open_group(path, mode='r').attrs['request'])
+        json.loads(stored)
+    except Exception:
+        return UserError(f'{path} exists but holds no ensemble of downscale_jax: choose another --output')
+    return request.conflict(stored, path)
+
+
+def conflict_of_tiles(path: Path, ensemble: Ensemble) -> UserError | None:
+    """The error to raise if an unfinished store was begun in tiles that this version would not continue with."""
+    if not path.exists():
+        return None
+    group = zarr.open_group(path, mode='r')
+    unit = StoreUnit.from_attributes(group.attrs)
+    resumed = StoreUnit.of(ensemble.with_partition(tile=unit.tile, members=unit.members))
+    if np.isfinite(np.asarray(group[CLIPPED_SHARE])).all() or resumed == unit:
+        return None
+    return UserError(f'{path} was begun in other tiles by another version: choose another --output or remove it')
+
+
+def write_empty(empty: xr.Dataset, path: Path) -> None:
+    """Writes the store of an empty data set, whole or not at all, in the place of any other."""
+    partial = path.with_name(f'.{path.name}.partial')
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        empty.to_zarr(partial, compute=False, consolidated=False, zarr_format=3)
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise UserError(f'cannot write {path}: {error.strerror or error}; check space and permissions') from error

@@ -1,0 +1,85 @@
+"""Figures of a window of one time by every method, and of maps of the bias."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from downscale_jax.evaluation.drawing.style import LOOK, NAMES, WIDTH, blank
+
+
+@matplotlib.rc_context(LOOK)
+def fields(
+    shown: Mapping[str, np.ndarray], variables: Sequence[str], units: Sequence[str], title: str, subtitle: str
+) -> Figure:
+    """A window of one time: one row per variable, one column per method {name: [H, W, V]}, the truth last."""
+    names = [name for name in shown if name != 'truth'] + ['truth']
+    side = min(shown['truth'].shape[:2])
+    rows, columns = window(shown['truth'], max(1, side // 2))
+    size = WIDTH / (len(names) + 1.1)  # and the width of the colour bar
+    figure = blank((size + 0.2) * len(variables) + 0.2, title, subtitle)
+    axes = figure.subplots(len(variables), len(names), squeeze=False)
+    for v, variable in enumerate(variables):
+        values = shown['truth'][rows, columns, v]
+        low, high = (float(np.nanquantile(values, level)) for level in (0.005, 0.995))
+        signed = low < 0 < high
+        limit = max(-low, high) or 1.0
+        scale: dict[str, Any] = {
+            # from zero, temperatures would all have one colour
+            'vmin': -limit if signed else 0 if 0 <= low < high / 2 else low,
+            'vmax': limit if signed else high if high > low else low + 1,
+            'cmap': 'RdBu_r' if signed else 'viridis',
+        }
+        for panel, name in zip(axes[v], names, strict=True):
+            image = panel.imshow(shown[name][rows, columns, v], origin='lower', interpolation='nearest', **scale)
+            panel.set(xticks=[], yticks=[])
+            panel.spines[:].set_visible(False)
+            if v == 0:
+                panel.set_title(NAMES.get(name, name), loc='left', fontsize=9.5)
+        axes[v, 0].set_ylabel(variable)
+        bar = figure.colorbar(image, ax=list(axes[v]), shrink=0.85, pad=0.01)
+        bar.set_label(units[v])
+        bar.outline.set_visible(False)
+    return figure
+
+
+def window(truth: np.ndarray, size: int) -> tuple[slice, slice]:
+    """The window of `size` cells a side where the first variable of [H, W, V] deviates most from its mean."""
+    first = truth[..., 0].astype(np.float64)
+    square = np.pad(np.nan_to_num(first - np.nanmean(first)) ** 2, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    sums = square[size:, size:] - square[:-size, size:] - square[size:, :-size] + square[:-size, :-size]
+    row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
+    return slice(int(row), int(row) + size), slice(int(column), int(column) + size)
+
+
+@matplotlib.rc_context(LOOK)
+def bias(
+    maps: Mapping[str, Mapping[str, np.ndarray]],
+    variables: Sequence[str],
+    units: Sequence[str],
+    title: str,
+    subtitle: str,
+) -> Figure:
+    """Maps {method: {'mean', 'standard_deviation': [H, W, V]}}: two rows per variable, one column per method."""
+    rows = [(v, kind) for v in range(len(variables)) for kind in ('mean', 'standard_deviation')]
+    shape = next(iter(maps.values()))['mean'].shape
+    size = WIDTH / (len(maps) + 0.8) * min(shape[0] / shape[1], 1.0)
+    figure = blank((size + 0.15) * len(rows) + 0.25, title, subtitle)
+    axes = figure.subplots(len(rows), len(maps), squeeze=False)
+    for line, (v, kind) in zip(axes, rows, strict=True):
+        limit = (
+            max(float(np.nanquantile(np.abs(statistics[kind][..., v]), 0.99)) for statistics in maps.values()) or 1.0
+        )
+        for panel, (name, statistics) in zip(line, maps.items(), strict=True):
+            image = panel.imshow(statistics[kind][..., v], origin='lower', vmin=-limit, vmax=limit, cmap='RdBu_r')
+            panel.set(xticks=[], yticks=[])
+            panel.spines[:].set_visible(False)
+            if (v, kind) == rows[0]:
+                panel.set_title(name, loc='left')
+        line[0].set_ylabel(f'{variables[v]}\n{kind.replace("_", " ")}', fontsize=8.5)
+        bar = figure.colorbar(image, ax=list(line), shrink=0.85, pad=0.01)
+        bar.set_label(units[v])
+        bar.outline.set_visible(False)
+    return figure

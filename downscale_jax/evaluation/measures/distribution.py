@@ -1,0 +1,93 @@
+"""Distribution of values over the domain: total variation, percentiles, bias maps, error time by time."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from downscale_jax.evaluation.drawing import window as drawing
+from downscale_jax.evaluation.protocol import Sample, Setting
+from downscale_jax.evaluation.results import Estimate, Figure, Result, Table, certain
+from downscale_jax.evaluation.statistics import distributions
+from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio, total
+
+VALUES = 2_000_000  # kept for percentiles, of each variable and method
+TRUTH = 'truth'
+
+
+class MethodDetails(NamedTuple):
+    """Of one method, or the truth, and one variable."""
+
+    percentiles: np.ndarray  # at `statistics.distributions.PERCENTILES`
+    squared_error: np.ndarray  # mean of each time, [T]; empty for the truth
+
+
+class Distribution:
+    """Of single fields and of ensemble means."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting, self.sums = setting, Accumulator()
+        self._maps: dict[tuple[str, int], Sums] = {}
+        self._values: dict[tuple[str, int], list[np.ndarray]] = {}
+        self._cells = distributions.choose_cells(setting.weight, max(1, VALUES // setting.times))
+
+    def add(self, sample: Sample) -> None:
+        for field in sample.fields(self._setting, TRUTH, *sample.methods):
+            key, mean = (field.method, field.index), field.mean
+            self._values.setdefault(key, []).append(
+                np.where(np.isfinite(field.truth), mean, np.nan).ravel()[self._cells]
+            )
+            if field.method == TRUTH:
+                continue
+            sums = distributions.frame_sums(mean, field.truth, field.weight, self._setting.statics)
+            self.sums.add(key, sample.stamp, sums)
+            added = distributions.map_sums(mean, field.truth)
+            self._maps[key] = total([self._maps[key], added]) if key in self._maps else added
+
+    def result(self) -> Result:
+        setting = self._setting
+        scores: dict[str, dict[str, Estimate]] = {}
+        details: dict[str, dict[str, MethodDetails]] = {}
+        weight = setting.weight.ravel()[self._cells]
+        for (method, index), values in self._values.items():
+            variable = setting.variables[index]
+            times = self.sums.times((method, index))
+            errors = np.array([ratio(sums['squared_error'], sums['weight']) for sums in times])
+            percentiles = distributions.percentiles(np.stack(values), weight)
+            details.setdefault(method, {})[variable.name] = MethodDetails(percentiles, errors)
+            found = self.sums.estimates((method, index), distributions.frame_scores)
+            if found:
+                name = setting.name('total_variation', variable)
+                scores.setdefault(method, {})[name] = found['total_variation_difference']
+        columns = [f'{level:g} %' for level in distributions.PERCENTILES]
+        tables = [
+            Table(
+                f'Percentiles: {variable.label} ({variable.units})',
+                'Method',
+                columns,
+                {
+                    name: [certain(value) for value in found[variable.name].percentiles]
+                    for name, found in details.items()
+                },
+            )
+            for variable in setting.variables
+        ]
+        return Result(scores, details, tables, [self._figure()])
+
+    def _figure(self) -> Figure:
+        setting = self._setting
+        up = slice(None, None, 1 if setting.rows_run_up else -1)  # the first row of a map is its lowest
+        maps = {}
+        for method in setting.shown:
+            found = [distributions.bias_maps(self._maps[method, index]) for index in range(len(setting.variables))]
+            maps[method] = {kind: np.stack([one[kind][up] for one in found], -1) for kind in found[0]}
+        return Figure(
+            'bias',
+            'Mean over times and standard deviation over times, of the method minus that of the truth.',
+            drawing.bias(
+                maps,
+                [variable.name for variable in setting.variables],
+                [variable.units for variable in setting.variables],
+                'Bias of mean and standard deviation',
+                setting.title,
+            ),
+        )

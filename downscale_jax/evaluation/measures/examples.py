@@ -1,0 +1,78 @@
+"""Maps of one scored time: the main method in full, and a window by every method."""
+
+import numpy as np
+
+from downscale_jax.evaluation.drawing import maps, window
+from downscale_jax.evaluation.protocol import Sample, Setting
+from downscale_jax.evaluation.results import Figure, Result
+
+ZOOM = 96  # cells a side at most
+FEWEST = 0.7  # share of the zoom that has values
+
+
+class Examples:
+    """The scored time at which the coarse field of the first variable errs most; figures, no score."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._worst = -np.inf
+        self._sample: Sample | None = None
+
+    def add(self, sample: Sample) -> None:
+        field = sample.field(self._setting, self._setting.baselines[0], 0)
+        error = np.nansum(field.weight * np.square(field.truth - field.members[0], dtype=np.float64))
+        if self._sample is None or error > self._worst:
+            self._worst, self._sample = error, sample
+
+    def result(self) -> Result:
+        sample, setting = self._sample, self._setting
+        if sample is None:
+            return Result()
+        figures = [self._map(sample, index) for index in range(len(setting.variables))]
+        up = slice(None, None, 1 if setting.rows_run_up else -1)  # the first row of a map is its lowest
+        shown = {'coarse': sample.coarse[up]}
+        shown |= {method: sample.methods[method][0][up] for method in setting.shown if method in setting.complete}
+        drawn = window.fields(
+            {**shown, 'truth': sample.truth[up]},
+            [variable.name for variable in setting.variables],
+            [variable.units for variable in setting.variables],
+            f'{setting.title}, {sample.label} h',
+            'a window of the domain; of ensembles one member',
+        )
+        caption = 'The same time in a window of the domain, by every method; of ensembles the first member.'
+        return Result(figures=[*figures, Figure('window', caption, drawn)])
+
+    def _map(self, sample: Sample, index: int) -> Figure:
+        setting, variable = self._setting, self._setting.variables[index]
+        field = sample.field(setting, setting.main, index)
+        single = [method for method in setting.singles if method != setting.main][-1:]
+        mask = setting.weight > 0
+        size = min(ZOOM, *(n // 2 for n in field.truth.shape))
+        caption = 'Coarse input, two members, truth; a zoom; ensemble mean, best single field, spread, error.'
+        drawn = maps.maps(
+            field.coarse,
+            field.members,
+            field.truth,
+            mask,
+            setting.cell_km,
+            variable.label,
+            variable.units,
+            title=f'{"Idealised " * setting.idealised}{variable.label}',
+            subtitle=f'{sample.label} h, the scored time at which the coarse field errs most'
+            + (f'; {len(field.members)} members' if len(field.members) > 1 else ''),
+            baseline=(single[0], sample.methods[single[0]][0, ..., index]) if single else None,
+            zoom=liveliest(field.truth - field.coarse, mask, size),
+            y_up=setting.rows_run_up,
+        )
+        return Figure(setting.name('maps', variable), f'{variable.label}: {caption[0].lower()}{caption[1:]}', drawn)
+
+
+def liveliest(anomaly: np.ndarray, mask: np.ndarray, size: int) -> tuple[int, int, int]:
+    """(row, column, cells) of the window with the largest sum of squares of the anomaly [H, W], among those with values
+    in at least 70 % of their cells; if there are none, among those with the most."""
+    known = np.isfinite(anomaly) & mask
+    sums = [np.pad(a.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for a in (np.where(known, anomaly, 0) ** 2, known * 1.0)]
+    energy, count = (s[size:, size:] - s[:-size, size:] - s[size:, :-size] + s[:-size, :-size] for s in sums)
+    best = np.argmax(np.where(count >= min(FEWEST * size**2, count.max()), energy, -1))
+    row, column = np.unravel_index(best, energy.shape)
+    return int(row), int(column), size

@@ -1,0 +1,67 @@
+"""Semivariogram: the mean squared difference of values by distance, over that of the truth."""
+
+import numpy as np
+
+from downscale_jax.evaluation.drawing import ratios as drawing
+from downscale_jax.evaluation.protocol import Sample, Setting
+from downscale_jax.evaluation.results import Estimate, Figure, Result
+from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio
+from downscale_jax.evaluation.statistics.semivariogram import choose, day_sums
+
+TEXTURE_KM = 500.0  # scored up to this distance, where fine structure shows
+
+
+class Semivariogram:
+    """Of single fields and of ensemble means."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting, self.sums = setting, Accumulator()
+        self.pairs = choose(setting.statics, setting.weight)
+
+    def add(self, sample: Sample) -> None:
+        truths = [
+            day_sums(field.truth, field.truth, field.weight, self.pairs)
+            for field in sample.fields(self._setting, 'truth')
+        ]
+        for field in sample.fields(self._setting):
+            found, truth = day_sums(field.mean, field.truth, field.weight, self.pairs), truths[field.index]
+            sums = {**truth, 'difference': found['squared_difference'], 'truth_difference': truth['squared_difference']}
+            self.sums.add((field.method, field.index), sample.stamp, sums)
+
+    def result(self) -> Result:
+        setting, kilometres = self._setting, self.pairs.kilometres
+        if not kilometres.size:
+            return Result(notes=['No distance of the semivariogram fits the grid.'])
+        scores: dict[str, dict[str, Estimate]] = {}
+        curves: dict[str, dict[str, Estimate]] = {}
+        for method, index in self.sums:
+            found, variable = self.sums.estimates((method, index), self.summarise), setting.variables[index]
+            scores.setdefault(method, {})[setting.name('semivariogram', variable)] = found['semivariogram']
+            curves.setdefault(method, {})[variable.name] = found['variogram']
+        methods = list(curves)
+        truth = {v.name: of_truth(self.sums.total((methods[0], i))) for i, v in enumerate(setting.variables)}
+        panels = [
+            drawing.Curves(v.label, '1', truth[v.name], {m: curves[m][v.name] for m in setting.shown})
+            for v in setting.variables
+        ]
+        figure = Figure(
+            'semivariogram',
+            'Mean squared difference of values by distance, over twice the variance of the truth; below, over that of '
+            'the truth: under 1 a field is too smooth.',
+            drawing.variograms(kilometres, panels, 'Semivariogram', setting.title),
+        )
+        return Result(scores, {'kilometres': kilometres, 'truth': truth, 'methods': curves}, figures=[figure])
+
+    def summarise(self, sums: Sums) -> dict[str, np.ndarray]:
+        """The curve [..., D] over that of the truth, and the score."""
+        near = self.pairs.kilometres <= TEXTURE_KM
+        with np.errstate(divide='ignore', invalid='ignore'):
+            variogram = sums['difference'] / sums['truth_difference']
+        score = np.abs(variogram[..., near] - 1).mean(-1) if near.any() else np.full(variogram.shape[:-1], np.nan)
+        return {'variogram': variogram, 'semivariogram': score}
+
+
+def of_truth(sums: Sums) -> np.ndarray:
+    """[D]: the semivariogram of the truth over twice its variance."""
+    variance = ratio(sums['truth_square'], sums['weight']) - ratio(sums['truth'], sums['weight']) ** 2
+    return ratio(sums['truth_difference'], 2 * variance * sums['pairs'])

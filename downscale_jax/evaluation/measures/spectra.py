@@ -1,0 +1,127 @@
+"""Spectra by wavenumber over the whole domain: variance of each variable, and kinetic energy of winds."""
+
+from functools import partial
+
+import numpy as np
+
+from downscale_jax.evaluation.drawing import ratios as drawing
+from downscale_jax.evaluation.protocol import Sample, Setting
+from downscale_jax.evaluation.results import Estimate, Figure, Result
+from downscale_jax.evaluation.statistics import spectra
+from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
+from downscale_jax.fields.geometry import wind
+from downscale_jax.fields.geometry.grid import cell_sizes_km
+
+ROUNDING = 1e-6  # of the strongest wavenumber: beyond the truncation of a model there is only rounding
+KINETIC = 'energy'
+
+
+class Spectra:
+    """Of single fields and of ensemble means.
+
+    Kinetic energy needs vorticity and divergence among the variables, or both winds. Where a global grid has no
+    harmonics (block means leave out a pole), spectra are those of the rows that are at least half as wide as the
+    widest, 60S to 60N.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting, self.sums = setting, Accumulator()
+        statics = setting.statics
+        self._band = slice(None)
+        if not spectra.resolves(statics):
+            width = cell_sizes_km(statics)[1]
+            wide = np.flatnonzero(width >= width.max() / 2)
+            self._band = slice(int(wide[0]), int(wide[-1]) + 1)
+            statics = statics.isel({statics['mask'].dims[0]: self._band})
+        names = [variable.name for variable in setting.variables]
+        self._power = spectra.VariancePower(statics)
+        rotational = {'vorticity', 'divergence'} <= set(names)
+        self._kinetic = spectra.EnergySpectrum(statics) if rotational or setting.winds else None
+
+    def add(self, sample: Sample) -> None:
+        truth = self._powers(sample.truth)
+        for method, members in sample.methods.items():
+            mean = members.mean(0, dtype=np.float64).astype(np.float32) if len(members) > 1 else members[0]
+            found = self._powers(np.where(np.isfinite(sample.truth), mean, np.nan))
+            for key, power in found.items():
+                sums = {'power': power, 'truth': truth[key], 'times': np.float64(1)}
+                self.sums.add((method, key), sample.stamp, sums)
+
+    def _powers(self, fields: np.ndarray) -> dict[str, np.ndarray]:
+        """{variable, or `energy`: power [n]} of fields [H, W, V]."""
+        names = [variable.name for variable in self._setting.variables]
+        found = {name: self._power(fields[self._band, :, v]) for v, name in enumerate(names)}
+        if self._kinetic is not None:
+            found[KINETIC] = self._kinetic(*self._rotational(fields, names))
+        return found
+
+    def _rotational(self, fields: np.ndarray, names: list[str]) -> list[np.ndarray]:
+        """Vorticity and divergence [h, W] in the band."""
+        if not self._setting.winds:
+            return [fields[self._band, :, names.index(name)] for name in ('vorticity', 'divergence')]
+        dims = self._setting.statics['mask'].dims
+        winds = {n: (dims, fields[..., names.index(n)], {'units': 'm s-1'}) for n in self._setting.winds}
+        derived = wind.vorticity_divergence(self._setting.statics.assign(winds), *self._setting.winds)
+        return [derived[name].values[self._band] for name in ('vorticity', 'divergence')]
+
+    def result(self) -> Result:
+        setting, top = self._setting, self.resolved()
+        wavelength = self._power.wavelength_km[:top]
+        scores: dict[str, dict[str, Estimate]] = {}
+        curves: dict[str, dict[str, Estimate]] = {}
+        truth: dict[str, np.ndarray] = {}
+        labels = {variable.name: variable for variable in setting.variables}
+        for method, key in self.sums:
+            found = self.sums.estimates((method, key), partial(summarise, top=top))
+            name = setting.name('spectrum', labels[key]) if key in labels else key
+            scores.setdefault(method, {})[name] = found['spectrum']
+            curves.setdefault(method, {})[key] = found['power']
+            sums = self.sums.total((method, key))
+            truth[key] = sums['truth'][:top] / sums['times']
+        order = [*([KINETIC] if KINETIC in truth else []), *labels]
+        known = [key for key in order if np.isfinite(truth[key]).all()]
+        details = {'wavelength_km': wavelength, 'truth': truth, 'methods': curves}
+        if not known:
+            return Result(scores, details, notes=['Spectra by wavenumber are undefined: every time has missing cells.'])
+        panels = [
+            drawing.Curves(
+                'kinetic energy' if key == KINETIC else labels[key].label,
+                'm² s⁻²' if key == KINETIC else squared(labels[key].units),
+                truth[key],
+                {method: curves[method][key] for method in setting.shown},
+            )
+            for key in known
+        ]
+        narrow = self._band.stop is not None
+        return Result(
+            scores,
+            details,
+            figures=[
+                Figure(
+                    'spectra',
+                    'Kinetic energy and variance of each variable by wavenumber, averaged over times, of ensembles '
+                    'that of their mean; below, over that of the truth. Bands: 5 to 95 % over resampled times.',
+                    drawing.spectra(wavelength, panels, 'Power by wavelength', setting.title),
+                )
+            ],
+            notes=['Spectra of the rows at least half as wide as the widest: blocks leave no whole globe.'] * narrow,
+        )
+
+    def resolved(self) -> int:
+        """How many wavenumbers, from the first on, the truth fills in every variable."""
+        method = next(iter(self.sums))[0]
+        powers = np.stack([self.sums.total((method, variable.name))['truth'] for variable in self._setting.variables])
+        known = np.isfinite(powers).all(-1)
+        filled = (powers > ROUNDING * powers.max(-1, keepdims=True))[known].all(0)
+        return int(np.flatnonzero(filled)[-1]) + 1 if filled.any() else powers.shape[-1]
+
+
+def squared(unit: str) -> str:
+    return f'({unit})²' if ' ' in unit else f'{unit}²'
+
+
+def summarise(sums: Sums, top: int) -> dict[str, np.ndarray]:
+    """The spectrum [..., n] over that of the truth, and the score."""
+    power, truth = sums['power'][..., :top], sums['truth'][..., :top]
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return {'power': power / truth, 'spectrum': spectra.spectral_distance(power, truth)}

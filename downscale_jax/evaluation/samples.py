@@ -1,0 +1,90 @@
+"""Scored times of the test split, read one at a time from its records and from the stores of the generators."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+from downscale_jax.evaluation.baselines import Baselines
+from downscale_jax.evaluation.protocol import Sample
+from downscale_jax.evaluation.records import neighbours
+from downscale_jax.evaluation.statistics.ranks import season
+from downscale_jax.fields.datasets.times import encode_times, month_of
+from downscale_jax.fields.geometry.blocks import interpolate
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.pipeline.records import Prepared, Split
+
+
+def samples(
+    stores: Mapping[str, xr.Dataset],
+    ensembles: Mapping[str, Sequence[str]],
+    baselines: Baselines,
+    prepared: Prepared,
+    split: Split,
+    times: np.ndarray,
+    chosen: Sequence[int],
+) -> Iterator[Sample]:
+    """One sample per chosen record, in order; `ensembles` as in `Setting`, `times` those of the whole split."""
+    stamps, seasons, follow = encode_times(times), season(times), neighbours(times)
+    for index, record_index in enumerate(chosen):
+        truth, coarse, blocks = fields_of(prepared, split[record_index])
+        month = month_of(times[record_index])
+        methods = {name: field[None] for name, field in baselines(coarse if blocks is None else blocks, month).items()}
+        clipped = {}
+        for name, store in stores.items():
+            members = members_of(store, index, prepared.field_transform.targets)
+            named = parts(members, ensembles.get(name, (name,)))
+            methods |= named
+            clipped[list(named)[-1]] = outside(store, index, members)
+        known = prepared.mask[..., None] & np.logical_and.reduce([np.isfinite(m).all(0) for m in methods.values()])
+        consecutive = bool(index) and chosen[index - 1] == record_index - 1 and bool(follow[record_index - 1])
+        yield Sample(
+            int(stamps[record_index]),
+            str(times[record_index])[:13],
+            month,
+            str(seasons[record_index]),
+            consecutive,
+            np.where(known, truth, np.nan),
+            coarse,
+            blocks,
+            methods,
+            clipped,
+        )
+
+
+def fields_of(prepared: Prepared, record: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """(truth [H, W, V], coarse field on the fine grid [H, W, V], block means [h, w, V] or None) of a record.
+
+    Coarse fields lie within the bounds; block means are interpolated linearly.
+    """
+    transform = prepared.field_transform
+    if isinstance(transform, BlockMeans):
+        truth = record['fine']
+        blocks = transform.coarsen(truth, prepared.area)
+        coarse = interpolate(blocks, transform.factor, prepared.periodic, 'linear')
+        return truth, coarse.clip(*transform.limits), blocks
+    low, high = transform.limits[:, 0]
+    coarse = np.clip(record['coarse'][..., transform.channel], low, high)
+    return record['fine'][..., None], coarse[..., None], None
+
+
+def members_of(store: xr.Dataset, index: int, targets: Sequence[str]) -> np.ndarray:
+    """[M, H, W, V] of one time: the chunks of this time alone are read."""
+    return np.stack([store[name].isel(time=index).values for name in targets], -1)
+
+
+def parts(members: np.ndarray, methods: Sequence[str]) -> dict[str, np.ndarray]:
+    """{method: its members}: `NAME_5` has the first five, the last method all of them."""
+    found = {method: members[: int(method.rpartition('_')[2])] for method in methods[:-1]}
+    return {**found, methods[-1]: members}
+
+
+def outside(store: xr.Dataset, index: int, members: np.ndarray) -> tuple[float, float]:
+    """(number of values of a time outside the bounds before clipping, number of all values).
+
+    The store holds the share of each work unit, a group of members.
+    """
+    chunks = store[next(name for name in store.data_vars if 'member' in store[name].dims)].chunks
+    assert chunks is not None  # stores are opened lazily
+    values = np.asarray(chunks[0], np.float64) * int(np.isfinite(members[0]).sum())
+    return float(np.sum(values * store['clipped_share'].isel(time=index).values)), float(values.sum())

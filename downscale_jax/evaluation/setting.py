@@ -1,0 +1,126 @@
+"""The setting of a run for its measures: grid, variables, methods, statistics of training."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from downscale_jax.evaluation.protocol import Reference, Retiled, Setting, Variable, Zone
+from downscale_jax.evaluation.reference import reference
+from downscale_jax.evaluation.statistics import places
+from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.pipeline.records import Prepared
+
+WINDS = {'eastward_wind': 0, 'x_wind': 0, 'northward_wind': 1, 'y_wind': 1}
+
+
+def setting(
+    prepared: Prepared,
+    settings: Mapping[str, Any],
+    baselines: Sequence[str],
+    members: Mapping[str, int],
+    times: int,
+    retile: Mapping[str, Callable[[], Retiled | None]],
+) -> Setting:
+    """settings: the evaluation section of the config; members: of every generator, in order, 1 for a single field;
+    times: how many are scored."""
+    attributes = attributes_of(prepared)
+    statistics, cell = reference(prepared, attributes), cell_km(prepared)
+    ensembles = {name: methods_of(name, count, settings['subsets']) for name, count in members.items() if count > 1}
+    singles = tuple(name for name, count in members.items() if count == 1)
+    main = [*ensembles.values()][-1][-1] if ensembles else [*baselines, *singles][-1]
+    ends = [method for methods in ensembles.values() for method in dict.fromkeys((methods[0], methods[-1]))]
+    transform = prepared.field_transform
+    blocks = transform if isinstance(transform, BlockMeans) else None
+    return Setting(
+        statics=prepared.statics,
+        weight=prepared.statics['cell_area'].values.astype(np.float64) * prepared.mask,
+        cell_km=cell,
+        periodic=prepared.periodic,
+        variables=variables_of(prepared, settings, attributes, statistics, cell),
+        winds=winds_of(attributes),
+        coarsen=(lambda fields: blocks.coarsen(fields, prepared.area)) if blocks else None,
+        reference=statistics,
+        places=places.read(settings['places']),
+        times=times,
+        window=settings['window'],
+        idealised=prepared.meta['idealised'],
+        baselines=tuple(baselines),
+        singles=singles,
+        ensembles=ensembles,
+        main=main,
+        # of the interpolations the smoothest is enough
+        shown=('bicubic' if 'bicubic' in baselines else baselines[0], *singles, *ends),
+        retile=retile,
+    )
+
+
+def methods_of(ensemble: str, members: int, subsets: Sequence[int]) -> tuple[str, ...]:
+    """The methods of an ensemble: the means of its first n members, for the `subsets` n, and of all of them, last.
+
+    Without subsets the method has the name of the ensemble.
+    """
+    if not subsets:
+        return (ensemble,)
+    return tuple(f'{ensemble}_{n}' for n in sorted({*(n for n in subsets if n <= members), members}))
+
+
+def attributes_of(prepared: Prepared) -> dict[str, Mapping[str, str]]:
+    """CF attributes by variable."""
+    attributes, targets = prepared.meta['attributes'], prepared.field_transform.targets
+    return attributes if isinstance(prepared.field_transform, BlockMeans) else dict.fromkeys(targets, attributes)
+
+
+def variables_of(
+    prepared: Prepared,
+    settings: Mapping[str, Any],
+    attributes: Mapping[str, Mapping[str, str]],
+    statistics: Reference,
+    cell: float,
+) -> tuple[Variable, ...]:
+    """Regimes and zones are those of the settings; regimes are by default the terciles of training."""
+    transform, found = prepared.field_transform, []
+    ranges = np.reshape(prepared.meta['range'], (-1, 2))
+    for index, (name, units) in enumerate(zip(transform.targets, transform.target_units, strict=True)):
+        if isinstance(transform, BlockMeans):
+            cells, kernel = transform.factor, transform.factor * cell
+        else:
+            kernel = float(prepared.meta['kernel_km'][transform.channel])
+            cells = max(1, round(kernel / cell))
+        terciles = np.unique([float(f'{edge:.3g}') for edge in statistics.terciles[index]])
+        zone = settings['zones'][index] if settings['zones'] else ()
+        regimes = settings['regimes'][index] if settings['regimes'] else terciles
+        found.append(
+            Variable(
+                name=name,
+                units=units,
+                label=label(name, attributes[name]),
+                data_range=float(ranges[index, 1] - ranges[index, 0]),
+                kernel_km=kernel,
+                coarse_cells=cells,
+                regimes=tuple(regimes),
+                zone=Zone(*zone) if zone else None,
+            )
+        )
+    return tuple(found)
+
+
+def label(name: str, attributes: Mapping[str, str]) -> str:
+    """A variable in words."""
+    return (attributes.get('standard_name') or attributes.get('long_name') or name).replace('_', ' ')
+
+
+def winds_of(attributes: Mapping[str, Mapping[str, str]]) -> tuple[str, str] | None:
+    """The variables that are eastward and northward wind, by their standard names."""
+    found: dict[int, str] = {}
+    for name, attrs in attributes.items():
+        if (place := WINDS.get(attrs.get('standard_name', ''))) is not None:
+            found.setdefault(place, name)
+    return (found[0], found[1]) if len(found) == 2 else None
+
+
+def cell_km(prepared: Prepared) -> float:
+    """A typical side of a cell."""
+    dy, dx = grid.cell_sizes_km(prepared.statics)
+    return float(np.sqrt(np.median(dy) * np.median(dx)))

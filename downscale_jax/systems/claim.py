@@ -1,0 +1,49 @@
+"""Claiming a work directory for a run: its config, transform and grid are written once and must not change."""
+
+import json
+import shutil
+from pathlib import Path
+
+from downscale_jax.fields.datasets import store
+from downscale_jax.pipeline.records import Prepared
+from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.files import write_json
+from downscale_jax.runtime.settings import flatten
+from downscale_jax.systems.migration import versioned
+from downscale_jax.systems.system import Config
+from downscale_jax.systems.workdir import REPLACEABLE, read_config
+
+
+def check_config(config: Config, workdir: Path) -> None:
+    """Raises UserError where the work directory was made with other settings of training; writes nothing."""
+    if not (workdir / 'config.json').exists():
+        return
+    ours, theirs = flatten(json.loads(json.dumps(config))), flatten(read_config(workdir))
+    differ = [
+        f'{key} was {theirs.get(key)!r}, is now {ours.get(key)!r}'
+        for key in sorted({*theirs, *ours})
+        if theirs.get(key) != ours.get(key) and key.split('.')[0] not in REPLACEABLE
+    ]
+    if differ:
+        raise UserError(f'{workdir} was made with another config ({", ".join(differ[:3])}): choose another --workdir')
+
+
+def check_data(prepared: Prepared, workdir: Path) -> None:
+    """Raises UserError where the data have changed since the work directory was made."""
+    if (workdir / 'prepared.json').exists() and Prepared(workdir).meta['name'] != prepared.meta['name']:
+        raise UserError(f'the data have changed since {workdir} was made: choose another --workdir')
+
+
+def claim(config: Config, workdir: Path, prepared: Prepared) -> None:
+    """Makes the work directory: config, transform and grid, which with the checkpoints are all that use needs."""
+    check_data(prepared, workdir)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if not (workdir / 'statics.nc').exists():
+            store.write_netcdf(prepared.statics, workdir / 'statics.nc')
+        if (climate := prepared.directory / 'climate.nc').exists():
+            shutil.copyfile(climate, workdir / 'climate.nc')
+        write_json(workdir / 'prepared.json', prepared.meta)
+        write_json(workdir / 'config.json', versioned(config))
+    except OSError as error:
+        raise UserError(f'cannot write to the work directory {workdir}: {error.strerror or error}') from error

@@ -1,6 +1,0 @@
-"""Experiments are scripts, imported here as they import each other: from their own folder."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2] / 'experiments'))
