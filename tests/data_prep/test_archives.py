@@ -8,8 +8,8 @@ from data_prep import sources
 from data_prep.prepare import prepare
 from data_prep.readers.series import read_series
 from data_prep.records import block_means
-from downscale_jax.fields.context.planes import relief
-from downscale_jax.fields.context.planes import surface as fields_statics
+from downscale_jax.fields.context import relief
+from downscale_jax.fields.context import surface as fields_statics
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.fields.context.planes import relief
+from downscale_jax.fields.context import relief
 from downscale_jax.fields.context.surface import surface_of_relief
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.runtime.errors import UserError
