@@ -10,7 +10,7 @@
 Every variant is a run of main.py in a process of its own and in runs/ablations/GROUP-VARIANT; `base`, the config with
 only the values given here as to main.py, stands in every table. With the default config a run costs what the demo does,
 ten minutes on 2 CPU cores. Prints a table a group and writes GROUP.csv with every score of every method. Large scales:
-bias and RMSE of a member filtered back to the kernel against the coarse input (`evaluation.consistency`).
+bias and RMSE of a member filtered back to the kernel against the coarse input (`evaluation.statistics.consistency`).
 """
 
 import sys

@@ -163,11 +163,8 @@ def main() -> None:
     if any(files.values()) and not options.thickness:
         parser.error('--thickness is missing')
     model, truth = downscale_jax.load(options.workdir, Downscaler), None
-    transform, statics, generator = (
-        model.prepared.transform_as(RefinementTransform),
-        model.prepared.statics,
-        model.best(),
-    )
+    transform = model.prepared.transform_as(RefinementTransform)
+    statics, generator = model.prepared.statics, model.best()
     source = Source(options.thickness or 'the made-up observations', file_state(*files.values()))
     if not options.thickness:
         files, truth = make_up(options.output / 'products', model.config, options.days)

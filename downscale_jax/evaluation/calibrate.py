@@ -45,25 +45,25 @@ def fit(generator: FieldGenerator, prepared: Prepared, records: int, members: in
                 known = np.isfinite(truth) & np.isfinite(fields).all(0)
                 everywhere, ties = np.ones((1, *known.shape), bool), np.random.default_rng(index)
                 sums[channel].append(scores.day_sums(fields, truth, np.where(known, area, 0), everywhere, ties))
-        found = [scores.summarise(total(days)) for days in sums]
-        ratios = [float(one['spread_skill'][0]) for one in found]
+        scored = [scores.summarise(total(days)) for days in sums]
+        ratios = [float(one['spread_skill'][0]) for one in scored]
         return {'spread_skill': float(np.exp(np.mean(np.log(ratios)))) if min(ratios) > 0 else 0.0}
 
-    found = {1.0: at(1.0)}
+    tried = {1.0: at(1.0)}
     temperature = 1.0
     for _ in range(ROUNDS):
-        ratio = found[temperature]['spread_skill']
+        ratio = tried[temperature]['spread_skill']
         if not ratio > 0 or abs(ratio - 1) < NEAR_ENOUGH:
             break
         temperature = float(np.clip(temperature / ratio, *LIMITS))
-        if temperature in found:
+        if temperature in tried:
             break
-        found[temperature] = at(temperature)
-    best = min(found, key=lambda t: abs(found[t]['spread_skill'] - 1))
+        tried[temperature] = at(temperature)
+    best = min(tried, key=lambda t: abs(tried[t]['spread_skill'] - 1))
     return {
         'temperature': best,
         'records': len(chosen),
         'members': members,
-        'before': found[1.0],
-        'after': found[best],
+        'before': tried[1.0],
+        'after': tried[best],
     }

@@ -71,7 +71,7 @@ def in_tiles(generator: FieldGenerator, strides: int) -> FieldGenerator:
 
 def generated(ensemble: Ensemble) -> np.ndarray:
     """Members of all times [T, M, H, W, V]; the tile is as given, whatever memory is free."""
-    found: list[list[np.ndarray]] = [[] for _ in ensemble.inputs.times]
+    members: list[list[np.ndarray]] = [[] for _ in ensemble.inputs.times]
     for part in generate(ensemble, ensemble.units()):
-        found[part.unit.time].append(part.fields)
-    return np.stack([np.concatenate(parts) for parts in found])
+        members[part.unit.time].append(part.fields)
+    return np.stack([np.concatenate(parts) for parts in members])

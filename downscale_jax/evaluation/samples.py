@@ -75,8 +75,8 @@ def members_of(store: xr.Dataset, index: int, targets: Sequence[str]) -> np.ndar
 
 def parts(members: np.ndarray, methods: Sequence[str]) -> dict[str, np.ndarray]:
     """{method: its members}: `NAME_5` has the first five, the last method all of them."""
-    found = {method: members[: int(method.rpartition('_')[2])] for method in methods[:-1]}
-    return {**found, methods[-1]: members}
+    first = {method: members[: int(method.rpartition('_')[2])] for method in methods[:-1]}
+    return {**first, methods[-1]: members}
 
 
 def outside(store: xr.Dataset, index: int, members: np.ndarray) -> tuple[float, float]:

@@ -1,6 +1,6 @@
-"""Does an ensemble, filtered back to the kernel of its coarse input, give that input again?
+"""Consistency of an ensemble, filtered back to the kernel of its coarse input, with that input.
 
-All that can be asked where there is no truth: what a member adds should average out over the kernel. Days become sums
+It needs no truth: what a member adds should average out over the kernel. Days become sums
 (`consistency`), sums are added (`bootstrap.total`), and their total turns into numbers (`summarise`).
 """
 
@@ -60,7 +60,7 @@ def summarise(sums: Sums) -> dict[str, float]:
 
 
 def table(rows: dict[str, dict[str, float]], units: str) -> str:
-    """Markdown, a day or a field a row, from `{name: summarise(sums)}`."""
+    """Markdown table from `{name: summarise(sums)}`, one row per name, such as a day or a field."""
     names = list(next(iter(rows.values())))
     lines = [f'| [{units}] | {" | ".join(name.replace("_", " of the ") for name in names)} |']
     lines += ['|---' * (len(names) + 1) + '|']

@@ -1,4 +1,4 @@
-"""Places whose local climate is judged, and the grid cells they lie in: 150 large cities, or a user's own list."""
+"""Places for local statistics, and their grid cells: 150 large cities, or a list of the user."""
 
 import csv
 from pathlib import Path
@@ -34,17 +34,17 @@ def read(path: str = '') -> Places:
     try:
         with file.open(newline='', encoding='utf-8-sig') as stream:
             table = csv.DictReader(stream, skipinitialspace=True)
-            found = table.fieldnames or []
-            if missing := [name for name in _COLUMNS if name not in found]:
+            columns = table.fieldnames or []
+            if missing := [name for name in _COLUMNS if name not in columns]:
                 raise UserError(
-                    f'{source}: no column {", ".join(missing)}, found {", ".join(found) or "none"}; '
+                    f'{source}: no column {", ".join(missing)} among {", ".join(columns) or "none"}; '
                     f'the first line must name the columns {", ".join(_COLUMNS)}'
                 )
             rows = list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f'{source}: cannot be read ({error}); a CSV file in UTF-8 was expected') from error
     if not rows:
-        raise UserError(f'{source}: no places; a line for each was expected below the names of the columns')
+        raise UserError(f'{source}: no places; expected one line per place below the names of the columns')
     degrees = {
         name: np.array([_degrees(row, name, *limits, source) for row in rows])
         for name, limits in (('latitude', (-90, 90)), ('longitude', (-180, 360)))
@@ -59,7 +59,7 @@ def _degrees(row: dict[str, str | None], name: str, least: float, most: float, s
         value = np.nan
     if not least <= value <= most:
         raise UserError(
-            f"{source}: {name} of '{row['name']}' is {row[name]!r}; expected a number from {least} to {most}: mend it"
+            f"{source}: {name} of '{row['name']}' is {row[name]!r}; expected a number from {least} to {most}"
         )
     return value
 

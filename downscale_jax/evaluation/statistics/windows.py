@@ -1,7 +1,7 @@
 """Isotropic power spectra over tapered windows of open sea, for fields with coasts.
 
-A transform of the whole domain would see the coast line as structure; windows free of land do not. The price is that
-nothing longer than a window is resolved.
+A transform of the whole domain would count coasts as structure; windows free of land do not, but resolve nothing
+longer than a window.
 """
 
 import numpy as np

@@ -158,7 +158,9 @@ class BlockMeans:
     def condition(self, lifted: Any, mask: Any) -> Any:
         """A lifted field and mask [..., H, W, 1] -> the channels of `condition_layout`, zero where missing."""
         xp = np if isinstance(lifted, np.ndarray) else jnp
-        mean, std = (per_channel(np.float32(moments), lifted) for moments in (self.context_mean, self.context_std))
+        mean, std = (
+            per_channel(np.asarray(moments, 'float32'), lifted) for moments in (self.context_mean, self.context_std)
+        )
         context = (lifted[..., self.lifted.context] - mean) / std
         shown = xp.concatenate([self._smooth(lifted), context], -1)
         # the repeated field also outside of the mask: a single valid cell stands for its block
@@ -186,11 +188,11 @@ class BlockMeans:
         target = (self.values.encode(fine) - offset) / scale
         if self.anomaly:
             target = target - self._smooth(lifted)
-        return target / per_channel(np.float32(self.target_std), target)
+        return target / per_channel(np.asarray(self.target_std, 'float32'), target)
 
     def decode(self, sample: Any, lifted: Any) -> Any:
         """Inverse of `encode`, physical, not clipped to the bounds."""
-        target = sample * per_channel(np.float32(self.target_std), sample)
+        target = sample * per_channel(np.asarray(self.target_std, 'float32'), sample)
         if self.anomaly:
             target = target + self._smooth(lifted)
         offset, scale = self._points(lifted)

@@ -64,7 +64,9 @@ class RefinementTransform:
     def condition(self, coarse, mask):
         """Coarse inputs [..., H, W, Cin] in physical units and mask [..., H, W, 1] -> [..., H, W, Cin + 1]."""
         xp = np if isinstance(coarse, np.ndarray) else jnp
-        mean, std = (per_channel(np.float32(moments), coarse) for moments in (self.input_mean, self.input_std))
+        mean, std = (
+            per_channel(np.asarray(moments, 'float32'), coarse) for moments in (self.input_mean, self.input_std)
+        )
         scaled = (coarse - mean) * (1 / std)
         known = mask & xp.isfinite(scaled)
         return xp.concatenate([xp.where(known, scaled, xp.float32(0)), mask.astype('float32')], -1)

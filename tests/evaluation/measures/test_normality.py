@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from downscale_jax.evaluation.statistics.normality import PROBABILITIES, anderson_darling, day_sums, expected, summarise
 from scipy import stats
 
+from downscale_jax.evaluation.measures.normality import PROBABILITIES, anderson_darling, day_sums, expected, summarise
 from downscale_jax.evaluation.statistics import members
 from downscale_jax.evaluation.statistics.bootstrap import bootstrap, total
 

@@ -164,14 +164,28 @@ def test_a_band_around_the_globe_has_no_seam():
     np.testing.assert_allclose(rolled, spectrum(vorticity, divergence), rtol=1e-9)
 
 
-@pytest.mark.parametrize('grid', [globe(GLOBES['no pole'][1]), plane(24, 48)], ids=['globe', 'region'])
-def test_missing_values_leave_nothing(grid):
+def test_missing_values_leave_no_harmonics():
+    grid = globe(GLOBES['no pole'][1])
     field = np.zeros((24, 48), np.float32)
     gap = field.copy()
     gap[3, 4] = np.nan
     assert np.isnan(VariancePower(grid)(gap)).all()
     assert np.isnan(EnergySpectrum(grid)(field, gap)).all()
     assert not EnergySpectrum(grid)(field, field).any()
+
+
+def test_missing_cells_of_a_region_have_no_weight():
+    """They are structure, the same for all fields that lack them; their values do not matter."""
+    grid, field = plane(24, 48), np.random.default_rng(7).normal(3, 1, (24, 48))
+    known = np.ones(field.shape, bool)
+    known[5:9, 30:] = False
+    gaps, power = np.where(known, field, np.nan), VariancePower(grid)
+    taper = np.outer(*(np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2 for n in field.shape))
+    variance = np.average((field - np.average(field, weights=taper * known)) ** 2, weights=(taper * known) ** 2)
+    assert 0.7 * variance < power(gaps).sum() <= variance  # without the corners beyond the last ring
+    np.testing.assert_allclose(power(2 * gaps + 5), 4 * power(gaps), rtol=1e-9)
+    np.testing.assert_allclose(power(np.where(known, 7.0, np.nan)), 0, atol=1e-20)
+    assert np.isnan(power(np.full(field.shape, np.nan))).all()
 
 
 def test_distance_of_the_upper_half():

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from downscale_jax.evaluation.statistics.seams import borders, day_sums, own_share, summarise
 from scipy import ndimage
 
 from downscale_jax.downscale.tiles import Tiling
+from downscale_jax.evaluation.measures.seams import borders, day_sums, own_share, summarise
 from downscale_jax.evaluation.statistics.bootstrap import bootstrap, total
 
 SHAPE = (150, 202)

@@ -182,8 +182,6 @@ def test_times_are_added_before_ratios():
     times = [all_sums(seed) for seed in range(6)]
     stacked = summarise({name: np.stack([time[name] for time in times]) for name in times[0]}, BINS)
     assert {name: value.shape for name, value in stacked.items()} == {
-        'quantiles': (6, 5),
-        'quantiles_truth': (6, 5),
         'quantile_error': (6, 5),
         'fss': (6, 2, 3),
         'tail_crps': (6, 2),

@@ -1,20 +1,14 @@
-"""The cells of an ensemble in pieces, and the numbers of members whose means are scored."""
+"""The cells of an ensemble in chunks."""
 
 import numpy as np
 import pytest
 
 from downscale_jax.evaluation.statistics import members as module
-from downscale_jax.evaluation.statistics.members import COUNTS, chunks, kept
+from downscale_jax.evaluation.statistics.members import chunks, require_finite
 
 
 def ensemble(members=12, shape=(7, 9)):
     return np.random.default_rng(0).normal(2, 1, (members, *shape)).astype(np.float32)
-
-
-def test_counts_above_the_ensemble_are_left_out():
-    assert kept(COUNTS, 100) == [1, 5, 10, 33, 100]
-    assert kept(COUNTS, 33) == [1, 5, 10, 33]
-    assert kept(COUNTS, 4) == [1]
 
 
 @pytest.mark.parametrize('values', [1, 50, 1 << 22])
@@ -37,5 +31,19 @@ def test_wrong_input():
     with pytest.raises(ValueError, match='expected'):
         next(chunks(fields[:0], counted))
     fields[3, 4, 4] = np.nan
-    with pytest.raises(ValueError, match='1 of 63 valid cells are not finite in a member'):
+    with pytest.raises(ValueError, match='1 of 63 valid cells are not finite'):
         list(chunks(fields, counted))
+    counted[4, 4] = False
+    assert sum(cells.size for cells, _ in chunks(fields, counted)) == 62
+
+
+def test_only_cells_that_count_must_be_finite():
+    fields, counted = ensemble(3), np.ones((7, 9), bool)
+    require_finite(fields, counted)
+    fields[0, 0, 0] = fields[2, 0, 0] = fields[1, 3, 3] = np.inf
+    with pytest.raises(ValueError, match='2 of 63 valid cells'):
+        require_finite(fields, counted)
+    with pytest.raises(ValueError, match='1 of 63 valid cells'):
+        require_finite(fields[1], counted)
+    counted[0, 0] = counted[3, 3] = False
+    require_finite(fields, counted)

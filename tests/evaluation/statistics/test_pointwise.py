@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from downscale_jax.evaluation.statistics import members as chunking
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
 
@@ -147,7 +148,7 @@ def test_adding_days_is_pooling_pixels():
 def test_chunks_of_pixels_change_nothing(monkeypatch):
     ensemble, truth, area = (np.round(field) if field.dtype == np.float32 else field for field in day(6))  # ties
     whole = sums_of(ensemble, truth, area)
-    monkeypatch.setattr(scores, '_CHUNK', 7)
+    monkeypatch.setattr(chunking, '_VALUES', 7)
     check_equal(sums_of(ensemble, truth, area), whole)
 
 
@@ -163,7 +164,7 @@ def test_missing_pixels_are_left_out_whatever_the_members_hold_there():
 def test_missing_prediction_is_an_error():
     ensemble, truth, area = day(8)
     ensemble[2, *np.argwhere(~np.isnan(truth))[0]] = np.nan
-    with pytest.raises(ValueError, match=r'1 of .* valid pixels are not finite'):
+    with pytest.raises(ValueError, match=r'1 of .* valid cells are not finite'):
         sums_of(ensemble, truth, area)
 
 

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from downscale_jax.evaluation.statistics import local as local_statistics
-from downscale_jax.evaluation.statistics.local import compare, distances, interval, wasserstein
+from downscale_jax.evaluation.statistics.local import compare, interval, wasserstein
 
 RNG = np.random.default_rng(0)
 
@@ -26,20 +26,6 @@ def test_a_shifted_distribution_is_as_far_as_its_shift():
     normal = scipy.stats.norm.ppf((np.arange(4000) + 0.5) / 4000)
     assert wasserstein(normal, normal + 0.3) == pytest.approx(0.3)
     assert wasserstein(normal, 1.5 * normal) == pytest.approx(0.5 * np.sqrt(2 / np.pi), rel=1e-3)
-
-
-def test_distances_pool_members():
-    truth = RNG.normal(size=(20, 3))
-    members = np.stack([truth + 1, truth - 1, truth], 1)
-    members[:, :, 2] = np.nan
-    found = distances(truth, {'one': truth[::-1], 'many': members, 'same': np.repeat(truth[:, None], 4, 1)})
-    np.testing.assert_array_equal(found['one'], 0)
-    np.testing.assert_allclose(found['same'], 0, atol=1e-15)
-    expected = scipy.stats.wasserstein_distance(truth[:, 1], members[:, :, 1].ravel())
-    assert found['many'][1] == pytest.approx(expected)
-    assert np.isnan(found['many'][2])
-    with pytest.raises(ValueError, match=r'expected \[T, P\] or \[T, M, P\]'):
-        distances(truth, {'short': truth[:10]})
 
 
 def test_compare_by_hand():
@@ -64,6 +50,12 @@ def test_resampled_distances_are_those_of_the_times_drawn(members, monkeypatch):
     np.testing.assert_allclose(local_statistics._resampled(truth, found, counts), expected, rtol=1e-5)
 
 
+def test_wrong_shapes():
+    truth = RNG.normal(size=(20, 3))
+    with pytest.raises(ValueError, match=r'expected \[T, P\] or \[T, M, P\]'):
+        interval(truth, truth[:10], truth)
+
+
 def test_interval_holds_the_difference():
     truth = RNG.normal(size=(200, 30))
     first, second = truth + 0.3, truth + np.where(np.arange(30) < 20, 0.5, 0.1)  # better at 20, worse at 10
@@ -85,8 +77,7 @@ def test_blocks_widen_the_interval_of_persistent_errors():
 def test_blocks_are_consecutive_times():
     # with a period of one block every block holds the same values, and so does every resample
     cycles = np.tile(RNG.normal(size=(3, 4, 20)), (1, 10, 1))
-    found = distances(cycles[0], {'first': cycles[1], 'second': cycles[2]})
-    counts = compare(found['first'], found['second'])
+    counts = compare(wasserstein(cycles[0], cycles[1]), wasserstein(cycles[0], cycles[2]))
     np.testing.assert_array_equal(interval(*cycles, block=4, samples=50), [counts.better - counts.worse] * 2)
     assert np.ptp(interval(*cycles, block=1, samples=50)) > 0
 

@@ -14,8 +14,8 @@ from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.downscale.tiles import Domain, Tiling
-from downscale_jax.evaluation import retiling as tile_seams
-from downscale_jax.evaluation.statistics import seams
+from downscale_jax.evaluation import retiling
+from downscale_jax.evaluation.measures import seams
 from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.geometry.grid import cell_areas_km2
 from downscale_jax.fields.transforms.block_means import BlockMeans
@@ -49,7 +49,7 @@ def grid(rows, columns, step=0.1):
 
 def generator(step=0.0):
     values = Standardisation(NAMES, ('K', 'm'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0)
-    means = BlockMeans(values, FACTOR, 'physical', False, (-np.inf, np.inf), (1.0, 1.0))
+    means = BlockMeans(values, FACTOR, 'physical', False, ((-np.inf, np.inf),) * 2, (1.0, 1.0))
     return FieldGenerator(Task(step), np.float32(0), means, SETTINGS)
 
 
@@ -67,12 +67,12 @@ def world(rows=48, columns=64):
 def test_borders_of_a_periodic_grid():
     """48 columns continued by 4 on either side: tiles of 16 begin at -4, 4, 16, 28, 36 of the grid's own columns."""
     one = generator().with_partition(tile=16, overlap=4)
-    rows, columns = tile_seams.borders_of(one, Domain((12, 48), 4, periodic=True))
+    rows, columns = retiling.borders_of(one, Domain((12, 48), 4, periodic=True))
     assert rows.size == 0
     # they overlap from 4 to 12, 16 to 20, 28 to 32, 36 to 44
     assert columns.tolist() == [4, 8, 12, 16, 18, 20, 28, 30, 32, 36, 40, 44]
     # elsewhere at 0, 12, 20, 32: they overlap from 12 to 16, 20 to 28, 32 to 36
-    assert tile_seams.borders_of(one, Domain((12, 48), 4))[1].tolist() == [12, 14, 16, 20, 24, 28, 32, 34, 36]
+    assert retiling.borders_of(one, Domain((12, 48), 4))[1].tolist() == [12, 14, 16, 20, 24, 28, 32, 34, 36]
 
 
 @pytest.mark.parametrize(('own', 'overlap', 'least'), [(480, 80, 2 / 3), (128, 32, 2 / 3), (80, 16, 0.8)])
@@ -82,12 +82,12 @@ def test_the_control_ends_elsewhere(own, overlap, least):
     one.task.network.stride = 16
     for n in range(own + 16, 4 * own, 40):
         domain = Domain((n, n), 4)
-        made, control = tile_seams.pair(one, domain, 70)
+        made, control = retiling.tilings(one, domain, 70)
         assert made is one
         assert control.partition.tile <= max(own, 256)
-        lines = [tile_seams.borders_of(each, domain) for each in (made, control)]
+        lines = [retiling.borders_of(each, domain) for each in (made, control)]
         assert seams.own_share(*lines) >= least - 1e-9
-    tiles, whole = tile_seams.pair(one, Domain((own, own), 4), 70)
+    tiles, whole = retiling.tilings(one, Domain((own, own), 4), 70)
     assert (tiles.partition.tile, tiles.partition.overlap) == (80, 16)
     assert whole is one
 
@@ -97,7 +97,7 @@ def test_tiles_of_any_size_are_valid():
     for stride in (1, 2, 4, 8, 16, 32):
         one.task.network.stride = stride
         for strides in range(1, 100):
-            found = tile_seams.in_tiles(one, strides).partition
+            found = retiling.in_tiles(one, strides).partition
             Tiling((1000, 1000), stride, found.tile, found.overlap)  # raises
             assert found.tile >= strides * stride
 
@@ -107,13 +107,14 @@ def test_tiles_that_show_and_tiles_that_do_not(own):
     """Against one piece, and against tiles of the generator's own that end elsewhere."""
     prepared, records = world()
     fused, apart = (
-        tile_seams.look(generator(step).with_partition(tile=own, overlap=8), prepared, records, TIMES, [0, 2], 16, 0)
+        retiling.retile(generator(step).with_partition(tile=own, overlap=8), prepared, records, TIMES, [0, 2], 16, 0)
         for step in (0.0, 4.0)
     )
     for found in (fused, apart):
-        assert (found['times'], found['members']) == (2, 2)
+        assert found.fields.shape == found.control.shape == (2, 2, 48, 64, 2)
         tiles = ((16, 16), 4, (48, 64)) if own == 256 else ((28, 28), 8, (48, 64))
-        assert (found['sizes'], found['overlap'], found['against']) == tiles
+        assert (found.sizes, found.overlap, found.control_sizes) == tiles
+    fused, apart = seams.scored(fused), seams.scored(apart)
     # the network is local: the same noise, so the same field, whatever the tiles
     np.testing.assert_allclose(fused['seam'], 1, atol=1e-4)
     assert (fused['step'] < 1e-4).all()
@@ -123,20 +124,20 @@ def test_tiles_that_show_and_tiles_that_do_not(own):
 
 def test_cells_without_truth_do_not_count():
     prepared, records = world()
-    expected = tile_seams.look(generator(4.0), prepared, records, TIMES, [0], 16, 0)['seam']
+    expected = seams.scored(retiling.retile(generator(4.0), prepared, records, TIMES, [0], 16, 0))['seam']
     records[0]['fine'][10:30, 20:40, 0] = np.nan
     # of the variable that lacks them, and of what the coarse field then lacks
-    found = tile_seams.look(generator(4.0), prepared, records, TIMES, [0], 16, 0)['seam']
+    found = seams.scored(retiling.retile(generator(4.0), prepared, records, TIMES, [0], 16, 0))['seam']
     assert np.isfinite(found).all()
     assert (found != expected).all()
 
 
 def test_fields_are_those_of_downscaling():
     prepared, records = world()
-    one, coarse = tile_seams.in_tiles(generator(1.0), 4), coarse_dataset(prepared, records, TIMES, [0, 2])
+    one, coarse = retiling.in_tiles(generator(1.0), 4), coarse_dataset(prepared, records, TIMES, [0, 2])
     one = one.with_partition(members=2)
     ensemble = Ensemble(one, open_inputs(coarse, one.transform, prepared.statics), prepared.statics, 2, 3)
-    found = tile_seams.generated(ensemble)
+    found = retiling.generated(ensemble)
     assert found.shape == (2, 2, 48, 64, 2)
     expected = in_memory(ensemble)
     for v, name in enumerate(NAMES):
@@ -146,4 +147,4 @@ def test_fields_are_those_of_downscaling():
 
 def test_a_domain_as_small_as_a_patch_has_no_tiles():
     prepared, records = world(16, 16)
-    assert tile_seams.look(generator(), prepared, records, TIMES, [0], 16, 0) == {}
+    assert retiling.retile(generator(), prepared, records, TIMES, [0], 16, 0) is None

@@ -12,7 +12,7 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
-from downscale_jax.evaluation import calibrate as temperature
+from downscale_jax.evaluation import calibrate
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.stores import coarse_dataset
@@ -54,7 +54,7 @@ class Split(list):
 
 
 @pytest.fixture
-def prepared(case):
+def prepared(make_case):
     """Five days of validation; a coast, and a truth that ends at half the domain on one day."""
     rng = np.random.default_rng(0)
     mask = np.ones((SIZE, SIZE), bool)
@@ -66,7 +66,7 @@ def prepared(case):
     split = Split(records, np.datetime64('2020-01-01', 'ns') + np.timedelta64(1, 'D') * np.arange(5))
     axes = {name: (name, 4e3 * np.arange(SIZE), {'units': 'm'}) for name in 'yx'}
     area = np.broadcast_to(np.linspace(10, 20, SIZE), mask.shape)
-    transform = replace(case.prepared.transform, bounds=((-np.inf, np.inf),))
+    transform = replace(make_case(days=2, names=()).prepared.transform, bounds=((-np.inf, np.inf),))
     return SimpleNamespace(
         mask=mask,
         statics=xr.Dataset({'mask': (('y', 'x'), mask), 'cell_area': (('y', 'x'), area)}, axes),
@@ -82,7 +82,7 @@ def several(prepared):
     """Two variables whose coarse fields are block means, with noise of 1 as their truth."""
     rng, zeros, ones = np.random.default_rng(1), (0.0, 0.0), (1.0, 1.0)
     values = Standardisation(('a', 'b'), ('K', 'm'), zeros, ones, zeros, ones, 0.0)
-    block_means = BlockMeans(values, 4, 'physical', True, (-np.inf, np.inf), ones)
+    block_means = BlockMeans(values, 4, 'physical', True, ((-np.inf, np.inf),) * 2, ones)
     area, nothing = np.ones((SIZE, SIZE, 1), 'f4'), np.zeros((SIZE, SIZE, 0), 'f4')
 
     def lifted(fine):
@@ -116,13 +116,13 @@ def asked(monkeypatch):
         found.append(ensemble.generator.temperature)
         return in_memory(ensemble)
 
-    monkeypatch.setattr(temperature, 'in_memory', noted)
+    monkeypatch.setattr(calibrate, 'in_memory', noted)
     return found
 
 
 def fitted(prepared, spread, stubborn=False, records=3):
     generator = FieldGenerator(Linear(stubborn), np.float32(spread), prepared.transform, SETTINGS)
-    return temperature.fit(generator, prepared, records, MEMBERS, 0)
+    return calibrate.fit(generator, prepared, records, MEMBERS, 0)
 
 
 def scored(prepared, spread, factor, records=(0, 2, 4)):
@@ -147,7 +147,7 @@ def scored(prepared, spread, factor, records=(0, 2, 4)):
 def test_the_temperature_that_mends_the_spread(prepared, asked, spread):
     fit = fitted(prepared, spread)
     assert fit['temperature'] == pytest.approx(1 / spread, rel=0.04)  # 10 000 cells
-    assert fit['after']['spread_skill'] == pytest.approx(1, abs=temperature.NEAR_ENOUGH)
+    assert fit['after']['spread_skill'] == pytest.approx(1, abs=calibrate.NEAR_ENOUGH)
     # of M members with noise s against noise of 1: spread s, error of the mean sqrt(1 + s^2 / M)
     expected = np.sqrt((1 + 1 / MEMBERS) * spread**2 / (1 + spread**2 / MEMBERS))
     assert fit['before']['spread_skill'] == pytest.approx(expected, rel=0.04)
@@ -175,10 +175,10 @@ def test_what_fits_is_left_alone(prepared, asked):
 
 def test_several_variables_are_fitted_by_the_geometric_mean_of_their_ratios(several):
     """Members of spread 0.6 and 1.5 about truths of 1: what is left is 2 % of the mean, not of either."""
-    generator = FieldGenerator(Linear(count=2), np.array([0.6, 1.5], 'f4'), several.block_means, SETTINGS)
-    fit = temperature.fit(generator, several, 3, MEMBERS, 0)
+    generator = FieldGenerator(Linear(count=2), np.array([0.6, 1.5], 'f4'), several.field_transform, SETTINGS)
+    fit = calibrate.fit(generator, several, 3, MEMBERS, 0)
     assert fit['temperature'] == pytest.approx(1 / np.sqrt(0.6 * 1.5), rel=0.04)
-    assert fit['after']['spread_skill'] == pytest.approx(1, abs=temperature.NEAR_ENOUGH)
+    assert fit['after']['spread_skill'] == pytest.approx(1, abs=calibrate.NEAR_ENOUGH)
     squares = np.array([0.6, 1.5]) ** 2
     ratios = np.sqrt((1 + 1 / MEMBERS) * squares / (1 + squares / MEMBERS))
     assert fit['before']['spread_skill'] == pytest.approx(np.sqrt(ratios.prod()), rel=0.04)
@@ -186,8 +186,8 @@ def test_several_variables_are_fitted_by_the_geometric_mean_of_their_ratios(seve
 
 
 def test_one_variable_without_spread_leaves_nothing_to_fit(several):
-    generator = FieldGenerator(Linear(count=2), np.array([0.0, 1.5], 'f4'), several.block_means, SETTINGS)
-    fit = temperature.fit(generator, several, 1, 4, 0)
+    generator = FieldGenerator(Linear(count=2), np.array([0.0, 1.5], 'f4'), several.field_transform, SETTINGS)
+    fit = calibrate.fit(generator, several, 1, 4, 0)
     assert (fit['temperature'], fit['before']['spread_skill']) == (1.0, 0.0)
 
 
@@ -201,7 +201,7 @@ def test_limits(prepared, asked, spread, limit):
 def test_rounds(prepared, asked):
     # a spread that does not follow: what was tried first is no worse
     fit = fitted(prepared, 0.9, stubborn=True, records=1)
-    assert len(asked) == temperature.ROUNDS + 1
+    assert len(asked) == calibrate.ROUNDS + 1
     assert len(set(asked)) == len(asked)
     assert fit['temperature'] in asked
     assert abs(fit['after']['spread_skill'] - 1) <= abs(fit['before']['spread_skill'] - 1)
@@ -220,6 +220,6 @@ def test_records_are_spread_over_validation(prepared, records, read):
 
 def test_the_seed_decides(prepared):
     generator = FieldGenerator(Linear(), np.float32(0.8), prepared.transform, SETTINGS)
-    one, same, other = (temperature.fit(generator, prepared, 1, 4, seed) for seed in (0, 0, 1))
+    one, same, other = (calibrate.fit(generator, prepared, 1, 4, seed) for seed in (0, 0, 1))
     assert one == same
     assert one['before'] != other['before']

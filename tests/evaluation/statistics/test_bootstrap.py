@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation.statistics.bootstrap import bootstrap, ratio, total
+from downscale_jax.evaluation.statistics.bootstrap import Accumulator, bootstrap, ratio, total, weather_block
 
 
 def mean(sums):
@@ -69,3 +69,51 @@ def test_a_score_that_a_resample_cannot_tell_has_no_interval():
     for day in days[:-1]:
         day['count'] = np.zeros(())
     assert np.isnan(bootstrap(days, mean)['mean']).all()
+
+
+DAY = 86_400
+
+
+@pytest.mark.parametrize(
+    ('step', 'count', 'block'),
+    [
+        (DAY, 30, 5),
+        (DAY // 2, 30, 10),
+        (DAY // 8, 30, 10),  # 40 of 30: a third of them
+        (10 * DAY, 30, 4),  # near 30^(1/3)
+        (DAY, 2, 1),
+        (DAY, 1, 1),
+    ],
+)
+def test_blocks_are_of_five_days(step, count, block):
+    assert weather_block([step * index for index in range(count)]) == block
+
+
+def test_an_accumulator_gives_estimates_by_key():
+    sums, rng = Accumulator(), np.random.default_rng(0)
+    values = rng.normal(3, 1, 30)
+    for index, value in enumerate(values):
+        sums.add('a', index * DAY, {'sum': value, 'count': 1.0})
+        sums.add(('b', 0), index * DAY, {'sum': 0.0, 'count': 0.0 if index else 2.0})
+    assert list(sums) == ['a', ('b', 0)]
+    assert 'a' in sums
+    assert 'b' not in sums
+    value, low, high = sums.estimates('a', mean)['mean']
+    assert value == pytest.approx(values.mean())
+    expected = bootstrap(sums.times('a'), mean, block=5)['mean']
+    np.testing.assert_array_equal([low, high], expected)
+    assert sums.total('a')['count'] == 30
+    # of the times to keep; none for a key without any
+    assert sums.estimates('a', mean, lambda one: one['sum'] > 3)['mean'][0] == pytest.approx(values[values > 3].mean())
+    assert sums.estimates('a', mean, lambda one: False) == sums.estimates('c', mean) == {}
+    np.testing.assert_array_equal(
+        sums.estimates(('b', 0), mean, lambda one: one['count'] > 0)['mean'], [0, np.nan, np.nan]
+    )
+
+
+def test_keys_without_estimates_are_left_out():
+    sums = Accumulator()
+    for key, count in (('a', 1.0), ('b', 0.0)):
+        sums.add(key, 0, {'sum': 2.0, 'count': count})
+    assert list(sums.all_estimates(mean)) == ['a', 'b']
+    assert list(sums.all_estimates(mean, lambda one: one['count'] > 0)) == ['a']
