@@ -231,9 +231,10 @@ def test_places_by_seed():
     assert (back['better'], back['worse'], back['by_seed']) == (0, 3.5, [-4, -3])
     assert back['difference'][0] == -3.5
     # the widest of the seeds'
+    by_seed = ({n: v[seed, ..., 0] for n, v in values.items()} for seed in range(SEEDS))
     intervals = [
-        local.interval(*(values[n][seed, ..., 0] for n in ('truth', 'gan_atmodist', 'gan_mse')), BLOCK)
-        for seed in range(SEEDS)
+        local.interval_of(*(local.resampled(v['truth'], v[n], BLOCK) for n in ('gan_atmodist', 'gan_mse')))
+        for v in by_seed
     ]
     assert row['difference'][1] == min(low for low, _ in intervals)
     assert row['difference'][2] == max(high for _, high in intervals) == 4
