@@ -1,4 +1,4 @@
-"""Ablations of DPDM (docs/systems/dpdm.md): relief, climate of grid points, size of patches, number of members.
+"""Ablations of DPDM (docs/systems/dpdm.md): relief, the climate of grid points, size of patches, number of members.
 
     python -m experiments.dpdm_ablations [relief] [points] [patch] [members] [--root=DIR] [--dry-run]
         [--config=FILE] [--config.KEY=VALUE ..]
