@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.special import sph_harm_y_all
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
@@ -89,6 +91,27 @@ def error_line(run):
         return lines[0]
 
     return call
+
+
+@pytest.fixture(scope='session')
+def harmonic_sum():
+    """SciPy as an oracle for spherical harmonics: `sum_of_harmonics`."""
+    return sum_of_harmonics
+
+
+def sum_of_harmonics(coefficients: np.ndarray, theta: np.ndarray, lam: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(f, df/dtheta, df/dlambda / sin theta) [H, W] of a real field, from complex coefficients [m, l] for m >= 0.
+
+    theta [H] are colatitudes other than 0 and pi, lam [W] longitudes, in radians.
+    """
+    top = coefficients.shape[1] - 1
+    values, slopes = sph_harm_y_all(top, top, theta[:, None], lam[None], diff_n=1)  # [l, m, H, W], [.., 2]
+    twice = np.where(np.arange(top + 1) > 0, 2, 1)[:, None] * coefficients  # -m is the conjugate of m
+
+    def real_sum(basis):
+        return np.einsum('ml,lm...->...', twice, basis[:, : top + 1]).real
+
+    return real_sum(values), real_sum(slopes[..., 0]), real_sum(slopes[..., 1]) / np.sin(theta)[:, None]
 
 
 @pytest.fixture(scope='session')

@@ -43,7 +43,7 @@ def evaluate(generators: Generators, prepared: Prepared, config: dict[str, Any],
     scores = merged(setting, results, definitions)
     publication = Publication(
         title=f'{setting.title}, downscaled',
-        lead=lead(setting, config['evaluation']['members']),
+        lead=lead(setting, config['evaluation']),
         scores=scores,
         definitions=definitions,
         details={name: result.details for name, result in results.items() if result.details is not None},
@@ -116,9 +116,9 @@ def merged(
     return found
 
 
-def lead(setting: Setting, members: int) -> str:
+def lead(setting: Setting, settings: Mapping[str, Any]) -> str:
     """One sentence: which methods are compared."""
-    trained = [*setting.singles, *(f'{name} ({members} members)' for name in setting.ensembles)]
+    trained = [*setting.singles, *(f'{name} ({settings["members"]} members)' for name in setting.ensembles)]
     several = f'{", ".join(trained[:-1])} and {trained[-1]}' if len(trained) > 1 else trained[0]
     return f'{several} beside {", ".join(setting.baselines)}.'
 
