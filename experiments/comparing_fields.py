@@ -19,15 +19,17 @@ from typing import Literal, NamedTuple
 import numpy as np
 import scipy.optimize
 import xarray as xr
-from downscale_jax.evaluation.present import liveliest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from scipy import ndimage
 
 import downscale_jax
 from data_prep.simulators.sea_ice import simulate
+from data_prep.sources import open_series
+from downscale_jax.evaluation.measures.examples import liveliest
 from downscale_jax.evaluation.statistics import similarity as images
 from downscale_jax.evaluation.statistics import windows as spectra
+from downscale_jax.evaluation.statistics.spectra import spectral_distance
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.datasets.dates import iso, select_dates
@@ -112,7 +114,7 @@ ICE = {**COMMON, 'missing leads': (missing_leads, 6.999)}
 ATMOSPHERE = {**COMMON, 'missing filaments': (missing_filaments, 6.999)}
 
 
-def spectral_distance(field: np.ndarray, truth: np.ndarray) -> float:
+def window_distance(field: np.ndarray, truth: np.ndarray) -> float:
     """Mean |ln(power / truth's power)| over the rings from the width of a window, half the field's, to four cells."""
     size = truth.shape[-1] // 2
     everywhere = np.ones(truth.shape[-2:], bool)
@@ -120,7 +122,7 @@ def spectral_distance(field: np.ndarray, truth: np.ndarray) -> float:
     power, expected = (
         np.stack([spectra.power(spectra.transform(one, origins, size))[rings] for one in f]) for f in (field, truth)
     )
-    return spectra.log_distance(power / expected)
+    return float(spectral_distance(power, expected, share=1))
 
 
 def distances(data_range: float) -> dict[str, Distance]:
@@ -137,7 +139,7 @@ def distances(data_range: float) -> dict[str, Distance]:
         'MSE': mse,
         'PSNR (dB)': lambda field, truth: float(images.psnr(mse(field, truth), data_range)),
         'SSIM': ssim,
-        'spectral distance': spectral_distance,
+        'spectral distance': window_distance,
     }
 
 
@@ -204,9 +206,7 @@ def read_atmosphere(workdir: Path) -> State:
 
     Raises UserError where the work directory holds something else than AtmoDist.
     """
-    model = downscale_jax.load(workdir)
-    if not isinstance(model, LearnedDistance):
-        raise UserError(f'--workdir={workdir} holds no learned distance but {", ".join(model.tasks)}')
+    model = downscale_jax.load(workdir, LearnedDistance)
     data, seed = model.config['data'], model.config['seed']
     if data['path']:
         fields = select_dates(open_series(data, seed), data['test'])

@@ -34,7 +34,7 @@ from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.evaluation.statistics.bootstrap import total
-from downscale_jax.evaluation.statistics.consistency import consistency, summarise, table
+from downscale_jax.evaluation.statistics.consistency import consistency
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.datasets.dates import iso, select_dates
@@ -43,9 +43,11 @@ from downscale_jax.fields.geometry import grid
 from downscale_jax.fields.geometry.boxes import box_filter
 from downscale_jax.fields.geometry.interpolation import apply_matrices
 from downscale_jax.fields.geometry.observation import observation_matrices, observation_points
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems.downscaler import Downscaler
+from experiments.consistency import summarise, table
 
 THICKNESS_KM, CONCENTRATION_KM, DRIFT_KM = 25.0, 25.0, 62.5  # grids of the products
 SWATH_KM = 200.0  # width of the made-up gap, which moves from day to day
@@ -162,7 +164,8 @@ def main() -> None:
     if any(files.values()) and not options.thickness:
         parser.error('--thickness is missing')
     model, truth = downscale_jax.load(options.workdir, Downscaler), None
-    transform, statics, generator = model.prepared.transform, model.prepared.statics, model.best()
+    transform = model.prepared.transform_as(RefinementTransform)
+    statics, generator = model.prepared.statics, model.best()
     source = Source(options.thickness or 'the made-up observations', file_state(*files.values()))
     if not options.thickness:
         files, truth = make_up(options.output / 'products', model.config, options.days)

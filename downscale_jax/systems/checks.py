@@ -14,7 +14,7 @@ import numpy as np
 
 from downscale_jax.evaluation import baselines
 from downscale_jax.evaluation.measures import MEASURES
-from downscale_jax.evaluation.statistics import places
+from downscale_jax.fields.geometry import places
 from downscale_jax.fields.transforms.bounds import limits
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError, suggestion

@@ -176,7 +176,7 @@ def test_embeds_any_size():
 
 
 def test_a_stage_that_is_not_there():
-    with pytest.raises(UserError, match='no stage 0: choose one of 1 to 2'):
+    with pytest.raises(UserError, match='stage=0: the encoder has stages 1 to 2'):
         TASK.embed(params(), example()['first'], 0)
 
 

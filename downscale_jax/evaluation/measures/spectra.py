@@ -1,11 +1,12 @@
 """Spectra by wavenumber over the whole domain: variance of each variable, and kinetic energy of winds."""
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 
 from downscale_jax.evaluation.drawing import ratios as drawing
-from downscale_jax.evaluation.protocol import Sample, Setting
+from downscale_jax.evaluation.protocol import Sample, Setting, mean_of
 from downscale_jax.evaluation.results import Estimate, Figure, Result
 from downscale_jax.evaluation.statistics import spectra
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
@@ -33,65 +34,51 @@ class Spectra:
             wide = np.flatnonzero(width >= width.max() / 2)
             self._band = slice(int(wide[0]), int(wide[-1]) + 1)
             statics = statics.isel({statics['mask'].dims[0]: self._band})
-        names = [variable.name for variable in setting.variables]
         self._power = spectra.VariancePower(statics)
-        rotational = {'vorticity', 'divergence'} <= set(names)
+        rotational = {'vorticity', 'divergence'} <= set(setting.names)
         self._kinetic = spectra.EnergySpectrum(statics) if rotational or setting.winds else None
 
     def add(self, sample: Sample) -> None:
         truth = self._powers(sample.truth)
         for method, members in sample.methods.items():
-            mean = members.mean(0, dtype=np.float64).astype(np.float32) if len(members) > 1 else members[0]
-            found = self._powers(np.where(np.isfinite(sample.truth), mean, np.nan))
-            for key, power in found.items():
+            powers = self._powers(np.where(np.isfinite(sample.truth), mean_of(members), np.nan))
+            for key, power in powers.items():
                 sums = {'power': power, 'truth': truth[key], 'times': np.float64(1)}
                 self.sums.add((method, key), sample.stamp, sums)
 
     def _powers(self, fields: np.ndarray) -> dict[str, np.ndarray]:
         """{variable, or `energy`: power [n]} of fields [H, W, V]."""
-        names = [variable.name for variable in self._setting.variables]
-        found = {name: self._power(fields[self._band, :, v]) for v, name in enumerate(names)}
+        names = self._setting.names
+        powers = {name: self._power(fields[self._band, :, v]) for v, name in enumerate(names)}
         if self._kinetic is not None:
-            found[KINETIC] = self._kinetic(*self._rotational(fields, names))
-        return found
+            powers[KINETIC] = self._kinetic(*self._rotational(fields, names))
+        return powers
 
     def _rotational(self, fields: np.ndarray, names: list[str]) -> list[np.ndarray]:
         """Vorticity and divergence [h, W] in the band."""
         if not self._setting.winds:
             return [fields[self._band, :, names.index(name)] for name in ('vorticity', 'divergence')]
-        dims = self._setting.statics['mask'].dims
+        statics, dims = self._setting.statics, self._setting.statics['mask'].dims
+        if spectra.is_globe(statics) and not np.isfinite(fields).all():  # harmonics need every cell
+            return [np.full(statics['mask'].shape, np.nan)[self._band]] * 2
         winds = {n: (dims, fields[..., names.index(n)], {'units': 'm s-1'}) for n in self._setting.winds}
-        derived = wind.vorticity_divergence(self._setting.statics.assign(winds), *self._setting.winds)
+        derived = wind.vorticity_divergence(statics.assign(winds), *self._setting.winds)
         return [derived[name].values[self._band] for name in ('vorticity', 'divergence')]
 
     def result(self) -> Result:
         setting, top = self._setting, self.resolved()
-        wavelength = self._power.wavelength_km[:top]
         scores: dict[str, dict[str, Estimate]] = {}
         curves: dict[str, dict[str, Estimate]] = {}
-        truth: dict[str, np.ndarray] = {}
         labels = {variable.name: variable for variable in setting.variables}
         for method, key in self.sums:
             found = self.sums.estimates((method, key), partial(summarise, top=top))
             name = setting.name('spectrum', labels[key]) if key in labels else key
             scores.setdefault(method, {})[name] = found['spectrum']
             curves.setdefault(method, {})[key] = found['power']
-            sums = self.sums.total((method, key))
-            truth[key] = sums['truth'][:top] / sums['times']
-        order = [*([KINETIC] if KINETIC in truth else []), *labels]
-        known = [key for key in order if np.isfinite(truth[key]).all()]
-        details = {'wavelength_km': wavelength, 'truth': truth, 'methods': curves}
-        if not known:
+        details = {'wavelength_km': self.wavelength_km, 'truth': self.truth(), 'methods': curves}
+        panels = self.panels({key: {m: curves[m][key] for m in setting.shown} for key in self.truth()})
+        if not panels:
             return Result(scores, details, notes=['Spectra by wavenumber are undefined: every time has missing cells.'])
-        panels = [
-            drawing.Curves(
-                'kinetic energy' if key == KINETIC else labels[key].label,
-                'm² s⁻²' if key == KINETIC else squared(labels[key].units),
-                truth[key],
-                {method: curves[method][key] for method in setting.shown},
-            )
-            for key in known
-        ]
         narrow = self._band.stop is not None
         return Result(
             scores,
@@ -101,14 +88,35 @@ class Spectra:
                     'spectra',
                     'Kinetic energy and variance of each variable by wavenumber, averaged over times, of ensembles '
                     'that of their mean; below, over that of the truth. Bands: 5 to 95 % over resampled times.',
-                    drawing.spectra(wavelength, panels, 'Power by wavelength', setting.title),
+                    drawing.spectra(self.wavelength_km, panels, 'Power by wavelength', setting.title),
                 )
             ],
             notes=['Spectra of the rows at least half as wide as the widest: blocks leave no whole globe.'] * narrow,
         )
 
+    @property
+    def wavelength_km(self) -> np.ndarray:
+        """[n], of the wavenumbers that are `resolved`."""
+        return self._power.wavelength_km[: self.resolved()]
+
+    def truth(self) -> dict[str, np.ndarray]:
+        """{variable, or `energy`: mean power [n] of the truth}."""
+        method, top = next(iter(self.sums))[0], self.resolved()
+        totals = {key: self.sums.total((method, key)) for of, key in self.sums if of == method}
+        return {key: sums['truth'][:top] / sums['times'] for key, sums in totals.items()}
+
+    def panels(self, curves: Mapping[str, Mapping[str, Estimate]]) -> list[drawing.Curves]:
+        """Panels of a figure, `energy` first, from {variable, or `energy`: {method: power over the truth's [n, 3]}}.
+
+        Quantities with missing cells at every time have none.
+        """
+        truth = {key: power for key, power in self.truth().items() if np.isfinite(power).all()}
+        names = {KINETIC: 'kinetic energy'} | {variable.name: variable.label for variable in self._setting.variables}
+        units = {variable.name: squared(variable.units) for variable in self._setting.variables} | {KINETIC: 'm² s⁻²'}
+        return [drawing.Curves(names[key], units[key], truth[key], curves[key]) for key in names if key in truth]
+
     def resolved(self) -> int:
-        """How many wavenumbers, from the first on, the truth fills in every variable."""
+        """Number of wavenumbers, from the first, with power of the truth in every variable."""
         method = next(iter(self.sums))[0]
         powers = np.stack([self.sums.total((method, variable.name))['truth'] for variable in self._setting.variables])
         known = np.isfinite(powers).all(-1)
