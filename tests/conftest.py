@@ -26,6 +26,7 @@ REAL = ROOT.parent / 'shared' / 'data'
 # slowest files first, so that two workers finish together
 SLOW = (
     'test_main.py',
+    'test_command_line.py',
     'test_main_systems.py',
     'test_restart.py',
     'test_processes.py',
