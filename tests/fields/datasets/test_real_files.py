@@ -37,4 +37,5 @@ def test_truncated_grib(shared_data, tmp_path):
     pytest.importorskip('cfgrib')
     whole = (shared_data / 'era5_t2m_uk_201903.grib').read_bytes()
     (tmp_path / 'a.grib').write_bytes(whole[: len(whole) // 2 + 100])
-    assert 'a.grib' in error_of(store.open_dataset, tmp_path / 'a.grib')
+    with pytest.raises(UserError, match='a.grib'):
+        store.open_dataset(tmp_path / 'a.grib')
