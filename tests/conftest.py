@@ -1,5 +1,6 @@
 """Shared fixtures and settings of all tests: strict JAX, compilation cache, real files, the command line."""
 
+import json
 import logging
 import os
 import subprocess
@@ -90,6 +91,50 @@ def error_line(run):
         return lines[0]
 
     return call
+
+
+@pytest.fixture(scope='session')
+def first_version():
+    """first_version(config) -> what config.json of version 0.1.0 held for one like those of configs/."""
+
+    def call(config):
+        config = json.loads(json.dumps(config))
+        old = {key: value for key, value in config.items() if key != 'version'}
+        data, new = old['data'], config['evaluation']
+        if 'bounds' in data:
+            data['bounds'] = one_pair(data['bounds'])
+        if 'temperature' in old.get('sampling', {}):
+            old['sampling']['temperature'] = old['sampling']['temperature'] or 0.0
+        records = new.get('records') or 0
+        of_ensemble = {'members': new.get('members'), 'fit_days': new.get('calibration_records')}
+        if config['system'] == 'diffusion':
+            own = {'days': records, 'window': new['window'], 'regimes': new['regimes'][0], 'ice': new['zones'][0][1]}
+            old['evaluation'] = {**own, **of_ensemble}
+        if config['system'] == 'dpdm':
+            old['evaluation'] = {**of_ensemble, 'times': records, **{key: new[key] for key in ('baselines', 'places')}}
+        if config['system'] == 'srgan':
+            old['evaluation'] = {'times': records, 'places': new['places']}
+        return old
+
+    return call
+
+
+@pytest.fixture(scope='session')
+def as_first_version(first_version):
+    """as_first_version(workdir) rewrites config.json and prepared.json as version 0.1.0 wrote them."""
+
+    def call(workdir):
+        config, prepared = (json.loads((workdir / f'{name}.json').read_text()) for name in ('config', 'prepared'))
+        prepared['transform']['bounds'] = one_pair(prepared['transform']['bounds'])
+        (workdir / 'config.json').write_text(json.dumps(first_version(config)))
+        (workdir / 'prepared.json').write_text(json.dumps(prepared))
+
+    return call
+
+
+def one_pair(bounds):
+    """Bounds that all variables share, as version 0.1.0 held them."""
+    return bounds[0] if bounds[1:] == bounds[:-1] else bounds
 
 
 @pytest.fixture(autouse=True)

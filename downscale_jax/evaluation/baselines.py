@@ -23,7 +23,7 @@ def check(names: Sequence[str], blocks: bool) -> None:
     valid = OF_BLOCKS if blocks else (COARSE,)
     for name in names:
         if name not in valid:
-            raise UserError(f"evaluation.baselines: '{name}' is unknown: {suggestion(name, valid)}")
+            raise UserError(f"evaluation.baselines: '{name}' is unknown: {suggestion(str(name), valid)}")
     if not names:
         raise UserError(f'evaluation.baselines is empty: name at least one of {", ".join(valid)}')
 

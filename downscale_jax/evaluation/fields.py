@@ -17,9 +17,8 @@ from downscale_jax.evaluation.drawing import training as drawing
 from downscale_jax.evaluation.measures import MEASURES
 from downscale_jax.evaluation.protocol import Measure, Setting
 from downscale_jax.evaluation.records import choose
-from downscale_jax.evaluation.report.publication import Publication
 from downscale_jax.evaluation.report.publish import Scores, numbers, publish
-from downscale_jax.evaluation.results import Definition, Estimate, Figure, Result, read_definitions
+from downscale_jax.evaluation.results import Definition, Estimate, Figure, Publication, Result, read_definitions
 from downscale_jax.evaluation.samples import samples
 from downscale_jax.evaluation.setting import setting as setting_of
 from downscale_jax.evaluation.stores import fill

@@ -15,7 +15,7 @@ import xarray as xr
 
 from downscale_jax.evaluation.results import Estimate, Result
 from downscale_jax.evaluation.statistics.compound import HotDry
-from downscale_jax.evaluation.statistics.places import Places
+from downscale_jax.fields.geometry.places import Places
 
 
 class Zone(NamedTuple):

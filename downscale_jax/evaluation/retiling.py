@@ -7,10 +7,10 @@ import numpy as np
 from downscale_jax.downscale.ensemble import Ensemble, generate
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.tiles import Domain
 from downscale_jax.evaluation.measures import seams
 from downscale_jax.evaluation.protocol import Retiled
-from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.fields.geometry.grid import valid_area
 from downscale_jax.pipeline.records import Prepared, Split

@@ -7,8 +7,7 @@ import numpy as np
 
 from downscale_jax.evaluation.protocol import Reference, Retiled, Setting, Variable, Zone
 from downscale_jax.evaluation.reference import reference
-from downscale_jax.evaluation.statistics import places
-from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.geometry import grid, places
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
 

@@ -12,9 +12,9 @@ from downscale_jax.evaluation.measures import MEASURES
 from downscale_jax.evaluation.protocol import Reference, Sample, Setting, Variable, Zone
 from downscale_jax.evaluation.statistics import extremes
 from downscale_jax.evaluation.statistics.compound import HotDry, Thresholds
-from downscale_jax.evaluation.statistics.places import Places
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.geometry.blocks import block_mean, interpolate
+from downscale_jax.fields.geometry.places import Places
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 
 SHAPE, FACTOR, CELL_KM = (24, 32), 4, 20.0

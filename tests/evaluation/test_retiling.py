@@ -12,11 +12,11 @@ from downscale_jax.downscale.dataset import in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.downscale.tiles import Domain, Tiling
 from downscale_jax.evaluation import retiling
 from downscale_jax.evaluation.measures import seams
-from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.geometry.grid import cell_areas_km2
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.standardisation import Standardisation

@@ -7,8 +7,9 @@ import numpy as np
 from downscale_jax.evaluation.drawing import bars as drawing
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Estimate, Figure, Result, Table, certain
-from downscale_jax.evaluation.statistics import local, places
+from downscale_jax.evaluation.statistics import local
 from downscale_jax.evaluation.statistics.bootstrap import weather_block
+from downscale_jax.fields.geometry import places
 from downscale_jax.runtime.errors import UserError
 
 TRUTH = 'truth'

@@ -58,7 +58,7 @@ class Pointwise:
         for method, index in dict.fromkeys(key[:2] for key in self.sums):
             variable = self._setting.variables[index]
             summary = partial(by_zones, data_range=variable.data_range)
-            if by_zone := self.sums.estimates((method, index, None), summary, counts):
+            if by_zone := self.sums.estimates((method, index, None), summary, lambda sums: sums['weight'][ALL] > 0):
                 scored[method, index] = flat(by_zone, variable)
                 details.setdefault(method, {})[variable.name] = self._details(method, index, by_zone)
         scores = self._setting.named(scored)
@@ -74,7 +74,8 @@ class Pointwise:
             if by_zone['share'][zone][0] > 0
         }
         by_season = {
-            season: self.sums.estimates((method, index, season), summarise, counts_in_zone) for season in ranks.SEASONS
+            season: self.sums.estimates((method, index, season), summarise, lambda sums: sums['weight'][ZONE] > 0)
+            for season in ranks.SEASONS
         }
         seasons = {
             season: {score: found[score][ZONE] for score in BY_CLASS if score in found}
@@ -83,7 +84,7 @@ class Pointwise:
         }
         if 'reliability' not in by_zone:
             return MethodDetails(regimes, seasons, None, None)
-        found = self.sums.estimates((method, index, None), histogram, counts)
+        found = self.sums.estimates((method, index, None), histogram, lambda sums: sums['weight'][ALL] > 0)
         nominal = ranks.nominal(len(found['observed']))
         return MethodDetails(regimes, seasons, found['ranks'], Reliability(nominal, found['observed']))
 
@@ -162,14 +163,6 @@ def zones(field: Field) -> np.ndarray:
     everywhere = np.ones(field.truth.shape, bool)
     zone = field.coarse > field.variable.zone.above if field.variable.zone else everywhere
     return np.concatenate([everywhere[None], zone[None], ranks.regimes(field.coarse, field.variable.regimes)])
-
-
-def counts(sums: Sums) -> bool:
-    return bool(sums['weight'][ALL] > 0)
-
-
-def counts_in_zone(sums: Sums) -> bool:
-    return bool(sums['weight'][ZONE] > 0)
 
 
 def by_zones(sums: Sums, data_range: float) -> dict[str, np.ndarray]:

@@ -46,25 +46,8 @@ def compare(first: np.ndarray, second: np.ndarray, margin: float = MARGIN) -> Co
     return Counts(*(np.sum(places, -1) for places in (better, worse, equal)))
 
 
-def interval(
-    truth: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    block: int | None = None,
-    margin: float = MARGIN,
-    seed: int = 0,
-    samples: int = 1000,
-) -> np.ndarray:
-    """5 % and 95 % quantiles [2] of better - worse (`compare`) over resampled times.
-
-    truth [T, P]; first, second [T, P] or [T, M, P], in order of time; see `resampled`.
-    """
-    mine, its = (resampled(truth, predicted, block, seed, samples) for predicted in (first, second))
-    return interval_of(mine, its, margin)
-
-
 def interval_of(first: np.ndarray, second: np.ndarray, margin: float = MARGIN) -> np.ndarray:
-    """As `interval`, of distances that are `resampled` already; NaN without a resample."""
+    """5 % and 95 % quantiles [2] of better - worse (`compare`) of `resampled` distances; NaN without a resample."""
     if not len(first):
         return np.full(2, np.nan)
     counts = compare(first, second, margin)

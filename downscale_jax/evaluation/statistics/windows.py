@@ -66,11 +66,6 @@ def power(coefficients: np.ndarray) -> np.ndarray:
     return np.bincount(np.floor(k + 0.5).astype(int).ravel(), density.ravel(), size)[1 : size // 2 + 1]
 
 
-def log_distance(ratio: np.ndarray) -> float:
-    """Mean |ln ratio| of powers over the truth's: 0 where they are equal, ln 2 where all are half or twice as large."""
-    return float(np.abs(np.log(ratio)).mean())
-
-
 def _taper(size: int) -> np.ndarray:
     one = np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2
     return one[:, None] * one

@@ -19,7 +19,7 @@ from downscale_jax.fields.geometry.blocks import (
     repeat,
 )
 from downscale_jax.fields.transforms.bounds import Bounds, limits
-from downscale_jax.fields.transforms.channels import per_channel
+from downscale_jax.fields.transforms.moments import per_channel
 from downscale_jax.fields.transforms.standardisation import Standardisation
 
 Space = Literal['network', 'physical']
@@ -158,11 +158,9 @@ class BlockMeans:
     def condition(self, lifted: Any, mask: Any) -> Any:
         """A lifted field and mask [..., H, W, 1] -> the channels of `condition_layout`, zero where missing."""
         xp = np if isinstance(lifted, np.ndarray) else jnp
-        mean, std = (
-            per_channel(np.asarray(moments, 'float32'), lifted) for moments in (self.context_mean, self.context_std)
-        )
-        context = (lifted[..., self.lifted.context] - mean) / std
-        shown = xp.concatenate([self._smooth(lifted), context], -1)
+        context = lifted[..., self.lifted.context]
+        mean, std = (per_channel(np.asarray(m, 'float32'), context) for m in (self.context_mean, self.context_std))
+        shown = xp.concatenate([self._smooth(lifted), (context - mean) / std], -1)
         # the repeated field also outside of the mask: a single valid cell stands for its block
         offset, scale = self._points(lifted, of_blocks=True)
         repeated = (self.values.encode(lifted[..., self.lifted.repeated]) - offset) / scale

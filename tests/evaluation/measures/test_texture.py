@@ -5,7 +5,7 @@ import pytest
 
 from downscale_jax.evaluation.measures.semivariogram import Semivariogram
 from downscale_jax.evaluation.statistics.distributions import PERCENTILES
-from downscale_jax.evaluation.statistics.places import Places
+from downscale_jax.fields.geometry.places import Places
 
 
 @pytest.mark.parametrize('count', [1, 2])

@@ -3,8 +3,9 @@ import pytest
 import scipy.stats
 
 from downscale_jax.evaluation.statistics.bootstrap import total
-from downscale_jax.evaluation.statistics.consistency import consistency, summarise, table
+from downscale_jax.evaluation.statistics.consistency import consistency
 from downscale_jax.fields.geometry.boxes import box_filter
+from experiments.consistency import summarise, table
 
 SHAPE = (12, 16)
 SEA = np.full(SHAPE, 16.0)

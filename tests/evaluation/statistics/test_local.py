@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from downscale_jax.evaluation.statistics import local as local_statistics
-from downscale_jax.evaluation.statistics.local import compare, interval, wasserstein
+from downscale_jax.evaluation.statistics.local import compare, interval_of, resampled, wasserstein
 
 RNG = np.random.default_rng(0)
 
@@ -16,6 +16,11 @@ def test_wasserstein_is_that_of_scipy(n, m):
     expected = [scipy.stats.wasserstein_distance(x, y) for x, y in zip(truth.T, found.T, strict=True)]
     np.testing.assert_allclose(wasserstein(truth, found), expected, rtol=1e-12)
     np.testing.assert_allclose(wasserstein(truth.T, found.T, axis=1), expected, rtol=1e-12)
+
+
+def interval(truth, first, second, **options):
+    """Of better - worse, both methods resampled alike."""
+    return interval_of(*(resampled(truth, values, **options) for values in (first, second)))
 
 
 def test_a_shifted_distribution_is_as_far_as_its_shift():

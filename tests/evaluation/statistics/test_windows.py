@@ -17,10 +17,6 @@ def power(field, origins):
     return spectra.power(spectra.transform(field, origins, SIZE))
 
 
-def test_log_distance_counts_halves_as_doubles():
-    assert spectra.log_distance(np.array([1.0, 0.5, 2.0, 1.0])) == pytest.approx(np.log(2) / 2)
-
-
 def test_windows_are_a_lattice_half_a_window_apart():
     origins = everywhere((70, 50))
     assert origins.tolist() == [[i, j] for i in (0, 16, 32) for j in (0, 16)]

@@ -11,14 +11,14 @@ from downscale_jax.downscale.dataset import in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
-from downscale_jax.evaluation import calibrate
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
-from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.geometry.blocks import repeat
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.systems import temperature as calibrate
 
 SIZE, MEMBERS = 64, 8
 SETTINGS = GenerationSettings(Partition(tile=64, overlap=8, members=4), Sampling('ddim', 2, 't', 0.0))

@@ -37,7 +37,7 @@ def read(path: str = '') -> Places:
             columns = table.fieldnames or []
             if missing := [name for name in _COLUMNS if name not in columns]:
                 raise UserError(
-                    f'{source}: no column {", ".join(missing)} among {", ".join(columns) or "none"}; '
+                    f'{source}: no column {", ".join(missing)}, found {", ".join(columns) or "none"}; '
                     f'the first line must name the columns {", ".join(_COLUMNS)}'
                 )
             rows = list(table)

@@ -1,4 +1,4 @@
-"""The page docs/scores.md: `python -m downscale_jax.evaluation.report.score_table > docs/scores.md`."""
+"""The page docs/scores.md: `python docs/make_scores.py > docs/scores.md`."""
 
 from collections.abc import Mapping
 
