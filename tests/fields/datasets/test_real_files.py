@@ -5,6 +5,7 @@ import pytest
 
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.runtime.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -37,5 +38,5 @@ def test_truncated_grib(shared_data, tmp_path):
     pytest.importorskip('cfgrib')
     whole = (shared_data / 'era5_t2m_uk_201903.grib').read_bytes()
     (tmp_path / 'a.grib').write_bytes(whole[: len(whole) // 2 + 100])
-    with pytest.raises(UserError, match='a.grib'):
+    with pytest.raises(UserError, match=r'a\.grib'):
         store.open_dataset(tmp_path / 'a.grib')
