@@ -81,8 +81,8 @@ def migrate(stored: dict[str, Any], workdir: Path) -> dict[str, Any]:
     for old in range(version, VERSION):
         for change in CHANGES[old]:
             config = applied(change, config)
-        added = ADDED[old].get(config['system'], {})
-        config = {**config, 'evaluation': {**added, **config['evaluation']}}
+        if added := ADDED[old].get(config['system']):
+            config = {**config, 'evaluation': {**added, **config['evaluation']}}
     return config
 
 

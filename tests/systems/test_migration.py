@@ -5,27 +5,28 @@ import json
 import pytest
 
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.systems.migration import VERSION, migrate, versioned
+from downscale_jax.systems.migration import ADDED, VERSION, migrate, versioned
 from downscale_jax.systems.workdir import read_config
 
 # as config.json of the first version held it: no version, zero for "not set"
 FIRST = {
     'system': 'diffusion',
     'seed': 0,
+    'data': {'bounds': [0.0, 5.0]},
     'sampling': {'steps': 10, 'temperature': 0.0, 'tile': 512},
-    'evaluation': {'members': 16, 'days': 0, 'window': 40, 'fit_days': 6},
+    'evaluation': {'members': 16, 'days': 0, 'window': 32, 'ice': 0.15, 'regimes': [0.15, 1.0], 'fit_days': 6},
 }
 
 
 def test_the_first_version(tmp_path):
-    found = migrate(FIRST, tmp_path)
-    assert found == {
+    renamed = {'members': 16, 'records': None, 'window': 32, 'calibration_records': 6}
+    assert migrate(FIRST, tmp_path) == {
         'system': 'diffusion',
         'seed': 0,
+        'data': {'bounds': [[0.0, 5.0]]},
         'sampling': {'steps': 10, 'temperature': None, 'tile': 512},
-        'evaluation': {'members': 16, 'records': None, 'window': 40, 'calibration_records': 6},
+        'evaluation': {**ADDED[1]['diffusion'], **renamed, 'zones': [['ice', 0.15]], 'regimes': [[0.15, 1.0]]},
     }
-    assert list(found['evaluation']) == ['members', 'records', 'window', 'calibration_records']
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,7 @@ def test_the_first_version(tmp_path):
         ('evaluation', {'times': 0}, {'records': None}),
         ('evaluation', {'times': 96}, {'records': 96}),
         ('evaluation', {'pairs': 4000}, {'pairs': 4000}),
+        ('data', {'variables': ['u', 'v'], 'bounds': [0.0, 9.0]}, {'variables': ['u', 'v'], 'bounds': [[0.0, 9.0]] * 2}),
     ],
 )
 def test_settings_of_the_first_version(tmp_path, section, old, new):
