@@ -10,7 +10,7 @@
 Every variant is a run of main.py in a process of its own and in runs/ablations/GROUP-VARIANT; `base`, the config with
 only the values given here as to main.py, stands in every table. With the default config a run costs what the demo does,
 ten minutes on 2 CPU cores. Prints a table a group and writes GROUP.csv with every score of every method. Large scales:
-bias and RMSE of a member filtered back to the kernel against the coarse input (`evaluation.consistency`).
+bias and RMSE of a member filtered back to the kernel against the coarse input (`evaluation.statistics.consistency`).
 """
 
 import sys
@@ -25,6 +25,7 @@ from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.consistency import consistency, summarise
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import exit_on_user_error
 from experiments.many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
@@ -91,7 +92,7 @@ def large_scales(workdir: Path) -> dict[str, dict[str, float]]:
     """
     here = Prepared(workdir)
     prepared = Prepared(workdir.parent / 'data' / here.meta['name'])
-    split, transform = prepared.split('test'), prepared.transform
+    split, transform = prepared.split('test'), prepared.transform_as(RefinementTransform)
     index_of = {int(stamp): index for index, stamp in enumerate(encode_times(split.times))}
     sea = prepared.statics['cell_area'].values.astype(np.float64) * prepared.mask
     sizes, kernel = grid.cell_sizes_km(prepared.statics), prepared.meta['kernel_km'][transform.channel]

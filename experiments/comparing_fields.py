@@ -19,13 +19,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 import scipy.optimize
 import xarray as xr
-from downscale_jax.evaluation.present import liveliest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from scipy import ndimage
 
 import downscale_jax
 from data_prep.simulators.sea_ice import simulate
+from data_prep.sources import open_series
+from downscale_jax.evaluation.measures.examples import liveliest
 from downscale_jax.evaluation.statistics import similarity as images
 from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.fields.datasets import store
@@ -204,9 +205,7 @@ def read_atmosphere(workdir: Path) -> State:
 
     Raises UserError where the work directory holds something else than AtmoDist.
     """
-    model = downscale_jax.load(workdir)
-    if not isinstance(model, LearnedDistance):
-        raise UserError(f'--workdir={workdir} holds no learned distance but {", ".join(model.tasks)}')
+    model = downscale_jax.load(workdir, LearnedDistance)
     data, seed = model.config['data'], model.config['seed']
     if data['path']:
         fields = select_dates(open_series(data, seed), data['test'])

@@ -1,202 +1,273 @@
-"""Which content loss makes the better SRGAN: squared error, or the distance that AtmoDist has learnt?
+"""Comparison of content losses for SRGAN: squared error, and the distance that AtmoDist has learned.
 
     python -m experiments.content_loss [--seeds 0 1] [--atmodist=DIR] [--root=runs/content_loss] [--dry-run]
       [--config.KEY=VALUE ..]
 
-One AtmoDist (configs/atmodist.py, or the finished work directory --atmodist), then for every seed one run of
-configs/srgan.py: a generator trained alone, and from it a GAN for each content loss, `mse` and `atmodist`. Seeds change
-networks and batches, not the data. Values given as to main.py are those of the SRGANs. What is done is not done again.
+Trains one AtmoDist (configs/atmodist.py, or uses the finished work directory --atmodist), then runs configs/srgan.py
+once per seed: a generator trained alone, and from it a GAN for each content loss, `mse` and `atmodist`. Seeds change
+networks and batches, not the data. Overrides of the config apply to the SRGANs. Finished runs are not repeated.
 
-Prints, and writes to ROOT/content_loss.md, every score of every method over all seeds, and the differences between the
+Prints, and writes to ROOT/content_loss.md, the scores of every method over all seeds and the differences between
 methods, with 5 to 95 % intervals over resampled blocks of times and resampled seeds (local statistics: over seeds);
 draws ROOT/spectra.png and ROOT/places.png.
 """
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from data_prep.prepare import prepare
-from downscale_jax.evaluation import super_resolution
-from downscale_jax.evaluation import super_resolution_scores as scores
-from downscale_jax.evaluation.drawing import fields as figures
-from downscale_jax.evaluation.drawing import style as look
-from downscale_jax.evaluation.statistics import local as local_statistics
-from downscale_jax.evaluation.statistics.bootstrap import blocks, total
-from downscale_jax.fields.datasets.times import encode_times
-from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.evaluation import fields
+from downscale_jax.evaluation.drawing import bars, ratios, style
+from downscale_jax.evaluation.measures import similarity, spectra
+from downscale_jax.evaluation.measures.pointwise import ALL
+from downscale_jax.evaluation.protocol import Setting
+from downscale_jax.evaluation.results import Estimate
+from downscale_jax.evaluation.statistics import bootstrap, distributions, local, pointwise
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
+from downscale_jax.systems.downscaler import Downscaler
 from experiments.many_runs import Run, parse_overrides, run_all, show
 
 CONTENTS = ('mse', 'atmodist')
 SAMPLES = 500
-# keys that AtmoDist and the SRGANs must have in common
+# settings that AtmoDist and the SRGANs must have in common
 SHARED = ('data.path', 'data.variables', 'data.level', 'data.train', 'data.validation', 'data.test')
 SIZE = ('data.simulate.days', 'data.simulate.rows')
-LEARNED, RIVALS = 'gan_atmodist', ('gan_mse', 'pretrained', 'bicubic')
-SHOWN = ('energy', 'spectrum', 'semivariogram', 'total_variation', 'wasserstein', 'rmse', 'ssim')
-Estimates = dict[str, np.ndarray]  # {score: [3]}, value, 5 and 95 %
+LEARNED, RIVALS, TRUTH = 'gan_atmodist', ('gan_mse', 'pretrained', 'bicubic'), 'truth'
+MEASURES = ('spectra', 'semivariogram', 'distribution', 'places', 'pointwise', 'similarity')
+LOWER_IS_BETTER = ('energy', 'spectrum', 'semivariogram', 'rmse')  # scores whose differences are shown
+Comparison = dict[str, Any]  # 'better', 'worse', 'equal': mean number of places; 'difference': [3]; 'by_seed': list
 
 
-class Pooled(NamedTuple):
-    """All seeds: sums {method: {name: [S, T, ..]}}, values at places {method: [S, T, P, V]}."""
+class Seeds(NamedTuple):
+    """The measures of runs that differ in their seed alone."""
 
-    sums: dict[str, dict[str, np.ndarray]]
-    series: dict[str, np.ndarray]
-    measures: scores.Measures
-    top: int
-    variables: tuple[str, ...]
-    units: tuple[str, ...]
-    truth: dict[str, np.ndarray]  # its curves
-    block: int  # times that share their errors
+    setting: Setting
+    measures: Sequence[Mapping[str, Any]]  # of each seed, by name
+    block: int  # number of consecutive times whose errors are correlated
 
 
-def gather(workdirs: Sequence[Path]) -> Pooled:
-    """Scores the fields that the runs have generated, a seed each. Raises UserError where their data differ."""
-    collected, measured, names, block = [], None, set(), 1
-    for workdir in workdirs:
-        opened = load(workdir)
-        prepared = prepare(opened.config['data'], opened.config['seed'], workdir.parent / 'data')
-        names.add(prepared.meta['name'])
-        found = super_resolution.score(opened, prepared)
-        collected.append(found.collected)
-        measured, block = found.measures, super_resolution.block_of(encode_times(found.times[found.chosen]))
-    if measured is None or len(names) > 1:
-        raise UserError(f'{len(names)} different data among {len(workdirs)} runs: one was expected')
-    first = collected[0]
-    sums = {
-        method: {
-            name: np.stack([[time[name] for time in one.sums[method]] for one in collected])
-            for name in first.sums[method][0]
-        }
-        for method in first.sums
+class Quantity(NamedTuple):
+    """A score or a curve of every method."""
+
+    sums: Mapping[str, Mapping[str, np.ndarray]]  # {method: {name: [S, T, ...]}} of seeds and times
+    summary: Callable[[bootstrap.Sums], np.ndarray]  # keeps leading axes
+
+
+def gather(workdirs: Sequence[Path]) -> Seeds:
+    """Evaluates runs, one per seed. Raises UserError where their data differ."""
+    opened = [load(workdir, kind=Downscaler) for workdir in workdirs]
+    names = {run.prepared.meta['name'] for run in opened}
+    if len(names) != 1:
+        raise UserError(f'{", ".join(map(str, workdirs))} have different data ({", ".join(sorted(names))}): choose '
+                        'another --root or remove them')  # fmt: skip
+    evaluated = [evaluate(run) for run in opened]
+    setting, measures = evaluated[0]
+    sums: bootstrap.Accumulator = measures['similarity'].sums
+    block = bootstrap.weather_block(sums.stamps((setting.main, 0)))
+    return Seeds(setting, [measures for _, measures in evaluated], block)
+
+
+def evaluate(run: Downscaler) -> tuple[Setting, dict[str, Any]]:
+    """The measures of this experiment, added up over the test times that the config names."""
+    config = {**run.config, 'evaluation': {**run.config['evaluation'], 'measures': MEASURES}}
+    prepared = prepare(config['data'], config['seed'], run.workdir.parent / 'data')
+    generators = {name: run.generator(name) for name in run.tasks}
+    return fields.score(generators, prepared, config, run.workdir)
+
+
+def stacked(seeds: Seeds, measure: str, key: tuple) -> dict[str, dict[str, np.ndarray]]:
+    """{method: {name: [S, T, ...]}} of the sums that a measure keeps by (method, *key)."""
+
+    def of_method(method: str) -> dict[str, np.ndarray]:
+        by_seed = [measures[measure].sums.times((method, *key)) for measures in seeds.measures]
+        return {name: np.array([[sums[name] for sums in times] for times in by_seed]) for name in by_seed[0][0]}
+
+    return {method: of_method(method) for method in seeds.setting.complete}
+
+
+def scores(seeds: Seeds) -> dict[str, Quantity]:
+    """Scores from sums, by score and variable; `energy` where vorticity and divergence, or winds, are variables."""
+    setting, measures = seeds.setting, seeds.measures[0]
+    spectral = partial(spectra.summarise, top=measures['spectra'].resolved())
+    quantities = {}
+    if (setting.main, spectra.KINETIC) in measures['spectra'].sums:
+        sums = stacked(seeds, 'spectra', (spectra.KINETIC,))
+        quantities['energy'] = Quantity(sums, lambda sums: spectral(sums)['spectrum'])
+    summaries: dict[str, tuple[str, Callable[[bootstrap.Sums], np.ndarray]]] = {
+        'spectrum': ('spectra', lambda sums: spectral(sums)['spectrum']),
+        'semivariogram': ('semivariogram', lambda sums: measures['semivariogram'].summarise(sums)['semivariogram']),
+        'total_variation': (
+            'distribution',
+            lambda sums: distributions.frame_scores(sums)['total_variation_difference'],
+        ),
+        'rmse': ('pointwise', lambda sums: pointwise.summarise(sums)['rmse'][..., ALL]),
+        'ssim': ('similarity', lambda sums: similarity.summarise(sums)['ssim']),
     }
-    series = {method: np.stack([one.series[method] for one in collected]) for method in first.series}
-    top, times = super_resolution.top_of(first), first.sums[next(iter(first.sums))]
-    truth = scores.of_truth(total(times), len(times), top)  # of every seed the same
-    transform = prepared.transform_as(BlockMeans)
-    return Pooled(sums, series, measured, top, transform.targets, transform.target_units, truth, block)
+    for score, (measure, summary) in summaries.items():
+        for index, variable in enumerate(setting.variables):
+            key = {'spectra': (variable.name,), 'pointwise': (index, None)}.get(measure, (index,))
+            quantities[setting.name(score, variable)] = Quantity(stacked(seeds, measure, key), summary)
+    return quantities
+
+
+def curves(seeds: Seeds) -> dict[str, Quantity]:
+    """Power by wavenumber over that of the truth, by variable and of `energy`."""
+    measure = seeds.measures[0]['spectra']
+    spectral = partial(spectra.summarise, top=measure.resolved())
+    keys = [key for method, key in measure.sums if method == seeds.setting.main]
+    return {key: Quantity(stacked(seeds, 'spectra', (key,)), lambda sums: spectral(sums)['power']) for key in keys}
+
+
+def series(seeds: Seeds) -> dict[str, np.ndarray]:
+    """{method, or 'truth': values at places [S, T, P, V]}."""
+    variables = range(len(seeds.setting.variables))
+    return {
+        method: np.array([[m['places'].series[method, v] for v in variables] for m in seeds.measures]).transpose(
+            0, 2, 3, 1
+        )
+        for method in (TRUTH, *seeds.setting.complete)
+    }
 
 
 def draws(seeds: int, times: int, block: int) -> np.ndarray:
-    """[SAMPLES, S, T]: how often each seed and time is drawn; the first row is all of them once."""
+    """[SAMPLES + 1, S, T]: how often each seed and time is drawn; in the first sample each exactly once."""
     rng = np.random.default_rng(0)
-    of_times = blocks(times, block, SAMPLES, 0)
+    of_times = bootstrap.draws(times, block, SAMPLES, 0)
     of_seeds = np.stack([np.bincount(rng.integers(0, seeds, seeds), minlength=seeds) for _ in range(SAMPLES)])
     drawn = of_seeds[:, :, None] * of_times[:, None, :]
     return np.concatenate([np.ones((1, seeds, times)), drawn])
 
 
-def resampled(pooled: Pooled, drawn: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    """{method: {score: [SAMPLES + 1, ..]}}, and curves."""
-    found = {}
-    for method, sums in pooled.sums.items():
-        totals = {name: np.tensordot(drawn, values, 2) for name, values in sums.items()}
-        found[method] = scores.of_sums(totals, pooled.measures, pooled.top)
-        distances = np.stack([w1(pooled, method, v) for v in range(len(pooled.variables))], -1)  # [S, P, V]
-        if distances.shape[1]:
-            by_seed = drawn.sum(2) / drawn.sum((1, 2))[:, None]
-            found[method]['wasserstein'] = by_seed @ np.nanmean(distances, 1)  # over seeds only
-    return found
+def resampled(quantities: Mapping[str, Quantity], drawn: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """{quantity: {method: [SAMPLES + 1, ...]}}."""
+    return {
+        name: {
+            method: quantity.summary({key: np.tensordot(drawn, values, 2) for key, values in sums.items()})
+            for method, sums in quantity.sums.items()
+        }
+        for name, quantity in quantities.items()
+    }
 
 
-def w1(pooled: Pooled, method: str, variable: int) -> np.ndarray:
-    """Wasserstein-1 distances at places [S, P]."""
-    truth, found = (pooled.series[name][..., variable] for name in ('truth', method))
-    return local_statistics.wasserstein(truth, found, axis=1)
+def distances(values: Mapping[str, np.ndarray], method: str) -> np.ndarray:
+    """Wasserstein-1 distances [S, P, V] of the values at places to those of the truth."""
+    return local.wasserstein(values[TRUTH], values[method], axis=1)
 
 
-def estimate(values: np.ndarray) -> np.ndarray:
-    """[SAMPLES + 1, ..] -> [.., 3]."""
+def mean_distances(setting: Setting, values: Mapping[str, np.ndarray], drawn: np.ndarray) -> dict[str, dict]:
+    """{'wasserstein_VARIABLE': {method: [SAMPLES + 1]}} over resampled seeds; empty without a place."""
+    if not values[TRUTH].shape[2]:
+        return {}
+    by_seed = drawn.sum(2) / drawn.sum((1, 2))[:, None]
+    means = {method: by_seed @ np.nanmean(distances(values, method), 1) for method in setting.complete}
+    return {
+        setting.name('wasserstein', variable): {method: mean[:, v] for method, mean in means.items()}
+        for v, variable in enumerate(setting.variables)
+    }
+
+
+def estimate(values: np.ndarray) -> Estimate:
+    """[SAMPLES + 1, ...] -> [..., 3]."""
     return np.stack([values[0], *np.quantile(values[1:], (0.05, 0.95), axis=0)], -1)
 
 
-def places(pooled: Pooled) -> dict[str, dict[str, dict[str, Any]]]:
-    """{method: {rival: {variable: {'better', 'worse', 'equal': mean number over seeds, 'difference': [3]}}}}."""
-    names, known = list(pooled.sums), pooled.series['truth'].shape[2]
-    seeds = range(pooled.series['truth'].shape[0])
-    result: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in names}
-    for name in names:
-        for rival in names:
-            if name == rival:
-                continue
-            result[name][rival] = {}
-            for v, variable in enumerate(pooled.variables):
-                counts = local_statistics.compare(w1(pooled, name, v), w1(pooled, rival, v))
-                intervals = [
-                    local_statistics.interval(
-                        pooled.series['truth'][seed, ..., v],
-                        pooled.series[name][seed, ..., v],
-                        pooled.series[rival][seed, ..., v],
-                        pooled.block,
-                    )
-                    if known
-                    else np.full(2, np.nan)
-                    for seed in seeds
-                ]
-                difference = counts.better - counts.worse
-                result[name][rival][variable] = {
-                    **{key: float(np.mean(values)) for key, values in counts._asdict().items()},
-                    # the widest of the seeds' intervals: seeds differ by more than times
-                    'difference': np.array(
-                        [difference.mean(), np.min(intervals, 0)[0], np.max(intervals, 0)[1]], float
-                    ),
-                    'by_seed': difference.tolist(),
-                }
-    return result
+def compare(
+    setting: Setting, values: Mapping[str, np.ndarray], block: int
+) -> dict[str, dict[str, dict[str, Comparison]]]:
+    """{method: {rival: {variable: comparison at places}}}."""
+    found = {method: distances(values, method) for method in setting.complete}
 
+    def of(method: str, rival: str, v: int) -> Comparison:
+        counts = local.compare(found[method][..., v], found[rival][..., v])
+        difference = counts.better - counts.worse
+        by_seed = zip(*(values[name][..., v] for name in (TRUTH, method, rival)), strict=True)
+        # quantiles over no place do not exist
+        intervals = [local.interval(*three, block=block) if three[0].size else np.full(2, np.nan) for three in by_seed]
+        return {
+            **{key: float(np.mean(number)) for key, number in counts._asdict().items()},
+            # the widest of the seeds' intervals: seeds differ by more than times
+            'difference': np.array([difference.mean(), np.min(intervals, 0)[0], np.max(intervals, 0)[1]]),
+            'by_seed': difference.tolist(),
+        }
 
-def lines(
-    pooled: Pooled, found: Mapping[str, Mapping[str, np.ndarray]], compared: Mapping[str, Mapping], seeds: Sequence[int]
-) -> list[str]:
-    """The tables, in Markdown."""
-    flat = {
-        method: scores.flat({name: estimate(values) for name, values in one.items()}, pooled.variables)
-        for method, one in found.items()
+    return {
+        method: {
+            rival: {variable.name: of(method, rival, v) for v, variable in enumerate(setting.variables)}
+            for rival in setting.complete
+            if rival != method
+        }
+        for method in setting.complete
     }
-    shown = [name for name in flat[LEARNED] if name.split('_')[0] in SHOWN or name.startswith('total_variation')]
-    told = [f'Seeds {", ".join(map(str, seeds))}; {pooled.series["truth"].shape[1]} test times.', '']
-    told += ['| score | ' + ' | '.join(flat) + ' |', '|---|' + '---|' * len(flat)]
-    for name in shown:
-        cells = ' | '.join(text(flat[method][name]) for method in flat)
-        told.append(f'| {name} | {cells} |')
-    told += ['', f'{LEARNED} minus its rivals (negative: better).', '', '| score | ' + ' | '.join(RIVALS) + ' |']
-    told.append('|---|' + '---|' * len(RIVALS))
-    for name in shown:
-        if name.split('_')[0] in ('energy', 'spectrum', 'semivariogram', 'rmse'):
-            score, _, variable = name.partition('_')
-            index = (..., pooled.variables.index(variable)) if variable else ...
-            less = (found[LEARNED][score] - found[rival][score] for rival in RIVALS)
-            cells = ' | '.join(text(estimate(one[index].reshape(SAMPLES + 1))) for one in less)
-            told.append(f'| {name} | {cells} |')
-    told += ['', f'Places where {LEARNED} is better, worse, equal (mean over seeds); better minus worse by seed.', '']
-    told += [
-        '| variable | rival | better | worse | equal | better - worse | by seed |',
-        '|---|---|---|---|---|---|---|',
-    ]
+
+
+def tables(
+    values: Mapping[str, Mapping[str, np.ndarray]], compared: Mapping[str, Mapping], seeds: Sequence[int], times: int
+) -> str:
+    """Scores, differences and comparisons at places, in Markdown."""
+    methods = list(compared)
+    lines = [f'Seeds {", ".join(map(str, seeds))}; {times} test times.', '']
+    lines += header(['score', *methods])
+    lines += [row([name, *(text(estimate(of[method])) for method in methods)]) for name, of in values.items()]
+    lines += ['', f'{LEARNED} minus its rivals (negative: better).', '', *header(['score', *RIVALS])]
+    for name, of in values.items():
+        if name.split('_')[0] in LOWER_IS_BETTER:
+            lines.append(row([name, *(text(estimate(of[LEARNED] - of[rival])) for rival in RIVALS)]))
+    lines += ['', f'Places where {LEARNED} is better, worse, equal (mean over seeds); better minus worse by seed.', '']
+    lines += header(['variable', 'rival', 'better', 'worse', 'equal', 'better - worse', 'by seed'])
     for rival, by_variable in compared[LEARNED].items():
-        for variable, row in by_variable.items():
-            counts = ' | '.join(f'{row[key]:g}' for key in ('better', 'worse', 'equal'))
-            told.append(f'| {variable} | {rival} | {counts} | {text(row["difference"])} | {row["by_seed"]} |')
-    return told
+        for variable, comparison in by_variable.items():
+            counts = [f'{comparison[key]:g}' for key in ('better', 'worse', 'equal')]
+            lines.append(row([variable, rival, *counts, text(comparison['difference']), str(comparison['by_seed'])]))
+    return '\n'.join(lines)
 
 
-def text(values: np.ndarray) -> str:
+def header(cells: Sequence[str]) -> list[str]:
+    return [row(cells), '|' + '---|' * len(cells)]
+
+
+def row(cells: Sequence[str]) -> str:
+    return f'| {" | ".join(cells)} |'
+
+
+def text(values: Estimate) -> str:
     value, low, high = (f'{v:.3g}' for v in values)
     return f'{value} [{low}, {high}]'
+
+
+def report(seeds: Seeds, numbers: Sequence[int], root: Path) -> None:
+    """Prints and writes the tables, and draws the figures."""
+    setting, at_places = seeds.setting, series(seeds)
+    times = at_places[TRUTH].shape[1]
+    drawn = draws(len(numbers), times, seeds.block)
+    values = resampled(scores(seeds), drawn) | mean_distances(setting, at_places, drawn)
+    compared = compare(setting, at_places, seeds.block)
+    table = tables(values, compared, numbers, times)
+    print(table)
+    write_text(root / 'content_loss.md', table + '\n')
+    subtitle = f'{len(numbers)} seeds, {times} test times'
+    measure: spectra.Spectra = seeds.measures[0]['spectra']
+    panels = measure.panels(
+        {key: {m: estimate(power) for m, power in of.items()} for key, of in resampled(curves(seeds), drawn).items()}
+    )
+    if panels:
+        style.save(ratios.spectra(measure.wavelength_km, panels, 'Power by wavelength', subtitle), root / 'spectra.png')
+    variables = [variable.name for variable in setting.variables]
+    style.save(bars.places(compared, variables, 'Local statistics', subtitle), root / 'places.png')
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1])
-    parser.add_argument('--config', default='configs/srgan.py', help='a variant may follow: FILE:smoke')
-    parser.add_argument('--atmodist', type=Path, help='work directory of a trained AtmoDist; without, one is trained')
+    parser.add_argument('--config', default='configs/srgan.py', help='optionally with a variant: FILE:smoke')
+    parser.add_argument('--atmodist', type=Path, help='work directory of a trained AtmoDist; by default it is trained')
     parser.add_argument('--root', type=Path, default=Path('runs/content_loss'))
     parser.add_argument('--dry-run', action='store_true', help='print the commands')
     options, others = parser.parse_known_args()
@@ -213,28 +284,10 @@ def main() -> int:
         commands = (show(teachers, teacher, options.root) if teachers else '', show(runs, options.config, options.root))
         print('\n'.join(filter(None, commands)))
         return 0
-    if len(run_all(teachers, teacher, options.root)) < len(teachers):
-        return 1
-    finished = run_all(runs, options.config, options.root)
-    if len(finished) < len(runs):
-        return 1
-    pooled = gather([options.root / run.name for run in runs])
-    found = resampled(pooled, draws(len(runs), pooled.series['truth'].shape[1], pooled.block))
-    compared = places(pooled)
-    table = '\n'.join(lines(pooled, found, compared, options.seeds))
-    print(table)
-    write_text(options.root / 'content_loss.md', table + '\n')
-    subtitle = f'{len(runs)} seeds, {pooled.series["truth"].shape[1]} test times'
-    curves = {
-        method: {name: estimate(one[name]) for name in ('power', 'kinetic') if name in one}
-        for method, one in found.items()
-    }
-    wavelength = pooled.measures.power.wavelength_km[: pooled.top]
-    figure = figures.spectra(
-        wavelength, curves, pooled.truth, pooled.variables, pooled.units, 'Power by wavelength', subtitle
-    )
-    look.save(figure, options.root / 'spectra.png')
-    look.save(figures.places(compared, pooled.variables, 'Local statistics', subtitle), options.root / 'places.png')
+    for stage, config in ((teachers, teacher), (runs, options.config)):
+        if len(run_all(stage, config, options.root)) < len(stage):
+            return 1
+    report(gather([options.root / run.name for run in runs]), options.seeds, options.root)
     return 0
 
 

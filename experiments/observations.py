@@ -43,6 +43,7 @@ from downscale_jax.fields.geometry import grid
 from downscale_jax.fields.geometry.boxes import box_filter
 from downscale_jax.fields.geometry.interpolation import apply_matrices
 from downscale_jax.fields.geometry.observation import observation_matrices, observation_points
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems.downscaler import Downscaler
@@ -162,7 +163,8 @@ def main() -> None:
     if any(files.values()) and not options.thickness:
         parser.error('--thickness is missing')
     model, truth = downscale_jax.load(options.workdir, Downscaler), None
-    transform, statics, generator = model.prepared.transform, model.prepared.statics, model.best()
+    transform = model.prepared.transform_as(RefinementTransform)
+    statics, generator = model.prepared.statics, model.best()
     source = Source(options.thickness or 'the made-up observations', file_state(*files.values()))
     if not options.thickness:
         files, truth = make_up(options.output / 'products', model.config, options.days)

@@ -85,7 +85,7 @@ def main() -> int:
     overrides = {
         'data.path': str(path), 'data.variables': ('rain',), 'data.transform': ('log1p',),
         'data.interpolation': ('linear',), 'data.bounds': ((0.0, float('inf')),), 'data.context': (),
-        'data.patches_per_record': 24, 'evaluation.times': 9, 'evaluation.fit_days': 2, **dates(counts),
+        'data.patches_per_record': 24, 'evaluation.records': 9, 'evaluation.calibration_records': 2, **dates(counts),
     }  # fmt: skip
     run = Run('dpdm', {**overrides, **parse_overrides(others)})
     if options.dry_run:

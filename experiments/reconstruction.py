@@ -1,20 +1,20 @@
-"""A long coarse archive of another source downscaled by DPDM: a reconstruction, what it says of change, and how well.
+"""Reconstruction: a long coarse archive of another source, downscaled by DPDM, its trends and its errors.
 
     python -m experiments.reconstruction [--workdir=runs/diffusion_dpdm] [--start=1960 --years=40] [--members=3]
         [--overlap=1981-01,1996-12] [--month=YYYY-MM] [--input=FILE] [--output=FOLDER] [--config.sampling.KEY=VALUE ..]
 
-Without --input the archive, 20cr_like.nc, is made up in the likeness of the 20th Century Reanalysis: the world that the
-model learned from, before and after the years of training too, as another model would see it (`distorted`). An archive
-is interpolated bilinearly to the centres of the model's blocks (average much smaller cells beforehand) and becomes
-reconstruction.zarr; a killed run goes on where it was. --overlap names dates over which its distribution is mapped to
-the climate of training first; without, it is taken as it is. --config.sampling.correlation_hours=720 gives members a
-memory from month to month; other values of sampling as to main.py.
+Without --input an idealised archive, 20cr_like.nc, is written (`climate.archive`): the simulated climate of the
+training data, in any years, as a biased model would give it. An archive is interpolated bilinearly to the centres of
+the model's blocks (average much smaller cells beforehand) and downscaled to reconstruction.zarr; a killed run resumes.
+--overlap names dates over which its distribution is first mapped to the climate of training; by default it is not
+corrected. --config.sampling.correlation_hours=720 correlates the noise of members from month to month; other settings
+of `sampling` are overridden in the same way.
 
-reconstruction.md tells, beside the truth of a made-up archive and the archive linearly interpolated (Lerp): area mean
-and extremes by decade, their trends (in brackets the members' range, of one series 5 to 95 %), how often months are
-both hot and dry by the thresholds of the training split, how anomalies correlate from month to month, what is out of
-bounds; compound.png shows where months are hot and dry, case_study.png one month, by default the wettest of the test
-split. All lie in the work directory, or in --output.
+reconstruction.md compares the ensemble with the truth of an idealised archive and with the linearly interpolated
+archive (Lerp): area mean and extremes by decade, their trends (in brackets the range of the members, or of a single
+series 5 to 95 %), the frequency of months that are both hot and dry by the thresholds of the training split, the
+correlation of anomalies from month to month, values out of bounds; compound.png maps the hot and dry months,
+case_study.png one month, by default the wettest of the test split. All lie in the work directory, or in --output.
 
 The default is 1440 fields: ten minutes on two idle cores at the model's default size (0.8 CPU seconds a field). 180
 years (--start=1836 --years=180) of 33 members are 71 280 fields: eight to nine hours there and up to 22 GB on disk;
@@ -28,7 +28,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import cftime
 import matplotlib
 import numpy as np
 import xarray as xr
@@ -37,13 +36,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data_prep.prepare import prepare
-from data_prep.simulators import mountains
-from downscale_jax.downscale import ensemble, inputs
-from downscale_jax.evaluation import evaluate, reference
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.filling import to_store
+from downscale_jax.downscale.inputs import checked as checked_inputs
+from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.request import Source
 from downscale_jax.evaluation.drawing import style as look
-from downscale_jax.evaluation.statistics import compound, correlation, trends
+from downscale_jax.evaluation.reference import reference
+from downscale_jax.evaluation.setting import attributes_of
+from downscale_jax.evaluation.statistics import compound, correlation
 from downscale_jax.evaluation.statistics.bootstrap import total
-from downscale_jax.evaluation.statistics.persistence import Persistence
+from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.datasets import dates, store
 from downscale_jax.fields.geometry import interpolation
 from downscale_jax.fields.geometry.blocks import interpolate
@@ -57,11 +60,12 @@ from downscale_jax.runtime.settings import flatten
 from downscale_jax.systems import load
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.workdir import read_config
+from experiments.climate import trends
+from experiments.climate.archive import write_archive
+from experiments.climate.persistence import Persistence
 from experiments.many_runs import checked, parse_overrides
 
-SHIFT, PORTION = 0.35, 120  # of a side, by which the archive's cells begin outside; times of an archive read at once
-BIAS, SEASONAL, WIDER, ERROR = 1.2, 0.4, 1.25, 0.3  # of additive variables: standard deviations, and their factor
-WETTER, DRIZZLE, NOISE = 1.3, 0.25, 0.2  # of what is never negative: factor, share of the mean, of the logarithm
+PORTION = 120  # times of an archive that are read at once
 HOT, DRY, STORE = 't2m', 'tp', 'reconstruction.zarr'
 BAND = 2**28  # bytes of the training split in memory
 COLUMNS = 3  # of maps in the case study
@@ -69,62 +73,16 @@ TRUTH, ENSEMBLE, LERP, RAW = 'truth', 'ensemble', 'Lerp, corrected', 'Lerp, unco
 Month = tuple[str, dict[str, np.ndarray]]
 
 
-def wide_cells(axis: np.ndarray, side: int, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(centres [n] of cells of `side` fine ones, matrix [n, N] of means by weight [N] over those that are there)."""
-    outside, step = round(SHIFT * side), axis[1] - axis[0]
-    cells = np.arange((axis.size + outside - 1) // side + 1)
-    matrix = ((np.arange(axis.size) + outside) // side == cells[:, None]) * weight
-    return axis[0] + step * (side * cells + (side - 1) / 2 - outside), matrix / matrix.sum(1, keepdims=True)
-
-
-def distorted(coarse: np.ndarray, months: np.ndarray, positive: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Fields [T, h, w, V] of calendar months [T] as another model has them: too high, most in winter, and too variable;
-    where never negative (`positive` [V]) multiplied, and with drizzle in dry months. All have random errors."""
-    normal = np.stack([coarse[months == m].mean(0) for m in months])
-    deviation, mean = (coarse - normal).std(0), np.maximum(coarse.mean(0), 1e-12)
-    season, noise = np.cos(2 * np.pi * (months - 1) / 12)[:, None, None, None], rng.standard_normal(coarse.shape)
-    added = normal + WIDER * (coarse - normal) + deviation * (BIAS + SEASONAL * season + ERROR * noise)
-    wetter = WETTER * coarse * np.exp(NOISE * noise - NOISE**2 / 2) + DRIZZLE * mean * np.exp(-coarse / mean)
-    return np.where(positive, wetter, added)
-
-
-def make_up(path: Path, model: Downscaler, years: range, truth: 'Kept') -> None:
-    """Writes the archive: cells of two blocks a side that share no border with blocks, from the north, years of 365
-    days. Its fine fields are counted in `truth`. Raises UserError where the model's world is not ours to go on with."""
-    data, transform, grid = model.config['data'], model.prepared.transform_as(BlockMeans), model.prepared.statics
-    size = {'seed': model.config['seed'], **data['simulate']}
-    if data['path'] or size.pop('world', '') != 'mountains':
-        raise UserError(f'{model.workdir} was trained on {data["path"] or "another world"}: give an archive by --input')
-    north, east = grid['lat'].values, grid['lon'].values
-    lat, rows = wide_cells(north, 2 * transform.factor, np.cos(np.deg2rad(north)))
-    lon, columns = wide_cells(east, 2 * transform.factor, np.ones(east.size))
-    coarse = np.empty((12 * len(years), lat.size, lon.size, len(transform.inputs)))
-    first = 12 * (years[0] - int(mountains.START[:4]))
-    for month, fields in mountains.World(size['seed'], size['rows'], size['columns']).months(first, len(coarse)):
-        index, fine = month - first, np.stack([fields[name] for name in transform.inputs], -1).astype(np.float32)
-        fine = fine[: north.size, : east.size]  # whole blocks
-        coarse[index] = np.einsum('ri,ijv,cj->rcv', rows, fine, columns, optimize=True)
-        truth.add(f'{years[index // 12]:04d}-{index % 12 + 1:02d}', fine)
-    months = np.arange(len(coarse)) % 12 + 1
-    seen = distorted(coarse, months, transform.limits[0] == 0, np.random.default_rng((size['seed'], 20)))
-    observed = {
-        name: (('time', 'lat', 'lon'), seen[:, ::-1, :, v], {'units': units})
-        for v, (name, units) in enumerate(zip(transform.inputs, transform.input_units, strict=True))
-    }
-    times = [cftime.DatetimeNoLeap(years[i // 12], m, 1) for i, m in enumerate(months)]
-    store.write_netcdf(xr.Dataset(observed, {'time': times, 'lat': lat[::-1], 'lon': lon}), path)
-
-
 def on_blocks(archive: xr.Dataset, prepared: Prepared, years: range) -> xr.Dataset:
     """The months of these years, in memory, interpolated bilinearly to the centres of the blocks. Raises UserError
     where the archive lacks a variable or the years, is not monthly, or does not cover the region."""
     source, transform, split = archive.encoding['source'], prepared.transform_as(BlockMeans), prepared.split('train')
     span = f'{years[0]:04d}-01', f'{years[-1]:04d}-12'
-    fields = dates.select_dates(inputs.checked(archive, transform, source), (span,))
+    fields = dates.select_dates(checked_inputs(archive, transform, source), (span,))
     times = fields['time'].values
     if len(set(labels(times))) < times.size:
         raise UserError(f'{source}: {times.size} times in {len(set(labels(times)))} months: give monthly means')
-    blocks = evaluate.coarse_dataset(prepared, split, split.times, [0])  # their grid
+    blocks = coarse_dataset(prepared, split, split.times, [0])  # their grid
     to_blocks, parts = interpolation.ToFine(fields, blocks), []
     for begin in range(0, times.size, PORTION):
         one = store.load(fields.isel(time=slice(begin, begin + PORTION)), source)
@@ -276,7 +234,8 @@ def bare(panel: Axes) -> None:
 def case_study(panels: Mapping[str, np.ndarray], prepared: Prepared, month: str) -> Figure:
     """Maps {name: [H, W, V]} of a month, YYYY-MM, TRUTH among them, rows of a few for each variable."""
     names, units = prepared.transform_as(BlockMeans).targets, prepared.transform_as(BlockMeans).target_units
-    normal, rows = reference.reference(prepared).normal[int(month[-2:]) - 1], -(-len(panels) // COLUMNS)
+    climatology = reference(prepared, attributes_of(prepared)).climatology[int(month[-2:]) - 1]
+    rows = -(-len(panels) // COLUMNS)
     figure = look.blank(2.3 * rows * len(names), f'{month}, reconstructed', 'scores of this month alone')
     for v, lines in enumerate(np.split(figure.subplots(rows * len(names), COLUMNS, squeeze=False), len(names))):
         truth = panels[TRUTH][..., v]
@@ -288,7 +247,7 @@ def case_study(panels: Mapping[str, np.ndarray], prepared: Prepared, month: str)
             field = values[..., v]
             image = panel.imshow(field, origin=origin(prepared), vmin=low, vmax=high)
             rmse = np.sqrt(np.average(np.nan_to_num(field - truth) ** 2, weights=weight))
-            acc = correlation.summarise(correlation.day_sums(field, truth, weight, normal[..., v]))['acc']
+            acc = correlation.summarise(correlation.day_sums(field, truth, weight, climatology[..., v]))['acc']
             panel.set_title(name + f'\nRMSE {rmse:.2f}, ACC {acc:.2f}' * (name != TRUTH), loc='left', fontsize=9)
             bare(panel)
         bar = figure.colorbar(image, ax=lines, shrink=0.6, pad=0.01, extend='both')
@@ -346,8 +305,8 @@ def report(
 def opened(workdir: Path, overrides: Mapping[str, Any]) -> Downscaler:
     """The model with other values of `sampling`. Raises UserError where it is no DPDM or has no such value."""
     known = {key: value for key, value in flatten(read_config(workdir)).items() if key.startswith('sampling.')}
-    model = load(workdir, checked(str(workdir), known, overrides))
-    if not isinstance(model, Downscaler) or model.prepared.meta.get('kind') != 'block_means' or not model.best().draws:
+    model = load(workdir, checked(str(workdir), known, overrides), kind=Downscaler)
+    if model.prepared.meta.get('kind') != 'block_means' or not model.best().draws:
         raise UserError(f'{workdir} holds no DPDM: give the work directory of configs/diffusion_dpdm.py')
     model.system.check(model.config)
     return model
@@ -383,15 +342,15 @@ def main() -> int:
     )
     kept: dict[str, list[Kept]] = {} if options.input else {TRUTH: [Kept(prepared, limits)]}
     if not options.input:
-        parallel.on_first_process(lambda: make_up(Path(source), model, years, kept[TRUTH][0]))
+        parallel.on_first_process(lambda: write_archive(Path(source), model, years, kept[TRUTH][0].add))
     blocks = on_blocks(store.open_dataset(source), prepared, years)
     if case[0] not in labels(blocks['time'].values):
         raise UserError(f'{source} has no {case[0]}, the month of the case study: choose another by --month')
     corrected = model.correction(blocks, overlap, source)
     state = hashlib.sha256(b''.join(blocks[v].values.tobytes() for v in best.transform.inputs)).hexdigest()[:16]
-    request = {'input': source, 'input_state': state, 'model': best.identity, 'overlap': [*overlap]}
-    asked = options.members, 0, model.attributes()
-    ensemble.to_store(best, blocks, prepared.statics, *asked, folder / STORE, request, corrected=corrected)
+    inputs = open_inputs(blocks, best.transform, prepared.statics, source, corrected)
+    ensemble = Ensemble(best, inputs, prepared.statics, options.members, 0)
+    to_store(ensemble, folder / STORE, Source(source, state, overlap=overlap), model.attributes())
     months = methods(folder / STORE, blocks, corrected, prepared)
     parallel.on_first_process(lambda: report(folder, months, kept, prepared, limits, case))
     return 0

@@ -1,12 +1,12 @@
-"""What fusing tiles at every sampling step is worth: seams of a DPDM ensemble in one piece, in fused tiles and without.
+"""Seams of a DPDM ensemble in one piece, in tiles fused at every sampling step, and in separate tiles.
 
     python -m experiments.seams --workdir=runs/diffusion_dpdm [--tile 80] [--overlap 20] [--times 4] [--members 4]
 
 The trained model downscales test times three times: the whole domain at once; in tiles whose overlaps are averaged
 before every next step, with the same noise wherever they overlap; and as tiles are usually done, each downscaled on its
-own, with noise of its own, and the overlaps averaged at the end. Prints, and writes to WORKDIR/seams.md, what
-`evaluation.seams` says of both kinds of tiles by variable, with the domain in one piece as control: seam, 1 without
-any, and step, 0 without, of tiles on their own mostly that their noise is another; draws WORKDIR/seams.png.
+own, with noise of its own, and the overlaps averaged at the end. Prints, and writes to WORKDIR/seams.md, the
+scores of `evaluation.measures.seams` by variable for both kinds of tiles, with the domain in one piece as control: seam
+(1 without any) and step (0 without any; for separate tiles mostly their different noise). Draws WORKDIR/seams.png.
 """
 
 import argparse
@@ -23,9 +23,10 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import retiling as tile_seams
+from downscale_jax.evaluation import retiling
 from downscale_jax.evaluation.drawing import style as look
-from downscale_jax.evaluation.statistics import seams
+from downscale_jax.evaluation.measures import seams
+from downscale_jax.evaluation.protocol import Retiled
 from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.fields.transforms.block_means import BlockMeans
@@ -102,12 +103,13 @@ def main() -> int:
         '|---|' + '---|' * len(transform.targets),
     ]
     nowhere = np.zeros(0, int), np.zeros(0, int)
-    for name, lines in {
-        FUSED: tile_seams.borders_of(fused, inputs.domain),
-        APART: seams.borders(shape, own.origins, own.sizes),
-    }.items():
-        found = tile_seams.scored(made[name], made[WHOLE], weight, lines, nowhere)
-        values = zip(found['seam'], found['step'], strict=True)
+    for name, lines, tiles in (
+        (FUSED, retiling.borders_of(fused, inputs.domain), tiling),
+        (APART, seams.borders(shape, own.origins, own.sizes), own),
+    ):
+        pair = Retiled(made[name], made[WHOLE], weight, lines, nowhere, tiles.sizes, shape, options.overlap)
+        scores = seams.scored(pair)
+        values = zip(scores['seam'], scores['step'], strict=True)
         rows.append(f'| {name} | ' + ' | '.join(f'{seam:.3f}, {step:.3f}' for seam, step in values) + ' |')
     print('\n'.join(rows))
     write_text(options.workdir / 'seams.md', '\n'.join(rows) + '\n')

@@ -18,14 +18,16 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from data_prep.records.series import open_fields
-from downscale_jax.evaluation.evaluate import coarse_dataset
 
 from data_prep.records.block_means import whole_blocks
-from downscale_jax.downscale import ensemble
+from data_prep.sources import open_series
+from downscale_jax.downscale.dataset import in_memory
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.evaluation.baselines import KERNELS, Baselines
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.datasets.dates import select_dates
 from downscale_jax.fields.datasets.times import evenly, month_of
 from downscale_jax.fields.transforms.block_means import BlockMeans
@@ -51,7 +53,7 @@ def simulated(model: Downscaler, seed: int | None, months: int) -> tuple[xr.Data
     asked = own if seed is None else seed
     if seed == own:
         raise UserError(f'--seed {seed} is the region that the model learned from: choose others')
-    fields = whole_blocks(open_fields({**data, 'simulate': {**data['simulate'], 'seed': asked}}, asked), data)
+    fields = whole_blocks(open_series({**data, 'simulate': {**data['simulate'], 'seed': asked}}, asked), data)
     if seed is None and not np.array_equal(fields['topography'], model.prepared.statics['topography']):
         raise UserError(f'the mountains of {model.workdir} are not those simulated today: train anew')
     test = select_dates(fields, data['test'])
@@ -70,7 +72,8 @@ def fields_of(model: Downscaler, months: xr.Dataset, statics: xr.Dataset, member
     simple = [baselines(one, month_of(t)) for one, t in zip(blocks, coarse['time'].values, strict=True)]
     found |= {name: np.stack([one[name] for one in simple])[None] for name in KERNELS}
     grid, regression = model.fine_grid(statics, 'the region'), model.generator(REGRESSION)
-    made = ensemble.in_memory(regression, coarse, grid, 1, 0, {}), model.downscale(coarse, members, statics=statics)
+    inputs = open_inputs(coarse, transform, grid)
+    made = in_memory(Ensemble(regression, inputs, grid, 1, 0)), model.downscale(coarse, members, statics=statics)
     single, drawn = (np.stack([one[name].values for name in transform.targets], -1) for one in made)
     return {**found, REGRESSION: single, 'one member': drawn[:1], f'mean of {members}': drawn}
 

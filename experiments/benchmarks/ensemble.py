@@ -51,14 +51,15 @@ def measure(path: str, size: int, members: int, days: int, unit: int = 0, evalua
     import numpy as np
     import xarray as xr
 
-    from downscale_jax.downscale import ensemble
+    from downscale_jax.downscale.ensemble import Ensemble
+    from downscale_jax.downscale.filling import to_store
+    from downscale_jax.downscale.inputs import open_inputs
+    from downscale_jax.downscale.request import Source
 
     config = read_config(path)
     config['sampling']['steps'] = evaluations or config['sampling']['steps']
     config['sampling']['members'] = unit or config['sampling']['members']
-    generator, factor, inputs = {'diffusion': of_sea_ice, 'dpdm': of_blocks}[config['system']](config)
-    generator = ensemble.shared_out(generator, members)
-    groups = -(-members // generator.members)
+    generator, factor = {'diffusion': of_sea_ice, 'dpdm': of_blocks}[config['system']](config)
     names, units = generator.transform.inputs, generator.transform.input_units
     axes, fine_axes, side = grids(size, factor)
     stamps = np.datetime64('2000-01-01', 'ns') + np.arange(days + 1) * np.timedelta64(1, 'D')
@@ -70,20 +71,23 @@ def measure(path: str, size: int, members: int, days: int, unit: int = 0, evalua
         xr.Dataset(fields, {'time': stamps, **axes}).to_netcdf(Path(folder) / 'coarse.nc')
         with xr.open_dataset(Path(folder) / 'coarse.nc', chunks={'time': 1}) as coarse:
 
+            def ensemble(times: slice) -> Ensemble:
+                inputs = open_inputs(coarse.isel(time=times), generator.transform, statics)
+                return Ensemble(generator, inputs, statics, members, seed=0).balanced()
+
             def fill(times: slice) -> float:
                 """Seconds from the coarse file to the finished store."""
                 start, store = time.perf_counter(), Path(folder) / f'{times.start}.zarr'
-                ensemble.to_store(generator, coarse.isel(time=times), statics, members, 0, {}, store, {})
+                to_store(ensemble(times), store, Source(store.name))
                 return time.perf_counter() - start
 
             fill(slice(days, days + 1))  # compiles
             if evaluations:
                 seconds, network = fill(slice(days)), 0.0
             else:
-                # in turns, so that whatever else the machine does weighs on both
-                turns = [
-                    (fill(slice(day, day + 2)), alone(generator, size, inputs, 2 * groups)) for day in range(0, days, 2)
-                ]
+                # in turns, so that other work of the machine slows both
+                pairs = [slice(day, day + 2) for day in range(0, days, 2)]
+                turns = [(fill(pair), alone(ensemble(pair))) for pair in pairs]
                 seconds, network = (sum(part) for part in zip(*turns, strict=True))
     return {
         'seconds': seconds,
@@ -103,12 +107,12 @@ def grids(size: int, factor: int) -> tuple[dict, dict, int]:
     return axes, fine_axes, coarse.size
 
 
-def of_sea_ice(config: dict) -> tuple[Any, int, int]:
-    """(generator with an untrained network, 0: coarse fields on a grid of their own, channels of its inputs)."""
+def of_sea_ice(config: dict) -> tuple[Any, int]:
+    """(generator with an untrained network, 0: coarse fields on a grid of their own)."""
     import jax
     import numpy as np
-    from downscale_jax.downscale.generate import Generator
 
+    from downscale_jax.downscale.field_generator import FieldGenerator
     from downscale_jax.fields.transforms.refinement import RefinementTransform
     from downscale_jax.systems.diffusion import build, sampling_of
     from downscale_jax.tasks.diffusion import FirstGuess, Params
@@ -116,30 +120,32 @@ def of_sea_ice(config: dict) -> tuple[Any, int, int]:
     names, patch = config['data']['inputs'], config['data']['patch']
     count = len(names)
     transform = RefinementTransform(
-        names[0], 'm', names, ('m',) * count, True, (0.0, np.inf), (1.0,) * count, (1.0,) * count, 0.0, 0.3
+        names[0], 'm', names, ('m',) * count, True, ((0.0, np.inf),), (1.0,) * count, (1.0,) * count, 0.0, 0.3
     )  # fmt: skip
     tasks, shown = build(config), np.zeros((1, patch, patch, count + 1), np.float32)
     batch: Any = {'condition': shown, 'target': shown[..., :1]}
     guess = tasks['regression'].init(jax.random.key(0), batch).params
     state = tasks['diffusion'].init(jax.random.key(1), batch)
     params = Params(state.params, FirstGuess(guess, np.float32(1)))
-    return Generator(tasks['diffusion'], jax.device_get(params), transform, sampling_of(config)), 0, count
+    return FieldGenerator(tasks['diffusion'], jax.device_get(params), transform, sampling_of(config)), 0
 
 
-def of_blocks(config: dict) -> tuple[Any, int, int]:
-    """(the same for block means, cells a side of a block, channels)."""
+def of_blocks(config: dict) -> tuple[Any, int]:
+    """(the same for block means, cells a side of a block)."""
     generator = untrained(config)
-    return generator, generator.transform.factor, generator.transform.lifted
+    return generator, generator.transform.factor
 
 
-def alone(generator: Any, size: int, inputs: int, units: int) -> float:
-    """Seconds of the compiled program on inputs that lie on the device."""
+def alone(ensemble: Any) -> float:
+    """Seconds of the compiled program for all units of an ensemble, on inputs that lie on the device."""
     import jax
     import numpy as np
 
-    arguments = unit_arguments(generator, np.ones((size, size, inputs), np.float32), generator.members)
-    program, start = generator.program((size, size), inputs), time.perf_counter()
-    for _ in range(units):
+    generator, domain = ensemble.generator, ensemble.inputs.domain
+    coarse = np.ones((*domain.shape, domain.channels), np.float32)
+    arguments = unit_arguments(generator, coarse, generator.partition.members)
+    program, start = generator.program(domain), time.perf_counter()
+    for _ in ensemble.units():
         jax.block_until_ready(program(*arguments))
     return time.perf_counter() - start
 

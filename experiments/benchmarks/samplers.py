@@ -7,7 +7,7 @@ truth differs most from the coarse field: every sampler at its usual spacing of 
 noise for all. Prints scores as Markdown tables and draws them (--figure): fair CRPS, RMSE of the ensemble mean,
 spread/skill, and the mean |ln(power / truth's power)| of the members' anomaly from the kernel of the coarse input down
 to four cells. The last line sets DPM-Solver++(2M) with 10 evaluations against DDIM with 100. Seven minutes of CPU time
-with the network of the default config, all told.
+in all with the network of the default config.
 """
 
 import argparse
@@ -18,22 +18,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from downscale_jax.downscale.generate import Generator
-from downscale_jax.evaluation.evaluate import cell_km
-from downscale_jax.evaluation.present import liveliest
 from matplotlib.figure import Figure
 
 from data_prep.prepare import prepare
 from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.downscale import noise
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.evaluation.measures.examples import liveliest
+from downscale_jax.evaluation.setting import cell_km
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics import scales
 from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.fields.datasets.times import encode_times, evenly
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.run import open_trained
 from downscale_jax.runtime.errors import exit_on_user_error
+from downscale_jax.systems import load
 from downscale_jax.systems.downscaler import Downscaler
 
 SAMPLERS = {  # sampler, spacing, eta
@@ -64,8 +65,8 @@ def main() -> None:
     parser.add_argument('--evaluations', type=int, nargs='+', default=(1, 2, 3, 5, 10, 20, 50, 100))
     parser.add_argument('--figure', type=Path, default=FIGURE)
     options = parser.parse_args()
-    opened, prepared = open_trained('evaluate', options.workdir, {}, prepare)
-    assert isinstance(opened, Downscaler)
+    opened = load(options.workdir, kind=Downscaler)
+    prepared = prepare(opened.config['data'], opened.config['seed'], options.workdir.parent / 'data')
     generator, window = opened.generator(opened.last), opened.config['evaluation']['window']
     stride = generator.task.network.stride
     crop = min(options.crop, *prepared.mask.shape) // stride * stride
@@ -73,7 +74,7 @@ def main() -> None:
         parser.error('at least 2 members, a day, an evaluation and a square of the stride of the network are needed')
     found = measure(generator, prepared, options.days, options.members, crop, options.evaluations, min(window, crop))
     known = next(iter(found['DDIM'].values()))  # without a window free of land there is no spectrum
-    unit = prepared.transform.units
+    unit = prepared.transform_as(RefinementTransform).units
     labels = {score: label.format(unit=unit) for score, label in SCORES.items() if np.isfinite(known[score])}
     for score, label in labels.items():
         print(f'\n| {label} | ' + ' | '.join(map(str, options.evaluations)) + ' |')
@@ -89,7 +90,7 @@ def main() -> None:
 
 
 def measure(
-    generator: Generator,
+    generator: FieldGenerator,
     prepared: Prepared,
     count: int,
     members: int,
@@ -98,19 +99,20 @@ def measure(
     window: int,
 ) -> dict[str, dict[int, dict[str, float]]]:
     """{sampler: {evaluations: {score: number}}} over `count` test days; window: cells a side for the spectra."""
-    split, (low, high) = prepared.split('test'), prepared.transform.bounds
+    split, transform = prepared.split('test'), prepared.transform_as(RefinementTransform)
+    low, high = transform.limits[:, 0]
     times = encode_times(split.times)
     area = prepared.statics['cell_area'].values.astype(np.float64)
-    cell, kernel = cell_km(prepared), prepared.meta['kernel_km'][prepared.transform.channel]
+    cell, kernel = cell_km(prepared), prepared.meta['kernel_km'][transform.channel]
     rings = scales.scored(spectra.wavelengths(window, cell), kernel, cell)
     solve = solver_of(generator, members, crop)
     sums: dict[tuple[str, int], list] = {(name, steps): [] for name in SAMPLERS for steps in evaluations}
     for day in evenly(len(split), count):
         truth, coarse = split[day]['fine'], split[day]['coarse']
-        row, column, _ = liveliest(truth - coarse[..., prepared.transform.channel], prepared.mask, crop)
+        row, column, _ = liveliest(truth - coarse[..., transform.channel], prepared.mask, crop)
         place = slice(row, row + crop), slice(column, column + crop)
         truth, coarse = truth[place], coarse[place]
-        base = np.clip(coarse[..., prepared.transform.channel], low, high)
+        base = np.clip(coarse[..., transform.channel], low, high)
         known = prepared.mask[place] & np.isfinite(truth) & np.isfinite(base)
         weight, everywhere = np.where(known, area[place], 0), np.ones((1, crop, crop), bool)
         origins = spectra.windows(known, known, window)
@@ -129,7 +131,7 @@ def measure(
     return found
 
 
-def solver_of(generator: Generator, members: int, crop: int) -> Callable[..., np.ndarray]:
+def solver_of(generator: FieldGenerator, members: int, crop: int) -> Callable[..., np.ndarray]:
     """solve(coarse [H, W, Cin], known [H, W], seconds, solver) -> members [M, H, W] in physical units.
 
     One evaluation is compiled, once for all samplers and numbers of steps, and loops run in Python around it: compiling
@@ -156,22 +158,22 @@ def solver_of(generator: Generator, members: int, crop: int) -> Callable[..., np
         return jnp.where(valid, task.denoise(params, z, jnp.full(members, gamma), shown), 0)
 
     @compiled
-    def drawn(i, nodes, weights):
+    def drawn(i, kernel):
         def of_member(member):
-            return noise.field(jnp.uint32(SEED), member, nodes, weights, i, shape, channels)
+            return noise.field(jnp.uint32(SEED), member, kernel, i, shape, channels)
 
         return jax.vmap(of_member)(jnp.arange(members, dtype=jnp.uint32))
 
     def solve(coarse, known, seconds, solver):
         valid = known[..., None]
         shown, mean, error = given(transform.condition(coarse, valid)[None])
-        nodes, weights = noise.time_nodes(seconds, 0.0)
+        kernel = noise.time_kernel(seconds, 0.0)
 
         def denoise(z, gamma):
             return evaluate(z, gamma, shown, valid)
 
         def fresh(i):
-            return drawn(i, nodes, weights)
+            return drawn(i, kernel)
 
         gammas = solver.gammas(task.schedule)
         with jax.disable_jit():

@@ -72,8 +72,8 @@ def summary(found: dict[tuple[int, int], dict[str, Any]], variables: int) -> lis
         f'{min(one["network"][i] / one["unit"][i] for one in timed.values()):.3f} at least, goal {GOAL_NETWORK}'
         for i, kind in enumerate(('on the clock', 'of all cores'))
     ]
-    told = ', '.join(f'{domains:.1f} domains at {size}' for size, domains in sorted(grown.items()))
-    return ['', *lines, f'memory of a member beside the network: {told}; goal {GOAL_DOMAINS}']
+    by_size = ', '.join(f'{domains:.1f} domains at {size}' for size, domains in sorted(grown.items()))
+    return ['', *lines, f'memory of a member beside the network: {by_size}; goal {GOAL_DOMAINS}']
 
 
 def beside(one: dict[str, Any]) -> float:
@@ -91,13 +91,13 @@ def measure(config: dict, size: int, members: int, rounds: int) -> dict[str, Any
     """One unit in this process; without rounds only what its program needs."""
     import jax
 
-    from downscale_jax.downscale.fitting import needs
+    from downscale_jax.downscale.fitting import program_memory
 
     generator = untrained(config)
     program, arguments = compiled(generator, size, members)
-    layout = generator.tiling((size, size))[0]
-    first, denoise, inputs = plain_network(generator, layout.sizes, members)
-    found = {'program_mib': needs(program) / MIB, 'plain_mib': needs(denoise) / MIB}
+    tiling = generator.tiling(domain_of(generator, (size, size)))
+    first, denoise, inputs = plain_network(generator, tiling.sizes, members)
+    found = {'program_mib': program_memory(program) / MIB, 'plain_mib': program_memory(denoise) / MIB}
     if not rounds:
         return found
 
@@ -109,7 +109,7 @@ def measure(config: dict, size: int, members: int, rounds: int) -> dict[str, Any
         return results[-1]
 
     plain()  # what is first is slow
-    tiles = len(layout.origins)
+    tiles = len(tiling.origins)
     some = min(tiles, TILES)
     unit, network = in_turns([lambda: program(*arguments), lambda: [plain() for _ in range(some)]], rounds)
     return {
@@ -138,8 +138,8 @@ def in_turns(tasks: list[Callable[[], Any]], rounds: int) -> list[list[float]]:
 def untrained(config: dict) -> Any:
     """Values that are standardised as they come; small random parameters."""
     import jax
-    from downscale_jax.downscale.generate import Generator
 
+    from downscale_jax.downscale.field_generator import FieldGenerator
     from downscale_jax.fields.context.planes import plane_count
     from downscale_jax.fields.transforms.block_means import BlockMeans
     from downscale_jax.fields.transforms.standardisation import Standardisation
@@ -163,41 +163,49 @@ def untrained(config: dict) -> Any:
 
     guess = FirstGuess(drawn(tasks[dpdm.REGRESSION]), np.float32(1)) if config['diffusion']['first_guess'] else None
     task = tasks[dpdm.DPDM]
-    return Generator(task, Params(drawn(task), guess), blocks, dpdm.sampling_of(config))
+    return FieldGenerator(task, Params(drawn(task), guess), blocks, dpdm.sampling_of(config))
 
 
 def compiled(generator: Any, size: int, members: int) -> tuple[Any, tuple]:
     """(program, its arguments) for one unit on a square without missing cells."""
-    inputs = generator.transform.lifted
-    lifted = np.random.default_rng(0).standard_normal((size, size, inputs), np.float32)
-    return generator.changed(members=members).program((size, size), inputs), unit_arguments(generator, lifted, members)
+    domain = domain_of(generator, (size, size))
+    lifted = np.random.default_rng(0).standard_normal((*domain.shape, domain.channels), np.float32)
+    program = generator.with_partition(members=members).program(domain)
+    return program, unit_arguments(generator, lifted, members)
 
 
-def unit_arguments(generator: Any, lifted: np.ndarray, members: int) -> tuple:
+def domain_of(generator: Any, shape: tuple[int, int]) -> Any:
+    """A domain of block means that is not periodic."""
+    from downscale_jax.downscale.tiles import Domain
+
+    return Domain(shape, generator.transform.lifted.channels)
+
+
+def unit_arguments(generator: Any, coarse: np.ndarray, members: int) -> tuple[Any, Any, Any]:
     """Arguments of the program of one work unit, on the device: coarse inputs [H, W, Cin], no missing cells."""
-    from downscale_jax.downscale.noise import time_nodes
+    import jax
+
+    from downscale_jax.downscale.field_generator import SharedInputs, UnitInputs
+    from downscale_jax.downscale.noise import time_kernel
     from downscale_jax.runtime import parallel
 
-    shared = np.ones((*lifted.shape[:2], 1), np.float32), np.uint32(0), np.float32(1)
-    unit = lifted, *time_nodes(0, 0.0), np.arange(members, dtype=np.uint32)
-    return (
-        generator.params,
-        *parallel.replicate(shared, local=True),
-        *parallel.split_rows([x[None] for x in unit], local=True),
-    )
+    shared = SharedInputs(np.ones((*coarse.shape[:2], 1), np.float32), np.uint32(0), np.float32(1))
+    unit = UnitInputs(coarse, time_kernel(0, 0.0), np.arange(members, dtype=np.uint32))
+    rows = jax.tree.map(lambda x: x[None], unit)
+    return generator.params, parallel.replicate(shared, local=True), parallel.split_rows(rows, local=True)
 
 
 def plain_network(generator: Any, tile: tuple[int, int], members: int) -> tuple[Any, Any, tuple]:
     """(first guess, denoiser, arguments of both) on one tile, compiled."""
     import jax
     import jax.numpy as jnp
-    from downscale_jax.fields.block_means import channels
 
+    from downscale_jax.fields.transforms.block_means import condition_layout
     from downscale_jax.runtime import compiler
 
     task, transform, rng = generator.task, generator.transform, np.random.default_rng(0)
     count = len(transform.targets)
-    inputs = channels(count, transform.context)
+    inputs = condition_layout(count, transform.context).channels
     condition = jnp.asarray(rng.standard_normal((1, *tile, inputs), np.float32))
     z = jnp.asarray(rng.standard_normal((members, *tile, count), np.float32))
     params, gamma = generator.params, jnp.full(members, 0.5)

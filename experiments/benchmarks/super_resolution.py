@@ -2,7 +2,7 @@
 
     python -m experiments.benchmarks.super_resolution [--config=configs/srgan.py]      about a minute on 2 CPU cores
 
-An untrained generator refines coarse noise with the tiles of the config, through `downscale.generate`, each size in a
+An untrained generator refines coarse noise with the tiles of the config, by `downscale.field_generator`, each size in a
 process of its own. A field is all variables of one time, a domain such a field in float32. Program: the memory of the
 compiled one beside its arguments, exactly. Peak: of all that the process holds, libraries and compiler among it. Both
 grow, from line to line, by a few domains; in the first the tiles are smaller too. Lift: seconds on the host to bring
@@ -19,7 +19,7 @@ import time
 from typing import Any
 
 from experiments.benchmarks.processes import MIB, in_new_process, peak_mib
-from experiments.benchmarks.scaling import unit_arguments
+from experiments.benchmarks.scaling import domain_of, unit_arguments
 from experiments.configs import read_config
 
 SIZES = (320, 640), (640, 1280), (1280, 2560)  # fine cells
@@ -55,7 +55,7 @@ def measure(config: dict, shape: tuple[int, int], rounds: int = 3) -> dict[str, 
     """Memory and speed of one size, in this process; the fastest of the rounds of the network."""
     import numpy as np
 
-    from downscale_jax.downscale.fitting import needs
+    from downscale_jax.downscale.fitting import program_memory
 
     generator, coarse = untrained(config), coarse_field(config, shape)
     program, arguments = compiled(generator, shape)
@@ -67,8 +67,8 @@ def measure(config: dict, shape: tuple[int, int], rounds: int = 3) -> dict[str, 
         refine(program, arguments, lifted)
         refining.append(time.perf_counter() - start)
     return {
-        'tiles': len(generator.tiling(shape)[0].origins),
-        'program_mib': needs(program) / MIB,
+        'tiles': len(generator.tiling(domain_of(generator, shape)).origins),
+        'program_mib': program_memory(program) / MIB,
         'peak_mib': peak_mib(),
         'fields_a_second': 1 / min(refining),
         'lift_seconds': lifting,
@@ -76,10 +76,10 @@ def measure(config: dict, shape: tuple[int, int], rounds: int = 3) -> dict[str, 
 
 
 def compare(config: dict, shape: tuple[int, int]) -> dict[str, float]:
-    """Largest differences from the field made in one piece, of what the network says, in its standard deviations."""
+    """Largest differences of the network output in tiles from that in one piece, in its standard deviations."""
     import numpy as np
 
-    from downscale_jax.downscale.fitting import needs
+    from downscale_jax.downscale.fitting import program_memory
 
     tiled = untrained(config)
     one = {**config['sampling'], 'tile': -(-max(shape) // config['data']['factor']) * config['data']['factor']}
@@ -88,13 +88,13 @@ def compare(config: dict, shape: tuple[int, int]) -> dict[str, float]:
     programs = [compiled(generator, shape) for generator in (tiled, whole)]
     fields = [tiled.transform.values.encode(refine(*program, lifted)) for program in programs]
     away = np.abs(fields[0] - fields[1]).max(-1) / fields[1].std()
-    layout = tiled.tiling(shape)[0]
-    overlaps, blind = (inner_edges(layout, cells) for cells in (layout.overlap, max(layout.overlap, sight(tiled))))
+    tiling = tiled.tiling(domain_of(tiled, shape))
+    overlaps, blind = (inner_edges(tiling, cells) for cells in (tiling.overlap, max(tiling.overlap, sight(tiled))))
     return {
         'overlaps': float(away[overlaps].max(initial=0)),
         'typical': float(np.sqrt(np.square(away[overlaps]).mean())),
         'elsewhere': float(away[~blind].max(initial=0)),
-        'program_mib': needs(programs[-1][0]) / MIB,
+        'program_mib': program_memory(programs[-1][0]) / MIB,
         'peak_mib': peak_mib(),
     }
 
@@ -103,8 +103,8 @@ def untrained(config: dict) -> Any:
     """Values that are standardised as they come."""
     import jax
     import numpy as np
-    from downscale_jax.downscale.generate import Generator
 
+    from downscale_jax.downscale.field_generator import FieldGenerator
     from downscale_jax.fields.transforms.block_means import BlockMeans
     from downscale_jax.fields.transforms.standardisation import Standardisation
     from downscale_jax.systems.srgan import PRETRAINED, build, sampling_of
@@ -117,7 +117,7 @@ def untrained(config: dict) -> Any:
     condition = np.zeros((1, patch, patch, 2 * count + 1), np.float32)
     params = jax.device_get(jax.jit(task.init)(jax.random.key(0), {'condition': condition}).params)
     blocks = BlockMeans(transform, data['factor'], data['mean'], False, tuple(data['bounds']), ones)
-    return Generator(task, params, blocks, sampling_of(config))
+    return FieldGenerator(task, params, blocks, sampling_of(config))
 
 
 def coarse_field(config: dict, shape: tuple[int, int]) -> Any:
@@ -132,19 +132,20 @@ def compiled(generator: Any, shape: tuple[int, int]) -> tuple[Any, tuple]:
     """(program, its arguments) for domains of that shape without missing cells."""
     import numpy as np
 
-    lifted = np.zeros((*shape, 2 * len(generator.transform.targets)), np.float32)
-    return generator.program(shape, lifted.shape[-1]), unit_arguments(generator, lifted, members=1)
+    domain = domain_of(generator, shape)
+    lifted = np.zeros((*shape, domain.channels), np.float32)
+    return generator.program(domain), unit_arguments(generator, lifted, members=1)
 
 
 def refine(program: Any, arguments: tuple, lifted: Any) -> Any:
-    """What `BlockMeans.lift` gives on the host -> the fine field [H, W, V] there, in physical units."""
+    """A lifted field (`BlockMeans.lift`) -> the fine field [H, W, V] in physical units, both on the host."""
     import numpy as np
 
     from downscale_jax.runtime import parallel
 
-    shared, unit = arguments[:4], arguments[5:]
-    fields, _ = program(*shared, parallel.split_rows(lifted[None].astype(np.float32), local=True), *unit)
-    return np.asarray(fields)[0, 0]
+    params, shared, unit = arguments
+    coarse = parallel.split_rows(lifted[None].astype(np.float32), local=True)
+    return np.asarray(program(params, shared, unit._replace(coarse=coarse)).fields)[0, 0]
 
 
 def sight(generator: Any) -> int:
@@ -158,14 +159,14 @@ def sight(generator: Any) -> int:
     return reach + network.kernel // 2
 
 
-def inner_edges(layout: Any, cells: int) -> Any:
-    """[H, W] bool: less than so many cells inside an edge of some tile that is no edge of the domain."""
+def inner_edges(tiling: Any, cells: int) -> Any:
+    """[H, W] bool: fewer than `cells` inside an edge of a tile that is not an edge of the domain."""
     import numpy as np
 
     near = []
-    for axis, (n, size) in enumerate(zip(layout.shape, layout.sizes, strict=True)):
+    for axis, (n, size) in enumerate(zip(tiling.shape, tiling.sizes, strict=True)):
         at, found = np.arange(n), np.zeros(n, bool)
-        for origin in set(layout.origins[:, axis].tolist()):
+        for origin in set(tiling.origins[:, axis].tolist()):
             end = origin + size
             found |= (origin > 0) & (at >= origin) & (at < origin + cells)
             found |= (end < n) & (at < end) & (at >= end - cells)

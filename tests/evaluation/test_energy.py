@@ -7,6 +7,7 @@ from scipy.special import roots_legendre
 
 from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.evaluation.statistics.spectra import EnergySpectrum, VariancePower, spectral_distance
+from downscale_jax.fields.geometry.harmonics import harmonics
 from downscale_jax.fields.geometry.wind import RADIUS, vorticity_divergence
 from downscale_jax.runtime.errors import UserError
 

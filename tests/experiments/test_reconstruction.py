@@ -32,6 +32,7 @@ from downscale_jax.systems import dpdm
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.workdir import read_config
 from experiments import reconstruction
+from experiments.climate import archive
 
 SIZE = {'seed': 3, 'rows': 40, 'columns': 60}
 NAMES = ('t2m', 'tp')
@@ -58,20 +59,20 @@ def model(config, prepared):
 def made(tmp_path_factory, model, prepared):
     """(the archive's file, what is kept of its truth), 1979 to 1983."""
     path, truth = tmp_path_factory.mktemp('archive') / 'a.nc', reconstruction.Kept(prepared, None)
-    reconstruction.make_up(path, model, range(1979, 1984), truth)
+    archive.write_archive(path, model, range(1979, 1984), truth.add)
     return path, truth
 
 
 def test_wide_cells_are_means_of_what_is_there():
     axis = 10 + 0.1 * np.arange(45)
-    centres, matrix = reconstruction.wide_cells(axis, 20, np.ones(45))
+    centres, matrix = archive.wide_cells(axis, 20, np.ones(45))
     assert matrix.shape == (3, 45)
     np.testing.assert_allclose(matrix.sum(1), 1)
     # seven of the first twenty cells lie outside: 10 - 0.7 to 11.2
     np.testing.assert_array_equal(np.flatnonzero(matrix[0]), np.arange(13))
     np.testing.assert_allclose(np.diff(centres), 2.0)
     np.testing.assert_allclose(matrix[1] @ axis, centres[1])
-    weighted = reconstruction.wide_cells(axis, 20, axis)[1]
+    weighted = archive.wide_cells(axis, 20, axis)[1]
     assert weighted[1] @ axis > centres[1]
 
 
@@ -80,7 +81,7 @@ def test_the_archive_is_biased_and_too_variable_and_has_drizzle():
     months = np.arange(2400) % 12 + 1
     coarse = np.stack([280 + 10 * np.cos(months / 2) + rng.normal(0, 2, 2400), rng.gamma(0.5, 2, 2400)], -1)
     coarse = coarse[:, None, None]
-    seen = reconstruction.distorted(coarse, months, np.array([False, True]), rng)[:, 0, 0]
+    seen = archive.distorted(coarse, months, np.array([False, True]), rng)[:, 0, 0]
     assert (seen[:, 0] - coarse[:, 0, 0, 0]).mean() == pytest.approx(1.2 * 2, abs=0.2)
     july = months == 7
     assert seen[july, 0].std() / coarse[july, 0, 0, 0].std() == pytest.approx(np.hypot(1.25, 0.3), rel=0.1)
@@ -145,7 +146,7 @@ def test_a_world_that_is_not_ours(model, tmp_path, prepared):
         **{**vars(model), 'config': {**model.config, 'data': {**model.config['data'], 'path': 'e.nc'}}}
     )
     with pytest.raises(UserError, match=r'trained on e\.nc: give an archive by --input'):
-        reconstruction.make_up(tmp_path / 'a.nc', real, range(1979, 1981), reconstruction.Kept(prepared, None))
+        archive.write_archive(tmp_path / 'a.nc', real, range(1979, 1981), reconstruction.Kept(prepared, None).add)
     assert not list(tmp_path.iterdir())
 
 
@@ -278,7 +279,7 @@ def fake(patch, workdir, config, prepared):
     given = []
 
     class Model(Downscaler):
-        system = dpdm
+        system = dpdm.SYSTEM
 
         def __init__(self):
             self.config, self.workdir = config, workdir
@@ -290,7 +291,7 @@ def fake(patch, workdir, config, prepared):
         def attributes(self):
             return Provenance(title='a test')
 
-    def load(_, values):
+    def load(_, values, kind):
         given.append(values)
         return Model()
 
@@ -374,7 +375,7 @@ def start_two(*arguments):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         address = f'127.0.0.1:{free.getsockname()[1]}'
-    path = os.pathsep.join([str(Path(reconstruction.__file__).parent), os.environ.get('PYTHONPATH', '')])
+    path = os.pathsep.join([str(Path(reconstruction.__file__).parents[1]), os.environ.get('PYTHONPATH', '')])
     several = {'JAX_PLATFORMS': 'cpu', 'JAX_COORDINATOR_ADDRESS': address, 'JAX_NUM_PROCESSES': '2', 'PYTHONPATH': path}
     return [
         subprocess.Popen(

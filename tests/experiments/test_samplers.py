@@ -1,14 +1,15 @@
-from dataclasses import replace
-
 import jax
 import numpy as np
 import pytest
 import xarray as xr
-from downscale_jax.downscale.generate import Generator, Sampling
 
 from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.diffusion.schedule import CosineSchedule
-from downscale_jax.downscale import ensemble
+from downscale_jax.downscale.dataset import in_memory
+from downscale_jax.downscale.ensemble import Ensemble
+from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
@@ -27,9 +28,9 @@ def generator():
     shapes = jax.eval_shape(task.network.init, jax.random.key(0), plane, np.tile(plane, 2), np.zeros(1))
     rng = np.random.default_rng(0)
     unet = jax.tree.map(lambda s: (0.2 * rng.normal(size=s.shape)).astype(np.float32), shapes)
-    transform = RefinementTransform('sit', 'm', ('sit',), ('m',), True, (-np.inf, np.inf), (1.0,), (0.5,), 0.0, 0.3)
-    sampling = Sampling('ddim', 1, 't', 0.0, 1.0, correlation_hours=0.0, tile=SIZE, overlap=4, members=MEMBERS)
-    return Generator(task, Params(unet, None), transform, sampling)
+    transform = RefinementTransform('sit', 'm', ('sit',), ('m',), True, ((-np.inf, np.inf),), (1.0,), (0.5,), 0.0, 0.3)
+    settings = GenerationSettings(Partition(SIZE, 4, MEMBERS), Sampling('ddim', 1, 't', 0.0))
+    return FieldGenerator(task, Params(unet, None), transform, settings)
 
 
 @pytest.mark.parametrize(('name', 'steps'), [('DDIM', 1), ('DDIM, eta 0.5', 3), ('Heun', 5), ('DPM-Solver++(2M)', 4)])
@@ -41,10 +42,10 @@ def test_loops_in_python_draw_what_compiled_programs_draw(generator, name, steps
     axes = {axis: (axis, 4e3 * np.arange(SIZE), {'units': 'm'}) for axis in 'yx'}
     dataset = xr.Dataset({'sit': (('time', 'y', 'x'), coarse[None, ..., 0], {'units': 'm'})}, {'time': stamp, **axes})
     sampler, spacing, eta = samplers.SAMPLERS[name]
-    sampling = replace(generator.sampling, sampler=sampler, steps=steps, spacing=spacing, eta=eta)
-    compiled = Generator(generator.task, generator.params, generator.transform, sampling)
+    compiled = generator.with_sampling(sampler=sampler, steps=steps, spacing=spacing, eta=eta)
     statics = xr.Dataset({'mask': (('y', 'x'), known)}, axes)
-    expected = ensemble.in_memory(compiled, dataset, statics, MEMBERS, samplers.SEED, {})['sit'].values[:, 0]
+    inputs = open_inputs(dataset, compiled.transform, statics)
+    expected = in_memory(Ensemble(compiled, inputs, statics, MEMBERS, samplers.SEED))['sit'].values[:, 0]
     solve = samplers.solver_of(generator, MEMBERS, SIZE)
     found = solve(coarse, known, int(encode_times(stamp)[0]), Solver(sampler, steps, spacing, eta))
     np.testing.assert_allclose(found[:, known], expected[:, known], rtol=1e-3, atol=1e-4)

@@ -45,8 +45,8 @@ def test_the_network_sees_no_farther_than_told(config):
 
 
 def test_inner_edges_are_those_that_the_domain_has_not():
-    layout = Tiling((20, 12), stride=4, tile=12, overlap=0)
-    assert layout.origins.tolist() == [[0, 0], [8, 0]]  # rows 0 to 11 and 8 to 19, all columns
-    found = benchmark.inner_edges(layout, 3)
+    tiling = Tiling((20, 12), stride=4, tile=12, overlap=0)
+    assert tiling.origins.tolist() == [[0, 0], [8, 0]]  # rows 0 to 11 and 8 to 19, all columns
+    found = benchmark.inner_edges(tiling, 3)
     np.testing.assert_array_equal(np.flatnonzero(found.all(1)), [8, 9, 10, 11])
     np.testing.assert_array_equal(found.any(1), found.all(1))

@@ -14,17 +14,18 @@ from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
+from downscale_jax.systems.calibrated import Calibrated
 from downscale_jax.systems.workdir import zeros
 from experiments import zero_shot
 
 ROWS, COLUMNS, MONTHS = 40, 60, 36
 
 
-class Untrained(dpdm.Opened):
-    """A work directory without checkpoints: its networks are as they begin."""
+class Untrained(Calibrated):
+    """A work directory without checkpoints: its networks are untrained."""
 
     def restored(self, name):
-        init = self.system.initialiser(name, self.tasks)
+        init = self.system.initialise(name, self.tasks)
         return init(jax.random.key(0), zeros(self.system.shapes(self.config), 1))
 
     def provenance(self, name):
@@ -43,7 +44,7 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture
 def model(prepared):
-    return Untrained(dpdm, prepared.directory)
+    return Untrained(dpdm.SYSTEM, prepared.directory)
 
 
 def linear(fine, prepared):

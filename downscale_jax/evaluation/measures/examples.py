@@ -67,12 +67,12 @@ class Examples:
         return Figure(setting.name('maps', variable), f'{variable.label}: {caption[0].lower()}{caption[1:]}', drawn)
 
 
-def liveliest(anomaly: np.ndarray, mask: np.ndarray, size: int) -> tuple[int, int, int]:
+def liveliest(anomaly: np.ndarray, mask: np.ndarray, size: int, share: float = FEWEST) -> tuple[int, int, int]:
     """(row, column, cells) of the window with the largest sum of squares of the anomaly [H, W], among those with values
-    in at least 70 % of their cells; if there are none, among those with the most."""
+    in at least a `share` of their cells; if there are none, among those with the most."""
     known = np.isfinite(anomaly) & mask
     sums = [np.pad(a.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for a in (np.where(known, anomaly, 0) ** 2, known * 1.0)]
     energy, count = (s[size:, size:] - s[:-size, size:] - s[size:, :-size] + s[:-size, :-size] for s in sums)
-    best = np.argmax(np.where(count >= min(FEWEST * size**2, count.max()), energy, -1))
+    best = np.argmax(np.where(count >= min(share * size**2, count.max()), energy, -1))
     row, column = np.unravel_index(best, energy.shape)
     return int(row), int(column), size

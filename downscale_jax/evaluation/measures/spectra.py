@@ -1,5 +1,6 @@
 """Spectra by wavenumber over the whole domain: variance of each variable, and kinetic energy of winds."""
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -66,32 +67,18 @@ class Spectra:
 
     def result(self) -> Result:
         setting, top = self._setting, self.resolved()
-        wavelength = self._power.wavelength_km[:top]
         scores: dict[str, dict[str, Estimate]] = {}
         curves: dict[str, dict[str, Estimate]] = {}
-        truth: dict[str, np.ndarray] = {}
         labels = {variable.name: variable for variable in setting.variables}
         for method, key in self.sums:
             found = self.sums.estimates((method, key), partial(summarise, top=top))
             name = setting.name('spectrum', labels[key]) if key in labels else key
             scores.setdefault(method, {})[name] = found['spectrum']
             curves.setdefault(method, {})[key] = found['power']
-            sums = self.sums.total((method, key))
-            truth[key] = sums['truth'][:top] / sums['times']
-        order = [*([KINETIC] if KINETIC in truth else []), *labels]
-        known = [key for key in order if np.isfinite(truth[key]).all()]
-        details = {'wavelength_km': wavelength, 'truth': truth, 'methods': curves}
-        if not known:
+        details = {'wavelength_km': self.wavelength_km, 'truth': self.truth(), 'methods': curves}
+        panels = self.panels({key: {m: curves[m][key] for m in setting.shown} for key in self.truth()})
+        if not panels:
             return Result(scores, details, notes=['Spectra by wavenumber are undefined: every time has missing cells.'])
-        panels = [
-            drawing.Curves(
-                'kinetic energy' if key == KINETIC else labels[key].label,
-                'm² s⁻²' if key == KINETIC else squared(labels[key].units),
-                truth[key],
-                {method: curves[method][key] for method in setting.shown},
-            )
-            for key in known
-        ]
         narrow = self._band.stop is not None
         return Result(
             scores,
@@ -101,11 +88,32 @@ class Spectra:
                     'spectra',
                     'Kinetic energy and variance of each variable by wavenumber, averaged over times, of ensembles '
                     'that of their mean; below, over that of the truth. Bands: 5 to 95 % over resampled times.',
-                    drawing.spectra(wavelength, panels, 'Power by wavelength', setting.title),
+                    drawing.spectra(self.wavelength_km, panels, 'Power by wavelength', setting.title),
                 )
             ],
             notes=['Spectra of the rows at least half as wide as the widest: blocks leave no whole globe.'] * narrow,
         )
+
+    @property
+    def wavelength_km(self) -> np.ndarray:
+        """[n], of the wavenumbers that are `resolved`."""
+        return self._power.wavelength_km[: self.resolved()]
+
+    def truth(self) -> dict[str, np.ndarray]:
+        """{variable, or `energy`: mean power [n] of the truth}."""
+        method, top = next(iter(self.sums))[0], self.resolved()
+        totals = {key: self.sums.total((method, key)) for of, key in self.sums if of == method}
+        return {key: sums['truth'][:top] / sums['times'] for key, sums in totals.items()}
+
+    def panels(self, curves: Mapping[str, Mapping[str, Estimate]]) -> list[drawing.Curves]:
+        """Panels of a figure, `energy` first, from {variable, or `energy`: {method: power over the truth's [n, 3]}}.
+
+        Quantities with missing cells at every time have none.
+        """
+        truth = {key: power for key, power in self.truth().items() if np.isfinite(power).all()}
+        names = {KINETIC: 'kinetic energy'} | {variable.name: variable.label for variable in self._setting.variables}
+        units = {variable.name: squared(variable.units) for variable in self._setting.variables} | {KINETIC: 'm² s⁻²'}
+        return [drawing.Curves(names[key], units[key], truth[key], curves[key]) for key in names if key in truth]
 
     def resolved(self) -> int:
         """How many wavenumbers, from the first on, the truth fills in every variable."""

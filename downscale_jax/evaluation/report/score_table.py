@@ -9,8 +9,8 @@ from downscale_jax.evaluation.results import Definition
 INTRODUCTION = """# Scores
 
 Every score has one definition, in `downscale_jax/evaluation/scores.toml` for downscalers and in
-`downscale_jax/evaluation/lags/scores.toml` for AtmoDist; reports print the same text. With several variables the name of
-the variable is appended (`crps_t2m`), and scores over a zone of the coarse field end with its name (`crps_ice`).
+`downscale_jax/evaluation/lags/scores.toml` for AtmoDist; reports print the same text. With several variables the name
+of the variable is appended (`crps_t2m`), and scores over a zone of the coarse field end with its name (`crps_ice`).
 The unit is that of the variable where it says "field". `details.json` holds the 5 and 95 % quantiles of every score
 over resampled blocks of times.
 """

@@ -43,6 +43,10 @@ class Accumulator:
         """The sums of each time."""
         return self._times.get(key, [])
 
+    def stamps(self, key: Hashable) -> list[int]:
+        """The stamp of each time."""
+        return self._stamps.get(key, [])
+
     def total(self, key: Hashable) -> dict[Any, np.ndarray]:
         return total(self.times(key))
 
@@ -50,9 +54,7 @@ class Accumulator:
         self, key: Hashable, summary: Summary, keep: Callable[[Sums], bool] = lambda _: True
     ) -> dict[str, np.ndarray]:
         """{score: [..., 3]}, value, 5 and 95 % quantile, over the times to `keep`; empty without any."""
-        kept = [
-            (sums, stamp) for sums, stamp in zip(self.times(key), self._stamps.get(key, []), strict=True) if keep(sums)
-        ]
+        kept = [(sums, stamp) for sums, stamp in zip(self.times(key), self.stamps(key), strict=True) if keep(sums)]
         return estimates([sums for sums, _ in kept], summary, weather_block([stamp for _, stamp in kept]))
 
 

@@ -1,7 +1,7 @@
 """Standardisation of each variable, by a z-score with or without a logarithm.
 
-The two-stage logarithmic transform of AtmoDist (docs/systems/atmodist.md), for heavy-tailed fields like vorticity, and its
-special cases: the plain z-score, and ln(1 + x) for rain.
+The two-stage logarithmic transform of AtmoDist (docs/systems/atmodist.md), for heavy-tailed fields like vorticity, and
+its special cases: the plain z-score, and ln(1 + x) for rain.
 """
 
 from collections.abc import Callable, Iterable, Sequence

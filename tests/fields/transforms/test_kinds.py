@@ -39,7 +39,7 @@ def test_a_single_pair_of_bounds_of_version_0_1():
 
 
 def test_unknown_kind():
-    with pytest.raises(UserError, match="of kind 'block_mean'.*'block_means'"):
+    with pytest.raises(UserError, match=r"of kind 'block_mean'.*'block_means'"):
         read_transform('block_mean', {})
 
 

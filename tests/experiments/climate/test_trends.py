@@ -5,8 +5,8 @@ import pytest
 import scipy.stats
 
 from downscale_jax.evaluation.statistics.bootstrap import total
-from downscale_jax.evaluation.statistics.trends import histogram_quantiles, series_sums, summarise, trend_interval
 from downscale_jax.runtime.errors import UserError
+from experiments.climate.trends import histogram_quantiles, series_sums, summarise, trend_interval
 
 EDGES = np.linspace(-20, 40, 1201)  # bins of 0.05
 WEIGHT = np.repeat(np.cos(np.deg2rad([10.0, 40.0, 70.0]))[:, None], 40, 1)

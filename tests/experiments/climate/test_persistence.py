@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation.statistics.persistence import Persistence
+from experiments.climate.persistence import Persistence
 
 JANUARY = 12 * 1900
 
