@@ -8,7 +8,7 @@ Monthly fields over mountains, refined tenfold from their block means. For real 
 other keys of `data` (README, "DPDM").
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
 
 INFINITY = float('inf')
@@ -98,7 +98,7 @@ def get_config(variant: str = '') -> ConfigDict:
     )  # fmt: skip
     config.evaluation.members = 33
     config.evaluation.subsets = (1, 5, 10, 33, 100)  # numbers of members whose mean is scored too; (): only all members
-    config.evaluation.records = 8  # of the test split, evenly spread; None: all
+    config.evaluation.records = FieldReference(8)  # of the test split, evenly spread; None: all
     config.evaluation.neighbours = False  # whether records are chosen in pairs of neighbours, which lag-1 scores need
     config.evaluation.baselines = ('linear', 'bicubic', 'quantile_mapping')
     config.evaluation.window = 40  # cells per side of the windows for spectra of the scales

@@ -36,7 +36,7 @@ def pixel_norm(x: jax.Array) -> jax.Array:
 def sinusoidal_embedding(level: jax.Array, size: int, highest: float = 1000.0) -> jax.Array:
     """Noise level in [0, 1], [B] -> [B, size]: sines and cosines at frequencies log-spaced from 1 to `highest`."""
     frequencies = jnp.exp(jnp.linspace(0.0, jnp.log(highest), size // 2))
-    angles = 2 * jnp.pi * frequencies[None] * level[:, None]
+    angles = (2 * jnp.pi * frequencies)[None] * level[:, None]
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)
 
 

@@ -31,7 +31,8 @@ def none_if_zero(value: Any, config: dict[str, Any]) -> Any:
 
 def pairs(bounds: Any, config: dict[str, Any]) -> Any:
     """One pair of bounds stood for all variables."""
-    return bounds if np.ndim(bounds) == 2 else [bounds] * len(config['data'].get('variables', [None]))
+    rows = bounds if np.ndim(bounds) == 2 else [bounds]
+    return rows * len(config['data'].get('variables', [None])) if len(rows) == 1 else rows
 
 
 CHANGES: dict[int, tuple[Change, ...]] = {
