@@ -30,6 +30,7 @@ from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
 from downscale_jax.systems.downscaler import Downscaler
+from downscale_jax.systems.migration import versioned
 from downscale_jax.systems.workdir import read_config
 from experiments import reconstruction
 from experiments.climate import archive
@@ -306,7 +307,7 @@ def fake(patch, workdir, config, prepared):
         patch(owner, name, value)
     if not (workdir / 'config.json').exists():
         shutil.copy(prepared.directory / 'climate.nc', workdir)
-        write_json(workdir / 'config.json', config)
+        write_json(workdir / 'config.json', versioned(config))
     return given
 
 
@@ -343,7 +344,7 @@ def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, p
         run(*YEARS, OVERLAP, '--members=4')
     with pytest.raises(UserError, match='1981-01 to 1982-06 select nothing; the data set has 1983-01'):
         run('--start=1983', '--years=3', OVERLAP)
-    with pytest.raises(UserError, match='--overlap=1981: a first and a last date'):
+    with pytest.raises(UserError, match=r'--overlap=1981: .*START,END'):
         run(*YEARS, '--overlap=1981')
     with pytest.raises(UserError, match='--output: there is no folder'):
         run(*YEARS, f'--output={tmp_path / "none"}')
