@@ -81,12 +81,12 @@ def get_config(variant: str = '') -> ConfigDict:
     config.sampling.sampler = 'dpm_solver'  # or 'dpm_solver_sde', 'heun', 'ddim' (the published one), 'ddpm'
     config.sampling.steps = 10  # evaluations of the network
     config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 'karras'
-    config.sampling.eta = 0.0  # of ddim: share of the noise drawn anew in each step
+    config.sampling.eta = 0.0  # of ddim: part of the noise that is drawn anew in each step, 0 to 1
     config.sampling.temperature = placeholder(float)  # factor of the noise; None: fitted after training
-    config.sampling.correlation_hours = 0.0  # of a member's noise in time, so that it does not flicker; 0: none
-    config.sampling.tile = 512  # cells a side at most, a multiple of the network's stride
-    config.sampling.overlap = 32
-    config.sampling.members = 8  # of one work unit
+    config.sampling.correlation_hours = 0.0  # e-folding time of the noise, against flicker; 0: independent days
+    config.sampling.tile = 512  # cells a side, at most; a multiple of the network's stride
+    config.sampling.overlap = 32  # cells that neighbouring tiles share, at least
+    config.sampling.members = 8  # of a work unit, at most
 
     config.evaluation = ConfigDict()
     config.evaluation.measures = (

@@ -75,9 +75,9 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.late = ConfigDict({**common, 'steps': 100, 'learning_rate': 2e-5, 'schedule': 'constant'})
 
     config.sampling = ConfigDict()
-    config.sampling.tile = 512  # fine cells a side at most
-    config.sampling.overlap = 128  # the network sees 68 cells around each; with 64 seams of 0.07 deviations showed
-    config.sampling.conserve = False  # whether the block mean of what is generated is made the coarse field
+    config.sampling.tile = 512  # fine cells a side, at most
+    config.sampling.overlap = 128  # receptive field: 68 cells to each side; 64 left seams of 0.07 deviations
+    config.sampling.conserve = False  # True: adjust fields so that their block means are the coarse field
 
     config.evaluation = ConfigDict()
     config.evaluation.measures = (
@@ -120,6 +120,6 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.mse = ConfigDict({**rate, 'steps': 91_300, 'learning_rate': 1e-4})
         config.training.gan = ConfigDict({**rate, 'steps': 274_000, 'learning_rate': 1e-4})
         config.training.late = ConfigDict({**rate, 'steps': 54_800, 'learning_rate': 1e-5})
-        config.sampling.update({'tile': 768, 'overlap': 320})  # this network sees 158 cells around each
+        config.sampling.update({'tile': 768, 'overlap': 320})  # receptive field: 158 cells to each side
         config.evaluation.records = None
     return config

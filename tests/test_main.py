@@ -391,7 +391,7 @@ def test_calibrate(run, common, trained, folder):
     ('key', 'value', 'part'),
     [
         ('sampling.spacing', 'karas', "did you mean 'karras'"),
-        ('sampling.eta', 0.5, 'sampling.eta=0.5 with dpm_solver'),
+        ('sampling.eta', 0.5, 'sampling.eta=0.5 with sampling.sampler=dpm_solver'),
         ('evaluation.window', 25, 'evaluation.window=25: an even number'),
         ('evaluation.members', 1, 'evaluation.members=1: at least 2'),
         ('evaluation.calibration_records', -1, 'evaluation.calibration_records=-1: at least 0'),
