@@ -122,7 +122,7 @@ def window_distance(field: np.ndarray, truth: np.ndarray) -> float:
     power, expected = (
         np.stack([spectra.power(spectra.transform(one, origins, size))[rings] for one in f]) for f in (field, truth)
     )
-    return float(spectral_distance(power, expected, share=1))
+    return float(spectral_distance(power, expected, share=1).mean())
 
 
 def distances(data_range: float) -> dict[str, Distance]:

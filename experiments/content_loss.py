@@ -29,6 +29,7 @@ from downscale_jax.evaluation.measures.pointwise import ALL
 from downscale_jax.evaluation.protocol import Setting
 from downscale_jax.evaluation.results import Estimate
 from downscale_jax.evaluation.statistics import bootstrap, distributions, local, pointwise
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
@@ -269,6 +270,7 @@ def report(seeds: Seeds, numbers: Sequence[int], root: Path) -> None:
 
 
 def main() -> int:
+    messages.to_terminal()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1])
     parser.add_argument('--config', default='configs/srgan.py', help='optionally with a variant: FILE:smoke')

@@ -21,6 +21,7 @@ from typing import Any
 
 from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.runtime.settings import flatten
+from downscale_jax.systems.migration import migrate
 from experiments.configs import read_config
 
 MAIN = Path(__file__).parents[1] / 'main.py'
@@ -180,14 +181,17 @@ def show(runs: Sequence[Run], config: str, root: Path) -> str:
 
 
 def check_workdir(run: Run, config: str, root: Path) -> None:
+    """Raises UserError where the work directory of a run holds another config."""
     path = root / run.name / 'config.json'
     asked = resolve(config, run.overrides)
     if path.exists():
-        there = flatten(json.loads(path.read_text()))
-        other = sorted(key for key in {*there, *asked} if there.get(key) != asked.get(key))
+        held = flatten(json.loads(json.dumps(migrate(json.loads(path.read_text()), path.parent))))
+        other = sorted(key for key in {*held, *asked} if held.get(key) != asked.get(key))
         if other:
-            told = ', '.join(f'{k} is {there.get(k)!r} there, {asked.get(k)!r} here' for k in other[:3])
-            raise UserError(f'{path.parent} was made with another config ({told}): choose another --root or remove it')
+            listed = ', '.join(f'{k} is {held.get(k)!r} there, {asked.get(k)!r} here' for k in other[:3])
+            raise UserError(
+                f'{path.parent} was made with another config ({listed}): choose another --root or remove it'
+            )
 
 
 def rows(scores: Mapping[str, Scores], methods: Iterable[str] = ()) -> list[dict[str, Any]]:

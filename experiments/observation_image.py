@@ -13,6 +13,7 @@ from pathlib import Path
 
 from data_prep.prepare import prepare
 from downscale_jax.run import train_tasks
+from downscale_jax.runtime import messages
 from downscale_jax.systems.checks import check_training
 from downscale_jax.systems.diffusion import build
 from downscale_jax.training.log import read
@@ -22,6 +23,7 @@ FORMS = {'observed': None, 'filtered': 0.0}  # data.spacing_km
 
 
 def main() -> None:
+    messages.to_terminal()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--steps', type=int, default=300)
     parser.add_argument('--root', type=Path, default=Path('runs/observation_image'))

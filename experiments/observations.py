@@ -44,6 +44,7 @@ from downscale_jax.fields.geometry.boxes import box_filter
 from downscale_jax.fields.geometry.interpolation import apply_matrices
 from downscale_jax.fields.geometry.observation import observation_matrices, observation_points
 from downscale_jax.fields.transforms.refinement import RefinementTransform
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems.downscaler import Downscaler
@@ -151,6 +152,7 @@ def open_products(files: dict[str, str], names: tuple[str, ...]) -> dict[str, Ob
 
 
 def main() -> None:
+    messages.to_terminal()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_sit'))
     for name in ('thickness', 'concentration', 'drift'):

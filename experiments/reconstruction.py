@@ -53,7 +53,7 @@ from downscale_jax.fields.geometry.blocks import interpolate
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime import parallel
+from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.runtime.settings import flatten
@@ -313,6 +313,7 @@ def opened(workdir: Path, overrides: Mapping[str, Any]) -> Downscaler:
 
 
 def main() -> int:
+    messages.to_terminal()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_dpdm'))
     parser.add_argument('--input', default='', help='monthly means: a file, glob, Zarr store or URL')

@@ -30,6 +30,7 @@ from downscale_jax.evaluation.measures import seams
 from downscale_jax.evaluation.protocol import Retiled
 from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
@@ -59,6 +60,7 @@ def apart(
 
 
 def main() -> int:
+    messages.to_terminal()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_dpdm'))
     parser.add_argument('--tile', type=int, default=80)

@@ -31,6 +31,7 @@ from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.fields.datasets.dates import select_dates
 from downscale_jax.fields.datasets.times import evenly, month_of
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems.downscaler import Downscaler
@@ -93,6 +94,7 @@ def scored(fields: dict[str, np.ndarray], weight: np.ndarray, variables: tuple[s
 
 
 def main() -> int:
+    messages.to_terminal()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_dpdm'))
     parser.add_argument('--seed', type=int, nargs='+', default=[1], help='of other regions')

@@ -34,6 +34,7 @@ from downscale_jax.evaluation.statistics.spectra import spectral_distance
 from downscale_jax.fields.datasets.times import encode_times, evenly
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import exit_on_user_error
 from downscale_jax.systems import load
 from downscale_jax.systems.downscaler import Downscaler
@@ -58,6 +59,7 @@ FIGURE = Path(__file__).parents[2] / 'docs' / 'figures' / 'samplers.png'
 
 
 def main() -> None:
+    messages.to_terminal()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_sit'))
     parser.add_argument('--days', type=int, default=2)

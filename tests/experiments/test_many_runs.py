@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 def get_config(variant=''):
     if variant not in ('', 'small'):
         raise ValueError(f"no variant '{variant}'")
-    return ConfigDict({'size': 1 if variant else 8, 'model': {'widths': (1, 2), 'kind': 'a'}})
+    return ConfigDict({'system': 'toy', 'size': 1 if variant else 8, 'model': {'widths': (1, 2), 'kind': 'a'}})
 """
 MAIN = """
 import json, sys, time
@@ -25,8 +25,8 @@ workdir = Path(given['workdir'])
 if given.get('config.model.kind') == 'broken':
     print('some lines'); print('error: it broke', file=sys.stderr); sys.exit(2)
 workdir.mkdir(parents=True)
-config = {'size': 8, 'model': {'widths': [1, 2], 'kind': given.get('config.model.kind', 'a')}}
-(workdir / 'config.json').write_text(json.dumps(config))
+config = {'system': 'toy', 'size': 8, 'model': {'widths': [1, 2], 'kind': given.get('config.model.kind', 'a')}}
+(workdir / 'config.json').write_text(json.dumps({'version': 2, **config}))
 score = {'crps': len(config['model']['kind']) / 3}
 (workdir / 'scores.json').write_text(json.dumps({'coarse': {'mae': 1.0}, 'diffusion': score}))
 """
@@ -84,7 +84,12 @@ def test_mistakes_are_told_before_anything_runs(tmp_path, config, main):
 
 
 def test_overrides_are_as_the_work_directory_keeps_them(config):
-    assert resolve(config, {'model.widths': (3,)}) == {'size': 8, 'model.widths': [3], 'model.kind': 'a'}
+    assert resolve(config, {'model.widths': (3,)}) == {
+        'system': 'toy',
+        'size': 8,
+        'model.widths': [3],
+        'model.kind': 'a',
+    }
 
 
 def test_overrides_reach_the_real_command_line(tmp_path):

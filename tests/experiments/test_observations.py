@@ -85,7 +85,7 @@ class Generator:
     """Gives the input itself and half a metre; records the work units that it generates."""
 
     transform = RefinementTransform(
-        'sit', 'm', NAMES, ('m', '1', 's-1', 's-1'), True, (0.0, np.inf), (0.0,) * 4, (1.0,) * 4, 0.0, 1.0
+        'sit', 'm', NAMES, ('m', '1', 's-1', 's-1'), True, ((0.0, np.inf),), (0.0,) * 4, (1.0,) * 4, 0.0, 1.0
     )
     identity, draws, conserve = 'a network', True, False
     partition, sampling = Partition(tile=64, overlap=4, members=2), Sampling('ddim', 1, 't', 0.0)
@@ -113,8 +113,12 @@ def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, caplog, made
 
     class Model:
         class prepared:
-            statics, periodic, transform = ice[['mask']].drop_vars('time', errors='ignore'), False, generator.transform
+            statics, periodic = ice[['mask']].drop_vars('time', errors='ignore'), False
             meta = {'kernel_km': [20.0, 24.0, 120.0, 120.0]}  # noqa: RUF012
+
+            @staticmethod
+            def transform_as(kind):
+                return generator.transform
 
         def best(self):
             return generator

@@ -30,6 +30,7 @@ from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
 from downscale_jax.systems.downscaler import Downscaler
+from downscale_jax.systems.migration import versioned
 from downscale_jax.systems.workdir import read_config
 from experiments import reconstruction
 from experiments.climate import archive
@@ -279,7 +280,7 @@ def fake(patch, workdir, config, prepared):
         patch(owner, name, value)
     if not (workdir / 'config.json').exists():
         shutil.copy(prepared.directory / 'climate.nc', workdir)
-        write_json(workdir / 'config.json', config)
+        write_json(workdir / 'config.json', versioned(config))
     return given
 
 

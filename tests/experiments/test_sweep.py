@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 def get_config(variant=''):
     few = {'rate': 0.1, 'steps': 5}
     model = {'widths': (4, 4), 'kind': 'a', 'pool': False}
-    return ConfigDict({'seed': 0, 'model': model, 'main': {**few, 'warmup': 1}, 'few': few})
+    return ConfigDict({'system': 'toy', 'seed': 0, 'model': model, 'main': {**few, 'warmup': 1}, 'few': few})
 """
 # keeps its config as main.py does; rate + seed is its score; logs each start
 MAIN = """
@@ -29,14 +29,15 @@ from pathlib import Path
 given = dict(a.removeprefix('--').split('=', 1) for a in sys.argv[1:])
 workdir = Path(given['workdir'])
 few = {'rate': 0.1, 'steps': 5}
-config = {'seed': 0, 'model': {'widths': [4, 4], 'kind': 'a', 'pool': False}, 'main': {**few, 'warmup': 1}, 'few': few}
+model = {'widths': [4, 4], 'kind': 'a', 'pool': False}
+config = {'system': 'toy', 'seed': 0, 'model': model, 'main': {**few, 'warmup': 1}, 'few': few}
 for key, value in given.items():
     section, _, name = key.removeprefix('config.').rpartition('.')
     if key.startswith('config.'):
         place = config[section] if section else config
         place[name] = value if isinstance(place[name], str) else type(place[name])(ast.literal_eval(value))
 workdir.mkdir(parents=True, exist_ok=True)
-(workdir / 'config.json').write_text(json.dumps(config))
+(workdir / 'config.json').write_text(json.dumps({'version': 2, **config}))
 with (workdir.parent / 'started').open('a') as file:
     file.write(workdir.name + ' ')
 if config['model']['kind'] == 'broken':

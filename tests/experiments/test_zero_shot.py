@@ -15,6 +15,7 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
 from downscale_jax.systems.calibrated import Calibrated
+from downscale_jax.systems.migration import versioned
 from downscale_jax.systems.workdir import zeros
 from experiments import zero_shot
 
@@ -38,7 +39,7 @@ def prepared(tmp_path_factory):
     config['data']['simulate'].update(rows=ROWS + 5, columns=COLUMNS, months=MONTHS)  # five rows fill no block
     config['rivals'], root = (), tmp_path_factory.mktemp('zero_shot')
     found = prepare(config['data'], config['seed'], root)
-    write_json(found.directory / 'config.json', config)
+    write_json(found.directory / 'config.json', versioned(config))
     return found
 
 

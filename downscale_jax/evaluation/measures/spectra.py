@@ -111,9 +111,13 @@ class Spectra:
         Quantities with missing cells at every time have none.
         """
         truth = {key: power for key, power in self.truth().items() if np.isfinite(power).all()}
-        names = {KINETIC: 'kinetic energy'} | {variable.name: variable.label for variable in self._setting.variables}
-        units = {variable.name: squared(variable.units) for variable in self._setting.variables} | {KINETIC: 'm² s⁻²'}
-        return [drawing.Curves(names[key], units[key], truth[key], curves[key]) for key in names if key in truth]
+        units = {KINETIC: 'm² s⁻²'} | {variable.name: squared(variable.units) for variable in self._setting.variables}
+        names = {KINETIC: 'kinetic energy'}  # labels of several variables would overlap
+        return [
+            drawing.Curves(names.get(key, key), unit, truth[key], curves[key])
+            for key, unit in units.items()
+            if key in truth
+        ]
 
     def resolved(self) -> int:
         """Number of wavenumbers, from the first, with power of the truth in every variable."""
@@ -125,7 +129,7 @@ class Spectra:
 
 
 def squared(unit: str) -> str:
-    return f'({unit})²' if ' ' in unit else f'{unit}²'
+    return f'{unit}²' if unit.isalpha() else f'({unit})²'
 
 
 def summarise(sums: Sums, top: int) -> dict[str, np.ndarray]:
