@@ -2,11 +2,11 @@
 
     python -m experiments.curriculum [--few-steps 300] [--dry-run] [--config.KEY=VALUE ..]
 
-Lags cannot be told from a network's first features, so that the loss stays at chance before it falls. The published way
-out is a first phase on few pairs. Two runs of main.py of equally many steps, `direct` and `curriculum`, whose first
---few-steps are those of the phase `few`; values given here are those of both. Draws the loss of both against the step,
-with the end of the plateau, into ROOT/curriculum.png, and prints it: the first row of the log from which on the
-cross-entropy of training stays below 0.98 of chance, ln(classes).
+Lags cannot be inferred from a network's first features, so the loss stays at chance before it falls. The published
+remedy is a first phase on few pairs. This starts two runs of main.py with equally many steps, `direct` and
+`curriculum`; the first --few-steps of the second are the phase `few`. Config values given here apply to both. It draws
+the loss of both against the step into ROOT/curriculum.png and prints where the plateau ends: the first row of the log
+from which on the training cross-entropy stays below 0.98 of chance, ln(classes).
 """
 
 import argparse

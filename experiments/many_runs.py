@@ -1,7 +1,7 @@
 """Many runs of main.py that differ in some values of a config: each in a process and a work directory of its own.
 
 What experiments over configs share (`ablations`, `curriculum`, `sweep`). A run that has its scores is not run again,
-one that was killed goes on, one that fails is told and the others go on. All runs of one root share what they prepare,
+a killed run resumes, a failure is reported and the others go on. All runs of one root share what they prepare,
 in root/data.
 """
 
@@ -142,15 +142,15 @@ def run_all(runs: Sequence[Run], config: str, root: Path, main: Path = MAIN) -> 
     scores = {}
     for number, run in enumerate(runs, 1):
         path, log = root / run.name / 'scores.json', root / f'{run.name}.log'
-        told = f'{run.name} ({number} of {len(runs)})'
+        label = f'{run.name} ({number} of {len(runs)})'
         if path.exists():
-            print(f'{told}: there already', flush=True)
+            print(f'{label}: there already', flush=True)
         else:
-            print(f'{told}: running, see {log}', flush=True)
+            print(f'{label}: running, see {log}', flush=True)
             status = execute(command(run, config, root, main), log)
             if status or not path.exists():
                 last = (log.read_text(errors='replace').strip() or 'it said nothing').splitlines()[-1]
-                print(f'{told}: FAILED with status {status}: {last}', file=sys.stderr, flush=True)
+                print(f'{label}: FAILED with status {status}: {last}', file=sys.stderr, flush=True)
                 continue
         scores[run.name] = json.loads(path.read_text())
     return scores

@@ -155,8 +155,8 @@ class Kept:
 def shown(values: Any, digits: int, interval: Sequence[float] = ()) -> str:
     """One number, with its interval if there is one, or the mean of the members' and their range."""
     ends = interval if len(values) == 1 else (np.min(values), np.max(values))
-    told = ' to '.join(f'{end:.{digits}f}' for end in ends)
-    return f'{np.mean(values):.{digits}f}' + (f' ({told})' if told else '')
+    spread = ' to '.join(f'{end:.{digits}f}' for end in ends)
+    return f'{np.mean(values):.{digits}f}' + (f' ({spread})' if spread else '')
 
 
 def tables(kept: Mapping[str, Sequence[Kept]]) -> str:
@@ -168,12 +168,16 @@ def tables(kept: Mapping[str, Sequence[Kept]]) -> str:
         lines.extend([*(f'| {" | ".join(line)} |' for line in body), ''])
 
     for v, name in enumerate(transform.targets):
-        told = [[trends.summarise([*k.of(v).values()], [*k.of(v)], k.edges[v]) for k in m] for m in kept.values()]
+        summaries = [[trends.summarise([*k.of(v).values()], [*k.of(v)], k.edges[v]) for k in m] for m in kept.values()]
+        first = summaries[0][0]
         for key in ('mean', *(f'quantile_{level:g}' for level in trends.LEVELS)):
             rows = {}
-            for d, (decade, years) in enumerate(zip(told[0][0]['decades'], told[0][0]['years_in_decade'], strict=True)):
-                rows[f'{decade}s ({years} years)'] = [shown([one[key]['by_decade'][d] for one in m], 2) for m in told]
-            rows['trend a decade'] = [shown([one[key]['trend'] for one in m], 3, m[0][key]['interval']) for m in told]
+            for d, (decade, years) in enumerate(zip(first['decades'], first['years_in_decade'], strict=True)):
+                by_decade = [shown([one[key]['by_decade'][d] for one in m], 2) for m in summaries]
+                rows[f'{decade}s ({years} years)'] = by_decade
+            rows['trend per decade'] = [
+                shown([one[key]['trend'] for one in m], 3, m[0][key]['interval']) for m in summaries
+            ]
             add(f'{name}, {key.replace("_", " ")} ({transform.target_units[v]})', rows)
     hot = [[{d: float(compound.frequency(s)) for d, s in k.of(None).items()} for k in m] for m in kept.values()]
     rows = {f'{d}s': [shown([100 * one[d] for one in m], 2) for m in hot] for d in hot[0][0]}
@@ -259,9 +263,9 @@ def case_study(panels: Mapping[str, np.ndarray], prepared: Prepared, month: str)
 def compound_maps(shares: Mapping[str, np.ndarray], prepared: Prepared) -> Figure:
     """Maps {name: share [H, W] of the months that are hot and dry}."""
     q = compound.QUANTILE
-    told = f'hotter than quantile {q:g} of the training split, drier than {1 - q:.2g}; '
+    criterion = f'hotter than quantile {q:g} of the training split, drier than {1 - q:.2g}; '
     figure = look.blank(
-        2.0, 'How often months are both hot and dry', f'{told}{100 * (1 - q) ** 2:.2g} % if independent'
+        2.0, 'How often months are both hot and dry', f'{criterion}{100 * (1 - q) ** 2:.2g} % if independent'
     )
     high = 100 * max(float(np.nanquantile(share, 0.99)) for share in shares.values())
     line = figure.subplots(1, len(shares), squeeze=False)[0]

@@ -120,7 +120,7 @@ def main() -> int:
 
 
 def figure(made: dict[str, np.ndarray], tiling: Tiling, variables: tuple[str, ...], units: tuple[str, ...]):
-    """The first member at the first time, what it has beyond a smooth field: |gradient|, a row a variable."""
+    """The first member at the first time, its |gradient| beyond that of a smooth field, one row per variable."""
     figure = look.blank(2.1 * len(variables), 'Seams', '|gradient| of one member, cell to cell; ticks: tiles begin')
     axes = figure.subplots(len(variables), len(made), squeeze=False)
     for v, line in enumerate(axes):

@@ -8,10 +8,11 @@ Each --grid is an axis: its values are combined with those of every other one. T
 value with first value, as one axis more. Values are written as in Python, or are words; commas within brackets and
 quotes belong to a value: --grid "model.widths=(8,8),(16,16)". Values given as to main.py are those of all runs.
 
-A run is a process of its own in ROOT/NAME, NAME the values that differ from the config's (`base` where none does). So
-a grid that grows keeps what is done: by a value, or by a key if the config's own value is among the new ones. The same
-command goes on where it was stopped. Exit status 1 where a run failed; what it said is in ROOT/NAME.log. ROOT/sweep.csv
-and ROOT/sweep.md have a row a run: the keys that vary, the run, then METHOD/SCORE of all methods, or SCORE of --method.
+Each run is its own process in ROOT/NAME, where NAME lists the values that differ from the config's (`base` if none do).
+A grid can therefore grow without repeating finished runs: by a new value, or by a new key if the config's own value is
+among its values. The same command resumes a stopped sweep. The exit status is 1 if a run failed; its output is in
+ROOT/NAME.log. ROOT/sweep.csv and ROOT/sweep.md have one row per run: the keys that vary, the run, then METHOD/SCORE of
+all methods, or SCORE of --method.
 """
 
 import argparse

@@ -47,8 +47,8 @@ def main() -> None:
             write_input(options.workdir, options.times, source)
 
         def command(output: Path) -> list[str]:
-            told = {'config': options.config, 'workdir': options.workdir, 'mode': 'downscale', 'input': source}
-            flags = {**told, 'output': output, 'members': options.members}
+            shared = {'config': options.config, 'workdir': options.workdir, 'mode': 'downscale', 'input': source}
+            flags = {**shared, 'output': output, 'members': options.members}
             return [sys.executable, 'main.py', *(f'--{name}={value}' for name, value in flags.items())]
 
         sys.exit(compare(command, Path(folder), options.kills, options.seed))
@@ -85,8 +85,8 @@ def compare(command: Callable[[Path], list[str]], folder: Path, kills: int, seed
             print(f'| {done} | {one.seconds:.1f} | {one.stage} | {one.units} of {units} |', flush=True)
         found = differences(whole, path)
         differ |= bool(found)
-        told = f'{len(found)} files differ, {found[0]} for one' if found else 'identical to the undisturbed one'
-        print(f'\nstore {rounds}: {told}', flush=True)
+        outcome = f'{len(found)} files differ, {found[0]} for one' if found else 'identical to the undisturbed one'
+        print(f'\nstore {rounds}: {outcome}', flush=True)
     print(f'{done} kills in {time.perf_counter() - start:.0f} s: {"DIFFERENT" if differ else "identical"}')
     return differ
 

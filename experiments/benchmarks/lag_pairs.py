@@ -3,7 +3,7 @@
     python -m experiments.benchmarks.lag_pairs [--years 0.0625 0.25 1] [--pairs 2]
 
 Prepares records from Zarr stores of the shape of ERA5 on one model level (vorticity and divergence, 3-hourly, 1280 x
-2560, a chunk a time) with the patches and lags of `configs/atmodist.py:paper`, and from one of the shape of the
+2560, one chunk per time) with the patches and lags of `configs/atmodist.py:paper`, and from one of the shape of the
 simulated atmosphere with the default's; stores and records lie in a temporary directory. Every run is a process of its
 own, and its peak memory that of all it holds, libraries (about 300 MiB) among it.
 

@@ -32,14 +32,14 @@ def until_first_step(config: str, root: Path) -> float:
     workdir = Path(tempfile.mkdtemp(prefix='start-', dir=root))
     command = [sys.executable, 'main.py', f'--config={config}', f'--workdir={workdir}', '--config.training.log_every=1']
     start = time.perf_counter()
-    with tempfile.TemporaryFile('w+') as told:
-        process = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT)
+    with tempfile.TemporaryFile('w+') as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
             rows = workdir / 'metrics.jsonl'
             while not rows.exists():
                 if process.poll() is not None:
-                    told.seek(0)
-                    sys.exit(f'{" ".join(command)} ended with status {process.returncode}: {told.read()}')
+                    output.seek(0)
+                    sys.exit(f'{" ".join(command)} ended with status {process.returncode}: {output.read()}')
                 time.sleep(0.02)
             return time.perf_counter() - start
         finally:

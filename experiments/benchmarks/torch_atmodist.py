@@ -118,8 +118,8 @@ def compare(name: str, variant: str, pairs: int) -> None:
     other.eval()
     calls = {'PyTorch': torch_encode} | {form: waiting(f, *part) for form, f in encode.items()}
     best = row(f'{label}: encode {2 * pairs} of {side}^2', calls, 8)
-    told = ', '.join(f'{form} {2 * pairs / seconds:,.0f}' for form, seconds in best.items())
-    print(f'  patches a second: {told}')
+    rates = ', '.join(f'{form} {2 * pairs / seconds:,.0f}' for form, seconds in best.items())
+    print(f'  patches a second: {rates}')
     other.train()
     row(f'{label}: step, {pairs} pairs', {'PyTorch': torch_step} | {f: Trained(o) for f, o in forms.items()}, 15)
 
