@@ -107,7 +107,7 @@ def scores(seeds: Seeds) -> dict[str, Quantity]:
         'semivariogram': ('semivariogram', lambda sums: measures['semivariogram'].summarise(sums)['semivariogram']),
         'total_variation': (
             'distribution',
-            lambda sums: distributions.frame_scores(sums)['total_variation_difference'],
+            lambda sums: distributions.frame_scores(sums)['total_variation'],
         ),
         'rmse': ('pointwise', lambda sums: pointwise.summarise(sums)['rmse'][..., ALL]),
         'ssim': ('similarity', lambda sums: similarity.summarise(sums)['ssim']),

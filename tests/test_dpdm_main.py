@@ -102,20 +102,17 @@ def test_what_training_leaves(trained):
         assert table['dpdm_4'][f'crps_{variable}'] < table['dpdm_1'][f'crps_{variable}']
         assert table['dpdm_4'][f'rmse_{variable}'] < table['dpdm_1'][f'rmse_{variable}']
     details = json.loads((trained / 'details.json').read_text())
-    assert list(details['ensembles']) == ['dpdm']
-    assert np.shape(details['methods']['dpdm_4']['ranks']) == (2, 5, 3)
-    assert list(details['ensembles']['dpdm']) == ['normal', 'quantiles']
-    tiles = details['tiles']['dpdm']
-    assert (tiles['sizes'], tiles['against']) == ([40, 32], [40, 80])
+    assert all(np.shape(details['pointwise']['dpdm_4'][variable]['ranks']) == (5, 3) for variable in NAMES)
     for score, low, high in (('seam', 0.8, 1.25), ('step', 1e-6, 1)):
-        values = [table['dpdm_4'][f'{score}_{variable}'] for variable in NAMES]
-        assert values == tiles[score]
-        assert all(low < value < high for value in values)
+        assert all(low < table['dpdm_4'][f'{score}_{variable}'] < high for variable in NAMES)
     assert list(details['hot_dry']) == ['truth', *methods]
-    assert np.shape(details['methods']['edsr']['fss_above']) == (2, 5, 2, 3)
-    assert (trained / 'figures' / 'ensemble_dpdm.png').stat().st_size > 10_000
+    assert np.shape(details['extremes']['t2m']['methods']['edsr']['fss']) == (5, 2, 3)
+    assert (trained / 'figures' / 'members_dpdm.png').stat().st_size > 10_000
     report = (trained / 'report.html').read_text()
-    assert all(title in report for title in ('Normality of members', 'Hot and dry at once', 'Extremes: tp'))
+    assert all(
+        title in report
+        for title in ('Calibration of dpdm_4', 'Hot and dry at once', 'Extremes: lwe precipitation rate')
+    )
     described = json.loads((trained / 'describe.json').read_text())
     assert set(described['parameters']) == {'edsr', 'regression', 'unet'}
     fit = json.loads((trained / 'calibration.json').read_text())
@@ -252,6 +249,6 @@ def test_a_baseline_that_is_none(trained):
     from downscale_jax.runtime.errors import UserError
 
     before = (trained / 'scores.json').read_bytes()
-    with pytest.raises(UserError, match=r"evaluation\.baselines: there is no 'linar': did you mean 'linear'"):
+    with pytest.raises(UserError, match=r"evaluation\.baselines: 'linar' is unknown: did you mean 'linear'"):
         runs.evaluate(trained, {'evaluation.baselines': ('linar',)}, prepare)
     assert (trained / 'scores.json').read_bytes() == before

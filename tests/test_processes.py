@@ -91,6 +91,6 @@ def test_a_mistake_in_one_process_does_not_leave_the_other_waiting(tmp_path):
     (first, told), (second, _) = start_two(tmp_path / 'run', 1, 'fail=6')
     assert first.wait(timeout=100) == 2
     ended = time.monotonic()
-    assert told.read_text().splitlines()[-1] == 'error: told to fail'
+    assert told.read_text().splitlines()[-1] == 'error: asked to fail'
     assert second.wait(timeout=60) != 0
     assert time.monotonic() - ended < 30

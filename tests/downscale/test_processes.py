@@ -204,7 +204,7 @@ def keep_apart(path):
 
         return meeting
 
-    patches = {name: telling(getattr(parallel, name)) for name in ('barrier', 'in_any', 'from_first')}
+    patches = {name: telling(getattr(parallel, name)) for name in ('barrier', 'any_process', 'broadcast_from_first')}
     for module, name, patch in [(zarr, 'open_group', open_group), *((parallel, *each) for each in patches.items())]:
         setattr(module, name, patch)
 

@@ -16,6 +16,7 @@ from downscale_jax.downscale.ensemble import GeneratedUnit
 from downscale_jax.downscale.settings import Partition, Sampling
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.transforms.refinement import RefinementTransform
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 from experiments import observations
 
@@ -138,6 +139,7 @@ def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, caplog, made
         monkeypatch.setattr('sys.argv', ['observations.py', f'--output={tmp_path}', f'--members={members}'])
         observations.main()
 
+    monkeypatch.setattr(messages, 'to_terminal', lambda: None)  # so that stdout holds the table alone
     caplog.set_level('INFO', 'downscale_jax')
     run(members=3)
     table = capsys.readouterr().out

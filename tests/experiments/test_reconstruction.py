@@ -146,7 +146,7 @@ def test_tables_of_known_series(prepared, order):
     # eleven months of twelve warm, July does not
     blocks = told.split('\n\n')
     mean = next(b for b in blocks if b.startswith('| t2m, mean (K)'))
-    assert '| trend a decade | 0.458 (' in mean
+    assert '| trend per decade | 0.458 (' in mean
     low = next(b for b in blocks if b.startswith('| t2m, quantile 0.01'))
     told = next(line for line in low.splitlines() if line.startswith('| 1960s (10 years)'))
     assert float(told.split(' | ')[1]) == pytest.approx(281.0, abs=np.diff(members[0].edges[0])[0])

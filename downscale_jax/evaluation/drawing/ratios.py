@@ -66,7 +66,7 @@ def _above_and_below(x: np.ndarray, panels: Sequence[Curves], title: str, subtit
             above.plot(x, ratios[:, 0] * panel.truth, **styles[name])
         if np.any(panel.truth > 0):
             above.set_yscale('log')
-        if len(x) and panel is panels[-1]:
+        if len(x) > 1 and panel is panels[-1]:
             above.set_xlim(x[0], x[-1])
             label_ends(above, {'truth': (float(panel.truth[-1]), LINES['truth']['color'])})
         below.set_yscale('log')

@@ -112,8 +112,8 @@ def test_a_list_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ('text', 'said'),
     [
-        ('name,lat,longitude\nA,1,2\n', r'no column latitude among name, lat, longitude'),
-        ('', r'no column name, latitude, longitude among none'),
+        ('name,lat,longitude\nA,1,2\n', r'no column latitude, found name, lat, longitude'),
+        ('', r'no column name, latitude, longitude, found none'),
         ('name,latitude,longitude\n', 'no places'),
         ('name,latitude,longitude\nA,90.5,2\n', r"latitude of 'A' is '90.5'; expected a number from -90 to 90"),
         ('name,latitude,longitude\nA,1,400\n', "longitude of 'A'"),
