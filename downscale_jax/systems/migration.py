@@ -13,7 +13,7 @@ import numpy as np
 
 from downscale_jax.runtime.errors import UserError
 
-VERSION = 2
+VERSION = 3
 
 
 class Change(NamedTuple):

@@ -44,8 +44,16 @@ class Standardisation:
     def encode(self, x: Any) -> Any:
         """Physical [..., C] -> normalised, float32."""
         xp = np if isinstance(x, np.ndarray) else jnp
-        y = _compress((x - xp.asarray(self.mean)) / xp.asarray(self.std), self.compression)
+        y = _compress(self._standardised(x), self.compression)
         return ((y - xp.asarray(self.log_mean)) / xp.asarray(self.log_std)).astype('float32')
+
+    def z_score(self, x: Any) -> Any:
+        """Physical [..., C] -> z, before the logarithm, float32."""
+        return self._standardised(x).astype('float32')
+
+    def _standardised(self, x: Any) -> Any:
+        xp = np if isinstance(x, np.ndarray) else jnp
+        return (x - xp.asarray(self.mean)) / xp.asarray(self.std)
 
     def decode(self, y: Any) -> Any:
         """Inverse of `encode`, float32."""
