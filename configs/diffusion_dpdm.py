@@ -8,7 +8,7 @@ Monthly fields over mountains, refined tenfold from their block means. For real 
 other keys of `data` (README, "DPDM").
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
 
 INFINITY = float('inf')
@@ -76,7 +76,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.keep = 2
     config.training.phases = ('main',)
     common = {'learning_rate': 1e-3, 'warmup': 50, 'clip': 1.0, 'optimizer': 'adamw', 'beta2': 0.99}
-    common |= {'weight_decay': 1e-4, 'final_rate': 0.0}
+    common['weight_decay'] = 1e-4
     config.training.main = ConfigDict({**common, 'steps': 400})  # of the regression and of the diffusion model
     config.training.edsr = ConfigDict({**common, 'steps': 300})
     config.training.edsr_gan = ConfigDict({**common, 'steps': 100, 'learning_rate': 2e-4, 'schedule': 'constant'})
@@ -100,7 +100,7 @@ def get_config(variant: str = '') -> ConfigDict:
     )  # fmt: skip
     config.evaluation.members = 33
     config.evaluation.subsets = (1, 5, 10, 33, 100)  # numbers of members whose mean is scored too; (): only all members
-    config.evaluation.records = 8  # of the test split, evenly spread; None: all
+    config.evaluation.records = FieldReference(8)  # of the test split, evenly spread; None: all
     config.evaluation.neighbours = False  # whether records are chosen in pairs of neighbours, which lag-1 scores need
     config.evaluation.baselines = ('linear', 'bicubic', 'quantile_mapping')
     config.evaluation.window = 40  # cells a side of the windows for spectra of the scales

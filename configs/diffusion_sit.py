@@ -7,7 +7,7 @@
 Expected scores are in the README. For real data set data.path and the other keys of `data` (README, "Your own data").
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
 
 INFINITY = float('inf')
@@ -97,7 +97,7 @@ def get_config(variant: str = '') -> ConfigDict:
     )  # fmt: skip
     config.evaluation.members = 16
     config.evaluation.subsets = ()  # numbers of members whose mean is scored too; (): only all members
-    config.evaluation.records = 6  # of the test split, evenly spread; None: all
+    config.evaluation.records = FieldReference(6)  # of the test split, evenly spread; None: all
     config.evaluation.neighbours = True  # whether records are chosen in pairs of neighbours, which lag-1 scores need
     config.evaluation.baselines = ('coarse',)
     config.evaluation.window = 40  # cells a side of the windows for spectra of the scales

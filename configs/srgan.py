@@ -9,7 +9,7 @@ To use the distance of AtmoDist as content loss, train it (`python main.py --con
 experiments/content_loss.py does both. For real fields set data.path and the other keys of `data` (README).
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
 INFINITY = float('inf')
 
@@ -87,7 +87,7 @@ def get_config(variant: str = '') -> ConfigDict:
         'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
     )  # fmt: skip
     config.evaluation.subsets = ()  # numbers of members whose mean is scored too; (): only all members
-    config.evaluation.records = 96  # of the test split, evenly spread; None: all
+    config.evaluation.records = FieldReference(96)  # of the test split, evenly spread; None: all
     config.evaluation.neighbours = False  # whether records are chosen in pairs of neighbours, which lag-1 scores need
     config.evaluation.baselines = ('bicubic',)  # also 'linear', 'quantile_mapping'
     config.evaluation.window = 40  # cells a side of the windows for spectra of the scales

@@ -43,10 +43,15 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
 
 
 def name_of(data: dict, seed: int) -> str:
-    """What it is and a digest of the settings that preparation depends on and of the files' sizes and times."""
+    """What it is and a digest of the settings that preparation depends on and of the files' sizes and times.
+
+    A pair of bounds that all variables share counts once, as in version 0.1.0: data and work directories stay valid.
+    """
     if data['kind'] not in KINDS:
         raise UserError(f"data.kind='{data['kind']}': {suggestion(data['kind'], KINDS)}")
     kind = KINDS[data['kind']]
-    state = store.fingerprint(data['path'])
-    text = json.dumps([kind.VERSION, seed, {k: data.get(k) for k in kind.KEYS}, state], sort_keys=True, default=list)
+    settings, state = {key: data.get(key) for key in kind.KEYS}, store.fingerprint(data['path'])
+    if (bounds := settings.get('bounds')) and bounds[1:] == bounds[:-1]:
+        settings['bounds'] = bounds[0]
+    text = json.dumps([kind.VERSION, seed, settings, state], sort_keys=True, default=list)
     return f'{data.get("target", data["kind"])}-{hashlib.sha256(text.encode()).hexdigest()[:12]}'

@@ -22,12 +22,13 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.evaluation.statistics.bootstrap import total
-from downscale_jax.evaluation.statistics.consistency import consistency, summarise
+from downscale_jax.evaluation.statistics.consistency import consistency
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.geometry import grid
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import exit_on_user_error
+from experiments.consistency import summarise
 from experiments.many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
 
 METHODS = ('regression', 'diffusion')

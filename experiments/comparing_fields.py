@@ -29,6 +29,7 @@ from data_prep.sources import open_series
 from downscale_jax.evaluation.measures.examples import liveliest
 from downscale_jax.evaluation.statistics import similarity as images
 from downscale_jax.evaluation.statistics import windows as spectra
+from downscale_jax.evaluation.statistics.spectra import spectral_distance
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.datasets.dates import iso, select_dates
@@ -113,7 +114,7 @@ ICE = {**COMMON, 'missing leads': (missing_leads, 6.999)}
 ATMOSPHERE = {**COMMON, 'missing filaments': (missing_filaments, 6.999)}
 
 
-def spectral_distance(field: np.ndarray, truth: np.ndarray) -> float:
+def window_distance(field: np.ndarray, truth: np.ndarray) -> float:
     """Mean |ln(power / truth's power)| over the rings from the width of a window, half the field's, to four cells."""
     size = truth.shape[-1] // 2
     everywhere = np.ones(truth.shape[-2:], bool)
@@ -121,7 +122,7 @@ def spectral_distance(field: np.ndarray, truth: np.ndarray) -> float:
     power, expected = (
         np.stack([spectra.power(spectra.transform(one, origins, size))[rings] for one in f]) for f in (field, truth)
     )
-    return spectra.log_distance(power / expected)
+    return float(spectral_distance(power, expected, share=1))
 
 
 def distances(data_range: float) -> dict[str, Distance]:
@@ -138,7 +139,7 @@ def distances(data_range: float) -> dict[str, Distance]:
         'MSE': mse,
         'PSNR (dB)': lambda field, truth: float(images.psnr(mse(field, truth), data_range)),
         'SSIM': ssim,
-        'spectral distance': spectral_distance,
+        'spectral distance': window_distance,
     }
 
 

@@ -189,8 +189,13 @@ def compare(
         counts = local.compare(found[method][..., v], found[rival][..., v])
         difference = counts.better - counts.worse
         by_seed = zip(*(values[name][..., v] for name in (TRUTH, method, rival)), strict=True)
-        # quantiles over no place do not exist
-        intervals = [local.interval(*three, block=block) if three[0].size else np.full(2, np.nan) for three in by_seed]
+        intervals = [
+            # quantiles over no place do not exist
+            local.interval_of(local.resampled(truth, mine, block), local.resampled(truth, theirs, block))
+            if truth.size
+            else np.full(2, np.nan)
+            for truth, mine, theirs in by_seed
+        ]
         return {
             **{key: float(np.mean(number)) for key, number in counts._asdict().items()},
             # the widest of the seeds' intervals: seeds differ by more than times

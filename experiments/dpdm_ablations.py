@@ -1,4 +1,4 @@
-"""What relief, the climate of grid points, the size of patches and the number of members are worth to DPDM (SYSTEMS.md,
+"""What relief, the climate of grid points, the size of patches and the number of members are worth to DPDM (docs/systems/dpdm.md,
 system 4).
 
     python -m experiments.dpdm_ablations [relief] [points] [patch] [members] [--root=DIR] [--dry-run]

@@ -34,7 +34,7 @@ from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.evaluation.statistics.bootstrap import total
-from downscale_jax.evaluation.statistics.consistency import consistency, summarise, table
+from downscale_jax.evaluation.statistics.consistency import consistency
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.datasets.dates import iso, select_dates
@@ -47,6 +47,7 @@ from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems.downscaler import Downscaler
+from experiments.consistency import summarise, table
 
 THICKNESS_KM, CONCENTRATION_KM, DRIFT_KM = 25.0, 25.0, 62.5  # grids of the products
 SWATH_KM = 200.0  # width of the made-up gap, which moves from day to day

@@ -40,13 +40,13 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.inputs import checked as checked_inputs
 from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.request import Source
 from downscale_jax.evaluation.drawing import style as look
 from downscale_jax.evaluation.reference import reference
 from downscale_jax.evaluation.setting import attributes_of
 from downscale_jax.evaluation.statistics import compound, correlation
 from downscale_jax.evaluation.statistics.bootstrap import total
-from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.datasets import dates, store
 from downscale_jax.fields.geometry import interpolation
 from downscale_jax.fields.geometry.blocks import interpolate

@@ -22,12 +22,12 @@ from downscale_jax.downscale.dataset import in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation import retiling
 from downscale_jax.evaluation.drawing import style as look
 from downscale_jax.evaluation.measures import seams
 from downscale_jax.evaluation.protocol import Retiled
-from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError, exit_on_user_error

@@ -24,10 +24,10 @@ from data_prep.sources import open_series
 from downscale_jax.downscale.dataset import in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.evaluation.baselines import KERNELS, Baselines
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
-from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.datasets.dates import select_dates
 from downscale_jax.fields.datasets.times import evenly, month_of
 from downscale_jax.fields.transforms.block_means import BlockMeans

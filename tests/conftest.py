@@ -1,12 +1,15 @@
 """Shared fixtures and settings of all tests: strict JAX, compilation cache, real files, the command line."""
 
+import json
 import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.special import sph_harm_y_all
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
@@ -90,6 +93,62 @@ def error_line(run):
     return call
 
 
+SINCE_THE_FIRST_VERSION = ('training.joint', 'diffusion.level', 'model.unet.turns', 'model.biases', 'content.scale')
+
+
+@pytest.fixture(scope='session')
+def first_version():
+    """first_version(config) -> what config.json of version 0.1.0 held for one like those of configs/."""
+
+    def call(config):
+        config = json.loads(json.dumps(config))
+        old = {key: value for key, value in config.items() if key != 'version'}
+        data, new = old['data'], config['evaluation']
+        for path in SINCE_THE_FIRST_VERSION:
+            *sections, name = path.split('.')
+            section = old
+            for inner in sections:
+                section = section.get(inner, {})
+            section.pop(name, None)
+        for phase in old['training'].values():
+            if isinstance(phase, dict):
+                phase.pop('beta2', None)
+        if 'bounds' in data:
+            data['bounds'] = one_pair(data['bounds'])
+        if 'temperature' in old.get('sampling', {}):
+            old['sampling']['temperature'] = old['sampling']['temperature'] or 0.0
+        records = new.get('records') or 0
+        of_ensemble = {'members': new.get('members'), 'fit_days': new.get('calibration_records')}
+        if config['system'] == 'diffusion':
+            own = {'days': records, 'window': new['window'], 'regimes': new['regimes'][0], 'ice': new['zones'][0][1]}
+            old['evaluation'] = {**own, **of_ensemble}
+        if config['system'] == 'dpdm':
+            old['evaluation'] = {**of_ensemble, 'times': records, **{key: new[key] for key in ('baselines', 'places')}}
+        if config['system'] == 'srgan':
+            old['evaluation'] = {'times': records, 'places': new['places']}
+        return old
+
+    return call
+
+
+@pytest.fixture(scope='session')
+def as_first_version(first_version):
+    """as_first_version(workdir) rewrites config.json and prepared.json as version 0.1.0 wrote them."""
+
+    def call(workdir):
+        config, prepared = (json.loads((workdir / f'{name}.json').read_text()) for name in ('config', 'prepared'))
+        prepared['transform']['bounds'] = one_pair(prepared['transform']['bounds'])
+        (workdir / 'config.json').write_text(json.dumps(first_version(config)))
+        (workdir / 'prepared.json').write_text(json.dumps(prepared))
+
+    return call
+
+
+def one_pair(bounds):
+    """Bounds that all variables share, as version 0.1.0 held them."""
+    return bounds[0] if bounds[1:] == bounds[:-1] else bounds
+
+
 @pytest.fixture(autouse=True)
 def package_logger():
     """Undoes `messages.to_terminal`, so that the log of every test can be captured."""
@@ -98,3 +157,24 @@ def package_logger():
     logger.handlers.clear()
     logger.propagate = True
     logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope='session')
+def harmonic_sum():
+    """An oracle for spherical harmonics, by SciPy: see `sum_of_harmonics`."""
+    return sum_of_harmonics
+
+
+def sum_of_harmonics(coefficients: np.ndarray, theta: np.ndarray, lam: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(f, df/dtheta, df/dlambda / sin theta) [H, W] of a real field, from complex coefficients [m, l] for m >= 0.
+
+    theta [H] are colatitudes other than 0 and pi, lam [W] longitudes, in radians.
+    """
+    top = coefficients.shape[1] - 1
+    values, slopes = sph_harm_y_all(top, top, theta[:, None], lam[None], diff_n=1)  # [l, m, H, W], [.., 2]
+    twice = np.where(np.arange(top + 1) > 0, 2, 1)[:, None] * coefficients  # -m is the conjugate of m
+
+    def real_sum(basis):
+        return np.einsum('ml,lm...->...', twice, basis[:, : top + 1]).real
+
+    return real_sum(values), real_sum(slopes[..., 0]), real_sum(slopes[..., 1]) / np.sin(theta)[:, None]

@@ -4,6 +4,7 @@ main.py in processes of its own where streams, exit status, devices or signals m
 process spends five seconds on imports alone.
 """
 
+import ast
 import json
 import re
 import runpy
@@ -120,11 +121,18 @@ def test_mistakes_on_the_command_line(error_line, arguments, parts):
 
 def test_none_on_the_command_line_is_not_set():
     """In a process of its own: the flags of absl are global."""
-    arguments = [CONFIG, '--config.sampling.temperature=0', '--config.evaluation.records=None']
     code = 'import sys, main; print(repr(main.parse(sys.argv).given))'
-    done = subprocess.run([sys.executable, '-c', code, *arguments], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "{'evaluation.records': None, 'sampling.temperature': 0.0}"
+    for variant, overrides, given in (
+        ('smoke', ['sampling.temperature=0', 'evaluation.records=None'], {'records': None, 'temperature': 0.0}),
+        ('paper', ['sampling.temperature=None', 'evaluation.records=3'], {'records': 3, 'temperature': None}),
+        ('paper', ["evaluation.zones=(('ice',0.3),)", "evaluation.measures=('pointwise',)"],
+         {'measures': ('pointwise',), 'zones': (('ice', 0.3),)}),
+    ):  # fmt: skip
+        arguments = [f'--config=configs/diffusion_sit.py:{variant}', *(f'--config.{item}' for item in overrides)]
+        done = subprocess.run([sys.executable, '-c', code, *arguments], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found = ast.literal_eval(done.stdout.strip())
+        assert {key.split('.')[1]: value for key, value in found.items()} == given
 
 
 def nothing_left(folder):
@@ -266,6 +274,29 @@ def test_a_work_directory_of_another_config(settings, trained):
     assert (trained / 'config.json').read_bytes() == before
 
 
+def test_a_work_directory_of_version_0_1_0(settings, trained, folder, as_first_version):
+    """Evaluated, described and used as it was, and trained on."""
+    from data_prep.prepare import prepare
+    from downscale_jax import load
+    from downscale_jax.run import describe, evaluate
+    from downscale_jax.systems.claim import check_config
+
+    first = shutil.copytree(trained, folder / 'first')
+    as_first_version(first)
+    for name in ('scores', 'describe'):
+        (first / f'{name}.json').unlink()
+    evaluate(first, {}, prepare)
+    describe(config_of(settings), first)
+    for name in ('scores', 'describe', 'calibration'):
+        assert (first / f'{name}.json').read_bytes() == (trained / f'{name}.json').read_bytes()
+    with xr.open_dataset(folder / 'coarse.nc') as coarse:
+        found, expected = (load(workdir).downscale(coarse, members=2) for workdir in (first, trained))
+    np.testing.assert_array_equal(found['sit'].values, expected['sit'].values)
+    check_config(config_of(settings), first)
+    with pytest.raises(UserError, match=r'data\.bounds was'):
+        check_config(config_of({**settings, 'data.bounds': ((0.0, 9.0),)}), first)
+
+
 def test_downscale_to_zarr_and_netcdf(run, common, trained, folder, tmp_path):
     import downscale_jax
     from downscale_jax.run import Downscaling, downscale
@@ -365,6 +396,14 @@ def test_calibrate(run, common, trained, folder):
         ('evaluation.members', 1, 'evaluation.members=1: at least 2'),
         ('evaluation.calibration_records', -1, 'evaluation.calibration_records=-1: at least 0'),
         ('evaluation.records', 0, 'evaluation.records=0: at least 1'),
+        ('evaluation.measures', ('pointwize',), "evaluation.measures='pointwize' is unknown: did you mean 'pointwise'"),
+        ('evaluation.measures', (), 'evaluation.measures is empty'),
+        ('evaluation.subsets', (0,), 'evaluation.subsets=(0,)'),
+        ('evaluation.regimes', (0.2, 0.3), 'evaluation.regimes=(0.2, 0.3): a tuple of increasing edges'),
+        ('evaluation.regimes', ((0.3, 0.2),), 'evaluation.regimes=((0.3, 0.2),): a tuple of increasing edges'),
+        ('evaluation.zones', ('ice', 0.3), "evaluation.zones=('ice', 0.3): (name, threshold)"),
+        ('evaluation.zones', (('ice', 'a'),), "evaluation.zones=(('ice', 'a'),): (name, threshold)"),
+        ('evaluation.places', 'nowhere.csv', 'nowhere.csv'),
         ('training.validate_every', 0, 'training.validate_every=0: at least 1'),
         ('training.keep', 0, 'training.keep=0: at least 1'),
         ('training.batch_size', 0, 'training.batch_size=0: at least 1'),

@@ -17,6 +17,7 @@ from downscale_jax.downscale.noise import TimeKernel
 from downscale_jax.downscale.settings import GenerationSettings
 from downscale_jax.downscale.tiles import Domain, Tiling
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.moments import per_channel
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime import parallel
 
@@ -185,10 +186,11 @@ class FieldGenerator:
 
         valid, condition = tiling.pad(known), tiling.pad(transform.condition(unit.coarse, known))[None]
         sample = task.sample(params, condition, valid, draw, apply, self.sampling)
-        field = transform.decode(tiling.crop(sample), unit.coarse)
+        known = known[None]  # [1, H, W, 1], as for members
+        field = transform.decode(tiling.crop(sample), unit.coarse[None])
         if self.conserve and isinstance(transform, BlockMeans):
-            field = transform.conserved(jnp.where(known, field, jnp.nan), unit.coarse, shared.area)
-        low, high = transform.limits
+            field = transform.conserved(jnp.where(known, field, jnp.nan), unit.coarse[None], shared.area[None])
+        low, high = (per_channel(limit, field) for limit in transform.limits)
         outside, finite = known & ((field < low) | (field > high)), known & jnp.isfinite(field)
         clipped = jnp.where(known, jnp.clip(field, low, high), jnp.nan)
         return UnitOutputs(clipped, outside.sum((1, 2, 3)), finite.sum((1, 2, 3)))

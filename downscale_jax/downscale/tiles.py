@@ -123,7 +123,7 @@ class Tiling:
         """
         if len(self.origins) == 1:
             return network(*fields)
-        size, weights, count = self.sizes, jnp.asarray(self.weights), len(self.origins)
+        size, weights, count = self.sizes, jnp.asarray(self.weights)[None], len(self.origins)
         # one tile per device and round; the last round repeats tiles, which are not added
         origins = jnp.asarray(np.pad(self.origins, ((0, -count % devices), (0, 0)), 'edge'))
 
@@ -146,9 +146,9 @@ class Tiling:
             return jax.lax.fori_loop(0, opaque(jnp.minimum(devices, count - first)), add_tile, canvas)
 
         shape = jax.eval_shape(network, *(jax.eval_shape(lambda x: cut(x, (0, 0)), x) for x in fields)).shape
-        canvas, total = (jnp.zeros((n, *self.padded, c)) for n, c in ((shape[0], shape[-1]), (1, 1)))
-        if devices == 1:
-            canvas = parallel.varying_like(canvas, *fields)
+        # zeros_like: the carry of the loop varies over the devices if the fields do
+        canvas = jnp.zeros_like(fields[0], jnp.float32, shape=(shape[0], *self.padded, shape[-1]))
+        total = jnp.zeros((1, *self.padded, 1))
         canvas = jax.lax.fori_loop(0, opaque(-(-count // devices)), add_round, canvas)
         return canvas / jax.lax.fori_loop(0, count, lambda i, total: add(total, weights, origins[i]), total)
 

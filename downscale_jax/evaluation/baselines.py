@@ -23,7 +23,7 @@ def check(names: Sequence[str], blocks: bool) -> None:
     valid = OF_BLOCKS if blocks else (COARSE,)
     for name in names:
         if name not in valid:
-            raise UserError(f"evaluation.baselines: there is no '{name}': {suggestion(name, valid)}")
+            raise UserError(f"evaluation.baselines: '{name}' is unknown: {suggestion(str(name), valid)}")
     if not names:
         raise UserError(f'evaluation.baselines is empty: name at least one of {", ".join(valid)}')
 
@@ -43,10 +43,10 @@ class Baselines:
         """
         if self.names == (COARSE,):
             return {COARSE: coarse}
-        found = {name: self._interpolated(coarse, kernel) for name, kernel in KERNELS.items() if name in self.names}
+        fields = {name: self._interpolated(coarse, kernel) for name, kernel in KERNELS.items() if name in self.names}
         if self._map:
-            found[MAPPED] = self._map.apply(self._interpolated(coarse, 'linear'), month)
-        return {name: found[name].clip(*self._prepared.transform_as(BlockMeans).limits) for name in self.names}
+            fields[MAPPED] = self._map.apply(self._interpolated(coarse, 'linear'), month)
+        return {name: fields[name].clip(*self._prepared.transform_as(BlockMeans).limits) for name in self.names}
 
     def _interpolated(self, coarse: np.ndarray, kernel: Kernel) -> np.ndarray:
         return interpolate(coarse, self._prepared.transform_as(BlockMeans).factor, self._prepared.periodic, kernel)

@@ -17,9 +17,8 @@ from downscale_jax.evaluation.drawing import training as drawing
 from downscale_jax.evaluation.measures import MEASURES
 from downscale_jax.evaluation.protocol import Measure, Setting
 from downscale_jax.evaluation.records import choose
-from downscale_jax.evaluation.report.publication import Publication
 from downscale_jax.evaluation.report.publish import Scores, numbers, publish
-from downscale_jax.evaluation.results import Definition, Estimate, Figure, Result, read_definitions
+from downscale_jax.evaluation.results import Definition, Estimate, Figure, Publication, Result, read_definitions
 from downscale_jax.evaluation.samples import samples
 from downscale_jax.evaluation.setting import setting as setting_of
 from downscale_jax.evaluation.stores import fill
@@ -83,23 +82,23 @@ def score(
 
 def defined(setting: Setting) -> dict[str, Definition]:
     """Definitions by the names in scores.json, in the order of the report: one table per group, and per variable where
-    there are several; scores over a zone stand behind those over all cells."""
-    found: dict[str, Definition] = {}
+    there are several; scores over a zone follow those over all cells."""
+    definitions: dict[str, Definition] = {}
     for variable in setting.variables:
         heading = '' if len(setting.variables) == 1 else f'{variable.label}: '
         for name, definition in DEFINITIONS.items():
             unit = variable.units if definition.unit == 'field' else definition.unit
             own = definition._replace(unit=unit, group=f'{heading}{definition.group}')
-            found[setting.name(name, variable)] = own
+            definitions[setting.name(name, variable)] = own
             if name in OF_ALL:
-                found[name] = definition
+                definitions[name] = definition
             if zone := variable.zone:
-                found[setting.name(f'{name}_{zone.name}', variable)] = own._replace(
+                definitions[setting.name(f'{name}_{zone.name}', variable)] = own._replace(
                     long_name=f'{own.long_name}, {zone.name}',
                     formula=f'{own.long_name} over the {zone.name} zone: cells whose coarse field exceeds '
                     f'{zone.above:g} {variable.units}.',
                 )
-    return found
+    return definitions
 
 
 def merged(
@@ -107,13 +106,13 @@ def merged(
 ) -> dict[str, dict[str, Estimate]]:
     """All scores, methods in order. Raises ValueError for a score that no measure defines."""
     order = [*setting.baselines, *setting.singles, *(m for methods in setting.ensembles.values() for m in methods)]
-    found: dict[str, dict[str, Estimate]] = {method: {} for method in order}
+    scores: dict[str, dict[str, Estimate]] = {method: {} for method in order}
     for result in results.values():
         for method, row in result.scores.items():
             if unknown := set(row) - set(definitions):
                 raise ValueError(f'scores without a definition: {", ".join(sorted(unknown))}')
-            found[method].update(row)
-    return found
+            scores[method].update(row)
+    return scores
 
 
 def lead(setting: Setting, settings: Mapping[str, Any]) -> str:
@@ -125,7 +124,7 @@ def lead(setting: Setting, settings: Mapping[str, Any]) -> str:
 
 def facts(setting: Setting, table: Scores) -> dict[str, str]:
     """The headline of the report: the main method against the first baseline and against the last single field."""
-    main, found = table[setting.main], {}
+    main, headline = table[setting.main], {}
     rivals = [name for name in (setting.baselines[0], *setting.singles[-1:]) if name != setting.main]
     for variable in setting.variables:
         behind = '' if len(setting.variables) == 1 else f', {variable.name}'
@@ -133,25 +132,25 @@ def facts(setting: Setting, table: Scores) -> dict[str, str]:
             for name, simple in (('crps', 'mae'), ('rmse', 'rmse')):
                 above, below = (row.get(setting.name(n, variable)) for row, n in ((main, name), (table[rival], simple)))
                 if above is not None and below:
-                    found[f'{name.upper()} / {simple.upper()} of {rival}{behind}'] = f'{above / below:.2f}'
+                    headline[f'{name.upper()} / {simple.upper()} of {rival}{behind}'] = f'{above / below:.2f}'
         if (skill := main.get(setting.name('spread_skill', variable))) is not None:
-            found[f'spread / skill{behind}'] = f'{skill:.2f}'
+            headline[f'spread / skill{behind}'] = f'{skill:.2f}'
         low, high = (main.get(setting.name(name, variable)) for name in ('power_low', 'power_high'))
         if low is not None and high is not None:
-            found[f'power / truth{behind}'] = f'{low:.2f} to {high:.2f}'
-    return found
+            headline[f'power / truth{behind}'] = f'{low:.2f} to {high:.2f}'
+    return headline
 
 
 def notes(setting: Setting, config: Mapping[str, Any]) -> list[str]:
-    """What a reader must know beforehand."""
+    """What a reader must know to trust the numbers."""
     records = config['evaluation']['records']
-    found = [
+    sentences = [
         f'{"All" if records is None else records} times of the test split, scored over all cells where the truth and '
         'all methods have values, weighted by cell area.',
         'A generator that draws no ensemble gives one field: its CRPS is its MAE. Each network is that of the '
         'checkpoint with the best validation loss.',
     ]
-    return found + [
+    return sentences + [
         f'{zone.name.capitalize()} zone: where the coarse field exceeds {zone.above:g} {variable.units}.'
         for variable in setting.variables
         if (zone := variable.zone)

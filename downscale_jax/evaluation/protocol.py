@@ -1,7 +1,7 @@
-"""The contract between the evaluation and its measures: what a measure knows, what it is handed, what it returns.
+"""The protocol of measures: the setting of a run, the samples they add up, the result they return.
 
 The evaluation (`fields`) reads one scored time after another and hands it, as a `Sample`, to every measure that the
-config names. A measure adds up what it needs, and turns its sums into a `Result` at the end. Adding a measure is: one
+config names. A measure accumulates sums and turns them into a `Result` at the end. Adding a measure is: one
 file in `measures/` with a class of this form, one line in the table of `measures/__init__.py`, and the definitions of
 its scores in `scores.toml`.
 """
@@ -13,9 +13,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation.results import Result
+from downscale_jax.evaluation.results import Estimate, Result
 from downscale_jax.evaluation.statistics.compound import HotDry
-from downscale_jax.evaluation.statistics.places import Places
+from downscale_jax.fields.geometry.places import Places
 
 
 class Zone(NamedTuple):
@@ -68,7 +68,7 @@ class Retiled(NamedTuple):
 
 @dataclass(frozen=True)
 class Setting:
-    """What measures know of a run before the first time is scored."""
+    """A run as its measures see it, before the first time is scored."""
 
     statics: xr.Dataset
     weight: np.ndarray  # [H, W] float64: cell area in km2, 0 outside the mask
@@ -93,6 +93,29 @@ class Setting:
         """'crps', or 'crps_t2m' where there are several variables."""
         return score if len(self.variables) == 1 else f'{score}_{variable.name}'
 
+    def named(
+        self, estimates: Mapping[tuple[str, int], Mapping[str, Estimate]], *scores: str
+    ) -> dict[str, dict[str, Estimate]]:
+        """{method: {name in scores.json: estimate}} from {(method, index of the variable): {score: estimate}}.
+
+        Of the `scores` named, or of all.
+        """
+        table: dict[str, dict[str, Estimate]] = {}
+        for (method, index), row in estimates.items():
+            chosen = {self.name(n, self.variables[index]): e for n, e in row.items() if not scores or n in scores}
+            table.setdefault(method, {}).update(chosen)
+        return table
+
+    @property
+    def names(self) -> list[str]:
+        """Of the variables."""
+        return [variable.name for variable in self.variables]
+
+    @property
+    def units(self) -> list[str]:
+        """Of the variables."""
+        return [variable.units for variable in self.variables]
+
     @property
     def whole(self) -> tuple[str, ...]:
         """The methods that are whole ensembles."""
@@ -110,8 +133,13 @@ class Setting:
         return bool(y.size < 2 or y[0] < y[-1])
 
     @property
+    def upwards(self) -> slice:
+        """Orders rows as a map shows them, the southernmost or lowest first."""
+        return slice(None, None, 1 if self.rows_run_up else -1)
+
+    @property
     def title(self) -> str:
-        """What is downscaled."""
+        """The targets in words."""
         text = ', '.join(variable.label for variable in self.variables)
         return f'Idealised {text}' if self.idealised else text[:1].upper() + text[1:]
 
@@ -131,7 +159,12 @@ class Field:
     @property
     def mean(self) -> np.ndarray:
         """[H, W] float32: the ensemble mean, or the single field."""
-        return self.members.mean(0, dtype=np.float64).astype(np.float32) if len(self.members) > 1 else self.members[0]
+        return mean_of(self.members)
+
+
+def mean_of(members: np.ndarray) -> np.ndarray:
+    """Float32 mean of members [M, ...], or the single field."""
+    return members.mean(0, dtype=np.float64).astype(np.float32) if len(members) > 1 else members[0]
 
 
 class Sample(NamedTuple):

@@ -23,7 +23,7 @@ def choose(times: np.ndarray, wanted: int | None, in_pairs: bool) -> list[int]:
 
 
 def pairs(times: np.ndarray, wanted: int) -> list[int]:
-    """Indices of `wanted` records evenly spread over the split, in pairs of neighbours where there is room.
+    """Indices of `wanted` records evenly spread over the split, in pairs of neighbours where possible.
 
     An odd number leaves one single.
     """

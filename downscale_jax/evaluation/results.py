@@ -1,4 +1,4 @@
-"""What a measure gives back: scores with intervals, tables, figures and notes, and the definition of each score."""
+"""Results of a measure: scores with intervals, tables, figures and notes, and the definition of each score."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ NEITHER = 'for information'
 class Definition(NamedTuple):
     """A score as the report and the documentation present it.
 
-    unit: 'field' for the unit of the target, '1' for none. group: the table of the report in which it stands.
+    unit: 'field' for the unit of the target, '1' for none. group: the table of the report that lists it.
     """
 
     long_name: str
@@ -51,7 +51,7 @@ class Figure(NamedTuple):
 
 
 class Result(NamedTuple):
-    """All that one measure has to say.
+    """The result of a measure.
 
     scores: {method: {name in scores.json: estimate}}. details: what details.json holds, mappings and named tuples of
     arrays. notes: what a reader must know to trust the numbers.
@@ -62,6 +62,21 @@ class Result(NamedTuple):
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
     notes: Sequence[str] = ()
+
+
+class Publication(NamedTuple):
+    """The content of scores.json, details.json, the figures and the report."""
+
+    title: str
+    lead: str  # one sentence: what is compared
+    scores: Mapping[str, Mapping[str, Estimate]]  # {method: {score: estimate}}, methods in the order of the report
+    definitions: Mapping[str, Definition]  # of all scores, in the order of the report, with their final units
+    details: Mapping[str, Any]  # mappings and named tuples of arrays
+    facts: Mapping[str, str | float]  # the headline of the report
+    tables: Sequence[Table]
+    figures: Sequence[Figure]
+    notes: Sequence[str]  # what a reader must know to trust the numbers
+    config: Mapping[str, Any]
 
 
 def certain(value: float) -> Estimate:

@@ -7,10 +7,10 @@ import numpy as np
 from downscale_jax.downscale.ensemble import Ensemble, generate
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.tiles import Domain
 from downscale_jax.evaluation.measures import seams
 from downscale_jax.evaluation.protocol import Retiled
-from downscale_jax.evaluation.stores import coarse_dataset
 from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.fields.geometry.grid import valid_area
 from downscale_jax.pipeline.records import Prepared, Split
@@ -71,7 +71,7 @@ def in_tiles(generator: FieldGenerator, strides: int) -> FieldGenerator:
 
 def generated(ensemble: Ensemble) -> np.ndarray:
     """Members of all times [T, M, H, W, V]; the tile is as given, whatever memory is free."""
-    found: list[list[np.ndarray]] = [[] for _ in ensemble.inputs.times]
+    members: list[list[np.ndarray]] = [[] for _ in ensemble.inputs.times]
     for part in generate(ensemble, ensemble.units()):
-        found[part.unit.time].append(part.fields)
-    return np.stack([np.concatenate(parts) for parts in found])
+        members[part.unit.time].append(part.fields)
+    return np.stack([np.concatenate(parts) for parts in members])

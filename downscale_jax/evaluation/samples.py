@@ -32,23 +32,24 @@ def samples(
         methods = {name: field[None] for name, field in baselines(coarse if blocks is None else blocks, month).items()}
         clipped = {}
         for name, store in stores.items():
-            members = members_of(store, index, prepared.field_transform.targets)
+            # the chunks of this time alone are read
+            members = np.stack([store[v].isel(time=index).values for v in prepared.field_transform.targets], -1)
             named = parts(members, ensembles.get(name, (name,)))
             methods |= named
             clipped[list(named)[-1]] = outside(store, index, members)
         known = prepared.mask[..., None] & np.logical_and.reduce([np.isfinite(m).all(0) for m in methods.values()])
         consecutive = bool(index) and chosen[index - 1] == record_index - 1 and bool(follow[record_index - 1])
         yield Sample(
-            int(stamps[record_index]),
-            str(times[record_index])[:13],
-            month,
-            str(seasons[record_index]),
-            consecutive,
-            np.where(known, truth, np.nan),
-            coarse,
-            blocks,
-            methods,
-            clipped,
+            stamp=int(stamps[record_index]),
+            label=str(times[record_index])[:13],
+            month=month,
+            season=str(seasons[record_index]),
+            follows=consecutive,
+            truth=np.where(known, truth, np.nan),
+            coarse=coarse,
+            blocks=blocks,
+            methods=methods,
+            clipped=clipped,
         )
 
 
@@ -68,15 +69,10 @@ def fields_of(prepared: Prepared, record: Mapping[str, np.ndarray]) -> tuple[np.
     return record['fine'][..., None], coarse[..., None], None
 
 
-def members_of(store: xr.Dataset, index: int, targets: Sequence[str]) -> np.ndarray:
-    """[M, H, W, V] of one time: the chunks of this time alone are read."""
-    return np.stack([store[name].isel(time=index).values for name in targets], -1)
-
-
 def parts(members: np.ndarray, methods: Sequence[str]) -> dict[str, np.ndarray]:
     """{method: its members}: `NAME_5` has the first five, the last method all of them."""
-    found = {method: members[: int(method.rpartition('_')[2])] for method in methods[:-1]}
-    return {**found, methods[-1]: members}
+    first = {method: members[: int(method.rpartition('_')[2])] for method in methods[:-1]}
+    return {**first, methods[-1]: members}
 
 
 def outside(store: xr.Dataset, index: int, members: np.ndarray) -> tuple[float, float]:

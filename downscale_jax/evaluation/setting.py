@@ -7,8 +7,7 @@ import numpy as np
 
 from downscale_jax.evaluation.protocol import Reference, Retiled, Setting, Variable, Zone
 from downscale_jax.evaluation.reference import reference
-from downscale_jax.evaluation.statistics import places
-from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.geometry import grid, places
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
 
@@ -80,7 +79,7 @@ def variables_of(
     cell: float,
 ) -> tuple[Variable, ...]:
     """Regimes and zones are those of the settings; regimes are by default the terciles of training."""
-    transform, found = prepared.field_transform, []
+    transform, variables = prepared.field_transform, []
     ranges = np.reshape(prepared.meta['range'], (-1, 2))
     for index, (name, units) in enumerate(zip(transform.targets, transform.target_units, strict=True)):
         if isinstance(transform, BlockMeans):
@@ -91,7 +90,7 @@ def variables_of(
         terciles = np.unique([float(f'{edge:.3g}') for edge in statistics.terciles[index]])
         zone = settings['zones'][index] if settings['zones'] else ()
         regimes = settings['regimes'][index] if settings['regimes'] else terciles
-        found.append(
+        variables.append(
             Variable(
                 name=name,
                 units=units,
@@ -103,7 +102,7 @@ def variables_of(
                 zone=Zone(*zone) if zone else None,
             )
         )
-    return tuple(found)
+    return tuple(variables)
 
 
 def label(name: str, attributes: Mapping[str, str]) -> str:
@@ -113,11 +112,11 @@ def label(name: str, attributes: Mapping[str, str]) -> str:
 
 def winds_of(attributes: Mapping[str, Mapping[str, str]]) -> tuple[str, str] | None:
     """The variables that are eastward and northward wind, by their standard names."""
-    found: dict[int, str] = {}
+    winds: dict[int, str] = {}
     for name, attrs in attributes.items():
         if (place := WINDS.get(attrs.get('standard_name', ''))) is not None:
-            found.setdefault(place, name)
-    return (found[0], found[1]) if len(found) == 2 else None
+            winds.setdefault(place, name)
+    return (winds[0], winds[1]) if len(winds) == 2 else None
 
 
 def cell_km(prepared: Prepared) -> float:

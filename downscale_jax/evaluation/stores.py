@@ -1,11 +1,9 @@
-"""Test records as a coarse data set, and the stores of what generators make of them."""
+"""Stores of the fields that generators make of test records."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import dask
-import dask.array
 import numpy as np
 import xarray as xr
 
@@ -14,9 +12,8 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.request import Source
-from downscale_jax.fields.geometry.blocks import block_centres
-from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared, Split
 
 
@@ -48,31 +45,3 @@ def fill(
         to_store(ensemble, path, source, provenance, replace=True)
         opened[name] = xr.open_zarr(path, consolidated=False)
     return opened
-
-
-def coarse_dataset(prepared: Prepared, split: Split, times: np.ndarray, chosen: list[int]) -> xr.Dataset:
-    """Coarse inputs of chosen records as a lazy canonical data set: on the fine grid, or block means on their own."""
-    transform, dims, shape = prepared.field_transform, prepared.statics['mask'].dims, prepared.mask.shape
-    coords = {name: c for name, c in prepared.statics.coords.items() if name != 'time'}
-    if isinstance(transform, BlockMeans):
-        coords = {
-            name: (c.dims, block_centres(c.values, transform.factor, name == 'lon'), c.attrs)
-            for name, c in coords.items()
-            if c.ndim
-        }
-        shape = (shape[0] // transform.factor, shape[1] // transform.factor)
-
-    def read_record(index, channel):
-        record = split[index]
-        if isinstance(transform, BlockMeans):
-            return transform.coarsen(record['fine'], prepared.area)[None, ..., channel]
-        return record['coarse'][None, ..., channel]
-
-    variables = {}
-    for channel, (name, units) in enumerate(zip(transform.inputs, transform.input_units, strict=True)):
-        planes = [
-            dask.array.from_delayed(dask.delayed(read_record)(index, channel), (1, *shape), np.float32)
-            for index in chosen
-        ]
-        variables[name] = (('time', *dims), dask.array.concatenate(planes), {'units': units})
-    return xr.Dataset(variables, {**coords, 'time': ('time', times[chosen])})

@@ -36,7 +36,7 @@ def pixel_norm(x: jax.Array) -> jax.Array:
 def sinusoidal_embedding(level: jax.Array, size: int, turns: float) -> jax.Array:
     """Noise level in [0, 1], [B] -> [B, size]: sines and cosines at frequencies log-spaced from 1 to `turns`."""
     frequencies = jnp.exp(jnp.linspace(0.0, jnp.log(turns), size // 2))
-    angles = 2 * jnp.pi * frequencies[None] * level[:, None]
+    angles = (2 * jnp.pi * frequencies)[None] * level[:, None]
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)
 
 

@@ -131,17 +131,6 @@ def local_rows(batch_size: int) -> range:
     return range(jax.process_index() * rows, (jax.process_index() + 1) * rows)
 
 
-def varying_like(x: jax.Array, *references: jax.Array) -> jax.Array:
-    """Inside `sharded`: `x` as varying where one of the references varies, for the carry of a loop; `x` elsewhere."""
-    axes = set().union(*map(_varying_axes, references)) - _varying_axes(x)
-    return jax.lax.pcast(x, tuple(axes), to='varying') if axes else x
-
-
-def _varying_axes(x: jax.Array) -> frozenset[str]:
-    """The mesh axes over which the shards of `x` differ; none outside `sharded`."""
-    return jax.typeof(x).manual_axis_type.varying
-
-
 def varying(tree: Any) -> Any:
     """Inside `sharded`: replicated values as varying ones, whose gradients are not summed over the devices."""
     return jax.tree.map(lambda x: jax.lax.pcast(x, AXIS, to='varying'), tree)

@@ -129,10 +129,10 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
         `fields` holds the variables of training. Raises UserError for missing variables, units that cannot be
         converted, a missing time axis, and a stage that the encoder does not have.
         """
-        canonical = self._canonical(fields)
-        encoded = np.concatenate([self._embed(x, stage) for x in self._batches(canonical)])
+        dataset = self._canonical(fields)
+        encoded = np.concatenate([self._embed(x, stage) for x in self._batches(dataset)])
         dims = ('time', 'row', 'column', 'channel')
-        return xr.DataArray(encoded, {'time': canonical['time'].values}, dims, 'encoding')
+        return xr.DataArray(encoded, {'time': dataset['time'].values}, dims, 'encoding')
 
     def distance(self, a: xr.Dataset, b: xr.Dataset, stage: int = 0) -> xr.DataArray:
         """Mean squared difference of the encodings of `a` and `b`, (time,).
@@ -162,14 +162,14 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
         """The variables of training in their units, lazily, rows and columns in the direction of training: the
         encoder is not symmetric under reflection."""
         transform, trained = self.prepared.transform_as(Standardisation), self.prepared.statics.coords
-        canonical = canonical(fields, list(transform.variables), source='the fields')
-        check_times(canonical, transform.variables, 'the fields')
+        dataset = canonical(fields, list(transform.variables), source='the fields')
+        check_times(dataset, transform.variables, 'the fields')
         for name, units in zip(transform.variables, transform.units, strict=True):
-            canonical[name] = convert_units(canonical[name], units)
-        for axis in canonical[transform.variables[0]].dims[1:]:
-            if axis in trained and axis in canonical.coords and rises(canonical[axis]) != rises(trained[axis]):
-                canonical = canonical.isel({axis: slice(None, None, -1)})
-        return canonical
+            dataset[name] = convert_units(dataset[name], units)
+        for axis in dataset[transform.variables[0]].dims[1:]:
+            if axis in trained and axis in dataset.coords and rises(dataset[axis]) != rises(trained[axis]):
+                dataset = dataset.isel({axis: slice(None, None, -1)})
+        return dataset
 
     def _batches(self, fields: xr.Dataset) -> Iterator[np.ndarray]:
         """[B, H, W, C] normalised, `BATCH` times in each but the last."""

@@ -9,13 +9,13 @@ import json
 from typing import Any
 
 from downscale_jax.downscale.field_generator import FieldGenerator
-from downscale_jax.evaluation.calibrate import fit
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.system import Config
+from downscale_jax.systems.temperature import fit
 
 CALIBRATION = 'calibration.json'
 

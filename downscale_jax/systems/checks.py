@@ -6,6 +6,7 @@ in one message (`refuse`).
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 
 from downscale_jax.evaluation import baselines
 from downscale_jax.evaluation.measures import MEASURES
-from downscale_jax.evaluation.statistics import places
+from downscale_jax.fields.geometry import places
 from downscale_jax.fields.transforms.bounds import limits
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError, suggestion
@@ -68,7 +69,7 @@ def refuse(faults: Sequence[str]) -> None:
 def check_choice(key: str, value: str, valid: Collection[str]) -> None:
     """Raises UserError where a setting has none of the valid values."""
     if value not in valid:
-        raise UserError(f"{key}='{value}' is unknown: {suggestion(value, valid)}")
+        raise UserError(f"{key}='{value}' is unknown: {suggestion(str(value), valid)}")
 
 
 def check_multiple(key: str, value: int, divisor: int, what: str) -> None:
@@ -90,6 +91,8 @@ def at_least(config: Config, smallest: Mapping[str, int]) -> list[str]:
 def evaluation_faults(config: Config, targets: int, blocks: bool) -> list[str]:
     """Faults of the evaluation of a downscaler with so many target variables. Raises UserError for some of them."""
     settings = config['evaluation']
+    if not settings['measures']:
+        raise UserError(f'evaluation.measures is empty: name at least one of {", ".join(MEASURES)}')
     for name in settings['measures']:
         check_choice('evaluation.measures', name, MEASURES)
     baselines.check(settings['baselines'], blocks)
@@ -99,16 +102,32 @@ def evaluation_faults(config: Config, targets: int, blocks: bool) -> list[str]:
         faults.append(f'evaluation.records={records}: at least 1 is needed, or None for all records of the test split')
     if (window := settings['window']) < 4 or window % 2:
         faults.append(f'evaluation.window={window}: an even number of cells, at least 4, is needed')
-    if any(number < 1 for number in settings['subsets']):
+    if not all(isinstance(number, int) and number >= 1 for number in settings['subsets']):
         faults.append(f'evaluation.subsets={tuple(settings["subsets"])}: numbers of members must be at least 1')
-    for key in ('regimes', 'zones'):
-        if settings[key] and len(settings[key]) != targets:
-            faults.append(f'evaluation.{key} has {len(settings[key])} entries for {targets} targets: give one each')
-    if any(list(edges) != sorted(set(edges)) for edges in settings['regimes']):
-        faults.append(f'evaluation.regimes={tuple(settings["regimes"])}: the edges of a target must increase')
-    if any(len(zone) not in (0, 2) for zone in settings['zones']):
-        faults.append(f'evaluation.zones={tuple(settings["zones"])}: a name and a threshold are needed, or () for none')
-    return faults
+    return faults + [
+        f'evaluation.{key}={tuple(settings[key])}: {expected} for each of the {targets} targets, or (), is needed'
+        for key, valid, expected in (
+            ('regimes', are_edges, 'a tuple of increasing edges'),
+            ('zones', is_zone, "(name, threshold), as in ('ice', 0.15), or ()"),
+        )
+        if settings[key] and (len(settings[key]) != targets or not all(map(valid, settings[key])))
+    ]
+
+
+def are_edges(value: Any) -> bool:
+    """Whether a value of the config is a sequence of increasing numbers."""
+    return (
+        isinstance(value, list | tuple)
+        and all(isinstance(edge, int | float) for edge in value)
+        and all(low < high for low, high in pairwise(value))
+    )
+
+
+def is_zone(value: Any) -> bool:
+    """Whether a value of the config is () or a name and a threshold."""
+    if not isinstance(value, list | tuple) or not value:
+        return value in ((), [])
+    return len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int | float)
 
 
 def ensemble_faults(config: Config) -> list[str]:

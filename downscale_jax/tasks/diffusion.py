@@ -167,7 +167,7 @@ class Diffusion:
                 return self.denoise(params, z, jnp.full(z.shape[0], gamma), each)
 
             # invalid cells are zero, as in training
-            return jnp.where(valid, apply(network, z, shown), 0)
+            return jnp.where(valid[None], apply(network, z, shown), 0)
 
         return mean + error * solver.solve(denoise, noise, self.schedule)
 

@@ -57,7 +57,7 @@ def main() -> None:
 def write_input(workdir: Path, times: int, path: Path) -> None:
     """Coarse fields of the test split, evenly spread. Raises UserError where the work directory has no data."""
     from data_prep.prepare import prepare
-    from downscale_jax.evaluation.stores import coarse_dataset
+    from downscale_jax.downscale.records import coarse_dataset
     from downscale_jax.fields.datasets import store
     from downscale_jax.fields.datasets.times import evenly
     from downscale_jax.systems.workdir import read_config

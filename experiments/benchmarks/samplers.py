@@ -30,6 +30,7 @@ from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics import scales
 from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.spectra import spectral_distance
 from downscale_jax.fields.datasets.times import encode_times, evenly
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared
@@ -125,7 +126,7 @@ def measure(
     found: dict[str, dict[int, dict[str, float]]] = {name: {} for name in SAMPLERS}
     for (name, steps), parts in sums.items():
         whole = total(parts)
-        power = spectra.log_distance(scales.summarise(whole)['power members'][rings])
+        power = float(spectral_distance(scales.summarise(whole)['power members'][rings], np.ones(rings.sum()), share=1))
         numbers = {score: float(value[0]) for score, value in scores.summarise(whole).items()}
         found[name][steps] = {**numbers, 'power': power}
     return found
@@ -155,7 +156,7 @@ def solver_of(generator: FieldGenerator, members: int, crop: int) -> Callable[..
     @compiled
     def evaluate(z, gamma, shown, valid):
         shown = jnp.broadcast_to(shown, (members, *shown.shape[1:]))
-        return jnp.where(valid, task.denoise(params, z, jnp.full(members, gamma), shown), 0)
+        return jnp.where(valid[None], task.denoise(params, z, jnp.full(members, gamma), shown), 0)
 
     @compiled
     def drawn(i, kernel):
@@ -179,7 +180,7 @@ def solver_of(generator: FieldGenerator, members: int, crop: int) -> Callable[..
         with jax.disable_jit():
             # a loop of no steps cannot run so
             residual = solver.solve(denoise, fresh, task.schedule) if len(gammas) > 1 else denoise(fresh(0), gammas[0])
-        return np.asarray(transform.decode(mean + error * residual, coarse))[..., 0]
+        return np.asarray(transform.decode(mean + error * residual, coarse[None]))[..., 0]
 
     return solve
 

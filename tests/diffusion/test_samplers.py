@@ -36,7 +36,7 @@ def normals(*shape):
 
 def along(factors):
     """The matrix that multiplies the principal axes by these factors."""
-    return (AXES * factors) @ AXES.T
+    return (AXES * factors[None]) @ AXES.T
 
 
 def power(gamma):

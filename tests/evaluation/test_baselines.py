@@ -1,4 +1,4 @@
-"""The simple rivals: interpolation within the bounds, and the quantile map of the training split."""
+"""Baselines without training: interpolation within the bounds, and the quantile map of the training split."""
 
 from types import SimpleNamespace
 
@@ -27,8 +27,10 @@ def prepared():
     area = np.where(np.isfinite(fields[0, ..., :1]), rng.uniform(1, 2, (*SHAPE, 1)), 0).astype('f4')
     seconds = np.arange(TIMES) * 86_400 * 30.5
     records = [{'fine': x, 'time': int(s)} for x, s in zip(fields.astype('f4'), seconds, strict=True)]
+    means = BlockMeans(values, FACTOR, 'physical', False, BOUNDS, (1.0, 1.0))
     return SimpleNamespace(
-        transform_as=lambda kind: BlockMeans(values, FACTOR, 'physical', False, BOUNDS, (1.0, 1.0)),
+        transform_as=lambda kind: means,
+        field_transform=means,
         area=area,
         periodic=True,
         split={'train': records}.__getitem__,
@@ -48,22 +50,33 @@ def test_interpolation_within_the_bounds(prepared):
 
 
 def test_the_quantile_map_goes_from_the_interpolated_field_to_the_truth(prepared):
-    rivals = Baselines(('quantile_mapping', 'linear'), prepared)
+    baselines = Baselines(('quantile_mapping', 'linear'), prepared)
     fine = np.stack([record['fine'] for record in prepared.split('train')])
     smooth = interpolate(block_mean(fine, FACTOR, prepared.area), FACTOR, True, 'linear')
-    mapped = np.stack([rivals(block_mean(x, FACTOR, prepared.area), 1)['quantile_mapping'] for x in fine])
+    mapped = np.stack([baselines(block_mean(x, FACTOR, prepared.area), 1)['quantile_mapping'] for x in fine])
     np.testing.assert_array_equal(np.isnan(mapped).any((0, 3)), prepared.area[..., 0] == 0)
-    there = prepared.area[..., 0] > 0
+    inside = prepared.area[..., 0] > 0
     # the distribution of every cell over time becomes that of the truth
     for v, kind in enumerate((quantile_mapping.ADDITIVE, quantile_mapping.MULTIPLICATIVE)):
         level = np.linspace(0.2, 0.8, 7)
-        quantiles = [np.quantile(x[:, there, v], level, 0) for x in (mapped, fine, smooth)]
+        quantiles = [np.quantile(x[:, inside, v], level, 0) for x in (mapped, fine, smooth)]
         assert np.abs(quantiles[0] - quantiles[1]).mean() < 0.25 * np.abs(quantiles[2] - quantiles[1]).mean(), kind
     assert np.nanmin(mapped[..., 1]) >= 0
 
 
 def test_names():
-    check(('linear', 'bicubic', 'quantile_mapping'))
-    check(())
-    with pytest.raises(UserError, match=r"evaluation\.baselines: there is no 'bicubik': did you mean 'bicubic'"):
-        check(('linear', 'bicubik'))
+    check(('linear', 'bicubic', 'quantile_mapping'), blocks=True)
+    check(('coarse',), blocks=False)
+    with pytest.raises(UserError, match=r"evaluation\.baselines.*'bicubik'.*'bicubic'"):
+        check(('linear', 'bicubik'), blocks=True)
+    for names, blocks in ((('coarse',), True), (('linear',), False), ((), True), ((), False)):
+        with pytest.raises(UserError, match=r'evaluation\.baselines'):
+            check(names, blocks)
+
+
+def test_the_coarse_field_on_the_fine_grid_is_a_baseline():
+    prepared = SimpleNamespace(field_transform=None)
+    coarse = np.random.default_rng(1).normal(size=(4, 6, 1))
+    found = Baselines(('coarse',), prepared)(coarse, 1)
+    assert list(found) == ['coarse']
+    np.testing.assert_array_equal(found['coarse'], coarse)

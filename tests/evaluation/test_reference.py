@@ -61,10 +61,10 @@ NOLEAP = np.array([cftime.DatetimeNoLeap(1900 + y, m, 28) for y in range(3) for 
 def test_climatology_by_month_and_thresholds(times, calendar):
     data, fine = prepared(times, calendar)
     np.testing.assert_array_equal(decode_times(encode_times(times), calendar), times)
-    found = reference(data)
-    assert found.normal.shape == (12, *SHAPE, 2)
+    found = reference(data, data.meta['attributes'])
+    assert found.climatology.shape == (12, *SHAPE, 2)
     expected = fine.reshape(3, 12, *SHAPE, 2).mean(0)
-    np.testing.assert_allclose(found.normal, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found.climatology, expected, rtol=1e-5, atol=1e-5)
     # quantiles of all values, each as often as its cell is large
     area = np.broadcast_to(data.statics['cell_area'].values, fine.shape[:3])
     for v, (low, high) in enumerate(data.meta['range']):
@@ -78,9 +78,9 @@ def test_climatology_by_month_and_thresholds(times, calendar):
 
 def test_what_is_hot_and_dry():
     data, fine = prepared(MONTHS, 'standard')
-    assert reference(data).hot_dry is None
+    assert reference(data, data.meta['attributes']).hot_dry is None
     data.meta['attributes'] = {'a': {'standard_name': 'precipitation_flux'}, 'b': {'standard_name': 'air_temperature'}}
-    pair, limits = reference(data).hot_dry
+    pair, limits = reference(data, data.meta['attributes']).hot_dry
     assert pair == (1, 0)
     # the most extreme of three Januaries
     np.testing.assert_array_equal(limits.hot[0], fine[[0, 12, 24], ..., 1].max(0))
@@ -89,11 +89,11 @@ def test_what_is_hot_and_dry():
 
 def test_cells_outside_of_the_mask_do_not_count():
     data, _ = prepared(MONTHS, 'standard')
-    first = reference(data)
+    first = reference(data, data.meta['attributes'])
     for record in data.split('train'):
         record['fine'][5, 5] = 1e3
     data.mask[5, 5] = False
-    found = reference(data)
+    found = reference(data, data.meta['attributes'])
     assert (found.thresholds < 100).all()
     np.testing.assert_allclose(found.thresholds, first.thresholds, atol=0.3)
 
@@ -101,7 +101,7 @@ def test_cells_outside_of_the_mask_do_not_count():
 def test_months_without_a_time_have_the_mean_of_all():
     summer = MONTHS[[5, 6, 17, 18]]
     data, fine = prepared(summer, 'standard')
-    normal = reference(data).normal
+    normal = reference(data, data.meta['attributes']).climatology
     np.testing.assert_allclose(normal[5], fine[[0, 2]].mean(0), rtol=1e-5, atol=1e-5)
     for month in (0, 7, 11):
         np.testing.assert_allclose(normal[month], fine.mean(0), rtol=1e-5, atol=1e-5)
@@ -113,7 +113,7 @@ def test_of_long_series_some_times_are_read():
     record = list.__getitem__(data.split('train'), 0)
     split = Split([record] * (TIMES + 300))
     data.split = {'train': split}.__getitem__
-    reference(data)
+    reference(data, data.meta['attributes'])
     assert len(split.read) == TIMES
     assert (split.read[0], split.read[-1]) == (0, TIMES + 299)
 

@@ -58,7 +58,7 @@ def opened(tmp_path_factory):
     """A work directory with random weights and batch statistics of a batch."""
     workdir = tmp_path_factory.mktemp('work')
     (workdir / 'config.json').write_text(json.dumps(config()))
-    (workdir / 'prepared.json').write_text(json.dumps({'transform': TRANSFORM, 'idealised': True}))
+    (workdir / 'prepared.json').write_text(json.dumps({'kind': 'lag_pairs', 'transform': TRANSFORM, 'idealised': True}))
     axes = {'lat': np.linspace(-80, 80, 33), 'lon': np.arange(64) * 5.625}
     xr.Dataset({'mask': (('lat', 'lon'), np.ones((33, 64)))}, axes).to_netcdf(workdir / 'statics.nc')
     tasks = atmodist.build(config())
@@ -239,7 +239,7 @@ def test_the_rivals_encoder_stays_as_it_was_drawn():
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'training': {**config()['training'], 'phases': []}}, 'training.phases is empty: name one or several of main'),
+        ({'training': {**config()['training'], 'phases': []}}, 'training.phases is empty: list at least one of main'),
         ({'training': {**config()['training'], 'phases': ['mein']}}, "unknown phase 'mein': did you mean 'main'"),
         ({'pretexts': []}, 'pretexts is empty: name one or several of lags, inpainting'),
         ({'pretexts': ['lag']}, "pretexts='lag' is unknown: did you mean 'lags'"),

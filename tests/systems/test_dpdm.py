@@ -136,16 +136,13 @@ def test_the_repeated_field_is_not_shown_to_the_unets():
             {'data__patch': 44, 'model__network': 'dpdm', 'rivals': ()},
             ['data.patch=44', 'multiple of 8', 'the U-Net', '40 or 48'],
         ),
-        ({'sampling__tile': 482}, ['sampling.tile 482', 'multiple of 8']),
-        ({'sampling__overlap': 240}, ['sampling.tile 480', 'overlap 240']),
-        ({'data__patch': 44, 'model__network': 'dpdm', 'rivals': ()}, ['data.patch=44', 'multiple of 8', 'the U-Net']),
         ({'sampling__tile': 482}, ['sampling.tile=482', 'multiple of 8']),
         ({'sampling__overlap': 240}, ['sampling.tile=480', 'overlap=240']),
         ({'diffusion__betas': 'cosinus'}, ["'cosinus'", "'cosine'"]),
         ({'diffusion__steps': 10}, ['discrete schedule of 10 steps']),
         ({'diffusion__prediction': 'noise'}, ["'noise'", 'eps']),
         ({'training__phases': ()}, ['training.phases is empty']),
-        ({'training__phases': ('mian',)}, ["no phase 'mian'", "'main'"]),
+        ({'training__phases': ('mian',)}, ['training.phases', "'mian'", "'main'"]),
     ],
 )
 def test_values_that_do_not_go_together(changes, parts):
@@ -157,7 +154,7 @@ def test_values_that_do_not_go_together(changes, parts):
 
 @pytest.mark.parametrize(
     ('members', 'seed', 'message'),
-    [(0, 0, '^members=0: at least 1'), (1, -1, '^seed=-1 must lie between 0'), (1, 2**32, '^seed=4294967296 must')],
+    [(0, 0, '^members=0: .*at least 1'), (1, -1, '^seed=-1 must lie between 0'), (1, 2**32, '^seed=4294967296 must')],
 )
 def test_an_ensemble_that_cannot_be_drawn(members, seed, message):
     """From Python as by the command line."""
@@ -187,8 +184,8 @@ def test_training_that_could_not_learn(key, value, message):
         ({'evaluation__members': 1}, ['evaluation.members=1: at least 2']),
         ({'evaluation__records': 0}, ['evaluation.records=0', 'None']),
         ({'evaluation__calibration_records': -2}, ['evaluation.calibration_records=-2: at least 0']),
-        ({'data__bounds': (1.0, 0.0)}, ['data.bounds=(1.0, 0.0)', 'a lower and an upper one']),
-        ({'data__bounds': ((0.0, 1.0),) * 3}, ['data.bounds', 'for all variables or each']),
+        ({'data__bounds': (1.0, 0.0)}, ['data.bounds=(1.0, 0.0)', '(lower, upper)', "('t2m', 'tp')"]),
+        ({'data__bounds': ((0.0, 1.0),) * 3}, ['data.bounds', '(lower, upper)', "('t2m', 'tp')"]),
         ({'sampling__sampler': 'euler'}, ["'euler'", 'heun']),
         ({'sampling__members': 0}, ['sampling.members=0']),
         ({'sampling__temperature': -1.0}, ['sampling.temperature=-1.0']),

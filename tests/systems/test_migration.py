@@ -1,12 +1,19 @@
 """Work directories of older versions: read, or refused in one line."""
 
 import json
+import runpy
+from pathlib import Path
 
 import pytest
 
+from data_prep.prepare import name_of
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.settings import flatten
+from downscale_jax.systems import system_of
 from downscale_jax.systems.migration import VERSION, migrate, versioned
 from downscale_jax.systems.workdir import read_config
+
+ROOT = Path(__file__).parents[2]
 
 # as config.json of the first version held it: no version, zero for "not set"
 FIRST = {
@@ -18,14 +25,44 @@ FIRST = {
 
 
 def test_the_first_version(tmp_path):
-    found = migrate(FIRST, tmp_path)
+    found = migrate({**FIRST, 'system': 'any'}, tmp_path)
     assert found == {
-        'system': 'diffusion',
+        'system': 'any',
         'seed': 0,
         'sampling': {'steps': 10, 'temperature': None, 'tile': 512},
         'evaluation': {'members': 16, 'records': None, 'window': 40, 'calibration_records': 6},
     }
     assert list(found['evaluation']) == ['members', 'records', 'window', 'calibration_records']
+
+
+@pytest.mark.parametrize('name', ['atmodist', 'diffusion_dpdm', 'diffusion_sit', 'srgan'])
+@pytest.mark.parametrize('variant', ['', 'smoke'])
+def test_the_first_version_of_every_config(first_version, tmp_path, name, variant):
+    """All settings of today, those of 0.1.0 with their values; what 0.1.0 could not be set to is as it worked then."""
+    get_config = runpy.run_path(str(ROOT / 'configs' / f'{name}.py'))['get_config']
+    config = json.loads(json.dumps(get_config(variant).to_dict()))
+    stored = first_version(config)
+    assert 'version' not in stored
+    assert 'measures' not in stored['evaluation']
+    found = json.loads(json.dumps(migrate(stored, tmp_path)))
+    if name == 'diffusion_dpdm':
+        config['model']['unet']['turns'] = 1000.0
+    assert flatten(found) == flatten(config)
+    system_of(found).check(found)
+    assert name_of(found['data'], 0) == name_of(get_config(variant).to_dict()['data'], 0) == name_of(stored['data'], 0)
+
+
+@pytest.mark.parametrize(
+    ('data', 'new'),
+    [
+        ({'bounds': [0.0, 1.0]}, [[0.0, 1.0]]),
+        ({'bounds': [0.0, 1.0], 'variables': ['u', 'v']}, [[0.0, 1.0], [0.0, 1.0]]),
+        ({'bounds': [[0.0, 1.0]], 'variables': ['u', 'v']}, [[0.0, 1.0], [0.0, 1.0]]),
+        ({'bounds': [[0.0, 1.0], [0.0, 2.0]], 'variables': ['u', 'v']}, [[0.0, 1.0], [0.0, 2.0]]),
+    ],
+)
+def test_bounds_of_the_first_version(tmp_path, data, new):
+    assert migrate({'system': 'any', 'data': data}, tmp_path)['data'] == {**data, 'bounds': new}
 
 
 @pytest.mark.parametrize(
@@ -50,6 +87,12 @@ def test_todays_version_stays_as_it_is(tmp_path):
     assert migrate(stored, tmp_path) == config
     (tmp_path / 'config.json').write_text(json.dumps(stored))
     assert read_config(tmp_path) == config
+
+
+def test_an_older_published_network_is_refused(tmp_path):
+    stored = {'version': 2, 'system': 'dpdm', 'model': {'network': 'dpdm', 'unet': {}}, 'training': {}}
+    with pytest.raises(UserError, match='dpdm: train anew'):
+        migrate(stored, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,9 @@ def test_a_gan_starts_from_the_generator_and_the_encoder(teacher, monkeypatch):
 
     class Prepared:
         mask = np.ones((16, 32), bool)
-        block_means = type('T', (), {'values': VALUES})
+
+        def transform_as(self, kind):
+            return kind(VALUES, 4, 'network', False, ((-np.inf, np.inf),) * 2, (1.0, 1.0))
 
         def split(self, name):
             assert name == 'train'

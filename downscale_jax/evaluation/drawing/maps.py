@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from downscale_jax.evaluation.drawing.style import INK, LAND, LOOK, NOTHING, WIDTH, blank
+from downscale_jax.evaluation.drawing.style import INK, LAND, LOOK, NOTHING, WIDTH, blank, top_of_scale
 
 
 @matplotlib.rc_context(LOOK)
@@ -50,7 +50,7 @@ def maps(
 
     low, high = np.quantile(truth[known], (0.01, 0.99)) if known.any() else (0.0, 1.0)
     looks: list[dict[str, Any]] = [{'vmin': low, 'vmax': high if high > low else low + 1, 'cmap': 'viridis'}] * 4
-    limit = _quantile(np.abs(error[known]), 0.99)
+    limit = top_of_scale(np.abs(error[known]), 0.99)
     signed: dict[str, Any] = {'vmin': -limit, 'vmax': limit, 'cmap': 'RdBu_r'}
 
     shape, size = truth.shape, WIDTH / 4
@@ -70,7 +70,7 @@ def maps(
             _zoom(axes[0, index], axes[1, index], zoom, cell_km, shape[0], y_up)
     fields = 3
     if below:
-        positive: dict[str, Any] = {'vmin': 0, 'vmax': _quantile(spread[known], 0.99), 'cmap': 'magma'}
+        positive: dict[str, Any] = {'vmin': 0, 'vmax': top_of_scale(spread[known], 0.99), 'cmap': 'magma'}
         for index, (field, look) in enumerate(zip(below, [*looks[:2], positive, signed], strict=True)):
             images[index] = _map(axes[-1, index], field[0], field[1], **frame, **look) if field else None
         _bar(figure, images[2], axes[-1, 2], f'standard deviation ({unit})', 'max')
@@ -79,12 +79,6 @@ def maps(
     _bar(figure, images[3], axes[-1, 3], f'prediction − truth ({unit})', 'both')
     _tidy(axes)
     return figure
-
-
-def _quantile(values: np.ndarray, share: float) -> float:
-    """Upper end of a colour scale, always positive; missing values are ignored."""
-    values = values[np.isfinite(values)]
-    return max(float(np.quantile(values, share)) if values.size else 1.0, 1e-12)
 
 
 def _map(axes: Axes, values: np.ndarray, name: str, ocean: np.ndarray, cell_km: float, y_up: bool, **look):

@@ -72,6 +72,12 @@ def blank(height: float, title: str, subtitle: str) -> Figure:
     return figure
 
 
+def top_of_scale(values: np.ndarray, share: float) -> float:
+    """The quantile `share` of the finite values as the upper end of a colour scale: above zero whatever they are."""
+    values = values[np.isfinite(values)]
+    return max(float(np.quantile(values, share)) if values.size else 1.0, 1e-12)
+
+
 def label_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     """Names at the right ends of lines, pushed apart where they would overlap."""
     names = sorted(ends, key=lambda name: ends[name][0])

@@ -7,7 +7,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from downscale_jax.evaluation.drawing.style import LOOK, NAMES, WIDTH, blank
+from downscale_jax.evaluation.drawing.style import LOOK, NAMES, WIDTH, blank, top_of_scale
+from downscale_jax.fields.geometry.boxes import box_sums
 
 
 @matplotlib.rc_context(LOOK)
@@ -48,8 +49,7 @@ def fields(
 def window(truth: np.ndarray, size: int) -> tuple[slice, slice]:
     """The window of `size` cells a side where the first variable of [H, W, V] deviates most from its mean."""
     first = truth[..., 0].astype(np.float64)
-    square = np.pad(np.nan_to_num(first - np.nanmean(first)) ** 2, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    sums = square[size:, size:] - square[:-size, size:] - square[size:, :-size] + square[:-size, :-size]
+    sums = box_sums(np.nan_to_num(first - np.nanmean(first)) ** 2, size)
     row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
     return slice(int(row), int(row) + size), slice(int(column), int(column) + size)
 
@@ -69,9 +69,7 @@ def bias(
     figure = blank((size + 0.15) * len(rows) + 0.25, title, subtitle)
     axes = figure.subplots(len(rows), len(maps), squeeze=False)
     for line, (v, kind) in zip(axes, rows, strict=True):
-        limit = (
-            max(float(np.nanquantile(np.abs(statistics[kind][..., v]), 0.99)) for statistics in maps.values()) or 1.0
-        )
+        limit = max(top_of_scale(np.abs(statistics[kind][..., v]), 0.99) for statistics in maps.values())
         for panel, (name, statistics) in zip(line, maps.items(), strict=True):
             image = panel.imshow(statistics[kind][..., v], origin='lower', vmin=-limit, vmax=limit, cmap='RdBu_r')
             panel.set(xticks=[], yticks=[])

@@ -8,8 +8,8 @@ from downscale_jax.evaluation.lags.neighbours import neighbours
 from downscale_jax.evaluation.lags.predictions import Network, predict, value_range
 from downscale_jax.evaluation.lags.scores import DEFINITIONS
 from downscale_jax.evaluation.lags.summary import CLASSIFIER, MAIN, UNTRAINED, summarise
-from downscale_jax.evaluation.report.publication import Publication
 from downscale_jax.evaluation.report.publish import Scores, numbers, publish
+from downscale_jax.evaluation.results import Publication
 from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.pipeline.records import Prepared
 

@@ -1,7 +1,7 @@
 """Anomaly correlation with the truth, over cells and times together."""
 
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import Estimate, Result
+from downscale_jax.evaluation.results import Result
 from downscale_jax.evaluation.statistics import correlation
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator
 
@@ -19,9 +19,4 @@ class AnomalyCorrelation:
             self.sums.add((field.method, field.index), sample.stamp, sums)
 
     def result(self) -> Result:
-        scores: dict[str, dict[str, Estimate]] = {}
-        for method, index in self.sums:
-            found = self.sums.estimates((method, index), correlation.summarise)
-            name = self._setting.name('acc', self._setting.variables[index])
-            scores.setdefault(method, {})[name] = found['acc']
-        return Result(scores)
+        return Result(self._setting.named(self.sums.all_estimates(correlation.summarise)))

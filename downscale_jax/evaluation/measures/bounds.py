@@ -3,7 +3,7 @@
 import numpy as np
 
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import Estimate, Result
+from downscale_jax.evaluation.results import Result
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio
 
 
@@ -19,8 +19,7 @@ class Bounds:
             self.sums.add(method, sample.stamp, sums)
 
     def result(self) -> Result:
-        scores: dict[str, dict[str, Estimate]] = {m: self.sums.estimates(m, summarise) for m in self.sums}
-        return Result(scores)
+        return Result(self.sums.all_estimates(summarise))
 
 
 def summarise(sums: Sums) -> dict[str, np.ndarray]:

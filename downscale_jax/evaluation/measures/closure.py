@@ -1,9 +1,9 @@
-"""Agreement with the coarse input of what was generated, brought back to the coarse grid."""
+"""Closure: agreement of generated fields, filtered or averaged back to the coarse grid, with the coarse input."""
 
 import numpy as np
 
-from downscale_jax.evaluation.protocol import Field, Sample, Setting
-from downscale_jax.evaluation.results import Estimate, Result
+from downscale_jax.evaluation.protocol import Field, Sample, Setting, mean_of
+from downscale_jax.evaluation.results import Result
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio
 from downscale_jax.evaluation.statistics.consistency import MOMENTS, consistency
 from downscale_jax.fields.geometry.grid import cell_sizes_km
@@ -25,9 +25,8 @@ class Closure:
                 self.sums.add((field.method, field.index), sample.stamp, self._of_kernel(field))
             return
         for method, members in sample.methods.items():
-            mean = members.mean(0, dtype=np.float64).astype(np.float32) if len(members) > 1 else members[0]
             assert self._setting.coarsen is not None
-            gap = self._setting.coarsen(mean) - sample.blocks
+            gap = self._setting.coarsen(mean_of(members)) - sample.blocks
             for field in sample.fields(self._setting, method):
                 sums = block_sums(gap[..., field.index], field.truth, field.weight)
                 self.sums.add((method, field.index), sample.stamp, sums)
@@ -38,12 +37,7 @@ class Closure:
         return {'square': found[MOMENTS.index('square')], 'weight': found[MOMENTS.index('weight')]}
 
     def result(self) -> Result:
-        scores: dict[str, dict[str, Estimate]] = {}
-        for method, index in self.sums:
-            for name, estimate in self.sums.estimates((method, index), summarise).items():
-                variable = self._setting.variables[index]
-                scores.setdefault(method, {})[self._setting.name(name, variable)] = estimate
-        return Result(scores)
+        return Result(self._setting.named(self.sums.all_estimates(summarise)))
 
 
 def block_sums(gap: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,9 +6,9 @@ import numpy as np
 
 from downscale_jax.evaluation.drawing import window as drawing
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import Estimate, Figure, Result, Table, certain
+from downscale_jax.evaluation.results import Figure, Result, Table, certain
 from downscale_jax.evaluation.statistics import distributions
-from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio, total
+from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, total
 
 VALUES = 2_000_000  # kept for percentiles, of each variable and method
 TRUTH = 'truth'
@@ -45,19 +45,14 @@ class Distribution:
 
     def result(self) -> Result:
         setting = self._setting
-        scores: dict[str, dict[str, Estimate]] = {}
         details: dict[str, dict[str, MethodDetails]] = {}
         weight = setting.weight.ravel()[self._cells]
         for (method, index), values in self._values.items():
             variable = setting.variables[index]
-            times = self.sums.times((method, index))
-            errors = np.array([ratio(sums['squared_error'], sums['weight']) for sums in times])
+            errors = np.array([distributions.frame_scores(sums)['mse'] for sums in self.sums.times((method, index))])
             percentiles = distributions.percentiles(np.stack(values), weight)
             details.setdefault(method, {})[variable.name] = MethodDetails(percentiles, errors)
-            found = self.sums.estimates((method, index), distributions.frame_scores)
-            if found:
-                name = setting.name('total_variation', variable)
-                scores.setdefault(method, {})[name] = found['total_variation_difference']
+        scores = setting.named(self.sums.all_estimates(distributions.frame_scores), 'total_variation')
         columns = [f'{level:g} %' for level in distributions.PERCENTILES]
         tables = [
             Table(
@@ -65,8 +60,8 @@ class Distribution:
                 'Method',
                 columns,
                 {
-                    name: [certain(value) for value in found[variable.name].percentiles]
-                    for name, found in details.items()
+                    name: [certain(value) for value in by_variable[variable.name].percentiles]
+                    for name, by_variable in details.items()
                 },
             )
             for variable in setting.variables
@@ -75,18 +70,18 @@ class Distribution:
 
     def _figure(self) -> Figure:
         setting = self._setting
-        up = slice(None, None, 1 if setting.rows_run_up else -1)  # the first row of a map is its lowest
+        up = setting.upwards
         maps = {}
         for method in setting.shown:
-            found = [distributions.bias_maps(self._maps[method, index]) for index in range(len(setting.variables))]
-            maps[method] = {kind: np.stack([one[kind][up] for one in found], -1) for kind in found[0]}
+            statistics = [distributions.bias_maps(self._maps[method, index]) for index in range(len(setting.variables))]
+            maps[method] = {kind: np.stack([one[kind][up] for one in statistics], -1) for kind in statistics[0]}
         return Figure(
             'bias',
             'Mean over times and standard deviation over times, of the method minus that of the truth.',
             drawing.bias(
                 maps,
-                [variable.name for variable in setting.variables],
-                [variable.units for variable in setting.variables],
+                setting.names,
+                setting.units,
                 'Bias of mean and standard deviation',
                 setting.title,
             ),

@@ -5,6 +5,7 @@ import numpy as np
 from downscale_jax.evaluation.drawing import maps, window
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Figure, Result
+from downscale_jax.fields.geometry.boxes import box_sums
 
 ZOOM = 96  # cells a side at most
 FEWEST = 0.7  # share of the zoom that has values
@@ -15,11 +16,13 @@ class Examples:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        self._worst = -np.inf
+        self._worst = 0.0
         self._sample: Sample | None = None
 
     def add(self, sample: Sample) -> None:
         field = sample.field(self._setting, self._setting.baselines[0], 0)
+        if not field.weight.any():
+            return
         error = np.nansum(field.weight * np.square(field.truth - field.members[0], dtype=np.float64))
         if self._sample is None or error > self._worst:
             self._worst, self._sample = error, sample
@@ -29,13 +32,13 @@ class Examples:
         if sample is None:
             return Result()
         figures = [self._map(sample, index) for index in range(len(setting.variables))]
-        up = slice(None, None, 1 if setting.rows_run_up else -1)  # the first row of a map is its lowest
+        up = setting.upwards
         shown = {'coarse': sample.coarse[up]}
         shown |= {method: sample.methods[method][0][up] for method in setting.shown if method in setting.complete}
         drawn = window.fields(
             {**shown, 'truth': sample.truth[up]},
-            [variable.name for variable in setting.variables],
-            [variable.units for variable in setting.variables],
+            setting.names,
+            setting.units,
             f'{setting.title}, {sample.label} h',
             'a window of the domain; of ensembles one member',
         )
@@ -69,10 +72,9 @@ class Examples:
 
 def liveliest(anomaly: np.ndarray, mask: np.ndarray, size: int, share: float = FEWEST) -> tuple[int, int, int]:
     """(row, column, cells) of the window with the largest sum of squares of the anomaly [H, W], among those with values
-    in at least a `share` of their cells; if there are none, among those with the most."""
+    in at least `share` of their cells; if there are none, among those with the most."""
     known = np.isfinite(anomaly) & mask
-    sums = [np.pad(a.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for a in (np.where(known, anomaly, 0) ** 2, known * 1.0)]
-    energy, count = (s[size:, size:] - s[:-size, size:] - s[size:, :-size] + s[:-size, :-size] for s in sums)
+    energy, count = (box_sums(values, size) for values in (np.where(known, anomaly, 0) ** 2, known))
     best = np.argmax(np.where(count >= min(share * size**2, count.max()), energy, -1))
     row, column = np.unravel_index(best, energy.shape)
     return int(row), int(column), size

@@ -43,37 +43,41 @@ class Extremes:
 
     def result(self) -> Result:
         setting, reference = self._setting, self._setting.reference
-        scores: dict[str, dict[str, Estimate]] = {}
-        details: dict[str, VariableDetails] = {}
         high, event = reference.levels.index(HIGH), reference.levels.index(EVENT)
-        for index, variable in enumerate(setting.variables):
-            summary = partial(extremes.summarise, edges=reference.edges[index], levels=reference.levels)
-            methods = {}
-            for method, of in self.sums:
-                if of != index:
-                    continue
-                found = self.sums.estimates((method, index), summary)
-                methods[method] = {name: found[name] for name in ('quantile_error', 'tail_crps', 'fss')}
-                chosen = {
-                    'tail': found['quantile_error'][high],
-                    'tail_crps': found['tail_crps'][event],
-                    'fss': found['fss'][event, 0],
-                }
-                scores.setdefault(method, {}).update({setting.name(n, variable): e for n, e in chosen.items()})
-            thresholds = reference.thresholds[index]
-            details[variable.name] = VariableDetails(reference.levels, thresholds, self._windows[index], methods)
-        return Result(scores, details, [self._table(v.label, v.units, details[v.name]) for v in setting.variables])
+        found = {
+            key: self.sums.estimates(
+                key, partial(extremes.summarise, edges=reference.edges[key[1]], levels=reference.levels)
+            )
+            for key in self.sums
+        }
+        scored = {
+            key: {'tail': e['quantile_error'][high], 'tail_crps': e['tail_crps'][event], 'fss': e['fss'][event, 0]}
+            for key, e in found.items()
+        }
+        details = {
+            variable.name: VariableDetails(
+                reference.levels,
+                reference.thresholds[index],
+                self._windows[index],
+                {method: estimates for (method, of), estimates in found.items() if of == index},
+            )
+            for index, variable in enumerate(setting.variables)
+        }
+        tables = [self._table(v.label, v.units, details[v.name]) for v in setting.variables]
+        return Result(setting.named(scored), details, tables)
 
     def _table(self, label: str, units: str, details: VariableDetails) -> Table:
         """One column per level, one row per quantity and method."""
         # a quantile map is made to get quantiles right: it belongs in this table
         shown = {*self._setting.shown, 'quantile_mapping'}
-        methods = {name: found for name, found in details.methods.items() if name in shown}
+        methods = {name: estimates for name, estimates in details.methods.items() if name in shown}
         rows = {'Threshold': [certain(float(value)) for value in details.thresholds]}
-        rows |= {f'Quantile bias: {name}': list(found['quantile_error']) for name, found in methods.items()}
-        rows |= {f'CRPS of the tail: {name}': list(found['tail_crps']) for name, found in methods.items()}
+        rows |= {f'Quantile bias: {name}': list(estimates['quantile_error']) for name, estimates in methods.items()}
+        rows |= {f'CRPS of the tail: {name}': list(estimates['tail_crps']) for name, estimates in methods.items()}
         for place, cells in enumerate(details.windows):
-            rows |= {f'FSS, {cells} cells: {name}': list(found['fss'][:, place]) for name, found in methods.items()}
+            rows |= {
+                f'FSS, {cells} cells: {name}': list(estimates['fss'][:, place]) for name, estimates in methods.items()
+            }
         note = (
             'By quantile. Threshold: the quantile of training. Quantile bias: quantile of all values, of an ensemble '
             'of all its members together, minus that of the truth. CRPS of the tail, FSS: above the threshold, FSS in '

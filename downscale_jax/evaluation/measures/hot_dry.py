@@ -1,4 +1,4 @@
-"""How often it is hot and dry at once, where a temperature and a precipitation are among the targets."""
+"""Frequency of hot and dry times, where a temperature and a precipitation are among the targets."""
 
 import numpy as np
 
@@ -30,9 +30,9 @@ class HotDry:
             return Result()
         note = (
             'Share of cells and times above the 0.9 quantile of temperature and below the 0.1 quantile of '
-            'precipitation, of the calendar month in training, cell by cell (the extreme value where training has '
+            'precipitation, for the calendar month in training, cell by cell (the extreme value where training has '
             'fewer than nine years): 1 % if the two were independent and the climate that of training. For an '
             'ensemble, the average over its members.'
         )
-        rows = {method: [100 * found] for method, found in details.items()}
+        rows = {method: [100 * frequency] for method, frequency in details.items()}
         return Result(details=details, tables=[Table('Hot and dry at once', 'Method', ['Frequency (%)'], rows, note)])

@@ -1,9 +1,9 @@
-"""Correlation of the anomaly with that of the next record: whether details move as those of the truth do."""
+"""Lag-1 correlation of the anomaly with that of the next record: the persistence of details."""
 
 import numpy as np
 
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import Estimate, Result
+from downscale_jax.evaluation.results import Result
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio
 
 TRUTH = 'truth'
@@ -27,20 +27,14 @@ class Lag1:
         self._before = anomalies
 
     def result(self) -> Result:
-        scores: dict[str, dict[str, Estimate]] = {}
-        notes = []
-        for method, index in self.sums:
-            variable = self._setting.variables[index]
-            found = self.sums.estimates((method, index), summarise, varies)
-            name = self._setting.name('lag1', variable)
-            if found:
-                scores.setdefault(method, {})[name] = found['lag1']
-                if method == TRUTH:
-                    pairs = len(self.sums.times((method, index)))
-                    notes.append(
-                        f'Lag-1 correlation of {variable.label}: {pairs} pairs of neighbouring records; of the truth '
-                        f'{found["lag1"][0]:.2f}.'
-                    )
+        found = self.sums.all_estimates(summarise, varies)
+        notes = [
+            f'Lag-1 correlation of {self._setting.variables[index].label}: {len(self.sums.times((method, index)))} '
+            f'pairs of neighbouring records; of the truth {estimates["lag1"][0]:.2f}.'
+            for (method, index), estimates in found.items()
+            if method == TRUTH
+        ]
+        scores = self._setting.named(found)
         truth = scores.pop(TRUTH, {})
         return Result(scores, {TRUTH: truth}, notes=notes)
 

@@ -42,11 +42,11 @@ class Normality:
         details: dict[str, dict[str, dict[str, Estimate]]] = {}
         for method, index in self.sums:
             variable = setting.variables[index]
-            found = self.sums.estimates((method, index), summarise)
-            details.setdefault(method, {})[variable.name] = found
-            rows[f'{method}, {variable.label}'] = [found['normal']]
+            estimates = self.sums.estimates((method, index), summarise)
+            details.setdefault(method, {})[variable.name] = estimates
+            rows[f'{method}, {variable.label}'] = [estimates['normal']]
         for method, by_variable in details.items():
-            drawn = {name: found['quantiles'][:, 0] for name, found in by_variable.items()}
+            drawn = {name: estimates['quantiles'][:, 0] for name, estimates in by_variable.items()}
             normal = expected(self._members)
             figures.append(
                 Figure(

@@ -7,8 +7,9 @@ import numpy as np
 from downscale_jax.evaluation.drawing import bars as drawing
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Estimate, Figure, Result, Table, certain
-from downscale_jax.evaluation.statistics import local, places
+from downscale_jax.evaluation.statistics import local
 from downscale_jax.evaluation.statistics.bootstrap import weather_block
+from downscale_jax.fields.geometry import places
 from downscale_jax.runtime.errors import UserError
 
 TRUTH = 'truth'
@@ -58,8 +59,9 @@ class Places:
             series = {method: np.stack(values) for (method, of), values in self.series.items() if of == index}
             truth = series.pop(TRUTH)
             distances = {method: local.wasserstein(truth, values) for method, values in series.items()}
-            for method, found in distances.items():
-                scores.setdefault(method, {})[setting.name('wasserstein', variable)] = certain(np.nanmean(found))
+            for method, distance in distances.items():
+                if np.isfinite(distance).any():
+                    scores.setdefault(method, {})[setting.name('wasserstein', variable)] = certain(np.nanmean(distance))
             # each method is resampled once: of n methods there are n (n - 1) pairs
             block = weather_block(self._stamps)
             again = {method: local.resampled(truth, values, block) for method, values in series.items()}
@@ -81,11 +83,11 @@ class Places:
         for method in setting.whole or setting.singles:
             rows = {
                 f'{variable}, against {rival}': [
-                    *(certain(count) for count in (found.better, found.worse, found.equal)),
-                    found.difference,
+                    *(certain(count) for count in (counts.better, counts.worse, counts.equal)),
+                    counts.difference,
                 ]
                 for rival, by_variable in details.get(method, {}).items()
-                for variable, found in by_variable.items()
+                for variable, counts in by_variable.items()
                 if rival in setting.shown
             }
             note = (
@@ -99,7 +101,7 @@ class Places:
     def _figure(self, details: Comparisons) -> Figure:
         setting = self._setting
         shown = {
-            method: {rival: found for rival, found in details[method].items() if rival in setting.shown}
+            method: {rival: comparison for rival, comparison in details[method].items() if rival in setting.shown}
             for method in setting.shown
             if method in details
         }
@@ -112,7 +114,7 @@ class Places:
                     m: {r: {v: c._asdict() for v, c in by.items()} for r, by in rivals.items()}
                     for m, rivals in shown.items()
                 },
-                [variable.name for variable in setting.variables],
+                setting.names,
                 'Local statistics',
                 setting.title,
             ),

@@ -1,4 +1,4 @@
-"""Power, error and correlation by wavelength over windows free of missing cells: which scales are predictable."""
+"""Power, error and correlation by wavelength over windows free of missing cells: predictable scales."""
 
 from functools import partial
 from typing import NamedTuple
@@ -51,20 +51,20 @@ class Scales:
         details: dict[str, VariableDetails] = {}
         figures, tables, notes = [], [], []
         for index, variable in enumerate(setting.variables):
-            found = self._details(index, variable)
-            details[variable.name] = found
-            rings = scales.scored(found.wavelength_km, variable.kernel_km, setting.cell_km)
-            for method in setting.complete if found.windows else ():
-                power = found.spectrum[method]['power'][rings, 0]
+            result = self._details(index, variable)
+            details[variable.name] = result
+            rings = scales.scored(result.wavelength_km, variable.kernel_km, setting.cell_km)
+            for method in setting.complete if result.windows else ():
+                power = result.spectrum[method]['power'][rings, 0]
                 if power.size:
                     # the least and the most of a resample are biased: no interval
                     scores.setdefault(method, {})[setting.name('power_low', variable)] = certain(power.min())
                     scores[method][setting.name('power_high', variable)] = certain(power.max())
-            beaten = self._beaten(found, variable)
-            figures += self._figures(index, variable, found, beaten)
-            tables += self._tables(variable, found)
+            beaten = self._beaten(result, variable)
+            figures += self._figures(index, variable, result, beaten)
+            tables += self._tables(variable, result)
             notes.append(
-                f'Spectra of {variable.label}: {found.windows} windows of {setting.window} x {setting.window} cells.'
+                f'Spectra of {variable.label}: {result.windows} windows of {setting.window} x {setting.window} cells.'
             )
             if np.isfinite(beaten):
                 best = 'ensemble mean' if setting.main in setting.whole else setting.main
@@ -100,32 +100,32 @@ class Scales:
         count = sum(int(sums['windows']) for sums in self.sums.times(index))
         return VariableDetails(wavelength, spectrum, ranges, count)
 
-    def _beaten(self, found: VariableDetails, variable: Variable) -> float:
+    def _beaten(self, details: VariableDetails, variable: Variable) -> float:
         """Wavelength down to which the mean, or the single field, of the main method beats the coarse field.
 
         By the upper end of the interval of its error where there is one.
         """
-        line = found.spectrum.get(MEAN if self._setting.main in self._setting.whole else self._setting.main)
+        line = details.spectrum.get(MEAN if self._setting.main in self._setting.whole else self._setting.main)
         if not line:
             return np.nan
-        return scales.beaten_down_to(np.fmax(*line['error'].T[[0, 2]]), found.wavelength_km, variable.kernel_km)
+        return scales.beaten_down_to(np.fmax(*line['error'].T[[0, 2]]), details.wavelength_km, variable.kernel_km)
 
-    def _figures(self, index: int, variable: Variable, found: VariableDetails, beaten: float) -> list[Figure]:
+    def _figures(self, index: int, variable: Variable, details: VariableDetails, beaten: float) -> list[Figure]:
         setting = self._setting
         lines = {name: name for name in (COARSE, *self._singles())}
         lines |= {setting.main: 'member', MEAN: MEAN} if setting.main in setting.whole else {}
         marks = {'kernel': variable.kernel_km, f'{FINEST} cells': FINEST * setting.cell_km}
         powers: dict[str, dict[str, np.ndarray]] = {'field': {}, 'anomaly': {}}
-        if found.windows:
+        if details.windows:
             sums = self.sums.total(index)
             for kind in powers:
                 mean = scales.mean_powers(sums, kind)
                 powers[kind] = {TRUTH: mean[TRUTH]} | {line: mean[method] for method, line in lines.items()}
         known = {
             score: {
-                line: found.spectrum[method][score]
+                line: details.spectrum[method][score]
                 for method, line in lines.items()
-                if found.windows and line != COARSE
+                if details.windows and line != COARSE
             }
             for score in ('error', 'correlation')
         }
@@ -135,7 +135,7 @@ class Scales:
                 f'{variable.label}: power by wavelength over windows free of missing cells'
                 + (f', at least half {variable.zone.name}.' if variable.zone else '.'),
                 drawing.spectra(
-                    found.wavelength_km,
+                    details.wavelength_km,
                     powers['field'],
                     powers['anomaly'],
                     variable.units,
@@ -152,7 +152,7 @@ class Scales:
                 '1/M of the unpredictable power. Right: correlation with the truth. Bands: 5 to 95 % over resampled '
                 'times.',
                 drawing.scales(
-                    found.wavelength_km,
+                    details.wavelength_km,
                     known['error'],
                     known['correlation'],
                     beaten,
@@ -163,16 +163,16 @@ class Scales:
             ),
         ]
 
-    def _tables(self, variable: Variable, found: VariableDetails) -> list[Table]:
+    def _tables(self, variable: Variable, details: VariableDetails) -> list[Table]:
         setting = self._setting
-        if setting.main not in setting.whole or not found.windows:
+        if setting.main not in setting.whole or not details.windows:
             return []
         singles = self._singles()
-        parts = scales.ranges(found.wavelength_km, variable.kernel_km, setting.cell_km)
+        parts = scales.ranges(details.wavelength_km, variable.kernel_km, setting.cell_km)
         rows = {}
         for name, rings in parts.items():
-            member, mean = found.ranges[name][setting.main], found.ranges[name][MEAN]
-            rows[f'{name}, {span(found.wavelength_km[rings])}'] = [
+            member, mean = details.ranges[name][setting.main], details.ranges[name][MEAN]
+            rows[f'{name}, {span(details.wavelength_km[rings])}'] = [
                 member['power'],
                 mean['power'],
                 mean['error'],

@@ -1,13 +1,13 @@
 """Seams of tiles: members in tiles against the same members, from the same noise, in tiles that end elsewhere.
 
-The others are the control: terrain and coasts, which are steep along some lines by nature, are so in both and drop out.
+The latter are the control: terrain and coasts, steep along some lines by nature, are in both and cancel.
 Gradients are differences of neighbouring cells, downwards across borders between rows and sideways across borders
 between columns.
 
     seam = (mean |gradient| at borders / elsewhere) / (at the same lines / elsewhere, in the control)    1 without any
-    step = rms of the gradients' difference from the control's at borders / rms of the control's there    0 without
+    step = rms of the gradients' difference from the control's at borders / rms of the control's at borders   0 without
 
-The first is blind where steps and smoothing cancel, the second to what lies off the borders. Borders are the edges of
+The first misses steps and smoothing that cancel, the second what lies off the borders. Borders are the edges of
 tiles, where a network saw the padding of its convolutions, and the middles of overlaps, where one tile hands over to
 the next; lines that are borders of the control too do not count, nor does the date line of a periodic grid. Elsewhere
 neither has a border.
@@ -24,7 +24,7 @@ BORDER, ELSEWHERE, OTHER = range(3)
 
 
 class Seams:
-    """Scores of whole ensembles; a few times are generated for them, nothing is taken from the scored times."""
+    """Scores of whole ensembles; a few times are generated anew for them."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
@@ -39,10 +39,10 @@ class Seams:
             if (retiled := retile()) is None:
                 notes.append(f'Seams of {generator}: not scored, the domain is no larger than a patch of training.')
                 continue
-            found, method = scored(retiled), setting.ensembles[generator][-1]
+            by_score, method = scored(retiled), setting.ensembles[generator][-1]
             scores[method] = {
                 setting.name(name, variable): certain(float(values[index]))
-                for name, values in found.items()
+                for name, values in by_score.items()
                 for index, variable in enumerate(setting.variables)
             }
             times, members = retiled.fields.shape[:2]
@@ -76,8 +76,8 @@ def borders(shape: tuple[int, int], origins: np.ndarray, sizes: tuple[int, int])
 
 def _borders(n: int, starts: np.ndarray, size: int) -> np.ndarray:
     begin, end = starts[1:], starts[:-1] + size
-    found = np.unique([begin, end, (begin + end) // 2, -(-(begin + end) // 2)])
-    return found[(found > 0) & (found < n)].astype(int)
+    lines = np.unique([begin, end, (begin + end) // 2, -(-(begin + end) // 2)])
+    return lines[(lines > 0) & (lines < n)].astype(int)
 
 
 def own_share(lines: Lines, control: Lines) -> float:
@@ -121,7 +121,7 @@ def day_sums(
 
 def _places(n: int, lines: np.ndarray, control: np.ndarray) -> np.ndarray:
     """Of the n - 1 lines of an axis: borders, elsewhere, or those of the control."""
-    own, others = (np.isin(np.arange(1, n), found) for found in (lines, control))
+    own, others = (np.isin(np.arange(1, n), borders) for borders in (lines, control))
     return np.select([others, own], [OTHER, BORDER], ELSEWHERE)
 
 

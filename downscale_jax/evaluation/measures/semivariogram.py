@@ -5,8 +5,8 @@ import numpy as np
 from downscale_jax.evaluation.drawing import ratios as drawing
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Estimate, Figure, Result
-from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio
-from downscale_jax.evaluation.statistics.semivariogram import choose, day_sums
+from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
+from downscale_jax.evaluation.statistics.semivariogram import choose, day_sums, summarise
 
 TEXTURE_KM = 500.0  # scored up to this distance, where fine structure shows
 
@@ -24,22 +24,26 @@ class Semivariogram:
             for field in sample.fields(self._setting, 'truth')
         ]
         for field in sample.fields(self._setting):
-            found, truth = day_sums(field.mean, field.truth, field.weight, self.pairs), truths[field.index]
-            sums = {**truth, 'difference': found['squared_difference'], 'truth_difference': truth['squared_difference']}
+            predicted, truth = day_sums(field.mean, field.truth, field.weight, self.pairs), truths[field.index]
+            sums = {
+                **truth,
+                'difference': predicted['squared_difference'],
+                'truth_difference': truth['squared_difference'],
+            }
             self.sums.add((field.method, field.index), sample.stamp, sums)
 
     def result(self) -> Result:
         setting, kilometres = self._setting, self.pairs.kilometres
         if not kilometres.size:
             return Result(notes=['No distance of the semivariogram fits the grid.'])
-        scores: dict[str, dict[str, Estimate]] = {}
+        found = self.sums.all_estimates(self.summarise)
         curves: dict[str, dict[str, Estimate]] = {}
-        for method, index in self.sums:
-            found, variable = self.sums.estimates((method, index), self.summarise), setting.variables[index]
-            scores.setdefault(method, {})[setting.name('semivariogram', variable)] = found['semivariogram']
-            curves.setdefault(method, {})[variable.name] = found['variogram']
-        methods = list(curves)
-        truth = {v.name: of_truth(self.sums.total((methods[0], i))) for i, v in enumerate(setting.variables)}
+        truth = {}
+        for (method, index), estimates in found.items():
+            name = setting.variables[index].name
+            curves.setdefault(method, {})[name] = estimates['variogram']
+            sums = self.sums.total((method, index))  # those of the truth are the same for every method
+            truth[name] = summarise({**sums, 'squared_difference': sums['truth_difference']})['semivariogram']
         panels = [
             drawing.Curves(v.label, '1', truth[v.name], {m: curves[m][v.name] for m in setting.shown})
             for v in setting.variables
@@ -50,7 +54,11 @@ class Semivariogram:
             'the truth: under 1 a field is too smooth.',
             drawing.variograms(kilometres, panels, 'Semivariogram', setting.title),
         )
-        return Result(scores, {'kilometres': kilometres, 'truth': truth, 'methods': curves}, figures=[figure])
+        return Result(
+            setting.named(found, 'semivariogram'),
+            {'kilometres': kilometres, 'truth': truth, 'methods': curves},
+            figures=[figure],
+        )
 
     def summarise(self, sums: Sums) -> dict[str, np.ndarray]:
         """The curve [..., D] over that of the truth, and the score."""
@@ -59,9 +67,3 @@ class Semivariogram:
             variogram = sums['difference'] / sums['truth_difference']
         score = np.abs(variogram[..., near] - 1).mean(-1) if near.any() else np.full(variogram.shape[:-1], np.nan)
         return {'variogram': variogram, 'semivariogram': score}
-
-
-def of_truth(sums: Sums) -> np.ndarray:
-    """[D]: the semivariogram of the truth over twice its variance."""
-    variance = ratio(sums['truth_square'], sums['weight']) - ratio(sums['truth'], sums['weight']) ** 2
-    return ratio(sums['truth_difference'], 2 * variance * sums['pairs'])

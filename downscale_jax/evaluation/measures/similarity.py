@@ -1,7 +1,9 @@
 """Structural similarity of fields and members to the truth."""
 
+import numpy as np
+
 from downscale_jax.evaluation.protocol import Sample, Setting
-from downscale_jax.evaluation.results import Estimate, Result
+from downscale_jax.evaluation.results import Result
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, ratio
 from downscale_jax.evaluation.statistics.similarity import ssim_sums
 
@@ -18,13 +20,8 @@ class Similarity:
             self.sums.add((field.method, field.index), sample.stamp, sums)
 
     def result(self) -> Result:
-        scores: dict[str, dict[str, Estimate]] = {}
-        for method, index in self.sums:
-            found = self.sums.estimates((method, index), summarise)
-            variable = self._setting.variables[index]
-            scores.setdefault(method, {}).update({self._setting.name(n, variable): e for n, e in found.items()})
-        return Result(scores)
+        return Result(self._setting.named(self.sums.all_estimates(summarise)))
 
 
-def summarise(sums: Sums) -> dict:
+def summarise(sums: Sums) -> dict[str, np.ndarray]:
     return {name: ratio(sums[name], sums['ssim_weight']) for name in ('ssim', 'ssim_member')}

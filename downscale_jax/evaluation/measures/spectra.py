@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from downscale_jax.evaluation.drawing import ratios as drawing
-from downscale_jax.evaluation.protocol import Sample, Setting
+from downscale_jax.evaluation.protocol import Sample, Setting, mean_of
 from downscale_jax.evaluation.results import Estimate, Figure, Result
 from downscale_jax.evaluation.statistics import spectra
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
@@ -34,35 +34,35 @@ class Spectra:
             wide = np.flatnonzero(width >= width.max() / 2)
             self._band = slice(int(wide[0]), int(wide[-1]) + 1)
             statics = statics.isel({statics['mask'].dims[0]: self._band})
-        names = [variable.name for variable in setting.variables]
         self._power = spectra.VariancePower(statics)
-        rotational = {'vorticity', 'divergence'} <= set(names)
+        rotational = {'vorticity', 'divergence'} <= set(setting.names)
         self._kinetic = spectra.EnergySpectrum(statics) if rotational or setting.winds else None
 
     def add(self, sample: Sample) -> None:
         truth = self._powers(sample.truth)
         for method, members in sample.methods.items():
-            mean = members.mean(0, dtype=np.float64).astype(np.float32) if len(members) > 1 else members[0]
-            found = self._powers(np.where(np.isfinite(sample.truth), mean, np.nan))
-            for key, power in found.items():
+            powers = self._powers(np.where(np.isfinite(sample.truth), mean_of(members), np.nan))
+            for key, power in powers.items():
                 sums = {'power': power, 'truth': truth[key], 'times': np.float64(1)}
                 self.sums.add((method, key), sample.stamp, sums)
 
     def _powers(self, fields: np.ndarray) -> dict[str, np.ndarray]:
         """{variable, or `energy`: power [n]} of fields [H, W, V]."""
-        names = [variable.name for variable in self._setting.variables]
-        found = {name: self._power(fields[self._band, :, v]) for v, name in enumerate(names)}
+        names = self._setting.names
+        powers = {name: self._power(fields[self._band, :, v]) for v, name in enumerate(names)}
         if self._kinetic is not None:
-            found[KINETIC] = self._kinetic(*self._rotational(fields, names))
-        return found
+            powers[KINETIC] = self._kinetic(*self._rotational(fields, names))
+        return powers
 
     def _rotational(self, fields: np.ndarray, names: list[str]) -> list[np.ndarray]:
         """Vorticity and divergence [h, W] in the band."""
         if not self._setting.winds:
             return [fields[self._band, :, names.index(name)] for name in ('vorticity', 'divergence')]
-        dims = self._setting.statics['mask'].dims
+        statics, dims = self._setting.statics, self._setting.statics['mask'].dims
+        if spectra.is_globe(statics) and not np.isfinite(fields).all():  # harmonics need every cell
+            return [np.full(statics['mask'].shape, np.nan)[self._band]] * 2
         winds = {n: (dims, fields[..., names.index(n)], {'units': 'm s-1'}) for n in self._setting.winds}
-        derived = wind.vorticity_divergence(self._setting.statics.assign(winds), *self._setting.winds)
+        derived = wind.vorticity_divergence(statics.assign(winds), *self._setting.winds)
         return [derived[name].values[self._band] for name in ('vorticity', 'divergence')]
 
     def result(self) -> Result:
@@ -116,7 +116,7 @@ class Spectra:
         return [drawing.Curves(names[key], units[key], truth[key], curves[key]) for key in names if key in truth]
 
     def resolved(self) -> int:
-        """How many wavenumbers, from the first on, the truth fills in every variable."""
+        """Number of wavenumbers, from the first, with power of the truth in every variable."""
         method = next(iter(self.sums))[0]
         powers = np.stack([self.sums.total((method, variable.name))['truth'] for variable in self._setting.variables])
         known = np.isfinite(powers).all(-1)

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from downscale_jax.evaluation.report.publication import Publication
-from downscale_jax.evaluation.results import HIGHER, LOWER, ONE, ZERO, Definition, Estimate, Table
+from downscale_jax.evaluation.results import HIGHER, LOWER, ONE, ZERO, Definition, Estimate, Publication, Table
 from downscale_jax.runtime.files import write_text
 
 _ENVIRONMENT = Environment(

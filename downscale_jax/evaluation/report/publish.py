@@ -9,8 +9,7 @@ import numpy as np
 
 from downscale_jax.evaluation.drawing import style
 from downscale_jax.evaluation.report import html
-from downscale_jax.evaluation.report.publication import Publication
-from downscale_jax.evaluation.results import Definition, Estimate
+from downscale_jax.evaluation.results import Definition, Estimate, Publication
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.files import write_json
 

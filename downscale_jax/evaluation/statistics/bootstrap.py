@@ -57,6 +57,13 @@ class Accumulator:
         kept = [(sums, stamp) for sums, stamp in zip(self.times(key), self.stamps(key), strict=True) if keep(sums)]
         return estimates([sums for sums, _ in kept], summary, weather_block([stamp for _, stamp in kept]))
 
+    def all_estimates(
+        self, summary: Summary, keep: Callable[[Sums], bool] = lambda _: True
+    ) -> dict[Any, dict[str, np.ndarray]]:
+        """{key: its estimates}, without the keys that have none."""
+        found = {key: self.estimates(key, summary, keep) for key in self}
+        return {key: values for key, values in found.items() if values}
+
 
 def estimates(times: Sequence[Sums], summary: Summary, block: int | None = None) -> dict[str, np.ndarray]:
     """{score: [..., 3]}, value, 5 and 95 % quantile; `block` as in `bootstrap`; empty without times."""

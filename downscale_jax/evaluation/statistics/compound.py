@@ -1,8 +1,9 @@
-"""Compound hot and dry months: how often both happen together, by cell or of a whole domain.
+"""Compound hot and dry months: their frequency by cell or over a whole domain.
 
 A month is hot where its temperature exceeds the q quantile, and dry where its precipitation lies below the 1 - q
 quantile, of the same calendar month in a reference period. Were the two independent, (1 - q)^2 of the months would be
-both; more says that heat and drought come together. Every cell is on its own, so rows may be given apart.
+both; more says that heat and drought come together. Cells are independent of each other, so rows may be
+processed separately.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,11 +32,11 @@ class HotDry(NamedTuple):
 
 
 def variables_of(names: Sequence[str], attributes: Mapping[str, Mapping[str, str]]) -> tuple[int, int] | None:
-    """Which of the variables are the air temperature and the precipitation (`fields.archives`); None where one of both
-    is missing.
+    """Which of the variables are the air temperature and the precipitation (`fields.archives`); None unless both are
+    present.
 
-    A maximum or a minimum has the standard name of the mean: beside one it does not count, and alone it tells what is
-    hot as well, since it is held against its own quantile. Of several that are as good, the first.
+    A maximum or a minimum has the standard name of the mean: beside a mean it is ignored, and alone it serves as well,
+    since it is compared with its own quantile. Of several equals, the first.
     """
     known = {name: attributes.get(name, {}).get('standard_name') for name in names}
     hot, dry = (of_kind(known, kind) for kind in (TEMPERATURE, PRECIPITATION))

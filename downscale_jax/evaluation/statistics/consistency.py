@@ -1,12 +1,11 @@
-"""Does an ensemble, filtered back to the kernel of its coarse input, give that input again?
+"""Consistency of an ensemble, filtered back to the kernel of its coarse input, with that input.
 
-All that can be asked where there is no truth: what a member adds should average out over the kernel. Days become sums
+It needs no truth: what a member adds should average out over the kernel. Days become sums
 (`consistency`), sums are added (`bootstrap.total`), and their total turns into numbers (`summarise`).
 """
 
 import numpy as np
 
-from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
 from downscale_jax.fields.geometry.boxes import box_filter
 
 COVERED = 0.99  # of the sea in a box that must have values: a box cut by a gap is not the input's
@@ -42,29 +41,3 @@ def consistency(
 
 def _moments(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.array([np.sum(weight * q) for q in (np.ones_like(x), x - y, (x - y) ** 2, x, y, x * x, y * y, x * y)])
-
-
-def summarise(sums: Sums) -> dict[str, float]:
-    """Bias, RMSE and correlation of a member and of the mean, filtered back, against the input; shares of the sea.
-
-    The bias is the same for both. `missing` has no value, `compared` has all of its box. NaN where nothing could be
-    compared.
-    """
-    sea, known, compared = sums['areas']
-    result = {'missing': 1 - known / sea, 'compared': compared / sea, 'bias': ratio(sums['mean'][1], sums['mean'][0])}
-    for name in ('member', 'mean'):
-        square, x, y, xx, yy, xy = ratio(sums[name][2:], sums[name][0])
-        spread = np.sqrt(np.maximum((xx - x**2) * (yy - y**2), 0))
-        result |= {f'rmse_{name}': np.sqrt(square), f'correlation_{name}': ratio(xy - x * y, spread)}
-    return {name: float(value) for name, value in result.items()}
-
-
-def table(rows: dict[str, dict[str, float]], units: str) -> str:
-    """Markdown, a day or a field a row, from `{name: summarise(sums)}`."""
-    names = list(next(iter(rows.values())))
-    lines = [f'| [{units}] | {" | ".join(name.replace("_", " of the ") for name in names)} |']
-    lines += ['|---' * (len(names) + 1) + '|']
-    lines += [
-        f'| {row} | ' + ' | '.join(f'{scores[name]:.4g}' for name in names) + ' |' for row, scores in rows.items()
-    ]
-    return '\n'.join(lines)

@@ -1,12 +1,12 @@
-"""Anomaly correlation: does a field depart from the climatology where, and as, the truth does?
+"""Anomaly correlation: agreement of the departures of field and truth from the climatology.
 
 Uncentred, over cells and times together, with anomalies f' = forecast - climatology and o' = truth - climatology:
 
     ACC = sum w f' o' / sqrt(sum w f'^2  sum w o'^2)
 
-(Wilks 2011, Statistical Methods in the Atmospheric Sciences, section 8.6.4): no mean is taken out beside the
-climatology, so that a bias that is no part of the truth's anomaly lowers it; a wrong amplitude does not. Papers on
-monthly fields often give the mean over cells of the correlation in time instead, which no bias touches.
+(Wilks 2011, Statistical Methods in the Atmospheric Sciences, section 8.6.4): only the climatology is subtracted, so
+a bias lowers it; a wrong amplitude does not. Papers on monthly fields often give the mean over cells
+of the correlation in time instead, which ignores any bias.
 """
 
 from collections.abc import Iterable
@@ -14,15 +14,16 @@ from collections.abc import Iterable
 import numpy as np
 
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
+from downscale_jax.evaluation.statistics.members import require_finite
 
 
 def climatology(fields: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
     """Mean [12, H, W] by calendar month, float64, of a stream of (month 1 to 12, field [H, W]).
 
     Missing values do not count. A month without a value at a cell gets the mean of all the cell's values; so for data
-    without a season give all fields the same month. NaN where a cell never has one. Take the training split.
+    without a season pass the same month for all fields. NaN where a cell has no value. Use the training split.
 
-    Raises ValueError where a month is none and where there is no field.
+    Raises ValueError for a month outside 1 to 12 and without any field.
     """
     total = count = np.zeros(0)
     for month, field in fields:
@@ -34,7 +35,7 @@ def climatology(fields: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
         total[month - 1] += np.where(known, field, 0)
         count[month - 1] += known
     if not total.size:
-        raise ValueError('a climatology of no field')
+        raise ValueError('no fields: a climatology needs at least one')
     return np.where(count > 0, ratio(total, count), ratio(total.sum(0), count.sum(0)))
 
 
@@ -52,7 +53,7 @@ def day_sums(field: np.ndarray, truth: np.ndarray, weight: np.ndarray, normal: n
 
 
 def summarise(sums: Sums) -> dict[str, np.ndarray]:
-    """{'acc': [...]} from sums over times with any leading axes; NaN where there is no anomaly at all."""
+    """{'acc': [...]} from sums over times with any leading axes; NaN without any anomaly."""
     return {'acc': ratio(sums['product'], np.sqrt(sums['field_square'] * sums['truth_square']))}
 
 
@@ -64,7 +65,6 @@ def _anomalies(
         raise ValueError(f'field is {field.shape}, truth {truth.shape}, climatology {normal.shape}; expected [H, W]')
     valid = np.isfinite(truth) & np.isfinite(normal) & counted
     mean = field.reshape(-1, *truth.shape).mean(0, dtype=np.float64)
-    if missing := np.sum(~np.isfinite(mean) & valid):
-        raise ValueError(f'{missing} of {valid.sum()} valid cells are not finite in the field; give them weight 0')
+    require_finite(mean, valid)
     x, y = (np.where(valid, values - normal.astype(np.float64), 0.0) for values in (mean, truth))
     return valid, x, y

@@ -1,12 +1,13 @@
-"""Distribution of values over a whole domain: percentiles, bias maps, total variation, error frame by frame.
+"""Distribution of values over a whole domain: percentiles, bias maps, total variation, errors by time.
 
-Weights are cell areas, 0 where no field exists, all [H, W]. Where the truth is missing at a time, no method is judged.
+Weights are cell areas, 0 where no field exists, all [H, W]. Where the truth is missing at a time, no method is scored.
 """
 
 import numpy as np
 import xarray as xr
 
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
+from downscale_jax.evaluation.statistics.members import require_finite
 from downscale_jax.fields.geometry.grid import cell_sizes_km, is_periodic
 
 PERCENTILES = (2.0, 9.0, 25.0, 50.0, 75.0, 91.0, 98.0)  # at normal values about -2, -4/3, -2/3, 0, 2/3, 4/3, 2 sigma
@@ -14,10 +15,10 @@ PERCENTILES = (2.0, 9.0, 25.0, 50.0, 75.0, 91.0, 98.0)  # at normal values about
 
 def choose_cells(weight: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """Flat indices [K] of the cells whose values are kept for percentiles, in order: all with a weight where they are
-    at most `count`, else so many of them at random, each as likely. Choose once and use for every time and method.
+    at most `count`, else `count` of them at random, all equally likely. Choose once for all times and methods.
 
-    Percentiles of all cells are exact. Of K cells drawn they are estimates, off by about the same for all methods
-    where these are close to each other. Times x members x K values must fit into memory.
+    Percentiles of all cells are exact; those of K random cells are estimates, with similar errors for similar
+    methods. Times x K values must fit into memory.
     """
     cells = np.flatnonzero(weight > 0)
     if cells.size <= count:
@@ -44,20 +45,16 @@ def percentiles(values: np.ndarray, weight: np.ndarray, levels: tuple[float, ...
 def map_sums(field: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
     """What one time adds to the bias maps, float64 [H, W]: times, values and their squares.
 
-    field [H, W], or members [M, H, W], whose values count as one distribution; truth [H, W]. The maps of many times do
-    not fit into memory: keep a running sum, `sums = bootstrap.total([sums, map_sums(field, truth)])`.
-
-    Raises ValueError where the field is not finite and the truth is.
+    The maps of many times do not fit into memory: keep a running sum, `sums = bootstrap.total([sums, map_sums(field,
+    truth)])`. Raises ValueError where the field is not finite and the truth is.
     """
-    members = _members(field, truth)
     valid = np.isfinite(truth)
-    _check(members, valid)
-    y = np.where(valid, truth, 0).astype(np.float64)
-    x = np.where(valid, members, 0).astype(np.float64)
+    require_finite(field, valid)
+    x, y = (np.where(valid, values, 0).astype(np.float64) for values in (field, truth))
     return {
         'times': valid.astype(np.float64),
-        'field': x.mean(0),
-        'field_square': np.square(x).mean(0),
+        'field': x,
+        'field_square': np.square(x),
         'truth': y,
         'truth_square': np.square(y),
     }
@@ -66,7 +63,7 @@ def map_sums(field: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
 def bias_maps(sums: Sums) -> dict[str, np.ndarray]:
     """{'mean', 'standard_deviation'} over time, of the field minus of the truth [..., H, W]; NaN without any time.
 
-    The standard deviation divides by the number of times (and members).
+    The standard deviation divides by the number of times.
     """
     means, deviations = {}, {}
     for name in ('field', 'truth'):
@@ -101,43 +98,27 @@ def gradient(field: np.ndarray, grid: xr.Dataset) -> np.ndarray:
 def frame_sums(field: np.ndarray, truth: np.ndarray, weight: np.ndarray, grid: xr.Dataset) -> dict[str, np.ndarray]:
     """Weighted sums of one time, float64 numbers: squared error, |gradient| of the field and of the truth.
 
-    field [H, W], or members [M, H, W], of which the mean is taken; truth [H, W]. A gradient counts where the truth has
-    one. Raises ValueError where the field is not finite and the truth is.
+    A gradient counts where field and truth have one. Raises ValueError where the field is not finite and the truth is.
     """
-    members = _members(field, truth)
     counted = np.isfinite(truth) & (weight > 0)
-    _check(members, counted)
-    steepness, expected = gradient(np.where(counted, members, np.nan), grid), gradient(truth, grid)
-    sloped = np.isfinite(steepness).all(0) & np.isfinite(expected) & (weight > 0)
+    require_finite(field, counted)
+    steepness, expected = gradient(np.where(counted, field, np.nan), grid), gradient(truth, grid)
+    sloped = np.isfinite(steepness) & np.isfinite(expected) & (weight > 0)
     weights, slope_weights = weight[counted].astype(np.float64), weight[sloped].astype(np.float64)
     return {
         'weight': weights.sum(),
-        'squared_error': np.square(members[:, counted].astype(np.float64) - truth[counted]).mean(0) @ weights,
-        'gradient_weight': slope_weights.sum(),
-        'gradient': steepness[:, sloped].mean(0) @ slope_weights,
+        'squared_error': np.square(field[counted].astype(np.float64) - truth[counted]) @ weights,
+        'gradient': steepness[sloped] @ slope_weights,
         'gradient_truth': expected[sloped] @ slope_weights,
     }
 
 
 def frame_scores(sums: Sums) -> dict[str, np.ndarray]:
-    """Scores [...] from sums of one time, of many side by side, or of all together.
+    """`mse` and `total_variation` [...] from sums of one time, of many side by side, or of all together.
 
-    `mse`; `total_variation`, the mean of |gradient| of the field; `total_variation_difference`, the relative difference
-    of this to the truth's: -1 for a constant field.
+    Total variation is the mean |gradient| of the field over that of the truth, minus 1: -1 for a constant field.
     """
     return {
         'mse': ratio(sums['squared_error'], sums['weight']),
-        'total_variation': ratio(sums['gradient'], sums['gradient_weight']),
-        'total_variation_difference': ratio(sums['gradient'], sums['gradient_truth']) - 1,
+        'total_variation': ratio(sums['gradient'], sums['gradient_truth']) - 1,
     }
-
-
-def _members(field: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    if field.ndim not in (2, 3) or truth.ndim != 2 or field.shape[-2:] != truth.shape:
-        raise ValueError(f'field is {field.shape}, truth is {truth.shape}; expected [H, W] or [M, H, W], and [H, W]')
-    return field.reshape(-1, *truth.shape)
-
-
-def _check(members: np.ndarray, counted: np.ndarray) -> None:
-    if missing := np.sum(~np.isfinite(members).all(0) & counted):
-        raise ValueError(f'{missing} of {counted.sum()} valid cells are not finite in the field; give them weight 0')

@@ -1,7 +1,7 @@
-"""High values: their quantiles, whether they lie in the right place, and how well an ensemble warns of them.
+"""High values: quantiles, fractions skill score, and the CRPS above a threshold.
 
-Three sums by time, added before any ratio. `thresholds` are values of the field, to be taken from the training split:
-of the truth's own test values they would hide a bias. One for all cells, or one for each.
+Three sums by time, added before any ratio. `thresholds` are values of the field from the training split: quantiles of
+the test truth would hide a bias. One for all cells, or one for each.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
-from downscale_jax.evaluation.statistics.members import chunks
+from downscale_jax.evaluation.statistics.members import chunks, require_finite
 from downscale_jax.evaluation.statistics.pointwise import fair_crps
 
 LEVELS = (0.9, 0.95, 0.99, 0.995, 0.999)
@@ -40,13 +40,13 @@ def histogram(values: np.ndarray, weights: np.ndarray, edges: np.ndarray) -> np.
 def quantiles(histogram: np.ndarray, edges: np.ndarray, levels: Sequence[float] = LEVELS) -> np.ndarray:
     """Quantiles [..., L] of weights [..., B] by bin, as if values were spread evenly within bins; NaN without any."""
     below = np.cumsum(histogram, -1)
-    found = []
+    values_at = []
     for level in levels:
         wanted = level * below[..., -1:]
         at = (below >= wanted).argmax(-1)[..., None]
         here, upto = (np.take_along_axis(values, at, -1) for values in (histogram, below))
-        found.append(edges[at + 1] - ratio(upto - wanted, here) * (edges[1] - edges[0]))
-    return np.concatenate(found, -1)
+        values_at.append(edges[at + 1] - ratio(upto - wanted, here) * (edges[1] - edges[0]))
+    return np.concatenate(values_at, -1)
 
 
 def quantile_sums(members: np.ndarray, truth: np.ndarray, weight: np.ndarray, edges: np.ndarray) -> dict:
@@ -82,17 +82,16 @@ def fss_sums(
     if even := [n for n in windows if n % 2 == 0]:
         raise ValueError(f'windows of {even} cells have no centre; give odd numbers')
     valid = _counted(truth, weight)
-    if missing := np.sum(~np.isfinite(members).all(0) & valid):
-        raise ValueError(f'{missing} of {valid.sum()} valid cells are not finite in a member; give them weight 0')
+    require_finite(members, valid)
     w = np.where(valid, weight, 0).astype(np.float64)
     sums = {name: np.zeros((len(thresholds), len(windows))) for name in ('fss_error', 'fss_reference')}
     shares = [_box(valid, window) for window in windows]
     for q, threshold in enumerate(thresholds):
         event, probability = (truth > threshold) & valid, np.mean(members > threshold, 0) * valid
         for s, (window, share) in enumerate(zip(windows, shares, strict=True)):
-            expected, found = (ratio(_box(one, window), share)[valid] for one in (event, probability))
-            sums['fss_error'][q, s] = np.square(found - expected) @ w[valid]
-            sums['fss_reference'][q, s] = (np.square(found) + np.square(expected)) @ w[valid]
+            expected, predicted = (ratio(_box(one, window), share)[valid] for one in (event, probability))
+            sums['fss_error'][q, s] = np.square(predicted - expected) @ w[valid]
+            sums['fss_reference'][q, s] = (np.square(predicted) + np.square(expected)) @ w[valid]
     return sums
 
 
@@ -123,15 +122,13 @@ def tail_crps_sums(
 def summarise(sums: Sums, edges: np.ndarray, levels: Sequence[float] = LEVELS) -> dict[str, np.ndarray]:
     """Numbers from the three sums over times, all in one dictionary, with any leading axes.
 
-    quantiles, quantiles_truth [..., L] in the unit of the field, and quantile_error, their difference: a ratio means
-    nothing for temperatures and winds. fss [..., Q, S] = 1 - sum (P_f - P_o)^2 / sum (P_f^2 + P_o^2), 1 for a perfect
-    field and NaN where nobody has an event. tail_crps [..., Q].
+    quantile_error [..., L]: quantiles minus those of the truth, in the unit of the field, since a ratio means nothing
+    for temperatures and winds. fss [..., Q, S] = 1 - sum (P_f - P_o)^2 / sum (P_f^2 + P_o^2), 1 for a perfect
+    field and NaN without any event. tail_crps [..., Q].
     """
-    found, expected = (quantiles(sums[name], edges, levels) for name in ('histogram', 'histogram_truth'))
+    predicted, expected = (quantiles(sums[name], edges, levels) for name in ('histogram', 'histogram_truth'))
     return {
-        'quantiles': found,
-        'quantiles_truth': expected,
-        'quantile_error': found - expected,
+        'quantile_error': predicted - expected,
         'fss': 1 - ratio(sums['fss_error'], sums['fss_reference']),
         'tail_crps': ratio(sums['tail_crps'], sums['tail_weight'][..., None]),
     }

@@ -1,16 +1,23 @@
-"""The members of an ensemble, walked through with little memory, and the numbers of them whose means are scored."""
+"""Members of an ensemble in chunks of cells, and the check that they are finite."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-COUNTS = (1, 5, 10, 33, 100)
 _VALUES = 1 << 22  # at a time: 32 MB in float64 however many members and cells
 
 
-def kept(counts: Sequence[int], members: int) -> list[int]:
-    """The counts that an ensemble of so many members has."""
-    return [n for n in counts if n <= members]
+def require_finite(members: np.ndarray, counted: np.ndarray) -> None:
+    """Raises ValueError where members [..., P] or [..., H, W] are not finite at cells that are `counted` [P] or [H, W].
+
+    Scoring a method on fewer cells than the others would be unfair to them: the caller gives such cells weight 0 for
+    all methods.
+    """
+    finite = np.isfinite(members).all(tuple(range(members.ndim - counted.ndim)))
+    if missing := np.sum(~finite & counted):
+        raise ValueError(
+            f'{missing} of {counted.sum()} valid cells are not finite in a member or field; give them weight 0'
+        )
 
 
 def chunks(members: np.ndarray, counted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -25,6 +32,5 @@ def chunks(members: np.ndarray, counted: np.ndarray) -> Iterator[tuple[np.ndarra
     for start in range(0, cells.size, size):
         chosen = cells[start : start + size]
         x = flat[:, chosen].astype(np.float64)
-        if missing := np.sum(~np.isfinite(x).all(0)):
-            raise ValueError(f'{missing} of {chosen.size} valid cells are not finite in a member; give them weight 0')
+        require_finite(x, np.ones(chosen.size, bool))
         yield chosen, x

@@ -3,9 +3,9 @@
 import numpy as np
 
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
+from downscale_jax.evaluation.statistics.members import chunks
 from downscale_jax.evaluation.statistics.ranks import rank_sums, reliability_error
 
-_CELLS = 1 << 17  # sorted at a time: 50 members in float64 stay near 50 MB however large the domain
 _SUMS = ('weight', 'error', 'squared_error', 'absolute_error', 'member_squared_error', 'crps', 'variance')
 
 
@@ -18,28 +18,17 @@ def day_sums(
 ) -> dict[str, np.ndarray]:
     """Weighted sums over the valid cells of one time in each zone, float64: [Z], `ranks` of an ensemble [Z, M + 1].
 
-    members [M, H, W], M = 1 for a single field; truth [H, W], NaN where there is none; weight [H, W], such as cell
+    members [M, H, W], M = 1 for a single field; truth [H, W], NaN where missing; weight [H, W], such as cell
     area, 0 or NaN where a cell does not count; zones [Z, H, W] bool, which may overlap; `ties` draws the rank of a
     truth that equals members. Without a valid cell every sum is 0.
 
-    Raises ValueError where a member is not finite at a valid cell: scoring a method on fewer cells than the others
-    would be unfair to them, so the caller gives such cells weight 0 for all methods.
+    Raises ValueError where a member is not finite at a valid cell.
     """
-    if members.ndim != 3 or members.shape[1:] != truth.shape or len(members) == 0:
-        raise ValueError(f'members are {members.shape}, truth is {truth.shape}; expected [M, H, W] and [H, W]')
-    cells = np.flatnonzero(np.isfinite(truth) & (weight > 0) & zones.any(0))
-    members, zones = members.reshape(len(members), -1), zones.reshape(len(zones), -1)
+    counted, zones = np.isfinite(truth) & (weight > 0) & zones.any(0), zones.reshape(len(zones), -1)
     sums = {name: np.zeros(len(zones)) for name in _SUMS}
     if len(members) > 1:
         sums['ranks'] = np.zeros((len(zones), len(members) + 1))
-    for start in range(0, len(cells), _CELLS):
-        chosen = cells[start : start + _CELLS]
-        x = members[:, chosen].astype(np.float64)
-        if not np.isfinite(x).all():
-            raise ValueError(
-                f'{np.sum(~np.isfinite(x).all(0))} of {len(chosen)} valid cells are not finite in a member; '
-                'give weight 0 to cells without a prediction'
-            )
+    for chosen, x in chunks(members, counted):
         y = truth.ravel()[chosen].astype(np.float64)
         weights = zones[:, chosen] * weight.ravel()[chosen].astype(np.float64)
         for name, value in _cell_values(x, y).items():

@@ -1,4 +1,4 @@
-"""Ranks of the truth among the members: histogram and reliability curve, and the classes they are split by."""
+"""Ranks of the truth among the members: histogram and reliability curve, and the classes by which they are split."""
 
 from collections.abc import Sequence
 from itertools import pairwise

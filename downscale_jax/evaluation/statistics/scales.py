@@ -1,9 +1,9 @@
-"""Which scales are predictable, and which are only plausible: power, error and correlation by wavelength.
+"""Power, error and correlation by wavelength, which tell predictable scales from merely plausible ones.
 
 Of each method three spectra of a day are kept: of the field, of the anomaly (field minus coarse input) and of the error
-(field minus truth). The error of the coarse field is the truth's anomaly, so a ratio of the two below 1 says that a
-method knows more than the coarse field at that wavelength, and a ratio near 2 that it invents details of the right
-power in the wrong places, as every member must where nothing is predictable.
+(field minus truth). The error of the coarse field is the truth's anomaly, so a ratio of the two below 1 means that a
+method beats the coarse field at that wavelength, and a ratio near 2 that its details have the right power in the wrong
+places, as those of every member must where nothing is predictable.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
 
 FINEST = 4  # cells: the shortest wavelength at which power is scored; below it waves are hardly resolved
-BEATS = 0.99  # error over that of the coarse field: a hair less is no knowledge
+BEATS = 0.99  # error over that of the coarse field: a smaller gain is not counted
 KINDS = ('field', 'anomaly', 'error')
 TRUTH, COARSE, MEAN = 'truth', 'coarse', 'mean'
 
@@ -83,7 +83,7 @@ def summarise(sums: Sums, baselines: Sequence[str] = ()) -> dict[str, np.ndarray
 def ranges(wavelength: np.ndarray, kernel_km: float, cell_km: float) -> dict[str, np.ndarray]:
     """{name: bool [n]} of the ranges of scales, without those that hold no ring.
 
-    large: longer than the kernel of the coarse input. medium, fine: from there to four cells, parted at the geometric
+    large: longer than the kernel of the coarse input. medium, fine: from there to four cells, split at the geometric
     mean. finest: shorter than four cells.
     """
     top, bottom = kernel_km * 1.001, FINEST * cell_km * 0.999

@@ -1,4 +1,4 @@
-"""Semivariogram of a field by distance: how fast values decorrelate, and whether fine structure is there at all.
+"""Semivariogram of a field by distance: decorrelation with distance, and whether fine structure exists at all.
 
     gamma(d) = E[(x(p) - x(q))^2] / (2 Var(x)),   p and q a distance d apart
 
@@ -15,8 +15,8 @@ import scipy.spatial
 import xarray as xr
 
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
-from downscale_jax.evaluation.statistics.places import diagonals_km, grid_points
 from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM, cell_sizes_km
+from downscale_jax.fields.geometry.places import diagonals_km, grid_points
 
 DISTANCES_KM = (25.0, 50.0, 100.0, 200.0, 300.0, 500.0, 1000.0)
 _TOLERANCE = 0.1  # of the nominal distance
@@ -51,7 +51,7 @@ def choose(
     closer than asked for; a first cell that finds no bearing so goes.
 
     A distance is left out where it is shorter than the spacing of cells, the larger of the two, in the mean by weight;
-    and where fewer than 100 pairs are found: a domain too small, or no two cells that far apart. Below about four
+    and where fewer than 100 pairs fit: a domain too small, or no two cells that far apart. Below about four
     spacings only some bearings fit, and 1.8 spacings (50 km on 0.25 degrees, 200 km on 1 degree) are met by no two
     cells near the equator.
 
@@ -76,10 +76,10 @@ def choose(
         end, searched = np.zeros(count, int), np.arange(count)
         for _ in range(_ROUNDS):
             here = points[start[searched]]
-            away, there = tree.query(ends(here, wanted, rng.uniform(0, 2 * np.pi, searched.size)))
-            good = (away <= reach[there] * (1 + 1e-6)) & (probability[there] > 0)
-            good &= np.abs(_kilometres(here, points[there]) - wanted) <= _TOLERANCE * wanted
-            end[searched[good]] = there[good]
+            away, nearest = tree.query(ends(here, wanted, rng.uniform(0, 2 * np.pi, searched.size)))
+            good = (away <= reach[nearest] * (1 + 1e-6)) & (probability[nearest] > 0)
+            good &= np.abs(_kilometres(here, points[nearest]) - wanted) <= _TOLERANCE * wanted
+            end[searched[good]] = nearest[good]
             searched = searched[~good]
         if count - searched.size >= min(count, _FEWEST):
             first.append(np.delete(start, searched))
@@ -91,7 +91,7 @@ def choose(
 
 
 def _geometry(grid: xr.Dataset) -> tuple[np.ndarray, Ends]:
-    """Centres of the cells in km, [H, W, 2] in the plane or [H, W, 3] on the sphere, and how to go from there."""
+    """Centres of the cells in km, [H, W, 2] in the plane or [H, W, 3] on the sphere, and steps along a bearing."""
     if 'x' in grid.coords and 'y' in grid.coords:
         y, x = np.meshgrid(*(grid[name].values.astype(float) / 1000 for name in 'yx'), indexing='ij')
         return np.stack([x, y], -1), _in_the_plane
@@ -126,18 +126,16 @@ def _kilometres(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def day_sums(field: np.ndarray, truth: np.ndarray, weight: np.ndarray, pairs: Pairs) -> dict[str, np.ndarray]:
     """Sums of one time, float64: squared differences and pairs [D]; weight, truth and its square.
 
-    field [H, W], or members [M, H, W], of which the mean is taken; truth [H, W], NaN where missing: such cells drop out
-    of the pairs of every method. For the truth's own semivariogram give it twice.
+    field, truth [H, W], NaN where missing: such cells drop out of the pairs of every method. For the semivariogram of
+    the truth, pass it twice.
 
     Raises ValueError where the field is not finite in a pair that counts.
     """
-    if field.shape[-2:] != truth.shape or truth.shape != weight.shape or field.ndim not in (2, 3):
-        raise ValueError(f'field is {field.shape}, truth {truth.shape}, weight {weight.shape}; expected one [H, W]')
-    members = field.reshape(-1, truth.size)
+    flat = field.ravel()
     valid = np.isfinite(truth) & (weight > 0)
     count = valid.ravel()[pairs.first] & valid.ravel()[pairs.second]
     first, second, at = pairs.first[count], pairs.second[count], pairs.at[count]
-    squared = np.square(members[:, first].astype(np.float64) - members[:, second]).mean(0)
+    squared = np.square(flat[first].astype(np.float64) - flat[second])
     if not np.isfinite(squared).all():
         raise ValueError(f'{np.sum(~np.isfinite(squared))} of {squared.size} pairs are not finite in the field')
     x, w = truth[valid].astype(np.float64), weight[valid].astype(np.float64)

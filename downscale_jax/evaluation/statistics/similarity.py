@@ -1,7 +1,6 @@
 """Scores of images: structural similarity and peak signal-to-noise ratio, for fields with coasts and gaps.
 
-Their data range is one number for all, that of the target in the training split: taken from each image, it would call
-a calm day as bad as a wild one.
+The data range is that of the target in the training split: a range by image would score calm and stormy days alike.
 """
 
 import numpy as np

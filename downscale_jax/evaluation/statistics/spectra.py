@@ -95,10 +95,14 @@ def spectral_distance(power: np.ndarray, truth: np.ndarray, share: float = 0.5) 
         return np.abs(np.log(power[..., -count:]) - np.log(truth[..., -count:])).mean(-1)
 
 
+def is_globe(grid: xr.Dataset) -> bool:
+    """Whether harmonics fit the grid."""
+    return 'lat' in grid.coords and grid['lat'].ndim == 1 and bool(wind.global_rows(grid))
+
+
 def resolves(grid: xr.Dataset) -> bool:
     """Whether the whole grid has a spectrum: a globe that harmonics fit, or rows of about one width."""
-    whole = 'lat' in grid.coords and grid['lat'].ndim == 1 and wind.global_rows(grid)
-    return bool(whole) or all(size.max() <= MOST_UNEQUAL * size.min() for size in cell_sizes_km(grid))
+    return is_globe(grid) or all(size.max() <= MOST_UNEQUAL * size.min() for size in cell_sizes_km(grid))
 
 
 def _modes(grid: xr.Dataset) -> _Modes:

@@ -1,7 +1,7 @@
 """Isotropic power spectra over tapered windows of open sea, for fields with coasts.
 
-A transform of the whole domain would see the coast line as structure; windows free of land do not. The price is that
-nothing longer than a window is resolved.
+A transform of the whole domain would count coasts as structure; windows free of land do not, but resolve nothing
+longer than a window.
 """
 
 import numpy as np
@@ -64,11 +64,6 @@ def power(coefficients: np.ndarray) -> np.ndarray:
     stored[:, [0, -1]] = 1.0
     density = np.sum(coefficients.real**2 + coefficients.imag**2, 0) * stored / (size**2 * np.sum(_taper(size) ** 2))
     return np.bincount(np.floor(k + 0.5).astype(int).ravel(), density.ravel(), size)[1 : size // 2 + 1]
-
-
-def log_distance(ratio: np.ndarray) -> float:
-    """Mean |ln ratio| of powers over the truth's: 0 where they are equal, ln 2 where all are half or twice as large."""
-    return float(np.abs(np.log(ratio)).mean())
 
 
 def _taper(size: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from downscale_jax.fields.geometry.blocks import (
     repeat,
 )
 from downscale_jax.fields.transforms.bounds import Bounds, limits
+from downscale_jax.fields.transforms.moments import per_channel
 from downscale_jax.fields.transforms.standardisation import Standardisation
 
 Space = Literal['network', 'physical']
@@ -157,9 +158,9 @@ class BlockMeans:
     def condition(self, lifted: Any, mask: Any) -> Any:
         """A lifted field and mask [..., H, W, 1] -> the channels of `condition_layout`, zero where missing."""
         xp = np if isinstance(lifted, np.ndarray) else jnp
-        mean, std = (np.asarray(moments, 'float32') for moments in (self.context_mean, self.context_std))
-        context = (lifted[..., self.lifted.context] - mean) / std
-        shown = xp.concatenate([self._smooth(lifted), context], -1)
+        context = lifted[..., self.lifted.context]
+        mean, std = (per_channel(np.asarray(m, 'float32'), context) for m in (self.context_mean, self.context_std))
+        shown = xp.concatenate([self._smooth(lifted), (context - mean) / std], -1)
         # the repeated field also outside of the mask: a single valid cell stands for its block
         offset, scale = self._points(lifted, of_blocks=True)
         repeated = (self.values.encode(lifted[..., self.lifted.repeated]) - offset) / scale
@@ -185,11 +186,11 @@ class BlockMeans:
         target = (self.values.encode(fine) - offset) / scale
         if self.anomaly:
             target = target - self._smooth(lifted)
-        return target / np.asarray(self.target_std, 'float32')
+        return target / per_channel(np.asarray(self.target_std, 'float32'), target)
 
     def decode(self, sample: Any, lifted: Any) -> Any:
         """Inverse of `encode`, physical, not clipped to the bounds."""
-        target = sample * np.asarray(self.target_std, 'float32')
+        target = sample * per_channel(np.asarray(self.target_std, 'float32'), sample)
         if self.anomaly:
             target = target + self._smooth(lifted)
         offset, scale = self._points(lifted)
@@ -204,7 +205,7 @@ class BlockMeans:
         small = self.small(lifted)
         if self.mean == 'physical':
             scaled, shifted = (project(fine, small, self.factor, area) for project in (conserve_positive, conserve))
-            return xp.where(self.limits[0] == 0, scaled, shifted)
+            return xp.where(per_channel(self.limits[0] == 0, fine), scaled, shifted)
         return self.values.decode(conserve(self.values.encode(fine), self.values.encode(small), self.factor))
 
 

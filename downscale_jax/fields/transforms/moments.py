@@ -1,8 +1,14 @@
 """Mean and standard deviation of a stream of arrays."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+
+
+def per_channel(values: Any, x: Any) -> Any:
+    """`values` [C] with the rank of `x` [..., C], so that they broadcast explicitly."""
+    return values.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 class Moments:

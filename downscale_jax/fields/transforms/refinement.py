@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from downscale_jax.fields.transforms.bounds import Bounds, limits
-from downscale_jax.fields.transforms.moments import Moments
+from downscale_jax.fields.transforms.moments import Moments, per_channel
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class RefinementTransform:
     def condition(self, coarse, mask):
         """Coarse inputs [..., H, W, Cin] in physical units and mask [..., H, W, 1] -> [..., H, W, Cin + 1]."""
         xp = np if isinstance(coarse, np.ndarray) else jnp
-        scaled = (coarse - xp.asarray(self.input_mean, 'float32')) * (1 / xp.asarray(self.input_std, 'float32'))
+        mean, std = (per_channel(xp.asarray(values, 'float32'), coarse) for values in (self.input_mean, self.input_std))
+        scaled = (coarse - mean) * (1 / std)
         known = mask & xp.isfinite(scaled)
         return xp.concatenate([xp.where(known, scaled, xp.float32(0)), mask.astype('float32')], -1)
 

@@ -11,7 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from downscale_jax.fields.transforms.moments import channel_moments
+from downscale_jax.fields.transforms.moments import channel_moments, per_channel
 
 COMPRESSIONS = {'log': 0.2, 'standard': 0.0, 'log1p': 1.0}  # c of each transform (data.transform)
 COMPRESSION = COMPRESSIONS['log']
@@ -44,8 +44,8 @@ class Standardisation:
     def encode(self, x: Any) -> Any:
         """Physical [..., C] -> normalised, float32."""
         xp = np if isinstance(x, np.ndarray) else jnp
-        y = _compress(self._standardised(x), self.compression)
-        return ((y - xp.asarray(self.log_mean)) / xp.asarray(self.log_std)).astype('float32')
+        log_mean, log_std = (per_channel(xp.asarray(values), x) for values in self._statistics[2:])
+        return ((_compress(self._standardised(x), self.compression) - log_mean) / log_std).astype('float32')
 
     def z_score(self, x: Any) -> Any:
         """Physical [..., C] -> z, before the logarithm, float32."""
@@ -53,15 +53,21 @@ class Standardisation:
 
     def _standardised(self, x: Any) -> Any:
         xp = np if isinstance(x, np.ndarray) else jnp
-        return (x - xp.asarray(self.mean)) / xp.asarray(self.std)
+        mean, std = (per_channel(xp.asarray(values), x) for values in self._statistics[:2])
+        return (x - mean) / std
 
     def decode(self, y: Any) -> Any:
         """Inverse of `encode`, float32."""
         xp = np if isinstance(y, np.ndarray) else jnp
-        y = y * xp.asarray(self.log_std) + xp.asarray(self.log_mean)
-        c = np.asarray(self.compression)
+        mean, std, log_mean, log_std = (per_channel(xp.asarray(values), y) for values in self._statistics)
+        y = y * log_std + log_mean
+        c = per_channel(np.asarray(self.compression), y)
         z = xp.where(c > 0, xp.sign(y) * xp.expm1(xp.abs(y)) / np.where(c > 0, c, 1), y) if c.any() else y
-        return (z * xp.asarray(self.std) + xp.asarray(self.mean)).astype('float32')
+        return (z * std + mean).astype('float32')
+
+    @property
+    def _statistics(self) -> tuple[tuple[float, ...], ...]:
+        return self.mean, self.std, self.log_mean, self.log_std
 
 
 def fit(
@@ -92,5 +98,5 @@ def fit(
 
 def _compress(z: Any, compression: float | tuple[float, ...]) -> Any:
     xp = np if isinstance(z, np.ndarray) else jnp
-    c = np.asarray(compression)
+    c = per_channel(np.asarray(compression), z)
     return xp.where(c > 0, xp.sign(z) * xp.log1p(c * xp.abs(z)), z) if c.any() else z

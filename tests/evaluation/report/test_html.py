@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from downscale_jax.evaluation.report import html
-from downscale_jax.evaluation.report.publication import Publication
-from downscale_jax.evaluation.results import LOWER, NEITHER, ONE, ZERO, Definition, Figure, Table
+from downscale_jax.evaluation.results import LOWER, NEITHER, ONE, ZERO, Definition, Figure, Publication, Table
 from downscale_jax.runtime.errors import UserError
 
 NAN = float('nan')

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure as Drawing
 
-from downscale_jax.evaluation.report.publication import Publication
 from downscale_jax.evaluation.report.publish import plain, publish, text_table
-from downscale_jax.evaluation.results import LOWER, NEITHER, Definition, Figure, Table, certain
+from downscale_jax.evaluation.results import LOWER, NEITHER, Definition, Figure, Publication, Table, certain
 
 NAN = float('nan')
 DEFINITIONS = {

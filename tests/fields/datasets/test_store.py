@@ -301,7 +301,7 @@ class TestCanonical:
         data['sit'][:] = np.nan
         assert "'sit' has no values other than NaN" in error_of(canonical, data, ['sit'])
         none = plane_data().isel(time=slice(0))
-        assert "'sit' has no time: its axis of time is empty" in error_of(canonical, none, ['sit'])
+        assert "'sit' has no times: its time axis is empty" in error_of(canonical, none, ['sit'])
         data['sit'][2, 1, 1] = 1.0  # days are missing at both ends
         canonical(data, ['sit'])
 

@@ -109,7 +109,7 @@ def test_a_transform_for_each_variable():
     np.testing.assert_allclose(decoded / scale, MIXED / scale, rtol=1e-4, atol=2e-6)
     both = jax.jit(lambda x: (found.encode(x), found.decode(found.encode(x))))(MIXED)
     np.testing.assert_allclose(both[0], encoded, atol=1e-4)
-    np.testing.assert_allclose(both[1] / scale, MIXED / scale, rtol=1e-4, atol=2e-5)
+    np.testing.assert_allclose(np.asarray(both[1]) / scale, MIXED / scale, rtol=1e-4, atol=2e-5)
     assert Standardisation.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
