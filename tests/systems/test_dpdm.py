@@ -79,7 +79,8 @@ def test_the_published_network():
     assert unet['stem']['kernel'].shape == (3, 3, 4, 64)
     assert sizes(unet) == 11_105_409
     schedule = dpdm.build(settings)['dpdm'].schedule
-    assert (schedule.steps, schedule.betas) == (1000, 'cosine')
+    assert (schedule.steps, schedule.betas, schedule.shown) == (1000, 'cosine', 'step')
+    assert dpdm.build(config())['dpdm'].schedule.shown == 'angle'
 
 
 def test_patches_that_are_no_whole_blocks():
