@@ -245,7 +245,7 @@ def test_angles(spacing, rates):
         cleanest, noisiest = np.arccos(rates)
         if spacing == 't_open':
             cleanest += (noisiest - cleanest) / steps
-        np.testing.assert_allclose(gammas[[-1, 0]], [cleanest, noisiest], rtol=2e-6)
+        np.testing.assert_allclose(gammas[[-1, 0]], [cleanest, noisiest], rtol=2e-6, atol=2e-7)
     tangent = np.tan(gammas.astype('f8'))
     scale = {'t': gammas, 't_open': gammas, 'half_log_snr': np.log(tangent), 'karras': tangent ** (1 / 7)}[spacing]
     np.testing.assert_allclose(scale, np.linspace(scale[0], scale[-1], 1000), atol=2e-5 * np.ptp(scale))

@@ -45,7 +45,7 @@ def test_levels_that_a_network_is_shown():
     gamma = np.array([0.0, math.pi / 6, math.pi / 2], 'f4')
     np.testing.assert_allclose(CosineSchedule().level(gamma), [0, 1 / 3, 1], rtol=1e-6)
     np.testing.assert_allclose(CosineSchedule(shown='variance').level(gamma), [0, 1 / 4, 1], rtol=1e-6)
-    with pytest.raises(UserError, match="diffusion.level='varaince'.*'variance'"):
+    with pytest.raises(UserError, match=r"diffusion\.level='varaince'.*'variance'"):
         CosineSchedule(shown='varaince')
 
 

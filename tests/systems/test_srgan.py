@@ -3,6 +3,7 @@
 import copy
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -180,8 +181,9 @@ def test_a_gan_starts_from_the_generator_and_the_encoder(teacher, monkeypatch):
     _, of_z_scores = content_weight.distances_by_lag(
         content, learned.encoder, Prepared(), 16, content_weight.LagClasses(4, 3), 'standard'
     )
-    linear = type('T', (), {'values': replace(VALUES, compression=0.0, log_mean=(0.0, 0.0), log_std=(1.0, 1.0))})
-    monkeypatch.setattr(Prepared, 'block_means', linear)
+    z_scores = replace(VALUES, compression=0.0, log_mean=(0.0, 0.0), log_std=(1.0, 1.0))
+    linear = type('T', (), {'values': z_scores})
+    monkeypatch.setattr(Prepared, 'transform_as', lambda self, kind: linear)
     _, expected = content_weight.distances_by_lag(
         content, learned.encoder, Prepared(), 16, content_weight.LagClasses(4, 3)
     )

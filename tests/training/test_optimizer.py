@@ -117,7 +117,7 @@ def test_moments_of_another_optimiser_are_refused(phase, before):
     common = {'steps': 2, 'learning_rate': 0.1}
     training = {'first': {**common, **before}, 'second': {**common, **phase}}
     training['phases'] = ('first', 'second') if before else ('second',)
-    with pytest.raises(UserError, match='training.second.keep_moments=True.*sgd'):
+    with pytest.raises(UserError, match=r'training\.second\.keep_moments=True.*sgd'):
         phases(training)
 
 
