@@ -6,6 +6,7 @@ Run it again after a case has changed. tests/parity compares the stored arrays w
 """
 
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import numpy as np
@@ -116,8 +117,10 @@ def samples() -> dict[str, np.ndarray]:
 def main() -> None:
     torch.manual_seed(0)
     made = networks()
-    np.savez_compressed(FOLDER / 'networks.npz', **{name: output(name, made[name]) for name in CASES})
-    np.savez_compressed(FOLDER / 'samplers.npz', **samples())
+    outputs: dict[str, Any] = {name: output(name, made[name]) for name in CASES}
+    arrays: dict[str, Any] = samples()
+    np.savez_compressed(FOLDER / 'networks.npz', **outputs)
+    np.savez_compressed(FOLDER / 'samplers.npz', **arrays)
 
 
 if __name__ == '__main__':

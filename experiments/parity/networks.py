@@ -16,10 +16,10 @@ from downscale_jax.models.unet import UNet
 
 ENCODER = ((4, 8, 12, 16), 2, 8, True, 0.99)  # widths, blocks, stem, pool, momentum
 TAIL = (5, 8)  # classes, width
-GENERATOR = {'factors': (2, 2), 'width': 8, 'blocks': 2, 'kernel': 9}
+GENERATOR: dict[str, Any] = {'factors': (2, 2), 'width': 8, 'blocks': 2, 'kernel': 9}
 DISCRIMINATOR = ((4, 8, 12, 16), 16)
-DPDM = {'inner': 32, 'dropout': 0.1}
-SEA_ICE = {'widths': (8, 12, 16, 20), 'bottleneck': 24, 'stem': 1, 'tail': 0, 'time': 'input'}
+DPDM: dict[str, Any] = {'inner': 32, 'dropout': 0.1}
+SEA_ICE: dict[str, Any] = {'widths': (8, 12, 16, 20), 'bottleneck': 24, 'stem': 1, 'tail': 0, 'time': 'input'}
 
 Inputs = tuple[np.ndarray, ...]
 
