@@ -77,9 +77,9 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.late = ConfigDict({**common, 'steps': 100, 'learning_rate': 2e-5, 'schedule': 'constant'})
 
     config.sampling = ConfigDict()
-    config.sampling.tile = 512  # fine cells a side at most
-    config.sampling.overlap = 128  # the network sees 68 cells around each; with 64 seams of 0.07 deviations showed
-    config.sampling.conserve = False  # whether the block mean of what is generated is made the coarse field
+    config.sampling.tile = 512  # fine cells a side, at most
+    config.sampling.overlap = 128  # receptive field: 68 cells to each side; 64 left seams of 0.07 deviations
+    config.sampling.conserve = False  # True: adjust fields so that their block means are the coarse field
 
     config.evaluation = ConfigDict()
     config.evaluation.measures = (
@@ -90,7 +90,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.evaluation.records = FieldReference(96)  # of the test split, evenly spread; None: all
     config.evaluation.neighbours = False  # whether records are chosen in pairs of neighbours, which lag-1 scores need
     config.evaluation.baselines = ('bicubic',)  # also 'linear', 'quantile_mapping'
-    config.evaluation.window = 40  # cells a side of the windows for spectra of the scales
+    config.evaluation.window = 40  # cells per side of the windows for spectra of the scales
     config.evaluation.regimes = ()  # edges of classes of each coarse target; (): terciles of training
     config.evaluation.zones = ()  # (name, threshold) of each coarse target, scored apart; (): none
     config.evaluation.places = ''  # CSV file with name, latitude, longitude; empty: 150 large cities
@@ -123,6 +123,6 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.mse = ConfigDict({**rate, 'steps': 91_300, 'learning_rate': 1e-4})
         config.training.gan = ConfigDict({**rate, 'steps': 274_000, 'learning_rate': 1e-4})
         config.training.late = ConfigDict({**rate, 'steps': 91_300, 'learning_rate': 1e-5})
-        config.sampling.update({'tile': 768, 'overlap': 320})  # this network sees 158 cells around each
+        config.sampling.update({'tile': 768, 'overlap': 320})  # receptive field: 158 cells to each side
         config.evaluation.records = None
     return config

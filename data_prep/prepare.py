@@ -1,7 +1,7 @@
-"""Raw data -> canonical fields -> TFDS records with their transform, in a directory named by what it is made from.
+"""Preparation of data: raw fields become TFDS records with a fitted transform, of the kind that `data.kind` names.
 
-Runs share the directory (`downscale_jax.pipeline.records` says what it holds) and a changed setting makes a new one. It
-is written aside and renamed: an interrupted preparation leaves nothing behind. What a record is, `data.kind` says.
+The directory (see `downscale_jax.pipeline.records`) is named by a digest of its settings: runs share it, and a changed
+setting makes a new one. It is written under a temporary name, so an interrupted preparation leaves nothing behind.
 """
 
 import hashlib
@@ -15,30 +15,30 @@ from downscale_jax.fields.datasets import store
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, suggestion
 
-# each has KEYS, the settings that its records depend on, VERSION, check(data) and write(data, seed, directory, name)
+# each has KEYS (the settings that its records depend on), VERSION, check(data), write(data, seed, directory, name)
 KINDS: dict[str, ModuleType] = {'block_means': block_means, 'lag_pairs': lag_pairs, 'refinement': refinement}
 
 
 def prepare(data: dict, seed: int, root: Path) -> Prepared:
-    """Prepares what the `data` section of a config asks for, under `root`, unless it is there already.
+    """Prepares the data of a config's `data` section in a directory under `root`, unless it exists already.
 
-    `data.simulate.seed`, where it is given, is the seed of the data in the place of `seed`.
+    `data.simulate.seed`, if given, replaces `seed`.
     """
     seed = data['simulate'].get('seed', seed)
     directory = root / name_of(data, seed)
     if not directory.exists():
         kind = KINDS[data['kind']]
         kind.check(data)
-        aside = directory.with_name(f'.{directory.name}.partial')
-        shutil.rmtree(aside, ignore_errors=True)  # left by a killed preparation
+        partial = directory.with_name(f'.{directory.name}.partial')
+        shutil.rmtree(partial, ignore_errors=True)  # from a killed preparation
         try:
-            aside.mkdir(parents=True)
-            kind.write(data, seed, aside, directory.name)
-            aside.rename(directory)
+            partial.mkdir(parents=True)
+            kind.write(data, seed, partial, directory.name)
+            partial.rename(directory)
         except OSError as error:
             raise UserError(f'cannot write prepared data to {directory}: {error.strerror or error}') from error
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
     return Prepared(directory)
 
 

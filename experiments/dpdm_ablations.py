@@ -1,5 +1,4 @@
-"""What relief, the climate of grid points, the size of patches and the number of members are worth to DPDM (docs/systems/dpdm.md,
-system 4).
+"""Ablations of DPDM (docs/systems/dpdm.md): relief, the climate of grid points, size of patches, number of members.
 
     python -m experiments.dpdm_ablations [relief] [points] [patch] [members] [--root=DIR] [--dry-run]
         [--config=FILE] [--config.KEY=VALUE ..]

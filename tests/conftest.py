@@ -26,6 +26,7 @@ REAL = ROOT.parent / 'shared' / 'data'
 # slowest files first, so that two workers finish together
 SLOW = (
     'test_main.py',
+    'test_command_line.py',
     'test_main_systems.py',
     'test_restart.py',
     'test_processes.py',
@@ -97,6 +98,27 @@ SINCE_THE_FIRST_VERSION = ('training.joint', 'diffusion.level', 'model.unet.turn
 
 
 @pytest.fixture(scope='session')
+def harmonic_sum():
+    """SciPy as an oracle for spherical harmonics: `sum_of_harmonics`."""
+    return sum_of_harmonics
+
+
+def sum_of_harmonics(coefficients: np.ndarray, theta: np.ndarray, lam: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(f, df/dtheta, df/dlambda / sin theta) [H, W] of a real field, from complex coefficients [m, l] for m >= 0.
+
+    theta [H] are colatitudes other than 0 and pi, lam [W] longitudes, in radians.
+    """
+    top = coefficients.shape[1] - 1
+    values, slopes = sph_harm_y_all(top, top, theta[:, None], lam[None], diff_n=1)  # [l, m, H, W], [.., 2]
+    twice = np.where(np.arange(top + 1) > 0, 2, 1)[:, None] * coefficients  # -m is the conjugate of m
+
+    def real_sum(basis):
+        return np.einsum('ml,lm...->...', twice, basis[:, : top + 1]).real
+
+    return real_sum(values), real_sum(slopes[..., 0]), real_sum(slopes[..., 1]) / np.sin(theta)[:, None]
+
+
+@pytest.fixture(scope='session')
 def first_version():
     """first_version(config) -> what config.json of version 0.1.0 held for one like those of configs/."""
 
@@ -157,24 +179,3 @@ def package_logger():
     logger.handlers.clear()
     logger.propagate = True
     logger.setLevel(logging.NOTSET)
-
-
-@pytest.fixture(scope='session')
-def harmonic_sum():
-    """An oracle for spherical harmonics, by SciPy: see `sum_of_harmonics`."""
-    return sum_of_harmonics
-
-
-def sum_of_harmonics(coefficients: np.ndarray, theta: np.ndarray, lam: np.ndarray) -> tuple[np.ndarray, ...]:
-    """(f, df/dtheta, df/dlambda / sin theta) [H, W] of a real field, from complex coefficients [m, l] for m >= 0.
-
-    theta [H] are colatitudes other than 0 and pi, lam [W] longitudes, in radians.
-    """
-    top = coefficients.shape[1] - 1
-    values, slopes = sph_harm_y_all(top, top, theta[:, None], lam[None], diff_n=1)  # [l, m, H, W], [.., 2]
-    twice = np.where(np.arange(top + 1) > 0, 2, 1)[:, None] * coefficients  # -m is the conjugate of m
-
-    def real_sum(basis):
-        return np.einsum('ml,lm...->...', twice, basis[:, : top + 1]).real
-
-    return real_sum(values), real_sum(slopes[..., 0]), real_sum(slopes[..., 1]) / np.sin(theta)[:, None]

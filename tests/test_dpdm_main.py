@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,17 @@ def test_what_training_leaves(trained):
         assert (trained / 'checkpoints' / task / '10').is_dir()
     statics = xr.open_dataset(trained / 'statics.nc')
     assert {'topography', 'land', 'mask', 'cell_area'} <= set(statics.data_vars)
+
+
+def test_a_work_directory_of_version_0_1_0(trained, folder, as_first_version):
+    from downscale_jax.systems import load
+
+    first = shutil.copytree(trained, folder / 'first')
+    as_first_version(first)
+    found, expected = load(first), load(trained)
+    assert found.prepared.field_transform == expected.prepared.field_transform
+    assert json.loads(json.dumps(found.config)) == expected.config
+    assert found.best().identity == expected.best().identity
 
 
 def test_downscale_a_coarse_file(run, trained, folder):

@@ -4,14 +4,11 @@ main.py in processes of its own where streams, exit status, devices or signals m
 process spends five seconds on imports alone.
 """
 
-import ast
 import json
 import re
 import runpy
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -97,44 +94,6 @@ def trained(run, folder, common):
     return folder / 'run'
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'parts'),
-    [
-        ([], ['--config is missing', 'configs/diffusion_sit.py']),
-        (['--config=configs/difusion_sit.py'], ['no file configs/difusion_sit.py', "'configs/diffusion_sit.py'"]),
-        (['--config=configs/diffusion_sit.py:smok'], ["unknown variant ':smok'", ':smoke', ':paper']),
-        ([CONFIG, '--mode=evalute'], ["--mode='evalute' is unknown", "did you mean 'evaluate'"]),
-        ([CONFIG, '--config.data.pth=x'], ["has no key 'data.pth'", "did you mean 'data.path'"]),
-        ([CONFIG, '--config.training.batch_size=many'], ['batch_size', 'many']),
-        ([CONFIG, '--wrkdir=x'], ['wrkdir']),
-        ([CONFIG, '--members=few', '--mode=downscale'], ['members', 'few']),
-        ([CONFIG, 'train'], ["'train' is not a flag"]),
-        ([CONFIG, '--config.seed=None'], ['config.seed', 'None']),
-        ([CONFIG, '--mode=downscale', '--output=x.zarr'], ['--mode=downscale needs --input']),
-        ([CONFIG, '--mode=downscale', '--input=x.nc'], ['--mode=downscale needs --output']),
-    ],
-)
-def test_mistakes_on_the_command_line(error_line, arguments, parts):
-    line = error_line(*arguments)
-    assert all(part in line for part in parts), line
-
-
-def test_none_on_the_command_line_is_not_set():
-    """In a process of its own: the flags of absl are global."""
-    code = 'import sys, main; print(repr(main.parse(sys.argv).given))'
-    for variant, overrides, given in (
-        ('smoke', ['sampling.temperature=0', 'evaluation.records=None'], {'records': None, 'temperature': 0.0}),
-        ('paper', ['sampling.temperature=None', 'evaluation.records=3'], {'records': 3, 'temperature': None}),
-        ('paper', ["evaluation.zones=(('ice',0.3),)", "evaluation.measures=('pointwise',)"],
-         {'measures': ('pointwise',), 'zones': (('ice', 0.3),)}),
-    ):  # fmt: skip
-        arguments = [f'--config=configs/diffusion_sit.py:{variant}', *(f'--config.{item}' for item in overrides)]
-        done = subprocess.run([sys.executable, '-c', code, *arguments], cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        found = ast.literal_eval(done.stdout.strip())
-        assert {key.split('.')[1]: value for key, value in found.items()} == given
-
-
 def nothing_left(folder):
     left = [str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file()]
     assert not [name for name in left if not name.startswith('data/')], left  # prepared data are kept
@@ -183,17 +142,6 @@ def test_a_truncated_file(error_line, settings, folder, tmp_path):
     line = error_line(*command_of({**settings, 'data.path': folder / 'cut.nc'}), f'--workdir={tmp_path / "run"}')
     assert 'cut.nc' in line
     assert not list((tmp_path / 'data').glob('*'))
-
-
-def test_nothing_trained_yet(folder, tmp_path):
-    from data_prep.prepare import prepare
-    from downscale_jax.run import Downscaling, downscale, evaluate
-
-    with pytest.raises(UserError, match=r'is no work directory.*train first'):
-        downscale(tmp_path / 'run', {}, Downscaling(str(folder / 'coarse.nc'), str(tmp_path / 'out.zarr')))
-    with pytest.raises(UserError, match=r'is no work directory.*train first'):
-        evaluate(tmp_path / 'run', {}, prepare)
-    assert not list(tmp_path.iterdir())
 
 
 def test_training_writes_what_the_contract_says(trained):
@@ -391,7 +339,7 @@ def test_calibrate(run, common, trained, folder):
     ('key', 'value', 'part'),
     [
         ('sampling.spacing', 'karas', "did you mean 'karras'"),
-        ('sampling.eta', 0.5, 'sampling.eta=0.5 with dpm_solver'),
+        ('sampling.eta', 0.5, 'sampling.eta=0.5 with sampling.sampler=dpm_solver'),
         ('evaluation.window', 25, 'evaluation.window=25: an even number'),
         ('evaluation.members', 1, 'evaluation.members=1: at least 2'),
         ('evaluation.calibration_records', -1, 'evaluation.calibration_records=-1: at least 0'),

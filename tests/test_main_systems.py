@@ -1,6 +1,7 @@
 """The command line for AtmoDist and the SRGAN: from the simulation to what they are for."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -39,12 +40,12 @@ def test_atmodist_from_the_simulation_to_the_report_and_a_distance(run, tmp_path
     np.testing.assert_array_equal(model.distance(fields, fields), 0)
 
 
-def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, tmp_path):
+def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, as_first_version, tmp_path):
     """Trains, scores, refines block means of another grid, and gives their mean back."""
     from data_prep.prepare import prepare
     from downscale_jax import load
     from downscale_jax.fields.geometry.blocks import block_mean
-    from downscale_jax.run import Downscaling, calibrate, downscale
+    from downscale_jax.run import Downscaling, calibrate, downscale, evaluate
 
     workdir = tmp_path / 'srgan'
     steps = [f'--config.training.{phase}.steps=5' for phase in ('mse', 'gan', 'late')]
@@ -57,6 +58,12 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, tmp_path):
     assert (workdir / 'report.html').stat().st_size > 10_000
     with pytest.raises(UserError, match='deterministic: there is nothing to calibrate'):
         calibrate(workdir, {}, prepare)
+
+    first = shutil.copytree(workdir, tmp_path / 'first')
+    as_first_version(first)
+    (first / 'scores.json').unlink()
+    evaluate(first, {}, prepare)
+    assert (first / 'scores.json').read_bytes() == (workdir / 'scores.json').read_bytes()
 
     rng, factor, (rows, columns) = np.random.default_rng(0), 4, (5, 6)
 

@@ -1,7 +1,7 @@
-"""Observations from several products -> the inputs of a trained model: on its fine grid, smoothed as in training.
+"""Inputs of a trained model from several observational products: on its fine grid, smoothed as in training.
 
-Every product has its own grid, resolution and times. `downscale.inputs` takes one data set, whose fields are as smooth
-as those of training; this makes it, lazily.
+Every product has its own grid, resolution and times; `downscale.inputs` expects one data set whose fields are as smooth
+as in training.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from downscale_jax.runtime.errors import UserError
 
 
 class Observed(NamedTuple):
-    """Where an input comes from: a canonical data set that holds it, and the width [km] its values are means over."""
+    """An observed input: a canonical data set that holds it, and the width [km] over which its values are means."""
 
     fields: xr.Dataset
     resolution_km: float
@@ -30,28 +30,28 @@ class Observed(NamedTuple):
 def to_inputs(
     products: Mapping[str, Observed], kernels_km: Mapping[str, float], statics: xr.Dataset, target: str
 ) -> xr.Dataset:
-    """The inputs named by `products` on the grid of `statics` (`mask`, coordinates), at the times of the target's.
+    """The inputs named by `products`, on the grid of `statics` (`mask`, coordinates) at the times of the target.
 
-    Interpolated to the fine grid (`ToFine`), then smoothed by a box over the sea of sqrt(kernel^2 - resolution^2):
-    variances of boxes add, so the two together are as wide as the kernel of training; nothing is smoothed where the
-    resolution is coarser than the kernel. The other products are taken of the target's day, at their first time of it.
-    Gaps stay gaps but for what `ToFine` fills. Raises UserError where the products share no day.
+    They are interpolated to the fine grid (`ToFine`), then smoothed by a box over the sea of width sqrt(kernel^2 -
+    resolution^2): variances of boxes add, so that the result is as smooth as the kernel of training; inputs coarser
+    than the kernel are not smoothed. Other products are taken at their first time on the target's day. Gaps remain,
+    except those that `ToFine` fills. Raises UserError where the products share no day.
     """
     fine = statics[['mask']]
     mask = fine['mask'].values.astype(bool)
     area, sizes, periodic = grid.cell_areas_km2(fine) * mask, grid.cell_sizes_km(fine), grid.is_periodic(fine)
     days = {name: _first_of_day(product.fields) for name, product in products.items()}
-    shared = [day for day in days[target] if all(day in found for found in days.values())]
+    shared = [day for day in days[target] if all(day in indices for indices in days.values())]
     if not shared:
-        told = '; '.join(f'{name} {next(iter(found))} to {list(found)[-1]}' for name, found in days.items())
-        raise UserError(f'the products share no day: {told}')
+        periods = '; '.join(f'{name} {next(iter(indices))} to {list(indices)[-1]}' for name, indices in days.items())
+        raise UserError(f'the products share no day: {periods}')
 
     grids = {id(fields): fields for fields, _ in products.values()}
-    bring = {key: ToFine(fields, fine) for key, fields in grids.items()}  # seconds for a large grid
+    to_fine = {key: ToFine(fields, fine) for key, fields in grids.items()}  # seconds for a large grid
 
     def read(name, index):
         fields, resolution = products[name]
-        values = bring[id(fields)](store.load(fields[name].isel(time=index)).values)
+        values = to_fine[id(fields)](store.load(fields[name].isel(time=index)).values)
         width = np.sqrt(max(kernels_km[name] ** 2 - resolution**2, 0.0))
         widths = width / float(np.median(sizes[0])), width / sizes[1]
         return box_filter(np.where(mask, values, np.nan), area, *widths, periodic).astype(np.float32)[None]
@@ -70,8 +70,8 @@ def to_inputs(
 
 
 def _first_of_day(fields: xr.Dataset) -> dict[str, int]:
-    """{'2020-03-01': index of its first time}; dates are compared as written, so products may differ in calendar."""
-    found: dict[str, int] = {}
+    """{'2020-03-01': index of its first time}; dates are compared as text, since products may differ in calendar."""
+    first: dict[str, int] = {}
     for index, time in enumerate(fields['time'].values):
-        found.setdefault(iso(time)[:10], index)
-    return found
+        first.setdefault(iso(time)[:10], index)
+    return first

@@ -1,8 +1,8 @@
-"""Readers of published sea-ice products: raw files in, canonical data sets out (`canonical`), lazily.
+"""Readers of published sea-ice products: lazy canonical data sets (`datasets.canonical`) from raw files.
 
-All give (time, y, x) in float32 with a boolean `mask` that is True on the sea. Deformation is in day-1: divergence
+All return (time, y, x) in float32 with a boolean `mask` that is True on the sea. Deformation is in day-1: divergence
 u_x + v_y and shear sqrt((u_x - v_y)^2 + (u_y + v_x)^2), both on the grid of the velocities.
-`paths` is a file, a glob or a sequence of either; the files follow one another in time.
+`paths` is a file, a glob or a sequence of either, of successive times.
 """
 
 import glob
@@ -25,7 +25,7 @@ def read_nextsim(paths: str | Sequence[str]) -> xr.Dataset:
     """neXtSIM `Moorings` output: `sit` [m], `sic` [1], `divergence`, `shear` [day-1].
 
     Land is where thickness is missing at the first time. `siu`, `siv` must be along the grid's x and y, which run with
-    the indices. The files have latitude and longitude only, so distances are great circles between neighbours.
+    the indices. Where the files have only latitude and longitude, distances are great circles between neighbours.
     """
 
     def read(data):
@@ -55,7 +55,7 @@ def read_nextsim(paths: str | Sequence[str]) -> xr.Dataset:
 def read_cs2smos(paths: str | Sequence[str]) -> xr.Dataset:
     """AWI CryoSat-2/SMOS merged thickness, 25 km EASE2: `sit` and `sit_uncertainty` [m], `sic` [1].
 
-    Thickness is missing off the ice; where concentration is exactly 0 it becomes 0 here, in between it stays NaN.
+    Thickness is missing off the ice: it becomes 0 where concentration is exactly 0, and stays NaN elsewhere.
     The sea is where the first file has a concentration.
     """
 
@@ -78,8 +78,8 @@ def read_cs2smos(paths: str | Sequence[str]) -> xr.Dataset:
 def read_osisaf_concentration(paths: str | Sequence[str]) -> xr.Dataset:
     """OSI SAF concentration, OSI-401 and OSI-450, polar stereographic or EASE2: `sic` [1].
 
-    The filtered field `ice_conc`. Land is what the first file's `status_flag` calls so; without such a flag the sea is
-    where any time has a value.
+    The filtered field `ice_conc`. Land is defined by the `status_flag` of the first file; without a land flag the sea
+    is where any time has a value.
     """
 
     def read(data):
@@ -96,8 +96,8 @@ def read_osisaf_drift(paths: str | Sequence[str]) -> xr.Dataset:
     """OSI SAF low-resolution drift OSI-405, 62.5 km: `divergence`, `shear` [day-1].
 
     Displacement along x and y over `time_bnds` (48 h where absent), at the start positions; vectors with a status flag
-    below 20 are dropped, so nothing is differenced across them. Older files have `dY` pointing against y and the mended
-    `dY_v1p4`, `status_flag_v1p4` beside it: these are taken where they are.
+    below 20 are dropped, so that nothing is differenced across them. In older files `dY` points against y, and the
+    corrected `dY_v1p4`, `status_flag_v1p4` exist beside it: these take precedence.
     """
 
     def read(data):
@@ -130,8 +130,8 @@ def _read(paths, read: Callable[[xr.Dataset], xr.Dataset], names: list[str]) -> 
     patterns = [str(paths)] if isinstance(paths, str) or not isinstance(paths, Sequence) else [str(p) for p in paths]
     files = [file for pattern in patterns for file in sorted(glob.glob(pattern)) or [pattern]]
     if not files:
-        raise UserError('no file of the product is given; a path, a glob or several were expected')
-    # File by file, since versions of a product differ in what they hold beside the fields.
+        raise UserError('no file of the product is given; expected a path, a glob or several of them')
+    # one by one, since versions of a product differ in the variables beside the fields
     parts = [read(store.open_dataset(file)) for file in files]
     source = files[0] if len(files) == 1 else f'{files[0]} to {files[-1]}'
     try:
@@ -172,7 +172,7 @@ def _land(flags: xr.DataArray) -> xr.DataArray | None:
     for kind in ('flag_masks', 'flag_values'):
         if position is not None and kind in flags.attrs:
             land = int(np.atleast_1d(flags.attrs[kind])[position])
-            # A _FillValue has turned the bits into floats.
+            # a _FillValue has turned the bits into floats
             bits = flags.fillna(0).astype('int64')
             return (bits & land) != 0 if kind == 'flag_masks' else bits == land
     return None
@@ -196,7 +196,7 @@ def _deformation(u: xr.DataArray, v: xr.DataArray, dx: xr.DataArray, dy: xr.Data
     y, x = u.dims[-2:]
     u, v = (velocity.astype('float64') for velocity in (u, v))
     u_x, u_y, v_x, v_y = (_slope(*terms) for terms in ((u, dx, x), (u, dy, y), (v, dx, x), (v, dy, y)))
-    shear = ((u_x - v_y) ** 2 + (u_y + v_x) ** 2) ** 0.5  # NumPy takes the root of it, and xarray's type is kept
+    shear = ((u_x - v_y) ** 2 + (u_y + v_x) ** 2) ** 0.5  # unlike np.sqrt, the power keeps the type for mypy
     return {
         'divergence': (u_x + v_y).assign_attrs(units='day-1', long_name='divergence of sea-ice velocity'),
         'shear': shear.assign_attrs(units='day-1', long_name='maximum shear of sea-ice velocity'),
@@ -204,7 +204,7 @@ def _deformation(u: xr.DataArray, v: xr.DataArray, dx: xr.DataArray, dy: xr.Data
 
 
 def _slope(field: xr.DataArray, steps: xr.DataArray, dim: Hashable) -> xr.DataArray:
-    """Mean of the differences to both neighbours, or the one that exists: exact for linear fields up to the coast."""
+    """Mean of the differences to both neighbours, or the only one: exact for linear fields up to the coast."""
     forward = (field.shift({dim: -1}) - field) / steps
     backward = forward.shift({dim: 1})
     both = (forward + backward) / 2

@@ -55,9 +55,7 @@ def check(data: dict) -> None:
     for key, valid in known.items():
         given = named(data[key])
         if not given or len(given) not in ((1,) if key in ('mean', 'grid_point') else (1, len(data['variables']))):
-            raise UserError(
-                f'data.{key}={data[key]}: one for all variables {data["variables"]} or one each was expected'
-            )
+            raise UserError(f'data.{key}={data[key]}: expected one for all of {data["variables"]}, or one each')
         for one in given:
             if one not in valid:
                 raise UserError(f"data.{key}='{one}': {suggestion(one, valid)}")

@@ -1,4 +1,4 @@
-"""Writes TFDS records by TFDS's sequential writer: no TensorFlow needed."""
+"""Writer of TFDS records, by TFDS's sequential writer, which needs no TensorFlow."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from downscale_jax.pipeline.records import NAME
 
 SPLITS = ('train', 'validation', 'test')
 SHARD_BYTES = 2**28
-BUFFER_BYTES = 2**24  # small records go to TFDS many at a time: its calls cost more than what they write
+BUFFER_BYTES = 2**24  # small records are passed to TFDS in bulk: a call costs more than writing one
 
 
 class Writer:
-    """Records of arrays (float32) and integers, {name: shape}, () for an integer, into `directory`/records."""
+    """Writes records of float32 arrays and integers, {name: shape} with () for integers, to `directory`/records."""
 
     def __init__(self, directory: Path, shapes: dict[str, tuple[int, ...]], description: str):
         def feature(shape):

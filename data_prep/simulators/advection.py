@@ -1,18 +1,17 @@
-"""Advection and diffusion on the grid of `sea_ice`: (..., y, x), x periodic."""
+"""Advection and diffusion on the grid of `sea_ice`: (..., y, x), periodic in x."""
 
 import numpy as np
 from scipy import ndimage
 
-COURANT = 1.0  # largest of an advection step: stable, and exact when it is reached
+COURANT = 1.0  # largest Courant number of an advection step: stable, and exact where it is reached
 BLOCK = 64  # rows or columns advected at once: fits the cache, twice as fast as 256
 
 
 def advect(ice: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Carries ice (..., y, x) over u, v in cells per step: flux form, x periodic, ice-free beyond the south.
+    """Advects ice (..., y, x) by u, v in cells per step: flux form, periodic in x, ice-free beyond the southern edge.
 
-    Split in the directions, fifth order upwind in space and time (Leonard 1991) without a limiter: limiters flatten
-    extremes, and a lead of two cells is nothing else. It undershoots by some per cent;
-    `sea_ice.Climate.grow` cuts that off.
+    Directionally split, fifth order upwind in space and time (Leonard 1991) without a limiter, since limiters flatten
+    extremes such as leads of two cells. It undershoots by a few per cent, which `sea_ice.Climate.grow` clips.
     """
     steps = max(1, int(np.ceil(max(np.abs(u).max(), np.abs(v).max()) / COURANT)))
     u = np.concatenate([u, u[:, :1]], axis=1).T / np.float32(steps)
@@ -30,9 +29,9 @@ def advect(ice: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _sweep(q, c):
-    """One direction, leading axis, three cells of padding; c on the faces, cells per step, positive upwards.
+    """Advection along the leading axis of q, which has three cells of padding; c on the faces in cells per step.
 
-    Stirling's formula for the volume that has passed a face, up to the sixth difference, the last one upwind.
+    Stirling's formula for the volume that passes a face, up to the sixth difference, the last one upwind.
     """
     d1 = q[1:] - q[:-1]
     d2 = d1[1:] - d1[:-1]
@@ -47,6 +46,6 @@ def _sweep(q, c):
 
 
 def blur(fields: np.ndarray, weight: float) -> np.ndarray:
-    """(..., y, x) with `weight` taken from each of the neighbours: diffusion by `weight` cells squared."""
+    """(..., y, x) smoothed with `weight` for each neighbour: diffusion by `weight` cells squared."""
     kernel = np.array([weight, 1 - 2 * weight, weight], np.float32)
     return ndimage.convolve1d(ndimage.convolve1d(fields, kernel, -2, mode='nearest'), kernel, -1, mode='wrap')

@@ -1,8 +1,8 @@
-"""A dry idealised atmosphere: the data that AtmoDist learns from where no wind files are given.
+"""Idealised dry atmosphere: the data that AtmoDist learns from where no wind files are given.
 
 Primitive equations on a flat, seasonless sphere, spectral in the horizontal, forced as by Held and Suarez (1994,
 Bull. Amer. Meteor. Soc. 75, 1825-1830): temperature relaxed to a zonal state, drag near the ground. Mid-latitudes fill
-with baroclinic eddies that drift, grow and decay within days. The dynamics are dinosaur's; here they are set up.
+with baroclinic eddies that drift, grow and decay within days. The dynamical core is dinosaur's.
 """
 
 import warnings
@@ -15,7 +15,7 @@ import xarray as xr
 from downscale_jax.fields.geometry.wind import ATTRIBUTES
 
 with warnings.catch_warnings():
-    # of its own use of jax.experimental.shard_map, at import
+    # dinosaur uses jax.experimental.shard_map
     warnings.simplefilter('ignore', DeprecationWarning)
     from dinosaur import primitive_equations as equations
     from dinosaur import time_integration as integration
@@ -27,24 +27,24 @@ with warnings.catch_warnings():
     from dinosaur.spherical_harmonic import Grid
     from dinosaur.xarray_utils import REF_TEMP_KEY
 
-PER_DAY = 8  # states
-SPIN_UP = 40  # day: eddies of the sheared start overshoot within 10, and their variance is steady after 20
+PER_DAY = 8  # saved states
+SPIN_UP = 40  # day: eddies of the initial shear overshoot within 10, and their variance is steady after 20
 LAYERS = (0, 0.12, 0.26, 0.40, 0.54, 0.68, 0.81, 0.95, 1)  # in sigma
 SAVED = 6  # the layer around sigma 0.88: 880 hPa
-DIFFUSION = (4.0, 2)  # hours in which the shortest wave falls to 1/e, order of the Laplacian
-NOISE = 1e-5  # s-1, vorticity of the random start
-NOISE_WAVES = (5, 20)  # total wavenumbers of it
-ASSELIN = 0.03  # keeps the two time levels of the leapfrog together
+DIFFUSION = (4.0, 2)  # e-folding time of the shortest wave in hours, order of the Laplacian
+NOISE = 1e-5  # s-1, vorticity of the random initial state
+NOISE_WAVES = (5, 20)  # its total wavenumbers
+ASSELIN = 0.03  # filter that couples the two time levels of the leapfrog
 
 
 def simulate(seed: int = 0, days: int = 200, rows: int = 64, start: str = '2001-01-01') -> xr.Dataset:
-    """Idealised 3-hourly `vorticity` and `divergence` at about 880 hPa; the same bits for the same arguments.
+    """Idealised 3-hourly `vorticity` and `divergence` at about 880 hPa, reproducible bit by bit.
 
     Returns (time, lat, lon) float32 in s-1 on `rows` (even) Gaussian latitudes, from the south, and 2 x `rows`
     longitudes; waves are kept up to total wavenumber (2 rows - 1)/3 (T42 for 64 rows), so that products do not alias.
-    The seed draws the random vorticity of the start, `SPIN_UP` days before the first state; after that nothing is
-    random, and a longer series begins with the shorter one.
-    Left out: moisture, mountains, continents, seasons, the daily cycle.
+    The seed draws the random initial vorticity, `SPIN_UP` days before the first state; the evolution is deterministic,
+    and a longer series begins with the shorter one.
+    Not modelled: moisture, mountains, continents, seasons, the daily cycle.
     """
     with jax.numpy_rank_promotion('allow'):  # dinosaur promotes ranks
         coords = CoordinateSystem(
@@ -75,11 +75,11 @@ def simulate(seed: int = 0, days: int = 200, rows: int = 64, start: str = '2001-
 
 
 def _step(coords, specs, reference, forcing, hours: float):
-    """(previous, current) -> (current, next): semi-implicit leapfrog, of which a step costs a quarter of RK's."""
+    """(previous, current) -> (current, next): semi-implicit leapfrog, a quarter of the cost of Runge-Kutta."""
     flat = np.zeros(coords.horizontal.modal_shape, np.float32)
     equation = integration.compose_equations([equations.PrimitiveEquations(reference, flat, coords, specs), forcing])
     dt, tau = (specs.nondimensionalize(h * units.hour) for h in (hours, DIFFUSION[0]))
-    # leapfrog goes two steps at once, and so must its diffusion
+    # leapfrog spans two steps, and so must its diffusion
     diffuse = integration.horizontal_diffusion_step_filter(coords.horizontal, 2 * dt, tau, DIFFUSION[1])
     return integration.step_with_filters(
         integration.semi_implicit_leapfrog(equation, dt),
@@ -91,9 +91,9 @@ def _step(coords, specs, reference, forcing, hours: float):
 
 
 def _sheared(state, coords, specs, forcing, seed: int, noise: float):
-    """Rest -> radiative equilibrium with random barotropic vortices.
+    """A state at rest -> radiative equilibrium with random barotropic vortices.
 
-    Winds come into balance with the temperature within days; to warm up from rest would take two months.
+    Winds balance the temperature within days, whereas warming from rest would take two months.
     """
     grid = coords.horizontal
     pressure = np.float32(specs.nondimensionalize(1e5 * units.pascal))

@@ -1,8 +1,8 @@
-"""The drift of the idealised sea ice: plates and faults that follow a random wind.
+"""Drift of the idealised sea ice: plates and faults that follow a random wind.
 
-Kinematic, not dynamical. A smooth wind-driven flow is handed to plates: the pack is cut by a tree of conjugate faults,
-and each plate takes the rigid motion closest to the flow. So all deformation sits in narrow lines that sum up to the
-deformation of the wind, which is what makes the fine scale partly predictable from the coarse one.
+Kinematic, not dynamical. The pack is cut into plates by a tree of conjugate faults, and each plate follows the rigid
+motion closest to a smooth wind-driven flow. So deformation is concentrated in narrow lines whose sum is the deformation
+of the wind, which makes the fine scale partly predictable from the coarse one.
 Grid: y from the open ocean to the coast, x along the coast and periodic; km and days.
 """
 
@@ -15,60 +15,60 @@ STEP = 0.5  # day, between states
 
 # Free drift. Rates of 100 km means: Stern & Lindsay (2009), 0.02 to 0.05 day-1.
 STRAIN = 0.022  # day-1, rms gradient of the solenoidal flow
-COMPRESSION = 0.3  # of the flow's gradient that is divergent rather than solenoidal
-MEAN_DRIFT = 2.0  # km day-1, standard deviation along the coast: low, for the less is lost to advection
+COMPRESSION = 0.3  # divergent relative to solenoidal gradient of the flow
+MEAN_DRIFT = 2.0  # km day-1, standard deviation along the coast: low, which limits errors of advection
 SYNOPTIC_DAYS = 2.5  # day, memory of the wind
 SYNOPTIC_KM = (350, 1100)  # wavelengths of the wind-driven flow
 EDDY_DAYS = 4.0
-EDDY_KM = (50, 300)  # eddies that stir the marginal zone
+EDDY_KM = (50, 300)  # eddies of the marginal zone
 EDDY_STRAIN = 0.06  # day-1
 COAST_KM = 110  # reach of the mainland's drag on the flow
-ISLAND_KM = 60  # reach of the islands', which the flow passes around
-LEE_KM = 15  # within reach of any coast the ice slides along it rather than moves in plates
+ISLAND_KM = 60  # distance within which the flow passes around islands
+LEE_KM = 15  # distance from any coast within which the ice slides along it instead of moving in plates
 
 # Plates and faults.
-PARTITIONS = 3  # fault systems alive at a time, each fading in and out: lines cross where they overlap
-FAULT_DAYS = 3.0  # day, life of a fault system; LKF live about a day to some days (Hutter et al. 2019)
-HALF_ANGLE = 28.0  # degree, between fault and compression; observed 20 to 25, where plates open too much
+PARTITIONS = 3  # simultaneous fault systems, each fading in and out; their lines cross
+FAULT_DAYS = 3.0  # day, lifetime of a fault system; LKFs last from a day to several days (Hutter et al. 2019)
+HALF_ANGLE = 28.0  # degree, between fault and compression; observed 20 to 25, for which plates open too much
 HALF_ANGLE_SPREAD = 9.0  # degree
 PLATE_KM = 50  # size of the smallest plates
-YIELD = 0.8  # km day-1: plates that would slip less stay with their parent, so few faults carry much
-COARSEST_LEVEL = 2  # of the tree that moves by itself: 2**2 plates
+YIELD = 0.8  # km day-1: plates that would slip less move with their parent, which concentrates slip on few faults
+COARSEST_LEVEL = 2  # of the tree with independent motion: 2**2 plates
 WARP_KM = ((200, 14), (50, 3.0))  # wavelength and amplitude of the faults' undulation
-RIGID_CONCENTRATION = (0.45, 0.75)  # free drift below, plates above (Hibler's exp(-20 (1 - A)) falls as fast)
-SMOOTHING = 0.08  # weight of each neighbour when a fault is blunted
+RIGID_CONCENTRATION = (0.45, 0.75)  # free drift below, plates above (as steep as Hibler's exp(-20 (1 - A)))
+SMOOTHING = 0.08  # weight of each neighbour in the smoothing of faults
 
 
 class Modes:
-    """A smooth random field, periodic in x, of unit variance, that forgets itself in `memory` days.
+    """A smooth random field, periodic in x, of unit variance, with an autocorrelation time of `memory` days.
 
-    `wavelengths`: shortest and longest, km. `wavenumber`: rms, km-1, turns an rms value into an rms gradient.
+    `wavelengths`: shortest and longest, km. `wavenumber`: rms, km-1, the ratio of rms gradient to rms value.
     """
 
     def __init__(self, rng, size, cell_km, wavelengths, memory=1.0):
         self.rng, self.keep = rng, np.exp(-STEP / memory)
-        self.size, rows = size, round(1.3 * size)  # more rows than the grid has: it is not periodic in y
+        self.size, rows = size, round(1.3 * size)  # more rows than the grid, which is not periodic in y
         shortest, longest = min(wavelengths[0], size * cell_km / 2), min(wavelengths[1], size * cell_km)
         k_x = np.arange(int(size * cell_km / shortest) + 1) / (size * cell_km)
         k = np.hypot(np.fft.fftfreq(rows, cell_km)[:, None], k_x)
         amplitude = np.where((k <= 1.001 / shortest) & (k >= 0.75 / longest), np.maximum(k, 1e-9) ** -1.5, 0)
-        amplitude *= np.where(k_x, 1, np.sqrt(0.5))  # what stands for both signs of k_y is there twice
+        amplitude *= np.where(k_x, 1, np.sqrt(0.5))  # modes at k_x = 0 are stored for both signs of k_y
         amplitude /= np.sqrt((amplitude**2).sum())
         self.wavenumber = 2 * np.pi * np.sqrt(((amplitude * k) ** 2).sum())
         self.amplitude = (amplitude * np.where(k_x, 1, 2) * (rows * size / 2)).astype(np.float32)
         self.renew()
 
     def renew(self) -> None:
-        """Forgets all: a new, independent field."""
+        """Draws a new, independent field."""
         self.coefficients = self._noise()
 
     def step(self) -> None:
-        """Half a day of forgetting."""
+        """Advances by half a day."""
         keep, fresh = np.float32(self.keep), np.float32(np.sqrt(1 - self.keep**2))
         self.coefficients = keep * self.coefficients + fresh * self._noise()
 
     def draw(self) -> np.ndarray:
-        """The field of now, (y, x) float32; the same until the next `step` or `renew`."""
+        """The current field, (y, x) float32; constant until the next `step` or `renew`."""
         return fft.irfft(fft.ifft(self.coefficients, axis=0)[: self.size], self.size, axis=1)
 
     def _noise(self):
@@ -77,7 +77,7 @@ class Modes:
 
 
 class Flow:
-    """Free drift at the cells' centres, km day-1: `u`, `v`, and the marginal zone's eddies `eddy`."""
+    """Free drift at cell centres, km day-1: `u`, `v`, and the eddies of the marginal zone `eddy`."""
 
     def __init__(self, rng, land, cell_km):
         size = len(land)
@@ -89,19 +89,19 @@ class Flow:
         self.off_mainland = 1 - np.exp(-((_distance(bodies == bodies[-1, 0], cell_km) / COAST_KM) ** 2))
         self.islands = [bodies == i for i in range(1, count + 1) if i != bodies[-1, 0]]
         self.near = [np.exp(-((_distance(island, cell_km) / ISLAND_KM) ** 2)) for island in self.islands]
-        self.along = (cell_km * (0.89 * size - np.arange(size, dtype=np.float32)))[:, None]  # a stream function of 1
+        self.along = (cell_km * (0.89 * size - np.arange(size, dtype=np.float32)))[:, None]  # of a unit flow
         self.mean = rng.standard_normal()
         self._evaluate()
 
     def step(self) -> None:
-        """Half a day on."""
+        """Advances by half a day."""
         for modes in (self.stream, self.potential, self.eddies):
             modes.step()
         self.mean = self.keep * self.mean + np.sqrt(1 - self.keep**2) * self.rng.standard_normal()
         self._evaluate()
 
     def _evaluate(self):
-        # A stream function that is constant on each piece of land has no flow into it.
+        # no flow into land: the stream function is constant on each land mass
         stream = STRAIN / self.stream.wavenumber**2 * self.stream.draw() + MEAN_DRIFT * self.mean * self.along
         stream = stream * self.off_mainland
         for island, near in zip(self.islands, self.near, strict=True):
@@ -114,7 +114,7 @@ class Flow:
 
 
 class Plates:
-    """One fault system: a binary tree of plates cut along the conjugate directions of the flow at its birth.
+    """A fault system: a binary tree of plates cut along the conjugate directions of the flow at its birth.
 
     `age` in days, up to FAULT_DAYS. `label` (y, x): the plate of each cell at birth, under 2**`levels`.
     """
@@ -127,7 +127,7 @@ class Plates:
         self._cut()
 
     def step(self) -> None:
-        """Half a day older, or cut anew at the end of its life; then follows the flow."""
+        """Ages by half a day, or is cut anew at the end of its lifetime; then follows the flow."""
         self.age += STEP
         if self.age >= FAULT_DAYS:
             self.age -= FAULT_DAYS
@@ -142,7 +142,7 @@ class Plates:
         self.moved_y += v * days
 
     def velocity(self) -> np.ndarray:
-        """(2, y, x) of the plates where they are now, as far as this system has a say."""
+        """(2, y, x): contribution of this system to the velocity, with the plates at their current positions."""
         label, x = self._here()
         u0, v0, turn = (m.take(label) for m in self.motion)
         return np.stack([u0 - turn * self.y, v0 + turn * x])
@@ -152,7 +152,7 @@ class Plates:
         self.moved_x, self.moved_y = np.zeros_like(self.x), np.zeros_like(self.y)
         warp_x = sum(a * modes.draw() for modes, a in self.undulation)
         warp_y = sum(a * np.roll(modes.draw(), self.size // 3, axis=1) for modes, a in self.undulation)
-        # x is periodic, a plane is not: the seam where it wraps is one more oblique fault.
+        # x is periodic but a plane is not: the seam where it wraps becomes an additional oblique fault
         slope, seam = self.rng.choice([-0.5, 0.5]), self.rng.uniform(0, length)
         self.wraps = -np.floor((self.x + warp_x + slope * self.y - seam) / length).astype(np.float32)
         x, y = self.x + length * self.wraps + warp_x, self.y + warp_y
@@ -169,14 +169,14 @@ class Plates:
             reach = 0.25 * np.sqrt(area) * self.cell_km * self.rng.standard_normal(area.size)
             n_x, n_y = -np.sin(angle), np.cos(angle)
             offset = (n_x * total(x) + n_y * total(y)) / area + reach
-            # Small plates stay whole: their sizes then spread over a factor of several.
+            # small plates are not cut, so that sizes vary by a factor of several
             offset[area * self.cell_km**2 < PLATE_KM**2 * self.rng.uniform(0.3, 3, area.size)] = np.inf
             n_x, n_y, offset = (a.astype(np.float32).take(label) for a in (n_x, n_y, offset))
             label = 2 * label + (n_x * x + n_y * y > offset)
         self.label = label
 
     def _here(self) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and unwrapped x where the plates have been carried to."""
+        """Labels and unwrapped x at the current positions of the plates."""
         cells = np.arange(self.size)
         j = np.clip(cells[:, None] - np.rint(self.moved_y / self.cell_km).astype(int), 0, self.size - 1)
         rounds, i = np.divmod(cells - np.rint(self.moved_x / self.cell_km).astype(int), self.size)
@@ -185,7 +185,7 @@ class Plates:
         return self.label.take(index), self.x + (self.size * self.cell_km) * wraps
 
     def _fit(self):
-        """Each plate's rigid motion closest to the flow, its parent's where the flow would hardly tear it off."""
+        """Fits the rigid motion closest to the flow for each plate; where it would slip little, that of its parent."""
         label, x = self._here()
         total = _sums(label, 2**self.levels)
         y, u, v = self.y, self.flow.u, self.flow.v
@@ -215,8 +215,8 @@ def drift(flow: Flow, plates: list[Plates], concentration: np.ndarray, land: np.
     around = ndimage.uniform_filter(np.where(land, 1, concentration), 9, mode=('nearest', 'wrap'))
     rigid = np.clip((around - low) / (high - low), 0, 1) * flow.off_land
     free = (1 - rigid) * (np.stack([flow.u, flow.v]) + flow.eddy)
-    # From here on these are the cells' south-west corners: a fault is then one cell wide, and the two corners of a
-    # face blunt its staircase, whose steps would open and close by turns along a fault that only shears.
+    # From here on at the south-west corners of the cells: a fault is then one cell wide, and averaging the two corners
+    # of a face smooths its staircase, whose steps would alternately open and close along a fault that only shears.
     corner = (rigid * sum(system.velocity() for system in plates) + free).astype(np.float32)
     for system in plates:
         system.carry(corner[0], corner[1], STEP)
@@ -234,7 +234,7 @@ def close_coast(u: np.ndarray, v: np.ndarray, land: np.ndarray) -> tuple[np.ndar
 
 
 def deformation(u: np.ndarray, v: np.ndarray, cell_km: float) -> tuple[np.ndarray, np.ndarray]:
-    """Divergence and shear at the centres, day-1, of a velocity on the faces."""
+    """Divergence and shear at cell centres, day-1, of a velocity on the faces."""
     u_x, v_y = np.roll(u, -1, 1) - u, v[1:] - v[:-1]
     padded = np.concatenate([u[:1], u, u[-1:]])
     corners = padded[1:] - padded[:-1] + v - np.roll(v, 1, 1)  # south-west corners, (y + 1, x)
@@ -244,19 +244,19 @@ def deformation(u: np.ndarray, v: np.ndarray, cell_km: float) -> tuple[np.ndarra
 
 
 def _gradient(field, cell_km):
-    """Along y and x, by centred differences, x periodic."""
+    """Along y and x by centred differences, periodic in x."""
     along_x = (np.roll(field, -1, 1) - np.roll(field, 1, 1)) / (2 * cell_km)
     return np.gradient(field, cell_km, axis=0), along_x
 
 
 def _sums(label, count):
-    """A function that sums a field over each label."""
+    """Returns a function that sums a field over each label."""
     label = label.ravel()
     return lambda values: np.bincount(label, values.ravel(), count)
 
 
 def _distance(land, cell_km):
-    """From the nearest of `land`, km, x periodic."""
+    """Distance from the nearest cell of `land` in km, periodic in x."""
     wide = np.concatenate([land] * 3, axis=1)
     size = land.shape[1]
     return (cell_km * ndimage.distance_transform_edt(~wide)[:, size : 2 * size]).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Idealised sea ice: the data this code runs on where no neXtSIM files are given.
+"""Idealised sea ice: the default data where no neXtSIM files are given.
 
-A kinematic model, not a dynamical one. The velocity is that of plates that follow a random wind (`drift`); thickness
-and concentration are carried by it (`advection`), and here opened, ridged, frozen and melted.
-Grid: y from the open ocean to the coast, x along the coast and periodic; lengths in km and times in days inside.
+A kinematic model, not a dynamical one. The velocity is that of plates that follow a random wind (`drift`), which
+advects thickness and concentration (`advection`); this module opens, ridges, freezes and melts the ice.
+Grid: y from the open ocean to the coast, x along the coast and periodic. Internal units are km and days.
 """
 
 import numpy as np
@@ -12,37 +12,37 @@ from scipy import ndimage
 from data_prep.simulators.advection import advect, blur
 from data_prep.simulators.drift import FAULT_DAYS, PARTITIONS, STEP, Flow, Modes, Plates, deformation, drift
 
-SPIN_UP = 30  # day, before the first state: the drawn texture becomes one that the drift has made
+SPIN_UP = 30  # day, before the first state: the drift replaces the random initial texture
 
 # Thermodynamics.
 STEFAN = 5.7e-4  # m2 day-1 K-1: conductivity 2.03 W m-1 K-1 / (917 kg m-3 * 3.34e5 J kg-1)
-SNOW = 0.35  # m of ice that insulates as the snow does
+SNOW = 0.35  # m of ice that insulates as much as the snow
 FREEZING = -1.8  # degree C
-AIR = (-14.0, 18.0, 35)  # degree C mean, degree C amplitude, day of the year that is coldest
-MELT = (0.0145, 196, 54)  # m day-1 at the height of summer, its day of the year, half the melt season in days
+AIR = (-14.0, 18.0, 35)  # mean and amplitude in degree C, coldest day of the year
+MELT = (0.0145, 196, 54)  # m day-1 at its maximum, day of the year of the maximum, half the melt season in days
 OCEAN = 0.0006  # m day-1 of basal melt: 2 W m-2
 WARM_OCEAN = 0.05  # m day-1 of melt beyond the ice edge
-LATERAL = 0.15  # day-1, concentration lost to waves and lateral melt there
-SIDES = 0.1  # of the melt that takes concentration rather than thickness (Hibler 1979: 0.5, for all thin ice at once)
+LATERAL = 0.15  # day-1, concentration lost to waves and lateral melt beyond the ice edge
+SIDES = 0.1  # fraction of the melt that reduces concentration instead of thickness (Hibler 1979: 0.5 for thin ice)
 LEAD_CLOSING = 0.3  # m, new ice that closes open water (Hibler 1979 has 0.5)
-SPREADING = 0.08  # day-1, pace at which rubble and broken floes of over 1 m spread into leads, summer too
+SPREADING = 0.08  # day-1, rate at which rubble and broken floes of over 1 m spread into leads, also in summer
 THIN = 0.1  # m, thickness at which open water freezes
-KEEL = (2.8, 25.0)  # m and m day: thicker ice loses excess^2 / (25 m day), for keels melt and ridges collapse
+KEEL = (2.8, 25.0)  # m and m day: thicker ice loses excess^2 / (25 m day) as keels melt and ridges collapse
 
-# Without it old ridges and leads pile up to a white mottle; of 20 km they now last a week, fresh ones stay sharp.
-MIXING = 1.4  # km2 day-1, floes shuffled within the cells
+# Without it old ridges and leads accumulate to white noise; structures of 20 km now last a week, new ones stay sharp.
+MIXING = 1.4  # km2 day-1, diffusion by floes that mix within cells
 
 
 def simulate(
     seed: int = 0, size: int = 256, states: int = 529, start: str = '2020-01-01', cell_km: float = 4.0
 ) -> xr.Dataset:
-    """Idealised half-daily sea ice on `size` x `size` cells of `cell_km`; the same bits for the same arguments.
+    """Idealised half-daily sea ice on `size` x `size` cells of `cell_km`, reproducible bit by bit.
 
-    Returns (time, y, x) float32, NaN on land: `sit` [m], ice volume per area of the whole cell, open water included,
-    as neXtSIM's; `sic` [1]; `divergence` u_x + v_y and `shear` sqrt((u_x - v_y)^2 + (u_y + v_x)^2) [day-1], of the
-    velocity that moved the ice in the half day before the time stamp, 0 where concentration is under 0.15. And
-    `mask` (y, x) int8, 1 on the sea. x and y in m; x is periodic.
-    Left out: momentum and stress, ice classes within a cell, snow, ponds, tides, real geography and real weather.
+    Returns (time, y, x) float32, NaN on land: `sit` [m], ice volume per area of the whole cell including open
+    water, as in neXtSIM; `sic` [1]; `divergence` u_x + v_y and `shear` sqrt((u_x - v_y)^2 + (u_y + v_x)^2) [day-1], of
+    the velocity in the half day before the time stamp, 0 where concentration is below 0.15. And `mask` (y, x) int8, 1
+    on the sea. x and y in m; x is periodic.
+    Not modelled: momentum and stress, ice classes within a cell, snow, ponds, tides, real geography and real weather.
     """
     rng = np.random.default_rng(seed)
     land = draw_land(rng, size, cell_km)
@@ -59,7 +59,7 @@ def simulate(
     for state in range(-round(SPIN_UP / STEP), states):
         day = year_day[max(state, 0)]
         u, v = drift(flow, plates, ice[1], land)
-        # Land filled with the nearest sea, whose fluxes reach as far as that: a drop to 0 would ripple along the coast.
+        # land is filled with the nearest sea cell: a drop to 0 would cause ripples along the coast
         ice = blur(ice[:, shore[0], shore[1]], MIXING * STEP / cell_km**2)
         ice = advect(ice, u * (STEP / cell_km), v * (STEP / cell_km))
         ice = climate.grow(ice, day)
@@ -85,13 +85,13 @@ def draw_land(rng: np.random.Generator, size: int, cell_km: float) -> np.ndarray
     land[-1], land[: size // 2] = True, False
     bodies, _ = ndimage.label(land)
     sizes = np.bincount(bodies.ravel())
-    land &= sizes[bodies] > (20 / cell_km) ** 2  # specks under 20 km would be obstacles of single cells
+    land &= sizes[bodies] > (20 / cell_km) ** 2  # islands under 20 km would be obstacles of single cells
     seas, _ = ndimage.label(~land)
     return seas != seas[0, 0]
 
 
 class Climate:
-    """Growth and melt, and where the warm ocean begins."""
+    """Growth and melt of the ice, and the extent of the warm ocean."""
 
     def __init__(self, rng, land, cell_km):
         size = len(land)
@@ -100,19 +100,19 @@ class Climate:
         self.meander = 0.05 * Modes(rng, size, cell_km, (250, 900)).draw()
 
     def first_ice(self, rng, plates, day) -> np.ndarray:
-        """(2, y, x): thickness [m] and concentration, floes of uneven age along the plates."""
+        """(2, y, x): thickness [m] and concentration of floes whose age varies between plates."""
         floes = sum(rng.standard_normal(2**p.levels).astype(np.float32)[p.label] for p in plates) / np.sqrt(len(plates))
         mean = 0.9 + 2.0 * np.clip((self.north - 0.35) / 0.5, 0, 1) ** 1.3
         cover = self.sea * (1 - self.warm(day))
         return np.stack([mean * np.exp(0.25 * floes) * cover, np.minimum(cover, 0.99)]).astype(np.float32)
 
     def warm(self, day: float) -> np.ndarray:
-        """0 in the pack, 1 beyond the ice edge, which lies furthest out in March and furthest in in September."""
+        """0 in the pack, 1 beyond the ice edge, which is southernmost in March and northernmost in September."""
         edge = 0.23 - 0.10 * np.cos(2 * np.pi * (day - 75) / 366) + self.meander
         return 1 / (1 + np.exp((self.north - edge) / 0.035))
 
     def grow(self, ice: np.ndarray, day: float) -> np.ndarray:
-        """Half a day of freezing and melting; also ridging: concentration over 1 is thickness already."""
+        """Half a day of freezing, melting and ridging: concentration above 1 is clipped at constant volume."""
         volume, cover = np.maximum(ice * self.sea, 0)
         cover = np.minimum(cover, 1)
         mean, amplitude, coldest = AIR
@@ -124,7 +124,7 @@ class Climate:
         thick = volume / np.maximum(cover, 0.02)
         loss = OCEAN + WARM_OCEAN * warm + melt * (1.35 - 0.7 * self.north)
         excess = np.maximum(thick - KEEL[0], 0) ** 2 / KEEL[1]
-        new = cold / (THIN + SNOW / 3) * (1 - cover)  # bare water has no snow, young ice little
+        new = cold / (THIN + SNOW / 3) * (1 - cover)  # open water has no snow, young ice little
         shrink = np.maximum(loss - cold / (thick + SNOW), 0)
         volume = volume + STEP * (new + cover * (cold / (thick + SNOW) - loss - excess))
         lateral = np.minimum(SIDES * shrink / np.maximum(thick, 0.1), 1) + LATERAL * warm
@@ -132,7 +132,7 @@ class Climate:
         closing = cold / (THIN + SNOW / 3) / LEAD_CLOSING + SPREADING * (1 - warm) * np.minimum(thick, 1)
         cover = 1 - (1 - cover) * np.exp(-STEP * closing)
         volume = np.maximum(volume, 0)
-        cover = np.where(volume > 0.01, cover, 0)  # less is a slush that would linger as thin film
+        cover = np.where(volume > 0.01, cover, 0)  # less would linger as a thin film
         return np.stack([np.where(cover > 0, volume, 0), cover]).astype(np.float32)
 
 

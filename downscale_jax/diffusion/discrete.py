@@ -1,14 +1,15 @@
-"""The noise levels of discrete-time diffusion as angles: gamma_k = arccos(sqrt(alpha_bar_k)), k = 1..T.
+"""Noise levels of discrete-time diffusion as angles: gamma_k = arccos(sqrt(alpha_bar_k)), k = 1..T.
 
-For networks that are trained at T levels only, in the place of `schedule.CosineSchedule`. Samplers may visit any angles
-between `ends`, if what the network is shown of an angle varies slowly from one level to the next: the fastest sinusoid
-of its embedding should turn by a tenth of a revolution there, no more. With a whole revolution (1000 turns over 1000
-levels) a network fitted to the denoiser's gains for 4000 steps erred by 0.002 at the trained levels, by 0.075 at the
-angles of a sampler; with a tenth by 0.001 at both (`experiments/noise_levels.py`).
+For networks that are trained at T levels only, in place of `schedule.CosineSchedule`. Samplers may visit any angle
+between `ends`, provided that the network is shown a noise level that varies slowly from one trained level to the next:
+the fastest sinusoid of its embedding should turn by at most a tenth of a revolution. Where it makes a whole revolution
+(1000 turns over 1000 levels), a network fitted to the gains of the optimal denoiser for 4000 steps has an error of
+0.002 at the trained levels and of 0.075 at the angles of a sampler; with a tenth, of 0.001 at both
+(experiments/noise_levels.py).
 
-Samplers do not go on to the very last levels: those of 'cosine' lie at half log-SNR -5.8, -6.5 and -9.9, where a step
-tells nothing, few steps are soon used up, and an error in a predicted eps comes out 25 times as large after 10
-evaluations, 2.5 times from a signal rate of 0.01.
+Samplers omit the noisiest levels: those of 'cosine' lie at half log-SNR -5.8, -6.5 and -9.9, where steps add no
+information but use up the few available, and where an error in a predicted eps is amplified 25 times by 10 evaluations,
+against 2.5 times from a signal rate of 0.01.
 """
 
 import math
@@ -24,7 +25,7 @@ import numpy as np
 from downscale_jax.diffusion.schedule import angle_level
 from downscale_jax.runtime.errors import UserError, suggestion
 
-FAINTEST = 0.01  # rate of the signal, or of the noise, at which samplers start, and end
+SMALLEST_RATE = 0.01  # signal rate at which samplers start, and ratio of noise to signal at which they end
 Betas = Literal['cosine', 'linear']
 
 
@@ -35,7 +36,7 @@ def cosine_betas(steps: int) -> np.ndarray:
 
 
 def linear_betas(steps: int) -> np.ndarray:
-    """Ho et al. 2020, section 4: from 1e-4 to 0.02 in 1000 steps; in others so that all of them add as much noise."""
+    """Ho et al. 2020, section 4: from 1e-4 to 0.02 in 1000 steps, scaled so that any number adds the same noise."""
     return np.linspace(1e-4, 0.02, steps) * 1000 / steps
 
 
@@ -44,7 +45,7 @@ BETAS: dict[str, Callable[[int], np.ndarray]] = {'cosine': cosine_betas, 'linear
 
 @dataclass(frozen=True)
 class DiscreteSchedule:
-    """T trained noise levels, k = 1 the cleanest. Raises UserError for unknown betas and for fewer than 50 steps."""
+    """T trained noise levels, k = 1 the cleanest. Raises UserError for unknown betas and fewer than 50 levels."""
 
     steps: int = 1000
     betas: Betas = 'cosine'
@@ -52,13 +53,13 @@ class DiscreteSchedule:
 
     def __post_init__(self):
         if self.betas not in BETAS:
-            raise UserError(f"there are no betas '{self.betas}': {suggestion(self.betas, BETAS)}")
-        if self.steps < 50:  # linear betas would exceed 1 with 20 and fewer
-            raise UserError(f'a discrete schedule of {self.steps} steps: at least 50 are needed, and more cost nothing')
+            raise UserError(f"diffusion.betas='{self.betas}' is unknown: {suggestion(self.betas, BETAS)}")
+        if self.steps < 50:  # linear betas exceed 1 for 20 levels or fewer
+            raise UserError(f'diffusion.steps={self.steps}: use at least 50 noise levels; more cost nothing')
 
     @cached_property
     def alpha_bars(self) -> np.ndarray:
-        """Signal's share of the variance, float64 [T], k = 1..T."""
+        """Fraction of the variance that is signal, float64 [T], k = 1..T."""
         return np.cumprod(1 - BETAS[self.betas](self.steps))
 
     @cached_property
@@ -68,11 +69,14 @@ class DiscreteSchedule:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Angles between which samplers go: signal rate 0.01, or the noisiest there is, to noise over signal 0.01."""
-        return min(float(self.angles[-1]), math.acos(FAINTEST)), max(float(self.angles[0]), math.atan(FAINTEST))
+        """Noisiest and cleanest angle that samplers visit: a signal rate and a ratio of noise to signal of 0.01, within
+        the trained levels."""
+        return min(float(self.angles[-1]), math.acos(SMALLEST_RATE)), max(
+            float(self.angles[0]), math.atan(SMALLEST_RATE)
+        )
 
     def gamma(self, t: jax.Array) -> jax.Array:
-        """Trained angle [rad] at time t in [0, 1], any shape: each of the T has an equal share of the times."""
+        """Trained angle [rad] at time t in [0, 1], any shape; the T angles have equal shares of the times."""
         k = jnp.minimum(jnp.floor(t * self.steps), self.steps - 1).astype(int)
         return jnp.asarray(self.angles, t.dtype)[k]
 

@@ -1,10 +1,10 @@
-"""From noise to a sample by repeated denoising. A sampler knows `denoise(z, gamma) -> x0`, never a network.
+"""Samplers of diffusion models: from noise to a sample by repeated denoising.
 
-All share one signature: `sampler(denoise, noise, gammas)`. `noise(i)` gives standard normals [..., H, W, C]: those of
-i = 0 are where sampling starts, those of i > 0 what a stochastic sampler adds on its way to `gammas[i]`, so that all
-randomness is the caller's. `gammas` [n] fall from the noisiest angle to the cleanest, however they are spaced; the
-result is what the last denoising, at `gammas[-1]`, sees. alpha = cos(gamma), sigma = sin(gamma); primes mark the next,
-cleaner angle.
+They share the signature `sampler(denoise, noise, gammas)` and depend on a function `denoise(z, gamma) -> x0`, never on
+a network. `noise(i)` returns standard normals [..., H, W, C]: i = 0 is the start of sampling, i > 0 is added by a
+stochastic sampler in its step to `gammas[i]`, so that the caller controls all randomness. `gammas` [n] decrease from
+the noisiest angle to the cleanest with any spacing; the result is the last denoised field, at `gammas[-1]`.
+alpha = cos(gamma), sigma = sin(gamma); primes mark the next, cleaner angle.
 """
 
 from collections.abc import Callable
@@ -25,24 +25,25 @@ Noise = Callable[[jax.Array | int], jax.Array]
 def ddim(denoise: Denoise, noise: Noise, gammas: jax.Array, eta: float = 0.0) -> jax.Array:
     """DDIM (Song et al. 2021, eqs. 12 and 16): first order.
 
-    Each step splits z into x0 and eps and puts them together again at the next angle; of the noise there a part
-    eta (sigma'/sigma) sqrt(1 - (alpha/alpha')^2) is drawn anew. eta = 0 is deterministic, 1 ancestral. Evenly in t, a
-    deterministic step multiplies a mode of unit variance by cos(step): 16 evaluations lose a seventh of its variance.
+    Each step splits z into x0 and eps and recombines them at the next angle, where noise of amplitude
+    eta (sigma'/sigma) sqrt(1 - (alpha/alpha')^2) is drawn anew. eta = 0 is deterministic, eta = 1 ancestral. With even
+    steps in t, a deterministic step multiplies a mode of unit variance by cos(step): 16 evaluations lose a seventh of
+    its variance.
     """
 
-    def step(z, at):
-        i, here, there = at
-        x0 = denoise(z, here)
-        eps = (z - jnp.cos(here) * x0) / jnp.sin(here)
+    def step(z, interval):
+        i, gamma, next_gamma = interval
+        x0 = denoise(z, gamma)
+        eps = (z - jnp.cos(gamma) * x0) / jnp.sin(gamma)
         if not eta:
-            return jnp.cos(there) * x0 + jnp.sin(there) * eps, None
-        # 1 - (alpha/alpha')^2 over sigma^2; that difference cancels in float32, by up to 2.5 % at 1000 steps
-        share = jnp.sin(here - there) * jnp.sin(here + there) / (jnp.sin(here) * jnp.cos(there)) ** 2
+            return jnp.cos(next_gamma) * x0 + jnp.sin(next_gamma) * eps, None
+        # (1 - (alpha/alpha')^2) / sigma^2, without the difference, which cancels in float32: 2.5 % off at 1000 steps
+        share = jnp.sin(gamma - next_gamma) * jnp.sin(gamma + next_gamma) / (jnp.sin(gamma) * jnp.cos(next_gamma)) ** 2
         fresh = eta * jnp.sqrt(share)
-        kept = jnp.sqrt(1 - eta**2 + (eta * jnp.tan(there) / jnp.tan(here)) ** 2)
-        return jnp.cos(there) * x0 + jnp.sin(there) * (kept * eps + fresh * noise(i)), None
+        kept = jnp.sqrt(1 - eta**2 + (eta * jnp.tan(next_gamma) / jnp.tan(gamma)) ** 2)
+        return jnp.cos(next_gamma) * x0 + jnp.sin(next_gamma) * (kept * eps + fresh * noise(i)), None
 
-    z, _ = jax.lax.scan(step, noise(0), _steps(gammas))
+    z, _ = jax.lax.scan(step, noise(0), _intervals(gammas))
     return denoise(z, gammas[-1])
 
 
@@ -51,34 +52,35 @@ ddpm = partial(ddim, eta=1.0)
 
 
 def heun(denoise: Denoise, noise: Noise, gammas: jax.Array) -> jax.Array:
-    """Heun's method (Karras et al. 2022, algorithm 1 without churn): second order, two evaluations a step.
+    """Heun's method (Karras et al. 2022, algorithm 1 without churn): second order, two evaluations per step.
 
-    For u = z/alpha and s = sigma/alpha the flow is du/ds = (u - x0)/s: a step along the slope here, corrected by the
-    slope found there. Not for few steps: ten evaluations give Gaussian modes of variance 0.001 to 20 an amplitude 1.5
-    to 4.3 times too large by Karras' spacing (1.8 to 2.0 evenly in half log-SNR), thirty 1.03 to 1.13 (1.04 to 1.05).
+    For u = z/alpha and s = sigma/alpha the flow is du/ds = (u - x0)/s: each step averages the slope at its start and
+    the slope at the end of an Euler step. Unsuitable for few steps: with ten evaluations, the amplitude of Gaussian
+    modes of variance 0.001 to 20 is 1.5 to 4.3 times too large with Karras' spacing (1.8 to 2.0 times with even steps
+    in half log-SNR); with thirty, 1.03 to 1.13 times (1.04 to 1.05 times).
     """
 
-    def step(z, at):
-        _, here, there = at
-        u, h = z / jnp.cos(here), jnp.tan(there) - jnp.tan(here)
-        slope = (u - denoise(z, here)) / jnp.tan(here)
-        ahead = u + h * slope
-        correction = (ahead - denoise(jnp.cos(there) * ahead, there)) / jnp.tan(there)
-        return jnp.cos(there) * (u + h / 2 * (slope + correction)), None
+    def step(z, interval):
+        _, gamma, next_gamma = interval
+        u, h = z / jnp.cos(gamma), jnp.tan(next_gamma) - jnp.tan(gamma)
+        slope = (u - denoise(z, gamma)) / jnp.tan(gamma)
+        euler = u + h * slope
+        next_slope = (euler - denoise(jnp.cos(next_gamma) * euler, next_gamma)) / jnp.tan(next_gamma)
+        return jnp.cos(next_gamma) * (u + h / 2 * (slope + next_slope)), None
 
-    z, _ = jax.lax.scan(step, noise(0), _steps(gammas))
+    z, _ = jax.lax.scan(step, noise(0), _intervals(gammas))
     return denoise(z, gammas[-1])
 
 
 def dpm_solver(denoise: Denoise, noise: Noise, gammas: jax.Array, stochastic: bool = False) -> jax.Array:
-    """DPM-Solver++(2M) (Lu et al. 2022b, algorithm 2): second order from one evaluation a step.
+    """DPM-Solver++(2M) (Lu et al. 2022b, algorithm 2): second order with one evaluation per step.
 
     In lambda = ln(alpha/sigma), the half log-SNR, with h = lambda' - lambda and r = h_before/h:
-    D = (1 + 1/2r) x0 - (1/2r) x0_before and z' = (sigma'/sigma) z + alpha' (1 - exp(-h)) D. The first step, which has
-    none before it, is DDIM's. Evenly in lambda, ten evaluations keep 0.94 to 1.03 of the amplitude of Gaussian modes of
-    variance 0.001 to 20, against 0.80 to 1.13 evenly in t and 0.67 to 0.88 by DDIM.
+    D = (1 + 1/2r) x0 - (1/2r) x0_before and z' = (sigma'/sigma) z + alpha' (1 - exp(-h)) D. The first step has no
+    predecessor and is a step of DDIM. With even steps in lambda, ten evaluations keep 0.94 to 1.03 of the amplitude of
+    Gaussian modes of variance 0.001 to 20, against 0.80 to 1.13 with even steps in t and 0.67 to 0.88 by DDIM.
 
-    The stochastic form, SDE-DPM-Solver++(2M) there, solves the reverse SDE:
+    The stochastic form, SDE-DPM-Solver++(2M) of the same paper, solves the reverse SDE:
     z' = (sigma'/sigma) exp(-h) z + alpha' (1 - exp(-2h)) D + sigma' sqrt(1 - exp(-2h)) noise.
     """
     rate = 2 if stochastic else 1
@@ -86,26 +88,26 @@ def dpm_solver(denoise: Denoise, noise: Noise, gammas: jax.Array, stochastic: bo
     def half_log_snr(gamma):
         return -jnp.log(jnp.tan(gamma))
 
-    def step(carry, at):
-        z, before, h_before = carry
-        i, here, there = at
-        x0 = denoise(z, here)
-        h = half_log_snr(there) - half_log_snr(here)
-        x = x0 + h / (2 * h_before) * (x0 - before)
-        faded = jnp.sin(there) / jnp.sin(here) * (jnp.exp(-h) if stochastic else 1)
-        z = faded * z + jnp.cos(there) * -jnp.expm1(-rate * h) * x
+    def step(carry, interval):
+        z, x0_before, h_before = carry
+        i, gamma, next_gamma = interval
+        x0 = denoise(z, gamma)
+        h = half_log_snr(next_gamma) - half_log_snr(gamma)
+        extrapolated = x0 + h / (2 * h_before) * (x0 - x0_before)
+        decay = jnp.sin(next_gamma) / jnp.sin(gamma) * (jnp.exp(-h) if stochastic else 1)
+        z = decay * z + jnp.cos(next_gamma) * -jnp.expm1(-rate * h) * extrapolated
         if stochastic:
-            z += jnp.sin(there) * jnp.sqrt(-jnp.expm1(-2 * h)) * noise(i)
+            z += jnp.sin(next_gamma) * jnp.sqrt(-jnp.expm1(-2 * h)) * noise(i)
         return (z, x0, h), None
 
     start = noise(0)
-    before = jnp.zeros_like(start), jnp.full_like(gammas[0], jnp.inf)  # an infinite step before has no weight
-    (z, _, _), _ = jax.lax.scan(step, (start, *before), _steps(gammas))
+    before = jnp.zeros_like(start), jnp.full_like(gammas[0], jnp.inf)  # an infinite previous step has no weight
+    (z, _, _), _ = jax.lax.scan(step, (start, *before), _intervals(gammas))
     return denoise(z, gammas[-1])
 
 
-def _steps(gammas: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """(index, here, there) of every step."""
+def _intervals(gammas: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(index, gamma, next gamma) of every step."""
     return jnp.arange(1, len(gammas)), gammas[:-1], gammas[1:]
 
 
@@ -119,23 +121,23 @@ SAMPLERS: dict[str, Callable[[Denoise, Noise, jax.Array], jax.Array]] = {
 
 
 class Spacing(NamedTuple):
-    """Angles from the noisiest to the cleanest, even in some function of the angle."""
+    """A coordinate with even steps from the noisiest to the cleanest angle."""
 
-    function: Callable
-    inverse: Callable
-    closed: bool = True  # False: the last of n lies a step before the cleanest angle, at 1/n of the range
+    coordinate: Callable  # of the angle
+    angle: Callable  # the inverse
+    closed: bool = True  # False: the last of n angles lies a step before the cleanest
 
     def angles(self, ends: jax.Array, count: int) -> jax.Array:
         """[count], falling; `ends` [2] are the noisiest and the cleanest."""
-        first, last = self.function(ends)
-        return self.inverse(jnp.linspace(first, last, count, endpoint=self.closed))
+        noisiest, cleanest = self.coordinate(ends)
+        return self.angle(jnp.linspace(noisiest, cleanest, count, endpoint=self.closed))
 
 
 SPACINGS: dict[str, Spacing] = {
     't': Spacing(lambda gamma: gamma, lambda t: t),
-    't_open': Spacing(lambda gamma: gamma, lambda t: t, closed=False),  # as published for sea ice
+    't_open': Spacing(lambda gamma: gamma, lambda t: t, closed=False),  # last denoising at t = 1/n, as published
     'half_log_snr': Spacing(lambda gamma: -jnp.log(jnp.tan(gamma)), lambda level: jnp.arctan(jnp.exp(-level))),
-    'karras': Spacing(  # even in (sigma/alpha)^(1/7), Karras et al. 2022, eq. 5
+    'karras': Spacing(  # (sigma/alpha)^(1/7), Karras et al. 2022, eq. 5
         lambda gamma: jnp.tan(gamma) ** (1 / 7), lambda root: jnp.arctan(root**7)
     ),
 }
@@ -143,29 +145,29 @@ SPACINGS: dict[str, Spacing] = {
 
 @dataclass(frozen=True)
 class Solver:
-    """Which sampler, with how many evaluations of `denoise`, at which angles."""
+    """A sampler with its number of evaluations of `denoise` and their angles. Raises UserError for invalid values."""
 
     sampler: str  # a name in SAMPLERS
-    steps: int  # evaluations a sample, for Heun an odd number of them at most; 1 is the denoised noise
+    steps: int  # evaluations per sample; Heun uses the largest odd number within; 1 gives the denoised noise
     spacing: str  # a name in SPACINGS
-    eta: float  # of ddim: share of the noise that is drawn anew in each step
+    eta: float  # of ddim: part of the noise that is drawn anew in each step, from 0 to 1
 
     def __post_init__(self):
         if self.sampler not in SAMPLERS:
-            raise UserError(f"there is no sampler '{self.sampler}': {suggestion(self.sampler, SAMPLERS)}")
+            raise UserError(f"sampling.sampler='{self.sampler}' is unknown: {suggestion(self.sampler, SAMPLERS)}")
         if self.spacing not in SPACINGS:
-            raise UserError(f"there is no spacing '{self.spacing}': {suggestion(self.spacing, SPACINGS)}")
+            raise UserError(f"sampling.spacing='{self.spacing}' is unknown: {suggestion(self.spacing, SPACINGS)}")
         if self.steps < 1:
-            raise UserError(f'sampling.steps={self.steps}: at least 1 evaluation is needed')
+            raise UserError(f'sampling.steps={self.steps}: must be at least 1 evaluation')
         if self.eta and (self.sampler != 'ddim' or not 0 <= self.eta <= 1):
-            raise UserError(f'sampling.eta={self.eta} with {self.sampler}: from 0 to 1, and for ddim only')
+            raise UserError(f'sampling.eta={self.eta} with sampling.sampler={self.sampler}: 0 to 1 for ddim, else 0')
 
     def gammas(self, schedule: Schedule) -> jax.Array:
-        """Angles visited: one an evaluation, but for Heun, which evaluates twice between neighbours."""
+        """Visited angles: one per evaluation, except for Heun, which evaluates twice between neighbours."""
         count = (self.steps + 1) // 2 if self.sampler == 'heun' else self.steps
         return SPACINGS[self.spacing].angles(jnp.array(schedule.ends), count)
 
     def solve(self, denoise: Denoise, noise: Noise, schedule: Schedule) -> jax.Array:
-        """A sample like noise(0)."""
+        """A sample with the shape of noise(0)."""
         sampler = partial(ddim, eta=self.eta) if self.sampler == 'ddim' else SAMPLERS[self.sampler]
         return sampler(denoise, noise, self.gammas(schedule))

@@ -1,7 +1,7 @@
-"""Continuous-time cosine schedule and the three ways to name what a network predicts.
+"""Continuous-time cosine schedule and the three quantities that a network may predict.
 
 A noisy field is z = cos(gamma) y + sin(gamma) eps with the angle gamma in (0, pi/2): signal rate cos(gamma), noise
-rate sin(gamma), so z keeps unit variance when y has it. Time t in [0, 1] runs from clean to noise.
+rate sin(gamma), so z has unit variance if y has. Time t in [0, 1] runs from clean to noise.
 """
 
 import math
@@ -18,7 +18,7 @@ Prediction = Literal['eps', 'v', 'x0']
 
 
 class Schedule(Protocol):
-    """The noise levels that a network is trained at, by time from clean to noise."""
+    """Noise levels on which a network is trained, as a function of time."""
 
     def gamma(self, t: jax.Array) -> jax.Array:
         """Angle [rad] at time t in [0, 1], any shape."""
@@ -26,7 +26,7 @@ class Schedule(Protocol):
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Angles between which samplers go, the noisiest first."""
+        """Noisiest and cleanest angle [rad] that samplers visit."""
         ...
 
     def level(self, gamma: jax.Array) -> jax.Array:
@@ -49,7 +49,7 @@ LEVELS: dict[str, Callable[[jax.Array], jax.Array]] = {'angle': angle_level, 'va
 
 @dataclass(frozen=True)
 class CosineSchedule:
-    """gamma = gamma_min + t (gamma_max - gamma_min), the limits given as signal rates at t = 0 and t = 1.
+    """gamma = gamma_min + t (gamma_max - gamma_min), with limits given as signal rates at t = 0 and t = 1.
 
     The published limits (0.95, 0.02) cannot keep fine-scale power: the last denoising keeps only
     s / (s + tan^2 gamma_min) of the power of a mode with variance s.
@@ -63,11 +63,13 @@ class CosineSchedule:
             raise UserError(f"diffusion.level='{self.shown}' is unknown: {suggestion(self.shown, LEVELS)}")
         start, end = self.signal_rates
         if not 0 < end < start < 1:
-            raise UserError(f'signal rates must fall from t = 0 to t = 1 within (0, 1), found {self.signal_rates}')
+            raise UserError(
+                f'diffusion.signal_rates={self.signal_rates}: give two signal rates between 0 and 1, the larger first'
+            )
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Angles between which samplers go: all of them."""
+        """Noisiest and cleanest trained angle."""
         start, end = self.signal_rates
         return math.acos(end), math.acos(start)
 
@@ -82,7 +84,7 @@ class CosineSchedule:
 
 
 def expand(gamma: jax.Array, like: jax.Array) -> jax.Array:
-    """[B] -> [B, 1, 1, 1], to go with maps."""
+    """[B] -> [B, 1, 1, 1], broadcastable to fields."""
     return gamma.reshape(gamma.shape + (1,) * (like.ndim - gamma.ndim))
 
 
@@ -93,13 +95,13 @@ def noisy(y: jax.Array, noise: jax.Array, gamma: jax.Array) -> jax.Array:
 
 
 def expected(y: jax.Array, noise: jax.Array, gamma: jax.Array, prediction: Prediction) -> jax.Array:
-    """What a perfect network would say: eps, x0 = y, or v = cos(gamma) eps - sin(gamma) y (Salimans and Ho 2022)."""
+    """Training target: eps, x0 = y, or v = cos(gamma) eps - sin(gamma) y (Salimans and Ho 2022)."""
     gamma = expand(gamma, y)
     return {'eps': noise, 'x0': y, 'v': jnp.cos(gamma) * noise - jnp.sin(gamma) * y}[prediction]
 
 
 def clean(output: jax.Array, z: jax.Array, gamma: jax.Array, prediction: Prediction) -> jax.Array:
-    """The denoised field x0 [B, H, W, C] that a network's output stands for."""
+    """The denoised field x0 [B, H, W, C] implied by a network's output."""
     gamma = expand(gamma, z)
     if prediction == 'eps':
         return (z - jnp.sin(gamma) * output) / jnp.cos(gamma)
@@ -107,9 +109,9 @@ def clean(output: jax.Array, z: jax.Array, gamma: jax.Array, prediction: Predict
 
 
 def error_weight(gamma: jax.Array, prediction: Prediction, weighting: Prediction) -> jax.Array:
-    """Factor that turns the squared error of `prediction` into the squared error of `weighting`, [B] -> [B].
+    """Factor from the squared error of `prediction` to that of `weighting`, [B] -> [B].
 
-    For one z the errors are in proportion: eps = cos(gamma) v, x0 = -sin(gamma) v.
+    At a given z the errors are proportional: eps = cos(gamma) v, x0 = -sin(gamma) v.
     """
     size = {'eps': jnp.cos(gamma), 'x0': jnp.sin(gamma), 'v': jnp.ones_like(gamma)}
     return (size[weighting] / size[prediction]) ** 2

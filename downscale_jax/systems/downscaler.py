@@ -34,7 +34,7 @@ def sampling_of(config: Config) -> GenerationSettings:
 def check_drawn(members: int, seed: int, flag: str = '') -> None:
     """Raises UserError for invalid members or seed; `flag` is the prefix of their names."""
     if members < 1:
-        raise UserError(f'{flag}members={members}: must be at least 1')
+        raise UserError(f'{flag}members={members}: at least 1 is needed')
     if not 0 <= seed < 2**32:
         raise UserError(f'{flag}seed={seed} must lie between 0 and 2^32 - 1')
 

@@ -83,13 +83,13 @@ def test_units_as_the_file_has_them(tmp_path):
     found = sources.open_series(section(tmp_path / 'a.nc', units=()), 0)
     assert found['tp'].attrs['units'] == 'm'
     assert sources.open_series(section(tmp_path / 'a.nc', units=('', 'mm')), 0)['tp'].attrs['units'] == 'mm'
-    with pytest.raises(UserError, match=r"'tp' is an amount in 'm' where a rate in 'mm day-1' is wanted: set its attr"):
+    with pytest.raises(UserError, match=r"'tp' is an amount in 'm' where a rate in 'mm day-1' is expected"):
         sources.open_series(section(tmp_path / 'a.nc'), 0)
 
 
 @pytest.mark.parametrize('units', ['K', ('K',), ('K', 'mm day-1', 'm')])
 def test_units_are_one_a_variable(units):
-    with pytest.raises(UserError, match=r"data\.units=.*: one for each of \('t2m', 'tp'\), or none"):
+    with pytest.raises(UserError, match=r"data\.units=.*: expected one for each of \('t2m', 'tp'\)"):
         block_means.check(section('', units=units))
 
 

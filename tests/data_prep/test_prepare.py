@@ -85,7 +85,7 @@ def test_mistakes_in_one_line_and_nothing_left(data, tmp_path, change, told):
 def test_a_target_without_values(dataset, data, tmp_path, days):
     dataset['sit'][days] = np.nan
     dataset.to_netcdf(tmp_path / 'empty.nc')
-    with pytest.raises(UserError, match=r'no value but NaN|every value of sit is missing'):
+    with pytest.raises(UserError, match=r'no values other than NaN|every value of sit is missing'):
         prepare({**data, 'path': str(tmp_path / 'empty.nc')}, 0, tmp_path / 'prepared')
     assert not (tmp_path / 'prepared').exists() or not list((tmp_path / 'prepared').iterdir())
 

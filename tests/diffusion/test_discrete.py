@@ -1,4 +1,4 @@
-"""The samplers with discrete angles are held against Gaussian data, whose denoiser is known in closed form."""
+"""Discrete noise levels, and samplers at these angles on Gaussian data, whose denoiser is known in closed form."""
 
 import re
 
@@ -68,14 +68,14 @@ class TestTables:
         assert few > DiscreteSchedule(1000, 'linear').angles[900]
 
     @pytest.mark.parametrize(
-        ('values', 'told'),
+        ('values', 'message'),
         [
-            ((1000, 'cosin'), "there are no betas 'cosin': did you mean 'cosine'?"),
-            ((49, 'linear'), 'a discrete schedule of 49 steps: at least 50 are needed'),
+            ((1000, 'cosin'), "diffusion.betas='cosin' is unknown: did you mean 'cosine'?"),
+            ((49, 'linear'), 'diffusion.steps=49: use at least 50'),
         ],
     )
-    def test_mistakes(self, values, told):
-        with pytest.raises(UserError, match=re.escape(told)):
+    def test_mistakes(self, values, message):
+        with pytest.raises(UserError, match=re.escape(message)):
             DiscreteSchedule(*values)
 
 
@@ -113,7 +113,7 @@ def test_steps_that_a_network_is_shown(betas):
 
 
 @pytest.mark.parametrize('betas', BETAS)
-def test_samplers_leave_the_faintest_levels_out(betas):
+def test_samplers_omit_the_outermost_levels(betas):
     schedule = DiscreteSchedule(betas=betas)
     noisiest, cleanest = schedule.ends
     assert schedule.angles[0] <= cleanest < noisiest <= schedule.angles[-1]
@@ -122,7 +122,7 @@ def test_samplers_leave_the_faintest_levels_out(betas):
 
 
 class TestSampling:
-    """Share of each variance that samples keep; tolerances as measured, a little above the error."""
+    """Ratio of each variance that samples keep; tolerances slightly above the measured errors."""
 
     @pytest.mark.parametrize('betas', BETAS)
     @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class TestMaskedMean:
         np.testing.assert_array_equal(masked_mean(x, mask), [8.5])  # of 8 and 9
 
     @pytest.mark.parametrize('value', [np.nan, np.inf])
-    def test_what_is_invalid_counts_for_nothing(self, value):
+    def test_invalid_values_do_not_count(self, value):
         y, mask, _, _ = example()
         broken = np.where(mask, y, np.float32(value))
         np.testing.assert_array_equal(masked_mean(broken, mask), masked_mean(y, mask))
@@ -68,7 +68,7 @@ class TestDenoisingLoss:
         args = y, mask, gamma, noise, 'v', 'eps'
         np.testing.assert_array_equal(denoising_loss(broken, *args), denoising_loss(network, *args))
 
-    def test_examples_are_alone(self):
+    def test_examples_are_independent(self):
         y, mask, gamma, noise = example()
         network = lambda z, angle: jnp.sin(z) * angle[:, None, None, None]  # noqa: E731
         whole = denoising_loss(network, y, mask, gamma, noise, 'v', 'v')

@@ -57,7 +57,7 @@ def denoiser(conditions=0.0):
 
 
 def exact(gammas, eta=0.0):
-    """(mean of samples under each of CONDITIONS, what a start becomes, covariance of samples)."""
+    """(mean of samples under each of CONDITIONS, response to the start, covariance of samples)."""
     a, b = float(gammas[0]), float(gammas[-1])
     before, after = np.asarray(power(a)), np.asarray(power(b))
     kept = np.sqrt(after / before) ** (1 - eta**2) * (np.cos(a) / np.cos(b) * after / before) ** eta**2
@@ -67,7 +67,7 @@ def exact(gammas, eta=0.0):
 
 
 def found(sampler, gammas, stochastic=False):
-    """The same by way of a sampler, exact since it is linear in noise and condition: unit noises one at a time."""
+    """The same from a sampler, exact since it is linear in noise and condition: unit noises one at a time."""
     draws = len(gammas) if stochastic else 1
     units = np.concatenate([np.tile(np.eye(CELLS), (draws, 1)), np.zeros((2, CELLS))]).reshape(-1, *SHAPE)
     draw = np.append(np.repeat(np.arange(draws), CELLS), [-1, -1])[:, None, None, None]
@@ -109,7 +109,7 @@ def test_stochastic_samplers_reach_the_covariance_at_their_order(name, order, sp
     coarser, finer = errors(sampler, spacing, (0.9995, 0.01), (200, 400), eta)
     np.testing.assert_allclose(coarser[2] / finer[2], 2**order, rtol=0.06)
     assert finer[2] < (0.1, 2e-3)[order - 1]
-    if eta == 1:  # the expectation of x0 stays the same along the reverse SDE: its mean has no error at any step
+    if eta == 1:  # the expectation of x0 stays the same along the reverse SDE: its mean has no error for any step
         assert (np.stack([coarser, finer])[:, :2] < 1e-12).all()
     else:
         assert (coarser[:2] / finer[:2] > 1.8).all()
@@ -162,7 +162,7 @@ def test_the_fresh_share_does_not_cancel_in_float32(spacing):
 
 
 def test_ten_evaluations():
-    # amplitudes that the second order keeps and the first loses
+    # amplitudes that second order keeps and first order loses
     schedule = CosineSchedule()
     kept = {}
     for name in ('ddim', 'dpm_solver'):
@@ -175,7 +175,7 @@ def test_ten_evaluations():
 
 @pytest.mark.parametrize('name', SAMPLERS)
 def test_samples_in_single_precision(name):
-    # with random noise, as it is used: the last denoising keeps s / (s + tan^2) of the variance s
+    # with random noise: the last denoising keeps s / (s + tan^2) of the variance s
     schedule, key = CosineSchedule((0.95, 0.02)), jax.random.key(0)
 
     def noise(i):
@@ -190,7 +190,7 @@ def test_samples_in_single_precision(name):
 
 @pytest.mark.parametrize('name', SAMPLERS)
 def test_known_answer_is_kept(name):
-    # a network that knows the field leads every noise to it
+    # a network that knows the field leads every noise field to it
     field = np.linspace(-2, 2, 9, dtype='f4').reshape(1, 3, 3, 1)
     noise = normals(5, 3, 3, 1).astype('f4')
     solver = Solver(name, 7, 't', 0.0)
@@ -201,7 +201,7 @@ def test_known_answer_is_kept(name):
 
 
 @pytest.mark.parametrize('name', SAMPLERS)
-def test_members_are_alone(name):
+def test_members_are_independent(name):
     noise = normals(6, 3, *SHAPE).astype('f4')
     solver = Solver(name, 6, 't', 0.0)
     whole = solver.solve(denoiser(), lambda i: jnp.asarray(noise)[i], CosineSchedule())
@@ -259,22 +259,22 @@ def test_one_angle_is_the_noisiest():
 
 
 @pytest.mark.parametrize(
-    ('values', 'told'),
+    ('values', 'message'),
     [
-        (('dpmsolver', 10, 't', 0.0), "there is no sampler 'dpmsolver': did you mean 'dpm_solver'?"),
-        (('ddim', 10, 'snr', 0.0), "there is no spacing 'snr': valid are: half_log_snr, karras, t, t_open"),
-        (('ddim', 0, 't', 0.0), 'sampling.steps=0: at least 1 evaluation is needed'),
-        (('ddim', 10, 't', 1.5), 'sampling.eta=1.5 with ddim: from 0 to 1'),
-        (('ddim', 10, 't', -0.1), 'sampling.eta=-0.1 with ddim'),
-        (('heun', 10, 't', 0.5), 'sampling.eta=0.5 with heun: from 0 to 1, and for ddim only'),
+        (('dpmsolver', 10, 't', 0.0), "sampling.sampler='dpmsolver' is unknown: did you mean 'dpm_solver'?"),
+        (('ddim', 10, 'snr', 0.0), "sampling.spacing='snr' is unknown: valid are: half_log_snr, karras, t, t_open"),
+        (('ddim', 0, 't', 0.0), 'sampling.steps=0: must be at least 1'),
+        (('ddim', 10, 't', 1.5), 'sampling.eta=1.5 with sampling.sampler=ddim: 0 to 1'),
+        (('ddim', 10, 't', -0.1), 'sampling.eta=-0.1 with sampling.sampler=ddim'),
+        (('heun', 10, 't', 0.5), 'sampling.eta=0.5 with sampling.sampler=heun'),
     ],
 )
-def test_solvers_that_cannot_work(values, told):
-    with pytest.raises(UserError, match=re.escape(told)):
+def test_invalid_solvers(values, message):
+    with pytest.raises(UserError, match=re.escape(message)):
         Solver(*values)
 
 
-def test_the_solver_hands_eta_on():
+def test_the_solver_passes_eta_on():
     noise = normals(5, 3, *SHAPE).astype('f4')
     draw = lambda i: jnp.asarray(noise)[i]  # noqa: E731
     for eta, sampler in ((0.0, ddim), (0.5, STOCHASTIC['ddim'][0]), (1.0, ddpm)):

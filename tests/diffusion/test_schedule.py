@@ -51,31 +51,31 @@ def test_levels_that_a_network_is_shown():
 
 @pytest.mark.parametrize('rates', [(1.0, 0.01), (0.99, 0.0), (0.02, 0.95), (0.5, 0.5), (1.2, 0.1), (math.nan, 0.1)])
 def test_bad_rates(rates):
-    with pytest.raises(UserError, match='signal rates'):
+    with pytest.raises(UserError, match='signal_rates='):
         CosineSchedule(rates)
 
 
 @pytest.mark.parametrize('prediction', PREDICTIONS)
 def test_clean_inverts(prediction):
     @jax.jit
-    def there_and_back(y, noise, gamma):
+    def round_trip(y, noise, gamma):
         return clean(expected(y, noise, gamma, prediction), noisy(y, noise, gamma), gamma, prediction)
 
     for seed in range(10):
         y, noise, gamma = fields(seed)
         # eps divides by the signal rate, 0.01 at the least: rounding grows by a hundred
         np.testing.assert_allclose(
-            there_and_back(y, noise, gamma), y, atol=1e-3 if prediction == 'eps' else 5e-6, rtol=1e-6
+            round_trip(y, noise, gamma), y, atol=1e-3 if prediction == 'eps' else 5e-6, rtol=1e-6
         )
 
 
-def test_one_error_weighs_the_same_in_every_prediction():
+def test_an_error_weighs_the_same_in_every_prediction():
     y, noise, gamma = (a.astype('f8') for a in fields(batch=64))
     angle = gamma[:, None, None, None]
     guess = y + 0.1 * noise**2  # of x0
     with jax.enable_x64(True):
         z = np.asarray(noisy(y, noise, gamma))
-        eps = (z - np.cos(angle) * guess) / np.sin(angle)  # what says the same as the guess
+        eps = (z - np.cos(angle) * guess) / np.sin(angle)  # equivalent to the guess
         outputs = {'x0': guess, 'eps': eps, 'v': np.cos(angle) * eps - np.sin(angle) * guess}
         errors = {p: np.square(outputs[p] - expected(y, noise, gamma, p)).mean((1, 2, 3)) for p in PREDICTIONS}
         for prediction in PREDICTIONS:

@@ -18,7 +18,7 @@ from downscale_jax.runtime.errors import UserError
 
 INFINITY = float('inf')
 SPEED = Standardisation(('u', 'v'), ('m s-1', 'm s-1'), (0.0, 0.0), (5.0, 5.0), (0.0, 0.0), (1.0, 1.0), 0.0)
-TRANSFORM = BlockMeans(SPEED, 2, 'physical', False, (-INFINITY, INFINITY), (1.0, 1.0))
+TRANSFORM = BlockMeans(SPEED, 2, 'physical', False, ((-INFINITY, INFINITY),) * 2, (1.0, 1.0))
 DIMS = ('time', 'lat', 'lon')
 
 

@@ -27,7 +27,7 @@ PHASES = (Phase('main', 1, 1e-3),)
 INFINITY = float('inf')
 
 
-def transform(mean='physical', anomaly=False, bounds=(-INFINITY, INFINITY)):
+def transform(mean='physical', anomaly=False, bounds=((-INFINITY, INFINITY),) * 2):
     values = Standardisation(('u', 'v'), ('m s-1', 'm s-1'), (1.0, 0.5), (5.0, 3.0), (0.1, 0.0), (0.16, 0.2))
     return BlockMeans(values, FACTOR, mean, anomaly, bounds, (0.5, 0.5) if anomaly else (1.0, 1.0))
 
@@ -38,7 +38,7 @@ def settings(conserve, overlap=8):
 
 def task(kind):
     if kind == 'generator':
-        return SuperResolution(srgan.Generator(2, width=4, blocks=1, kernel=3), PHASES)
+        return SuperResolution(srgan.GeneratorNetwork(2, width=4, blocks=1, kernel=3), PHASES)
     network = UNet(channels=4, widths=(8,), bottleneck=8, blocks=1, embedding=8, stem=1, tail=0)
     regression = Regression(network, PHASES)
     if kind == 'regression':

@@ -37,7 +37,7 @@ class Noise:
 
 @pytest.fixture
 def generator(transform):
-    return FieldGenerator(Noise(), np.float32(2), replace(transform, bounds=(-np.inf, np.inf)), SETTINGS)
+    return FieldGenerator(Noise(), np.float32(2), replace(transform, bounds=((-np.inf, np.inf),)), SETTINGS)
 
 
 @pytest.fixture(scope='module')

@@ -237,7 +237,7 @@ def test_a_store_keeps_the_units_that_it_was_begun_with(
     with pytest.raises(UserError, match='was begun with units that need'):
         store(generator, tmp_path / 'killed.zarr')
     monkeypatch.undo()
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, 'downscale_jax')
     store(generator, tmp_path / 'killed.zarr')
     assert '7 of 9 units to do' in caplog.text
     assert contents(tmp_path / 'killed.zarr') == contents(tmp_path / 'small.zarr')
@@ -264,7 +264,7 @@ def test_work_and_duration_are_announced(generator, store, tmp_path, monkeypatch
     clock = itertools.chain.from_iterable((100 * i, 100 * i + took) for i, took in enumerate(seconds))
     monkeypatch.setattr(filling, 'perf_counter', lambda: next(clock))
     monkeypatch.setattr(filling, 'LONG', 0)
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, 'downscale_jax')
     store(generator, tmp_path / 'out.zarr')
     first, second = caplog.messages
     assert first.startswith('3 members x 3 times of 30 x 38 cells: 6 of 6 units to do, 6 here; out.zarr takes at most')

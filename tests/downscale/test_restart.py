@@ -48,7 +48,7 @@ def fill(path: Path) -> None:
     shapes = jax.eval_shape(network.init, jax.random.key(0), plane, np.tile(plane, 2), np.zeros(1))
     params = jax.tree.map(lambda s: (0.2 * rng.normal(size=s.shape)).astype(np.float32), shapes)
     transform = RefinementTransform(
-        target='sit', units='m', inputs=('sit',), input_units=('m',), anomaly=True, bounds=(0.0, 9.0),
+        target='sit', units='m', inputs=('sit',), input_units=('m',), anomaly=True, bounds=((0.0, 9.0),),
         input_mean=(1.0,), input_std=(1.0,), target_mean=0.0, target_std=0.3,
     )  # fmt: skip
     sampling = Sampling('dpm_solver_sde', 2, 't', 0.0, correlation_hours=36.0)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -36,7 +37,8 @@ class Task:
 
     def sample(self, params, condition, valid, noise, apply, solver):
         def ramp(x):
-            return x + self.step * jnp.arange(x.shape[-2])[:, None] + self.step * jnp.arange(x.shape[-3])[:, None, None]
+            rows, columns = (jax.lax.broadcasted_iota('float32', x.shape, x.ndim - axis) for axis in (3, 2))
+            return x + self.step * (rows + columns)
 
         return jnp.where(valid, apply(ramp, noise(0)), 0)
 

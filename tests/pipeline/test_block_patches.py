@@ -143,7 +143,7 @@ def test_crops_are_aligned(globe):
         columns = (code % 100 + np.arange(PATCH)) % COLUMNS
         rows = code // 100 % 100 + np.arange(PATCH)
         np.testing.assert_array_equal(fine, whole[code // 10_000][rows[:, None], columns])
-        expected = globe.block_means.coarsen(whole[code // 10_000], globe.area)
+        expected = globe.transform_as(BlockMeans).coarsen(whole[code // 10_000], globe.area)
         np.testing.assert_allclose(coarse[..., :2], repeat(expected, FACTOR)[rows[:, None], columns], rtol=1e-6)
         # interpolated over the whole field, and then cut: a patch knows no edge
         smooth = interpolate(expected, FACTOR, periodic=True)[rows[:, None], columns]

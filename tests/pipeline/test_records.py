@@ -128,11 +128,11 @@ def test_interrupted_preparation_leaves_nothing_and_can_be_repeated(coast, tmp_p
     data = section(coast[1], tmp_path)
 
     def stop(*args):
-        yield from list(preparation_pairs(*args))[:1]
+        yield from list(observed_chunks(*args))[:1]
         raise error
 
-    preparation_pairs = refinement.observed_chunks
-    monkeypatch.setattr(refinement, 'pairs', stop)
+    observed_chunks = refinement.observed_chunks
+    monkeypatch.setattr(refinement, 'observed_chunks', stop)
     with pytest.raises((KeyboardInterrupt, UserError)):
         preparation.prepare(data, 0, tmp_path / 'prepared')
     assert not list((tmp_path / 'prepared').iterdir())

@@ -140,7 +140,7 @@ def test_the_repeated_field_is_not_shown_to_the_unets():
         ({'sampling__tile': 482}, ['sampling.tile=482', 'multiple of 8']),
         ({'sampling__overlap': 240}, ['sampling.tile=480', 'overlap=240']),
         ({'diffusion__betas': 'cosinus'}, ["'cosinus'", "'cosine'"]),
-        ({'diffusion__steps': 10}, ['discrete schedule of 10 steps']),
+        ({'diffusion__steps': 10}, ['diffusion.steps=10', 'at least 50']),
         ({'diffusion__prediction': 'noise'}, ["'noise'", 'eps']),
         ({'training__phases': ()}, ['training.phases is empty']),
         ({'training__phases': ('mian',)}, ['training.phases', "'mian'", "'main'"]),

@@ -79,10 +79,12 @@ def applied(task: Lags) -> Callable[..., tuple[jax.Array, list[jax.Array]]]:
     """(params, first, second) -> probabilities [B, classes], distances [B] by the last stage and the one before."""
 
     def apply(params, first, second):
-        stages: Any = task.encoder.apply(part(params, 'encoder'), jnp.concatenate([first, second]))
-        pairs = [jnp.split(x.astype(jnp.float32), 2) for x in reversed(stages[-2:])]
-        logits: Any = task.tail.apply(part(params, 'tail'), *jnp.split(stages[-1], 2))
-        return jax.nn.softmax(logits), [jnp.square(a - b).mean((1, 2, 3)) for a, b in pairs]
+        encoder = part(params, 'encoder')
+        # one after the other: the last bits of a convolution may depend on the place of a patch in its batch
+        stages: Any = jax.lax.map(lambda patches: task.encoder.apply(encoder, patches), jnp.stack([first, second]))
+        logits: Any = task.tail.apply(part(params, 'tail'), *stages[-1])
+        squared = [jnp.square(a - b) for a, b in (x.astype(jnp.float32) for x in reversed(stages[-2:]))]
+        return jax.nn.softmax(logits), [x.mean((1, 2, 3)) for x in squared]
 
     return jax.jit(apply)
 

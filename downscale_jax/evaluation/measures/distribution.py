@@ -54,35 +54,22 @@ class Distribution:
             details.setdefault(method, {})[variable.name] = MethodDetails(percentiles, errors)
         scores = setting.named(self.sums.all_estimates(distributions.frame_scores), 'total_variation')
         columns = [f'{level:g} %' for level in distributions.PERCENTILES]
-        tables = [
-            Table(
-                f'Percentiles: {variable.label} ({variable.units})',
-                'Method',
-                columns,
-                {
-                    name: [certain(value) for value in by_variable[variable.name].percentiles]
-                    for name, by_variable in details.items()
-                },
-            )
-            for variable in setting.variables
-        ]
+        tables = []
+        for variable in setting.variables:
+            rows = {
+                name: [*map(certain, by_variable[variable.name].percentiles)] for name, by_variable in details.items()
+            }
+            tables.append(Table(f'Percentiles: {variable.label} ({variable.units})', 'Method', columns, rows))
         return Result(scores, details, tables, [self._figure()])
 
     def _figure(self) -> Figure:
         setting = self._setting
-        up = setting.upwards
         maps = {}
         for method in setting.shown:
             statistics = [distributions.bias_maps(self._maps[method, index]) for index in range(len(setting.variables))]
-            maps[method] = {kind: np.stack([one[kind][up] for one in statistics], -1) for kind in statistics[0]}
-        return Figure(
-            'bias',
-            'Mean over times and standard deviation over times, of the method minus that of the truth.',
-            drawing.bias(
-                maps,
-                setting.names,
-                setting.units,
-                'Bias of mean and standard deviation',
-                setting.title,
-            ),
-        )
+            maps[method] = {
+                kind: np.stack([one[kind][setting.upwards] for one in statistics], -1) for kind in statistics[0]
+            }
+        caption = 'Mean over times and standard deviation over times, of the method minus that of the truth.'
+        title = 'Bias of mean and standard deviation'
+        return Figure('bias', caption, drawing.bias(maps, setting.names, setting.units, title, setting.title))

@@ -36,11 +36,7 @@ class Places:
         try:
             self._rows, self._columns, inside = places.cells(setting.places, setting.statics)
         except UserError:  # a grid without latitudes and longitudes
-            self._rows, self._columns, inside = (
-                np.zeros(0, int),
-                np.zeros(0, int),
-                np.zeros(len(setting.places.names), bool),
-            )
+            self._rows, self._columns, inside = np.zeros((3, 0), int)
         self._names = [setting.places.names[i] for i in np.flatnonzero(inside)]
 
     def add(self, sample: Sample) -> None:
@@ -101,21 +97,17 @@ class Places:
     def _figure(self, details: Comparisons) -> Figure:
         setting = self._setting
         shown = {
-            method: {rival: comparison for rival, comparison in details[method].items() if rival in setting.shown}
+            method: {
+                rival: {variable: comparison._asdict() for variable, comparison in by_variable.items()}
+                for rival, by_variable in details[method].items()
+                if rival in setting.shown
+            }
             for method in setting.shown
             if method in details
         }
-        return Figure(
-            'places',
+        caption = (
             'Places where the distribution of values over time is nearer to the truth’s than that of the rival, by a '
-            'tenth of the Wasserstein-1 distance.',
-            drawing.places(
-                {
-                    m: {r: {v: c._asdict() for v, c in by.items()} for r, by in rivals.items()}
-                    for m, rivals in shown.items()
-                },
-                setting.names,
-                'Local statistics',
-                setting.title,
-            ),
+            'tenth of the Wasserstein-1 distance.'
         )
+        drawn = drawing.places(shown, setting.names, 'Local statistics', setting.title)
+        return Figure('places', caption, drawn)

@@ -1,4 +1,4 @@
-"""Dates: selecting by pairs of ISO strings in any CF calendar, and splits that must not overlap."""
+"""Selection by dates in any CF calendar, and splits that must not overlap."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,9 @@ def select_dates(dataset: xr.Dataset, pairs, what: str = 'dates') -> xr.Dataset:
     index = dataset.indexes['time']
     chosen = _positions(index, pairs, what)
     if not len(chosen):
-        raise UserError(f'{what} {_told(pairs)} select nothing; the data set has {_date_range(dataset["time"].values)}')
+        raise UserError(
+            f'{what} {_listed(pairs)} select nothing; the data set has {_date_range(dataset["time"].values)}'
+        )
     return dataset.isel(time=chosen)
 
 
@@ -31,19 +33,19 @@ def check_splits(splits: Mapping[str, Sequence], times) -> None:
     for number, name in enumerate(names):
         if not len(positions[name]):
             raise UserError(
-                f"split '{name}' {_told(splits[name])} is empty; the data set has {_date_range(index.values)}"
+                f"split '{name}' {_listed(splits[name])} is empty; the data set has {_date_range(index.values)}"
             )
         for other in names[:number]:
             shared = np.intersect1d(positions[name], positions[other])
             if len(shared):
                 raise UserError(
-                    f"splits '{other}' {_told(splits[other])} and '{name}' {_told(splits[name])} share "
+                    f"splits '{other}' {_listed(splits[other])} and '{name}' {_listed(splits[name])} share "
                     f'{_date_range(index.values[shared])}; they must not overlap'
                 )
 
 
 def iso(time) -> str:
-    """A time stamp (datetime64 or cftime) in messages, to the second."""
+    """ISO string of a time stamp (datetime64 or cftime), to the second."""
     return str(time.astype('datetime64[s]')) if isinstance(time, np.datetime64) else time.isoformat()
 
 
@@ -53,7 +55,7 @@ def _pairs(pairs) -> list[tuple[str, str]]:
     return [tuple(pairs)] if flat else [tuple(pair) for pair in pairs]
 
 
-def _told(pairs) -> str:
+def _listed(pairs) -> str:
     return ', '.join(f'{start} to {end}' for start, end in _pairs(pairs)) or 'without dates'
 
 
@@ -64,18 +66,18 @@ def _date_range(times: np.ndarray) -> str:
 def _positions(index, pairs, what: str) -> np.ndarray:
     chosen = [np.empty(0, int)]
     if isinstance(pairs, str) or not isinstance(pairs, Iterable):
-        raise UserError(f'{what}: {pairs!r} is no pair of dates; (start, end) was expected')
+        raise UserError(f'{what}: {pairs!r} is not a pair of dates; expected (start, end)')
     for pair in _pairs(pairs):
         if len(pair) != 2 or not all(isinstance(date, str) and _DATE.fullmatch(date) for date in pair):
             raise UserError(
-                f"{what}: {pair} is no pair of dates; (start, end) as in ('2016-08', '2016-09-15') was expected"
+                f"{what}: {pair} is not a pair of dates; expected (start, end) as in ('2016-08', '2016-09-15')"
             )
         start, end = pair
         shared = min(len(start), len(end))
         if start[:shared].replace(' ', 'T') > end[:shared].replace(' ', 'T'):
-            raise UserError(f'{what}: {end} is before {start}; start first, then end')
+            raise UserError(f'{what}: {end} is before {start}; give the start first')
         try:
             chosen.append(np.arange(len(index))[index.slice_indexer(start, end)])
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f'{what}: {start} or {end} is no date ({error}); correct it') from error
+            raise UserError(f'{what}: {start} or {end} is not a date ({error}); correct it') from error
     return np.unique(np.concatenate(chosen))

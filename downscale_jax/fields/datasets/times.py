@@ -1,4 +1,4 @@
-"""Time stamps as integers: seconds since 1970-01-01 of the data's own calendar."""
+"""Encoding of time stamps as seconds since 1970-01-01 of the data's own calendar."""
 
 from typing import Any
 
@@ -24,12 +24,12 @@ def decode_times(seconds: np.ndarray, calendar: str) -> np.ndarray:
 
 
 def month_of(time: Any) -> int:
-    """1 to 12, of datetime64 or cftime."""
+    """1 to 12, of a datetime64 or cftime."""
     return int(time.astype('datetime64[M]').astype(int) % 12 + 1) if isinstance(time, np.datetime64) else time.month
 
 
 def evenly(total: int, wanted: int) -> list[int]:
-    """Indices of `wanted` records evenly spread over `total`, first and last among them; all where wanted is 0."""
+    """Indices of `wanted` evenly spread records of `total`, including the first and the last; 0 means all."""
     if not wanted or wanted >= total:
         return list(range(total))
     return sorted({round(i) for i in np.linspace(0, total - 1, wanted)})

@@ -1,4 +1,4 @@
-"""Units of variables, by CF and UDUNITS spellings."""
+"""Conversion of units in CF and UDUNITS spellings."""
 
 import logging
 import re
@@ -12,12 +12,12 @@ _DIMENSIONLESS = {'(0 - 1)', '0-1', '0 - 1', 'fraction', 'unitless', 'none', '-'
 
 
 def convert_units(array: xr.DataArray, units: str) -> xr.DataArray:
-    """`array` in `units`, lazily; the same object where they are equal or '' is asked for. CF and UDUNITS spellings.
+    """`array` in `units`, lazily; the same object where they are equal or `units` is ''.
 
-    A mass of water on an area and its depth are the same, and so are their rates: 1 kg m-2 is 1 mm, 1 kg m-2 s-1 is
-    86400 mm day-1. An amount is no rate: how long it took to gather is not in its units.
+    The mass of water per area and its depth are equivalent, and so are their rates: 1 kg m-2 is 1 mm, 1 kg m-2 s-1 is
+    86400 mm day-1. An amount is not converted to a rate, since its units do not include the period of accumulation.
 
-    Raises UserError: no units, or such as cannot be converted.
+    Raises UserError where the array has no units, or units that cannot be converted.
     """
     name = array.name or 'the array'
     own = array.attrs.get('units')
@@ -25,25 +25,25 @@ def convert_units(array: xr.DataArray, units: str) -> xr.DataArray:
         return array
     if own is None:
         raise UserError(f"'{name}' has no units; '{units}' was expected: add the attribute units to the variable")
-    logging.getLogger('pint.util').setLevel(logging.ERROR)  # cf_xarray redefines units, which is nobody's mistake
+    logging.getLogger('pint.util').setLevel(logging.ERROR)  # cf_xarray redefines units, about which pint warns
     from cf_xarray.units import units as registry  # 1.5 s
 
     try:
         factor, unit = _parse(registry, str(own))
         _, target = _parse(registry, units)
         water = registry.Quantity(1000, 'kg m-3')
-        lasted = (unit / target / registry.second).dimensionality
-        if lasted in (registry.Unit('1').dimensionality, water.dimensionality, (1 / water).dimensionality):
+        duration = (unit / target / registry.second).dimensionality
+        if duration in (registry.Unit('1').dimensionality, water.dimensionality, (1 / water).dimensionality):
             raise UserError(
-                f"'{name}' is an amount in '{own}' where a rate in '{units}' is wanted: set its attribute units to the "
+                f"'{name}' is an amount in '{own}' where a rate in '{units}' is expected: set its units to the "
                 f"rate that it is ('{own} day-1' where it is a monthly mean of ERA5, by ECMWF's documentation)"
             )
-        found = registry.Quantity(array.data * factor if factor != 1 else array.data, unit)
+        quantity = registry.Quantity(array.data * factor if factor != 1 else array.data, unit)
         if (unit / target).dimensionality == water.dimensionality:
-            found = found / water
+            quantity = quantity / water
         elif (target / unit).dimensionality == water.dimensionality:
-            found = found * water
-        data = found.to(target).magnitude
+            quantity = quantity * water
+        data = quantity.to(target).magnitude
     except UserError:
         raise
     except Exception as error:  # pint's errors have no common base but Exception

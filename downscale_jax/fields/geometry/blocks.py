@@ -24,6 +24,7 @@ def block_mean(fine: Any, factor: int, weight: Any = None) -> Any:
     if weight is None and isinstance(fine, np.ndarray) and np.isfinite(fine).all():
         return fine.reshape(blocks).mean((-4, -2))
     weight = xp.ones((h, w, 1), fine.dtype) if weight is None else xp.asarray(weight, fine.dtype) / weight.max()
+    weight = weight.reshape((1,) * (fine.ndim - weight.ndim) + weight.shape)
     known = xp.isfinite(fine)
     share = xp.where(known, weight, 0)
     total = share.reshape(blocks).sum((-4, -2))

@@ -1,8 +1,8 @@
 """Interpolation between two grids, over valid values only.
 
-Arrays are NumPy [..., H, W] with rows along y or latitude. Everything that depends on the two grids alone is a sparse
-matrix, made once: along each axis where the grids share their axes, else one matrix over all cells. A grid is a
-canonical data set (`store.canonical`): x, y in metres, or lat, lon in degrees, or 2-D lat, lon on a curvilinear grid.
+Arrays are NumPy [..., H, W] with rows along y or latitude. The weights depend only on the two grids and are computed
+once, as sparse matrices: along each axis where the grids share their axes, else one over all cells. A grid is a
+canonical data set: x, y in metres, or lat, lon in degrees, or 2-D lat, lon on a curvilinear grid.
 """
 
 import functools
@@ -21,12 +21,12 @@ Matrices = tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]  # along y, alo
 
 
 class ToFine:
-    """From a coarse to a fine grid: weights made once, then called with values [..., h, w] -> [..., H, W].
+    """Interpolation from a coarse to a fine grid: called with values [..., h, w] -> [..., H, W].
 
-    Equal grids: values as they are. Axes of the same kind (x, y in metres or 1-D lat, lon): bilinear along them. Else
-    by 2-D latitudes and longitudes, linear in a triangle of coarse points in an equal-area plane around the fine domain
-    (`plane_matrix`). Both take valid values only, fill gaps as `interpolate` does, and leave NaN further than about two
-    coarse cells from any value. Raises UserError where the two grids share no kind of coordinate.
+    On equal grids the values are returned unchanged. Axes of the same kind (x, y in metres or 1-D lat, lon): bilinear.
+    Otherwise by 2-D latitudes and longitudes: linear in triangles of coarse points, in an equal-area plane around the
+    fine domain (`plane_matrix`). Both use valid values only, fill gaps as in `interpolate`, and leave NaN further than
+    about two coarse cells from any value. Raises UserError where the two grids share no kind of coordinate.
     """
 
     def __init__(self, coarse: Grid, fine: Grid):
@@ -57,11 +57,10 @@ class ToFine:
 
 
 def interpolate(apply: Callable[[np.ndarray], np.ndarray], field: np.ndarray, periodic: bool = False) -> np.ndarray:
-    """A linear interpolation over valid points only; where all that it reads are missing, their neighbours' mean.
+    """Linear interpolation over valid points only; gaps are filled with the mean of their neighbours.
 
-    `apply` takes [..., h, w] to [..., H, W] with weights that are not negative. A gap is filled from the 3 x 3 cells
-    around it, across the seam of a periodic grid too; cells further than about two source cells from any valid point
-    stay NaN.
+    `apply` maps [..., h, w] to [..., H, W] with non-negative weights. A gap is filled from the 3 x 3 cells around it,
+    also across the seam of a periodic grid; targets further than about two source cells from any valid point stay NaN.
     """
     valid = common(np.isfinite(field))
     known, ring = np.where(np.isfinite(field), field, 0.0).astype(np.float64), np.ones(3)
@@ -75,22 +74,22 @@ def interpolate(apply: Callable[[np.ndarray], np.ndarray], field: np.ndarray, pe
     neighbours = around(valid.astype(np.float64))
     with np.errstate(invalid='ignore', divide='ignore'):
         near = np.where(neighbours > 0.5, around(known) / neighbours, 0.0)
-    # filled gaps weigh next to nothing, so that they count only where no valid point does
+    # filled gaps have a negligible weight, so that they count only where no valid point does
     weight = np.where(valid, 1.0, np.where(neighbours > 0.5, 1e-9, 0.0))
     return _normalised(apply, np.where(valid, known, near), weight)
 
 
 def _normalised(apply: Callable[[np.ndarray], np.ndarray], field: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """apply(f w) / apply(w), NaN where no weight falls."""
+    """apply(f w) / apply(w), NaN where the weight is zero."""
     total, norm = apply(field * weight), apply(weight)
     with np.errstate(invalid='ignore', divide='ignore'):
         return np.where(norm > 1e-12, total / norm, np.nan)
 
 
 def common(valid: np.ndarray) -> np.ndarray:
-    """The mask of all times [1, H, W] where it is the same at all of them, else `valid` [..., H, W] itself.
+    """The mask [1, H, W] where it is equal at all times, else `valid` [..., H, W] itself.
 
-    Treating a mask costs as much as treating a field, and most masks do not change.
+    Interpolating a mask costs as much as a field, and most masks are constant in time.
     """
     return valid[:1] if valid.ndim == 3 and (valid == valid[:1]).all() else valid
 
@@ -135,8 +134,8 @@ def _apply_matrix(matrix: scipy.sparse.csr_array, shape: tuple[int, int], x: np.
 def plane_matrix(source: np.ndarray, target: np.ndarray, cell: np.ndarray) -> scipy.sparse.csr_array:
     """Barycentric weights [H W, h w] from points `source` [h, w, 3] to `target` [H, W, 3] on the unit sphere.
 
-    A fine domain within 75 degrees of its centre gets one plane, and the result is exact for what is linear in it; a
-    larger one is put together from six planes, on each of which the points around one end of the axes lie.
+    A fine domain within 75 degrees of its centre is mapped to one plane, where linear fields are exact; a larger one is
+    assembled from six planes, each around one end of the three axes.
     """
     points, targets, cell = source.reshape(-1, 3), target.reshape(-1, 3), cell.ravel()
     centre = np.nansum(targets, 0)
@@ -155,21 +154,21 @@ def plane_matrix(source: np.ndarray, target: np.ndarray, cell: np.ndarray) -> sc
 def _one_plane(
     points: np.ndarray, targets: np.ndarray, cell: np.ndarray, centre: np.ndarray, chosen: np.ndarray
 ) -> scipy.sparse.csr_array:
-    """The rows `chosen` of `plane_matrix`, the others empty."""
-    # three cells around the domain suffice; what lies beyond a hemisphere would be torn apart by the projection
+    """The rows `chosen` of `plane_matrix`; the others are empty."""
+    # three cells around the domain suffice; beyond a hemisphere the projection would separate neighbours
     reach = np.arccos(np.clip((targets[chosen] @ centre).min(), -1, 1)) + 3 * np.nanmax(cell)
     index = np.flatnonzero(points @ centre > max(np.cos(min(reach, np.pi)), 0.0))
-    # a place counts once: a row of latitude 90, which trigonometry scatters by 1e-16, would be a knot of triangles
+    # coincident points count once: a row at latitude 90, scattered by rounding, would become a knot of triangles
     index = index[np.unique(np.round(equal_area(points[index], centre) @ [1, 1j], 10), return_index=True)[1]]
     corners, weights = np.zeros((chosen.size, 3), int), np.zeros((chosen.size, 3))
     if index.size:
         near, goal, cell = points[index], targets[chosen], cell[index]
         distance, closest = scipy.spatial.cKDTree(near).query(goal)
         corners, weights = _barycentric(equal_area(near, centre), equal_area(goal, centre), closest)
-        # 2.5 cells: any triangle between neighbours has shorter edges, one across a gap of two cells has longer ones
+        # triangles between neighbours have edges below 2.5 cells, those across a gap of two cells above
         edges = np.linalg.norm(near[corners] - near[np.roll(corners, 1, 1)], axis=-1).max(1)
         weights[edges > 2.5 * cell[corners].max(1)] = 0
-        # up to half a cell outside (half a diagonal) the nearest value, as along axes
+        # the nearest value up to half a cell (half a diagonal) outside, as along axes
         outside = weights.sum(1) == 0
         corners[outside, 0] = closest[outside]
         weights[outside, 0] = (distance <= 0.71 * cell[closest])[outside]
@@ -181,11 +180,11 @@ def _one_plane(
 
 
 def _barycentric(flat: np.ndarray, goal: np.ndarray, closest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(corners, weights) [m, 3] of goals [m, 2] in Delaunay's triangles of points `flat` [n, 2]; zero outside them.
+    """(corners, weights) [m, 3] of goals [m, 2] in the Delaunay triangles of points `flat` [n, 2]; zero outside them.
 
-    Walks from a triangle at the closest point [m] to that around the goal, in the direction of the most negative
-    weight. Delaunay.find_simplex does so too, but first calls LAPACK for every triangle: 11 s for 432 x 432 points
-    where a threaded BLAS shares busy cores, against 0.3 s.
+    Walks from a triangle at the closest point [m] to the one around the goal, towards the most negative weight, as does
+    Delaunay.find_simplex, which first calls LAPACK for every triangle: 11 s for 432 x 432 points where a threaded BLAS
+    shares busy cores, against 0.3 s.
     """
     corners, weights = np.zeros((len(goal), 3), int), np.zeros((len(goal), 3))
     try:
@@ -193,22 +192,22 @@ def _barycentric(flat: np.ndarray, goal: np.ndarray, closest: np.ndarray) -> tup
     except (scipy.spatial.QhullError, ValueError):  # fewer than three points, or all on a line
         return corners, weights
     start = triangles.vertex_to_simplex.copy()
-    start[triangles.coplanar[:, 0]] = triangles.coplanar[:, 1]  # what Qhull left out
+    start[triangles.coplanar[:, 0]] = triangles.coplanar[:, 1]  # points that Qhull omitted
     walking, at = np.arange(len(goal)), start[closest]
-    for _ in range(10_000):  # a few steps, but around a pole half as many as there are meridians
+    for _ in range(10_000):  # a few steps, but half the number of meridians around a pole
         walking, at = walking[at >= 0], at[at >= 0]  # the others have left the hull
         shares = _shares(flat[triangles.simplices[at]] - goal[walking, None])
         lowest = shares.argmin(1)
-        there = shares.min(1) >= -1e-8
-        corners[walking[there]], weights[walking[there]] = triangles.simplices[at[there]], shares[there]
-        walking, at = walking[~there], triangles.neighbors[at[~there], lowest[~there]]
+        inside = shares.min(1) >= -1e-8
+        corners[walking[inside]], weights[walking[inside]] = triangles.simplices[at[inside]], shares[inside]
+        walking, at = walking[~inside], triangles.neighbors[at[~inside], lowest[~inside]]
         if not walking.size:
             break
     return corners, np.clip(np.where(np.abs(weights) < 1e-8, 0, weights), 0, 1)
 
 
 def _shares(corners: np.ndarray) -> np.ndarray:
-    """Barycentric coordinates [m, 3] of the origin in triangles [m, 3, 2] that turn left."""
+    """Barycentric coordinates [m, 3] of the origin in anticlockwise triangles [m, 3, 2]."""
     x, y = corners[..., 0], corners[..., 1]
     areas = np.roll(x, -1, 1) * np.roll(y, -2, 1) - np.roll(y, -1, 1) * np.roll(x, -2, 1)
     return areas / np.maximum(areas.sum(1, keepdims=True), 1e-300)
@@ -217,7 +216,7 @@ def _shares(corners: np.ndarray) -> np.ndarray:
 def equal_area(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Lambert's azimuthal equal-area projection of points [..., 3] on the unit sphere -> [..., 2], about `centre` [3].
 
-    sqrt(2 / (1 + p.c)) (p.e1, p.e2), e1 and e2 any two directions square to the centre c and to each other.
+    sqrt(2 / (1 + p.c)) (p.e1, p.e2), with unit vectors e1, e2 orthogonal to the centre c and to each other.
     """
     e1 = np.cross(centre, np.eye(3)[np.argmin(np.abs(centre))])
     e1 = e1 / np.linalg.norm(e1)
@@ -234,7 +233,7 @@ def unit_vectors(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
 def cell_chords(points: np.ndarray) -> np.ndarray:
     """Size [h, w] of the cells of points [h, w, 3] on the unit sphere: the larger of the distances along the two axes.
 
-    Of the two neighbours on an axis the nearer counts, so that cells beside a gap do not look large.
+    The nearer of the two neighbours along an axis counts, so that cells beside a gap do not appear large.
     """
     sizes = []
     for axis in (0, 1):
@@ -246,7 +245,7 @@ def cell_chords(points: np.ndarray) -> np.ndarray:
 
 
 def full_circle(lon: np.ndarray) -> bool:
-    """Whether evenly spaced longitudes [n] go once around, so that the last is the neighbour of the first."""
+    """Whether evenly spaced longitudes [n] cover the circle, so that the last is the neighbour of the first."""
     if lon.size < 4:
         return False
     step = np.median(np.abs(np.diff(lon.astype(float))))
@@ -254,7 +253,7 @@ def full_circle(lon: np.ndarray) -> bool:
 
 
 def _closes(points: np.ndarray) -> bool:
-    """As `full_circle` of points [h, w, 3], for curvilinear grids too."""
+    """As `full_circle`, for points [h, w, 3] of any grid."""
     if points.shape[1] < 4:
         return False
     steps = np.linalg.norm(np.diff(points, axis=1), axis=-1)
@@ -270,11 +269,11 @@ def _points(grid: Grid) -> np.ndarray:
 
 
 def _shared_axes(coarse: Grid, fine: Grid) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
-    """([y, x] of the coarse grid, of the fine grid), or latitudes and longitudes counted alike; None where neither."""
+    """([y, x] of the coarse grid, of the fine grid), or latitudes and longitudes alike; None where they share none."""
     for names in (('y', 'x'), ('lat', 'lon')):
         if all(name in g.coords and g[name].ndim == 1 for name in names for g in (coarse, fine)):
             source, target = ([g[name].values.astype(float) for name in names] for g in (coarse, fine))
-            if names[0] == 'lat':  # 355 and -5 degrees are one
+            if names[0] == 'lat':  # 355 and -5 degrees are equal
                 target[1] = (target[1] - source[1].mean() + 180) % 360 - 180 + source[1].mean()
             elif not _one_projection(coarse, fine, source, target):
                 continue
@@ -283,12 +282,12 @@ def _shared_axes(coarse: Grid, fine: Grid) -> tuple[list[np.ndarray], list[np.nd
 
 
 def _one_projection(coarse: Grid, fine: Grid, source: list[np.ndarray], target: list[np.ndarray]) -> bool:
-    """Whether x, y mean the same places on both grids, as far as 2-D latitudes and longitudes tell."""
+    """Whether x, y are the same places on both grids, judged by 2-D latitudes and longitudes where they exist."""
     if not all(name in g.coords and g[name].ndim == 2 for name in ('lat', 'lon') for g in (coarse, fine)):
         return True
     points = np.moveaxis(_points(coarse), -1, 0)
-    there = apply_matrices(linear_matrix(source[0], target[0]), linear_matrix(source[1], target[1]), points)
-    there = np.moveaxis(there, 0, -1)
-    inside = np.linalg.norm(there, axis=-1) > 0.5
-    apart = np.linalg.norm(there - _points(fine), axis=-1)[inside]
+    expected = apply_matrices(linear_matrix(source[0], target[0]), linear_matrix(source[1], target[1]), points)
+    expected = np.moveaxis(expected, 0, -1)
+    inside = np.linalg.norm(expected, axis=-1) > 0.5
+    apart = np.linalg.norm(expected - _points(fine), axis=-1)[inside]
     return not apart.size or bool(np.nanmedian(apart) < 0.25 * np.nanmedian(cell_chords(_points(coarse))))

@@ -1,27 +1,26 @@
-"""Normalisation of each grid point by its own climate, as published for DPDM: what is left is the anomaly.
+"""Normalisation of each grid point by its own climate, as published for DPDM, which leaves the anomaly.
 
-(y - offset) / scale of values y that a `LogTransform` has made comparable; offset and scale [H, W, V] come from the
-training split and stand among the static variables of its grid, so that no other region has them.
+(y - offset) / scale of standardised values y (`Standardisation`); offset and scale [H, W, V] are fitted to the training
+split and stored with the static variables of its grid, so that other regions do not have them.
 """
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-KINDS = ('', 'standard', 'range')  # not at all; z-score; z-score, then [0, 1] between its least and its greatest
-LEAST = 0.1  # of the median scale of points that change: where less does, what is interpolated still does
+KINDS = ('', 'standard', 'range')  # none; z-score; z-score rescaled to [0, 1] between its extremes
+LEAST = 0.1  # smallest scale, of the median: points that hardly vary still receive interpolated variability
 
 
 def names(variables: Sequence[str]) -> tuple[str, ...]:
-    """Of the static variables: all offsets, then all scales."""
-    return tuple(f'{what}_{v}' for what in ('offset', 'scale') for v in variables)
+    """Names of the static variables: all offsets, then all scales."""
+    return tuple(f'{kind}_{v}' for kind in ('offset', 'scale') for v in variables)
 
 
 def fit(fields: Iterable[np.ndarray], kind: str) -> np.ndarray:
-    """[H, W, 2 V] float32, offsets and scales, from fields [H, W, V] in time; 0 and 1 where all are missing.
+    """Offsets and scales [H, W, 2 V] float32 of a series of fields [H, W, V]; 0 and 1 where all values are missing.
 
-    A z-score rescaled to its range is the value itself rescaled to its own range, so that one offset and one scale are
-    enough for either kind.
+    A z-score rescaled to its range equals the value rescaled to its range, so one offset and scale serve either kind.
     """
     count, mean, square, low, high = (np.zeros(()) for _ in range(5))
     for x in fields:
@@ -36,13 +35,13 @@ def fit(fields: Iterable[np.ndarray], kind: str) -> np.ndarray:
         high = np.where(known, np.where(seen, np.maximum(high, x), x), high)
     standard = kind == 'standard'
     scale = np.sqrt(square / np.maximum(count, 1)) if standard else high - low
-    there = count > 0
-    scale = np.where(there, np.maximum(scale, LEAST * typical(scale)), 1)
-    offset = np.where(there, mean if standard else low, 0)
+    known = count > 0
+    scale = np.where(known, np.maximum(scale, LEAST * typical(scale)), 1)
+    offset = np.where(known, mean if standard else low, 0)
     return np.concatenate([offset, scale], -1).astype(np.float32)
 
 
 def typical(scale: np.ndarray) -> np.ndarray:
-    """[V]: the median over points [H, W, V] that change at all, or what makes 1 the least where none does."""
+    """[V]: median over the points [H, W, V] with a positive scale; without any, the value that makes the smallest 1."""
     moving = [plane[plane > 0] for plane in np.moveaxis(scale, -1, 0)]
     return np.array([np.median(one) if one.size else 1 / LEAST for one in moving])

@@ -2,14 +2,14 @@
 
     mapped = F_target^-1(F_source(x))                    (Cannon et al. 2015, doi:10.1175/JCLI-D-14-00754.1, section 2a)
 
-The distributions are those of a training period, known by a few quantiles in each cell and in each group of months. As
-a baseline the source is the coarse field interpolated to the fine grid, the target the fine truth; as a correction of
-bias the source is another data set on the coarse grid, the target the coarse field of training, over a common period.
-Only distributions are compared, so the two need not be simultaneous, nor equally long.
+The distributions of a training period are represented by a few quantiles in each cell and each group of months. As a
+baseline, the source is the coarse field interpolated to the fine grid and the target the fine truth; as a bias
+correction, the source is another data set on the coarse grid and the target the coarse field of training, over a common
+period. Only distributions are compared: the two need not be simultaneous, nor of equal length.
 
-A trend of the source is not preserved: within the range of the quantiles it is stretched like everything else, by the
-local ratio of the two distributions' widths; beyond the range every value gets the correction of the outermost
-quantile, be it a new extreme or a new climate.
+A trend of the source is not preserved: within the range of the quantiles it is stretched, like all variability, by the
+local ratio of the widths of the two distributions; beyond the range every value receives the correction of the
+outermost quantile, be it a new extreme or a new climate.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,15 +21,15 @@ import xarray as xr
 
 from downscale_jax.runtime.errors import UserError
 
-# The middles of 50 equal shares, so 0.01 to 0.99: the extremes of a sample are too uncertain to be corrected by.
+# Midpoints of 50 equal intervals, 0.01 to 0.99: sample extremes are too uncertain to derive corrections from.
 NODES = tuple((k + 0.5) / 50 for k in range(50))
-BY_MONTH = tuple((k + 0.5) / 20 for k in range(20))  # seven years of months are enough; 2 KB a cell and variable
+BY_MONTH = tuple((k + 0.5) / 20 for k in range(20))  # seven years of months suffice; 2 KB per cell and variable
 ADDITIVE, MULTIPLICATIVE = 'additive', 'multiplicative'
-_STEEPEST = 10.0  # ratio beyond the range: in a desert the outermost quantile of the source may be next to nothing
+_STEEPEST = 10.0  # ratio beyond the range: in a desert the outermost quantile of the source may be close to zero
 
 
 class Series(NamedTuple):
-    """Fields in time: months [T], 1 to 12, and a function of which each call gives the T fields [H, W, V] in order."""
+    """Fields in time: months [T], 1 to 12, and a function whose every call yields the T fields [H, W, V] in order."""
 
     months: Sequence[int]
     fields: Callable[[], Iterable[np.ndarray]]
@@ -39,9 +39,9 @@ class Series(NamedTuple):
 class QuantileMap:
     """Quantiles of source and target in each cell, float32 [G, Q, H, W, V], in physical units.
 
-    nodes [Q] are their probabilities. G is 12, each calendar month with its two neighbours, or 1, the whole year. A
-    variable's kind tells how it is corrected beyond its quantiles: 'additive', by a constant difference, or
-    'multiplicative', by a constant ratio, for what is never negative.
+    nodes [Q] are their probabilities. G is 12, each calendar month with its two neighbours, or 1, the whole year. The
+    kind of a variable defines its correction beyond the quantiles: 'additive', by a constant difference, or
+    'multiplicative', by a constant ratio, for variables that are never negative.
     """
 
     variables: tuple[str, ...]
@@ -62,14 +62,14 @@ class QuantileMap:
 
         Linear between quantiles, and monotone. Beyond the outermost, from source s to target t, an additive variable
         becomes t + (x - s), a multiplicative one x t/s; but above the range it grows at most ten times as fast as x,
-        and just as fast where s is zero. Negative values of a multiplicative variable, such as a bicubic interpolation
-        of rain makes, count as zero, and no result is negative. NaN where the field is, or where a cell had no source
-        or no target.
+        and equally fast where s is zero. Negative values of a multiplicative variable, such as those of bicubically
+        interpolated rain, count as zero, and no result is negative. NaN where the field is missing, or where a cell had
+        no source or no target.
 
-        A value that fills several quantiles of the source, as no rain does, becomes the mean of the target over their
-        share of probability: always the same value, and the mean over time is kept. So where the source is dry more
-        often than the target, its dry times get a little rain each; where it is dry less often, the least rain becomes
-        none. A value that fills one quantile only becomes that of the target.
+        A value shared by several quantiles of the source, such as zero rain, becomes the mean of the target over their
+        probability: always the same value, which preserves the mean over time. So where the source is dry more often
+        than the target, each dry time receives a little rain; where it is dry less often, the lightest rain becomes
+        zero. A value of a single quantile becomes that quantile of the target.
         """
         if field.shape[-3:] != self.source.shape[2:]:
             raise ValueError(f'field is {field.shape}; the map was fitted to {self.source.shape[2:]} (H, W, V)')
@@ -77,7 +77,7 @@ class QuantileMap:
             raise ValueError(f'month is {month}; expected 1 to 12')
         group = month - 1 if len(self.source) == 12 else 0
         source, target = self.source[group], self.target[group]
-        # one field after the other: an ensemble needs no more memory than a member
+        # field by field: an ensemble needs no more memory than a member
         fields = field.reshape(-1, *field.shape[-3:])
         mapped = np.empty(fields.shape, np.float32)
         for index, one in enumerate(fields):
@@ -87,7 +87,7 @@ class QuantileMap:
     def of(self, source: Series) -> 'QuantileMap':
         """The map from another source to the same target.
 
-        Raises UserError where its times are too few for the groups of months of this one.
+        Raises UserError where the source has too few times for the groups of months of this map.
         """
         if choose_groups(source.months, source.months, len(self.nodes)) < len(self.target):
             raise UserError(
@@ -116,9 +116,9 @@ class QuantileMap:
         variables = tuple(str(dataset.attrs.get('variables', '')).split())
         missing = [f'{v}_{side}' for v in variables for side in ('source', 'target') if f'{v}_{side}' not in dataset]
         if not variables or missing:
-            found = ', '.join(sorted(map(str, dataset.data_vars))) or 'nothing'
+            present = ', '.join(sorted(map(str, dataset.data_vars))) or 'nothing'
             raise UserError(
-                f'{dataset.encoding.get("source", "the data set")}: no quantile map ({found} found, '
+                f'{dataset.encoding.get("source", "the data set")}: no quantile map ({present} found, '
                 f'{", ".join(missing) or "an attribute variables"} missing); give one that to_dataset made'
             )
         sources = [dataset[f'{name}_source'].transpose('month', 'quantile', 'y', 'x') for name in variables]
@@ -134,12 +134,12 @@ class QuantileMap:
 
 
 def climate(target: Series, variables: tuple[str, ...], units: tuple[str, ...], lower: Sequence[float]) -> QuantileMap:
-    """The map of a series to itself, kept until there is a source (`QuantileMap.of`); `lower` bounds by variable."""
+    """The map of a series to itself, for other sources later (`QuantileMap.of`); `lower` bounds per variable."""
     return fit(target, target, variables=variables, units=units, kinds=kinds_of(lower), nodes=BY_MONTH)
 
 
 def kinds_of(lower: Sequence[float]) -> tuple[str, ...]:
-    """By the lower bounds of variables: those that are never negative are corrected by ratios."""
+    """Kinds by the lower bounds of variables: those that are never negative are corrected by ratios."""
     return tuple(MULTIPLICATIVE if bound == 0 else ADDITIVE for bound in lower)
 
 
@@ -155,13 +155,13 @@ def fit(
 ) -> QuantileMap:
     """The quantiles of two series on one grid, in the same units; NaN values do not count.
 
-    Held in memory, beside the result (G Q H W V float32, twice): the values of one series at a time, T h W V float32, h
-    being as many rows as fit into `most_bytes`. Of fewer rows than H the series is read once for each band of them.
+    Memory beside the result (G Q H W V float32, twice): the values of one series, T h W V float32, for as many rows h
+    as fit into `most_bytes`. If these are fewer than H, the series is read once for each band of rows.
 
     Raises UserError where a series has no times; ValueError where the arguments do not fit together.
     """
     if not len(variables) == len(units) == len(kinds) or not {*kinds} <= {ADDITIVE, MULTIPLICATIVE}:
-        raise ValueError(f'variables {variables}, units {units}, kinds {kinds}: one of each for a variable expected')
+        raise ValueError(f'variables {variables}, units {units}, kinds {kinds}: expected one of each per variable')
     if len(nodes) < 2 or not (nodes[0] >= 0 and nodes[-1] <= 1 and (np.diff(nodes) > 0).all()):
         raise ValueError(f'nodes are {nodes}; expected two or more increasing probabilities within 0 and 1')
     for what, series in (('source', source), ('target', target)):
@@ -175,8 +175,7 @@ def fit(
 def choose_groups(source_months: Sequence[int], target_months: Sequence[int], nodes: int) -> int:
     """12 where every calendar month with its two neighbours has at least `nodes` times in both series, else 1.
 
-    With fewer times than quantiles these would be interpolated from each other. 50 quantiles of a monthly series need
-    17 years.
+    Fewer times than quantiles would only be interpolated. 50 quantiles of a monthly series need 17 years.
     """
     least = min(_window(months, month).size for months in (source_months, target_months) for month in range(1, 13))
     return 12 if least >= nodes else 1
@@ -204,7 +203,7 @@ def _quantiles(
         band = np.empty((count, min(rows, height - start), width, channels), np.float32)
         for values, field in zip(band, series.fields(), strict=True):
             values[:] = field[start : start + rows]
-        for row in range(band.shape[1]):  # one row is sorted within the processor's cache
+        for row in range(band.shape[1]):  # row by row, so that sorting stays within the processor's cache
             for group, window in enumerate(windows):
                 values = np.where(is_ratio, np.maximum(band[window, row], 0), band[window, row])
                 result[group, :, start + row] = sample_quantiles(values, np.array(nodes))
@@ -214,7 +213,7 @@ def _quantiles(
 def sample_quantiles(values: np.ndarray, nodes: np.ndarray) -> np.ndarray:
     """Quantiles [Q, ...] over the first axis of values [T, ...], linear between the order statistics, without NaN.
 
-    Those of `np.nanquantile`, which takes one cell after the other. NaN where there is no value.
+    Equal to `np.nanquantile`, which loops over the cells. NaN where a cell has no values.
     """
     ordered = np.sort(np.where(np.isfinite(values), values, np.nan), axis=0)  # NaN last
     last = np.isfinite(ordered).sum(0) - 1
@@ -229,7 +228,7 @@ def _mapped(
     field: np.ndarray, source: np.ndarray, target: np.ndarray, nodes: np.ndarray, is_ratio: np.ndarray
 ) -> np.ndarray:
     """Field [H, W, V], source and target [Q, H, W, V], is_ratio [V] -> [H, W, V]."""
-    # float32 as the quantiles: a value at one of them must be found there
+    # float32 as the quantiles: a value equal to one of them must compare equal
     x = np.where(is_ratio, np.maximum(field, 0), field).astype(np.float32)
     reached = np.zeros(x.shape, np.intp)
     for quantile in source:
@@ -242,7 +241,7 @@ def _mapped(
     with np.errstate(divide='ignore', invalid='ignore'):
         slope = (at(target, reached) - t) / (at(source, reached) - s)
         ratio = np.where(is_ratio & (s != 0), t / s, 1)
-    # beyond the range s and t are those of the outermost quantile
+    # beyond the range s and t belong to the outermost quantile
     slope = np.where(reached == 0, ratio, slope)
     slope = np.where(reached == len(nodes), np.minimum(ratio, _STEEPEST), slope)
     with np.errstate(invalid='ignore'):  # NaN without source or target
@@ -255,7 +254,7 @@ def _mapped(
 def _flat_means(
     x: np.ndarray, source: np.ndarray, target: np.ndarray, nodes: np.ndarray, flat: np.ndarray
 ) -> np.ndarray:
-    """Mean of the target over the probabilities at which the source equals x, in the K cells that are `flat`: [K]."""
+    """Mean of the target over the probabilities at which the source equals x, in the K `flat` cells: [K]."""
     x = x[flat]
     total, width = np.zeros(x.shape), np.zeros(x.shape)
     for q, share in enumerate(np.diff(nodes)):

@@ -243,7 +243,7 @@ def without_units(fields):
         (lambda: winds().drop_vars('v10'), {}, r'both winds.*were expected, found u10'),
         (lambda: uneven(winds()), {}, r"'lat' has uneven steps"),
         (winds, {'test': (('2002-01-01', '2002-01-02'),)}, r"split 'test' 2002-01-01 to 2002-01-02 is empty"),
-        (winds, {'lags': 0}, r'data.lags=0: at least 1 is needed'),
+        (winds, {'lags': 0}, r'data.lags=0: at least 1 was expected'),
         (winds, {'variables': ()}, r'data.variables is empty'),
     ],
 )

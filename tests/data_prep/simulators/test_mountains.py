@@ -5,7 +5,8 @@ import pytest
 import xarray as xr
 from scipy import ndimage
 
-from data_prep.simulators import mountains
+from data_prep.simulators import mountain_climate, mountains, terrain
+from data_prep.simulators.matern import Matern
 from downscale_jax.fields.datasets.canonical import canonical
 
 FIELDS = ('t2m', 'tp', 'u10', 'v10', 'sp')
@@ -21,7 +22,7 @@ def years():
 def noiseless(years):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {'TEXTURE': (0, 0), 'SHOWERS': (0, 0), 'STORMS': (99, 0), 'GUSTS': (0, 0)}.items():
-            patch.setattr(mountains, name, value)
+            patch.setattr(mountain_climate, name, value)
         return mountains.simulate(seed=3, rows=60, columns=90, months=24)
 
 
@@ -66,11 +67,11 @@ def test_attributes(years):
 
 @pytest.mark.parametrize('seed', [0, 1, 2])
 def test_relief_has_a_sea_and_mountains(seed):
-    height = mountains.draw_relief(np.random.default_rng(seed), 60, 90)
+    height = terrain.draw_relief(np.random.default_rng(seed), 60, 90)
     land = height > 0
     assert height.min() == 0
     assert height[land].min() >= 1
-    assert land.mean() == pytest.approx(1 - mountains.SEA, abs=0.01)
+    assert land.mean() == pytest.approx(1 - terrain.SEA, abs=0.01)
     assert 4000 < height.max() < 9000
     assert height[:, :30].mean() > 3 * height[:, 60:].mean()
 
@@ -78,7 +79,7 @@ def test_relief_has_a_sea_and_mountains(seed):
 @pytest.mark.parametrize('seed', [0, 1, 2])
 def test_rivers_reach_the_sea(seed):
     """Of random fractal ground a ninth of the cells are pits: here hardly any is."""
-    height = mountains.draw_relief(np.random.default_rng(seed), 60, 90)
+    height = terrain.draw_relief(np.random.default_rng(seed), 60, 90)
     lowest = ndimage.minimum_filter(height, footprint=[[1, 1, 1], [1, 0, 1], [1, 1, 1]], mode='constant', cval=1e9)
     assert (height < lowest)[height > 10].mean() < 0.02
 
@@ -136,12 +137,12 @@ def test_windward_slopes_are_wet():
     """A ridge from south to north, winds from the west: rain before the crest, none of it behind."""
     at = np.arange(61)
     ridge = np.broadcast_to(2000 * np.exp(-(((at - 30) / 4) ** 2)), (20, 61)).astype(np.float32)
-    ground = mountains.Ground(ridge + 1, np.array([11.0, 10.0]))
-    east, west = ground.exposure[[0, mountains.DIRECTIONS // 2], 10]
+    ground = terrain.Ground(ridge + 1, np.array([11.0, 10.0]))
+    east, west = ground.exposure[[0, terrain.DIRECTIONS // 2], 10]
     assert east[26:30].min() > 1.3
     assert east[34:38].max() < 0.9
     np.testing.assert_allclose(east, west[::-1], atol=1e-3)
-    np.testing.assert_allclose(ground.exposure[mountains.DIRECTIONS // 4], 1, atol=1e-3)  # along the ridge
+    np.testing.assert_allclose(ground.exposure[terrain.DIRECTIONS // 4], 1, atol=1e-3)  # along the ridge
     np.testing.assert_allclose(east[:5], 1, atol=0.1)
 
 
@@ -149,7 +150,7 @@ def test_winds_turn_along_valleys():
     """Of a valley from south to north only the wind along it is left whole."""
     at = np.arange(60)
     valley = np.broadcast_to(2000 - 1500 * np.exp(-(((at - 30) / 3) ** 2)), (40, 60)).astype(np.float32)
-    across = mountains.Ground(valley, np.array([11.0, 10.0])).across[:, 20]
+    across = terrain.Ground(valley, np.array([11.0, 10.0])).across[:, 20]
     assert np.abs(across[1, 27:34]).min() > 0.7
     assert np.abs(across[0]).max() < 0.05
     assert np.abs(across[1, :10]).max() < 0.05
@@ -169,7 +170,7 @@ def test_seasons(years):
 
 def test_summers_that_are_hot_are_dry():
     years = mountains.simulate(seed=1, rows=20, columns=30, months=1200)
-    years['t2m'] = years['t2m'] - mountains.TREND / 12 * xr.DataArray(np.arange(1200), dims='time')
+    years['t2m'] = years['t2m'] - mountain_climate.TREND / 12 * xr.DataArray(np.arange(1200), dims='time')
     warm, wet = (anomalies(years[name])[:, 5:8].reshape(300, -1) for name in ('t2m', 'tp'))
     assert -0.7 < np.mean((warm * wet).mean(0) / (warm.std(0) * wet.std(0))) < -0.2
     both = (warm > np.quantile(warm, 0.9, axis=0)) & (wet < np.quantile(wet, 0.1, axis=0))
@@ -187,7 +188,7 @@ def test_months_are_alike_and_years_differ(years):
 def test_matern(smoothness, reach):
     """Unit variance, a tenth of it in common at `reach` cells, `keep` of it after a step, the slope of differences."""
     rng = np.random.default_rng(0)
-    field = mountains.Matern(rng, (200, 240), reach, smoothness, 0.6)
+    field = Matern(rng, (200, 240), reach, smoothness, 0.6)
     before = []
     after = []
     slopes = []
@@ -230,11 +231,11 @@ def test_the_past_hangs_together_with_the_present():
     """Without its season and trend the last month of the past is as near to the first of the present as others are."""
     series = dict(WORLD.months(-240, 480))
     fields = np.stack([series[month]['t2m'].mean() for month in range(-240, 240)])
-    anomaly = fields - mountains.TREND * np.arange(480) / 12
+    anomaly = fields - mountain_climate.TREND * np.arange(480) / 12
     anomaly -= np.tile(np.stack([anomaly[m::12].mean() for m in range(12)]), 40)
     steps = np.abs(np.diff(anomaly))
     assert steps[239] < np.quantile(steps, 0.99)
     halves = [np.corrcoef(part[:-1], part[1:])[0, 1] for part in (anomaly[:240], anomaly[240:])]
     assert halves[0] == pytest.approx(halves[1], abs=0.2)
     # colder by what the trend makes of twenty years, as far as the weather allows
-    assert fields[240:].mean() - fields[:240].mean() == pytest.approx(20 * mountains.TREND, abs=0.35)
+    assert fields[240:].mean() - fields[:240].mean() == pytest.approx(20 * mountain_climate.TREND, abs=0.35)

@@ -52,8 +52,13 @@ def test_pixel_distances():
     assert '1 - SSIM' not in predictions.pixel_distances(a[:, :8, :8], b[:, :8, :8], 8.0)  # no whole window
 
 
+TRANSFORM = Standardisation(('a', 'b'), ('1', '1'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (0.2, 0.2))
+
+
 class Prepared(SimpleNamespace):
-    log_transform = Standardisation(('a', 'b'), ('1', '1'), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (0.2, 0.2))
+    def transform_as(self, kind):
+        assert kind is Standardisation
+        return TRANSFORM
 
 
 @pytest.fixture(scope='module')
@@ -108,7 +113,7 @@ def test_predictions_are_those_of_the_network(records, variables, apply):
     np.testing.assert_array_equal(found.lag, np.arange(70) % 5)
     np.testing.assert_array_equal(found.seconds, 100 * np.arange(70))
     np.testing.assert_array_equal(found.column, 2 * np.arange(70))
-    a, b = (Prepared.log_transform.encode(np.stack([r[name] for r in records])) for name in ('first', 'second'))
+    a, b = (TRANSFORM.encode(np.stack([r[name] for r in records])) for name in ('first', 'second'))
     probabilities, distances = apply(variables, a, b)
     np.testing.assert_allclose(found.probabilities['net'], probabilities, rtol=1e-4, atol=1e-6)
     for name, expected in zip(('net', 'net, stage 2'), distances, strict=True):
@@ -124,5 +129,5 @@ def test_without_networks_only_what_a_classifier_needs(records):
 
 
 def test_value_range(records):
-    shown = Prepared.log_transform.encode(np.stack([records[i]['first'] for i in (4, 9)]))
+    shown = TRANSFORM.encode(np.stack([records[i]['first'] for i in (4, 9)]))
     assert predictions.value_range(Prepared(), records, [4, 9]) == pytest.approx(np.ptp(shown))

@@ -75,5 +75,5 @@ def test_water_on_an_area_is_its_depth(own, units, factor):
 def test_an_amount_is_no_rate(own, units):
     rain = xr.DataArray([1.0], name='tp', attrs={'units': own})
     message = error_of(convert_units, rain, units)
-    assert f"'tp' is an amount in '{own}' where a rate in '{units}' is wanted" in message
+    assert f"'tp' is an amount in '{own}' where a rate in '{units}' is expected" in message
     assert f"'{own} day-1'" in message

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -38,7 +39,8 @@ class Linear:
 
     def sample(self, params, condition, valid, noise, apply, solver):
         sample = noise(0)
-        return params * (sample / sample.std() if self.stubborn else sample)
+        factor = jnp.reshape(jnp.asarray(params), (1,) * (sample.ndim - 1) + (-1,))
+        return factor * (sample / sample.std() if self.stubborn else sample)
 
 
 class Split(list):
