@@ -91,6 +91,16 @@ class TestStart:
         np.testing.assert_allclose(blocks, np.broadcast_to(blocks[..., :1, :], blocks.shape), rtol=1e-6, atol=1e-7)
         assert coarse.std() > 0.1
 
+    @pytest.mark.parametrize('biases', ['zero', 'xavier'])
+    def test_start_of_biases(self, biases):
+        network = GeneratorNetwork(2, (2,), width=64, blocks=1, biases=biases, **PHIRE)
+        params = jax.jit(network.init)(KEY, normal(1, 4, 4, 2))['params']
+        layers = [params['in_conv'], params['block0']['conv1'], params['upsampling0']['conv']]
+        for layer in layers:
+            bias, limit = np.asarray(layer['bias']), np.sqrt(3 / len(layer['bias'])) * (biases == 'xavier')
+            assert np.abs(bias).max() <= limit
+            np.testing.assert_allclose(np.std(bias), limit / np.sqrt(3), rtol=0.3)
+
     def test_icnr_has_the_spread_of_the_small_kernel(self):
         kernel = icnr(5)(KEY, (3, 3, 64, 25 * 64))
         np.testing.assert_array_equal(kernel.reshape(3, 3, 64, 25, 64), kernel[:, :, :, None, :64].repeat(25, 3))
