@@ -77,7 +77,7 @@ class TestStart:
     @pytest.mark.parametrize('padding', ['SAME', 'REFLECT'])
     def test_upsampling_repeats_cells(self, factor, padding):
         x = normal(2, 5, 4, 3)
-        stage = Upsampling(factor, 'leaky_relu', padding, jnp.float32)
+        stage = Upsampling(factor, 'leaky_relu', padding, 'zero', jnp.float32)
         params = stage.init(KEY, x)
         found = np.asarray(stage.apply(params, x))
         assert found.shape == (2, 5 * factor, 4 * factor, 3)
