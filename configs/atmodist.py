@@ -41,19 +41,21 @@ def get_config(variant: str = '') -> ConfigDict:
     config.model.stem = 3
     config.model.pool = False
     config.model.tail = 96
-    config.model.momentum = 0.9
+    config.model.momentum = 0.9  # of the running batch statistics
     config.model.dtype = 'float32'
 
     config.training = ConfigDict()
     config.training.batch_size = 64
     config.training.accumulate = 1
     config.training.l2 = 1e-4
+    config.training.joint = True  # normalise both patches of a pair by common batch statistics; False: each by its own
     config.training.log_every = 50
     config.training.validate_every = 200
     config.training.validation_batches = 16
     config.training.keep = 2
     config.training.phases = ('main',)  # ('few', 'main') if the loss stays at chance level: start with few pairs
-    main = ConfigDict({'steps': 1500, 'learning_rate': 2e-3, 'warmup': 100, 'clip': 5.0, 'optimizer': 'adamw'})
+    main = ConfigDict({'steps': 1500, 'learning_rate': 2e-3, 'warmup': 100, 'clip': 5.0})
+    main.update({'optimizer': 'adamw', 'beta2': 0.99})
     config.training.main = main
     config.training.few = ConfigDict({**main, 'steps': 300, 'schedule': 'constant', 'examples': 4096})
 
@@ -75,10 +77,12 @@ def get_config(variant: str = '') -> ConfigDict:
         config.data.update({'patch': 160, 'lags': 23})
         config.data.simulate.rows = 256  # of simulated data: a patch must fit
         config.model.update({'widths': (16, 32, 64, 128), 'blocks': 6, 'stem': 8, 'pool': True, 'tail': 128})
-        rule = {'clip': 5.0, 'optimizer': 'sgd', 'schedule': 'constant', 'learning_rate': 0.1, 'warmup': 0}
-        config.training.update({'batch_size': 128, 'phases': ('few', 'all')})
+        config.model.momentum = 0.99
+        rule = {'optimizer': 'sgd', 'schedule': 'constant', 'learning_rate': 0.1, 'warmup': 0}
+        rule.update({'clip': 5.0, 'clip_each': True})  # each tensor by its own norm
+        config.training.update({'batch_size': 128, 'joint': False, 'phases': ('few', 'all')})
         config.training.update({'validate_every': 2000, 'validation_batches': 64})
         # 20 epochs of the first 256 k pairs, without which training does not start, then up to 60 epochs of all 1.8 M
-        config.training.few = ConfigDict({**rule, 'steps': 40_000, 'examples': 256_000, 'plateau_every': 2000})
-        config.training.all = ConfigDict({**rule, 'steps': 843_750, 'plateau_every': 14_062})
+        config.training.few = ConfigDict({**rule, 'steps': 40_000, 'examples': 256_000})
+        config.training.all = ConfigDict({**rule, 'steps': 843_750, 'plateau_every': 14_062, 'keep_moments': True})
     return config

@@ -53,6 +53,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.model.unet = ConfigDict(
         {'widths': (64, 96), 'bottleneck': 128, 'blocks': 2, 'embedding': 64, 'stem': 4, 'tail': 128, 'time': 'blocks'}
     )
+    config.model.unet.turns = 100.0  # of the fastest sinusoid over all noise levels: a tenth of diffusion.steps
     config.model.dpdm = ConfigDict({'inner': 64, 'multipliers': (1, 1, 2, 4), 'dropout': 0.1})
 
     config.diffusion = ConfigDict()
@@ -74,7 +75,8 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.validation_batches = 8
     config.training.keep = 2
     config.training.phases = ('main',)
-    common = {'learning_rate': 1e-3, 'warmup': 50, 'clip': 1.0, 'weight_decay': 1e-4, 'optimizer': 'adamw'}
+    common = {'learning_rate': 1e-3, 'warmup': 50, 'clip': 1.0, 'optimizer': 'adamw', 'beta2': 0.99}
+    common['weight_decay'] = 1e-4
     config.training.main = ConfigDict({**common, 'steps': 400})  # of the regression and of the diffusion model
     config.training.edsr = ConfigDict({**common, 'steps': 300})
     config.training.edsr_gan = ConfigDict({**common, 'steps': 100, 'learning_rate': 2e-4, 'schedule': 'constant'})
@@ -82,7 +84,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.sampling = ConfigDict()
     config.sampling.sampler = 'dpm_solver'  # or 'dpm_solver_sde', 'heun', 'ddim', 'ddpm'
     config.sampling.steps = 10  # evaluations of the network
-    config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 'karras'
+    config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 't_open', 'karras'
     config.sampling.eta = 0.0  # of ddim: part of the noise that is drawn anew in each step, 0 to 1
     config.sampling.temperature = placeholder(float)  # factor of the noise; None: fitted after training
     config.sampling.correlation_hours = 0.0  # e-folding time of the noise; 0: independent months
@@ -132,9 +134,10 @@ def get_config(variant: str = '') -> ConfigDict:
         config.edsr.update({'width': 256, 'blocks': 32, 'discriminator': (64, 64, 128, 128, 256, 256), 'dense': 1024})
         config.diffusion.update({'prediction': 'eps', 'weighting': 'eps', 'first_guess': False})
         config.training.update({'batch_size': 128, 'ema_decay': 0.9999, 'validate_every': 2000, 'log_every': 100})
+        published = {'learning_rate': 1e-4, 'warmup': 0, 'clip': 0.0, 'weight_decay': 0.0, 'beta2': 0.999}
         for phase in (config.training.main, config.training.edsr):
-            phase.update({'steps': 100_000, 'learning_rate': 1e-4, 'warmup': 0})
-        config.training.edsr_gan.update({'steps': 20_000, 'learning_rate': 1e-4, 'warmup': 0})
+            phase.update({**published, 'steps': 100_000, 'final_rate': 1e-6})  # one cycle of the published restarts
+        config.training.edsr_gan.update({**published, 'steps': 20_000})
         config.sampling.update(
             {'sampler': 'ddpm', 'spacing': 'half_log_snr', 'steps': 1000, 'tile': 128, 'overlap': 32}
         )

@@ -56,6 +56,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
     config.diffusion = ConfigDict()
     config.diffusion.signal_rates = (0.9995, 0.01)  # at t = 0 and t = 1
+    config.diffusion.level = 'angle'  # shown to the network: gamma/(pi/2); 'variance': sin^2(gamma)
     config.diffusion.prediction = 'v'  # or 'eps', 'x0'
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
@@ -76,11 +77,12 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.main.clip = 1.0
     config.training.main.weight_decay = 1e-4
     config.training.main.optimizer = 'adamw'
+    config.training.main.beta2 = 0.99
 
     config.sampling = ConfigDict()
     config.sampling.sampler = 'dpm_solver'  # or 'dpm_solver_sde', 'heun', 'ddim' (the published one), 'ddpm'
     config.sampling.steps = 10  # evaluations of the network
-    config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 'karras'
+    config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 't_open', 'karras'
     config.sampling.eta = 0.0  # of ddim: part of the noise that is drawn anew in each step, 0 to 1
     config.sampling.temperature = placeholder(float)  # factor of the noise; None: fitted after training
     config.sampling.correlation_hours = 0.0  # e-folding time of the noise, against flicker; 0: independent days
@@ -119,9 +121,9 @@ def get_config(variant: str = '') -> ConfigDict:
         config.data.spacing_km = (0.0, 0.0, 0.0, 0.0)  # filtered inputs stay on the fine grid: nearly invertible
         config.model.update({'widths': (32, 64, 96, 128), 'bottleneck': 160, 'stem': 1, 'tail': 0, 'time': 'input'})
         config.diffusion.signal_rates = (0.95, 0.02)
-        config.diffusion.update({'prediction': 'eps', 'weighting': 'eps', 'first_guess': False})
+        config.diffusion.update({'prediction': 'eps', 'weighting': 'eps', 'first_guess': False, 'level': 'variance'})
         config.training.update({'ema_decay': 0.999, 'validate_every': 1000, 'log_every': 100})
-        config.training.main.update({'steps': 200_000, 'warmup': 1000, 'learning_rate': 1e-4})
-        config.sampling.update({'sampler': 'ddim', 'spacing': 't', 'steps': 50, 'members': 10})
+        config.training.main.update({'steps': 200_000, 'warmup': 1000, 'learning_rate': 1e-4, 'beta2': 0.999})
+        config.sampling.update({'sampler': 'ddim', 'spacing': 't_open', 'steps': 50, 'members': 10})
         config.evaluation.update({'members': 30, 'records': None})
     return config

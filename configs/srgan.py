@@ -48,6 +48,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.model.kernel = 5
     config.model.activation = 'leaky_relu'
     config.model.padding = 'SAME'
+    config.model.biases = 'zero'  # their start: or 'xavier', as published for PhIRE
     config.model.dtype = 'float32'
     config.discriminator = ConfigDict({'widths': (16, 32, 64, 128), 'dense': 256})
 
@@ -55,6 +56,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.content.workdir = ''  # of a trained AtmoDist, for the content loss 'atmodist'
     config.content.stage = 1  # of its encoder; 0: the last
     config.content.shifts = 4  # random shifts per axis of the fields shown to the encoder; 1: none
+    config.content.scale = 'network'  # its weight matches squared errors of transformed values; 'standard': of z-scores
     config.content.model = ConfigDict(
         {'widths': (24, 48, 96), 'blocks': 1, 'stem': 3, 'pool': False, 'momentum': 0.9, 'dtype': 'float32'}
     )
@@ -69,7 +71,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.validation_batches = 16
     config.training.keep = 2
     config.training.phases = ('mse', 'gan', 'late')  # the first trains the generator alone, the others every GAN
-    common = {'optimizer': 'adamw', 'clip': 0.0}
+    common = {'optimizer': 'adamw', 'beta2': 0.99, 'clip': 0.0}
     config.training.mse = ConfigDict({**common, 'steps': 1500, 'learning_rate': 1e-3, 'warmup': 50})
     config.training.gan = ConfigDict({**common, 'steps': 500, 'learning_rate': 2e-4, 'schedule': 'constant'})
     config.training.late = ConfigDict({**common, 'steps': 100, 'learning_rate': 2e-5, 'schedule': 'constant'})
@@ -112,14 +114,15 @@ def get_config(variant: str = '') -> ConfigDict:
         config.data.simulate.rows = 256  # of simulated data: a patch must fit
         config.model.update({'width': 64, 'blocks': 16, 'kernel': 9})
         config.discriminator.update({'widths': (32, 64, 128, 256), 'dense': 1024})
-        config.content.update({'stage': 0, 'shifts': 1})
+        config.content.update({'stage': 0, 'shifts': 1, 'scale': 'standard'})
         config.content.model.update({'widths': (16, 32, 64, 128), 'blocks': 6, 'stem': 8, 'pool': True})
-        rate = {**common, 'schedule': 'constant', 'warmup': 0}
-        # batches of 64: 5 epochs of 58,440 times, 20 patches each, then 15 and 3
+        config.content.model.momentum = 0.99
+        rate = {**common, 'beta2': 0.999, 'schedule': 'constant', 'warmup': 0}
+        # batches of 64: 5 epochs of 58,440 times, 20 patches each, then 15 and 5
         config.training.update({'batch_size': 64, 'validate_every': 2000, 'validation_batches': 64})
         config.training.mse = ConfigDict({**rate, 'steps': 91_300, 'learning_rate': 1e-4})
         config.training.gan = ConfigDict({**rate, 'steps': 274_000, 'learning_rate': 1e-4})
-        config.training.late = ConfigDict({**rate, 'steps': 54_800, 'learning_rate': 1e-5})
+        config.training.late = ConfigDict({**rate, 'steps': 91_300, 'learning_rate': 1e-5})
         config.sampling.update({'tile': 768, 'overlap': 320})  # receptive field: 158 cells to each side
         config.evaluation.records = None
     return config

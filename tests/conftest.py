@@ -94,6 +94,9 @@ def error_line(run):
     return call
 
 
+SINCE_THE_FIRST_VERSION = ('training.joint', 'diffusion.level', 'model.unet.turns', 'model.biases', 'content.scale')
+
+
 @pytest.fixture(scope='session')
 def harmonic_sum():
     """SciPy as an oracle for spherical harmonics: `sum_of_harmonics`."""
@@ -123,6 +126,15 @@ def first_version():
         config = json.loads(json.dumps(config))
         old = {key: value for key, value in config.items() if key != 'version'}
         data, new = old['data'], config['evaluation']
+        for path in SINCE_THE_FIRST_VERSION:
+            *sections, name = path.split('.')
+            section = old
+            for inner in sections:
+                section = section.get(inner, {})
+            section.pop(name, None)
+        for phase in old['training'].values():
+            if isinstance(phase, dict):
+                phase.pop('beta2', None)
         if 'bounds' in data:
             data['bounds'] = one_pair(data['bounds'])
         if 'temperature' in old.get('sampling', {}):

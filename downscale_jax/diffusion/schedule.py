@@ -5,13 +5,14 @@ rate sin(gamma), so z has unit variance if y has. Time t in [0, 1] runs from cle
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.errors import UserError, suggestion
 
 Prediction = Literal['eps', 'v', 'x0']
 
@@ -28,6 +29,23 @@ class Schedule(Protocol):
         """Noisiest and cleanest angle [rad] that samplers visit."""
         ...
 
+    def level(self, gamma: jax.Array) -> jax.Array:
+        """The noise level that a network is shown of an angle [rad], any shape."""
+        ...
+
+
+def angle_level(gamma: jax.Array) -> jax.Array:
+    """gamma/(pi/2), in [0, 1]."""
+    return gamma / (jnp.pi / 2)
+
+
+def variance_level(gamma: jax.Array) -> jax.Array:
+    """sin^2(gamma), the noise's share of the variance of z, in [0, 1]."""
+    return jnp.square(jnp.sin(gamma))
+
+
+LEVELS: dict[str, Callable[[jax.Array], jax.Array]] = {'angle': angle_level, 'variance': variance_level}
+
 
 @dataclass(frozen=True)
 class CosineSchedule:
@@ -38,8 +56,11 @@ class CosineSchedule:
     """
 
     signal_rates: tuple[float, float] = (0.9995, 0.01)
+    shown: str = 'angle'  # a name in LEVELS
 
     def __post_init__(self):
+        if self.shown not in LEVELS:
+            raise UserError(f"diffusion.level='{self.shown}' is unknown: {suggestion(self.shown, LEVELS)}")
         start, end = self.signal_rates
         if not 0 < end < start < 1:
             raise UserError(
@@ -56,6 +77,10 @@ class CosineSchedule:
         """Angle [rad] at time t, any shape."""
         start, end = (math.acos(rate) for rate in self.signal_rates)
         return start + t * (end - start)
+
+    def level(self, gamma: jax.Array) -> jax.Array:
+        """The noise level in [0, 1] that a network is shown of an angle [rad], any shape."""
+        return LEVELS[self.shown](gamma)
 
 
 def expand(gamma: jax.Array, like: jax.Array) -> jax.Array:

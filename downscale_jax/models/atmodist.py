@@ -6,7 +6,8 @@ of 32 and more go through; the encoder takes any map, the tail only the patches 
 
 With `train` the batch statistics are those of the whole batch over all devices, and the networks must run inside
 `parallel.sharded`; without, the running averages in `batch_stats` stand in their place. Both patches of all pairs go
-through the encoder as one batch, so that they are normalised alike, as they are when the encoder is used.
+through the encoder as one batch, so that they are normalised alike, as they are when the encoder is used; or one after
+the other, as published, each normalised by its own statistics, with two updates of the running averages a step.
 """
 
 from collections.abc import Mapping
@@ -68,7 +69,7 @@ class Encoder(nn.Module):
     blocks: int = 6  # a stage
     stem: int = 8  # cells a side that the first convolution sees
     pool: bool = True  # without, every map has twice the resolution
-    momentum: float = 0.9  # of the running averages; what was published is not known
+    momentum: float = 0.9  # of the running averages; 0.99 is published
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -111,8 +112,11 @@ class Siamese(nn.Module):
 
     encoder: Encoder
     tail: Tail
+    joint: bool = True  # whether both patches are one batch of the encoder in training
 
     def __call__(self, first: jax.Array, second: jax.Array, train: bool = False) -> jax.Array:
+        if train and not self.joint:
+            return self.tail(self.encoder(first, train)[-1], self.encoder(second, train)[-1], train)
         codes = self.encoder(jnp.concatenate([first, second]), train)[-1]
         return self.tail(codes[: len(first)], codes[len(first) :], train)
 

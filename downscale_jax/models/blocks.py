@@ -33,9 +33,9 @@ def pixel_norm(x: jax.Array) -> jax.Array:
     return x * jax.lax.rsqrt(jnp.mean(jnp.square(x.astype(jnp.float32)), -1, keepdims=True) + 1e-6).astype(x.dtype)
 
 
-def sinusoidal_embedding(level: jax.Array, size: int, highest: float = 1000.0) -> jax.Array:
-    """Noise level in [0, 1], [B] -> [B, size]: sines and cosines at frequencies log-spaced from 1 to `highest`."""
-    frequencies = jnp.exp(jnp.linspace(0.0, jnp.log(highest), size // 2))
+def sinusoidal_embedding(level: jax.Array, size: int, turns: float) -> jax.Array:
+    """Noise level in [0, 1], [B] -> [B, size]: sines and cosines at frequencies log-spaced from 1 to `turns`."""
+    frequencies = jnp.exp(jnp.linspace(0.0, jnp.log(turns), size // 2))
     angles = (2 * jnp.pi * frequencies)[None] * level[:, None]
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)
 

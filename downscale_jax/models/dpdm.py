@@ -8,9 +8,9 @@ every halving's. Self-attention behind every block of the two coarsest levels, o
 published count confirms; shapes in comments are those of that patch. Kernels start by Kaiming's rule everywhere, the
 last convolution too: the untrained network does not say zero, as the other U-Net does.
 
-The noise level that a user sees, gamma/(pi/2), becomes the signal rate cos(gamma), which the sinusoid takes at
-frequencies from 1 to 1000 turns over its range. So no two of 1000 cosine steps are nearer than 0.24 to each other in
-the embedding, those at the clean end; with the customary 10000^(-k/32), times 1000, they would be 0.035 apart.
+The noise level is the integer step k - 1 = 0..999 of 1000 trained levels, or a step between two of them, which the
+sinusoid takes at frequencies of 10000^(-k/32). The fastest turns by a radian a step, so that the network varies
+smoothly between trained levels. Maps are doubled by bicubic interpolation.
 
 Group normalisation and attention look at the whole map, so that a value depends on the tile that it was computed in:
 tiles of the size of the training patches are what the network knows.
@@ -20,9 +20,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
+from jax import lax
 
-from downscale_jax.models.blocks import Dtype, sinusoidal_embedding
+from downscale_jax.models.blocks import Dtype
 from downscale_jax.models.convolution import convolve
 
 kaiming = nn.initializers.he_normal()
@@ -30,6 +32,9 @@ conv3 = partial(nn.Conv, kernel_size=(3, 3), padding=1, kernel_init=kaiming, con
 conv1 = partial(nn.Conv, kernel_size=(1, 1), kernel_init=kaiming, conv_general_dilated=convolve)
 dense = partial(nn.Dense, kernel_init=kaiming)
 group_norm = partial(nn.GroupNorm, epsilon=1e-5)
+
+# Keys' kernel with a = -0.75 at distances of 1.75, 0.75, 0.25 and 1.25 cells
+CUBIC = (-0.03515625, 0.26171875, 0.87890625, -0.10546875)
 
 
 class Attention(nn.Module):
@@ -65,7 +70,9 @@ class Block(nn.Module):
         x = conv3(self.width, dtype=self.dtype, name='conv0')(nn.silu(norm(name='norm0')(x)))
         if embedding is not None:
             x += dense(self.width, dtype=self.dtype, name='noise')(embedding)[:, None, None]
-        x = nn.Dropout(self.dropout, deterministic=not train)(nn.silu(norm(name='norm1')(x)))
+        # whole channels are dropped, as published
+        drop = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)
+        x = drop(nn.silu(norm(name='norm1')(x)))
         x = shortcut + conv3(self.width, dtype=self.dtype, name='conv1')(x)
         return Attention(self.groups, self.dtype, name='attention')(x) if self.attention else x
 
@@ -82,6 +89,8 @@ class DpdmUNet(nn.Module):
     dropout: float = 0.1
     dtype: Dtype = jnp.float32
 
+    noise = 'step'  # the noise level that it is shown
+
     @property
     def stride(self) -> int:
         """Cells that a side of the map must be a multiple of."""
@@ -91,13 +100,13 @@ class DpdmUNet(nn.Module):
     def __call__(
         self, x: jax.Array | None, condition: jax.Array, noise: jax.Array | None = None, train: bool = False
     ) -> jax.Array:
-        """`x` is the noisy field, None for a regression; `noise` [B] its level gamma/(pi/2) in [0, 1], None likewise.
+        """`x` is the noisy field, None for a regression; `noise` [B] its step, from 0 for the cleanest, None likewise.
 
         With `train`, dropout draws from `rngs={'dropout': key}`, one key for the whole batch.
         """
         embedding = None
         if noise is not None:
-            embedding = sinusoidal_embedding(jnp.cos(jnp.pi / 2 * noise), self.inner).astype(self.dtype)
+            embedding = step_embedding(noise, self.inner).astype(self.dtype)
             embedding = nn.silu(dense(4 * self.inner, dtype=self.dtype, name='noise0')(embedding))
             embedding = dense(self.inner, dtype=self.dtype, name='noise1')(embedding)
         widths = [self.inner * multiplier for multiplier in self.multipliers]
@@ -122,12 +131,30 @@ class DpdmUNet(nn.Module):
                 h = jnp.concatenate([h, skips.pop()], -1)
                 h = block(width, attention=seeing, name=f'up{level}_block{i}')(h, embedding, train)
             if level:  # 32 x 32 x 256, 64 x 64 x 128, 128 x 128 x 64
-                h = conv3(width, dtype=self.dtype, name=f'up{level}')(repeat_cells(h))
+                h = conv3(width, dtype=self.dtype, name=f'up{level}')(upsample(h))
         h = nn.silu(group_norm(self.groups, dtype=self.dtype, name='out_norm')(h))
         return conv3(self.channels, dtype=self.dtype, name='out_conv')(h).astype(jnp.float32)
 
 
-def repeat_cells(x: jax.Array) -> jax.Array:
-    """[B, H, W, C] -> [B, 2 H, 2 W, C], nearest neighbour."""
-    b, h, w, c = x.shape
-    return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)
+def step_embedding(step: jax.Array, size: int) -> jax.Array:
+    """[B] -> [B, size]: sines and cosines of the step times 10000^(-k/(size/2)), k from 0 to size/2 - 1."""
+    # in float64, then rounded: an error in the last bit of a frequency turns the angle of step 999 by 6e-5
+    frequencies = (10000.0 ** -(np.arange(size // 2) / (size // 2))).astype(np.float32)
+    angles = step[:, None] * frequencies[None]
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)
+
+
+def upsample(x: jax.Array) -> jax.Array:
+    """[B, H, W, C] -> [B, 2 H, 2 W, C], bicubic, a = -0.75; beyond its edge the map continues with the edge's value."""
+    return _double(_double(x, 2), 1)
+
+
+def _double(x: jax.Array, axis: int) -> jax.Array:
+    """Every cell becomes two, a quarter of a cell before and behind its centre."""
+    count = x.shape[axis]
+    padded = jnp.pad(x, [(2, 2) if i == axis else (0, 0) for i in range(x.ndim)], mode='edge')
+    around = [lax.slice_in_dim(padded, start, start + count, axis=axis) for start in range(5)]
+    before = sum(weight * cell for weight, cell in zip(CUBIC, around[:4], strict=True))
+    behind = sum(weight * cell for weight, cell in zip(CUBIC[::-1], around[1:], strict=True))
+    pairs = jnp.stack([before, behind], axis + 1)
+    return pairs.reshape(*x.shape[:axis], 2 * count, *x.shape[axis + 1 :])

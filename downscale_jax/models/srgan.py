@@ -7,16 +7,17 @@ layer. Maps are [B, H, W, C]; shapes in comments are those of the published patc
 
 The older generator of PhIRE (Stengel et al. 2020, https://doi.org/10.1073/pnas.1918964117), for wind and solar
 radiation, is the same class with factors (2, 2), (2, 5) or (5,):
-`GeneratorNetwork(2, factors, kernel=3, activation='relu', padding='REFLECT')`. Its published count of 1,516,418
-parameters for (2, 2) implies that the first and the last convolution are 3 x 3 too, and that an upsampling convolution
-has 64 f^2 channels, so that 64 remain for every factor f. The rest follows its public code: skips as below, the long
-skip from behind the first activation, and no activation after a sum. That code has transposed convolutions of stride 1
-over maps that are extended by 3 cells and cropped again, which equal the convolution used here, with its kernel
-reversed, over a map extended by 1 cell.
+`GeneratorNetwork(2, factors, kernel=3, activation='relu', padding='REFLECT', biases='xavier')`. Its published count of
+1,516,418 parameters for (2, 2) implies that the first and the last convolution are 3 x 3 too, and that an upsampling
+convolution has 64 f^2 channels, so that 64 remain for every factor f. The rest follows its public code: skips as below,
+the long skip from behind the first activation, and no activation after a sum. That code has transposed convolutions of
+stride 1 over maps that are extended by 3 cells and cropped again, which equal the convolution used here, with its
+kernel reversed, over a map extended by 1 cell.
 
-Kernels are initialised as in the public code: Glorot uniform, dense ones truncated normal of 0.02; biases zero.
-Sub-pixel kernels use ICNR in both generators, as in its paper. The public code of the newer generator gives them the
-smaller spread of f^2 times as many channels; that of PhIRE has no ICNR.
+Kernels are initialised as in the public code: Glorot uniform, dense ones truncated normal of 0.02. Biases are zero, or
+drawn by Glorot's rule as in the code of PhIRE. Sub-pixel kernels use ICNR in both generators, as in its paper. The
+public code of the newer generator gives them the smaller spread of f^2 times as many channels; that of PhIRE has no
+ICNR.
 """
 
 import math
@@ -32,6 +33,7 @@ from downscale_jax.models.blocks import Dtype, depth_to_space
 from downscale_jax.models.convolution import convolve
 
 Activation = Literal['leaky_relu', 'relu']
+Biases = Literal['zero', 'xavier']
 Padding = Literal['SAME', 'REFLECT']  # beyond its edge a map is zero, or goes on as in a mirror on its last cell
 
 leaky_relu = partial(nn.leaky_relu, negative_slope=0.2)
@@ -40,6 +42,15 @@ ACTIVATIONS: dict[Activation, Callable[[jax.Array], jax.Array]] = {'leaky_relu':
 glorot = nn.initializers.glorot_uniform()
 conv = partial(nn.Conv, kernel_init=glorot, conv_general_dilated=convolve)
 dense = partial(nn.Dense, kernel_init=nn.initializers.truncated_normal(0.02))
+
+
+def xavier_bias(key: jax.Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> jax.Array:
+    """Glorot uniform for a vector, whose fan in and fan out are its length."""
+    limit = math.sqrt(3 / shape[0])
+    return jax.random.uniform(key, shape, dtype, -limit, limit)
+
+
+BIASES: dict[Biases, nn.initializers.Initializer] = {'zero': nn.initializers.zeros, 'xavier': xavier_bias}
 
 
 def icnr(factor: int) -> nn.initializers.Initializer:
@@ -61,11 +72,14 @@ class Block(nn.Module):
 
     activation: Activation
     padding: Padding
+    biases: Biases
     dtype: Dtype
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        conv3 = partial(conv, x.shape[-1], (3, 3), padding=self.padding, dtype=self.dtype)
+        conv3 = partial(
+            conv, x.shape[-1], (3, 3), padding=self.padding, dtype=self.dtype, bias_init=BIASES[self.biases]
+        )
         return x + conv3(name='conv1')(ACTIVATIONS[self.activation](conv3(name='conv0')(x)))
 
 
@@ -75,6 +89,7 @@ class Upsampling(nn.Module):
     factor: int
     activation: Activation
     padding: Padding
+    biases: Biases
     dtype: Dtype
 
     @nn.compact
@@ -85,6 +100,7 @@ class Upsampling(nn.Module):
             padding=self.padding,
             dtype=self.dtype,
             kernel_init=icnr(self.factor),
+            bias_init=BIASES[self.biases],
             name='conv',
         )(x)
         return ACTIVATIONS[self.activation](depth_to_space(x, self.factor))
@@ -100,6 +116,7 @@ class GeneratorNetwork(nn.Module):
     kernel: int = 9  # cells a side that the first and the last convolution see
     activation: Activation = 'leaky_relu'
     padding: Padding = 'SAME'
+    biases: Biases = 'zero'
     dtype: Dtype = jnp.float32
 
     @property
@@ -110,15 +127,17 @@ class GeneratorNetwork(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         common = {'padding': self.padding, 'dtype': self.dtype}
+        layer = partial(conv, bias_init=BIASES[self.biases], **common)
         wide = (self.kernel, self.kernel)
-        x = conv(self.width, wide, name='in_conv', **common)(x)
+        x = layer(self.width, wide, name='in_conv')(x)
         x = skip = ACTIVATIONS[self.activation](x)  # 24 x 24 x 64
         for i in range(self.blocks):
-            x = Block(self.activation, name=f'block{i}', **common)(x)
-        x = skip + conv(self.width, (3, 3), name='skip_conv', **common)(x)
+            x = Block(self.activation, biases=self.biases, name=f'block{i}', **common)(x)
+        x = skip + layer(self.width, (3, 3), name='skip_conv')(x)
         for i, factor in enumerate(self.factors):
-            x = Upsampling(factor, self.activation, name=f'upsampling{i}', **common)(x)  # 48 x 48 x 64, 96 x 96 x 64
-        return conv(self.channels, wide, name='out_conv', **common)(x).astype(jnp.float32)  # 96 x 96 x 2
+            # 48 x 48 x 64, 96 x 96 x 64
+            x = Upsampling(factor, self.activation, biases=self.biases, name=f'upsampling{i}', **common)(x)
+        return layer(self.channels, wide, name='out_conv')(x).astype(jnp.float32)  # 96 x 96 x 2
 
 
 class Discriminator(nn.Module):

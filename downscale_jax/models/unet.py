@@ -36,12 +36,14 @@ class UNet(nn.Module):
     bottleneck: int = 160
     blocks: int = 2
     embedding: int = 64
+    turns: float = 1000.0  # of the embedding's fastest sinusoid over the range of noise levels; the slowest turns once
     stem: int = 1
     tail: int = 0  # width of the tail at stem resolution; 0: a single 1 x 1 convolution
     time: Literal['input', 'blocks'] = 'input'
     dtype: Dtype = jnp.float32
 
     dropout = 0.0
+    noise = 'angle'  # the noise level that it is shown by discrete schedules
 
     @property
     def stride(self) -> int:
@@ -56,7 +58,7 @@ class UNet(nn.Module):
         h = nn.Conv(self.widths[0], (1, 1) if self.stem == 1 else (3, 3), dtype=self.dtype, name='stem_conv')(inputs)
         embedding = None
         if noise is not None:
-            embedding = sinusoidal_embedding(noise, self.embedding).astype(self.dtype)
+            embedding = sinusoidal_embedding(noise, self.embedding, self.turns).astype(self.dtype)
             if self.time == 'input':
                 tiled = jnp.broadcast_to(embedding[:, None, None], (*h.shape[:3], self.embedding))
                 h, embedding = jnp.concatenate([h, tiled], -1), None

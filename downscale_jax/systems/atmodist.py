@@ -51,7 +51,7 @@ def build(config: Config) -> dict[str, AtmoDistTask]:
 
     def lags(train_encoder: bool = True) -> Lags:
         tail = Tail(config['data']['lags'], model['tail'], **shared)
-        return Lags(**common, tail=tail, l2=training['l2'], train_encoder=train_encoder)
+        return Lags(**common, tail=tail, l2=training['l2'], train_encoder=train_encoder, joint=training['joint'])
 
     def inpainting() -> Inpainting:
         return Inpainting(**common, decoder=Decoder(len(config['data']['variables']), **shared))

@@ -24,7 +24,8 @@ def load_encoder(content: Content, config: Config, prepared: Prepared) -> Learne
     opened = open_encoder(config)
     encoder = part(opened.task.inference_params(jax.device_get(opened.restored(opened.last))), 'encoder')
     lags = LagClasses(opened.config['data']['lags'], opened.config['data']['step_hours'])
-    alpha = fit_alpha(*distances_by_lag(content, encoder, prepared, config['data']['patch'], lags))
+    patch, scale = config['data']['patch'], config['content']['scale']
+    alpha = fit_alpha(*distances_by_lag(content, encoder, prepared, patch, lags, scale))
     messages.info(f'content loss: {opened.provenance(opened.last)}, stage {content.stage}, alpha {alpha:.4g}')
     return Learned(encoder, np.float32(alpha))
 

@@ -3,6 +3,7 @@
 alpha brings the encoded distance to the size of the squared error: `tasks.content.fit_alpha`.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ from downscale_jax.pipeline.records import Prepared, Split
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.tasks.content import Content, squared_error
 
+SCALES = ('network', 'standard')  # squared errors of transformed values, or of z-scores, without the logarithm
 PAIRS = 48  # of times, at most, for each lag
 
 
@@ -24,15 +26,15 @@ class LagClasses(NamedTuple):
 
 
 def distances_by_lag(
-    content: Content, encoder: Any, prepared: Prepared, patch: int, lags: LagClasses
+    content: Content, encoder: Any, prepared: Prepared, patch: int, lags: LagClasses, scale: str = 'network'
 ) -> tuple[np.ndarray, np.ndarray]:
     """(encoded distance, squared error): means over pairs of patches for each lag of the upper half, [lags / 2].
 
-    The patches of a pair lie at one place of the training split. Lags without pairs are left out; raises UserError
-    where all are.
+    `scale` is one of SCALES. The patches of a pair lie at one place of the training split. Lags without pairs are left
+    out; raises UserError where all are.
     """
     split, values, rng = prepared.split('train'), prepared.transform_as(BlockMeans).values, np.random.default_rng(0)
-    measure = jax.jit(lambda a, b: (content.encoded_distance(encoder, a, b), squared_error(a, b)))
+    measure = jax.jit(partial(content.encoded_distance, encoder))
     shortest, means = lags.classes // 2 + 1, []
     for steps in range(shortest, lags.classes + 1):
         pairs = []
@@ -42,15 +44,17 @@ def distances_by_lag(
             if np.isfinite(pair).all():
                 pairs.append(pair)
         if pairs:
-            earlier, later = (values.encode(np.stack(side)) for side in zip(*pairs, strict=True))
-            means.append([float(np.mean(distance)) for distance in measure(earlier, later)])
+            physical = [np.stack(side) for side in zip(*pairs, strict=True)]
+            encoded = [values.encode(fields) for fields in physical]
+            compared = encoded if scale == 'network' else [values.z_score(fields) for fields in physical]
+            means.append([float(np.mean(measure(*encoded))), float(np.mean(squared_error(*compared)))])
     if not means:
         raise UserError(
             f'no two training times are {shortest} to {lags.classes} steps of {lags.step_hours} h apart: fitting the '
             'content loss needs such pairs, extend data.train'
         )
-    encoded, squared = np.array(means).T
-    return encoded, squared
+    distances, squared = np.array(means).T
+    return distances, squared
 
 
 def pairs_apart(split: Split, seconds: int, rng: np.random.Generator) -> list[tuple[int, int]]:

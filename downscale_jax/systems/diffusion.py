@@ -54,7 +54,7 @@ def build(config: Config) -> dict[str, DiffusionTask]:
         'regression': regression,
         'diffusion': Diffusion(
             **common,
-            schedule=CosineSchedule(tuple(diffusion['signal_rates'])),
+            schedule=CosineSchedule(tuple(diffusion['signal_rates']), diffusion['level']),
             prediction=diffusion['prediction'],
             weighting=diffusion['weighting'],
             regression=regression if diffusion['first_guess'] else None,

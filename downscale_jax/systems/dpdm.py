@@ -52,7 +52,7 @@ def build(config: Config) -> dict[str, DpdmTask]:
     diffusion_model = Diffusion(
         network,
         **common,
-        schedule=DiscreteSchedule(section['steps'], section['betas']),
+        schedule=DiscreteSchedule(section['steps'], section['betas'], network.noise),
         prediction=section['prediction'],
         weighting=section['weighting'],
         regression=regression if section['first_guess'] else None,
@@ -104,7 +104,14 @@ def check_sizes(config: Config, stride: int) -> None:
 def check(config: Config, training: bool = False) -> None:
     """See `system.Check`."""
     sampling_of(config)
-    refuse(block_faults(config) + ensemble_faults(config))
+    faults = block_faults(config) + ensemble_faults(config)
+    turns, steps = config['model']['unet']['turns'], config['diffusion']['steps']
+    if training and config['model']['network'] == 'unet' and turns > steps / 2:
+        faults.append(
+            f'model.unet.turns={turns} exceeds half of diffusion.steps={steps}: the network could not tell what lies '
+            f'between two levels; use {steps / 10:g}'
+        )
+    refuse(faults)
 
 
 def shapes(config: Config) -> Shapes:

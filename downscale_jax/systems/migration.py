@@ -13,7 +13,7 @@ import numpy as np
 
 from downscale_jax.runtime.errors import UserError
 
-VERSION = 2
+VERSION = 3
 
 
 class Change(NamedTuple):
@@ -50,13 +50,19 @@ MEASURES = (
     'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
     'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
 )  # fmt: skip
-# {version: {system: settings of `evaluation` that the version left behind did not have}}
+# {version: {system: settings that the version left behind did not have, as it worked}}
 _OF_ALL = {'measures': MEASURES, 'subsets': (), 'window': 40, 'regimes': (), 'zones': (), 'places': ''}
 ADDED: dict[int, dict[str, dict[str, Any]]] = {
     1: {
-        'diffusion': {**_OF_ALL, 'neighbours': True, 'baselines': ('coarse',)},
-        'dpdm': {**_OF_ALL, 'neighbours': False, 'subsets': (1, 5, 10, 33, 100)},
-        'srgan': {**_OF_ALL, 'neighbours': False, 'baselines': ('bicubic',)},
+        'diffusion': {'evaluation': {**_OF_ALL, 'neighbours': True, 'baselines': ('coarse',)}},
+        'dpdm': {'evaluation': {**_OF_ALL, 'neighbours': False, 'subsets': (1, 5, 10, 33, 100)}},
+        'srgan': {'evaluation': {**_OF_ALL, 'neighbours': False, 'baselines': ('bicubic',)}},
+    },
+    2: {
+        'atmodist': {'training': {'joint': True}},
+        'diffusion': {'diffusion': {'level': 'angle'}},
+        'dpdm': {'model': {'unet': {'turns': 1000.0}}},
+        'srgan': {'model': {'biases': 'zero'}, 'content': {'scale': 'network'}},
     },
 }
 
@@ -80,11 +86,31 @@ def migrate(stored: dict[str, Any], workdir: Path) -> dict[str, Any]:
         )
     config = {key: value for key, value in stored.items() if key != 'version'}
     for old in range(version, VERSION):
-        for change in CHANGES[old]:
+        for change in CHANGES.get(old, ()):
             config = applied(change, config)
-        if added := ADDED[old].get(config['system']):
-            config = {**config, 'evaluation': {**added, **config['evaluation']}}
+        config = completed(config, ADDED[old].get(config['system'], {}))
+    if version < 3:
+        if config.get('model', {}).get('network') == 'dpdm':
+            raise UserError(f'{workdir} holds an older form of the network dpdm: train anew in another --workdir')
+        config = {**config, 'training': with_beta2(config['training'])} if 'training' in config else config
     return config
+
+
+def completed(config: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
+    """`config` with what it lacks of `added`, section by section."""
+    sections = {
+        name: completed(config.get(name, {}), value) if isinstance(value, dict) else config.get(name, value)
+        for name, value in added.items()
+    }
+    return {**config, **sections}
+
+
+def with_beta2(training: dict[str, Any]) -> dict[str, Any]:
+    """Every phase of AdamW had the same decay of second moments."""
+    return {
+        name: {**value, 'beta2': 0.99} if isinstance(value, dict) and value.get('optimizer') == 'adamw' else value
+        for name, value in training.items()
+    }
 
 
 def applied(change: Change, config: dict[str, Any]) -> dict[str, Any]:

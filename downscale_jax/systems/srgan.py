@@ -16,6 +16,7 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.atmodist import encoder_of
 from downscale_jax.systems.checks import DTYPES, block_faults, check_choice, check_multiple, refuse
 from downscale_jax.systems.content_encoder import check_transforms, load_encoder, open_encoder
+from downscale_jax.systems.content_weight import SCALES
 from downscale_jax.systems.downscaler import Downscaler, evaluate, sampling_of
 from downscale_jax.systems.system import Config, Init, Shapes, System, Trained
 from downscale_jax.tasks.content import Content, Learned, Name
@@ -64,6 +65,7 @@ def generator_of(config: Config) -> GeneratorNetwork:
     data, model, sampling = config['data'], config['model'], config['sampling']
     check_choice('model.activation', model['activation'], ('leaky_relu', 'relu'))
     check_choice('model.padding', model['padding'], ('SAME', 'REFLECT'))
+    check_choice('model.biases', model['biases'], ('zero', 'xavier'))
     check_choice('model.dtype', model['dtype'], DTYPES)
     network = GeneratorNetwork(len(data['variables']), **{**model, 'factors': tuple(model['factors'])})
     if network.stride != data['factor']:
@@ -88,6 +90,7 @@ def content_of(name: Name, config: Config) -> Content:
     stage = section['stage'] or len(encoder.widths)
     if not 1 <= stage <= len(encoder.widths):
         raise UserError(f'content.stage={stage}: the encoder has stages 1 to {len(encoder.widths)}; 0 is the last')
+    check_choice('content.scale', section['scale'], SCALES)
     if section['shifts'] < 1:
         raise UserError(f'content.shifts={section["shifts"]}: at least 1 is needed, which is no shift')
     return Content(name, encoder, stage, section['shifts'])

@@ -89,7 +89,7 @@ class Diffusion:
         return jnp.concatenate([shown, mean, error], -1), mean, guess.scale * error
 
     def output(self, unet: Any, z: jax.Array, gamma: jax.Array, shown: jax.Array) -> jax.Array:
-        return jnp.asarray(self.network.apply(unet, z, shown, gamma / (jnp.pi / 2)))
+        return jnp.asarray(self.network.apply(unet, z, shown, self.schedule.level(gamma)))
 
     def output_with_dropout(
         self, unet: Any, z: jax.Array, gamma: jax.Array, shown: jax.Array, keys: jax.Array
@@ -100,7 +100,7 @@ class Diffusion:
             rows = (z[None], shown[None], level[None])
             return self.network.apply(unet, *rows, train=True, rngs={'dropout': key})[0]
 
-        return jax.vmap(of_row)(z, gamma / (jnp.pi / 2), shown, keys)
+        return jax.vmap(of_row)(z, self.schedule.level(gamma), shown, keys)
 
     def losses(self, unet: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Denoising loss [B] of the rows that `rows` returns, in training with dropout also with keys [B]."""

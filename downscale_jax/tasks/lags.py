@@ -39,10 +39,11 @@ class Lags:
     l2: float = 1e-4
     accumulate: int = 1
     train_encoder: bool = True
+    joint: bool = True  # see `Siamese`
 
     @property
     def network(self) -> Siamese:
-        return Siamese(self.encoder, self.tail)
+        return Siamese(self.encoder, self.tail, self.joint)
 
     def init(self, key: jax.Array, batch: Batch, encoder: Variables | None = None) -> State:
         """`encoder`: variables of an encoder trained on another task, instead of new ones."""

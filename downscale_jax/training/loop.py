@@ -174,7 +174,10 @@ class _Trainer:
         self.batch, self.fed = next(self.feed), phase
 
     def _enter(self, index: int, phase: Phase) -> None:
-        self.state = jax.jit(lambda s: enter_phase(s, index, create(phase)), donate_argnums=0)(self.state)
+        def enter(state: State) -> State:
+            return enter_phase(state, index, create(phase), phase.keep_moments)
+
+        self.state = jax.jit(enter, donate_argnums=0)(self.state)
 
     def _write_row(self, phase: Phase) -> float:
         """Writes the mean metrics since the last row; returns the mean loss."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import jax
@@ -23,10 +24,14 @@ class Phase:
     steps: int
     learning_rate: float
     warmup: int = 0  # steps of linear warm-up from zero
-    schedule: Literal['cosine', 'constant'] = 'cosine'  # after the warm-up; cosine decays to zero
-    clip: float = 1.0  # global norm of the gradient; 0: no clipping
+    schedule: Literal['cosine', 'constant'] = 'cosine'  # after the warm-up
+    final_rate: float = 0.0  # learning rate to which cosine decays
+    clip: float = 1.0  # norm of the gradient; 0: no clipping
+    clip_each: bool = False  # whether the norm is that of each tensor; False: the global norm
     weight_decay: float = 0.0
+    beta2: float = 0.99  # decay of AdamW's second moments
     optimizer: Literal['adamw', 'sgd'] = 'adamw'
+    keep_moments: bool = False  # start from the optimiser's moments at the end of the phase before
     examples: int = 0  # size of a fixed subset of the training split; 0: all
     plateau_every: int = 0  # steps per average of the loss in the plateau rule; 0: no rule
     plateau_patience: int = 8  # consecutive averages without a new minimum before the rate falls
@@ -44,11 +49,18 @@ def phases(training: Mapping[str, Any], per_network: bool = False) -> tuple[Phas
     for name in training['phases']:
         if name not in known:
             raise UserError(f"training.phases: unknown phase '{name}': {suggestion(name, known)}")
-    return tuple(Phase(name, **training[name], per_network=per_network) for name in training['phases'])
+    listed = tuple(Phase(name, **training[name], per_network=per_network) for name in training['phases'])
+    for before, phase in pairwise((None, *listed)):
+        if phase and phase.keep_moments and (before is None or before.optimizer != phase.optimizer):
+            raise UserError(
+                f'training.{phase.name}.keep_moments=True needs a phase with optimizer={phase.optimizer!r} before it, '
+                f'found {before.optimizer if before else "none"}: set keep_moments=False'
+            )
+    return listed
 
 
 def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
-    """Clipping by global norm, then AdamW or SGD with momentum 0.9, with linear warm-up and the schedule of the phase.
+    """Clipping by norm, then AdamW or SGD with momentum 0.9, with linear warm-up and the schedule of the phase.
 
     The plateau rule, if any, scales the updates last. It is that of Keras (ReduceLROnPlateau) with a threshold in units
     of the loss, which `update` takes as `value`.
@@ -57,12 +69,12 @@ def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
     start = 0.0 if warmup else phase.learning_rate
     schedules = {
         'cosine': lambda: optax.warmup_cosine_decay_schedule(
-            start, phase.learning_rate, warmup, max(phase.steps, warmup + 1)
+            start, phase.learning_rate, warmup, max(phase.steps, warmup + 1), phase.final_rate
         ),
         'constant': lambda: optax.warmup_constant_schedule(start, phase.learning_rate, warmup),
     }
     rules = {
-        'adamw': lambda rate: optax.adamw(rate, b2=0.99, weight_decay=phase.weight_decay),
+        'adamw': lambda rate: optax.adamw(rate, b2=phase.beta2, weight_decay=phase.weight_decay),
         'sgd': lambda rate: optax.sgd(rate, momentum=0.9),
     }
     if phase.schedule not in schedules:
@@ -86,9 +98,20 @@ def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
                 min_scale=min(1.0, phase.plateau_floor / phase.learning_rate),
             ),
         )
-    rule = optax.chain(optax.clip_by_global_norm(phase.clip), rule) if phase.clip else rule
+    if phase.clip:
+        clip = clip_each_by_norm if phase.clip_each else optax.clip_by_global_norm
+        rule = optax.chain(clip(phase.clip), rule)
     rule = optax.with_extra_args_support(rule)
     return _per_network(rule) if phase.per_network else rule
+
+
+def clip_each_by_norm(norm: float) -> optax.GradientTransformation:
+    """Shortens every tensor whose norm exceeds `norm` to it, as Keras does (`clipnorm`)."""
+
+    def clip(grad):
+        return grad * (norm / jnp.maximum(jnp.linalg.norm(jnp.ravel(grad)), norm))
+
+    return optax.stateless(lambda grads, params: jax.tree.map(clip, grads))
 
 
 def _per_network(rule: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:

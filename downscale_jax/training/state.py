@@ -33,9 +33,22 @@ def create(params: Any, optimizer: optax.GradientTransformation, frozen: Any = N
     )
 
 
-def enter_phase(state: State, phase: int, optimizer: optax.GradientTransformation) -> State:
-    """The state at the start of a later phase, with a new optimiser state."""
-    return state.replace(phase=jnp.asarray(phase, jnp.int32), opt_state=optimizer.init(state.params))
+def enter_phase(state: State, phase: int, optimizer: optax.GradientTransformation, keep_moments: bool = False) -> State:
+    """The state at the start of a later phase, with a new optimiser state, in which the moments may be the old ones."""
+    opt_state = optimizer.init(state.params)
+    if keep_moments:
+        opt_state = with_moments(opt_state, state.opt_state)
+    return state.replace(phase=jnp.asarray(phase, jnp.int32), opt_state=opt_state)
+
+
+def with_moments(state: Any, before: Any) -> Any:
+    """The optimiser state `state` with the moments of another, `before`, of the same optimiser."""
+
+    def holds_moments(node):
+        return isinstance(node, optax.TraceState | optax.ScaleByAdamState)
+
+    moments = iter([node for node in jax.tree.leaves(before, is_leaf=holds_moments) if holds_moments(node)])
+    return jax.tree.map(lambda node: next(moments) if holds_moments(node) else node, state, is_leaf=holds_moments)
 
 
 def apply_gradients(

@@ -104,6 +104,15 @@ class TestTimes:
 
 
 @pytest.mark.parametrize('betas', BETAS)
+def test_steps_that_a_network_is_shown(betas):
+    schedule = DiscreteSchedule(betas=betas, shown='step')
+    np.testing.assert_array_equal(schedule.level(schedule.angles.astype('f4')), np.arange(1000))
+    between = 0.75 * schedule.angles[400] + 0.25 * schedule.angles[401]
+    np.testing.assert_allclose(schedule.level(np.array([between], 'f4')), [400.25], atol=1e-3)
+    np.testing.assert_allclose(DiscreteSchedule().level(np.array([np.pi / 4], 'f4')), [0.5])
+
+
+@pytest.mark.parametrize('betas', BETAS)
 def test_samplers_omit_the_outermost_levels(betas):
     schedule = DiscreteSchedule(betas=betas)
     noisiest, cleanest = schedule.ends

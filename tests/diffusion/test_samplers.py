@@ -139,6 +139,28 @@ def test_ddpm_draws_from_the_posterior():
         np.testing.assert_allclose(one_step(dpm_solver), one_step(ddim), rtol=1e-12)
 
 
+@pytest.mark.parametrize('spacing', ['t', 'half_log_snr', 'karras'])
+def test_the_fresh_share_does_not_cancel_in_float32(spacing):
+    gammas = Solver('ddpm', 1000, spacing, 0.0).gammas(CosineSchedule())
+
+    def fresh(gammas, dtype):
+        """Fresh noise of each step: what a unit of it leaves in z, from z = 0 with x0 = 0."""
+        gammas = jnp.asarray(gammas, dtype)
+
+        def one(here, there):
+            def denoise(z, gamma):
+                return jnp.where(gamma == there, z, 0)
+
+            return ddpm(denoise, lambda i: jnp.asarray(i, dtype), jnp.stack([here, there]))
+
+        return np.asarray(jax.vmap(one)(gammas[:-1], gammas[1:]))
+
+    found = fresh(gammas, jnp.float32)
+    with jax.enable_x64(True):
+        exact = fresh(np.asarray(gammas, 'f8'), jnp.float64)
+    np.testing.assert_allclose(found, exact, rtol=2e-5)
+
+
 def test_ten_evaluations():
     # amplitudes that second order keeps and first order loses
     schedule = CosineSchedule()
@@ -220,9 +242,12 @@ def test_angles(spacing, rates):
         gammas = np.asarray(Solver('ddim', steps, spacing, 0.0).gammas(CosineSchedule(rates)))
         assert gammas.shape == (steps,)
         assert (np.diff(gammas) < 0).all()
-        np.testing.assert_allclose(gammas[[-1, 0]], np.arccos(rates), rtol=2e-6)
+        cleanest, noisiest = np.arccos(rates)
+        if spacing == 't_open':
+            cleanest += (noisiest - cleanest) / steps
+        np.testing.assert_allclose(gammas[[-1, 0]], [cleanest, noisiest], rtol=2e-6, atol=2e-7)
     tangent = np.tan(gammas.astype('f8'))
-    scale = {'t': gammas, 'half_log_snr': np.log(tangent), 'karras': tangent ** (1 / 7)}[spacing]
+    scale = {'t': gammas, 't_open': gammas, 'half_log_snr': np.log(tangent), 'karras': tangent ** (1 / 7)}[spacing]
     np.testing.assert_allclose(scale, np.linspace(scale[0], scale[-1], 1000), atol=2e-5 * np.ptp(scale))
 
 
@@ -237,7 +262,7 @@ def test_one_angle_is_the_noisiest():
     ('values', 'message'),
     [
         (('dpmsolver', 10, 't', 0.0), "sampling.sampler='dpmsolver' is unknown: did you mean 'dpm_solver'?"),
-        (('ddim', 10, 'snr', 0.0), "sampling.spacing='snr' is unknown: valid are: half_log_snr, karras, t"),
+        (('ddim', 10, 'snr', 0.0), "sampling.spacing='snr' is unknown: valid are: half_log_snr, karras, t, t_open"),
         (('ddim', 0, 't', 0.0), 'sampling.steps=0: must be at least 1'),
         (('ddim', 10, 't', 1.5), 'sampling.eta=1.5 with sampling.sampler=ddim: 0 to 1'),
         (('ddim', 10, 't', -0.1), 'sampling.eta=-0.1 with sampling.sampler=ddim'),

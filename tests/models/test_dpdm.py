@@ -2,9 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from scipy.special import softmax
 
-from downscale_jax.models.dpdm import Attention, Block, DpdmUNet, repeat_cells
+from downscale_jax.models.dpdm import Attention, Block, DpdmUNet, step_embedding, upsample
 
 KEY = jax.random.key(0, impl='unsafe_rbg')  # compiles faster than the default
 SMALL = {'inner': 4, 'multipliers': (1, 2), 'attention': (1,), 'groups': 2}
@@ -80,9 +81,42 @@ class TestSizes:
 
 
 class TestParts:
-    def test_repeat_cells(self):
-        x = np.arange(12.0).reshape(1, 2, 3, 2)
-        np.testing.assert_array_equal(repeat_cells(x), x.repeat(2, 1).repeat(2, 2))
+    def test_upsample_is_bicubic_with_clamped_edges(self):
+        x = np.random.default_rng(0).normal(size=(2, 3, 5, 2))
+
+        def matrix(cells):
+            """Keys' kernel, a = -0.75, at the centres of cells half as large."""
+            places, a = (np.arange(2 * cells) + 0.5) / 2 - 0.5, -0.75
+            weights = np.zeros((2 * cells, cells))
+            for row, place in enumerate(places):
+                for cell in range(int(np.floor(place)) - 1, int(np.floor(place)) + 3):
+                    d = abs(place - cell)
+                    near, far = (a + 2) * d**3 - (a + 3) * d**2 + 1, a * (d**3 - 5 * d**2 + 8 * d - 4)
+                    weights[row, np.clip(cell, 0, cells - 1)] += near if d <= 1 else far
+            return weights
+
+        expected = np.einsum('yh,xw,bhwc->byxc', matrix(3), matrix(5), x)
+        with jax.enable_x64(True):
+            np.testing.assert_allclose(upsample(jnp.asarray(x)), expected, rtol=1e-12, atol=1e-12)
+        assert upsample(jnp.ones((1, 1, 2, 1), jnp.bfloat16)).dtype == jnp.bfloat16
+
+    def test_step_embedding(self):
+        found = step_embedding(jnp.array([0.0, 999.0]), 64)
+        waves = 999 / 10_000 ** (np.arange(32) / 32)
+        np.testing.assert_array_equal(found[0], np.repeat([0.0, 1.0], 32))
+        np.testing.assert_allclose(found[1], np.concatenate([np.sin(waves), np.cos(waves)]), atol=1e-4)
+
+    def test_dropout_drops_whole_channels(self):
+        block = Block(8, groups=2, dropout=0.5, attention=False, dtype=jnp.float32)
+        x = np.random.default_rng(1).normal(size=(3, 4, 4, 8)).astype('f4')
+        params = random_params(block, x)
+        _, kept = block.apply(
+            params, x, train=True, rngs={'dropout': KEY}, capture_intermediates=lambda m, _: isinstance(m, nn.Dropout)
+        )
+        (dropped,) = jax.tree.leaves(kept)
+        zero = (np.asarray(dropped) == 0).reshape(3, 16, 8)
+        np.testing.assert_array_equal(zero.all(1), zero.any(1))
+        assert 0 < zero.mean() < 1
 
     def test_attention_is_a_softmax(self):
         x = np.random.default_rng(1).normal(size=(2, 3, 5, 8)).astype('f4')
@@ -135,22 +169,6 @@ class TestValues:
             other = apply(params, *changed)
             np.testing.assert_allclose(other[0], found[0], rtol=1e-5, atol=1e-6)
             assert np.abs(other[1] - found[1]).max() > 1e-3
-
-    def test_the_angle_becomes_the_signal_rate(self):
-        # level 2/3 is 60 degrees, signal rate 1/2: sines of multiples of pi
-        network = DpdmUNet(channels=1, **SMALL)
-        x, condition, _ = inputs()
-        params = random_params(network, x, condition, np.ones(1, 'f4'))
-
-        @jax.jit
-        def hidden_layer(noise):
-            _, kept = network.apply(params, x, condition, noise, capture_intermediates=lambda m, _: m.name == 'noise0')
-            return kept['intermediates']['noise0']['__call__'][0]
-
-        dense = params['params']['noise0']
-        waves = np.pi * np.array([1.0, 1000.0])
-        expected = np.concatenate([np.sin(waves), np.cos(waves)]) @ dense['kernel'] + dense['bias']
-        np.testing.assert_allclose(hidden_layer(np.full(1, 2 / 3, 'f4'))[0], expected, atol=2e-3)
 
     def test_dropout_only_in_training(self):
         network = DpdmUNet(channels=1, **SMALL)

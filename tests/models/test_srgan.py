@@ -77,7 +77,7 @@ class TestStart:
     @pytest.mark.parametrize('padding', ['SAME', 'REFLECT'])
     def test_upsampling_repeats_cells(self, factor, padding):
         x = normal(2, 5, 4, 3)
-        stage = Upsampling(factor, 'leaky_relu', padding, jnp.float32)
+        stage = Upsampling(factor, 'leaky_relu', padding, 'zero', jnp.float32)
         params = stage.init(KEY, x)
         found = np.asarray(stage.apply(params, x))
         assert found.shape == (2, 5 * factor, 4 * factor, 3)
@@ -90,6 +90,16 @@ class TestStart:
         blocks = np.asarray(space_to_depth(found, factor)).reshape(2, 5, 4, factor**2, 3)
         np.testing.assert_allclose(blocks, np.broadcast_to(blocks[..., :1, :], blocks.shape), rtol=1e-6, atol=1e-7)
         assert coarse.std() > 0.1
+
+    @pytest.mark.parametrize('biases', ['zero', 'xavier'])
+    def test_start_of_biases(self, biases):
+        network = GeneratorNetwork(2, (2,), width=64, blocks=1, biases=biases, **PHIRE)
+        params = jax.jit(network.init)(KEY, normal(1, 4, 4, 2))['params']
+        layers = [params['in_conv'], params['block0']['conv1'], params['upsampling0']['conv']]
+        for layer in layers:
+            bias, limit = np.asarray(layer['bias']), np.sqrt(3 / len(layer['bias'])) * (biases == 'xavier')
+            assert np.abs(bias).max() <= limit
+            np.testing.assert_allclose(np.std(bias), limit / np.sqrt(3), rtol=0.3)
 
     def test_icnr_has_the_spread_of_the_small_kernel(self):
         kernel = icnr(5)(KEY, (3, 3, 64, 25 * 64))

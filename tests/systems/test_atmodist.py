@@ -42,7 +42,7 @@ def config(**evaluation):
             'momentum': 0.9,
             'dtype': 'float32',
         },
-        'training': {'phases': ['main'], 'main': PHASE, 'accumulate': 1, 'l2': 1e-2},
+        'training': {'phases': ['main'], 'main': PHASE, 'accumulate': 1, 'l2': 1e-2, 'joint': True},
         'evaluation': {'pairs': 10, 'untrained_rival': True, **evaluation},
     }
 

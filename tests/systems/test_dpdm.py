@@ -79,7 +79,8 @@ def test_the_published_network():
     assert unet['stem']['kernel'].shape == (3, 3, 4, 64)
     assert sizes(unet) == 11_105_409
     schedule = dpdm.build(settings)['dpdm'].schedule
-    assert (schedule.steps, schedule.betas) == (1000, 'cosine')
+    assert (schedule.steps, schedule.betas, schedule.shown) == (1000, 'cosine', 'step')
+    assert dpdm.build(config())['dpdm'].schedule.shown == 'angle'
 
 
 def test_patches_that_are_no_whole_blocks():
@@ -186,6 +187,7 @@ def test_training_that_could_not_learn(key, value, message):
         ({'evaluation__calibration_records': -2}, ['evaluation.calibration_records=-2: at least 0']),
         ({'data__bounds': (1.0, 0.0)}, ['data.bounds=(1.0, 0.0)', '(lower, upper)', "('t2m', 'tp')"]),
         ({'data__bounds': ((0.0, 1.0),) * 3}, ['data.bounds', '(lower, upper)', "('t2m', 'tp')"]),
+        ({'diffusion__steps': 100}, ['model.unet.turns=100.0', 'diffusion.steps=100', 'use 10']),
         ({'sampling__sampler': 'euler'}, ["'euler'", 'heun']),
         ({'sampling__members': 0}, ['sampling.members=0']),
         ({'sampling__temperature': -1.0}, ['sampling.temperature=-1.0']),

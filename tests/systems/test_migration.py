@@ -45,6 +45,8 @@ def test_the_first_version_of_every_config(first_version, tmp_path, name, varian
     assert 'version' not in stored
     assert 'measures' not in stored['evaluation']
     found = json.loads(json.dumps(migrate(stored, tmp_path)))
+    if name == 'diffusion_dpdm':
+        config['model']['unet']['turns'] = 1000.0
     assert flatten(found) == flatten(config)
     system_of(found).check(found)
     assert name_of(found['data'], 0) == name_of(get_config(variant).to_dict()['data'], 0) == name_of(stored['data'], 0)
@@ -85,6 +87,12 @@ def test_todays_version_stays_as_it_is(tmp_path):
     assert migrate(stored, tmp_path) == config
     (tmp_path / 'config.json').write_text(json.dumps(stored))
     assert read_config(tmp_path) == config
+
+
+def test_an_older_published_network_is_refused(tmp_path):
+    stored = {'version': 2, 'system': 'dpdm', 'model': {'network': 'dpdm', 'unet': {}}, 'training': {}}
+    with pytest.raises(UserError, match='dpdm: train anew'):
+        migrate(stored, tmp_path)
 
 
 @pytest.mark.parametrize(

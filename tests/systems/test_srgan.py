@@ -3,6 +3,7 @@
 import copy
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -177,6 +178,17 @@ def test_a_gan_starts_from_the_generator_and_the_encoder(teacher, monkeypatch):
     assert len(encoded) == 2  # lags 3 and 4
     np.testing.assert_allclose(learned.alpha, np.sum(encoded * squared) / np.sum(encoded**2), rtol=1e-5)
     assert squared[1] > squared[0] > 0
+    _, of_z_scores = content_weight.distances_by_lag(
+        content, learned.encoder, Prepared(), 16, content_weight.LagClasses(4, 3), 'standard'
+    )
+    z_scores = replace(VALUES, compression=0.0, log_mean=(0.0, 0.0), log_std=(1.0, 1.0))
+    linear = type('T', (), {'values': z_scores})
+    monkeypatch.setattr(Prepared, 'transform_as', lambda self, kind: linear)
+    _, expected = content_weight.distances_by_lag(
+        content, learned.encoder, Prepared(), 16, content_weight.LagClasses(4, 3)
+    )
+    np.testing.assert_allclose(of_z_scores, expected, rtol=1e-5)
+    assert np.abs(of_z_scores / squared - 1).min() > 1e-3
 
 
 def test_config_is_left_as_it_was():

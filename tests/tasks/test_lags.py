@@ -170,6 +170,25 @@ def test_the_statistics_are_those_of_both_patches_in_one_batch():
     np.testing.assert_allclose(found['var'], 0.9 + 0.1 * mapped.var((0, 1, 2)), rtol=1e-3)
 
 
+def test_each_patch_by_its_own_statistics_as_published():
+    first, second = (np.full((4, 32, 32, 2), level, 'f4') for level in (-3, 3))
+    task = replace(TASK, joint=False, encoder=TASK.encoder.clone(momentum=0.99))
+    variables = task.inference_params(start(task))
+
+    def apply(first, second):
+        return task.network.apply(variables, first, second, train=True, mutable=['batch_stats'])[1]['batch_stats']
+
+    whole = parallel.sharded(apply, (parallel.SHARDED_ROWS, parallel.SHARDED_ROWS), parallel.REPLICATED)
+    stem, means = variables['params']['encoder']['stem_conv'], []
+    for x in (first, second):
+        mapped = jax.lax.conv_general_dilated(
+            x, stem['kernel'], (2, 2), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+        )
+        means.append((np.asarray(mapped) + np.asarray(stem['bias'])).mean((0, 1, 2)))
+    found = whole(first, second)['encoder']['stem_norm']['mean']
+    np.testing.assert_allclose(found, 0.99 * 0.01 * means[0] + 0.01 * means[1], rtol=1e-3, atol=1e-6)
+
+
 def test_embeds_any_size():
     x = np.zeros((1, 48, 80, 2), 'f4')
     assert jax.eval_shape(lambda x: TASK.embed(params(), x, 2), x).shape == (1, 6, 10, 8)

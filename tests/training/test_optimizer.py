@@ -10,7 +10,7 @@ from downscale_jax.runtime import parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.training import state as states
-from downscale_jax.training.optimizer import Phase, create, gradient_step
+from downscale_jax.training.optimizer import Phase, create, gradient_step, phases
 
 PLATEAU = Phase(
     'main',
@@ -76,6 +76,49 @@ def test_gradients_are_clipped_before_momentum():
     np.testing.assert_allclose(updates['a'], [-0.3, -0.4], rtol=1e-6)
     updates, state = rule.update(grads, state, start, value=1.0)
     np.testing.assert_allclose(updates['a'], [-0.57, -0.76], rtol=1e-6)
+
+
+def test_each_tensor_is_clipped_by_its_own_norm():
+    phase = Phase('main', 4, 1.0, schedule='constant', clip=5.0, clip_each=True, optimizer='sgd')
+    rule, start = create(phase), {'a': jnp.zeros((1, 2)), 'b': jnp.zeros(1), 'c': jnp.zeros(2)}
+    grads = {'a': jnp.array([[30.0, 40.0]]), 'b': jnp.array([0.5]), 'c': jnp.zeros(2)}
+    updates, _ = rule.update(grads, rule.init(start), start, value=1.0)
+    np.testing.assert_allclose(updates['a'], [[-3.0, -4.0]], rtol=1e-6)
+    np.testing.assert_allclose(updates['b'], [-0.5], rtol=1e-6)
+    np.testing.assert_array_equal(updates['c'], [0, 0])
+
+
+def test_cosine_ends_at_the_final_rate():
+    phase = Phase('main', 4, 1.0, clip=0.0, optimizer='sgd', final_rate=0.2)
+    expected = 0.6 + 0.4 * np.cos(np.pi * np.array([0, 1, 2, 3, 4, 4]) / 4)
+    np.testing.assert_allclose(rates(phase, [1.0] * 6), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('beta2', [0.99, 0.999])
+def test_decay_of_second_moments(beta2):
+    # two gradients, 1 and 2: moments with bias correction by hand
+    rule = create(Phase('main', 4, 0.1, schedule='constant', clip=0.0, beta2=beta2))
+    state, start = rule.init(jnp.zeros(())), jnp.zeros(())
+    for gradient in (1.0, 2.0):
+        updates, state = rule.update(jnp.float32(gradient), state, start, value=1.0)
+    first = (0.9 * 0.1 + 0.1 * 2) / (1 - 0.9**2)
+    second = (beta2 * (1 - beta2) + (1 - beta2) * 4) / (1 - beta2**2)
+    np.testing.assert_allclose(updates, -0.1 * first / np.sqrt(second), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('phase', 'before'),
+    [
+        ({'optimizer': 'sgd', 'keep_moments': True}, {}),
+        ({'optimizer': 'sgd', 'keep_moments': True}, {'optimizer': 'adamw'}),
+    ],
+)
+def test_moments_of_another_optimiser_are_refused(phase, before):
+    common = {'steps': 2, 'learning_rate': 0.1}
+    training = {'first': {**common, **before}, 'second': {**common, **phase}}
+    training['phases'] = ('first', 'second') if before else ('second',)
+    with pytest.raises(UserError, match=r'training\.second\.keep_moments=True.*sgd'):
+        phases(training)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create
@@ -35,3 +37,20 @@ def test_a_new_phase_keeps_the_statistics():
     assert entered.step == 1
     assert entered.stats is stats
     assert states.create(START, RULE).stats is None
+
+
+@pytest.mark.parametrize('optimizer', ['sgd', 'adamw'])
+@pytest.mark.parametrize('keep', [False, True])
+def test_moments_across_phases(optimizer, keep):
+    """Kept moments move the parameters although the gradient is zero; the schedule starts anew."""
+    second = create(Phase('second', 10, 0.1, warmup=1, plateau_every=5, optimizer=optimizer, per_network=True))
+    params = {'net': START}
+    first = create(Phase('first', 10, 0.1, schedule='constant', optimizer=optimizer, per_network=True))
+    state = states.apply_gradients(states.create(params, first), {'net': GRADS}, jnp.ones(()), first, ema_decay=0.0)
+    entered = states.enter_phase(state, 1, second, keep)
+    assert jax.tree.structure(entered.opt_state) == jax.tree.structure(second.init(params))
+    zero = jax.tree.map(jnp.zeros_like, {'net': GRADS})
+    for _ in range(2):  # the rate of the first step of a warm-up is zero
+        entered = states.apply_gradients(entered, zero, jnp.ones(()), second, ema_decay=0.0)
+    moved = np.asarray(entered.params['net']['w'] != state.params['net']['w'])
+    assert moved[[0, 2]].all() == moved.any() == keep

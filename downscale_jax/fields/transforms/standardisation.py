@@ -44,8 +44,17 @@ class Standardisation:
     def encode(self, x: Any) -> Any:
         """Physical [..., C] -> normalised, float32."""
         xp = np if isinstance(x, np.ndarray) else jnp
-        mean, std, log_mean, log_std = (per_channel(xp.asarray(values), x) for values in self._statistics)
-        return ((_compress((x - mean) / std, self.compression) - log_mean) / log_std).astype('float32')
+        log_mean, log_std = (per_channel(xp.asarray(values), x) for values in self._statistics[2:])
+        return ((_compress(self._standardised(x), self.compression) - log_mean) / log_std).astype('float32')
+
+    def z_score(self, x: Any) -> Any:
+        """Physical [..., C] -> z, before the logarithm, float32."""
+        return self._standardised(x).astype('float32')
+
+    def _standardised(self, x: Any) -> Any:
+        xp = np if isinstance(x, np.ndarray) else jnp
+        mean, std = (per_channel(xp.asarray(values), x) for values in self._statistics[:2])
+        return (x - mean) / std
 
     def decode(self, y: Any) -> Any:
         """Inverse of `encode`, float32."""
