@@ -145,8 +145,10 @@ def test_a_truncated_file(error_line, settings, folder, tmp_path):
 
 
 def test_training_writes_what_the_contract_says(trained):
+    from downscale_jax.systems.migration import VERSION
+
     config = json.loads((trained / 'config.json').read_text())
-    assert config['version'] == 2
+    assert config['version'] == VERSION
     assert config['data']['target'] == 'sit'
     assert config['training']['main']['steps'] == 10
     rows = [json.loads(line) for line in (trained / 'metrics.jsonl').read_text().splitlines()]
