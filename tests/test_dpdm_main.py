@@ -23,6 +23,8 @@ SETTINGS = (
     "--config.data.validation=(('1982-01', '1982-03'),)",
     "--config.data.test=(('1982-04', '1982-06'),)",
     '--config.training.validation_batches=1',
+    # as version 0.1.0 had it, whose work directories are compared with this run
+    '--config.model.unet.turns=1000.0',
     # three tiles side by side
     '--config.sampling.tile=40',
     '--config.sampling.overlap=8',
