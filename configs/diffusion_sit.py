@@ -116,7 +116,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})
         config.training.main.update({'steps': 10, 'warmup': 5})
         config.sampling.update({'steps': 4, 'members': 2})
-        config.evaluation.update({'members': 4, 'records': 2, 'calibration_records': 1})
+        config.evaluation.update({'members': 4, 'records': 2, 'calibration_records': 1, 'window': 32})
     if variant == 'paper':
         config.data.spacing_km = (0.0, 0.0, 0.0, 0.0)  # filtered inputs stay on the fine grid: nearly invertible
         config.model.update({'widths': (32, 64, 96, 128), 'bottleneck': 160, 'stem': 1, 'tail': 0, 'time': 'input'})

@@ -107,7 +107,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})
         config.training.mse.steps = config.training.gan.steps = config.training.late.steps = 10
         config.sampling.overlap = 8
-        config.evaluation.records = 8
+        config.evaluation.update({'records': 8, 'window': 16})
     if variant == 'paper':
         config.data.patch = 96
         config.data.patches_per_record = 20

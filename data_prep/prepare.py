@@ -13,22 +13,21 @@ from types import ModuleType
 from data_prep.records import block_means, lag_pairs, refinement
 from downscale_jax.fields.datasets import store
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime.errors import UserError, suggestion
+from downscale_jax.runtime.errors import UserError
 
-# each has KEYS (the settings that its records depend on), VERSION, check(data), write(data, seed, directory, name)
+# each has KEYS (the settings that its records depend on), VERSION, write(data, seed, directory, name)
 KINDS: dict[str, ModuleType] = {'block_means': block_means, 'lag_pairs': lag_pairs, 'refinement': refinement}
 
 
 def prepare(data: dict, seed: int, root: Path) -> Prepared:
     """Prepares the data of a config's `data` section in a directory under `root`, unless it exists already.
 
-    `data.simulate.seed`, if given, replaces `seed`.
+    `data.simulate.seed`, if given, replaces `seed`. The section is one that `downscale_jax.settings.data` allows.
     """
     seed = data['simulate'].get('seed', seed)
     directory = root / name_of(data, seed)
     if not directory.exists():
         kind = KINDS[data['kind']]
-        kind.check(data)
         partial = directory.with_name(f'.{directory.name}.partial')
         shutil.rmtree(partial, ignore_errors=True)  # from a killed preparation
         try:
@@ -47,8 +46,6 @@ def name_of(data: dict, seed: int) -> str:
 
     A pair of bounds that all variables share counts once, as in version 0.1.0: data and work directories stay valid.
     """
-    if data['kind'] not in KINDS:
-        raise UserError(f"data.kind='{data['kind']}': {suggestion(data['kind'], KINDS)}")
     kind = KINDS[data['kind']]
     settings, state = {key: data.get(key) for key in kind.KEYS}, store.fingerprint(data['path'])
     if (bounds := settings.get('bounds')) and bounds[1:] == bounds[:-1]:

@@ -8,22 +8,7 @@ from data_prep.readers.series import read_series
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.units import convert_units
-from downscale_jax.fields.geometry.wind import ATTRIBUTES
-from downscale_jax.runtime.errors import UserError, suggestion
-
-ATMOSPHERE, MOUNTAINS = 'atmosphere', 'mountains'
-WORLDS = {ATMOSPHERE: tuple(ATTRIBUTES), MOUNTAINS: ('t2m', 'tp', 'u10', 'v10', 'sp')}  # simulated variables
-
-
-def check_simulated(data: dict) -> None:
-    """Raises UserError for a world that is not simulated, or a variable that it does not have."""
-    if data['path']:
-        return
-    if (world := data['simulate'].get('world', ATMOSPHERE)) not in WORLDS:
-        raise UserError(f"data.simulate.world='{world}': {suggestion(world, WORLDS)}")
-    for name in data['variables']:
-        if name not in WORLDS[world]:
-            raise UserError(f"data.variables: the simulated {world} has no '{name}': {suggestion(name, WORLDS[world])}")
+from downscale_jax.settings.data import ATMOSPHERE, MOUNTAINS
 
 
 def open_series(data: dict, seed: int) -> xr.Dataset:

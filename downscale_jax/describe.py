@@ -5,18 +5,32 @@ from typing import Any
 
 import jax
 
-from downscale_jax.runtime import messages, parallel
+from downscale_jax.downscale.fitting import format_bytes
+from downscale_jax.runtime import memory, messages, parallel
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import system_of
+from downscale_jax.systems.checks import before_training
 from downscale_jax.systems.system import Config
 from downscale_jax.systems.workdir import zeros
 from downscale_jax.training.loop import abstract_state, train_program, zero_sums
 
 
 def describe(config: Config, workdir: Path) -> None:
-    """Prints the description and writes describe.json into the work directory."""
+    """Prints the description and writes describe.json into the work directory. Raises UserError as `described`."""
+    description = described(config)
+    workdir.mkdir(parents=True, exist_ok=True)
+    if jax.process_index() == 0:
+        write_json(workdir / 'describe.json', description)
+
+
+def described(config: Config) -> dict[str, Any]:
+    """Prints the description and returns what describe.json holds.
+
+    Raises UserError for invalid settings, and for a training step that needs more memory than is free.
+    """
     system, key = system_of(config), jax.random.key(0)
-    tasks = system.build(config)
+    tasks = before_training(system, config)
     rows = config['training']['batch_size'] // jax.device_count()
     batch = parallel.abstract(zeros(system.shapes(config), rows * jax.device_count()), parallel.SHARDED_ROWS)
     states: dict[str, Any] = {}
@@ -25,26 +39,29 @@ def describe(config: Config, workdir: Path) -> None:
         states[name] = abstract_state(task, system.initialise(name, tasks), batch, 0)
         sums = zero_sums(task, states[name], batch, key)
         step = train_program(task, task.phases[0], key).lower(states[name], sums, batch).compile()
-        cost = step.cost_analysis()
+        cost, temporary = step.cost_analysis(), step.memory_analysis().temp_size_in_bytes
         messages.info(
             f'{name}: {size(states[name].params):,} parameters; a step of {rows} examples per device: '
             f'{cost["flops"] / 1e9:.3g} GFLOP, {cost["bytes accessed"] / 1e9:.3g} GB read and written, '
-            f'{step.memory_analysis().temp_size_in_bytes / 2**20:,.0f} MiB of temporary memory'
+            f'{temporary / 2**20:,.0f} MiB of temporary memory'
         )
+        if temporary > (free := memory.available()):
+            raise UserError(
+                f'training.batch_size={config["training"]["batch_size"]}: a step of {name} needs '
+                f'{format_bytes(temporary)} of memory on each device, but {format_bytes(free)} are free: choose a '
+                'smaller one, or raise training.accumulate'
+            )
     networks = system.networks(states)
     main, variables = list(networks.items())[-1]
     messages.info(f'layers of the {main}:')
     for layer, weights in variables['params'].items():
         kernel = max(jax.tree.leaves(weights), key=lambda leaf: leaf.size).shape
         messages.info(f'  {layer:24} {size(weights):>10,}  {" x ".join(map(str, kernel))}')
-    described = {
+    return {
         'parameters': {name: size(variables) for name, variables in networks.items()},
         'step_flops': cost['flops'],
         'step_bytes': cost['bytes accessed'],
     }
-    workdir.mkdir(parents=True, exist_ok=True)
-    if jax.process_index() == 0:
-        write_json(workdir / 'describe.json', described)
 
 
 def size(tree: Any) -> int:

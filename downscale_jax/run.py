@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from downscale_jax.describe import describe
+from downscale_jax.describe import described
 from downscale_jax.downscale.dataset import export_netcdf
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.filling import to_store
@@ -26,6 +26,7 @@ from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import calibrated, checks, load, system_of
 from downscale_jax.systems.claim import check_config, check_data, claim
 from downscale_jax.systems.downscaler import Downscaler, check_drawn
@@ -59,12 +60,15 @@ def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: Mapping[
     settings = LoopSettings(training['log_every'], training['validate_every'], training['keep'], config['seed'])
     check_config(config, workdir)
     prepared = prepare_together(config, workdir, prepare)
+    checks.check_grid(config, prepared)
     train_split, held_out = (system.examples(config, prepared, split) for split in ('train', 'validation'))
+    # before the work directory is claimed: a step may need more memory than is free
+    description = None if (workdir / 'checkpoints').exists() else described(config)
     if jax.process_index() == 0:
         claim(config, workdir, prepared)
+        if description:
+            write_json(workdir / 'describe.json', description)
     parallel.barrier('the work directory is claimed')
-    if not (workdir / 'checkpoints').exists():
-        describe(config, workdir)
     feed = partial(batches, train_split, training['batch_size'])
     validation, first = (first_batches(source, training) for source in (held_out, train_split))
 

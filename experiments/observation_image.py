@@ -14,8 +14,8 @@ from pathlib import Path
 from data_prep.prepare import prepare
 from downscale_jax.run import train_tasks
 from downscale_jax.runtime import messages
-from downscale_jax.systems.checks import check_training
-from downscale_jax.systems.diffusion import build
+from downscale_jax.systems.checks import before_training
+from downscale_jax.systems.diffusion import SYSTEM
 from downscale_jax.training.log import read
 from experiments.configs import read_config
 
@@ -35,8 +35,7 @@ def main() -> None:
         if spacing is not None:
             config['data']['spacing_km'] = (spacing,) * len(config['data']['inputs'])
         workdir = options.root / f'{form}-{options.steps}'
-        regression = {'regression': build(config)['regression']}
-        check_training(config, regression)
+        regression = {'regression': before_training(SYSTEM, config)['regression']}
         train_tasks(config, workdir, prepare, regression)
         loss = [row['validation/loss'] for row in read(workdir / 'metrics.jsonl') if 'validation/loss' in row][-1]
         rows.append(f'| {form} | {loss:.2f} |')

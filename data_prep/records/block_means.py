@@ -17,14 +17,12 @@ from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.dates import check_splits, select_dates
 from downscale_jax.fields.datasets.times import encode_times, evenly, month_of
 from downscale_jax.fields.geometry import grid
-from downscale_jax.fields.geometry.blocks import KERNELS
 from downscale_jax.fields.transforms import grid_point, quantile_mapping
 from downscale_jax.fields.transforms.block_means import BlockMeans
-from downscale_jax.fields.transforms.bounds import limits
 from downscale_jax.fields.transforms.moments import Moments
 from downscale_jax.fields.transforms.standardisation import COMPRESSIONS, Standardisation
 from downscale_jax.runtime import messages
-from downscale_jax.runtime.errors import UserError, suggestion
+from downscale_jax.runtime.errors import UserError
 
 CLIMATE_TIMES, CLIMATE_BYTES = 480, 2**28  # most coarse fields of training from which their climate is estimated
 LOGARITHM = 0.1  # below it ln(1 + x) equals x to within a twentieth
@@ -40,41 +38,6 @@ OPTIONAL = {
     'grid_point': '',
     'units': (),
 }  # settings that systems without context do not have
-SPACES = ('network', 'physical')
-
-
-def check(data: dict) -> None:
-    """Raises UserError for settings that are invalid for any series."""
-    data = {**OPTIONAL, **data}
-    known = {
-        'transform': tuple(COMPRESSIONS),
-        'mean': SPACES,
-        'interpolation': tuple(KERNELS),
-        'grid_point': grid_point.KINDS,
-    }
-    for key, valid in known.items():
-        given = named(data[key])
-        if not given or len(given) not in ((1,) if key in ('mean', 'grid_point') else (1, len(data['variables']))):
-            raise UserError(f'data.{key}={data[key]}: expected one for all of {data["variables"]}, or one each')
-        for one in given:
-            if one not in valid:
-                raise UserError(f"data.{key}='{one}': {suggestion(one, valid)}")
-    if data['units'] and (isinstance(data['units'], str) or len(data['units']) != len(data['variables'])):
-        raise UserError(f'data.units={data["units"]}: expected one for each of {data["variables"]}, or ()')
-    if data['factor'] < 2:
-        raise UserError(f'data.factor={data["factor"]}: blocks have at least 2 cells per side')
-    if not data['variables']:
-        raise UserError('data.variables is empty: name one or more')
-    sources.check_simulated(data)
-    rows = data['simulate'].get('rows', np.inf)
-    if not data['path'] and data['factor'] > rows:
-        raise UserError(f'data.factor={data["factor"]} is more than data.simulate.rows={rows}: choose a smaller one')
-    limits(data['bounds'], data['variables'])  # raises
-    if data['mean'] == 'network' and np.isfinite(data['bounds']).any():
-        raise UserError(
-            f'data.bounds={tuple(data["bounds"])} with data.mean=network: bounds can only be kept where the mean is '
-            'that of physical values; set data.mean=physical'
-        )
 
 
 def named(value: str | Sequence[str]) -> tuple[str, ...]:

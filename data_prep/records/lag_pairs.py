@@ -20,7 +20,6 @@ from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.dates import check_splits, select_dates
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.geometry.grid import is_periodic
-from downscale_jax.fields.geometry.wind import ATTRIBUTES
 from downscale_jax.runtime.errors import UserError
 
 VERSION = 1  # of the records: raise it when they change
@@ -35,21 +34,6 @@ class Draw(NamedTuple):
     lag: np.ndarray  # in steps, from 1
     row: np.ndarray  # of the first cell of the patch
     column: np.ndarray
-
-
-def check(data: dict) -> None:
-    """Raises UserError for settings that are invalid for any series."""
-    for key in ('lags', 'patch', 'pairs_per_time', 'step_hours'):
-        if data[key] < 1:
-            raise UserError(f'data.{key}={data[key]}: at least 1 was expected')
-    if not data['variables']:
-        raise UserError(f'data.variables is empty: name one or more, {", ".join(ATTRIBUTES)} for example')
-    sources.check_simulated(data)
-    rows = data['simulate'].get('rows', 0)
-    if not data['path'] and data['patch'] > rows:
-        raise UserError(
-            f'data.patch={data["patch"]} does not fit data.simulate.rows={rows}: choose more rows, or data.path'
-        )
 
 
 def write(data: dict, seed: int, directory: Path, name: str) -> None:

@@ -15,7 +15,6 @@ from downscale_jax.fields.datasets.dates import check_splits, select_dates
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.geometry import grid
 from downscale_jax.fields.geometry.observation import observation_shape, observe
-from downscale_jax.fields.transforms.bounds import limits
 from downscale_jax.fields.transforms.refinement import RefinementFit
 from downscale_jax.runtime.errors import UserError
 
@@ -34,19 +33,6 @@ KEYS = (
     'anomaly',
     'bounds',
 )
-
-
-def check(data: dict) -> None:
-    """Raises UserError where the target is not among the inputs, or settings do not match them in number."""
-    if data['target'] not in data['inputs']:
-        raise UserError(
-            f"data.inputs {data['inputs']} lack the target '{data['target']}': its coarse field is what is refined"
-        )
-    for key in ('kernel_km', 'spacing_km', 'noise'):
-        given, expected = len(data[key]), len(data['inputs'])
-        if given != expected and (given or key == 'kernel_km'):
-            raise UserError(f'data.{key} has {given} values for {expected} inputs {data["inputs"]}: give one each')
-    limits(data['bounds'], (data['target'],))  # raises
 
 
 def write(data: dict, seed: int, directory: Path, name: str) -> None:

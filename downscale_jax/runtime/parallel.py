@@ -11,7 +11,7 @@ gradients comes out multiplied by the number of devices (Adam hides this factor,
 import os
 import platform
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -32,12 +32,26 @@ SHARDED_ROWS = PartitionSpec(AXIS)  # leading axis split over the devices
 def initialize() -> None:
     """Joins the other processes of a distributed run; call it before any other use of JAX.
 
-    Reads JAX_COORDINATOR_ADDRESS and, outside clusters that JAX detects, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    Reads JAX_COORDINATOR_ADDRESS and, outside clusters that JAX detects, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Raises
+    UserError for values that are no numbers of processes, or are not set together.
     """
     if is_multiprocess():
-        names = 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'
-        count, index = (int(os.environ[name]) if name in os.environ else None for name in names)
+        count, index = processes_of(os.environ)
         jax.distributed.initialize(num_processes=count, process_id=index)
+
+
+def processes_of(environment: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """(number of processes, index of this process) of a distributed run; None where JAX detects them."""
+    names = 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'
+    count, index = (environment.get(name) for name in names)
+    if count is None and index is None:
+        return None, None
+    if not (count and count.isdecimal() and index and index.isdecimal() and int(index) < int(count)):
+        raise UserError(
+            f'JAX_NUM_PROCESSES={count}, JAX_PROCESS_ID={index}: set both, the first to the number of processes, the '
+            'second to the index of this process, from 0 to one less'
+        )
+    return int(count), int(index)
 
 
 @cache

@@ -18,7 +18,7 @@ from downscale_jax.models.atmodist import Decoder, Encoder, Tail, Variables
 from downscale_jax.pipeline.lag_pairs import LagPairs
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.systems.checks import DTYPES, at_least, check_choice, refuse
+from downscale_jax.settings.atmodist import AtmoDistSettings
 from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
 from downscale_jax.systems.workdir import WorkDirectory
 from downscale_jax.tasks.inpainting import Inpainting
@@ -28,7 +28,6 @@ from downscale_jax.training.state import State
 
 AtmoDistTask = Lags | Inpainting
 
-PRETEXTS = ('lags', 'inpainting')
 BATCH = 16  # times embedded at once
 
 
@@ -37,15 +36,8 @@ def build(config: Config) -> dict[str, AtmoDistTask]:
 
     With evaluation.untrained_rival they follow a baseline, `lags` with an encoder that stays untrained. Where the last
     is not `lags`, a tail is trained on the finished encoder, because evaluation scores the prediction of lags.
-
-    Raises UserError for no pretext task, an unknown one, or an unknown precision.
     """
     training, model = config['training'], config['model']
-    check_choice('model.dtype', model['dtype'], DTYPES)
-    if not config['pretexts']:
-        raise UserError(f'pretexts is empty: name one or several of {", ".join(PRETEXTS)}')
-    for name in config['pretexts']:
-        check_choice('pretexts', name, PRETEXTS)
     shared = {'momentum': model['momentum'], 'dtype': model['dtype']}
     common = {'encoder': encoder_of(model), 'phases': phases(training), 'accumulate': training['accumulate']}
 
@@ -73,8 +65,7 @@ def encoder_of(model: Mapping[str, Any]) -> Encoder:
 
 
 def check(config: Config, training: bool = False) -> None:
-    """See `system.Check`."""
-    refuse(at_least(config, {'data.patch': 1, 'evaluation.pairs': 1}))
+    """See `system.Check`: nothing beyond the description."""
 
 
 def shapes(config: Config) -> Shapes:
@@ -200,6 +191,7 @@ def evaluate(opened: LearnedDistance, prepared: Prepared) -> Scores:
 
 
 SYSTEM: System[AtmoDistTask, LearnedDistance] = System(
+    settings=AtmoDistSettings,
     build=build,
     check=check,
     shapes=shapes,

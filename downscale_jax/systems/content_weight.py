@@ -14,7 +14,6 @@ from downscale_jax.pipeline.records import Prepared, Split
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.tasks.content import Content, squared_error
 
-SCALES = ('network', 'standard')  # squared errors of transformed values, or of z-scores, without the logarithm
 PAIRS = 48  # of times, at most, for each lag
 
 
@@ -30,8 +29,9 @@ def distances_by_lag(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(encoded distance, squared error): means over pairs of patches for each lag of the upper half, [lags / 2].
 
-    `scale` is one of SCALES. The patches of a pair lie at one place of the training split. Lags without pairs are left
-    out; raises UserError where all are.
+    `scale` is 'network', squared errors of transformed values, or 'standard', of z-scores without the logarithm. The
+    patches of a pair lie at one place of the training split. Lags without pairs are left out; raises UserError where
+    all are.
     """
     split, values, rng = prepared.split('train'), prepared.transform_as(BlockMeans).values, np.random.default_rng(0)
     measure = jax.jit(partial(content.encoded_distance, encoder))

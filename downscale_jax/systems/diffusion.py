@@ -9,22 +9,13 @@ import numpy as np
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation import fields as evaluation
-from downscale_jax.fields.transforms.bounds import limits
 from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
+from downscale_jax.settings.diffusion import SeaIceSettings
 from downscale_jax.systems.calibrated import Calibrated, calibrate
-from downscale_jax.systems.checks import (
-    DTYPES,
-    at_least,
-    check_choice,
-    check_multiple,
-    ensemble_faults,
-    evaluation_faults,
-    refuse,
-)
-from downscale_jax.systems.downscaler import sampling_of
+from downscale_jax.systems.checks import check_multiple, check_places
 from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
 from downscale_jax.tasks.regression import Regression
@@ -38,8 +29,6 @@ DiffusionTask = Regression | Diffusion
 def build(config: Config) -> dict[str, DiffusionTask]:
     """The regression and the diffusion model, in this order. Raises UserError for settings that contradict."""
     training, diffusion, model = config['training'], config['diffusion'], config['model']
-    check_choice('model.time', model['time'], ('input', 'blocks'))
-    check_choice('model.dtype', model['dtype'], DTYPES)
     common = {
         'network': UNet(channels=1, **{**model, 'widths': tuple(model['widths'])}),
         'phases': phases(training),
@@ -64,11 +53,7 @@ def build(config: Config) -> dict[str, DiffusionTask]:
 
 def check(config: Config, training: bool = False) -> None:
     """See `system.Check`."""
-    sampling_of(config)
-    limits(config['data']['bounds'], (config['data']['target'],))  # raises
-    faults = at_least(config, {'data.patch': 1, 'data.patches_per_record': 1})
-    faults += evaluation_faults(config, targets=1, blocks=False) + ensemble_faults(config)
-    refuse(faults)
+    check_places(config)
 
 
 def shapes(config: Config) -> Shapes:
@@ -121,6 +106,7 @@ def evaluate(opened: Calibrated, prepared: Prepared) -> Scores:
 
 
 SYSTEM: System[DiffusionTask, Calibrated] = System(
+    settings=SeaIceSettings,
     build=build,
     check=check,
     shapes=shapes,

@@ -19,7 +19,8 @@ from downscale_jax.evaluation import fields
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.settings.check import check
+from downscale_jax.settings.kinds import Members, Section, Seed, about
 from downscale_jax.systems.system import Config, Given, Scores, System
 from downscale_jax.systems.workdir import WorkDirectory
 
@@ -27,16 +28,20 @@ NAMES = ('standard_name', 'long_name')
 
 
 def sampling_of(config: Config) -> GenerationSettings:
-    """The section `sampling` of a config. Raises UserError for invalid values."""
+    """The section `sampling` of a config."""
     return GenerationSettings.from_config(config['sampling'])
+
+
+class Drawn(Section):
+    """Arguments of an ensemble."""
+
+    members: Members = about('members of the ensemble')
+    seed: Seed = about('seed of the noise')
 
 
 def check_drawn(members: int, seed: int, flag: str = '') -> None:
     """Raises UserError for invalid members or seed; `flag` is the prefix of their names."""
-    if members < 1:
-        raise UserError(f'{flag}members={members}: at least 1 is needed')
-    if not 0 <= seed < 2**32:
-        raise UserError(f'{flag}seed={seed} must lie between 0 and 2^32 - 1')
+    check(Drawn, {'members': members, 'seed': seed}, flag)
 
 
 def evaluate(opened: 'Downscaler', prepared: Prepared) -> Scores:

@@ -15,10 +15,11 @@ from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.settings.dpdm import EDSR, EDSR_GAN, DpdmSettings
 from downscale_jax.systems import diffusion
 from downscale_jax.systems.calibrated import Calibrated, calibrate
-from downscale_jax.systems.checks import DTYPES, block_faults, check_choice, check_multiple, ensemble_faults, refuse
-from downscale_jax.systems.downscaler import evaluate, sampling_of
+from downscale_jax.systems.checks import check_multiple, check_places
+from downscale_jax.systems.downscaler import evaluate
 from downscale_jax.systems.system import Config, Init, Shapes, System, Trained
 from downscale_jax.tasks.content import Content
 from downscale_jax.tasks.diffusion import Diffusion
@@ -30,8 +31,7 @@ from downscale_jax.training.state import State
 
 DpdmTask = SuperResolution | Gan | Regression | Diffusion
 
-EDSR, EDSR_GAN, REGRESSION, DPDM = 'edsr', 'edsr_gan', 'regression', 'dpdm'
-RIVALS = (EDSR, EDSR_GAN)
+REGRESSION, DPDM = 'regression', 'dpdm'
 NETWORKS = {'unet': UNet, 'dpdm': DpdmUNet}
 
 
@@ -62,8 +62,6 @@ def build(config: Config) -> dict[str, DpdmTask]:
 
 def network_of(model: Mapping[str, Any], count: int) -> Any:
     """The network named `model.network`, with the sizes in the section of that name."""
-    check_choice('model.network', model['network'], NETWORKS)
-    check_choice('model.dtype', model['dtype'], DTYPES)
     sizes = {key: tuple(v) if isinstance(v, list | tuple) else v for key, v in model[model['network']].items()}
     return NETWORKS[model['network']](channels=count, dtype=model['dtype'], **sizes)
 
@@ -72,19 +70,10 @@ def rivals(config: Config, count: int) -> dict[str, SuperResolution | Gan]:
     """EDSR, trained by squared error (Lim et al. 2017, https://arxiv.org/abs/1707.02921: residual blocks without
     normalisation), and from it a GAN."""
     training, sizes, names = config['training'], config['edsr'], tuple(config['rivals'])
-    for name in names:
-        check_choice('rivals', name, RIVALS)
     if not names:
         return {}
-    if names[0] != EDSR:
-        raise UserError(f"rivals={names}: '{EDSR_GAN}' starts from '{EDSR}', which must come first")
     options = {key: sizes[key] for key in ('width', 'blocks')}
     network = GeneratorNetwork(count, tuple(sizes['factors']), **options, kernel=3, activation='relu')
-    if network.stride != config['data']['factor']:
-        raise UserError(
-            f'edsr.factors={tuple(sizes["factors"])} refine cells {network.stride} times, but data.factor='
-            f'{config["data"]["factor"]}: their product must equal data.factor'
-        )
     alone = SuperResolution(network, phases({**training, 'phases': (EDSR,)}), training['accumulate'])
     if names == (EDSR,):
         return {EDSR: alone}
@@ -103,15 +92,13 @@ def check_sizes(config: Config, stride: int) -> None:
 
 def check(config: Config, training: bool = False) -> None:
     """See `system.Check`."""
-    sampling_of(config)
-    faults = block_faults(config) + ensemble_faults(config)
+    check_places(config)
     turns, steps = config['model']['unet']['turns'], config['diffusion']['steps']
     if training and config['model']['network'] == 'unet' and turns > steps / 2:
-        faults.append(
+        raise UserError(
             f'model.unet.turns={turns} exceeds half of diffusion.steps={steps}: the network could not tell what lies '
             f'between two levels; use {steps / 10:g}'
         )
-    refuse(faults)
 
 
 def shapes(config: Config) -> Shapes:
@@ -149,6 +136,7 @@ def networks(states: Mapping[str, State]) -> dict[str, Any]:
 
 
 SYSTEM: System[DpdmTask, Calibrated] = System(
+    settings=DpdmSettings,
     build=build,
     check=check,
     shapes=shapes,

@@ -1,7 +1,7 @@
 """SRGAN: a generator trained to the squared error, then against a discriminator (docs/systems/srgan.md)."""
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,12 +12,11 @@ from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.srgan import Discriminator, GeneratorNetwork
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.settings.srgan import SrganSettings
 from downscale_jax.systems.atmodist import encoder_of
-from downscale_jax.systems.checks import DTYPES, block_faults, check_choice, check_multiple, refuse
+from downscale_jax.systems.checks import check_multiple, check_places
 from downscale_jax.systems.content_encoder import check_transforms, load_encoder, open_encoder
-from downscale_jax.systems.content_weight import SCALES
-from downscale_jax.systems.downscaler import Downscaler, evaluate, sampling_of
+from downscale_jax.systems.downscaler import Downscaler, evaluate
 from downscale_jax.systems.system import Config, Init, Shapes, System, Trained
 from downscale_jax.tasks.content import Content, Learned, Name
 from downscale_jax.tasks.gan import DISCRIMINATOR, GENERATOR, Gan
@@ -37,11 +36,7 @@ def build(config: Config) -> dict[str, SrganTask]:
     """
     training, contents = config['training'], config['contents']
     network = generator_of(config)
-    first, *others = phases(training)
-    if contents and not others:
-        raise UserError(
-            f'training.phases={training["phases"]}: name one phase for the generator alone and one or more for GANs'
-        )
+    first = phases(training)[0]
     pretrained = SuperResolution(network, (first,), training['accumulate'])
     apart = phases({**training, 'phases': training['phases'][1:]}, per_network=True) if contents else ()
     widths, dense = tuple(config['discriminator']['widths']), config['discriminator']['dense']
@@ -61,48 +56,26 @@ def build(config: Config) -> dict[str, SrganTask]:
 
 
 def generator_of(config: Config) -> GeneratorNetwork:
-    """The network. Raises UserError where patches, tiles or blocks do not fit it."""
+    """The network. Raises UserError where patches or tiles do not fit it."""
     data, model, sampling = config['data'], config['model'], config['sampling']
-    check_choice('model.activation', model['activation'], ('leaky_relu', 'relu'))
-    check_choice('model.padding', model['padding'], ('SAME', 'REFLECT'))
-    check_choice('model.biases', model['biases'], ('zero', 'xavier'))
-    check_choice('model.dtype', model['dtype'], DTYPES)
     network = GeneratorNetwork(len(data['variables']), **{**model, 'factors': tuple(model['factors'])})
-    if network.stride != data['factor']:
-        raise UserError(
-            f'model.factors={tuple(model["factors"])} refine cells {network.stride} times, but data.factor='
-            f'{data["factor"]}: their product must equal data.factor'
-        )
     check_multiple('data.patch', data['patch'], network.stride, 'data.factor')
     Tiling((data['patch'], data['patch']), network.stride, sampling['tile'], sampling['overlap'])  # raises
-    if data['anomaly']:
-        raise UserError('data.anomaly=True: an SRGAN generates the whole field, which its discriminator judges')
     return network
 
 
 def content_of(name: Name, config: Config) -> Content:
-    """The content loss of that name. Raises UserError for an unknown one or an invalid stage."""
-    check_choice('contents', name, get_args(Name))
+    """The content loss of that name."""
     if name != 'atmodist':
         return Content(name)
     section = config['content']
     encoder = encoder_of(section['model'])
-    stage = section['stage'] or len(encoder.widths)
-    if not 1 <= stage <= len(encoder.widths):
-        raise UserError(f'content.stage={stage}: the encoder has stages 1 to {len(encoder.widths)}; 0 is the last')
-    check_choice('content.scale', section['scale'], SCALES)
-    if section['shifts'] < 1:
-        raise UserError(f'content.shifts={section["shifts"]}: at least 1 is needed, which is no shift')
-    return Content(name, encoder, stage, section['shifts'])
+    return Content(name, encoder, section['stage'] or len(encoder.widths), section['shifts'])
 
 
 def check(config: Config, training: bool = False) -> None:
     """See `system.Check`."""
-    sampling_of(config)
-    faults, balance = block_faults(config), tuple(config['training']['balance'])
-    if len(balance) != 2 or not balance[0] <= balance[1]:
-        faults.append(f'training.balance={balance}: two losses, the lower first, are needed')
-    refuse(faults)
+    check_places(config)
     if training and 'atmodist' in config['contents']:
         open_encoder(config)
 
@@ -158,6 +131,7 @@ def networks(states: Mapping[str, State]) -> dict[str, Any]:
 
 
 SYSTEM: System[SrganTask, Downscaler] = System(
+    settings=SrganSettings,
     build=build,
     check=check,
     shapes=shapes,

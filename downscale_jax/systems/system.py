@@ -14,6 +14,7 @@ import jax
 
 from downscale_jax.pipeline.batches import Batch, Source
 from downscale_jax.pipeline.records import Prepared
+from downscale_jax.settings.kinds import Section
 from downscale_jax.training.loop import Task
 from downscale_jax.training.state import State
 
@@ -38,7 +39,8 @@ class Trained(NamedTuple):
 
 
 class Check(Protocol):
-    """Raises UserError for settings that would otherwise fail only after data are prepared or a network is trained.
+    """Raises UserError for settings that would otherwise fail only after data are prepared or a network is trained,
+    as far as their description does not say so.
 
     Called whenever a work directory is trained or used (`systems.checks`); `training` includes the settings that only
     training reads.
@@ -61,6 +63,7 @@ class Initialise(Protocol[TaskIn]):
 class System(Generic[TaskT, OpenedT]):
     """One kind of model: its tasks (`TaskT`) and its opened work directory (`OpenedT`)."""
 
+    settings: type[Section]  # description of its config: functions below are handed a config that it allows
     # (config) -> tasks by name, in training order, the one the others lead up to last. Raises UserError for settings
     # that contradict each other.
     build: Callable[[Config], Mapping[str, TaskT]]

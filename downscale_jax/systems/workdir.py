@@ -13,6 +13,7 @@ from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.settings import flatten
+from downscale_jax.settings.check import check
 from downscale_jax.systems.migration import migrate
 from downscale_jax.systems.system import Config, Given, Init, Shapes, System, TaskT
 from downscale_jax.training.loop import Task, abstract_state
@@ -24,13 +25,15 @@ REPLACEABLE = ('sampling', 'evaluation')  # sections that may differ from those 
 class WorkDirectory(Generic[TaskT]):
     """A work directory trained by `system`, with the settings `given` in place of its own.
 
-    Raises UserError where it holds no config, or where a given setting is one of training and differs.
+    Raises UserError where it holds no config, where a given setting is one of training and differs, and for settings
+    that the system does not allow.
     """
 
     def __init__(self, system: System[TaskT, Any], workdir: str | Path, given: Given | None = None):
         self.system = system
         self.workdir = Path(workdir)
         self.config = replaced(read_config(self.workdir), given or {}, self.workdir)
+        check(system.settings, self.config)
         self.tasks: Mapping[str, TaskT] = system.build(self.config)
         # cached: finding the best step reads every file of every checkpoint, to see whether it is complete
         self.best_step: Callable[[str], int] = cache(lambda name: best_step(self.workdir / 'checkpoints' / name))

@@ -63,11 +63,12 @@ def _date_range(times: np.ndarray) -> str:
     return f'{iso(times[0])} to {iso(times[-1])}'
 
 
-def _positions(index, pairs, what: str) -> np.ndarray:
-    chosen = [np.empty(0, int)]
+def checked_pairs(pairs, what: str) -> list[tuple[str, str]]:
+    """Pairs (start, end) of ISO dates, as in `select_dates`. Raises UserError for any other form."""
     if isinstance(pairs, str) or not isinstance(pairs, Iterable):
         raise UserError(f'{what}: {pairs!r} is not a pair of dates; expected (start, end)')
-    for pair in _pairs(pairs):
+    listed = _pairs(pairs)
+    for pair in listed:
         if len(pair) != 2 or not all(isinstance(date, str) and _DATE.fullmatch(date) for date in pair):
             raise UserError(
                 f"{what}: {pair} is not a pair of dates; expected (start, end) as in ('2016-08', '2016-09-15')"
@@ -76,6 +77,12 @@ def _positions(index, pairs, what: str) -> np.ndarray:
         shared = min(len(start), len(end))
         if start[:shared].replace(' ', 'T') > end[:shared].replace(' ', 'T'):
             raise UserError(f'{what}: {end} is before {start}; give the start first')
+    return listed
+
+
+def _positions(index, pairs, what: str) -> np.ndarray:
+    chosen = [np.empty(0, int)]
+    for start, end in checked_pairs(pairs, what):
         try:
             chosen.append(np.arange(len(index))[index.slice_indexer(start, end)])
         except (ValueError, KeyError, TypeError) as error:
