@@ -1,6 +1,6 @@
 """The fields that a `data` section asks for, opened lazily: from files, or simulated where data.path is empty."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import xarray as xr
 
@@ -8,6 +8,7 @@ from data_prep.readers.series import read_series
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.settings.data import ATMOSPHERE, MOUNTAINS
 
 
@@ -16,6 +17,15 @@ def open_series(data: dict, seed: int) -> xr.Dataset:
     fields = _simulated_series(data, seed) if not data['path'] else _read_series(data)
     units = zip(data['variables'], data.get('units', ()), strict=False)
     return fields.assign({name: convert_units(fields[name], unit) for name, unit in units})
+
+
+def check_patch(grid: Sequence[int], data: dict) -> None:
+    """Raises UserError where no patch fits the grid of (rows, columns)."""
+    if data['patch'] > min(grid):
+        rows, columns = grid
+        raise UserError(
+            f'data.patch={data["patch"]} does not fit the grid of {rows} x {columns} cells: choose a smaller one'
+        )
 
 
 def _read_series(data: dict) -> xr.Dataset:

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+from downscale_jax.describe import describe as describe
 from downscale_jax.describe import described
 from downscale_jax.downscale.dataset import export_netcdf
 from downscale_jax.downscale.ensemble import Ensemble
@@ -124,6 +125,7 @@ def calibrate(workdir: Path, given: Given, prepare: Prepare) -> None:
 def evaluate(workdir: Path, given: Given, prepare: Prepare) -> None:
     """Scores the trained tasks beside baselines on the test split: scores.json, figures, report.html."""
     opened, prepared = open_trained('evaluate', workdir, given, prepare)
+    checks.check_grid(opened.config, prepared)
     opened.system.evaluate(opened, prepared)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from data_prep import sources
-from data_prep.records.stream import fit_transform, stream
+from data_prep.records.stream import check_varies, fit_transform, stream
 from data_prep.records.writer import SPLITS, Writer
 from downscale_jax.fields.context.planes import context_planes
 from downscale_jax.fields.context.relief import add_surface
@@ -53,6 +53,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     data = {**OPTIONAL, **data}
     series = sources.open_series(data, seed)
     fields = whole_blocks(series, data)
+    sources.check_patch(fields[data['variables'][0]].shape[1:], data)
     splits = {split: data[split] for split in SPLITS}
     check_splits(splits, fields['time'].values)
     parts = {split: select_dates(fields, dates) for split, dates in splits.items()}
@@ -185,7 +186,10 @@ def write_records(
             if not kept[split]:
                 raise UserError(f"split '{split}' ({data[split]}): every value is missing")
             if split == 'train':
-                check_logarithm(training.transform.values, training.extremes[1])
+                values = training.transform.values
+                for variable in zip(values.variables, values.units, *training.extremes, strict=True):
+                    check_varies(*variable)
+                check_logarithm(values, training.extremes[1])
     return kept
 
 

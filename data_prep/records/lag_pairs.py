@@ -113,8 +113,7 @@ def origins(fields: xr.Dataset, data: dict) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns at which a patch may begin: centred within data.latitudes, periodic in longitude."""
     y, x = fields[data['variables'][0]].dims[1:]
     height, width, size = fields.sizes[y], fields.sizes[x], data['patch']
-    if size > min(height, width):
-        raise UserError(f'data.patch={size} does not fit the grid of {height} x {width}: choose a smaller one')
+    sources.check_patch((height, width), data)
     rows = np.arange(height - size + 1)
     if 'lat' in fields.coords and fields['lat'].ndim == 1:
         south, north = data['latitudes']

@@ -9,6 +9,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from data_prep import sources
+from data_prep.records.stream import check_varies
 from data_prep.records.writer import SPLITS, Writer
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.dates import check_splits, select_dates
@@ -38,6 +39,7 @@ KEYS = (
 def write(data: dict, seed: int, directory: Path, name: str) -> None:
     """Fills `directory` with the records of all splits, the grid and the transform fitted to the training split."""
     fields, splits = sources.open_refinement(data, seed), {split: data[split] for split in SPLITS}
+    sources.check_patch(fields['mask'].shape, data)
     check_splits(splits, fields['time'].values)
     statics = fields[['mask']].drop_vars('time', errors='ignore')
     area = grid.cell_areas_km2(statics)
@@ -73,6 +75,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
                 kept[split] += int(whole.sum())
             if not kept[split]:
                 raise UserError(f"split '{split}' ({dates}): every value of {data['target']} is missing")
+            if split == 'train':
+                check_varies(data['target'], fields[data['target']].attrs.get('units', '1'), *extremes)
     units = [fields[name].attrs.get('units', '1') for name in data['inputs']]
     transform = moments.transform(
         target=data['target'],

@@ -11,6 +11,7 @@ from data_prep.readers.series import CHUNK
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.transforms import standardisation
 from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.runtime.errors import UserError
 
 PORTION = 64 * CHUNK  # times whose part of the dask graph is extracted at once
 STATISTICS_TIMES = 200  # evenly spread training times that the transform is fitted to
@@ -32,6 +33,15 @@ def stream(fields: xr.Dataset, data: dict, label: str = '') -> Iterator[tuple[in
                     yield begin + start + offset, np.moveaxis(planes.astype(np.float32, copy=False), 0, -1)
                     bar.update()
                 del chunk  # before the next is read
+
+
+def check_varies(name: str, units: str, least: float, greatest: float) -> None:
+    """Raises UserError for a variable whose values in training, `least` to `greatest`, are equal."""
+    if greatest - least <= 1e-6 * abs(greatest):
+        raise UserError(
+            f"'{name}' is constant in the training split, {greatest:g} {units} in all cells at all times: there is "
+            'nothing to learn; choose another variable, or other dates (data.train)'
+        )
 
 
 def fit_transform(train: xr.Dataset, data: dict, names: Sequence[str] = ('log',)) -> Standardisation:

@@ -33,7 +33,7 @@ def initialize() -> None:
     """Joins the other processes of a distributed run; call it before any other use of JAX.
 
     Reads JAX_COORDINATOR_ADDRESS and, outside clusters that JAX detects, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Raises
-    UserError for values that are no numbers of processes, or are not set together.
+    UserError for other values than whole numbers, the second less than the first.
     """
     if is_multiprocess():
         count, index = processes_of(os.environ)
@@ -43,15 +43,16 @@ def initialize() -> None:
 def processes_of(environment: Mapping[str, str]) -> tuple[int | None, int | None]:
     """(number of processes, index of this process) of a distributed run; None where JAX detects them."""
     names = 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'
-    count, index = (environment.get(name) for name in names)
-    if count is None and index is None:
-        return None, None
-    if not (count and count.isdecimal() and index and index.isdecimal() and int(index) < int(count)):
+    for name in names:
+        if not environment.get(name, '0').isdecimal():
+            raise UserError(f'{name}={environment[name]}: must be a whole number')
+    count, index = (int(environment[name]) if name in environment else None for name in names)
+    if count is not None and index is not None and index >= count:
         raise UserError(
-            f'JAX_NUM_PROCESSES={count}, JAX_PROCESS_ID={index}: set both, the first to the number of processes, the '
-            'second to the index of this process, from 0 to one less'
+            f'JAX_PROCESS_ID={index} with JAX_NUM_PROCESSES={count}: processes are numbered from 0 to one less than '
+            'their number'
         )
-    return int(count), int(index)
+    return count, index
 
 
 @cache

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.settings.kinds import CONFLICT, VALID, Section
 
-ANY = 'PHASE'  # stands for the names of sections that a config chooses itself
+PHASE = 'PHASE'  # stands for the names of phases, which a config chooses itself
 
 
 class Setting(NamedTuple):
@@ -49,7 +49,7 @@ def describe(section: type[Section], prefix: str = '') -> Mapping[str, Setting]:
         else:
             known[prefix + name] = Setting(in_words(schema['properties'][name]), field.description or '')
     if (inner := chosen(section)) is not None:
-        known |= describe(inner, f'{prefix}{ANY}.')
+        known |= describe(inner, f'{prefix}{PHASE}.')
     return known
 
 
@@ -66,7 +66,7 @@ def fault(details: Any, settings: Any, known: Mapping[str, Setting], prefix: str
     key, value = prefix + '.'.join(path), settings
     for part in path:
         value = value.get(part) if isinstance(value, Mapping) else None
-    described = known.get('.'.join(path)) or known.get('.'.join((*path[:-2], ANY, *path[-1:])))
+    described = known.get('.'.join(path)) or known.get('.'.join((*path[:-2], PHASE, *path[-1:])))
     if described is None or details['type'] == 'extra_forbidden':
         if details['type'] == 'model_type':
             return f'{key}={value!r}: must be a section of settings'

@@ -127,7 +127,7 @@ class RegionalData(BlockMeansData):
     """Block means with the context of a region."""
 
     simulate: Mountains = about('the simulation, where path is empty')  # type: ignore[assignment]
-    units: tuple[Name, ...] = about('units to which each variable is converted; (): those of the file')
+    units: tuple[str, ...] = about('units to which each variable is converted; empty: those of the file')
     grid_point: Annotated[str, OneOf(NORMALISATIONS)] = about(
         'normalisation of each grid point by its own climate, which excludes other regions; empty: none'
     )
@@ -196,7 +196,7 @@ class RefinementData(Data):
     def fits(self) -> Self:
         if self.target not in self.inputs:
             raise conflict(
-                f"data.inputs={self.inputs} lack the target '{self.target}': its coarse field is what is refined"
+                f"data.inputs={self.inputs} lack data.target='{self.target}', whose coarse field is what is refined"
             )
         for key in ('kernel_km', 'spacing_km', 'noise'):
             given, expected = len(getattr(self, key)), len(self.inputs)

@@ -114,7 +114,8 @@ def of_sea_ice(config: dict) -> tuple[Any, int]:
 
     from downscale_jax.downscale.field_generator import FieldGenerator
     from downscale_jax.fields.transforms.refinement import RefinementTransform
-    from downscale_jax.systems.diffusion import build, sampling_of
+    from downscale_jax.systems.diffusion import build
+    from downscale_jax.systems.downscaler import sampling_of
     from downscale_jax.tasks.diffusion import FirstGuess, Params
 
     names, patch = config['data']['inputs'], config['data']['patch']

@@ -144,6 +144,7 @@ def untrained(config: dict) -> Any:
     from downscale_jax.fields.transforms.block_means import BlockMeans
     from downscale_jax.fields.transforms.standardisation import Standardisation
     from downscale_jax.systems import dpdm
+    from downscale_jax.systems.downscaler import sampling_of
     from downscale_jax.systems.workdir import zeros as examples
     from downscale_jax.tasks.diffusion import FirstGuess, Params
 
@@ -163,7 +164,7 @@ def untrained(config: dict) -> Any:
 
     guess = FirstGuess(drawn(tasks[dpdm.REGRESSION]), np.float32(1)) if config['diffusion']['first_guess'] else None
     task = tasks[dpdm.DPDM]
-    return FieldGenerator(task, Params(drawn(task), guess), blocks, dpdm.sampling_of(config))
+    return FieldGenerator(task, Params(drawn(task), guess), blocks, sampling_of(config))
 
 
 def compiled(generator: Any, size: int, members: int) -> tuple[Any, tuple]:

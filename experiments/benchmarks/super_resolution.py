@@ -107,7 +107,8 @@ def untrained(config: dict) -> Any:
     from downscale_jax.downscale.field_generator import FieldGenerator
     from downscale_jax.fields.transforms.block_means import BlockMeans
     from downscale_jax.fields.transforms.standardisation import Standardisation
-    from downscale_jax.systems.srgan import PRETRAINED, build, sampling_of
+    from downscale_jax.systems.downscaler import sampling_of
+    from downscale_jax.systems.srgan import PRETRAINED, build
 
     data = config['data']
     names, count, patch = tuple(data['variables']), len(data['variables']), data['patch']

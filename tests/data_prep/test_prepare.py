@@ -48,6 +48,7 @@ def data(dataset, tmp_path):
         'mask': '',
         'kernel_km': (20.0, 12.0),
         'spacing_km': (),
+        'patch': 16,
         'noise': (),
         'anomaly': True,
         'bounds': ((0.0, float('inf')),),
@@ -64,13 +65,9 @@ def data(dataset, tmp_path):
         ({'validation': (('2020-01-09', '2020-01-14'),)}, r"splits 'train' .*and 'validation' .*must not overlap"),
         ({'train': (('2020-01-10', '2020-01-01'),)}, r"split 'train': 2020-01-01 is before 2020-01-10"),
         ({'kernel_km': (20.0, 3.0)}, r'kernel of 3 km is smaller than a cell of 4 km'),
-        ({'inputs': ('sic',), 'kernel_km': (12.0,)}, r"data.inputs .*lack the target 'sit'"),
-        ({'kernel_km': (20.0,)}, r'data.kernel_km has 1 values for 2 inputs'),
-        ({'spacing_km': (8.0, 8.0, 8.0)}, r'data.spacing_km has 3 values for 2 inputs'),
-        ({'noise': (0.1,)}, r'data.noise has 1 values for 2 inputs'),
         ({'target': 'sid', 'inputs': ('sid', 'sic')}, r"no variable 'sid'; it has sic, sit; did you mean 'sit'\?"),
+        ({'patch': 64}, r'data\.patch=64 does not fit the grid of 32 x 32 cells'),
         ({'mask': 'maks'}, r"no variable 'maks'"),
-        ({'kind': 'refine'}, r"data\.kind='refine': did you mean 'refinement'\?"),
         ({'path': 'nowhere/ice.nc'}, r"no such file, and no folder 'nowhere'"),
     ],
 )
@@ -133,3 +130,11 @@ def test_coarse_field_is_the_box_mean_where_it_is_not_sampled(dataset, data):
     np.testing.assert_allclose(coarse[:, 20, 20, 1], sic[:, 19:22, 19:22].mean((1, 2)), rtol=1e-5)
     np.testing.assert_allclose(coarse[:, 11, 9, 1], np.nanmean(sic[:, 10:13, 8:11], (1, 2)), rtol=1e-5)
     np.testing.assert_allclose(coarse[:, 9, 7, 1], np.full(DAYS, np.nan))
+
+
+def test_a_constant_target_is_named_while_preparing(dataset, data, tmp_path):
+    dataset['sit'] = dataset['sit'].where(dataset['sit'].isnull(), 2.0)
+    dataset.to_netcdf(tmp_path / 'constant.nc')
+    with pytest.raises(UserError, match=r"'sit' is constant in the training split, 2 m in all cells"):
+        prepare({**data, 'path': str(tmp_path / 'constant.nc')}, 0, tmp_path / 'prepared')
+    assert not list((tmp_path / 'prepared').iterdir())

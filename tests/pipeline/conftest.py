@@ -22,6 +22,7 @@ def data_section(path, **changes) -> dict:
         'mask': '',
         'kernel_km': (20.0, 12.0),
         'spacing_km': (0.0, 0.0),
+        'patch': 8,
         'noise': (),
         'anomaly': False,
         'bounds': ((0.0, float('inf')),),

@@ -40,7 +40,7 @@ def make(tmp_path_factory):
             'kind': 'block_means', 'path': str(folder / 'fields.nc'), 'simulate': {}, 'variables': ('code', 'noise'),
             'level': 0.0, 'train': (('2001-01-01', '2001-01-06'),), 'validation': (('2001-01-07', '2001-01-07'),),
             'test': (('2001-01-08', '2001-01-08'),), 'factor': FACTOR, 'mean': 'network', 'transform': 'log',
-            'anomaly': False, 'bounds': ((-float('inf'), float('inf')),) * 2, **changes,
+            'patch': FACTOR, 'anomaly': False, 'bounds': ((-float('inf'), float('inf')),) * 2, **changes,
         }  # fmt: skip
         return prepare(data, 0, folder / 'prepared')
 

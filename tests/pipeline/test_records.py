@@ -20,7 +20,7 @@ def section(dataset, folder, **changes):
     return {
         'kind': 'refinement', 'path': str(folder / 'fields.nc'), 'simulate': {}, 'target': 'code',
         'inputs': ('code',), 'mask': '', 'kernel_km': (20.0,), 'spacing_km': (), 'noise': (),
-        'anomaly': True, 'bounds': ((0.0, 1e9),), **splits, **changes,
+        'anomaly': True, 'bounds': ((0.0, 1e9),), 'patch': 8, **splits, **changes,
     }  # fmt: skip
 
 

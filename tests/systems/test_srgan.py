@@ -14,6 +14,7 @@ from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import atmodist, content_encoder, content_weight, srgan
+from downscale_jax.systems.checks import before_training
 from downscale_jax.systems.system import Trained
 from downscale_jax.systems.workdir import zeros
 from downscale_jax.training.optimizer import create
@@ -93,7 +94,7 @@ def test_each_network_of_a_gan_has_its_own_optimiser():
 )
 def test_values_that_do_not_go_together(changes, parts):
     with pytest.raises(UserError) as error:
-        srgan.build(config(**changes))
+        before_training(srgan.SYSTEM, config(**changes))
     assert all(part in str(error.value) for part in parts), error.value
 
 

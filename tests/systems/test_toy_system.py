@@ -1,4 +1,4 @@
-"""A new system, added as CONTRIBUTING.md says: a task, a `System`, a config, one line in the table."""
+"""A new system, added as CONTRIBUTING.md says: a task, a `System`, its settings, a config, one line in the table."""
 
 import copy
 import json
@@ -14,8 +14,9 @@ from downscale_jax import run
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
+from downscale_jax.settings.kinds import Count, Section, about
+from downscale_jax.settings.training import Training
 from downscale_jax.systems import SYSTEMS, load
-from downscale_jax.systems.checks import at_least, refuse
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.system import System
 from downscale_jax.systems.workdir import WorkDirectory
@@ -67,8 +68,21 @@ class FittedLine(WorkDirectory[Line]):
         return float(self.restored('line').params['params']['line']['slope'])
 
 
-def check(config, training=False):
-    refuse(at_least(config, {'evaluation.records': 1}))
+class LineData(Section):
+    path: str = about('not used')
+    slope: float = about('slope of the line')
+
+
+class LineEvaluation(Section):
+    records: Count = about('records of the test split')
+
+
+class LineSettings(Section):
+    system: str = about('the system')
+    seed: int = about('seed')
+    data: LineData
+    training: Training
+    evaluation: LineEvaluation
 
 
 def evaluate(opened, prepared):
@@ -80,8 +94,9 @@ def evaluate(opened, prepared):
 
 number = jax.ShapeDtypeStruct((), np.float32)
 SYSTEM: System[Line, FittedLine] = System(
+    settings=LineSettings,
     build=lambda config: {'line': Line(phases(config['training']))},
-    check=check,
+    check=lambda config, training=False: None,
     shapes=lambda config: {'x': number, 'y': number},
     examples=lambda config, prepared, split: Points(np.float32(prepared.meta['slope']), config['seed']),
     initialise=lambda name, tasks, trained=None: tasks[name].init,
@@ -146,8 +161,8 @@ def test_a_new_system_is_trained_opened_and_evaluated(tmp_path):
     ('key', 'value', 'message'),
     [
         ('system', 'lime', "system='lime' is unknown: did you mean 'line'"),
-        ('evaluation', {'records': 0}, 'evaluation.records=0: at least 1'),
-        ('training', {**CONFIG['training'], 'keep': 0}, 'training.keep=0: at least 1'),
+        ('evaluation', {'records': 0}, r'evaluation\.records=0: .*at least 1'),
+        ('training', {**CONFIG['training'], 'keep': 0}, r'training\.keep=0: .*at least 1'),
     ],
 )
 def test_settings_are_checked_before_data_are_prepared(tmp_path, key, value, message):

@@ -5,7 +5,6 @@ import pytest
 import xarray as xr
 
 from data_prep.prepare import prepare
-from data_prep.records import block_means
 from downscale_jax.fields.context.planes import context_planes
 from downscale_jax.fields.geometry.blocks import block_mean, interpolate
 from downscale_jax.fields.transforms.block_means import BlockMeans
@@ -48,6 +47,7 @@ def section(path='', **changes) -> dict:
         'level': 0.0,
         **{split: (days,) for split, days in DAYS.items()},
         'factor': 2,
+        'patch': 4,
         'mean': 'network',
         'transform': 'log',
         'anomaly': False,
@@ -243,11 +243,6 @@ def test_each_grid_point_by_its_own_climate(tmp_path, kind):
         np.testing.assert_allclose(found.max(0), 1, atol=1e-5)
 
 
-def test_a_kind_of_climate_that_there_is_not(tmp_path):
-    with pytest.raises(UserError, match=r"data\.grid_point='ranges': .*range"):
-        block_means.check(section(grid_point='ranges'))
-
-
 def test_a_relief_that_is_asked_for_and_not_there(tmp_path):
     data = section(write(tmp_path, series()), mean='physical', context=('topography', 'land'))
     told = r'data\.context names topography and land, which the data do not have: .*relief'
@@ -268,6 +263,12 @@ def test_times_without_a_value_are_no_records(tmp_path):
     np.testing.assert_array_equal(prepared.meta['range'], extremes)
 
 
+def constant(name):
+    fields = series()
+    fields[name][:] = 3.0
+    return fields
+
+
 def without(name):
     fields = series()
     fields[name][PARTS['validation']] = np.nan
@@ -277,27 +278,9 @@ def without(name):
 @pytest.mark.parametrize(
     ('make', 'changes', 'told'),
     [
-        (series, {'transform': 'logs'}, r"data\.transform='logs': did you mean 'log'"),
-        (series, {'transform': ('log', 'log1')}, r"data\.transform='log1': did you mean 'log1p'"),
-        (
-            series,
-            {'transform': ('log',) * 3},
-            r"data\.transform=.*expected one for all of \('vorticity', 'div.*, or one each",
-        ),
-        (series, {'transform': ()}, r'data\.transform=\(\): expected one for all of'),
-        (series, {'interpolation': 'cubik'}, r"data\.interpolation='cubik': did you mean 'cubic'"),
-        (series, {'interpolation': ('linear',) * 3}, r'data\.interpolation=.*, or one each'),
-        (series, {'bounds': (0.0, 1.0)}, r'data\.bounds=\(0\.0, 1\.0\): one pair \(lower, upper\) for each'),
-        (series, {'bounds': ((1.0, 0.0),) * 2}, r'data\.bounds=.*: one pair \(lower, upper\) for each'),
         (series, {'context': ('seasn',)}, r"data\.context names 'seasn', which the data does not have on its 10 x 18"),
-        (series, {'mean': 'phisical'}, r"data\.mean='phisical': did you mean 'physical'"),
-        (series, {'factor': 1}, r'data\.factor=1: blocks have at least 2 cells per side'),
-        (series, {'variables': ()}, r'data\.variables is empty: name one or more'),
-        (
-            series,
-            {'bounds': ((0.0, INFINITY),) * 2},
-            r'data\.bounds=\(\(0\.0, inf\), .* with data\.mean=network: .*set data\.mean',
-        ),
+        (series, {'patch': 12}, r'data\.patch=12 does not fit the grid of 10 x 18 cells: choose a smaller one'),
+        (lambda: constant('divergence'), {}, r"'divergence' is constant in the training split, 3 s-1 in all cells"),
         (series, {'factor': 12}, r'data\.factor=12 exceeds the grid of 10 x 18 cells: choose a smaller one'),
         (lambda: without('divergence'), {}, r"split 'validation' .*: every value is missing"),
         (series, {'test': (('2001-01-04', '2001-01-08'),)}, r"splits 'train' .* and 'test' .* share"),
@@ -309,7 +292,3 @@ def test_mistakes(tmp_path, make, changes, told):
         prepare(section(write(tmp_path, make()), **changes), 0, tmp_path / 'prepared')
     assert '\n' not in str(error.value)
     assert not list((tmp_path / 'prepared').glob('*'))  # nothing half-written
-
-
-def test_bounds_of_physical_means_are_kept():
-    block_means.check(section(mean='physical', bounds=((0.0, INFINITY),) * 2))
