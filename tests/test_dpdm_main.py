@@ -251,6 +251,6 @@ def test_a_baseline_that_is_none(trained):
     from downscale_jax.runtime.errors import UserError
 
     before = (trained / 'scores.json').read_bytes()
-    with pytest.raises(UserError, match=r"evaluation\.baselines: 'linar' is unknown: did you mean 'linear'"):
+    with pytest.raises(UserError, match=r"evaluation\.baselines='linar' is unknown: did you mean 'linear'"):
         runs.evaluate(trained, {'evaluation.baselines': ('linar',)}, prepare)
     assert (trained / 'scores.json').read_bytes() == before

@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 
 from downscale_jax.diffusion.schedule import Schedule
-from downscale_jax.runtime.errors import UserError, suggestion
 
 Denoise = Callable[[jax.Array, jax.Array], jax.Array]
 Noise = Callable[[jax.Array | int], jax.Array]
@@ -145,22 +144,12 @@ SPACINGS: dict[str, Spacing] = {
 
 @dataclass(frozen=True)
 class Solver:
-    """A sampler with its number of evaluations of `denoise` and their angles. Raises UserError for invalid values."""
+    """A sampler with its number of evaluations of `denoise` and their angles."""
 
     sampler: str  # a name in SAMPLERS
     steps: int  # evaluations per sample; Heun uses the largest odd number within; 1 gives the denoised noise
     spacing: str  # a name in SPACINGS
     eta: float  # of ddim: part of the noise that is drawn anew in each step, from 0 to 1
-
-    def __post_init__(self):
-        if self.sampler not in SAMPLERS:
-            raise UserError(f"sampling.sampler='{self.sampler}' is unknown: {suggestion(self.sampler, SAMPLERS)}")
-        if self.spacing not in SPACINGS:
-            raise UserError(f"sampling.spacing='{self.spacing}' is unknown: {suggestion(self.spacing, SPACINGS)}")
-        if self.steps < 1:
-            raise UserError(f'sampling.steps={self.steps}: must be at least 1 evaluation')
-        if self.eta and (self.sampler != 'ddim' or not 0 <= self.eta <= 1):
-            raise UserError(f'sampling.eta={self.eta} with sampling.sampler={self.sampler}: 0 to 1 for ddim, else 0')
 
     def gammas(self, schedule: Schedule) -> jax.Array:
         """Visited angles: one per evaluation, except for Heun, which evaluates twice between neighbours."""

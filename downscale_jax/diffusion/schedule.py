@@ -12,8 +12,6 @@ from typing import Literal, Protocol
 import jax
 import jax.numpy as jnp
 
-from downscale_jax.runtime.errors import UserError, suggestion
-
 Prediction = Literal['eps', 'v', 'x0']
 
 
@@ -57,15 +55,6 @@ class CosineSchedule:
 
     signal_rates: tuple[float, float] = (0.9995, 0.01)
     shown: str = 'angle'  # a name in LEVELS
-
-    def __post_init__(self):
-        if self.shown not in LEVELS:
-            raise UserError(f"diffusion.level='{self.shown}' is unknown: {suggestion(self.shown, LEVELS)}")
-        start, end = self.signal_rates
-        if not 0 < end < start < 1:
-            raise UserError(
-                f'diffusion.signal_rates={self.signal_rates}: give two signal rates between 0 and 1, the larger first'
-            )
 
     @property
     def ends(self) -> tuple[float, float]:

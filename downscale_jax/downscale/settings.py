@@ -5,37 +5,23 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from downscale_jax.diffusion.samplers import Solver
-from downscale_jax.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
 class Partition:
-    """How domain and ensemble are cut into tiles and work units. Raises UserError for less than one member."""
+    """How domain and ensemble are cut into tiles and work units."""
 
     tile: int  # cells a side, at most
     overlap: int  # cells that neighbouring tiles share, at least
     members: int = 1  # of a work unit
 
-    def __post_init__(self):
-        if self.members < 1:
-            raise UserError(f'sampling.members={self.members}: a work unit needs at least 1 member')
-
 
 @dataclass(frozen=True)
 class Sampling(Solver):
-    """How members are drawn: the solver and the noise that it starts from. Raises UserError for invalid values."""
+    """How members are drawn: the solver and the noise that it starts from."""
 
     temperature: float | None = None  # factor of all noise; None: 1 unless another was fitted; 0: no noise
     correlation_hours: float = 0.0  # time lag at which a member's noise correlates by 1/e; 0: times are independent
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.temperature is not None and not self.temperature >= 0:  # NaN fails too
-            raise UserError(
-                f'sampling.temperature={self.temperature}: must be at least 0 (no noise), or None for the fitted one'
-            )
-        if not self.correlation_hours >= 0:
-            raise UserError(f'sampling.correlation_hours={self.correlation_hours}: must be at least 0 (independent)')
 
     @property
     def noise_factor(self) -> float:

@@ -10,7 +10,6 @@ from downscale_jax.fields.geometry.blocks import Kernel, interpolate
 from downscale_jax.fields.transforms import quantile_mapping
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime.errors import UserError, suggestion
 
 COARSE = 'coarse'
 KERNELS: dict[str, Kernel] = {'linear': 'linear', 'bicubic': 'cubic'}
@@ -18,21 +17,10 @@ MAPPED = 'quantile_mapping'
 OF_BLOCKS = (*KERNELS, MAPPED)
 
 
-def check(names: Sequence[str], blocks: bool) -> None:
-    """Raises UserError for an unknown baseline; `blocks`: whether the coarse fields are block means."""
-    valid = OF_BLOCKS if blocks else (COARSE,)
-    for name in names:
-        if name not in valid:
-            raise UserError(f"evaluation.baselines: '{name}' is unknown: {suggestion(str(name), valid)}")
-    if not names:
-        raise UserError(f'evaluation.baselines is empty: name at least one of {", ".join(valid)}')
-
-
 class Baselines:
     """The baselines of these names; a quantile map is fitted to the training split, cell by cell."""
 
     def __init__(self, names: Sequence[str], prepared: Prepared):
-        check(names, isinstance(prepared.field_transform, BlockMeans))
         self.names, self._prepared = tuple(names), prepared
         self._map = self._fitted() if MAPPED in names else None
 

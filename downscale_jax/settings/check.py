@@ -12,6 +12,8 @@ from downscale_jax.settings.kinds import CONFLICT, VALID, Section
 
 PHASE = 'PHASE'  # stands for the names of phases, which a config chooses itself
 
+POWERS = {2**31 - 1: '2^31 - 1', 2**32 - 1: '2^32 - 1'}
+
 
 class Setting(NamedTuple):
     """A key in words."""
@@ -110,7 +112,7 @@ def number_in_words(schema: Mapping[str, Any], plural: bool) -> str:
     even = 'even ' if schema.get('multipleOf') == 2 else ''
     article = '' if plural else 'an ' if even or noun == 'integer' else 'a '
     bounds = [
-        f'{text} {schema[key]:g}' if isinstance(schema[key], float) else f'{text} {schema[key]}'
+        f'{text} {POWERS.get(schema[key], schema[key] if isinstance(schema[key], int) else f"{schema[key]:g}")}'
         for key, text in (
             ('minimum', 'at least'),
             ('exclusiveMinimum', 'more than'),

@@ -10,7 +10,7 @@ quarter too narrow after 2000 steps. Without a first guess the model generates t
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,6 @@ from downscale_jax.diffusion.schedule import Prediction, Schedule, clean
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
-from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.tasks.regression import Batch, Regression
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create, gradient_step
@@ -61,13 +60,6 @@ class Diffusion:
     hidden: int = 0  # leading channels of the condition that this network does not see
 
     draws = True  # members differ by their noise
-
-    def __post_init__(self):
-        for choice in (self.prediction, self.weighting):
-            if choice not in get_args(Prediction):
-                raise UserError(
-                    f"a diffusion cannot predict or weigh '{choice}': {suggestion(choice, get_args(Prediction))}"
-                )
 
     def init(self, key: jax.Array, batch: Batch, guess: FirstGuess | None = None) -> State:
         guessed = 2 * batch['target'].shape[-1] if self.regression else 0

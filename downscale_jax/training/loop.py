@@ -70,13 +70,6 @@ class LoopSettings:
     keep: int  # newest checkpoints kept, besides the best
     seed: int
 
-    def __post_init__(self):
-        if self.validate_every % self.log_every:
-            raise UserError(
-                f'training.validate_every={self.validate_every} is not a multiple of training.log_every='
-                f'{self.log_every}: choose a multiple'
-            )
-
 
 def train(
     task: Task, name: str, init: Init, data: TrainingData, settings: LoopSettings, directory: Path, log: Log

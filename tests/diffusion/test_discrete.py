@@ -1,7 +1,5 @@
 """Discrete noise levels, and samplers at these angles on Gaussian data, whose denoiser is known in closed form."""
 
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +7,6 @@ import pytest
 
 from downscale_jax.diffusion.discrete import DiscreteSchedule
 from downscale_jax.diffusion.samplers import Solver
-from downscale_jax.runtime.errors import UserError
 
 BETAS = ('cosine', 'linear')
 VARIANCES = np.array([0.01, 0.1, 0.3, 1.0, 4.0])
@@ -66,17 +63,6 @@ class TestTables:
         few, many = (DiscreteSchedule(steps, 'linear').angles[-1] for steps in (100, 1000))
         np.testing.assert_allclose(few, many, atol=3e-3)
         assert few > DiscreteSchedule(1000, 'linear').angles[900]
-
-    @pytest.mark.parametrize(
-        ('values', 'message'),
-        [
-            ((1000, 'cosin'), "diffusion.betas='cosin' is unknown: did you mean 'cosine'?"),
-            ((49, 'linear'), 'diffusion.steps=49: use at least 50'),
-        ],
-    )
-    def test_mistakes(self, values, message):
-        with pytest.raises(UserError, match=re.escape(message)):
-            DiscreteSchedule(*values)
 
 
 @pytest.mark.parametrize('betas', BETAS)

@@ -1,6 +1,5 @@
 """A task that returns its noise, so that an ensemble is known in closed form."""
 
-import re
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
@@ -16,7 +15,6 @@ from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import open_inputs
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.downscale.tiles import Domain
-from downscale_jax.runtime.errors import UserError
 
 H, W, DAYS = 40, 50, 4
 SETTINGS = GenerationSettings(Partition(tile=64, overlap=8, members=4), Sampling('ddim', 3, 't', 0.0))
@@ -159,23 +157,3 @@ def test_a_day_has_the_same_noise_alone_and_among_others(generator, coarse, stat
 def test_the_solver_comes_with_the_sampling(generator, coarse, statics):
     anomalies(generator, coarse.isel(time=[0]), statics, members=1)
     assert generator.task.traces[0] == generator.sampling
-
-
-@pytest.mark.parametrize(
-    ('change', 'message'),
-    [
-        ({'temperature': -0.1}, 'sampling.temperature=-0.1: must be at least 0'),
-        ({'temperature': float('nan')}, 'sampling.temperature=nan'),
-        ({'correlation_hours': -1.0}, 'sampling.correlation_hours=-1.0: must be at least 0'),
-        ({'sampler': 'dppm'}, "did you mean 'ddpm'?"),
-        ({'steps': 0}, 'sampling.steps=0'),
-    ],
-)
-def test_invalid_sampling(change, message):
-    with pytest.raises(UserError, match=re.escape(message)):
-        replace(SETTINGS.sampling, **change)
-
-
-def test_a_unit_without_members():
-    with pytest.raises(UserError, match=r'sampling\.members=0'):
-        replace(SETTINGS.partition, members=0)

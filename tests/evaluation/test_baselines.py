@@ -5,12 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation.baselines import Baselines, check
+from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.fields.geometry.blocks import block_mean, interpolate
 from downscale_jax.fields.transforms import quantile_mapping
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.standardisation import Standardisation
-from downscale_jax.runtime.errors import UserError
 
 SHAPE, FACTOR, TIMES = (8, 12), 4, 30
 BOUNDS = ((-np.inf, np.inf), (0.0, np.inf))
@@ -62,16 +61,6 @@ def test_the_quantile_map_goes_from_the_interpolated_field_to_the_truth(prepared
         quantiles = [np.quantile(x[:, inside, v], level, 0) for x in (mapped, fine, smooth)]
         assert np.abs(quantiles[0] - quantiles[1]).mean() < 0.25 * np.abs(quantiles[2] - quantiles[1]).mean(), kind
     assert np.nanmin(mapped[..., 1]) >= 0
-
-
-def test_names():
-    check(('linear', 'bicubic', 'quantile_mapping'), blocks=True)
-    check(('coarse',), blocks=False)
-    with pytest.raises(UserError, match=r"evaluation\.baselines.*'bicubik'.*'bicubic'"):
-        check(('linear', 'bicubik'), blocks=True)
-    for names, blocks in ((('coarse',), True), (('linear',), False), ((), True), ((), False)):
-        with pytest.raises(UserError, match=r'evaluation\.baselines'):
-            check(names, blocks)
 
 
 def test_the_coarse_field_on_the_fine_grid_is_a_baseline():

@@ -342,8 +342,3 @@ def test_a_full_disk_loses_nothing(whole, disk):
     (disk / 'others').unlink()
     run(disk / 'run', TWO)
     assert_same_end(disk / 'run', whole[TWO], TWO)
-
-
-def test_validations_fall_on_rows_of_the_log():
-    with pytest.raises(UserError, match=r'training.validate_every=4 is not a multiple of training.log_every=3'):
-        LoopSettings(log_every=3, validate_every=4, keep=1, seed=SEED)

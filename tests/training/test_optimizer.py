@@ -121,15 +121,6 @@ def test_moments_of_another_optimiser_are_refused(phase, before):
         phases(training)
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [({'schedule': 'cosin'}, "schedule='cosin'.*cosine"), ({'optimizer': 'sdg'}, "optimizer='sdg'.*sgd")],
-)
-def test_unknown_names(options, message):
-    with pytest.raises(UserError, match=message):
-        create(Phase('main', 4, 0.1, **options))
-
-
 def step_on(phase):
     """(state, rows) -> state, with the loss that the rows tell and a gradient of one."""
 
