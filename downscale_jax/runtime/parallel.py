@@ -47,6 +47,8 @@ def processes_of(environment: Mapping[str, str]) -> tuple[int | None, int | None
         if not environment.get(name, '0').isdecimal():
             raise UserError(f'{name}={environment[name]}: must be a whole number')
     count, index = (int(environment[name]) if name in environment else None for name in names)
+    if count == 0:
+        raise UserError('JAX_NUM_PROCESSES=0: at least one process is needed')
     if count is not None and index is not None and index >= count:
         raise UserError(
             f'JAX_PROCESS_ID={index} with JAX_NUM_PROCESSES={count}: processes are numbered from 0 to one less than '

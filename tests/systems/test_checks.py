@@ -65,6 +65,7 @@ def test_processes_of_the_environment(environment, expected):
     ('environment', 'message'),
     [
         ({'JAX_NUM_PROCESSES': 'two'}, 'JAX_NUM_PROCESSES=two: must be a whole number'),
+        ({'JAX_NUM_PROCESSES': '0'}, 'JAX_NUM_PROCESSES=0: at least one'),
         ({'JAX_PROCESS_ID': '-1'}, 'JAX_PROCESS_ID=-1: must be a whole number'),
         ({'JAX_NUM_PROCESSES': '2', 'JAX_PROCESS_ID': '2'}, 'JAX_PROCESS_ID=2 with JAX_NUM_PROCESSES=2'),
     ],

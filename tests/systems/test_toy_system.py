@@ -12,11 +12,12 @@ import xarray as xr
 
 from downscale_jax import run
 from downscale_jax.pipeline.records import Prepared
+from downscale_jax.runtime import memory
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.settings.kinds import Count, Section, about
 from downscale_jax.settings.training import Training
-from downscale_jax.systems import SYSTEMS, load
+from downscale_jax.systems import SYSTEMS, checks, load
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.system import System
 from downscale_jax.systems.workdir import WorkDirectory
@@ -169,6 +170,14 @@ def test_settings_are_checked_before_data_are_prepared(tmp_path, key, value, mes
     with pytest.raises(UserError, match=message):
         run.train({**copy.deepcopy(CONFIG), key: value}, tmp_path / 'run', prepare)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_step_larger_than_memory_is_refused_before_the_work_directory_is_claimed(tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, 'check_batch', lambda *_: None)
+    monkeypatch.setattr(memory, 'available', lambda: -1)
+    with pytest.raises(UserError, match=r'training\.batch_size=8: a step of line needs .* but .* are free'):
+        run.train(CONFIG, tmp_path / 'run', prepare)
+    assert not (tmp_path / 'run').exists()
 
 
 def test_only_settings_of_use_may_be_given(tmp_path):
