@@ -9,6 +9,7 @@ from downscale_jax.evaluation.protocol import Reference, Retiled, Setting, Varia
 from downscale_jax.evaluation.reference import reference
 from downscale_jax.fields.geometry import grid, places
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.pipeline.records import Prepared
 
 WINDS = {'eastward_wind': 0, 'x_wind': 0, 'northward_wind': 1, 'y_wind': 1}
@@ -68,7 +69,7 @@ def methods_of(ensemble: str, members: int, subsets: Sequence[int]) -> tuple[str
 def attributes_of(prepared: Prepared) -> dict[str, Mapping[str, str]]:
     """CF attributes by variable."""
     attributes, targets = prepared.meta['attributes'], prepared.field_transform.targets
-    return attributes if isinstance(prepared.field_transform, BlockMeans) else dict.fromkeys(targets, attributes)
+    return dict.fromkeys(targets, attributes) if prepared.kind == 'refinement' else attributes
 
 
 def variables_of(
@@ -84,6 +85,8 @@ def variables_of(
     for index, (name, units) in enumerate(zip(transform.targets, transform.target_units, strict=True)):
         if isinstance(transform, BlockMeans):
             cells, kernel = transform.factor, transform.factor * cell
+        elif isinstance(transform, PairTransform):
+            cells, kernel = prepared.meta['coarse_cells'], prepared.meta['kernel_km']
         else:
             kernel = float(prepared.meta['kernel_km'][transform.channel])
             cells = max(1, round(kernel / cell))

@@ -12,7 +12,7 @@ from downscale_jax.downscale.correction import correction, read_climate
 from downscale_jax.downscale.dataset import Provenance, in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
-from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.region import fine_grid
 from downscale_jax.downscale.settings import GenerationSettings
 from downscale_jax.evaluation import fields
@@ -66,7 +66,7 @@ class Downscaler(WorkDirectory[Any]):
         """Provenance of the data sets that this model generates."""
         attributes, targets = self.prepared.meta['attributes'], self.prepared.field_transform.targets
         # of a single variable, or of several by name
-        by_name = attributes if self.prepared.meta.get('kind') == 'block_means' else dict.fromkeys(targets, attributes)
+        by_name = dict.fromkeys(targets, attributes) if self.prepared.kind == 'refinement' else attributes
         return Provenance(
             title=f'{" and ".join(targets)} downscaled by {self.last}',
             history=self.provenance(self.last),
