@@ -44,7 +44,7 @@ QUANTITIES = (
     Quantity(('precipitation', 'rainfall', 'snowfall'), 'log1p', (0.0, INFINITY)),
     Quantity(('area_fraction', 'concentration'), 'standard', (0.0, 1.0)),
     Quantity(
-        ('specific_humidity', 'relative_humidity', 'wind_speed', 'downwelling', 'downward', 'thickness', 'mixing_ratio'),
+        ('specific_humidity', 'relative_humidity', 'mixing_ratio', 'wind_speed', 'downwelling', 'thickness'),
         'standard', (0.0, INFINITY),
     ),
 )  # fmt: skip
@@ -142,7 +142,7 @@ def quantity_of(array: xr.DataArray, name: str) -> Quantity:
 
 
 def units_of(array: xr.DataArray, name: str) -> str:
-    """Those of the file; 'mm day-1' for precipitation rates, in which ln(1 + x) separates drizzle from rain.
+    """Those of the file; for precipitation 'mm day-1' or 'mm', in which ln(1 + x) separates drizzle from rain.
 
     Raises UserError for a target without units.
     """
@@ -152,9 +152,8 @@ def units_of(array: xr.DataArray, name: str) -> str:
             f"'{name}' of the fine data has no units: add the attribute, or give data.target_units, '' for a target "
             'without units'
         )
-    if quantity_of(array, name) is QUANTITIES[0] and is_convertible(array, 'mm day-1'):
-        return 'mm day-1'
-    return str(units)
+    rates_and_amounts = ('mm day-1', 'mm') if quantity_of(array, name) is QUANTITIES[0] else ()
+    return next((unit for unit in rates_and_amounts if is_convertible(array, unit)), str(units))
 
 
 def is_convertible(array: xr.DataArray, units: str) -> bool:

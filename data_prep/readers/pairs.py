@@ -111,8 +111,8 @@ def at_common_times(pair: Pair, coarse_source: str, fine_source: str) -> Pair:
     dropped = [len(own) - len(matches) for own in keys]
     if any(dropped) or iso(stamps[0][matches[0][0]]) != iso(stamps[1][matches[0][1]]):
         messages.info(
-            f'times are matched by {unit}: {len(matches)} in common, {dropped[0]} of the coarse and {dropped[1]} of the '
-            'fine data are not used'
+            f'times are matched by {unit}: {len(matches)} in common; {dropped[0]} of the coarse and {dropped[1]} of '
+            'the fine data are not used'
         )
     coarse, fine = (np.array(index) for index in zip(*matches, strict=True))
     return Pair(pair.coarse.isel(time=coarse), pair.fine.isel(time=fine))

@@ -1,8 +1,8 @@
 """An idealised pair: a fine climate over mountains, and the same climate as a coarse model with biases sees it.
 
-The fine member is `mountains` on cells of 0.2 degrees. The coarse member is no block mean of it: it lies on its own grid
-of 2 degrees, offset and larger, is smoother than its cells, has biases that differ by place and season, too little or
-too much variability, drizzle, and errors of its own in every month, as another model or a reanalysis has.
+The fine member is `mountains` on cells of 0.2 degrees. The coarse member is no block mean of it: it lies on its own
+grid of 2 degrees, offset and larger, and is smoother than its cells. As another model has, it has biases that differ by
+place and season, too little or too much variability, drizzle, and errors of its own in every month.
 """
 
 from typing import NamedTuple

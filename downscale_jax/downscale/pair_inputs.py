@@ -1,5 +1,8 @@
 """Inputs of a model of pairs: predictors on any coarse grid, interpolated to the fine grid of training."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import xarray as xr
 
@@ -9,9 +12,17 @@ from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.levels import levels_as_variables
 from downscale_jax.fields.datasets.times import month_of
 from downscale_jax.fields.geometry.grid import is_periodic
-from downscale_jax.fields.transforms.lifting import Lifter
+from downscale_jax.fields.geometry.interpolation import ToFine
+from downscale_jax.fields.transforms.lifting import Lifter, interpolate_fields
 from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
+
+
+class GridCorrection(NamedTuple):
+    """The bias correction of another source's predictors, once interpolated to the coarse grid of training."""
+
+    quantiles: QuantileMap
+    grid: xr.Dataset
 
 
 class PairInputs:
@@ -28,11 +39,12 @@ class PairInputs:
         transform: PairTransform,
         statics: xr.Dataset,
         source: str = 'the data set',
-        correction: QuantileMap | None = None,
+        correction: GridCorrection | None = None,
     ):
-        fields = checked(levels_as_variables(dataset, source), transform, source)
+        fields = predictors_of(dataset, transform, source)
         self._fields, self._names, self._source, self._correction = fields, transform.inputs, source, correction
-        self._lift = Lifter(transform, fields, statics)
+        self._to_grid = ToFine(fields, correction.grid) if correction else None
+        self._lift = Lifter(transform, correction.grid if correction else fields, statics)
         self.domain = Domain(statics['mask'].shape, transform.lifted.channels, is_periodic(statics))
         self.times: np.ndarray = fields['time'].values
 
@@ -41,8 +53,19 @@ class PairInputs:
 
     def __getitem__(self, index: int) -> np.ndarray:
         """[H, W, L] float32, as `PairTransform.lift` stacks them; NaN where a predictor is missing."""
-        fields = store.load(self._fields.isel(time=index), self._source)
-        coarse = np.stack([fields[name].values for name in self._names], -1).astype(np.float32)
-        if self._correction:
-            coarse = self._correction.apply(coarse, month_of(self.times[index]))
+        coarse = stacked(self._fields, self._names, index, self._source)
+        if self._correction and self._to_grid:
+            on_grid = interpolate_fields(self._to_grid, coarse)
+            coarse = self._correction.quantiles.apply(on_grid, month_of(self.times[index]))
         return self._lift(coarse, self.times[index])
+
+
+def predictors_of(dataset: xr.Dataset, transform: PairTransform, source: str) -> xr.Dataset:
+    """The canonical predictors of a data set, lazily, in the units of training."""
+    return checked(levels_as_variables(dataset, source), transform, source)
+
+
+def stacked(fields: xr.Dataset, names: Sequence[str], index: int, source: str) -> np.ndarray:
+    """[h, w, P] float32 of one time, read."""
+    loaded = store.load(fields.isel(time=index), source)
+    return np.stack([loaded[name].values for name in names], -1).astype(np.float32)

@@ -5,10 +5,10 @@
     prepared.json      kind, transform, calendar, counts, provenance
     coarse_grid.nc     of pairs: coordinates of the coarse data
 
-A record is one time, `fine` [H, W] and `coarse` [H, W, Cin], or `fine` [H, W, V] alone where the coarse form is its
-block mean; `fine` [H, W, V] and `coarse` [h, w, P] on their own grids for pairs; or a pair of patches, `first` and `second` [P, P, C], with their `lag` in steps and the `row` and `column`
-of their first cell. Fields are physical, float32, NaN where missing; `time` is in seconds since 1970-01-01 of the
-data's calendar. Reading needs no TensorFlow.
+A record is one time: `fine` [H, W] and `coarse` [H, W, Cin]; `fine` [H, W, V] alone where the coarse form is its block
+mean; `fine` [H, W, V] and `coarse` [h, w, P], each on its own grid, for pairs. Or it is a pair of patches, `first` and
+`second` [P, P, C], with their `lag` in steps and the `row` and `column` of their first cell. Fields are physical,
+float32, NaN where missing; `time` is in seconds since 1970-01-01 of the data's calendar. Reading needs no TensorFlow.
 """
 
 import json

@@ -89,7 +89,7 @@ def at_least(config: Config, smallest: Mapping[str, int]) -> list[str]:
 
 
 def evaluation_faults(config: Config, targets: int, kind: str) -> list[str]:
-    """Faults of the evaluation of a downscaler with so many targets, of a kind of data. Raises UserError for some of them."""
+    """Faults of the evaluation of a downscaler with so many targets, by its kind of data; some raise UserError."""
     settings = config['evaluation']
     if not settings['measures']:
         raise UserError(f'evaluation.measures is empty: name at least one of {", ".join(MEASURES)}')

@@ -1,4 +1,4 @@
-"""Downscaling of pairs of coarse and fine data by diffusion, from a regression as first guess (docs/systems/pairs.md)."""
+"""Downscaling learnt from pairs of coarse and fine data, by regression and diffusion (docs/systems/pairs.md)."""
 
 from typing import Any
 
