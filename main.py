@@ -18,7 +18,12 @@ from downscale_jax.runtime.errors import UserError, exit_on_user_error, suggesti
 from downscale_jax.runtime.settings import flatten
 
 MODES = ('train', 'calibrate', 'evaluate', 'downscale', 'describe')
-OPTIONAL = ('sampling.temperature', 'evaluation.records')  # settings that accept None, "not set"
+OPTIONAL = (
+    'sampling.temperature',
+    'evaluation.records',
+    'data.patch',
+    'model.stem',
+)  # settings that accept None, "not set"
 FLAGS = flags.FLAGS
 CONFIG = config_flags.DEFINE_config_file('config', None, 'configs/NAME.py[:smoke|:paper]')
 flags.DEFINE_string('workdir', '', 'Work directory; by default runs/NAME or runs/NAME-VARIANT.')
@@ -54,14 +59,19 @@ def main(argv: list[str]) -> None:
 
     messages.to_terminal()
     silence_write_errors()
-    if FLAGS.mode == 'describe':
-        return run.describe(config, workdir)
     if FLAGS.mode == 'downscale':
         arguments = FLAGS.input, FLAGS.output, FLAGS.statics, FLAGS.members, FLAGS.seed, tuple(FLAGS.overlap)
         return run.downscale(workdir, given, run.Downscaling(*arguments))
+    from data_prep.choices import choose
     from data_prep.prepare import prepare
+    from downscale_jax.systems import check_settings
 
-    if FLAGS.mode == 'train':
+    if FLAGS.mode in ('describe', 'train'):
+        check_settings(config)
+        config = choose(config)
+    if FLAGS.mode == 'describe':
+        run.describe(config, workdir)
+    elif FLAGS.mode == 'train':
         run.train(config, workdir, prepare)
     elif FLAGS.mode == 'calibrate':
         run.calibrate(workdir, given, prepare)

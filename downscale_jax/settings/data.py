@@ -1,7 +1,7 @@
 """Settings of `data`: the file or the simulation, variables, splits, and the records made of them."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -66,25 +66,32 @@ class SeaIce(Section):
     states: Annotated[int, within(1, 1_000_000)] = about('length of the simulation in half days')
 
 
-class Data(Section):
-    """What all kinds of records have in common."""
+class Splits(Section):
+    """The splits of all kinds of records."""
 
-    path: str = about('a file, glob, Zarr store or URL; empty: simulated')
+    CHOSEN_BY_FILE: ClassVar[bool] = False  # whether empty splits are chosen from the files
+
     train: Dates = about('dates of the training split, both ends included')
     validation: Dates = about('dates of the validation split')
     test: Dates = about('dates of the test split')
-    patch: Cells = about('cells per side of a patch')
 
     @field_validator('train', 'validation', 'test')
     @classmethod
     def dated(cls, value: Any, info: ValidationInfo) -> Any:
-        if not value:
+        if not value and not cls.CHOSEN_BY_FILE:
             raise conflict(f'data.{info.field_name} is empty: give one or more pairs of a first and a last date')
         try:
             checked_pairs(value, f'data.{info.field_name}')
         except UserError as error:
             raise conflict(str(error)) from error
         return value
+
+
+class Data(Splits):
+    """What the kinds of records of one file have in common."""
+
+    path: str = about('a file, glob, Zarr store or URL; empty: simulated')
+    patch: Cells = about('cells per side of a patch')
 
 
 class Fields(Data):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, model_validator
 
 from downscale_jax.diffusion.samplers import SAMPLERS, SPACINGS
-from downscale_jax.evaluation.baselines import COARSE, OF_BLOCKS
+from downscale_jax.evaluation.baselines import VALID as BASELINES
 from downscale_jax.evaluation.measures import MEASURES
 from downscale_jax.settings.kinds import (
     Cells,
@@ -77,7 +77,7 @@ class Evaluation(Section):
     )
     records: Count | None = about('records of the test split, evenly spread; None: all')
     neighbours: bool = about('choose records in pairs of neighbours, which lag-1 scores need')
-    baselines: Annotated[tuple[Annotated[str, OneOf(OF_BLOCKS)], ...], entries(1), Distinct()] = about(
+    baselines: Annotated[tuple[Annotated[str, OneOf(BASELINES['block_means'])], ...], entries(1), Distinct()] = about(
         'baselines without training'
     )
     window: Annotated[int, within(4, 2**20, multiple_of=2)] = about(
@@ -104,8 +104,16 @@ class EnsembleEvaluation(Evaluation):
 class RefinementEvaluation(EnsembleEvaluation):
     """Evaluation of an ensemble whose coarse field is on the fine grid."""
 
-    baselines: Annotated[tuple[Annotated[str, OneOf((COARSE,))], ...], entries(1), Distinct()] = about(
+    baselines: Annotated[tuple[Annotated[str, OneOf(BASELINES['refinement'])], ...], entries(1), Distinct()] = about(
         'baselines without training'
+    )
+
+
+class PairsEvaluation(EnsembleEvaluation):
+    """Evaluation of an ensemble learnt from pairs."""
+
+    baselines: Annotated[tuple[Annotated[str, OneOf(BASELINES['pairs'])], ...], Distinct()] = about(
+        'baselines without training; (): all that the predictors allow'
     )
 
 

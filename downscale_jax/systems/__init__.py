@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, overload
 
 from downscale_jax.runtime.errors import UserError, suggestion
-from downscale_jax.systems import atmodist, diffusion, dpdm, srgan
+from downscale_jax.settings.check import check
+from downscale_jax.systems import atmodist, diffusion, dpdm, pairs, srgan
 from downscale_jax.systems.system import Config, Given, OpenedT, System
 from downscale_jax.systems.workdir import WorkDirectory, read_config
 
@@ -16,6 +17,7 @@ SYSTEMS: dict[str, System[Any, Any]] = {
     'atmodist': atmodist.SYSTEM,
     'diffusion': diffusion.SYSTEM,
     'dpdm': dpdm.SYSTEM,
+    'pairs': pairs.SYSTEM,
     'srgan': srgan.SYSTEM,
 }
 
@@ -26,6 +28,11 @@ def system_of(config: Config) -> System[Any, Any]:
     if name not in SYSTEMS:
         raise UserError(f"system='{name}' is unknown: {suggestion(name, SYSTEMS)}")
     return SYSTEMS[name]
+
+
+def check_settings(config: Config) -> None:
+    """Raises UserError for settings that their description does not allow."""
+    check(system_of(config).settings, config)
 
 
 @overload

@@ -22,10 +22,9 @@ from downscale_jax.systems.system import Config, Shapes, System
 def before_training(system: System[Any, Any], config: Config) -> Mapping[str, Any]:
     """The tasks that `system` builds from a config whose settings are valid. Raises UserError."""
     check(system.settings, config)
-    check_batch(config, system.shapes(config))
-    tasks = system.build(config)
     system.check(config, training=True)
-    return tasks
+    check_batch(config, system.shapes(config))
+    return system.build(config)
 
 
 def check_batch(config: Config, shapes: Shapes) -> None:

@@ -28,9 +28,14 @@ DiffusionTask = Regression | Diffusion
 
 def build(config: Config) -> dict[str, DiffusionTask]:
     """The regression and the diffusion model, in this order. Raises UserError for settings that contradict."""
+    return tasks_of(config, targets=1)
+
+
+def tasks_of(config: Config, targets: int) -> dict[str, DiffusionTask]:
+    """`build` for so many target variables."""
     training, diffusion, model = config['training'], config['diffusion'], config['model']
     common = {
-        'network': UNet(channels=1, **{**model, 'widths': tuple(model['widths'])}),
+        'network': UNet(channels=targets, **{**model, 'widths': tuple(model['widths'])}),
         'phases': phases(training),
         'accumulate': training['accumulate'],
         'ema_decay': training['ema_decay'],
@@ -38,7 +43,7 @@ def build(config: Config) -> dict[str, DiffusionTask]:
     stride, patch = common['network'].stride, config['data']['patch']
     check_multiple('data.patch', patch, stride, 'the stride of the network')
     Tiling((patch, patch), stride, config['sampling']['tile'], config['sampling']['overlap'])  # raises if they clash
-    regression = Regression(**{**common, 'network': common['network'].clone(channels=2)})
+    regression = Regression(**{**common, 'network': common['network'].clone(channels=2 * targets)})
     return {
         'regression': regression,
         'diffusion': Diffusion(
