@@ -115,6 +115,9 @@ class PairsEvaluation(EnsembleEvaluation):
     baselines: Annotated[tuple[Annotated[str, OneOf(BASELINES['pairs'])], ...], Distinct()] = about(
         'baselines without training; (): all that the predictors allow'
     )
+    window: Annotated[int, within(4, 2**20, multiple_of=2)] | None = about(  # type: ignore[assignment]
+        'cells per side of the windows for spectra of the scales; None: 40, fewer on small grids'
+    )
 
 
 def check_targets(evaluation: Any, targets: Sequence[str]) -> None:
