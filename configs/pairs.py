@@ -92,9 +92,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.evaluation.records = FieldReference(12)  # of the test split, evenly spread; None: all
     config.evaluation.neighbours = False  # whether records are chosen in pairs of neighbours, which lag-1 scores need
     config.evaluation.baselines = ()  # (): interpolation and quantile mapping if possible, and linear regression
-    config.evaluation.window = placeholder(
-        int
-    )  # cells per side of the windows for spectra of the scales; None: 40, fewer on small grids
+    config.evaluation.window = placeholder(int)  # cells per side of windows for spectra; None: 40, fewer on small grids
     config.evaluation.regimes = ()  # edges of classes of each coarse target; (): terciles of training
     config.evaluation.zones = ()  # (name, threshold) of each coarse target, scored apart; (): none
     config.evaluation.places = ''  # CSV file with name, latitude, longitude; empty: 150 large cities

@@ -32,6 +32,7 @@ LONG = 3  # complete years from which whole years are held out
 BLOCKS = 20  # of a shorter period: every fifth is for test, every tenth for validation
 STEMS = {4: 64, 2: 24, 1: 0}  # stem of the network: fewest cells on the shorter side of the fine grid
 PATCH = 64
+WINDOW = 40
 
 
 class Quantity(NamedTuple):
@@ -99,7 +100,10 @@ def choose(config: dict[str, Any]) -> dict[str, Any]:
     take('patch', lambda: patch_of(shape, model['stem'] * 2 ** len(model['widths'])))
     for key, value in chosen.items():
         messages.info(f'data.{key} = {value!r}')
-    return {**config, 'data': data, 'model': model, 'evaluation': with_baselines(config['evaluation'], data['sources'])}
+    evaluation = with_baselines(config['evaluation'], data['sources'])
+    if evaluation['window'] is None:
+        evaluation = {**evaluation, 'window': min(WINDOW, min(shape) // 2 * 2)}
+    return {**config, 'data': data, 'model': model, 'evaluation': evaluation}
 
 
 def patch_of(shape: tuple[int, ...], stride: int) -> int:

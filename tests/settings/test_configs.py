@@ -25,6 +25,7 @@ NAN, INFINITY = math.nan, math.inf
 CHOSEN = {
     'data.predictors': ('t2m', 'tp'), 'data.targets': ('tp',), 'data.patch': 64, 'model.stem': 4,
     'data.sources': ('tp',), 'data.bounds': ((0.0, INFINITY),), 'evaluation.baselines': ('interpolation',),
+    'evaluation.window': 40,
 }  # fmt: skip
 
 
