@@ -18,12 +18,8 @@ from downscale_jax.runtime.errors import UserError, exit_on_user_error, suggesti
 from downscale_jax.runtime.settings import flatten
 
 MODES = ('train', 'calibrate', 'evaluate', 'downscale', 'describe')
-OPTIONAL = (
-    'sampling.temperature',
-    'evaluation.records',
-    'data.patch',
-    'model.stem',
-)  # settings that accept None, "not set"
+# settings that accept None, "not set"
+OPTIONAL = ('sampling.temperature', 'evaluation.records', 'data.patch', 'model.stem', 'evaluation.window')
 FLAGS = flags.FLAGS
 CONFIG = config_flags.DEFINE_config_file('config', None, 'configs/NAME.py[:smoke|:paper]')
 flags.DEFINE_string('workdir', '', 'Work directory; by default runs/NAME or runs/NAME-VARIANT.')
