@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from data_prep.records import block_means, lag_pairs, refinement
-from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets import paths
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, suggestion
 
@@ -50,7 +50,7 @@ def name_of(data: dict, seed: int) -> str:
     if data['kind'] not in KINDS:
         raise UserError(f"data.kind='{data['kind']}': {suggestion(data['kind'], KINDS)}")
     kind = KINDS[data['kind']]
-    settings, state = {key: data.get(key) for key in kind.KEYS}, store.fingerprint(data['path'])
+    settings, state = {key: data.get(key) for key in kind.KEYS}, paths.fingerprint(data['path'])
     if (bounds := settings.get('bounds')) and bounds[1:] == bounds[:-1]:
         settings['bounds'] = bounds[0]
     text = json.dumps([kind.VERSION, seed, settings, state], sort_keys=True, default=list)
