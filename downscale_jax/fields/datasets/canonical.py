@@ -13,6 +13,7 @@ from downscale_jax.fields.datasets import archives
 from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, role_of, roles_of
 from downscale_jax.fields.datasets.field_times import scalar_time, with_common_times
 from downscale_jax.fields.datasets.masks import valid_cells
+from downscale_jax.fields.datasets.sizes import check_fits
 from downscale_jax.fields.datasets.store import load
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError, suggestion
@@ -30,8 +31,8 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
     `mask` (y, x) is True where the field exists; values elsewhere become NaN. It is read from the variable of that name
     (at its first time) by the rules of `masks.valid_cells`, and is True everywhere where `mask` is ''.
 
-    Raises UserError for a variable that is missing, has no values or another shape, and for times or axes that are not
-    monotonic.
+    Raises UserError for a variable that is missing, has no values or another shape, for times or axes that are not
+    monotonic, and for fields that do not fit into memory.
     """
     source = source or dataset.encoding.get('source', 'the data set')
     dataset = archives.one_axis_of_time(archives.one_version(dataset))
@@ -43,6 +44,7 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
                 f"{source}: no variable '{name}'; it has {', '.join(present) or 'none'}; "
                 + suggestion(name, present, 'rename one, or add it')
             )
+    check_fits(dataset, names, source)
     fields = {name: _ordered(dataset, name, source) for name in names}
     first = fields[names[0]]
     space = ('lat', 'lon') if 'lat' in first.dims else ('y', 'x')

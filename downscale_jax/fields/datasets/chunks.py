@@ -17,8 +17,9 @@ import xarray as xr
 
 from downscale_jax.fields.datasets.axes import role_of
 from downscale_jax.runtime import memory
+from downscale_jax.runtime.errors import UserError
 
-READ = 2**23  # bytes that are read at once where the stored chunks allow it
+READ, PART = 2**23, 2**21  # bytes of a chunk: of whole stored chunks, of parts of a stored one
 KEPT = 2  # blocks of time of a variable: readers may cross from one to the next
 SHARE = 1 / 8  # of the free memory that the kept blocks of a variable may fill
 
@@ -51,17 +52,17 @@ class RecentBlocks:
 
 
 class _Stored:
-    """A variable on disk as an array that dask slices."""
+    """A variable of the file `source` as an array that dask slices."""
 
-    def __init__(self, variable: xr.Variable, axis: int, length: int, recent: RecentBlocks | None):
+    def __init__(self, variable: xr.Variable, source: str, axis: int, length: int, recent: RecentBlocks | None):
         self.shape, self.dtype, self.ndim = variable.shape, variable.dtype, variable.ndim
         self._variable, self._axis, self._length, self._recent = variable, axis, length, recent
-        self._name = uuid.uuid4()  # several files may share `recent`
+        self._source, self._name = source, uuid.uuid4()  # several files may share `recent`
 
     def __getitem__(self, key: tuple[slice | int, ...]) -> np.ndarray:
         chosen = key[self._axis]
         if self._recent is None or not isinstance(chosen, slice) or chosen.step not in (None, 1):
-            return self._variable[key].values
+            return self._read(key)
         start, stop, _ = chosen.indices(self.shape[self._axis])
         blocks = range(start // self._length, -(-stop // self._length))
         pieces = [self._block(index, key, start, stop) for index in blocks]
@@ -79,18 +80,32 @@ class _Stored:
         values = self._recent.get(
             (self._name, index),
             str((key[: self._axis], key[self._axis + 1 :])),
-            lambda: self._variable[within(slice(begin, end))].values,
+            lambda: self._read(within(slice(begin, end))),
         )
         axis = sum(isinstance(k, slice) for k in key[: self._axis])
         chosen = slice(max(start, begin) - begin, min(stop, end) - begin)
         return values[(slice(None),) * axis + (chosen,)]
 
+    def _read(self, key: tuple[slice | int, ...]) -> np.ndarray:
+        try:
+            return self._variable[key].values
+        except Exception as error:  # HDF5, zarr's codecs and eccodes each raise their own kind
+            raise reading_failed(self._source, error) from error
 
-def lazy(dataset: xr.Dataset, whole_planes: bool, recent: dict[Hashable, RecentBlocks]) -> xr.Dataset:
-    """A data set opened without dask, with dask arrays in chunks along time of about `READ` bytes.
 
-    The chunks are multiples of the stored ones, or parts that divide them where these are larger. `whole_planes` are
-    read at once; otherwise chunks in space are those of the store. `recent` is shared by the files that are joined.
+def reading_failed(source: str, error: Exception) -> UserError:
+    """The error to raise where values of an opened file cannot be read."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, MemoryError):
+        return UserError(f'{source}: not enough memory ({reason}): cut a region, or use a larger machine')
+    return UserError(f'{source}: reading failed ({reason}); the file is probably cut or damaged: fetch it again')
+
+
+def lazy(dataset: xr.Dataset, source: str, whole_planes: bool, recent: dict[Hashable, RecentBlocks]) -> xr.Dataset:
+    """The data set of a file, opened without dask, with dask arrays in chunks along time.
+
+    With `whole_planes` they are multiples of the stored ones and extend over the grid; those of larger stored chunks,
+    and of stores that are read chunk by chunk, are parts of a stored one. `recent` is shared by files that are joined.
     """
     dim = next((name for name in dataset.sizes if role_of(dataset, name) == 'time'), None)
     limit = SHARE * memory.of_host()
@@ -106,7 +121,7 @@ def lazy(dataset: xr.Dataset, whole_planes: bool, recent: dict[Hashable, RecentB
             sizes[dim], length = _lengths(variable, dim, stored.get(dim, 1), whole_planes)
             if length > 1 and KEPT * length * variable.nbytes / max(1, variable.sizes[dim]) <= limit:
                 blocks = recent.setdefault(name, RecentBlocks())
-        array = _Stored(variable, variable.dims.index(dim) if dim in variable.dims else 0, length, blocks)
+        array = _Stored(variable, source, variable.dims.index(dim) if dim in variable.dims else 0, length, blocks)
         data = dask.array.from_array(
             array, tuple(max(1, sizes[d]) for d in variable.dims), name=f'{name}-{uuid.uuid4()}', meta=np.empty(0)
         )
@@ -119,8 +134,9 @@ def _lengths(variable: xr.Variable, dim: Hashable, stored: int, whole_planes: bo
     """(times in a chunk, times that are decoded together)."""
     if stored == 1 and not whole_planes:
         return 1, 1
-    wanted = READ * variable.sizes[dim] // max(1, variable.nbytes)
-    if wanted >= stored:
-        chunk = max(1, wanted // stored) * stored
+    plane = max(1, variable.nbytes // max(1, variable.sizes[dim]))
+    if whole_planes and stored * plane <= READ:
+        chunk = stored * max(1, READ // plane // stored)
         return chunk, chunk
-    return max(d for d in range(1, max(1, wanted) + 1) if stored % d == 0), stored
+    longest = max(1, PART // plane)
+    return max(length for length in range(1, min(longest, stored) + 1) if stored % length == 0), stored

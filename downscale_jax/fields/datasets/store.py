@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.fields.datasets import time_axes
-from downscale_jax.fields.datasets.chunks import RecentBlocks, lazy
+from downscale_jax.fields.datasets.chunks import RecentBlocks, lazy, reading_failed
 from downscale_jax.fields.datasets.containers import kind_of, open_file
 from downscale_jax.fields.datasets.joining import joined
 from downscale_jax.fields.datasets.paths import Paths, files_of, name_of
@@ -45,7 +45,7 @@ def _open(file: str, recent: dict[Hashable, RecentBlocks]) -> list[xr.Dataset]:
     kind = kind_of(file)
     try:
         opened = open_file(file)
-        return [lazy(indexed(time_axes.decoded(part, file)), kind != 'Zarr', recent) for part in opened]
+        return [lazy(indexed(time_axes.decoded(part, file)), file, kind != 'Zarr', recent) for part in opened]
     except UserError:
         raise
     except ImportError as error:
@@ -71,14 +71,8 @@ def load(data, source: str = ''):
         return data.compute()
     except UserError:
         raise
-    except MemoryError as error:
-        raise UserError(
-            f'{source}: {data.nbytes / 2**30:.3g} GiB do not fit into memory; free memory, or cut the region'
-        ) from error
-    except Exception as error:  # HDF5, zarr's codecs and eccodes each raise their own kind
-        raise UserError(
-            f'{source}: reading failed ({_first_line(error)}); the file is probably cut or damaged: fetch it again'
-        ) from error
+    except Exception as error:
+        raise reading_failed(source, error) from error
 
 
 def _first_line(error: BaseException) -> str:
