@@ -61,30 +61,26 @@ class _Stored:
 
     def __getitem__(self, key: tuple[slice | int, ...]) -> np.ndarray:
         chosen = key[self._axis]
-        if self._recent is None or not isinstance(chosen, slice) or chosen.step not in (None, 1):
+        before, after = key[: self._axis], key[self._axis + 1 :]
+        axis = sum(isinstance(k, slice) for k in before)  # integers remove theirs
+        if self._recent is None or (isinstance(chosen, slice) and chosen.step not in (None, 1)):
             return self._read(key)
+        if not isinstance(chosen, slice):
+            return np.take(self._block(chosen // self._length, before, after), chosen % self._length, axis)
         start, stop, _ = chosen.indices(self.shape[self._axis])
-        blocks = range(start // self._length, -(-stop // self._length))
-        pieces = [self._block(index, key, start, stop) for index in blocks]
-        # integers of the key before the axis have removed theirs
-        axis = sum(isinstance(k, slice) for k in key[: self._axis])
+        pieces = []
+        for index in range(start // self._length, -(-stop // self._length)):
+            begin = index * self._length
+            times = slice(max(start - begin, 0), stop - begin)
+            pieces.append(self._block(index, before, after)[(slice(None),) * axis + (times,)])
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis)
 
-    def _block(self, index: int, key: tuple[slice | int, ...], start: int, stop: int) -> np.ndarray:
-        begin, end = index * self._length, min((index + 1) * self._length, self.shape[self._axis])
-
-        def within(times: slice) -> tuple[slice | int, ...]:
-            return (*key[: self._axis], times, *key[self._axis + 1 :])
-
+    def _block(self, index: int, before: tuple[slice | int, ...], after: tuple[slice | int, ...]) -> np.ndarray:
+        times = slice(index * self._length, min((index + 1) * self._length, self.shape[self._axis]))
         assert self._recent is not None
-        values = self._recent.get(
-            (self._name, index),
-            str((key[: self._axis], key[self._axis + 1 :])),
-            lambda: self._read(within(slice(begin, end))),
+        return self._recent.get(
+            (self._name, index), str((before, after)), lambda: self._read((*before, times, *after))
         )
-        axis = sum(isinstance(k, slice) for k in key[: self._axis])
-        chosen = slice(max(start, begin) - begin, min(stop, end) - begin)
-        return values[(slice(None),) * axis + (chosen,)]
 
     def _read(self, key: tuple[slice | int, ...]) -> np.ndarray:
         try:

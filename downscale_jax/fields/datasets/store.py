@@ -6,7 +6,7 @@ Opening is lazy: dask arrays in chunks of time. Every fault of a user's file bec
 import os
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -16,7 +16,7 @@ from downscale_jax.fields.datasets.chunks import RecentBlocks, lazy, reading_fai
 from downscale_jax.fields.datasets.containers import kind_of, open_file
 from downscale_jax.fields.datasets.joining import joined
 from downscale_jax.fields.datasets.paths import Paths, files_of, name_of
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.errors import UserError, WrongTypeError
 
 
 def open_dataset(paths: Paths) -> xr.Dataset:
@@ -39,6 +39,29 @@ def open_dataset(paths: Paths) -> xr.Dataset:
     dataset = joined(parts, sources)
     dataset.encoding['source'] = name_of(paths)
     return dataset
+
+
+Given: TypeAlias = xr.Dataset | xr.DataArray | Paths  # what functions for Python take for a data set
+
+
+def as_dataset(given: Given, argument: str) -> xr.Dataset:
+    """An argument of a function for Python as a data set: a Dataset, a named DataArray, a path or a list of paths.
+
+    Raises WrongTypeError for anything else, and UserError as `open_dataset` does.
+    """
+    if isinstance(given, xr.Dataset):
+        return given
+    if isinstance(given, xr.DataArray):
+        if given.name is None:
+            raise WrongTypeError(f"{argument} is a DataArray without a name: name its variable, as in .rename('t2m')")
+        return given.to_dataset()
+    several = isinstance(given, list | tuple)
+    if all(isinstance(path, str | os.PathLike) for path in (given if several else [given])):
+        return open_dataset(given)
+    raise WrongTypeError(
+        f'{argument} is of type {type(given).__name__}: an xarray Dataset or DataArray, a path or a list of paths was '
+        'expected'
+    )
 
 
 def _open(file: str, recent: dict[Hashable, RecentBlocks]) -> list[xr.Dataset]:
