@@ -65,11 +65,10 @@ def _decode(variable: xr.Variable, what: str) -> xr.Variable:
             values = _by_xarray(variable, calendar)
     except UserError:
         raise
-    except Exception as error:  # cftime and pandas each raise their own kind
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # cftime, pandas and xarray each raise their own kind, with advice for programmers
         raise UserError(
-            f"{what} has units '{units}' in the calendar '{calendar}', which give no dates ({reason.split(';')[0]}); "
-            "CF units such as 'days since 2000-01-01' are read: correct them"
+            f"{what} has units '{units}', which give no dates in the calendar '{calendar}'; CF units such as 'days since "
+            "2000-01-01' are read: correct them"
         ) from error
     attrs = {key: value for key, value in variable.attrs.items() if key not in ('units', 'calendar')}
     return xr.Variable(variable.dims, values, attrs, {'units': units, 'calendar': calendar})
