@@ -180,10 +180,10 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
             part = store.load(fields.isel(time=slice(start, start + BATCH)), 'the fields')
             values = np.stack([part[name].values for name in transform.variables], -1)
             if len(missing := np.flatnonzero(~np.isfinite(values).all((1, 2, 3)))):
-                share = 1 - np.isfinite(values[missing[0]]).mean()
+                share, at = 1 - np.isfinite(values[missing[0]]).mean(), iso(part['time'].values[missing[0]])
                 raise UserError(
-                    f'the fields have no value in {share:.2g} of their cells at {iso(part["time"].values[missing[0]])}: an '
-                    'encoding needs all of them; fill them, or select cells and times that have values'
+                    f'the fields have no value in {share:.2g} of their cells at {at}: an encoding needs '
+                    'all of them; fill them, or select cells and times that have values'
                 )
             yield transform.encode(values)
 

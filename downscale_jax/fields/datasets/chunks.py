@@ -4,7 +4,6 @@ A stored chunk is decoded as a whole, however few of its times are read. Readers
 last chunks are kept: a store of 480 times in a chunk would otherwise be decoded sixty times over.
 """
 
-import math
 import threading
 import uuid
 from collections import OrderedDict
@@ -78,9 +77,7 @@ class _Stored:
     def _block(self, index: int, before: tuple[slice | int, ...], after: tuple[slice | int, ...]) -> np.ndarray:
         times = slice(index * self._length, min((index + 1) * self._length, self.shape[self._axis]))
         assert self._recent is not None
-        return self._recent.get(
-            (self._name, index), str((before, after)), lambda: self._read((*before, times, *after))
-        )
+        return self._recent.get((self._name, index), str((before, after)), lambda: self._read((*before, times, *after)))
 
     def _read(self, key: tuple[slice | int, ...]) -> np.ndarray:
         try:

@@ -42,22 +42,19 @@ def open_file(file: str) -> list[xr.Dataset]:
     if kind == 'Zarr':
         # Unconsolidated metadata is read group by group: nothing on a local disk, and no warning when it is absent.
         options = _OPTIONS | {'engine': 'zarr', 'consolidated': None if is_url(file) else False}
-        if file.endswith('.zip'):
-            dataset = _open_zip(file, options)
-        else:
-            dataset = xr.open_dataset(file, **options)
+        dataset = (_open_zip if file.endswith('.zip') else xr.open_dataset)(file, **options)
     else:
         dataset = xr.open_dataset(file, **_OPTIONS)
     for name, variable in dataset.variables.items():
         if variable.dims == (name,) and variable.size > MOST_TIMES:
             raise UserError(
-                f"{file}: '{name}' claims {variable.size} values; an axis of at most {MOST_TIMES} can be read: the file "
-                'is probably damaged; check its dimensions, or split it'
+                f"{file}: '{name}' claims {variable.size} values; an axis of at most {MOST_TIMES} can be read: the file is "
+                'probably damaged; check its dimensions, or split it'
             )
     return [dataset]
 
 
-def _open_zip(file: str, options: dict[str, Any]) -> xr.Dataset:
+def _open_zip(file: str, **options: Any) -> xr.Dataset:
     """A zipped Zarr store, whose group may lie in a folder of the zip file."""
     from zarr.storage import ZipStore
 
@@ -66,7 +63,8 @@ def _open_zip(file: str, options: dict[str, Any]) -> xr.Dataset:
     if not marks:
         raise UserError(f'{file}: holds no Zarr store; only Zarr is read from a zip file: unpack other files first')
     group = os.path.dirname(min(marks, key=lambda name: name.count('/')))
-    return xr.open_dataset(ZipStore(file, mode='r'), group=group or None, **options)
+    store: Any = ZipStore(file, mode='r')  # xarray's annotation lacks zarr's stores
+    return xr.open_dataset(store, group=group or None, **options)
 
 
 def _check_length(file: str) -> None:

@@ -31,7 +31,9 @@ def with_common_times(
         matched = matching(axes)
         if matched is None:
             listed = '; '.join(f"'{name}' {_described(times)}" for name, times in axes.items())
-            raise UserError(f'{source}: the times of the variables do not match: {listed}: bring them to the same times')
+            raise UserError(
+                f'{source}: the times of the variables do not match: {listed}: bring them to the same times'
+            )
         indices, how = matched
         messages.info(f'{source}: {how}')
         chosen = {name: field.isel(time=indices[name]) for name, field in fields.items()}

@@ -77,7 +77,11 @@ def _like(dataset: xr.Dataset, others: Sequence[xr.Dataset]) -> xr.Dataset:
         axes = {role_of(other, dim): dim for dim in other.dims}
         for dim in dataset.dims:
             same = axes.get(role_of(dataset, dim)) if role_of(dataset, dim) in NAMES else None
-            if same is not None and same != dim and not {same, dim} & {*names, *dataset.variables, *names.values()} - {dim}:
+            if (
+                same is not None
+                and same != dim
+                and not {same, dim} & {*names, *dataset.variables, *names.values()} - {dim}
+            ):
                 names[dim] = same
         for name in other.data_vars:
             same = archives.synonym(str(name), map(str, dataset.data_vars))
@@ -256,7 +260,8 @@ def _static(pieces: Sequence[Piece]) -> xr.Variable:
             first.values, piece.array.transpose(*first.dims).values
         ):
             return _refused(
-                first.variable, f"'{first.name}' differs between {pieces[0].source} and {piece.source}: keep one of them"
+                first.variable,
+                f"'{first.name}' differs between {pieces[0].source} and {piece.source}: keep one of them",
             )
     return first.variable
 
@@ -273,9 +278,11 @@ def _refused(like: xr.Variable, message: str) -> xr.Variable:
 
 def _of_tiles(parts: Sequence[xr.Dataset], sources: Sequence[str]) -> xr.Dataset:
     try:
-        return xr.combine_by_coords(
+        combined = xr.combine_by_coords(
             parts, data_vars='minimal', coords='minimal', compat='override', join='exact', combine_attrs='override'
         )
+        assert isinstance(combined, xr.Dataset)  # of data sets, not of arrays
+        return combined
     except ValueError as error:
         raise UserError(
             f'{" and ".join(sources[:2])} are on different grids ({_contrast(*parts[:2])}): give files of one grid'

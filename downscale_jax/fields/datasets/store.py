@@ -22,8 +22,8 @@ from downscale_jax.runtime.errors import UserError, WrongTypeError
 def open_dataset(paths: Paths) -> xr.Dataset:
     """Opens NetCDF, Zarr (a folder, a zip file), GRIB, or a URL: s3 and *.zarr are Zarr, other http OPeNDAP.
 
-    `paths` is a path, a pattern, or a list of either; several files are joined (`joining`). Values stay on disk, in dask
-    chunks along time of about 8 MiB (`chunks`); reading one time costs a chunk. Times are decoded in any year and
+    `paths` is a path, a pattern, or a list of either; several files are joined (`joining`). Values stay on disk, in
+    dask chunks along time of at most about 8 MiB (`chunks`); reading one time costs a chunk. Times are decoded in any year and
     calendar (`time_axes`). `encoding['source']` names the files in messages.
 
     Raises UserError where no file matches, a file cannot be read, or files contradict each other.
@@ -55,8 +55,9 @@ def as_dataset(given: Given, argument: str) -> xr.Dataset:
         if given.name is None:
             raise WrongTypeError(f"{argument} is a DataArray without a name: name its variable, as in .rename('t2m')")
         return given.to_dataset()
-    several = isinstance(given, list | tuple)
-    if all(isinstance(path, str | os.PathLike) for path in (given if several else [given])):
+    if isinstance(given, str | os.PathLike):
+        return open_dataset(given)
+    if isinstance(given, list | tuple) and all(isinstance(path, str | os.PathLike) for path in given):
         return open_dataset(given)
     raise WrongTypeError(
         f'{argument} is of type {type(given).__name__}: an xarray Dataset or DataArray, a path or a list of paths was '

@@ -67,8 +67,8 @@ def _decode(variable: xr.Variable, what: str) -> xr.Variable:
         raise
     except Exception as error:  # cftime, pandas and xarray each raise their own kind, with advice for programmers
         raise UserError(
-            f"{what} has units '{units}', which give no dates in the calendar '{calendar}'; CF units such as 'days since "
-            "2000-01-01' are read: correct them"
+            f"{what} has units '{units}', which give no dates in the calendar '{calendar}'; CF units such as 'days "
+            "since 2000-01-01' are read: correct them"
         ) from error
     attrs = {key: value for key, value in variable.attrs.items() if key not in ('units', 'calendar')}
     return xr.Variable(variable.dims, values, attrs, {'units': units, 'calendar': calendar})
@@ -150,7 +150,9 @@ def _with_time_coordinates(dataset: xr.Dataset, source: str) -> xr.Dataset:
 
 
 def _holds_dates(variable: xr.Variable) -> bool:
-    return variable.dtype.kind == 'M' or (variable.dtype.kind == 'O' and isinstance(variable.values[0], cftime.datetime))
+    return variable.dtype.kind == 'M' or (
+        variable.dtype.kind == 'O' and isinstance(variable.values[0], cftime.datetime)
+    )
 
 
 def _of_strings(variable: xr.Variable, what: str) -> np.ndarray:

@@ -55,7 +55,9 @@ def in_one_calendar(series: Sequence[np.ndarray]) -> list[np.ndarray]:
     if len(kinds) < 2:
         return list(series)
     if not kinds <= {'datetime64', *STANDARD}:
-        raise ValueError(' and '.join(sorted(kinds - {'datetime64'} | ({'standard'} if 'datetime64' in kinds else set()))))
+        raise ValueError(
+            ' and '.join(sorted(kinds - {'datetime64'} | ({'standard'} if 'datetime64' in kinds else set())))
+        )
     seconds = [encode_times(times) for times in series]
     if min(s.min() for s in seconds) < REFORM and len(kinds - {'datetime64'}) > 1:
         raise ValueError('standard and proleptic_gregorian before 1582-10-15')
@@ -75,9 +77,9 @@ def matching(axes: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str
         listed = ', '.join(f"{count} of '{name}'" for name, count in lost.items() if count)
         return indices, f'times that not all variables have are left out: {listed}'
     months = {name: _months(times) for name, times in axes.items()}
-    if all(len(np.unique(m)) == len(m) and (np.diff(m) == 1).all() for m in months.values()):
-        if (indices := _common(months)) is not None:
-            return indices, 'monthly values are matched by month, since their time stamps differ'
+    monthly = all((np.diff(m) == 1).all() for m in months.values())
+    if monthly and (indices := _common(months)) is not None:
+        return indices, 'monthly values are matched by month, since their time stamps differ'
     return None
 
 

@@ -67,7 +67,9 @@ def test_a_block_that_does_not_fit_is_not_kept(tmp_path, monkeypatch):
     np.testing.assert_array_equal(opened['t2m'][17], data()['t2m'][17])
 
 
-@pytest.mark.parametrize(('times', 'size', 'problem'), [(2, 200_000, '200000 x 200000 cells'), (10**9, 4, 'claims 1000000000')])
+@pytest.mark.parametrize(
+    ('times', 'size', 'problem'), [(2, 200_000, '200000 x 200000 cells'), (10**9, 4, 'claims 1000000000')]
+)
 def test_claims(tmp_path, times, size, problem):
     with netCDF4.Dataset(tmp_path / 'a.nc', 'w') as file:
         for name, length in (('time', times), ('y', size), ('x', size)):

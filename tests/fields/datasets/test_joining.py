@@ -58,7 +58,9 @@ def test_unused_variables_are_not_compared(tmp_path):
 
 
 def test_unused_variables_need_no_common_units(tmp_path):
-    early, late = (part.assign(tp=part['t2m'].assign_attrs(units=u)) for part, u in ((data(EARLY), 'm'), (data(LATE), 'K')))
+    early, late = (
+        part.assign(tp=part['t2m'].assign_attrs(units=u)) for part, u in ((data(EARLY), 'm'), (data(LATE), 'K'))
+    )
     found = joined(tmp_path, a=early, b=late)
     np.testing.assert_array_equal(canonical(found, ['t2m'])['t2m'], VALUES)
     with pytest.raises(UserError, match=r"b\.nc: .*'K'.* converted to 'm'"):
@@ -97,7 +99,7 @@ def test_variables_on_other_times(tmp_path):
     np.testing.assert_array_equal(fields['tp'], fields['t2m'])
     sparse = data(slice(0, 6, 5), 'sf', 'mm')
     found = joined(tmp_path, c=sparse)
-    with pytest.raises(UserError, match="times of the variables do not match: 't2m' 6, .*'sf' 2"):
+    with pytest.raises(UserError, match=r"times of the variables do not match: 't2m' 6, .*'sf' 2"):
         canonical(found, ['t2m', 'sf'])
 
 
@@ -123,7 +125,11 @@ def test_cases(shared_data, kind):
 
 @pytest.mark.parametrize(
     ('file', 'names', 'times'),
-    [('era5_t2m_tp.grib', ['t2m', 'tp'], 24), ('fc_t2m_tp.grib', ['t2m', 'tp'], 6), ('g2_t_u.grib2', ['t2m', 'u10'], 3)],
+    [
+        ('era5_t2m_tp.grib', ['t2m', 'tp'], 24),
+        ('fc_t2m_tp.grib', ['t2m', 'tp'], 6),
+        ('g2_t_u.grib2', ['t2m', 'u10'], 3),
+    ],
 )
 def test_grib_of_several_hypercubes(shared_data, file, names, times):
     pytest.importorskip('cfgrib')

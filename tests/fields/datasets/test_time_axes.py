@@ -98,13 +98,20 @@ def test_wrf(shared_data, file):
 
 def test_wrf_without_strings(shared_data):
     data = store.open_dataset(shared_data.parent / 'cases' / 'wrfout_d01.nc').drop_vars(['Times', 'Time'])
-    named = decoded(data.drop_vars('XTIME').assign(XTIME=('Time', [0.0, 90.0] * 20, {'units': 'minutes since 1999-12-31'})), '')
+    named = decoded(
+        data.drop_vars('XTIME').assign(XTIME=('Time', [0.0, 90.0] * 20, {'units': 'minutes since 1999-12-31'})), ''
+    )
     assert named['Time'].values[1] == np.datetime64('1999-12-31T01:30')
 
 
 def test_months_since(shared_data):
     fields = canonical(store.open_dataset(shared_data.parent / 'cases' / 'months_since.nc'), ['t2m'])
-    assert [iso(time)[:10] for time in fields['time'].values] == ['2000-01-01', '2000-02-01', '2000-03-01', '2000-04-01']
+    assert [iso(time)[:10] for time in fields['time'].values] == [
+        '2000-01-01',
+        '2000-02-01',
+        '2000-03-01',
+        '2000-04-01',
+    ]
 
 
 def test_missing_times_are_counted():
