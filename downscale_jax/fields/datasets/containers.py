@@ -48,8 +48,8 @@ def open_file(file: str) -> list[xr.Dataset]:
     for name, variable in dataset.variables.items():
         if variable.dims == (name,) and variable.size > MOST_TIMES:
             raise UserError(
-                f"{file}: '{name}' claims {variable.size} values; an axis of at most {MOST_TIMES} can be read: the file is "
-                'probably damaged; check its dimensions, or split it'
+                f"{file}: '{name}' claims {variable.size} values, of which at most {MOST_TIMES} can be read: the file "
+                'is probably damaged; check its dimensions, or split it'
             )
     return [dataset]
 

@@ -23,8 +23,8 @@ def open_dataset(paths: Paths) -> xr.Dataset:
     """Opens NetCDF, Zarr (a folder, a zip file), GRIB, or a URL: s3 and *.zarr are Zarr, other http OPeNDAP.
 
     `paths` is a path, a pattern, or a list of either; several files are joined (`joining`). Values stay on disk, in
-    dask chunks along time of at most about 8 MiB (`chunks`); reading one time costs a chunk. Times are decoded in any year and
-    calendar (`time_axes`). `encoding['source']` names the files in messages.
+    dask chunks along time of at most about 8 MiB (`chunks`); reading one time costs a chunk. Times are decoded in any
+    year and calendar (`time_axes`). `encoding['source']` names the files in messages.
 
     Raises UserError where no file matches, a file cannot be read, or files contradict each other.
     """
