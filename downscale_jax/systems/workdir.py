@@ -23,6 +23,7 @@ METHODS = {  # of some kinds of model only
     'distance': 'models of atmodist',
     'embed': 'models of atmodist',
 }
+PATHS = ('path', 'coarse', 'fine')  # settings of `data` that name the training data
 REPLACEABLE = ('sampling', 'evaluation')  # sections that may differ from those of training
 
 
@@ -68,7 +69,8 @@ class WorkDirectory(Generic[TaskT]):
 
     def provenance(self, name: str) -> str:
         """Checkpoint and training data of a task, in words."""
-        data = 'idealised, simulated data' if self.prepared.meta['idealised'] else self.config['data']['path']
+        files = [self.config['data'][key] for key in PATHS if self.config['data'].get(key)]
+        data = 'idealised, simulated data' if self.prepared.meta['idealised'] else ' and '.join(files)
         return f'{name}, step {self.best_step(name)}, trained on {data}'
 
 
