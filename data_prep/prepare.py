@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from data_prep.records import block_means, lag_pairs, pairs, refinement
-from downscale_jax.fields.datasets import paths
+from downscale_jax.fields.datasets.files import paths
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, suggestion
 

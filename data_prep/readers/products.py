@@ -12,7 +12,7 @@ import xarray as xr
 
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
-from downscale_jax.fields.datasets.paths import Paths, files_of
+from downscale_jax.fields.datasets.files.paths import Paths, files_of
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError, suggestion
 

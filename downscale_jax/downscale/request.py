@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.settings import GenerationSettings
-from downscale_jax.fields.datasets import paths
+from downscale_jax.fields.datasets.files import paths
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.settings import flatten

@@ -268,10 +268,10 @@ def test_arguments_of_every_form(opened, tmp_path):
     expected = opened.embed(data)
     np.testing.assert_array_equal(opened.embed(tmp_path / 'a[1].nc'), expected)
     np.testing.assert_array_equal(opened.distance([tmp_path / 'a[1].nc'], data), np.zeros(2))
-    with pytest.raises(TypeError, match='^b is of type ndarray'):
+    with pytest.raises(TypeError, match=r'^b is of type ndarray'):
         opened.distance(data, np.zeros(3))
-    with pytest.raises(UserError, match='no value in 0.25 of their cells at 2000-01-02'):
+    with pytest.raises(UserError, match=r'no value in 0\.25 of their cells at 2000-01-02'):
         opened.embed(data.assign({names[0]: data[names[0]].where((data.time < days[1]) | (data.lon < 180))}))
-    with pytest.raises(UserError, match="'atmodist', which has no method 'downscale'"):
+    with pytest.raises(UserError, match=r"'atmodist', which has no method 'downscale'"):
         opened.downscale(data)
     assert not hasattr(opened, 'downscale')

@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields.datasets import time_axes
-from downscale_jax.fields.datasets.chunks import RecentBlocks, lazy, reading_failed
-from downscale_jax.fields.datasets.containers import kind_of, open_file
-from downscale_jax.fields.datasets.joining import joined
-from downscale_jax.fields.datasets.paths import Paths, files_of, name_of
+from downscale_jax.fields.datasets.files import time_axes
+from downscale_jax.fields.datasets.files.chunks import RecentBlocks, lazy, reading_failed
+from downscale_jax.fields.datasets.files.containers import kind_of, open_file
+from downscale_jax.fields.datasets.files.joining import joined
+from downscale_jax.fields.datasets.files.paths import Paths, files_of, name_of
 from downscale_jax.runtime.errors import UserError, WrongTypeError
 
 

@@ -8,8 +8,9 @@ import pytest
 import xarray as xr
 
 from data_prep.records.stream import stream
-from downscale_jax.fields.datasets import chunks, store
+from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.files import chunks
 from downscale_jax.runtime.errors import UserError
 
 TIMES = 50

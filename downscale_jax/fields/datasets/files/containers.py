@@ -8,8 +8,8 @@ from typing import Any
 import scipy.io
 import xarray as xr
 
-from downscale_jax.fields.datasets import grib
-from downscale_jax.fields.datasets.paths import is_url
+from downscale_jax.fields.datasets.files import grib
+from downscale_jax.fields.datasets.files.paths import is_url
 from downscale_jax.runtime.errors import UserError
 
 MOST_TIMES = 2**24  # of an axis: 1900 years of hours; the longest axis that is read into memory

@@ -8,7 +8,7 @@ import xarray as xr
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.datasets.dates import iso
-from downscale_jax.fields.datasets.time_axes import decoded
+from downscale_jax.fields.datasets.files.time_axes import decoded
 from downscale_jax.fields.datasets.times import in_one_calendar, matching, nanoseconds
 from downscale_jax.runtime.errors import UserError
 

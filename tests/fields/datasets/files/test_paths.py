@@ -7,7 +7,7 @@ import xarray as xr
 from data_prep.prepare import name_of
 from downscale_jax.downscale.request import file_state
 from downscale_jax.fields.datasets import store
-from downscale_jax.fields.datasets.paths import files_of, fingerprint
+from downscale_jax.fields.datasets.files.paths import files_of, fingerprint
 from downscale_jax.runtime.errors import UserError
 
 NAMES = ('tas_[r1i1p1].nc', 'run*.nc', 'what?.nc', '[a-z].nc')
