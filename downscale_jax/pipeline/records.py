@@ -25,6 +25,7 @@ from downscale_jax.fields.geometry.grid import is_periodic, valid_area
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.kinds import FieldTransform, Transform, read_transform
 from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.fields.transforms.training_range import TrainingRange, probable_extremes
 from downscale_jax.runtime.errors import UserError
 
 NAME = 'fields/1.0.0'  # TFDS requires a name and a version
@@ -61,6 +62,19 @@ class Prepared:
         if isinstance(self.transform, Standardisation):
             raise UserError(f'{self.directory} holds pairs of patches, not fields to downscale')
         return self.transform
+
+    def training_range(self) -> TrainingRange:
+        """Of the coarse inputs, or of the fields of pairs; a new one whenever it is called, which warns anew."""
+        transform = self.transform
+        if isinstance(transform, BlockMeans):
+            extremes = np.reshape(self.meta['range'], (-1, 2))
+            return TrainingRange(transform.inputs, transform.input_units, extremes)
+        if isinstance(transform, Standardisation):
+            extremes = probable_extremes(transform.mean, transform.std)
+            return TrainingRange(transform.variables, transform.units, extremes)
+        extremes = probable_extremes(transform.input_mean, transform.input_std)
+        extremes[transform.channel] = self.meta['range']  # of the other inputs they are not stored
+        return TrainingRange(transform.inputs, transform.input_units, extremes)
 
     def pair(self, record: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """(fine [H, W, V], coarse [H, W, channels]) of a record, on the fine grid, physical."""

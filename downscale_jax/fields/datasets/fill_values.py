@@ -88,7 +88,9 @@ def _valid_range(attrs: Mapping[Hashable, Any], encoding: Mapping[Hashable, Any]
 
 
 def _unpacked(values: np.ndarray, encoding: Mapping[Hashable, Any]) -> np.ndarray:
-    scale, offset = (float(np.ravel(encoding.get(key, one))[0]) for key, one in (('scale_factor', 1), ('add_offset', 0)))
+    scale, offset = (
+        float(np.ravel(encoding.get(key, one))[0]) for key, one in (('scale_factor', 1), ('add_offset', 0))
+    )
     return values * scale + offset
 
 

@@ -82,9 +82,8 @@ QUANTITIES = (
         {'specific_humidity', 'humidity_mixing_ratio'}, {'huss', 'hus', 'q', 'q2', 'shum'},
     )),
     Quantity('a fraction of area', '1', -0.5, 1.5, ('%',), Kind(
-        {'sea_ice_area_fraction', 'cloud_area_fraction', 'land_area_fraction', 'land_binary_mask', 'sea_area_fraction',
-         'surface_snow_area_fraction'},
-        {'sic', 'siconc', 'ci', 'aice', 'ice_conc', 'clt', 'tcc', 'lsm', 'sftlf'},
+        {'sea_ice_area_fraction', 'cloud_area_fraction', 'surface_snow_area_fraction'},
+        {'sic', 'siconc', 'ci', 'aice', 'ice_conc', 'clt', 'tcc'},
     )),
     Quantity('sea-ice thickness', 'm', -1, 1000, ('cm', 'mm'), Kind(
         {'sea_ice_thickness'}, {'sit', 'sithick', 'hice', 'sea_ice_thickness'},

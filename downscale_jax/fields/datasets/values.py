@@ -4,7 +4,6 @@ The first and the last field are read at opening, so that errors come before wor
 in which they are read, which costs a millisecond for 20 MiB.
 """
 
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
