@@ -47,6 +47,7 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
                 f"{source}: no variable '{name}'; it has {', '.join(present) or 'none'}; "
                 + suggestion(name, present, 'rename one, or add it')
             )
+    dataset = decoded(dataset, names)
     fields = {name: _ordered(dataset, name, source) for name in names}
     first = fields[names[0]]
     space = ('lat', 'lon') if 'lat' in first.dims else ('y', 'x')
@@ -105,7 +106,7 @@ def _ordered(dataset: xr.Dataset, name: str, source: str) -> xr.Variable:
                 f"{source}: '{name}' has a dimension '{dim}' of {array.sizes[dim]}; time and two of space were "
                 f'expected: select one {dim} beforehand'
             )
-    variable = decoded(array.variable).squeeze(extra)
+    variable = array.variable.squeeze(extra)
     variable = xr.Variable([roles[dim] for dim in variable.dims], variable.data, variable.attrs)
     space = ('lat', 'lon') if 'lat' in variable.dims else ('y', 'x')
     if len(set(variable.dims)) < variable.ndim or not set(space) <= set(variable.dims) <= {'time', *space}:

@@ -1,7 +1,8 @@
 """Missing values: those that a file declares, also where xarray does not apply them, and common undeclared ones."""
 
+import functools
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,16 +24,17 @@ class Declared(NamedTuple):
     high: float = np.inf
 
 
-def decoded(variable: xr.Variable) -> xr.Variable:
-    """The variable with fill values, scale and offset applied that are still among its attributes.
+def decoded(dataset: xr.Dataset, names: Iterable[str]) -> xr.Dataset:
+    """The data set with fill values, scale and offset applied that are still attributes of the named variables.
 
     They are where a data set was opened without decoding, as rioxarray does.
     """
-    if not {'_FillValue', 'missing_value', 'scale_factor', 'add_offset'} & variable.attrs.keys():
-        return variable
+    packed = {'_FillValue', 'missing_value', 'scale_factor', 'add_offset'}
+    variables = {name: dataset[name].variable for name in names if packed & dataset[name].attrs.keys()}
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore', xr.SerializationWarning)  # several fill values: all count
-        return xr.conventions.decode_cf_variable('', variable, decode_times=False, decode_timedelta=False)
+        warnings.simplefilter('ignore', xr.SerializationWarning)  # several fill values, all of which count
+        decode = functools.partial(xr.conventions.decode_cf_variable, decode_times=False, decode_timedelta=False)
+        return dataset.assign({name: decode(name, variable) for name, variable in variables.items()})
 
 
 def declared(attrs: Mapping[Hashable, Any], encoding: Mapping[Hashable, Any]) -> Declared:
@@ -54,17 +56,22 @@ def declared(attrs: Mapping[Hashable, Any], encoding: Mapping[Hashable, Any]) ->
 
 
 def common(encoding: Mapping[Hashable, Any]) -> np.ndarray:
-    """Common fill values as they stand in the field of a variable with this encoding: packed ones are unpacked."""
-    if not _is_packed(encoding):
+    """Common fill values as they stand in the field of a variable with this encoding, also those that were packed."""
+    stored = np.dtype(encoding.get('dtype', np.float32))
+    if not _is_packed(encoding) or stored.kind not in 'iu':
         return COMMON
-    return np.unique(np.concatenate([COMMON, _unpacked(COMMON.astype(np.float64), encoding).astype(np.float32)]))
+    ends = np.iinfo(stored)
+    packed = np.array([-999, -9999, 9999, ends.min, ends.min + 1, ends.max - 1, ends.max], np.float64)
+    return np.concatenate([COMMON, _unpacked(packed, encoding).astype(np.float32)])
 
 
 def equal(values: np.ndarray, fills: np.ndarray | tuple[float, ...]) -> np.ndarray:
     """Where float32 values equal one of `fills` to within the rounding of packing and unpacking."""
     result = np.zeros(values.shape, bool)
-    for fill in fills:
-        result |= np.abs(values - np.float32(fill)) <= np.float32(1e-6) * abs(np.float32(fill))
+    largest = float(np.finfo(np.float32).max)
+    for fill in map(float, fills):
+        low, high = (min(max(fill + sign * 1e-6 * abs(fill), -largest), largest) for sign in (-1, 1))
+        result |= (values >= np.float32(low)) & (values <= np.float32(high))
     return result
 
 

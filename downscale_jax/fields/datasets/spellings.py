@@ -96,7 +96,7 @@ def parse_units(units: str) -> Spelled:
         text = pattern.sub(replacement, text)
     factor, text = _inner_numbers(factor, text.strip('*'))
     try:
-        unit = registry().parse_units(text)
+        unit = registry().parse_units(f'1{text}' if text.startswith('/') else text)
     except Exception as error:  # pint's errors have no common base but Exception
         raise UserError('this is no unit that is known here') from error
     if factor > 1 and '[temperature]' in unit.dimensionality:

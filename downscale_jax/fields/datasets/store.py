@@ -32,7 +32,9 @@ def open_dataset(path: str) -> xr.Dataset:
     """
     path = os.fspath(path)
     try:
-        dataset = _open(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', xr.SerializationWarning)  # several fill values, all of which count
+            dataset = _open(path)
     except UserError:
         raise
     except ImportError as error:

@@ -31,7 +31,7 @@ class _Channel(NamedTuple):
 
     @property
     def trained(self) -> str:
-        return f'{self.low:.4g} to {self.high:.4g} in training'
+        return f'from {self.low:.4g} to {self.high:.4g} in training'
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class TrainingRange:
             width, excess = max(high - low, 1e-6 * abs(high)), max(low - least, most - high)
             if excess > ABSURD * width:
                 raise UserError(
-                    f'{source}: {channel.text}, but from {channel.trained}: correct its units, or declare missing '
+                    f'{source}: {channel.text}, but {channel.trained}: correct its units, or declare missing '
                     'values by _FillValue'
                 )
             share = np.mean((channel.values < low) | (channel.values > high))
             if excess > FAR * width or share > SHARE:
-                self._warn(channel, source, f'with {100 * share:.0f} % of its values outside the range of training')
+                self._warn(channel, source, f'with {100 * share:.0f} % of its values outside the range')
 
     def _channels(self, values: np.ndarray) -> Iterator[_Channel]:
         planes = np.moveaxis(values, -1, 0)
@@ -76,8 +76,8 @@ class TrainingRange:
         if channel.name not in self.warned:
             self.warned.add(channel.name)
             messages.warning(
-                f'{source}: {channel.text} {which}, but from {channel.trained}: check its units; results are '
-                'unreliable outside the range of training'
+                f'{source}: {channel.text} {which}, but {channel.trained}: check its units; results are unreliable '
+                'outside the range of training'
             )
 
 
