@@ -44,15 +44,13 @@ def declared(attrs: Mapping[Hashable, Any], encoding: Mapping[Hashable, Any]) ->
     ignores `valid_min`, `valid_max` and `valid_range`, which are in packed units unless they are floats beside packed
     integers (NetCDF User Guide, attribute conventions).
     """
-    given = [value for key in ('_FillValue', 'missing_value') for value in _numbers(encoding.get(key))]
     stored = np.dtype(encoding.get('dtype', np.float32))
-    if stored.kind in 'iu':
-        # what the stored type cannot hold is meant for the unpacked values
-        given = [value for value in given if not np.iinfo(stored).min <= value <= np.iinfo(stored).max]
-    elif _is_packed(encoding):
-        given = []
+    given = [item for key in ('_FillValue', 'missing_value') for item in np.ravel(encoding.get(key, ()))]
+    unmasked = [
+        number for item in given for number in _numbers(item) if isinstance(item, str) or not _holds(stored, number)
+    ]
     low, high = _valid_range(attrs, encoding)
-    return Declared(tuple(value for value in given if np.isfinite(value)), low, high)
+    return Declared(tuple(unmasked), low, high)
 
 
 def common(encoding: Mapping[Hashable, Any]) -> np.ndarray:
@@ -61,11 +59,12 @@ def common(encoding: Mapping[Hashable, Any]) -> np.ndarray:
     if not _is_packed(encoding) or stored.kind not in 'iu':
         return COMMON
     ends = np.iinfo(stored)
-    packed = np.array([-999, -9999, 9999, ends.min, ends.min + 1, ends.max - 1, ends.max], np.float64)
+    least = [-999, -9999, ends.min, ends.min + 1] if stored.kind == 'i' else []  # an unsigned 0 is a value
+    packed = np.array([*least, 9999, ends.max - 1, ends.max], np.float64)
     return np.concatenate([COMMON, _unpacked(packed, encoding).astype(np.float32)])
 
 
-def equal(values: np.ndarray, fills: np.ndarray | tuple[float, ...]) -> np.ndarray:
+def equal(values: np.ndarray, fills: Iterable[float]) -> np.ndarray:
     """Where float32 values equal one of `fills` to within the rounding of packing and unpacking."""
     result = np.zeros(values.shape, bool)
     largest = float(np.finfo(np.float32).max)
@@ -99,6 +98,13 @@ def _unpacked(values: np.ndarray, encoding: Mapping[Hashable, Any]) -> np.ndarra
         float(np.ravel(encoding.get(key, one))[0]) for key, one in (('scale_factor', 1), ('add_offset', 0))
     )
     return values * scale + offset
+
+
+def _holds(stored: np.dtype, number: float) -> bool:
+    """Whether values of the stored type can equal the number exactly, so that xarray masks them."""
+    if stored.kind in 'iu':
+        return number.is_integer() and np.iinfo(stored).min <= number <= np.iinfo(stored).max
+    return not np.isfinite(number) or float(np.float64(number).astype(stored)) == number
 
 
 def _is_packed(encoding: Mapping[Hashable, Any]) -> bool:

@@ -85,7 +85,7 @@ QUANTITIES = (
         {'sea_ice_area_fraction', 'cloud_area_fraction', 'surface_snow_area_fraction'},
         {'sic', 'siconc', 'ci', 'aice', 'ice_conc', 'clt', 'tcc'},
     )),
-    Quantity('sea-ice thickness', 'm', -1, 1000, ('cm', 'mm'), Kind(
+    Quantity('sea-ice thickness', 'm', -10, 1000, ('cm', 'mm'), Kind(
         {'sea_ice_thickness'}, {'sit', 'sithick', 'hice', 'sea_ice_thickness'},
     )),
 )  # fmt: skip

@@ -100,19 +100,24 @@ def without_declared(block: np.ndarray, declared: Declared) -> np.ndarray:
 def standing_apart(values: np.ndarray, common: np.ndarray) -> tuple[float, ...]:
     """The common fill values that occur repeatedly, further from all other values than those from each other."""
     fills: list[float] = []
-    values = values[np.isfinite(values)]
-    while values.size:
-        for extreme in (values.min(), values.max()):
-            rest = values[values != extreme]
-            if rest.size and values.size - rest.size > 1 and fill_values.equal(common, (extreme,)).any():
-                spread, gap = rest.max() - rest.min(), np.abs(rest - extreme).min()
-                if gap > spread and (spread > 0 or abs(extreme) >= _TELLING):
-                    fills.append(float(extreme))
-                    values = rest
-                    break
-        else:
-            break
+    while found := [fill for fill in _extremes(values, fills) if _is_apart(fill, values, fills, common)]:
+        fills += found
     return tuple(fills)
+
+
+def _extremes(values: np.ndarray, without: list[float]) -> tuple[float, float]:
+    """Least and greatest value, NaN without any."""
+    if without:
+        values = np.where(fill_values.equal(values, without), np.float32(np.nan), values)
+    return float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+
+
+def _is_apart(fill: float, values: np.ndarray, known: list[float], common: np.ndarray) -> bool:
+    if not fill_values.equal(common, [fill]).any() or np.count_nonzero(fill_values.equal(values, [fill])) < 2:
+        return False
+    low, high = _extremes(values, [*known, fill])
+    gap = max(low - fill, fill - high)
+    return gap > high - low and (high > low or abs(fill) >= _TELLING)
 
 
 def _mapped(screen: Screen, data: Any) -> Any:
