@@ -13,12 +13,12 @@ import xarray as xr
 from downscale_jax.fields.datasets import archives
 from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, is_valid_time, role_of, roles_of
 from downscale_jax.fields.datasets.dates import iso
-from downscale_jax.fields.datasets.fill_values import decoded
 from downscale_jax.fields.datasets.masks import valid_cells
 from downscale_jax.fields.datasets.periods import bounds_of_time
 from downscale_jax.fields.datasets.store import load
 from downscale_jax.fields.datasets.units import convert_units
-from downscale_jax.fields.datasets.values import screened
+from downscale_jax.fields.datasets.values.fill_values import decoded
+from downscale_jax.fields.datasets.values.screening import screened
 from downscale_jax.runtime.errors import UserError, suggestion
 
 

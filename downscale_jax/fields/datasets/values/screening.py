@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields.datasets import fill_values, plausibility
-from downscale_jax.fields.datasets.fill_values import Declared
-from downscale_jax.fields.datasets.plausibility import Limits
 from downscale_jax.fields.datasets.store import load
+from downscale_jax.fields.datasets.values import fill_values, plausibility
+from downscale_jax.fields.datasets.values.fill_values import Declared
+from downscale_jax.fields.datasets.values.plausibility import Limits
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 

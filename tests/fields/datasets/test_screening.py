@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.fields.datasets import fill_values, plausibility, store
+from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.datasets.values import fill_values, plausibility
 from downscale_jax.runtime.errors import UserError
 
 CASES = ('fill_undeclared', 'fill_undeclared_1e20', 'fill_valid_range')
