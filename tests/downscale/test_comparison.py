@@ -24,7 +24,8 @@ class Fields:
 
     fields: list
     transform: BlockMeans | RefinementTransform
-    domain: Domain = Domain((4, 6), 2, False)
+
+    domain = Domain((4, 6), 2, False)
 
     @property
     def times(self):
