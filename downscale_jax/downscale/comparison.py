@@ -5,6 +5,7 @@ import numpy as np
 from downscale_jax.downscale.inputs import Inputs
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.kinds import FieldTransform
+from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.training_range import TrainingRange
 
 
@@ -30,4 +31,8 @@ class ComparedInputs:
         return channels
 
     def _coarse(self, channels: np.ndarray) -> np.ndarray:
-        return self._transform.small(channels) if isinstance(self._transform, BlockMeans) else channels
+        if isinstance(self._transform, BlockMeans):
+            return self._transform.small(channels)
+        return (
+            channels[..., self._transform.lifted.predictors] if isinstance(self._transform, PairTransform) else channels
+        )

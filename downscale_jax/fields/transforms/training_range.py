@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 
@@ -84,3 +85,8 @@ class TrainingRange:
 def probable_extremes(mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
     """[V, 2] of variables whose extremes are not known: `DEVIATIONS` standard deviations about the means."""
     return np.asarray(mean)[:, None] + DEVIATIONS * np.asarray(std)[:, None] * np.array([-1, 1])
+
+
+def standardised_extremes(values: Standardisation) -> np.ndarray:
+    """[V, 2] likewise, of transformed values, so that those of heavy-tailed variables are further from their means."""
+    return values.decode(DEVIATIONS * np.outer([-1.0, 1.0], np.ones(len(values.variables)))).T

@@ -3,7 +3,8 @@ import logging
 import numpy as np
 import pytest
 
-from downscale_jax.fields.transforms.training_range import TrainingRange, probable_extremes
+from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.fields.transforms.training_range import TrainingRange, probable_extremes, standardised_extremes
 from downscale_jax.runtime.errors import UserError
 
 
@@ -63,3 +64,6 @@ def test_values_that_are_all_far_too_small(factor, count, caplog):
 
 def test_probable_extremes():
     np.testing.assert_array_equal(probable_extremes((1.0, 0.0), (2.0, 0.5)), [[-19, 21], [-5, 5]])
+    values = Standardisation(('t2m', 'tp'), ('K', 'mm'), (280.0, 0.0), (5.0, 1.0), (0.0, 1.0), (1.0, 0.3), (0.0, 1.0))
+    found = standardised_extremes(values)
+    np.testing.assert_allclose(found, [[230, 330], [-np.expm1(2.0), np.expm1(4.0)]], rtol=1e-6)
