@@ -174,8 +174,8 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
         return dataset
 
     def _batches(self, fields: xr.Dataset) -> Iterator[np.ndarray]:
-        """[B, H, W, C] normalised, `BATCH` times in each but the last."""
-        transform = self.prepared.transform_as(Standardisation)
+        """[B, H, W, C] normalised, `BATCH` times in each but the last, compared with the range of training."""
+        transform, trained = self.prepared.transform_as(Standardisation), self.prepared.training_range()
         for start in range(0, fields.sizes['time'], BATCH):
             part = store.load(fields.isel(time=slice(start, start + BATCH)), 'the fields')
             values = np.stack([part[name].values for name in transform.variables], -1)
@@ -185,6 +185,7 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
                     f'the fields have no value in {share:.2g} of their cells at {at}: an encoding needs '
                     'all of them; fill them, or select cells and times that have values'
                 )
+            trained.check(values, 'the fields', first=start == 0)
             yield transform.encode(values)
 
 

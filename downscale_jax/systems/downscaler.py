@@ -8,10 +8,12 @@ from typing import Any
 import jax
 import xarray as xr
 
+from downscale_jax.downscale.comparison import ComparedInputs
 from downscale_jax.downscale.correction import correction, pair_correction, read_climate
 from downscale_jax.downscale.dataset import Provenance, in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.inputs import Inputs
 from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.pair_inputs import GridCorrection
 from downscale_jax.downscale.region import fine_grid
@@ -104,8 +106,23 @@ class Downscaler(WorkDirectory[Any]):
         fine = trained if statics is None else self.fine_grid(store.as_dataset(statics, 'statics'), 'statics')
         count = members if generator.draws else 1
         correction = self.correction(dataset, overlap, 'the data set')
-        inputs = open_inputs(dataset, generator.transform, fine, correction=correction)
+        inputs = self.open_inputs(dataset, fine, 'the data set', correction)
         return in_memory(Ensemble(generator, inputs, fine, count, seed), self.attributes())
+
+    def open_inputs(
+        self,
+        dataset: xr.Dataset,
+        fine: xr.Dataset,
+        source: str,
+        correction: QuantileMap | GridCorrection | None = None,
+    ) -> Inputs:
+        """The coarse inputs on the fine grid, compared with the range of training as they are read.
+
+        Raises UserError for inputs that do not fit the model (`opening`, `comparison`).
+        """
+        transform = self.prepared.field_transform
+        inputs = open_inputs(dataset, transform, fine, source, correction)
+        return ComparedInputs(inputs, transform, self.prepared.training_range(), source)
 
     def fine_grid(self, dataset: xr.Dataset, source: str) -> xr.Dataset:
         """The fine grid of another region with what networks are shown. Raises UserError, see `downscale.region`."""

@@ -173,6 +173,18 @@ def test_mistakes(opened, change, message):
     assert '\n' not in str(error.value)
 
 
+def test_values_are_compared_with_those_of_training(opened, caplog):
+    unlike = fields().map(lambda field: field * 86400, keep_attrs=True)  # per day, while the units say per second
+    with pytest.raises(
+        UserError, match=r"'vorticity' reaches from .* 's-1', but from -0\.0005\d* to 0\.0005\d* in training"
+    ):
+        opened.embed(unlike)
+    stronger = fields().map(lambda field: field * 20, keep_attrs=True)
+    assert not caplog.records
+    opened.distance(fields(), stronger)
+    assert len(caplog.records) == 2  # one for each variable
+
+
 def test_a_stage_that_is_not_there(opened):
     with pytest.raises(UserError, match='stage=4: the encoder has stages 1 to 3'):
         opened.embed(fields(), 4)

@@ -13,9 +13,12 @@ from downscale_jax.fields.datasets import archives
 from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, role_of, roles_of
 from downscale_jax.fields.datasets.field_times import scalar_time, with_common_times
 from downscale_jax.fields.datasets.masks import valid_cells
+from downscale_jax.fields.datasets.periods import bounds_of_time
 from downscale_jax.fields.datasets.sizes import check_fits
 from downscale_jax.fields.datasets.store import load
 from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.datasets.values.fill_values import decoded
+from downscale_jax.fields.datasets.values.screening import screened
 from downscale_jax.runtime.errors import UserError, suggestion
 
 
@@ -45,6 +48,7 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
                 + suggestion(name, present, 'rename one, or add it')
             )
     check_fits(dataset, names, source)
+    dataset = decoded(dataset, names)
     fields = {name: _ordered(dataset, name, source) for name in names}
     first = fields[names[0]]
     space = ('lat', 'lon') if 'lat' in first.dims else ('y', 'x')
@@ -52,14 +56,17 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
     coords = _coordinates(dataset, dataset[names[0]], space, source)
     timed = [name for name in names if 'time' in fields[name].dims]
     if timed:
-        common, coords['time'] = with_common_times(dataset, {name: fields[name] for name in timed}, source)
+        timed_fields = {name: fields[name] for name in timed}
+        common, coords['time'] = with_common_times(dataset, timed_fields, source)
+        for name in timed:
+            if common[name].sizes == fields[name].sizes:
+                coords |= bounds_of_time(dataset, dataset[name], fields[name].attrs)
         fields |= common
     valid = xr.Variable(space, np.ones(first.shape[-2:], bool))
     if mask:
         valid = xr.Variable(space, _mask(dataset, mask, first, source))
         fields = {name: field.where(valid) for name, field in fields.items()}
-    for name, field in fields.items():
-        _check_values(field, f"{source}: '{name}'")
+    fields = {name: screened(field, dataset[name], source) for name, field in fields.items()}
     valid.attrs = {'long_name': '1 where the field exists'}
     result = xr.Dataset(fields | {'mask': valid}, coords)
     for name in ('title', 'institution', 'source', 'references'):
@@ -88,7 +95,7 @@ def check_times(fields: xr.Dataset, names: Sequence[str], source: str) -> None:
 
 
 def _ordered(dataset: xr.Dataset, name: str, source: str) -> xr.Variable:
-    """The variable in canonical order and float32, with only its descriptive attributes."""
+    """The variable in canonical order, with only its descriptive attributes."""
     array = dataset[name]
     if array.dtype.kind not in NUMERIC_KINDS:
         raise UserError(f"{source}: '{name}' has type {array.dtype}; numbers were expected")
@@ -107,8 +114,8 @@ def _ordered(dataset: xr.Dataset, name: str, source: str) -> xr.Variable:
         raise UserError(f"{source}: '{name}' has dimensions {array.dims}; time and two of space were expected")
     if 'time' not in variable.dims and scalar_time(dataset, array) is not None:
         variable = variable.expand_dims('time')
-    variable = variable.transpose(..., *space).astype('float32')
-    keep = ('units', 'standard_name', 'long_name', 'grid_mapping')
+    variable = variable.transpose(..., *space)
+    keep = ('units', 'standard_name', 'long_name', 'grid_mapping', 'cell_methods', 'units_metadata')
     variable.attrs = {key: variable.attrs[key] for key in keep if key in variable.attrs}
     if (units := archives.units_of(array)) is not None:
         variable.attrs['units'] = units
@@ -178,15 +185,3 @@ def _mask(dataset: xr.Dataset, mask: str, first: xr.Variable, source: str) -> np
     if not valid.any():
         raise UserError(f"{source}: the mask '{mask}' leaves no cell; 1 on land, or non-zero where valid was expected")
     return valid
-
-
-def _check_values(field: xr.Variable, what: str) -> None:
-    # The first and the last time suffice for most files; only where both are missing are the others read.
-    count = field.sizes.get('time', 1)
-    if not count:
-        raise UserError(f'{what} has no times: its time axis is empty; check how the file was made')
-    for index in sorted(range(count), key=lambda i: i not in (0, count - 1)):
-        plane = field.isel(time=index) if 'time' in field.dims else field
-        if np.isfinite(load(plane, what).values).any():
-            return
-    raise UserError(f'{what} has no values other than NaN; check _FillValue and the mask')

@@ -4,6 +4,7 @@ Opening is lazy: dask arrays in chunks of time. Every fault of a user's file bec
 """
 
 import os
+import warnings
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -68,7 +69,9 @@ def as_dataset(given: Given, argument: str) -> xr.Dataset:
 def _open(file: str, recent: dict[Hashable, RecentBlocks]) -> list[xr.Dataset]:
     kind = kind_of(file)
     try:
-        opened = open_file(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', xr.SerializationWarning)  # several fill values, all of which count
+            opened = open_file(file)
         return [lazy(indexed(time_axes.decoded(part, file)), file, kind != 'Zarr', recent) for part in opened]
     except UserError:
         raise
