@@ -101,6 +101,7 @@ def _lazy_nan(shape: tuple[int, ...], chunks: tuple[int, ...]) -> dask.array.Arr
 
 def export_netcdf(zarr_path: Path, path: Path) -> None:
     """Writes a finished store as one CF NetCDF file, lazily."""
-    with xr.open_zarr(zarr_path, consolidated=False) as dataset:
+    # times stay numbers: decoding would warn of years beyond nanoseconds
+    with xr.open_zarr(zarr_path, consolidated=False, decode_times=False) as dataset:
         share = float(dataset[CLIPPED_SHARE].values.mean())
         store.write_netcdf(dataset.drop_vars(CLIPPED_SHARE).assign_attrs({CLIPPED_SHARE: share}), path)

@@ -12,6 +12,7 @@ from downscale_jax.evaluation.lags import evaluate as lag_evaluation
 from downscale_jax.evaluation.lags.predictions import Network
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical, check_times
+from downscale_jax.fields.datasets.dates import iso
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.atmodist import Decoder, Encoder, Tail, Variables
@@ -114,24 +115,25 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
     def params(self) -> Variables:
         return jax.device_put(self.task.inference_params(jax.device_get(self.restored(self.last))))
 
-    def embed(self, fields: xr.Dataset, stage: int = 0) -> xr.DataArray:
+    def embed(self, fields: store.Given, stage: int = 0) -> xr.DataArray:
         """The encodings (time, row, column, channel) of fields (time, lat, lon) or (time, y, x) of any size.
 
-        `fields` holds the variables of training. Raises UserError for missing variables, units that cannot be
-        converted, a missing time axis, and a stage that the encoder does not have.
+        `fields` holds the variables of training: a Dataset, a DataArray with the name of its variable, a path or a list
+        of paths. Raises UserError for missing variables or values, units that cannot be converted, a missing time axis,
+        and a stage that the encoder does not have, and WrongTypeError (a TypeError) for other types.
         """
-        dataset = self._canonical(fields)
+        dataset = self._canonical(store.as_dataset(fields, 'fields'))
         encoded = np.concatenate([self._embed(x, stage) for x in self._batches(dataset)])
         dims = ('time', 'row', 'column', 'channel')
         return xr.DataArray(encoded, {'time': dataset['time'].values}, dims, 'encoding')
 
-    def distance(self, a: xr.Dataset, b: xr.Dataset, stage: int = 0) -> xr.DataArray:
+    def distance(self, a: store.Given, b: store.Given, stage: int = 0) -> xr.DataArray:
         """Mean squared difference of the encodings of `a` and `b`, (time,).
 
         The times of both are paired in order; the result has the time stamps of `a`. Raises UserError as `embed` does,
         and where the shapes of the two differ.
         """
-        fields = [self._canonical(dataset) for dataset in (a, b)]
+        fields = [self._canonical(store.as_dataset(given, name)) for given, name in ((a, 'a'), (b, 'b'))]
         shapes = [dataset[self.prepared.transform_as(Standardisation).variables[0]].shape for dataset in fields]
         if shapes[0] != shapes[1]:
             raise UserError(f'a distance needs two data sets of the same shape, found {shapes[0]} and {shapes[1]}')
@@ -163,11 +165,19 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
         return dataset
 
     def _batches(self, fields: xr.Dataset) -> Iterator[np.ndarray]:
-        """[B, H, W, C] normalised, `BATCH` times in each but the last."""
-        transform = self.prepared.transform_as(Standardisation)
+        """[B, H, W, C] normalised, `BATCH` times in each but the last, compared with the range of training."""
+        transform, trained = self.prepared.transform_as(Standardisation), self.prepared.training_range()
         for start in range(0, fields.sizes['time'], BATCH):
             part = store.load(fields.isel(time=slice(start, start + BATCH)), 'the fields')
-            yield transform.encode(np.stack([part[name].values for name in transform.variables], -1))
+            values = np.stack([part[name].values for name in transform.variables], -1)
+            if len(missing := np.flatnonzero(~np.isfinite(values).all((1, 2, 3)))):
+                share, at = 1 - np.isfinite(values[missing[0]]).mean(), iso(part['time'].values[missing[0]])
+                raise UserError(
+                    f'the fields have no value in {share:.2g} of their cells at {at}: an encoding needs '
+                    'all of them; fill them, or select cells and times that have values'
+                )
+            trained.check(values, 'the fields', first=start == 0)
+            yield transform.encode(values)
 
 
 def rises(axis: xr.DataArray) -> bool:

@@ -143,6 +143,7 @@ def test_a_globe_goes_round():
 def test_the_transform_says_what_coarse_fields_are(transform):
     assert isinstance(open_inputs(coarse(), TRANSFORM, fine()), BlockInputs)
     data = coarse().rename(u='sit', v='sic')
+    data['sic'] = data['sic'].clip(0, 1)
     data['sit'].attrs['units'], data['sic'].attrs['units'] = 'm', '1'
     assert isinstance(open_inputs(data, transform, fine()), CoarseInputs)
 
