@@ -20,12 +20,10 @@ def open_series(data: dict, seed: int) -> xr.Dataset:
 
 
 def check_patch(grid: Sequence[int], data: dict) -> None:
-    """Raises UserError where no patch fits the grid of (rows, columns)."""
-    if data['patch'] > min(grid):
-        rows, columns = grid
-        raise UserError(
-            f'data.patch={data["patch"]} does not fit the grid of {rows} x {columns} cells: choose a smaller one'
-        )
+    """Raises UserError where no patch fits the grid of (rows, columns); data for evaluation alone have no patches."""
+    size, (rows, columns) = data.get('patch', 1), grid
+    if size > min(rows, columns):
+        raise UserError(f'data.patch={size} does not fit the grid of {rows} x {columns} cells: choose a smaller one')
 
 
 def _read_series(data: dict) -> xr.Dataset:
