@@ -124,7 +124,7 @@ def _canonical(
     for name in names:
         if name not in data:
             raise UserError(f"{source} has no variable '{name}': {suggestion(name, map(str, data.data_vars))}")
-    selected = data[[*names, *statics]]
+    selected = data  # whole, with the variables that describe its grid
     dim = _level_name(selected[names[0]])
     if dim is not None:
         values = np.atleast_1d(selected[dim].values).astype(float)

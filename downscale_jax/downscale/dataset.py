@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import dask.array
 import numpy as np
@@ -13,6 +14,7 @@ from downscale_jax.downscale.ensemble import Ensemble, generate
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.fitting import USABLE_SHARE, fit_to_memory, free_memory
 from downscale_jax.fields.datasets import store
+from downscale_jax.fields.geometry.mapping import mapping_name
 
 CLIPPED_SHARE = 'clipped_share'
 
@@ -50,16 +52,19 @@ def empty_dataset(
 ) -> xr.Dataset:
     """The data set to be filled: lazy NaN, one chunk per work unit, with `clipped_share` (unit, time)."""
     generator, statics = ensemble.generator, ensemble.statics
-    dims, times = statics['mask'].dims, ensemble.inputs.times
+    grid, times = grid_of(statics), ensemble.inputs.times
+    dims = grid['mask'].dims
     shape = (ensemble.members, len(times), *ensemble.area.shape)
     chunks = (generator.partition.members, 1, *ensemble.area.shape)
     attributes = variable_attributes(generator, provenance)
+    mapping = {'grid_mapping': name} if (name := mapping_name(statics)) else {}
     return xr.Dataset(
         {
             **{
-                name: (('member', 'time', *dims), _lazy_nan(shape, chunks), attributes[name])
+                name: (('member', 'time', *dims), _lazy_nan(shape, chunks), attributes[name] | mapping)
                 for name in generator.transform.targets
             },
+            **{name: variable.variable for name, variable in grid.data_vars.items() if name != 'mask'},
             CLIPPED_SHARE: (
                 ('unit', 'time'),
                 _lazy_nan((ensemble.groups, len(times)), (1, 1)),
@@ -69,7 +74,7 @@ def empty_dataset(
         coords={
             'member': ('member', np.arange(ensemble.members), {'standard_name': 'realization', 'units': '1'}),
             'time': ('time', times, {'standard_name': 'time', 'axis': 'T'}),
-            **{name: coordinate for name, coordinate in statics.coords.items() if name != 'time'},
+            **{name: coordinate.variable for name, coordinate in grid.coords.items()},
         },
         attrs={
             'Conventions': 'CF-1.8',
@@ -80,17 +85,29 @@ def empty_dataset(
     )
 
 
-def variable_attributes(generator: FieldGenerator, provenance: Provenance) -> dict[str, dict[str, str | float]]:
-    """Units, cell methods, physical bounds where finite, and provenance of each target."""
+def grid_of(statics: xr.Dataset) -> xr.Dataset:
+    """`mask` with the coordinates of the fine grid as CF files hold them: dimensions rlat, rlon of a rotated grid, and
+    the bounds and the grid mapping as variables, which those that they describe name."""
+    grid = statics[['mask']].drop_vars('time', errors='ignore')
+    if {'rlat', 'rlon'} <= set(grid.coords):
+        grid = grid.swap_dims(y='rlat', x='rlon')
+    described = [mapping_name(grid), *(c.attrs.get('bounds', '') for c in grid.coords.values())]
+    return grid.reset_coords([name for name in described if name])
+
+
+def variable_attributes(generator: FieldGenerator, provenance: Provenance) -> dict[str, dict[str, Any]]:
+    """Units, cell methods, physical bounds where finite, in the variable's own type, and provenance of each target."""
     transform = generator.transform
-    attributes: dict[str, dict[str, str | float]] = {}
+    attributes: dict[str, dict[str, Any]] = {}
     for name, units, (low, high) in zip(transform.targets, transform.target_units, transform.limits.T, strict=True):
-        bounds = {'valid_min': float(low), 'valid_max': float(high)}
+        bounds = {'valid_min': np.float32(low), 'valid_max': np.float32(high)}
+        given = dict(provenance.variables.get(name, {}))
+        methods = given.pop('cell_methods', '')
         attributes[name] = {
             'units': units,
-            'cell_methods': 'area: mean',
+            'cell_methods': methods if 'area:' in methods else f'{methods} area: mean'.strip(),
             **{key: bound for key, bound in bounds.items() if np.isfinite(bound)},
-            **provenance.variables.get(name, {}),
+            **given,
         }
     return attributes
 
@@ -103,4 +120,7 @@ def export_netcdf(zarr_path: Path, path: Path) -> None:
     """Writes a finished store as one CF NetCDF file, lazily."""
     with xr.open_zarr(zarr_path, consolidated=False) as dataset:
         share = float(dataset[CLIPPED_SHARE].values.mean())
+        for array in dataset.data_vars.values():  # attributes of Zarr have no types
+            limits = {key: array.dtype.type(array.attrs[key]) for key in ('valid_min', 'valid_max') if key in array.attrs}
+            array.attrs.update(limits)
         store.write_netcdf(dataset.drop_vars(CLIPPED_SHARE).assign_attrs({CLIPPED_SHARE: share}), path)

@@ -5,7 +5,7 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields.geometry.blocks import block_centres
+from downscale_jax.fields.geometry.positions import block_coordinates
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared, Split
 
@@ -13,13 +13,9 @@ from downscale_jax.pipeline.records import Prepared, Split
 def coarse_dataset(prepared: Prepared, split: Split, times: np.ndarray, chosen: list[int]) -> xr.Dataset:
     """Coarse inputs of chosen records as a lazy canonical data set: on the fine grid, or block means on their own."""
     transform, dims, shape = prepared.field_transform, prepared.statics['mask'].dims, prepared.mask.shape
-    coords = {name: c for name, c in prepared.statics.coords.items() if name != 'time'}
+    coords: dict = {name: c for name, c in prepared.statics.coords.items() if name != 'time'}
     if isinstance(transform, BlockMeans):
-        coords = {
-            name: (c.dims, block_centres(c.values, transform.factor, name == 'lon'), c.attrs)
-            for name, c in coords.items()
-            if c.ndim
-        }
+        coords = block_coordinates(prepared.statics, transform.factor)
         shape = (shape[0] // transform.factor, shape[1] // transform.factor)
 
     def read_record(index, channel):

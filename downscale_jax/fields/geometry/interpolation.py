@@ -14,6 +14,7 @@ import scipy.sparse
 import scipy.spatial
 import xarray as xr
 
+from downscale_jax.fields.geometry.mapping import same_mapping
 from downscale_jax.runtime.errors import UserError
 
 Grid = xr.Dataset | xr.DataArray
@@ -49,7 +50,7 @@ class ToFine:
         cell = cell_chords(points)
         if points.shape == targets.shape and (np.linalg.norm(points - targets, axis=-1) <= 1e-3 * cell).all():
             return
-        self._periodic = _closes(points)
+        self._periodic = closes(points)
         self._apply = functools.partial(_apply_matrix, plane_matrix(points, targets, cell), targets.shape[:2])
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
@@ -252,7 +253,7 @@ def full_circle(lon: np.ndarray) -> bool:
     return bool(abs(step * lon.size - 360) < 0.5 * step)
 
 
-def _closes(points: np.ndarray) -> bool:
+def closes(points: np.ndarray) -> bool:
     """As `full_circle`, for points [h, w, 3] of any grid."""
     if points.shape[1] < 4:
         return False
@@ -282,9 +283,10 @@ def _shared_axes(coarse: Grid, fine: Grid) -> tuple[list[np.ndarray], list[np.nd
 
 
 def _one_projection(coarse: Grid, fine: Grid, source: list[np.ndarray], target: list[np.ndarray]) -> bool:
-    """Whether x, y are the same places on both grids, judged by 2-D latitudes and longitudes where they exist."""
+    """Whether x, y are the same places on both grids, judged by 2-D latitudes and longitudes where they exist, else by
+    the grid mappings."""
     if not all(name in g.coords and g[name].ndim == 2 for name in ('lat', 'lon') for g in (coarse, fine)):
-        return True
+        return same_mapping(coarse, fine)
     points = np.moveaxis(_points(coarse), -1, 0)
     expected = apply_matrices(linear_matrix(source[0], target[0]), linear_matrix(source[1], target[1]), points)
     expected = np.moveaxis(expected, 0, -1)
