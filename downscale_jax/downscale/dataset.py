@@ -14,9 +14,17 @@ from downscale_jax.downscale.ensemble import Ensemble, generate
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.fitting import USABLE_SHARE, fit_to_memory, free_memory
 from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.coordinates import with_all_coordinates
 from downscale_jax.fields.geometry.mapping import mapping_name
 
 CLIPPED_SHARE = 'clipped_share'
+# standard names of masses of water, in training data, and those of the same as a depth, in units such as mm day-1
+OF_DEPTH = {
+    'precipitation_flux': 'lwe_precipitation_rate',
+    'precipitation_amount': 'lwe_thickness_of_precipitation_amount',
+    'convective_precipitation_flux': 'lwe_convective_precipitation_rate',
+    'snowfall_flux': 'lwe_snowfall_rate',
+}
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,9 @@ def empty_dataset(
             ),
         },
         coords={
-            'member': ('member', np.arange(ensemble.members), {'standard_name': 'realization', 'units': '1'}),
-            'time': ('time', times, {'standard_name': 'time', 'axis': 'T'}),
+            'member': ('member', np.arange(ensemble.members, dtype=np.int32), {'standard_name': 'realization', 'units': '1'}),
+            # CF knows no integers of 64 bits before version 1.9
+            'time': ('time', times, {'standard_name': 'time', 'axis': 'T'}, {'dtype': 'float64'}),
             **{name: coordinate.variable for name, coordinate in grid.coords.items()},
         },
         attrs={
@@ -88,11 +97,14 @@ def empty_dataset(
 def grid_of(statics: xr.Dataset) -> xr.Dataset:
     """`mask` with the coordinates of the fine grid as CF files hold them: dimensions rlat, rlon of a rotated grid, and
     the bounds and the grid mapping as variables, which those that they describe name."""
-    grid = statics[['mask']].drop_vars('time', errors='ignore')
+    grid = with_all_coordinates(statics, ['mask']).drop_vars('time', errors='ignore')
     if {'rlat', 'rlon'} <= set(grid.coords):
         grid = grid.swap_dims(y='rlat', x='rlon')
-    described = [mapping_name(grid), *(c.attrs.get('bounds', '') for c in grid.coords.values())]
-    return grid.reset_coords([name for name in described if name])
+    for dim, axis in zip(grid['mask'].dims, 'YX', strict=True):
+        if dim in grid.coords:
+            grid[dim].attrs['axis'] = axis
+    described = {mapping_name(grid), *(c.attrs.get('bounds') for c in grid.coords.values())}
+    return grid.reset_coords([name for name in grid.coords if name in described])
 
 
 def variable_attributes(generator: FieldGenerator, provenance: Provenance) -> dict[str, dict[str, Any]]:
@@ -103,6 +115,8 @@ def variable_attributes(generator: FieldGenerator, provenance: Provenance) -> di
         bounds = {'valid_min': np.float32(low), 'valid_max': np.float32(high)}
         given = dict(provenance.variables.get(name, {}))
         methods = given.pop('cell_methods', '')
+        if 'kg' not in units and (depth := OF_DEPTH.get(given.get('standard_name', ''))):
+            given['standard_name'] = depth
         attributes[name] = {
             'units': units,
             'cell_methods': methods if 'area:' in methods else f'{methods} area: mean'.strip(),

@@ -17,6 +17,7 @@ from downscale_jax.fields.context.surface import (
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.axes import NUMERIC_KINDS, gridded, spatial_dims
 from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.coordinates import with_all_coordinates
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.fields.geometry.orientation import oriented
 from downscale_jax.runtime.errors import UserError
@@ -66,7 +67,7 @@ def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequ
     for name, plane in planes.items():
         if name in trained and 'units' in trained[name].attrs:
             planes[name] = convert_units(plane, trained[name].attrs['units'])
-    grid = fields.drop_dims('time', errors='ignore')[['mask']].assign(planes)
+    grid = with_all_coordinates(fields, ['mask']).drop_dims('time', errors='ignore').assign(planes)
     check_context(shown, grid, f'the fine grid of {source}')
     return oriented(store.load(grid, source), trained, source)
 

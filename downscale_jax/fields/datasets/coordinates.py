@@ -43,6 +43,12 @@ def in_one_run(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
+def with_all_coordinates(dataset: xr.Dataset, names: Iterable[str]) -> xr.Dataset:
+    """The named variables, in their order, with every coordinate: indexing by a list drops bounds."""
+    chosen = dataset[list(names)]
+    return chosen.assign_coords({name: c.variable for name, c in dataset.coords.items() if name not in chosen.coords})
+
+
 def _start_of_run(longitudes: np.ndarray) -> int:
     """The index after the largest gap of longitudes [n] that go once round the circle; 0 where it is at their end."""
     for direction in (1, -1):
