@@ -24,7 +24,7 @@ LAMBERT = {'grid_mapping_name': 'lambert_conformal_conic', 'standard_parallel': 
 
 
 def grid(kind):
-    """Coordinates of 0.11 degrees near the centre of CORDEX's Europe, as that of a rotated, a Lambert or no projection."""
+    """Cells of 0.11 degrees in central Europe, described by a rotated pole, a Lambert projection or none."""
     rlat, rlon = -2 + 0.11 * np.arange(ROWS)[::-1], -3 + 0.11 * np.arange(COLUMNS)
     lat, lon = geographic(rlat, rlon, POLE)
     planes = {'lat': (('y', 'x'), lat, {'units': 'degrees_north'}), 'lon': (('y', 'x'), lon, {'units': 'degrees_east'})}
@@ -97,7 +97,12 @@ def config(system, path):
 
 @pytest.mark.parametrize(
     ('system', 'kind'),
-    [('atmodist', 'curvilinear'), ('srgan', 'lambert'), ('diffusion_dpdm', 'rotated'), ('diffusion_sit', 'curvilinear')],
+    [
+        ('atmodist', 'curvilinear'),
+        ('srgan', 'lambert'),
+        ('diffusion_dpdm', 'rotated'),
+        ('diffusion_sit', 'curvilinear'),
+    ],
 )
 def test_a_system_on_a_grid(system, kind, tmp_path):
     from data_prep.prepare import prepare

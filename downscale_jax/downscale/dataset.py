@@ -62,6 +62,7 @@ def empty_dataset(
     generator, statics = ensemble.generator, ensemble.statics
     grid, times = grid_of(statics), ensemble.inputs.times
     dims = grid['mask'].dims
+    members = np.arange(ensemble.members, dtype=np.int32)
     shape = (ensemble.members, len(times), *ensemble.area.shape)
     chunks = (generator.partition.members, 1, *ensemble.area.shape)
     attributes = variable_attributes(generator, provenance)
@@ -80,8 +81,8 @@ def empty_dataset(
             ),
         },
         coords={
-            'member': ('member', np.arange(ensemble.members, dtype=np.int32), {'standard_name': 'realization', 'units': '1'}),
             # CF knows no integers of 64 bits before version 1.9
+            'member': ('member', members, {'standard_name': 'realization', 'units': '1'}),
             'time': ('time', times, {'standard_name': 'time', 'axis': 'T'}, {'dtype': 'float64'}),
             **{name: coordinate.variable for name, coordinate in grid.coords.items()},
         },
@@ -135,6 +136,6 @@ def export_netcdf(zarr_path: Path, path: Path) -> None:
     with xr.open_zarr(zarr_path, consolidated=False) as dataset:
         share = float(dataset[CLIPPED_SHARE].values.mean())
         for array in dataset.data_vars.values():  # attributes of Zarr have no types
-            limits = {key: array.dtype.type(array.attrs[key]) for key in ('valid_min', 'valid_max') if key in array.attrs}
-            array.attrs.update(limits)
+            for key in {'valid_min', 'valid_max'} & set(array.attrs):
+                array.attrs[key] = array.dtype.type(array.attrs[key])
         store.write_netcdf(dataset.drop_vars(CLIPPED_SHARE).assign_attrs({CLIPPED_SHARE: share}), path)

@@ -148,8 +148,8 @@ def write_empty(empty: xr.Dataset, path: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         with warnings.catch_warnings():
-            # xarray warns where metadata are not consolidated, zarr where they are, because version 3 does not specify it
-            warnings.filterwarnings('ignore', 'Consolidated metadata is currently not part', zarr.errors.ZarrUserWarning)
+            # zarr warns of consolidated metadata, which version 3 does not specify; xarray warns where they are missing
+            warnings.filterwarnings('ignore', 'Consolidated metadata', zarr.errors.ZarrUserWarning)
             empty.to_zarr(partial, compute=False, consolidated=True, zarr_format=3)
         shutil.rmtree(path, ignore_errors=True)
         partial.rename(path)

@@ -173,7 +173,10 @@ def in_kelvin():
 @pytest.mark.parametrize(
     ('make', 'message'),
     [
-        (lambda: coarse(rows=3), r'a\.nc is on another grid \(3 x 6 cells; blocks of 2 .* are 4 x 6\).*--statics, 6 x 12'),
+        (
+            lambda: coarse(rows=3),
+            r'a\.nc is on another grid \(3 x 6 cells; blocks of 2 .* are 4 x 6\).*--statics, 6 x 12',
+        ),
         (lambda: coarse(8, 12, 0.5), r'another grid \(8 x 12 cells; blocks of 2 of the fine grid are 4 x 6\)'),
         (lambda: coarse(west=0.5), r'at 40\.5 N, 1 E is 42\.3 km from that expected at 40\.5 N, 0\.5 E'),
         (lambda: coarse(width=1.1), r'at 43\.85 N, 6\.05 E is 58\.9 km from that expected at 43\.5 N, 5\.5 E'),

@@ -133,7 +133,8 @@ CHECK = """
 import sys
 from compliance_checker.runner import CheckSuite, ComplianceChecker
 CheckSuite.load_all_available_checkers()
-ComplianceChecker.run_checker(sys.argv[2:], ['cf:1.8'], 0, 'normal', output_filename=sys.argv[1], output_format='json_new')
+report, *files = sys.argv[1:]
+ComplianceChecker.run_checker(files, ['cf:1.8'], 0, 'normal', output_filename=report, output_format='json_new')
 """
 
 

@@ -12,9 +12,9 @@ from downscale_jax.fields.datasets.store import load
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
 
-Coordinates = dict[str, tuple[tuple[str, ...], Any, dict[Hashable, Any]]]  # {name: (dimensions, values, attributes)}
+Coordinates = dict[str, tuple[tuple[str, ...], Any, dict[str, Any]]]  # {name: (dimensions, values, attributes)}
 
-_ATTRIBUTES = {
+_NAMES_AND_UNITS = {
     'lat': {'standard_name': 'latitude', 'units': 'degrees_north'},
     'lon': {'standard_name': 'longitude', 'units': 'degrees_east'},
     'y': {'standard_name': 'projection_y_coordinate', 'units': 'm'},
@@ -81,8 +81,11 @@ def horizontal(dataset: xr.Dataset, array: xr.DataArray, space: tuple[str, str],
                             == rotated_pole.NAME, optional='lat' in coords)  # fmt: skip
     if set(_ROTATED.values()) <= set(coords) and 'lat' not in coords and rotated_pole.has_pole(attributes):
         places = rotated_pole.geographic(coords['rlat'][1], coords['rlon'][1], attributes)
-        coords |= {name: (space, plane, _ATTRIBUTES[name]) for name, plane in zip(('lat', 'lon'), places, strict=True)}
-    return coords | ({mapping: ((), 0, dict(attributes))} if mapping else {})
+        for name, plane in zip(('lat', 'lon'), places, strict=True):
+            coords[name] = space, plane, _attributes(name)
+    if mapping:
+        coords[mapping] = (), 0, {str(key): value for key, value in attributes.items()}
+    return coords
 
 
 def mapping_of(dataset: xr.Dataset, array: xr.DataArray) -> str:
@@ -95,9 +98,7 @@ def mapping_of(dataset: xr.Dataset, array: xr.DataArray) -> str:
     return mappings[0] if len(mappings) == 1 else ''
 
 
-def _axis(
-    dataset: xr.Dataset, dim: Hashable, role: str, source: str, is_rotated: bool, optional: bool
-) -> Coordinates:
+def _axis(dataset: xr.Dataset, dim: Hashable, role: str, source: str, is_rotated: bool, optional: bool) -> Coordinates:
     """The coordinate along a dimension, none for cell numbers. An `optional` one may lack a unit of length."""
     axis = dataset[dim]
     is_rotated |= 'grid_' in axis.attrs.get('standard_name', '') or dim in _ROTATED.values()
@@ -117,8 +118,12 @@ def _axis(
     if not _is_monotonic(values):
         raise UserError(f"{source}: '{dim}' is not monotonic (from {axis.values[0]:g} to {axis.values[-1]:g}); its "
                         'values must increase or decrease throughout')  # fmt: skip
-    coords: Coordinates = {name: ((role,), values, dict(_ATTRIBUTES[name]))}
+    coords: Coordinates = {name: ((role,), values, _attributes(name))}
     return coords | _bounds(dataset, dataset[dim], coords, source) if name in ('lat', 'lon') else coords
+
+
+def _attributes(name: str) -> dict[str, Any]:
+    return dict(_NAMES_AND_UNITS[name])
 
 
 def _is_monotonic(values: np.ndarray) -> bool:
@@ -138,7 +143,7 @@ def _planes(dataset: xr.Dataset, array: xr.DataArray, dims: Mapping[str, Hashabl
     for role in ('lat', 'lon'):
         plane = _plane(dataset, array, role, dims, source)
         if plane is not None:
-            one: Coordinates = {role: (('y', 'x'), _degrees(load(plane, source)), dict(_ATTRIBUTES[role]))}
+            one: Coordinates = {role: (('y', 'x'), _degrees(load(plane, source)), _attributes(role))}
             coords |= one | _bounds(dataset, plane, one, source)
     return coords
 
@@ -159,7 +164,8 @@ def _plane(
     plane = dataset[candidates[0]].reset_coords(drop=True)
     for dim in set(plane.dims) - set(space):
         ends = load(plane.isel({dim: [0, -1]}), source)
-        if not np.allclose(*(ends.isel({dim: end}) for end in (0, -1)), rtol=0, atol=1e-4, equal_nan=True):
+        first, last = (ends.isel({dim: end}).values for end in (0, -1))
+        if not np.allclose(first, last, rtol=0, atol=1e-4, equal_nan=True):
             raise UserError(f"{source}: '{plane.name}' changes along '{dim}': the grid moves; cells that stay in place "
                             'were expected: split the file where the grid moves')  # fmt: skip
         plane = plane.isel({dim: 0})

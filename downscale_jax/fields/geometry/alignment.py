@@ -160,9 +160,9 @@ def _elsewhere(cells: Positions, blocks: Positions, window: Window | None, facto
         )
     down, across = (float(np.median(side)) for side in _sides(blocks.km))
     return UserError(
-        f'{source} is on another grid{shapes}: its cell at {cells.at(*matches[block])} is {away[block]:.3g} km from that '
-        f'expected at {blocks.at(*block)} (cells of {down:.3g} x {across:.3g} km); give the fine grid of its region by '
-        f'--statics, {height * factor} x {width * factor} cells'
+        f'{source} is on another grid{shapes}: its cell at {cells.at(*matches[block])} is {away[block]:.3g} km from '
+        f'that expected at {blocks.at(*block)} (cells of {down:.3g} x {across:.3g} km); give the fine grid of its '
+        f'region by --statics, {height * factor} x {width * factor} cells'
     )
 
 

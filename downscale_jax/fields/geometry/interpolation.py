@@ -12,12 +12,10 @@ import numpy as np
 import scipy.ndimage
 import scipy.sparse
 import scipy.spatial
-import xarray as xr
 
-from downscale_jax.fields.geometry.mapping import same_mapping
+from downscale_jax.fields.geometry.mapping import Grid, same_mapping
 from downscale_jax.runtime.errors import UserError
 
-Grid = xr.Dataset | xr.DataArray
 Matrices = tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]  # along y, along x
 
 

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+Grid = xr.Dataset | xr.DataArray
 
-def mapping_name(grid: xr.Dataset) -> str:
+
+def mapping_name(grid: Grid) -> str:
     """The scalar coordinate that holds the grid mapping; '' where there is none."""
     return next((str(name) for name, c in grid.coords.items() if 'grid_mapping_name' in c.attrs), '')
 
 
-def same_mapping(a: xr.Dataset, b: xr.Dataset) -> bool:
+def same_mapping(a: Grid, b: Grid) -> bool:
     """Whether no parameter that the grid mappings of both have differs: where one has none, this is taken for granted.
 
     Angles may differ by 360 degrees.
@@ -23,7 +25,7 @@ def same_mapping(a: xr.Dataset, b: xr.Dataset) -> bool:
     return all(_equal(ours[key], theirs[key]) for key in set(ours) & set(theirs))
 
 
-def _attributes(grid: xr.Dataset) -> Mapping[Hashable, Any]:
+def _attributes(grid: Grid) -> Mapping[Hashable, Any]:
     name = mapping_name(grid)
     return grid[name].attrs if name else {}
 

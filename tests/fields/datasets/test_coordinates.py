@@ -18,9 +18,13 @@ POLE = {
 }
 
 
+NORTH, EAST = {'units': 'degrees_north'}, {'units': 'degrees_east'}
+TIME = np.array(['2000-01-01', '2000-01-02'], 'M8[ns]')
+
+
 def fields(dims=('time', 'y', 'x'), shape=(2, 3, 4), **coords):
     values = np.arange(np.prod(shape), dtype=float).reshape(shape)
-    return xr.Dataset({'t': (dims, values, {'units': 'K'})}, {'time': np.arange('2000-01-01', '2000-01-03', dtype='M8[D]').astype('M8[ns]'), **coords})  # fmt: skip
+    return xr.Dataset({'t': (dims, values, {'units': 'K'})}, {'time': TIME, **coords})
 
 
 def test_the_rotated_pole_of_europe():
@@ -68,7 +72,7 @@ def test_rotated_degrees_with_a_pole_alone():
 def test_wrf_repeats_coordinates_in_time():
     lat, lon = np.meshgrid([50.0, 51.0, 52.0], [5.0, 6.0, 7.0, 8.0], indexing='ij')
     dims = ('time', 'south_north', 'west_east')
-    planes = {name: (dims, np.stack([v, v]), {'units': u}) for name, v, u in (('XLAT', lat, 'degree_north'), ('XLONG', lon, 'degree_east'))}  # fmt: skip
+    planes = {name: (dims, np.stack([v, v]), u) for name, v, u in (('XLAT', lat, NORTH), ('XLONG', lon, EAST))}
     found = canonical(fields(dims).assign(planes), ['t'])
     np.testing.assert_array_equal(found['lat'], lat)
     np.testing.assert_array_equal(found['lon'], lon)
@@ -113,14 +117,17 @@ def test_bounds_follow_their_axis():
 
 def test_cell_numbers_beside_two_dimensional_coordinates():
     """Coarsened numbers of cells, 1.5, 5.5, are no metres; neither are the angles of a satellite."""
-    planes = {n: (('y', 'x'), np.arange(12.0).reshape(3, 4), {'units': u}) for n, u in (('lat', 'degrees_north'), ('lon', 'degrees_east'))}  # fmt: skip
+    plane = np.arange(12.0).reshape(3, 4)
+    planes = {'lat': (('y', 'x'), plane, NORTH), 'lon': (('y', 'x'), plane, EAST)}
     found = canonical(fields(y=1.5 + 4 * np.arange(3), x=('x', 1e-3 * np.arange(4), {'units': 'rad'}), **planes), ['t'])
     assert set(found.coords) == {'time', 'lat', 'lon'}
-    radians = {n: (d, np.deg2rad(v), {'units': 'radian', 'standard_name': f'{n}itude'}) for n, (d, v, _) in planes.items()}  # fmt: skip
-    np.testing.assert_allclose(canonical(fields(**radians), ['t'])['lat'], planes['lat'][1])
+    radians = {'lat': (('y', 'x'), np.deg2rad(plane), {'units': 'radian', 'standard_name': 'latitude'})}
+    np.testing.assert_allclose(canonical(fields(**radians), ['t'])['lat'], plane)
 
 
-@pytest.mark.parametrize('case', ['cordex_rotated_fine', 'lambert_fine', 'wrfout_with_time_axis', 'greenwich_fine_sorted'])
+@pytest.mark.parametrize(
+    'case', ['cordex_rotated_fine', 'lambert_fine', 'wrfout_with_time_axis', 'greenwich_fine_sorted']
+)
 def test_cases(shared_data, case):
     name, mapping, area = {
         'cordex_rotated_fine': ('tas', 'rotated_pole', 149),

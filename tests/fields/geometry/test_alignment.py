@@ -84,7 +84,7 @@ def test_axes_alone(keep):
     name = 'pole' if 'rlat' in keep else 'crs'
     parameter = 'grid_north_pole_latitude' if 'rlat' in keep else 'standard_parallel'
     fields[name] = fields[name].assign_attrs({parameter: 60.0})
-    with pytest.raises(UserError, match='cannot be compared.*upside down'):
+    with pytest.raises(UserError, match=r'cannot be compared.*upside down'):
         aligned(fields, reference, FACTOR, 'a.nc')
 
 
