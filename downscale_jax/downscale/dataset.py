@@ -104,6 +104,9 @@ def grid_of(statics: xr.Dataset) -> xr.Dataset:
     for dim, axis in zip(grid['mask'].dims, 'YX', strict=True):
         if dim in grid.coords:
             grid[dim].attrs['axis'] = axis
+    for coordinate in grid.coords.values():
+        if coordinate.attrs.get('bounds', '') not in grid.coords:
+            coordinate.attrs.pop('bounds', None)
     described = {mapping_name(grid), *(c.attrs.get('bounds') for c in grid.coords.values())}
     return grid.reset_coords([name for name in grid.coords if name in described])
 

@@ -9,8 +9,7 @@ import scipy.spatial
 import xarray as xr
 
 from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM, cell_sizes_km
-from downscale_jax.fields.geometry.interpolation import unit_vectors
-from downscale_jax.fields.geometry.positions import grid_points
+from downscale_jax.fields.geometry.interpolation import grid_points, unit_vectors
 from downscale_jax.runtime.errors import UserError
 
 _COLUMNS = ('name', 'latitude', 'longitude')

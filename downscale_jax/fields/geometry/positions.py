@@ -9,7 +9,6 @@ import xarray as xr
 from downscale_jax.fields.geometry.blocks import block_centres, block_mean
 from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM
 from downscale_jax.fields.geometry.interpolation import unit_vectors
-from downscale_jax.runtime.errors import UserError
 
 
 class Positions(NamedTuple):
@@ -85,12 +84,3 @@ def block_coordinates(grid: xr.Dataset, factor: int) -> dict[str, tuple]:
         elif coordinate.ndim == 2 and name in ('lat', 'lon') and (places := on_the_sphere(grid, factor)):
             coords[str(name)] = (coordinate.dims, places[0].coordinates[name == 'lon'], attributes)
     return coords
-
-
-def grid_points(grid: xr.Dataset) -> np.ndarray:
-    """Centres of the cells on the unit sphere [H, W, 3]; UserError where the grid has no latitudes and longitudes."""
-    places = on_the_sphere(grid)
-    if not places:
-        found = ', '.join(sorted(map(str, grid.coords))) or 'none'
-        raise UserError(f'the grid has the coordinates {found}; lat and lon, or x and y, were expected: add them')
-    return places[0].km / EARTH_RADIUS_KM

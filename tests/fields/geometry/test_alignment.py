@@ -8,8 +8,9 @@ import xarray as xr
 
 from downscale_jax.fields.datasets.rotated_pole import geographic
 from downscale_jax.fields.geometry.alignment import aligned
+from downscale_jax.fields.geometry.interpolation import grid_points
 from downscale_jax.fields.geometry.orientation import oriented
-from downscale_jax.fields.geometry.positions import block_coordinates, grid_points
+from downscale_jax.fields.geometry.positions import block_coordinates
 from downscale_jax.runtime.errors import UserError
 
 ROWS, COLUMNS, FACTOR = 8, 12, 2
