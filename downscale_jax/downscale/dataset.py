@@ -107,7 +107,9 @@ def grid_of(statics: xr.Dataset) -> xr.Dataset:
     for coordinate in grid.coords.values():
         if coordinate.attrs.get('bounds', '') not in grid.coords:
             coordinate.attrs.pop('bounds', None)
-    described = {mapping_name(grid), *(c.attrs.get('bounds') for c in grid.coords.values())}
+    if mapping := mapping_name(grid):
+        grid = grid.assign_coords({mapping: grid[mapping].astype(np.int32)})
+    described = {mapping, *(c.attrs.get('bounds') for c in grid.coords.values())}
     return grid.reset_coords([name for name in grid.coords if name in described])
 
 
