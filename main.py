@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from downscale_jax.runtime.signals import exit_on_signals, raise_on_signals
+
+exit_on_signals()  # before the imports, which take seconds
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path.home() / '.cache' / 'downscale_jax' / 'xla'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
 
@@ -54,6 +57,7 @@ def main(argv: list[str]) -> None:
 
     messages.to_terminal()
     silence_write_errors()
+    raise_on_signals()
     if FLAGS.mode == 'describe':
         return run.describe(config, workdir)
     if FLAGS.mode == 'downscale':

@@ -13,6 +13,7 @@ from downscale_jax.fields.datasets.times import month_of
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap, Series
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.files import RESTORE, reading
 
 
 def correction(
@@ -46,7 +47,7 @@ def read_climate(workdir: Path) -> QuantileMap:
     path = workdir / 'climate.nc'
     if not path.exists():
         raise UserError(f'{workdir} has no climate.nc: --overlap needs a model of block means')
-    with xr.open_dataset(path) as dataset:
+    with reading(path, RESTORE), xr.open_dataset(path) as dataset:
         return QuantileMap.from_dataset(dataset.load())
 
 

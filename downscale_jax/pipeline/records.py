@@ -10,7 +10,6 @@ of their first cell. Fields are physical, float32, NaN where missing; `time` is 
 data's calendar. Reading needs no TensorFlow.
 """
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,9 +24,10 @@ from downscale_jax.fields.geometry.grid import is_periodic, valid_area
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.kinds import FieldTransform, Transform, read_transform
 from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.pipeline.record_files import RecordFiles
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.files import RESTORE, Section, read_json, reading
 
-NAME = 'fields/1.0.0'  # TFDS requires a name and a version
 T = TypeVar('T', bound=Transform)
 
 
@@ -38,16 +38,25 @@ class Prepared:
     directory: Path
 
     @cached_property
-    def meta(self) -> dict:
+    def meta(self) -> Section:
         path = self.directory / 'prepared.json'
         if not path.exists():
             raise UserError(f'no prepared data at {self.directory}: run --mode=train first')
-        return json.loads(path.read_text())
+        return read_json(path, self.remedy)
+
+    @property
+    def remedy(self) -> str:
+        """What to do where a file is damaged: records can be prepared again, a work directory cannot."""
+        if (self.directory / 'records').is_dir():
+            return f'remove {self.directory} and run --mode=train to prepare the data again'
+        return RESTORE
 
     @cached_property
     def transform(self) -> Transform:
         """The transform of the kind of data that the directory holds."""
-        return read_transform(self.meta.get('kind', 'refinement'), self.meta['transform'])
+        kind, values = self.meta.get('kind', 'refinement'), self.meta['transform']
+        with reading(self.directory / 'prepared.json', self.remedy):
+            return read_transform(kind, values)
 
     def transform_as(self, kind: type[T]) -> T:
         """`transform`, where only one kind makes sense. Raises UserError for data of another kind."""
@@ -73,7 +82,10 @@ class Prepared:
 
     @cached_property
     def statics(self) -> xr.Dataset:
-        with xr.open_dataset(self.directory / 'statics.nc') as dataset:
+        path = self.directory / 'statics.nc'
+        with reading(path, self.remedy), xr.open_dataset(path) as dataset:
+            if self.meta.get('kind') != 'lag_pairs':
+                _ = dataset[['mask', 'cell_area']]  # raises where one is missing
             return dataset.load()
 
     @cached_property
@@ -91,16 +103,13 @@ class Prepared:
         return is_periodic(self.statics)
 
     def split(self, name: str) -> 'Split':
-        import tensorflow_datasets as tfds
-
-        source = tfds.builder_from_directory(str(self.directory / 'records' / NAME)).as_data_source(name)
-        return Split(source, self.meta['calendar'])
+        return Split(RecordFiles(self.directory, name), self.meta['calendar'])
 
 
 class Split:
     """Random access to the records of one split."""
 
-    def __init__(self, source, calendar: str):
+    def __init__(self, source: RecordFiles, calendar: str):
         self._source, self._calendar = source, calendar
 
     def __len__(self) -> int:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from downscale_jax.runtime.signals import Interrupted, leave
+
 
 class UserError(ValueError):
     """A user's mistake, described in one line: the setting, its value, what is valid, what to do.
@@ -21,12 +23,14 @@ class UserError(ValueError):
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Context of a program: a UserError ends it with one line on stderr and exit status 2.
+    """Context of a program: a UserError ends it with one line on stderr and exit status 2, a signal with 130 or 143.
 
     In a distributed run any error ends the process at once.
     """
     try:
         yield
+    except Interrupted as interrupted:
+        leave(interrupted)
     except UserError as error:
         print(f'error: {error}', file=sys.stderr, flush=True)
         _leave(2)

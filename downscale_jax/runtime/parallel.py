@@ -97,6 +97,11 @@ def processes_on_this_host() -> int:
     return int((multihost_utils.process_allgather(name) == name).sum())
 
 
+def max_over_processes(number: int) -> int:
+    """The maximum over all processes; collective."""
+    return number if jax.process_count() == 1 else int(multihost_utils.process_allgather(np.int32(number)).max())
+
+
 def any_process(flag: bool) -> bool:
     """Whether `flag` is set in any process; collective."""
     return flag if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(flag)).any())

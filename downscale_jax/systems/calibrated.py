@@ -5,19 +5,19 @@ matches the error of its mean and keeps it in calibration.json beside the checkp
 it.
 """
 
-import json
 from typing import Any
 
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.files import write_json
+from downscale_jax.runtime.files import read_json, write_json
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.system import Config
 from downscale_jax.systems.temperature import fit
 
 CALIBRATION = 'calibration.json'
+REFIT = 'remove it and fit it again (--mode=calibrate)'
 
 
 class Calibrated(Downscaler):
@@ -31,7 +31,7 @@ class Calibrated(Downscaler):
         generator, path = self.generator(self.last), self.workdir / CALIBRATION
         if self.config['sampling']['temperature'] is not None or not path.exists():
             return None
-        calibration = json.loads(path.read_text())
+        calibration = read_json(path, REFIT)
         if fit_request(generator).items() - calibration['request'].items():
             raise UserError(
                 f'the noise temperature in {path} was fitted to another network or with other values of sampling: '
@@ -69,10 +69,10 @@ def calibrate(opened: Calibrated, prepared: Prepared) -> None:
             'calibration needs the first to be None (not set) and the second to be at least 1'
         )
     request = {**fit_request(generator), 'wanted': records}
-    if not path.exists() or json.loads(path.read_text())['request'] != request:
+    if not path.exists() or read_json(path, REFIT)['request'] != request:
         fitted = fit(generator, prepared, records, max(2, generator.partition.members), config['seed'])
         write_json(path, {'request': request, **fitted})
-    calibration = json.loads(path.read_text())
+    calibration = read_json(path, REFIT)
     before, after = (calibration[name]['spread_skill'] for name in ('before', 'after'))
     messages.info(
         f'noise temperature {calibration["temperature"]:.3f}: spread/skill {after:.2f} on {calibration["records"]} '

@@ -12,6 +12,7 @@ from downscale_jax.pipeline.batches import Batch
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.files import RESTORE, Section, read_json, reading
 from downscale_jax.runtime.settings import flatten
 from downscale_jax.systems.migration import migrate
 from downscale_jax.systems.system import Config, Given, Init, Shapes, System, TaskT
@@ -31,7 +32,8 @@ class WorkDirectory(Generic[TaskT]):
         self.system = system
         self.workdir = Path(workdir)
         self.config = replaced(read_config(self.workdir), given or {}, self.workdir)
-        self.tasks: Mapping[str, TaskT] = system.build(self.config)
+        with reading(self.workdir / 'config.json', RESTORE):
+            self.tasks: Mapping[str, TaskT] = system.build(self.config)
         # cached: finding the best step reads every file of every checkpoint, to see whether it is complete
         self.best_step: Callable[[str], int] = cache(lambda name: best_step(self.workdir / 'checkpoints' / name))
 
@@ -62,7 +64,9 @@ def read_config(workdir: Path) -> Config:
     path = workdir / 'config.json'
     if not path.exists():
         raise UserError(f'{workdir} is no work directory (no config.json): train first, or check --workdir')
-    return migrate(json.loads(path.read_text()), workdir)
+    stored = read_json(path, RESTORE)
+    with reading(path, RESTORE):
+        return Section(migrate(stored, workdir), path, RESTORE)
 
 
 def replaced(config: Config, given: Given, workdir: Path) -> Config:

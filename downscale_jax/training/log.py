@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.files import append_line, disk_error, write_text
+from downscale_jax.runtime.files import append_line, disk_error, reading, write_text
 
 
 class Log:
@@ -53,11 +53,15 @@ class Log:
 
 
 def read(path: Path) -> list[dict]:
-    """Rows of a metrics.jsonl, without a last line that was cut short when the process was killed."""
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+    """Rows of a metrics.jsonl, none where it is missing. Raises UserError for a line that is no row."""
+    if not path.exists():
+        return []
+    with reading(path, 'remove it, only the figure of the losses needs it'):
+        complete = path.read_text().split('\n')[:-1]  # a last line without its end was cut when the process was killed
+        return [as_row(line) for line in complete]
+
+
+def as_row(line: str) -> dict:
+    """A row of the log. Raises ValueError or TypeError where the line is none."""
+    row = json.loads(line)
+    return {**row, 'task': str(row['task']), 'step': int(row['step'])}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from downscale_jax.evaluation.report import html
-from downscale_jax.evaluation.results import LOWER, NEITHER, ONE, ZERO, Definition, Figure, Publication, Table
+from downscale_jax.evaluation.results import LOWER, ONE, ZERO, Definition, Figure, Publication, Table
 from downscale_jax.runtime.errors import UserError
 
 NAN = float('nan')
@@ -46,7 +46,7 @@ DEFINITIONS = {
     'rmse': Definition('RMSE', LOWER, 'm', 'Accuracy', 'Root of the mean squared "error" & more.'),
     'bias': Definition('Bias', ZERO, 'm', 'Accuracy', 'Mean error.'),
     'spread_skill': Definition('Spread / skill', ONE, '1', 'Ensemble and texture', 'Ratio.'),
-    'spread': Definition('Spread', NEITHER, 'm', 'Ensemble and texture', 'Deviation.'),
+    'spread': Definition('Spread', 'for information', 'm', 'Ensemble and texture', 'Deviation.'),
     'absent': Definition('Absent', LOWER, '1', 'Nothing', 'No method has it.'),
 }
 SCORES = {
