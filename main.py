@@ -1,5 +1,9 @@
 """python main.py --config=configs/NAME.py [--workdir=...] [--mode=train|calibrate|evaluate|downscale|describe]"""
 
+from downscale_jax.runtime.signals import exit_on_signals, raise_on_signals
+
+exit_on_signals()  # before the other imports, which take seconds
+
 import itertools
 import os
 import runpy
@@ -8,9 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from downscale_jax.runtime.signals import exit_on_signals, raise_on_signals
-
-exit_on_signals()  # before the imports, which take seconds
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path.home() / '.cache' / 'downscale_jax' / 'xla'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
 

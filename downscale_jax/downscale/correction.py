@@ -47,7 +47,7 @@ def read_climate(workdir: Path) -> QuantileMap:
     path = workdir / 'climate.nc'
     if not path.exists():
         raise UserError(f'{workdir} has no climate.nc: --overlap needs a model of block means')
-    with reading(path, RESTORE), xr.open_dataset(path) as dataset:
+    with reading(path, RESTORE), xr.open_dataset(path, engine='netcdf4') as dataset:
         return QuantileMap.from_dataset(dataset.load())
 
 

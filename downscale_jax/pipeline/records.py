@@ -83,7 +83,7 @@ class Prepared:
     @cached_property
     def statics(self) -> xr.Dataset:
         path = self.directory / 'statics.nc'
-        with reading(path, self.remedy), xr.open_dataset(path) as dataset:
+        with reading(path, self.remedy), xr.open_dataset(path, engine='netcdf4') as dataset:
             if self.meta.get('kind') != 'lag_pairs':
                 _ = dataset[['mask', 'cell_area']]  # raises where one is missing
             return dataset.load()

@@ -25,8 +25,9 @@ def write_bytes(path: Path, data: bytes) -> None:
         aside.write_bytes(data)
         os.replace(aside, path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise UserError(f'cannot write {path}: {disk_error(error)}') from error
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -69,6 +70,8 @@ def reading(path: Path, remedy: str) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except FileNotFoundError as error:
+        raise UserError(f'{error.filename or path} is missing: {remedy}') from error
     except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         fault = f'no {error}' if isinstance(error, KeyError) and ' ' not in str(error) else first_line(error)
         raise UserError(f'{path} is damaged or was edited ({fault}): {remedy}') from error

@@ -32,8 +32,7 @@ class WorkDirectory(Generic[TaskT]):
         self.system = system
         self.workdir = Path(workdir)
         self.config = replaced(read_config(self.workdir), given or {}, self.workdir)
-        with reading(self.workdir / 'config.json', RESTORE):
-            self.tasks: Mapping[str, TaskT] = system.build(self.config)
+        self.tasks: Mapping[str, TaskT] = system.build(self.config)
         # cached: finding the best step reads every file of every checkpoint, to see whether it is complete
         self.best_step: Callable[[str], int] = cache(lambda name: best_step(self.workdir / 'checkpoints' / name))
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import jax
 
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.files import append_line, disk_error, reading, write_text
+from downscale_jax.runtime.files import append_line, disk_error, write_text
 
 
 class Log:
@@ -53,15 +54,20 @@ class Log:
 
 
 def read(path: Path) -> list[dict]:
-    """Rows of a metrics.jsonl, none where it is missing. Raises UserError for a line that is no row."""
+    """Rows of a metrics.jsonl, none where it is missing. Warns of damaged lines, which only a figure depends on."""
     if not path.exists():
         return []
-    with reading(path, 'remove it, only the figure of the losses needs it'):
-        complete = path.read_text().split('\n')[:-1]  # a last line without its end was cut when the process was killed
-        return [as_row(line) for line in complete]
+    complete = path.read_bytes().split(b'\n')[:-1]  # a last line without its end was cut when the process was killed
+    rows = list(map(as_row, complete))
+    if damaged := rows.count(None):
+        messages.warning(f'{path}: {damaged} of {len(rows)} lines are damaged and left out')
+    return [row for row in rows if row]
 
 
-def as_row(line: str) -> dict:
-    """A row of the log. Raises ValueError or TypeError where the line is none."""
-    row = json.loads(line)
-    return {**row, 'task': str(row['task']), 'step': int(row['step'])}
+def as_row(line: bytes) -> dict[str, Any] | None:
+    """A row of the log, None where the line is none."""
+    try:
+        row = json.loads(line)
+        return {**row, 'task': str(row['task']), 'step': int(row['step'])}
+    except (KeyError, TypeError, ValueError):
+        return None
