@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from downscale_jax.runtime import peers
 from downscale_jax.runtime.signals import Interrupted, leave
 
 
@@ -34,9 +35,11 @@ def exit_on_user_error() -> Iterator[None]:
     except UserError as error:
         print(f'error: {error}', file=sys.stderr, flush=True)
         _leave(2)
-    except Exception:
+    except Exception as error:
         if not is_multiprocess():
             raise
+        if peers.is_failure(str(error)):
+            peers.leave()
         traceback.print_exc()
         _leave(1)
 

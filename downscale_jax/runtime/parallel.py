@@ -21,7 +21,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from downscale_jax.runtime import compiler
+from downscale_jax.runtime import compiler, peers
 from downscale_jax.runtime.errors import UserError, is_multiprocess
 
 AXIS = 'batch'
@@ -37,6 +37,7 @@ def initialize() -> None:
     if is_multiprocess():
         names = 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'
         count, index = (int(os.environ[name]) if name in os.environ else None for name in names)
+        peers.watch()
         jax.distributed.initialize(num_processes=count, process_id=index)
 
 
