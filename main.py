@@ -59,15 +59,16 @@ def main(argv: list[str]) -> None:
     messages.to_terminal()
     silence_write_errors()
     raise_on_signals()
-    if FLAGS.mode == 'describe':
-        return run.describe(config, workdir)
     if FLAGS.mode == 'downscale':
         arguments = FLAGS.input, FLAGS.output, FLAGS.statics, FLAGS.members, FLAGS.seed, tuple(FLAGS.overlap)
         return run.downscale(workdir, given, run.Downscaling(*arguments))
+    from data_prep.choices import choose
     from data_prep.prepare import prepare
 
-    if FLAGS.mode == 'train':
-        run.train(config, workdir, prepare)
+    if FLAGS.mode == 'describe':
+        run.describe(choose(config), workdir)
+    elif FLAGS.mode == 'train':
+        run.train(choose(config), workdir, prepare)
     elif FLAGS.mode == 'calibrate':
         run.calibrate(workdir, given, prepare)
     else:

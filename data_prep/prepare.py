@@ -10,14 +10,20 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
-from data_prep.records import block_means, lag_pairs, refinement
+from data_prep.records import block_means, lag_pairs, pairs, refinement
 from downscale_jax.fields.datasets import store
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.runtime.files import disk_error, file_name
 
-# each has KEYS (the settings that its records depend on), VERSION, check(data), write(data, seed, directory, name)
-KINDS: dict[str, ModuleType] = {'block_means': block_means, 'lag_pairs': lag_pairs, 'refinement': refinement}
+# each has KEYS (the settings that its records depend on), PATHS (those of them that name files), VERSION, check(data),
+# write(data, seed, directory, name)
+KINDS: dict[str, ModuleType] = {
+    'block_means': block_means,
+    'lag_pairs': lag_pairs,
+    'pairs': pairs,
+    'refinement': refinement,
+}
 
 
 def prepare(data: dict, seed: int, root: Path) -> Prepared:
@@ -56,7 +62,8 @@ def name_of(data: dict, seed: int) -> str:
     if data['kind'] not in KINDS:
         raise UserError(f"data.kind='{data['kind']}': {suggestion(data['kind'], KINDS)}")
     kind = KINDS[data['kind']]
-    settings, state = {key: data.get(key) for key in kind.KEYS}, store.fingerprint(data['path'])
+    settings = {key: data.get(key) for key in kind.KEYS}
+    state = [file for key in kind.PATHS for file in store.fingerprint(data[key])]
     if (bounds := settings.get('bounds')) and bounds[1:] == bounds[:-1]:
         settings['bounds'] = bounds[0]
     text = json.dumps([kind.VERSION, seed, settings, state], sort_keys=True, default=list)

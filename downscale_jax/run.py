@@ -17,7 +17,7 @@ from downscale_jax.describe import describe
 from downscale_jax.downscale.dataset import export_netcdf
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.filling import to_store
-from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.fields.datasets import store
 from downscale_jax.pipeline.batches import Batch, batches

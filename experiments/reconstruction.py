@@ -37,7 +37,7 @@ from data_prep.prepare import prepare
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.inputs import checked as checked_inputs
-from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.request import Source
 from downscale_jax.evaluation.drawing import style as look
@@ -351,6 +351,7 @@ def main() -> int:
     if case[0] not in labels(blocks['time'].values):
         raise UserError(f'{source} has no {case[0]}, the month of the case study: choose another by --month')
     corrected = model.correction(blocks, overlap, source)
+    assert isinstance(corrected, QuantileMap)  # of block means
     state = hashlib.sha256(b''.join(blocks[v].values.tobytes() for v in best.transform.inputs)).hexdigest()[:16]
     inputs = open_inputs(blocks, best.transform, prepared.statics, source, corrected)
     ensemble = Ensemble(best, inputs, prepared.statics, options.members, 0)

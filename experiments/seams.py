@@ -19,7 +19,7 @@ from data_prep.prepare import prepare
 from downscale_jax.downscale.dataset import in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
-from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation import retiling

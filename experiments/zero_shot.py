@@ -21,7 +21,7 @@ from data_prep.records.block_means import whole_blocks
 from data_prep.sources import open_series
 from downscale_jax.downscale.dataset import in_memory
 from downscale_jax.downscale.ensemble import Ensemble
-from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.evaluation.baselines import KERNELS, Baselines
 from downscale_jax.evaluation.statistics import pointwise as scores

@@ -96,6 +96,7 @@ def test_when_one_process_dies_the_other_ends_in_one_line_and_the_same_command_g
         assert all(process.poll() is None for process, _ in started), [e.read_text() for _, e in started]
         time.sleep(0.01)
     started[victim][0].kill()
+    assert started[victim][0].wait() == -signal.SIGKILL
     survivor, errors = started[1 - victim]
     assert survivor.wait(timeout=60) != 0
     for _ in range(100):  # the line comes from the reader of messages in C++, which ends a little later

@@ -24,6 +24,7 @@ from downscale_jax.fields.geometry.wind import ATTRIBUTES
 from downscale_jax.runtime.errors import UserError
 
 VERSION = 1  # of the records: raise it when they change
+PATHS = ('path',)
 KEYS = ('path', 'simulate', 'variables', 'level', *SPLITS, 'step_hours', 'lags', 'patch', 'pairs_per_time', 'latitudes')
 
 

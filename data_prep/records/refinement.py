@@ -21,6 +21,7 @@ from downscale_jax.runtime.errors import UserError
 
 CHUNK = 16  # times that are filtered at once
 VERSION = 4  # of the records: raise it when they change
+PATHS = ('path',)
 KEYS = (
     'path',
     'simulate',

@@ -17,8 +17,8 @@ from downscale_jax.downscale.noise import TimeKernel
 from downscale_jax.downscale.settings import GenerationSettings
 from downscale_jax.downscale.tiles import Domain, Tiling
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.kinds import FieldTransform
 from downscale_jax.fields.transforms.moments import per_channel
-from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime import parallel
 
 # What the devices of a process divide among themselves: work units, or the tiles of a single unit.
@@ -78,7 +78,7 @@ class FieldGenerator:
         self,
         task: GenerativeTask,
         params: Any,
-        transform: RefinementTransform | BlockMeans,
+        transform: FieldTransform,
         settings: GenerationSettings,
     ):
         settings = settings if task.draws else settings.deterministic()

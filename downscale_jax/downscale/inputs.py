@@ -15,6 +15,7 @@ from downscale_jax.fields.geometry.blocks import block_centres
 from downscale_jax.fields.geometry.grid import is_periodic
 from downscale_jax.fields.geometry.interpolation import ToFine, full_circle
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.kinds import FieldTransform
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime.errors import UserError
@@ -31,22 +32,6 @@ class Inputs(Protocol):
     def __getitem__(self, index: int) -> np.ndarray:
         """[H, W, Cin] float32, NaN where missing."""
         ...
-
-
-def open_inputs(
-    dataset: xr.Dataset,
-    transform: RefinementTransform | BlockMeans,
-    statics: xr.Dataset,
-    source: str = 'the data set',
-    correction: QuantileMap | None = None,
-) -> Inputs:
-    """The inputs of a model of block means or of a refinement, according to its transform.
-
-    `correction`, for block means only, maps fields of another source to the distribution of the training data.
-    """
-    if isinstance(transform, BlockMeans):
-        return BlockInputs(dataset, transform, statics, source, correction)
-    return CoarseInputs(dataset, transform, statics, source)
 
 
 class CoarseInputs:
@@ -173,7 +158,7 @@ def check_centres(coarse: np.ndarray, fine: np.ndarray, factor: int, name: str, 
         )
 
 
-def checked(dataset: xr.Dataset, transform: RefinementTransform | BlockMeans, source: str) -> xr.Dataset:
+def checked(dataset: xr.Dataset, transform: FieldTransform, source: str) -> xr.Dataset:
     """The canonical inputs under the names (`fields.archives`) and in the units of training, lazily."""
     dataset = archives.renamed(dataset, transform.inputs, source)
     fields = canonical(dataset, list(transform.inputs), source=source)

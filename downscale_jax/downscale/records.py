@@ -7,11 +7,13 @@ import xarray as xr
 
 from downscale_jax.fields.geometry.blocks import block_centres
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.pipeline.records import Prepared, Split
 
 
 def coarse_dataset(prepared: Prepared, split: Split, times: np.ndarray, chosen: list[int]) -> xr.Dataset:
-    """Coarse inputs of chosen records as a lazy canonical data set: on the fine grid, or block means on their own."""
+    """Coarse inputs of chosen records as a lazy canonical data set: on the fine grid, or on
+    their own: block means, predictors."""
     transform, dims, shape = prepared.field_transform, prepared.statics['mask'].dims, prepared.mask.shape
     coords = {name: c for name, c in prepared.statics.coords.items() if name != 'time'}
     if isinstance(transform, BlockMeans):
@@ -21,6 +23,9 @@ def coarse_dataset(prepared: Prepared, split: Split, times: np.ndarray, chosen: 
             if c.ndim
         }
         shape = (shape[0] // transform.factor, shape[1] // transform.factor)
+    if isinstance(transform, PairTransform):
+        grid = prepared.coarse_grid
+        dims, shape, coords = grid['mask'].dims, grid['mask'].shape, dict(grid.coords)
 
     def read_record(index, channel):
         record = split[index]

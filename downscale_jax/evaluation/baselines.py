@@ -9,18 +9,24 @@ from downscale_jax.fields.datasets.times import decode_times, evenly, month_of
 from downscale_jax.fields.geometry.blocks import Kernel, interpolate
 from downscale_jax.fields.transforms import quantile_mapping
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, suggestion
 
 COARSE = 'coarse'
 KERNELS: dict[str, Kernel] = {'linear': 'linear', 'bicubic': 'cubic'}
 MAPPED = 'quantile_mapping'
-OF_BLOCKS = (*KERNELS, MAPPED)
+INTERPOLATED, REGRESSION = 'interpolation', 'linear_regression'
+VALID = {
+    'refinement': (COARSE,),
+    'block_means': (*KERNELS, MAPPED),
+    'pairs': (INTERPOLATED, MAPPED, REGRESSION),
+}  # by the kind of data
 
 
-def check(names: Sequence[str], blocks: bool) -> None:
-    """Raises UserError for an unknown baseline; `blocks`: whether the coarse fields are block means."""
-    valid = OF_BLOCKS if blocks else (COARSE,)
+def check(names: Sequence[str], kind: str) -> None:
+    """Raises UserError for a baseline that data of this kind do not have."""
+    valid = VALID[kind]
     for name in names:
         if name not in valid:
             raise UserError(f"evaluation.baselines: '{name}' is unknown: {suggestion(str(name), valid)}")
@@ -32,28 +38,45 @@ class Baselines:
     """The baselines of these names; a quantile map is fitted to the training split, cell by cell."""
 
     def __init__(self, names: Sequence[str], prepared: Prepared):
-        check(names, isinstance(prepared.field_transform, BlockMeans))
+        check(names, prepared.kind)
         self.names, self._prepared = tuple(names), prepared
         self._map = self._fitted() if MAPPED in names else None
 
     def __call__(self, coarse: np.ndarray, month: int) -> dict[str, np.ndarray]:
         """Coarse input of a calendar month, physical -> {name: [H, W, V]} within the bounds.
 
-        coarse: block means [h, w, V], or the coarse field on the fine grid [H, W, V].
+        coarse: block means [h, w, V]; the coarse field of a refinement on the fine grid [H, W, V]; or the lifted field
+        of pairs [H, W, L].
         """
-        if self.names == (COARSE,):
-            return {COARSE: coarse}
-        fields = {name: self._interpolated(coarse, kernel) for name, kernel in KERNELS.items() if name in self.names}
-        if self._map:
-            fields[MAPPED] = self._map.apply(self._interpolated(coarse, 'linear'), month)
-        return {name: fields[name].clip(*self._prepared.transform_as(BlockMeans).limits) for name in self.names}
+        fields = {name: self._field(name, coarse, month) for name in self.names}
+        return {name: field.clip(*self._prepared.field_transform.limits) for name, field in fields.items()}
+
+    def _field(self, name: str, coarse: np.ndarray, month: int) -> np.ndarray:
+        transform = self._prepared.field_transform
+        if name == COARSE:
+            return coarse
+        if name == REGRESSION:
+            return coarse[..., self._prepared.transform_as(PairTransform).lifted.linear]
+        if name == MAPPED:
+            assert self._map is not None
+            return self._map.apply(self._smooth(coarse), month)
+        return (
+            self._smooth(coarse) if isinstance(transform, PairTransform) else self._interpolated(coarse, KERNELS[name])
+        )
+
+    def _smooth(self, coarse: np.ndarray) -> np.ndarray:
+        """What is mapped to the distribution of the truth: the linear interpolation."""
+        transform = self._prepared.field_transform
+        return (
+            transform.coarse(coarse) if isinstance(transform, PairTransform) else self._interpolated(coarse, 'linear')
+        )
 
     def _interpolated(self, coarse: np.ndarray, kernel: Kernel) -> np.ndarray:
         return interpolate(coarse, self._prepared.transform_as(BlockMeans).factor, self._prepared.periodic, kernel)
 
     def _fitted(self) -> quantile_mapping.QuantileMap:
         """From the linear interpolation to the truth; a variable without negative values is mapped by ratios."""
-        prepared, transform = self._prepared, self._prepared.transform_as(BlockMeans)
+        prepared, transform = self._prepared, self._prepared.field_transform
         split = prepared.split('train')
         chosen = evenly(len(split), TIMES)
         times = decode_times(np.array([split[i]['time'] for i in chosen]), prepared.meta['calendar'])
@@ -63,7 +86,7 @@ class Baselines:
             return (split[i]['fine'] for i in chosen)
 
         def smooth() -> Iterator[np.ndarray]:
-            return (self._interpolated(transform.coarsen(x, prepared.area), 'linear') for x in fine())
+            return (self._smooth(prepared.coarse_input(split[i])) for i in chosen)
 
         return quantile_mapping.fit(
             quantile_mapping.Series(months, smooth),

@@ -6,7 +6,7 @@ import numpy as np
 
 from downscale_jax.downscale.ensemble import Ensemble, generate
 from downscale_jax.downscale.field_generator import FieldGenerator
-from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.tiles import Domain
 from downscale_jax.evaluation.measures import seams

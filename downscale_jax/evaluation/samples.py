@@ -1,6 +1,7 @@
 """Scored times of the test split, read one at a time from its records and from the stores of the generators."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -9,9 +10,10 @@ from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.protocol import Sample
 from downscale_jax.evaluation.records import neighbours
 from downscale_jax.evaluation.statistics.ranks import season
-from downscale_jax.fields.datasets.times import encode_times, month_of
+from downscale_jax.fields.datasets.times import encode_times, month_of, year_of
 from downscale_jax.fields.geometry.blocks import interpolate
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.pipeline.records import Prepared, Split
 
 
@@ -27,9 +29,9 @@ def samples(
     """One sample per chosen record, in order; `ensembles` as in `Setting`, `times` those of the whole split."""
     stamps, seasons, follow = encode_times(times), season(times), neighbours(times)
     for index, record_index in enumerate(chosen):
-        truth, coarse, blocks = fields_of(prepared, split[record_index])
+        truth, coarse, blocks, given = fields_of(prepared, split[record_index])
         month = month_of(times[record_index])
-        methods = {name: field[None] for name, field in baselines(coarse if blocks is None else blocks, month).items()}
+        methods = {name: field[None] for name, field in baselines(given, month).items()}
         clipped = {}
         for name, store in stores.items():
             # the chunks of this time alone are read
@@ -42,6 +44,7 @@ def samples(
         yield Sample(
             stamp=int(stamps[record_index]),
             label=str(times[record_index])[:13],
+            year=year_of(times[record_index]),
             month=month,
             season=str(seasons[record_index]),
             follows=consecutive,
@@ -53,20 +56,25 @@ def samples(
         )
 
 
-def fields_of(prepared: Prepared, record: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """(truth [H, W, V], coarse field on the fine grid [H, W, V], block means [h, w, V] or None) of a record.
+class Fields(NamedTuple):
+    """The fields of a record."""
 
-    Coarse fields lie within the bounds; block means are interpolated linearly.
-    """
-    transform = prepared.field_transform
+    truth: np.ndarray  # [H, W, V]
+    coarse: np.ndarray  # [H, W, V] on the fine grid, within the bounds
+    blocks: np.ndarray | None  # block means [h, w, V]
+    given: np.ndarray  # what the baselines start from
+
+
+def fields_of(prepared: Prepared, record: dict[str, np.ndarray]) -> Fields:
+    """The fields of a record; block means are interpolated linearly."""
+    transform, given = prepared.field_transform, prepared.coarse_input(record)
     if isinstance(transform, BlockMeans):
-        truth = record['fine']
-        blocks = transform.coarsen(truth, prepared.area)
-        coarse = interpolate(blocks, transform.factor, prepared.periodic, 'linear')
-        return truth, coarse.clip(*transform.limits), blocks
-    low, high = transform.limits[:, 0]
-    coarse = np.clip(record['coarse'][..., transform.channel], low, high)
-    return record['fine'][..., None], coarse[..., None], None
+        coarse = interpolate(given, transform.factor, prepared.periodic, 'linear')
+        return Fields(record['fine'], coarse.clip(*transform.limits), given, given)
+    if isinstance(transform, PairTransform):
+        return Fields(record['fine'], transform.coarse(given), None, given)
+    coarse = given[..., transform.channel : transform.channel + 1].clip(*transform.limits)
+    return Fields(record['fine'][..., None], coarse, None, coarse)
 
 
 def parts(members: np.ndarray, methods: Sequence[str]) -> dict[str, np.ndarray]:

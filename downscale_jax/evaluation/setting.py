@@ -8,8 +8,11 @@ import numpy as np
 from downscale_jax.evaluation.labels import shortened
 from downscale_jax.evaluation.protocol import Reference, Retiled, Setting, Variable, Zone
 from downscale_jax.evaluation.reference import reference
+from downscale_jax.evaluation.statistics.change import periods
+from downscale_jax.fields.datasets.times import year_of
 from downscale_jax.fields.geometry import grid, places
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.pipeline.records import Prepared
 
 WINDS = {'eastward_wind': 0, 'x_wind': 0, 'northward_wind': 1, 'y_wind': 1}
@@ -20,11 +23,11 @@ def setting(
     settings: Mapping[str, Any],
     baselines: Sequence[str],
     members: Mapping[str, int],
-    times: int,
+    times: np.ndarray,
     retile: Mapping[str, Callable[[], Retiled | None]],
 ) -> Setting:
     """settings: the evaluation section of the config; members: of every generator, in order, 1 for a single field;
-    times: how many are scored."""
+    times: those that are scored."""
     attributes = attributes_of(prepared)
     statistics, cell = reference(prepared, attributes), cell_km(prepared)
     ensembles = {name: methods_of(name, count, settings['subsets']) for name, count in members.items() if count > 1}
@@ -43,7 +46,8 @@ def setting(
         coarsen=(lambda fields: blocks.coarsen(fields, prepared.area)) if blocks else None,
         reference=statistics,
         places=places.read(settings['places']),
-        times=times,
+        times=len(times),
+        periods=periods([year_of(time) for time in times]),
         window=settings['window'],
         idealised=prepared.meta['idealised'],
         baselines=tuple(baselines),
@@ -69,7 +73,7 @@ def methods_of(ensemble: str, members: int, subsets: Sequence[int]) -> tuple[str
 def attributes_of(prepared: Prepared) -> dict[str, Mapping[str, str]]:
     """CF attributes by variable."""
     attributes, targets = prepared.meta['attributes'], prepared.field_transform.targets
-    return attributes if isinstance(prepared.field_transform, BlockMeans) else dict.fromkeys(targets, attributes)
+    return dict.fromkeys(targets, attributes) if prepared.kind == 'refinement' else attributes
 
 
 def variables_of(
@@ -85,6 +89,8 @@ def variables_of(
     for index, (name, units) in enumerate(zip(transform.targets, transform.target_units, strict=True)):
         if isinstance(transform, BlockMeans):
             cells, kernel = transform.factor, transform.factor * cell
+        elif isinstance(transform, PairTransform):
+            cells, kernel = prepared.meta['coarse_cells'], prepared.meta['kernel_km']
         else:
             kernel = float(prepared.meta['kernel_km'][transform.channel])
             cells = max(1, round(kernel / cell))

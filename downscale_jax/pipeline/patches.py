@@ -6,6 +6,7 @@ import numpy as np
 
 from downscale_jax.fields.geometry.boxes import box_sums
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.pipeline.batches import Batch
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
@@ -24,25 +25,32 @@ class Patches:
         """`size`: cells per side; `per_record`: patches drawn from each record per epoch; `flips`: along both axes, for
         scalars on grids without a preferred direction."""
         h, w = prepared.mask.shape
-        if size > min(h, w):
+        if size > min(h, w) and not isinstance(prepared.field_transform, PairTransform):
             raise UserError(f'patch of {size} cells does not fit the grid of {h} x {w}: choose a smaller data.patch')
+        self._missing = (max(0, size - h), max(0, size - w))  # a smaller grid is extended by invalid cells
+        h, w = max(h, size), max(w, size)
         self.prepared, self.size, self.flips, self.seed = prepared, size, flips, seed
         self.transform = prepared.field_transform
         self._block = self.transform.factor if isinstance(self.transform, BlockMeans) else 1
         self.records = prepared.split(split)
         self.count = len(self.records) * per_record
         columns = np.arange(w + size - 1 if prepared.periodic else w) % w  # a patch may cross the date line
-        self._mask, self._columns = prepared.mask[:, columns, None], columns
+        self._columns = columns
+        self._mask = self._extended(prepared.mask[..., None], False)[:, columns]
         kept = max(16, CACHE_BYTES // sum(array.nbytes for array in self._read(0)))
         self._record = lru_cache(kept)(self._read)
 
     def _read(self, index: int) -> Record:
         """In physical units: only patches are normalised, since most of a record is not drawn in an epoch."""
-        fine, coarse = self.prepared.pair(self.records[index])
+        fine, coarse = (self._extended(x, np.nan) for x in self.prepared.pair(self.records[index]))
         if self.prepared.periodic:
             fine, coarse = fine[:, self._columns], coarse[:, self._columns]
         valid = self._mask & self.transform.known(coarse) & np.isfinite(fine).all(-1, keepdims=True)
         return fine, coarse, admissible(valid[..., 0], self.size, self._block)
+
+    def _extended(self, fields: np.ndarray, value: float) -> np.ndarray:
+        down, across = self._missing
+        return np.pad(fields, ((0, down), (0, across), (0, 0)), constant_values=value) if any(self._missing) else fields
 
     def crop(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(fine, coarse, mask) of one patch, physical; pure."""

@@ -3,13 +3,15 @@
     records/           TFDS data set (array_record: random access), one split each for train, validation, test
     statics.nc         mask, cell area and coordinates of the fine grid
     prepared.json      kind, transform, calendar, counts, provenance
+    coarse_grid.nc     of pairs: coordinates of the coarse data
 
-A record is one time, `fine` [H, W] and `coarse` [H, W, Cin], or `fine` [H, W, V] alone where the coarse form is its
-block mean; or a pair of patches, `first` and `second` [P, P, C], with their `lag` in steps and the `row` and `column`
-of their first cell. Fields are physical, float32, NaN where missing; `time` is in seconds since 1970-01-01 of the
-data's calendar. Reading needs no TensorFlow.
+A record is one time: `fine` [H, W] and `coarse` [H, W, Cin]; `fine` [H, W, V] alone where the coarse form is its block
+mean; `fine` [H, W, V] and `coarse` [h, w, P], each on its own grid, for pairs. Or it is a pair of patches, `first` and
+`second` [P, P, C], with their `lag` in steps and the `row` and `column` of their first cell. Fields are physical,
+float32, NaN where missing; `time` is in seconds since 1970-01-01 of the data's calendar. Reading needs no TensorFlow.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,11 +25,15 @@ from downscale_jax.fields.datasets.times import decode_times
 from downscale_jax.fields.geometry.grid import is_periodic, valid_area
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.kinds import FieldTransform, Transform, read_transform
+from downscale_jax.fields.transforms.lifting import Lifter
+from downscale_jax.fields.transforms.pairs import PairTransform
+from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.pipeline.record_files import RecordFiles
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import RESTORE, Section, read_json, reading
 
+COARSE_GRID = 'coarse_grid.nc'
 T = TypeVar('T', bound=Transform)
 
 
@@ -54,9 +60,9 @@ class Prepared:
     @cached_property
     def transform(self) -> Transform:
         """The transform of the kind of data that the directory holds."""
-        kind, values = self.meta.get('kind', 'refinement'), self.meta['transform']
+        values = self.meta['transform']
         with reading(self.directory / 'prepared.json', self.remedy):
-            return read_transform(kind, values)
+            return read_transform(self.kind, values)
 
     def transform_as(self, kind: type[T]) -> T:
         """`transform`, where only one kind makes sense. Raises UserError for data of another kind."""
@@ -74,18 +80,46 @@ class Prepared:
     def pair(self, record: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """(fine [H, W, V], coarse [H, W, channels]) of a record, on the fine grid, physical."""
         transform, fine = self.field_transform, record['fine']
-        if not isinstance(transform, BlockMeans):
+        if isinstance(transform, RefinementTransform):
             return fine[..., None], record['coarse']
         (time,) = decode_times(np.array([record['time']]), self.meta['calendar']) if transform.context else (None,)
+        if isinstance(transform, PairTransform):
+            return fine, self.lifter(record['coarse'], time)
         planes = context_planes(transform.planes, self.statics, time)
         return fine, transform.lift(transform.coarsen(fine, self.area), planes, self.periodic)
 
+    def coarse_input(self, record: dict[str, np.ndarray]) -> np.ndarray:
+        """What the baselines start from, physical: block means [h, w, V], the inputs of a refinement on the fine grid
+        [H, W, Cin], or the lifted field of pairs [H, W, L]."""
+        transform = self.field_transform
+        return (
+            transform.coarsen(record['fine'], self.area) if isinstance(transform, BlockMeans) else self.pair(record)[1]
+        )
+
+    @property
+    def kind(self) -> str:
+        """That of the records (data.kind)."""
+        return self.meta.get('kind', 'refinement')
+
+    @cached_property
+    def lifter(self) -> Lifter:
+        """Of pairs, from the coarse grid of the records."""
+        return Lifter(self.transform_as(PairTransform), self.coarse_grid, self.statics)
+
+    @cached_property
+    def coarse_grid(self) -> xr.Dataset:
+        """Coordinates of the coarse data of pairs."""
+        return self._read(COARSE_GRID)
+
     @cached_property
     def statics(self) -> xr.Dataset:
-        path = self.directory / 'statics.nc'
+        return self._read('statics.nc', () if self.kind == 'lag_pairs' else ('mask', 'cell_area'))
+
+    def _read(self, name: str, variables: Sequence[str] = ()) -> xr.Dataset:
+        """A NetCDF file in memory. Raises UserError where it is damaged or lacks one of the variables."""
+        path = self.directory / name
         with reading(path, self.remedy), xr.open_dataset(path, engine='netcdf4') as dataset:
-            if self.meta.get('kind') != 'lag_pairs':
-                _ = dataset[['mask', 'cell_area']]  # raises where one is missing
+            _ = dataset[list(variables)]
             return dataset.load()
 
     @cached_property

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from downscale_jax.runtime.errors import UserError, suggestion
-from downscale_jax.systems import atmodist, diffusion, dpdm, srgan
+from downscale_jax.systems import atmodist, diffusion, dpdm, pairs, srgan
 from downscale_jax.systems.system import Config, Given, OpenedT, System
 from downscale_jax.systems.workdir import WorkDirectory, read_config
 
@@ -16,6 +16,7 @@ SYSTEMS: dict[str, System[Any, Any]] = {
     'atmodist': atmodist.SYSTEM,
     'diffusion': diffusion.SYSTEM,
     'dpdm': dpdm.SYSTEM,
+    'pairs': pairs.SYSTEM,
     'srgan': srgan.SYSTEM,
 }
 

@@ -126,7 +126,7 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
     def embed(self, fields: xr.Dataset, stage: int = 0) -> xr.DataArray:
         """The encodings (time, row, column, channel) of fields (time, lat, lon) or (time, y, x) of any size.
 
-        `fields` holds the variables of training. Raises UserError for missing variables, units that cannot be
+        `fields` holds the variables of training. Raises UserError for missing variables or values, units that cannot be
         converted, a missing time axis, and a stage that the encoder does not have.
         """
         dataset = self._canonical(fields)
@@ -176,6 +176,12 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
         transform = self.prepared.transform_as(Standardisation)
         for start in range(0, fields.sizes['time'], BATCH):
             part = store.load(fields.isel(time=slice(start, start + BATCH)), 'the fields')
+            for name in transform.variables:
+                if missing := float(part[name].isnull().mean()):
+                    raise UserError(
+                        f"the fields: '{name}' lacks {100 * missing:.2g} % of its values in the {BATCH} times from "
+                        f'{part["time"].values[0]}; the encoder needs complete fields: fill them or cut out a region'
+                    )
             yield transform.encode(np.stack([part[name].values for name in transform.variables], -1))
 
 

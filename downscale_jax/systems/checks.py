@@ -88,14 +88,14 @@ def at_least(config: Config, smallest: Mapping[str, int]) -> list[str]:
     ]
 
 
-def evaluation_faults(config: Config, targets: int, blocks: bool) -> list[str]:
-    """Faults of the evaluation of a downscaler with so many target variables. Raises UserError for some of them."""
+def evaluation_faults(config: Config, targets: int, kind: str) -> list[str]:
+    """Faults of the evaluation of a downscaler with so many targets, by its kind of data; some raise UserError."""
     settings = config['evaluation']
     if not settings['measures']:
         raise UserError(f'evaluation.measures is empty: name at least one of {", ".join(MEASURES)}')
     for name in settings['measures']:
         check_choice('evaluation.measures', name, MEASURES)
-    baselines.check(settings['baselines'], blocks)
+    baselines.check(settings['baselines'], kind)
     places.read(settings['places'])
     faults = []
     if (records := settings['records']) is not None and records < 1:
@@ -139,7 +139,7 @@ def block_faults(config: Config) -> list[str]:
     """Faults of settings that all downscalers of block means have in common. Raises UserError for some of them."""
     data, count = config['data'], len(config['data']['variables'])
     low, high = limits(data['bounds'], data['variables'])
-    faults = evaluation_faults(config, count, blocks=True)
+    faults = evaluation_faults(config, count, 'block_means')
     faults += at_least(config, {'data.patch': 1, 'data.patches_per_record': 1})
     if config['sampling']['conserve'] and not (np.isin(low, (0, -np.inf)) & (high == np.inf)).all():
         faults.append(

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from downscale_jax.fields.datasets import store
-from downscale_jax.pipeline.records import Prepared
+from downscale_jax.pipeline.records import COARSE_GRID, Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.runtime.settings import flatten
@@ -41,8 +41,9 @@ def claim(config: Config, workdir: Path, prepared: Prepared) -> None:
         workdir.mkdir(parents=True, exist_ok=True)
         if not (workdir / 'statics.nc').exists():
             store.write_netcdf(prepared.statics, workdir / 'statics.nc')
-        if (climate := prepared.directory / 'climate.nc').exists():
-            shutil.copyfile(climate, workdir / 'climate.nc')
+        for name in ('climate.nc', COARSE_GRID):
+            if (prepared.directory / name).exists():
+                shutil.copyfile(prepared.directory / name, workdir / name)
         write_json(workdir / 'prepared.json', prepared.meta)
         write_json(workdir / 'config.json', versioned(config))
     except OSError as error:

@@ -37,11 +37,16 @@ DiffusionTask = Regression | Diffusion
 
 def build(config: Config) -> dict[str, DiffusionTask]:
     """The regression and the diffusion model, in this order. Raises UserError for settings that contradict."""
+    return tasks_of(config, targets=1)
+
+
+def tasks_of(config: Config, targets: int) -> dict[str, DiffusionTask]:
+    """`build` for so many target variables."""
     training, diffusion, model = config['training'], config['diffusion'], config['model']
     check_choice('model.time', model['time'], ('input', 'blocks'))
     check_choice('model.dtype', model['dtype'], DTYPES)
     common = {
-        'network': UNet(channels=1, **{**model, 'widths': tuple(model['widths'])}),
+        'network': UNet(channels=targets, **{**model, 'widths': tuple(model['widths'])}),
         'phases': phases(training),
         'accumulate': training['accumulate'],
         'ema_decay': training['ema_decay'],
@@ -49,7 +54,7 @@ def build(config: Config) -> dict[str, DiffusionTask]:
     stride, patch = common['network'].stride, config['data']['patch']
     check_multiple('data.patch', patch, stride, 'the stride of the network')
     Tiling((patch, patch), stride, config['sampling']['tile'], config['sampling']['overlap'])  # raises if they clash
-    regression = Regression(**{**common, 'network': common['network'].clone(channels=2)})
+    regression = Regression(**{**common, 'network': common['network'].clone(channels=2 * targets)})
     return {
         'regression': regression,
         'diffusion': Diffusion(
@@ -67,7 +72,7 @@ def check(config: Config, training: bool = False) -> None:
     sampling_of(config)
     limits(config['data']['bounds'], (config['data']['target'],))  # raises
     faults = at_least(config, {'data.patch': 1, 'data.patches_per_record': 1})
-    faults += evaluation_faults(config, targets=1, blocks=False) + ensemble_faults(config)
+    faults += evaluation_faults(config, 1, 'refinement') + ensemble_faults(config)
     refuse(faults)
 
 

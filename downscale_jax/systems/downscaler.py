@@ -8,15 +8,17 @@ from typing import Any
 import jax
 import xarray as xr
 
-from downscale_jax.downscale.correction import correction, read_climate
+from downscale_jax.downscale.correction import correction, pair_correction, read_climate
 from downscale_jax.downscale.dataset import Provenance, in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
-from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.opening import open_inputs
+from downscale_jax.downscale.pair_inputs import GridCorrection
 from downscale_jax.downscale.region import fine_grid
 from downscale_jax.downscale.settings import GenerationSettings
 from downscale_jax.evaluation import fields
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
@@ -66,7 +68,7 @@ class Downscaler(WorkDirectory[Any]):
         """Provenance of the data sets that this model generates."""
         attributes, targets = self.prepared.meta['attributes'], self.prepared.field_transform.targets
         # of a single variable, or of several by name
-        by_name = attributes if self.prepared.meta.get('kind') == 'block_means' else dict.fromkeys(targets, attributes)
+        by_name = dict.fromkeys(targets, attributes) if self.prepared.kind == 'refinement' else attributes
         return Provenance(
             title=f'{" and ".join(targets)} downscaled by {self.last}',
             history=self.provenance(self.last),
@@ -84,11 +86,11 @@ class Downscaler(WorkDirectory[Any]):
         """An ensemble of fine fields (member, time, y, x) for every time of a coarse data set.
 
         `dataset` holds the inputs of training on any grid (interpolated by `fields.interpolation.ToFine`) or, for a
-        model of block means, on the grid of the blocks. `statics` is another fine grid with the static fields that
-        networks are shown (`downscale.region`), by default that of training. The same seed gives the same members; a
-        deterministic model gives a single one. For a data set of another source than the training data, `overlap`,
-        a first and a last date, is the period over which its bias against the training climate is corrected by
-        quantile mapping (block means only).
+        model of block means, on the grid of the blocks; for a model of pairs, levels may be a dimension. `statics` is
+        another fine grid with the static fields that networks are shown (`downscale.region`), by default that of
+        training. The same seed gives the same members; a deterministic model gives a single one. For a data set of
+        another source than the training data, `overlap`, a first and a last date, is the period over which its bias
+        against the training climate is corrected by quantile mapping (block means and pairs).
 
         Raises UserError for missing variables, units that do not convert and grids that do not fit.
         """
@@ -106,9 +108,14 @@ class Downscaler(WorkDirectory[Any]):
         shown = transform.context if isinstance(transform, BlockMeans) else ()
         return fine_grid(dataset, source, self.prepared.statics, shown)
 
-    def correction(self, dataset: xr.Dataset, overlap: Sequence[str], source: str) -> QuantileMap | None:
+    def correction(
+        self, dataset: xr.Dataset, overlap: Sequence[str], source: str
+    ) -> QuantileMap | GridCorrection | None:
         """The bias correction of the data set, None without an `overlap`. Raises UserError, see `correction`."""
         if not overlap:
             return None
         prepared, climate = self.prepared, read_climate(self.workdir)
+        if isinstance(prepared.field_transform, PairTransform):
+            transform, grid = prepared.field_transform, prepared.coarse_grid
+            return pair_correction(dataset, transform, grid, climate, overlap, source)
         return correction(dataset, prepared.transform_as(BlockMeans), prepared.statics, climate, overlap, source)

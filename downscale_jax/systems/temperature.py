@@ -7,7 +7,7 @@ import numpy as np
 from downscale_jax.downscale.dataset import in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
-from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total

@@ -7,7 +7,8 @@ import pytest
 import xarray as xr
 
 from downscale_jax.downscale.correction import correction
-from downscale_jax.downscale.inputs import BlockInputs, CoarseInputs, open_inputs
+from downscale_jax.downscale.inputs import BlockInputs, CoarseInputs
+from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.region import fine_grid
 from downscale_jax.fields.context.planes import context_planes
 from downscale_jax.fields.geometry.blocks import interpolate, repeat

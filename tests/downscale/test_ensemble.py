@@ -7,7 +7,7 @@ import pytest
 from downscale_jax.downscale.dataset import Provenance, in_memory
 from downscale_jax.downscale.ensemble import Ensemble, WorkUnit
 from downscale_jax.downscale.field_generator import FieldGenerator
-from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.settings import GenerationSettings, Partition
 from downscale_jax.runtime.errors import UserError
 

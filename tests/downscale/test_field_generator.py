@@ -13,7 +13,7 @@ import xarray as xr
 from downscale_jax.downscale.dataset import in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
-from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.downscale.tiles import Domain
 from downscale_jax.runtime.errors import UserError

@@ -14,7 +14,7 @@ import zarr
 from downscale_jax.downscale import filling, fitting
 from downscale_jax.downscale.dataset import Provenance, export_netcdf, in_memory
 from downscale_jax.downscale.ensemble import Ensemble
-from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.downscale.zarr_store import with_units_of
 from downscale_jax.runtime.errors import UserError

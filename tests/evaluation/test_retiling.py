@@ -12,7 +12,7 @@ import xarray as xr
 from downscale_jax.downscale.dataset import in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
-from downscale_jax.downscale.inputs import open_inputs
+from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.downscale.tiles import Domain, Tiling

@@ -60,8 +60,8 @@ def test_a_flipped_bit(received):
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
     path.write_bytes(content)
+    split = Prepared(directory).split('train')
     with pytest.raises(UserError, match='is damaged'):
-        split = Prepared(directory).split('train')
         _ = [split[index] for index in range(len(split))]
 
 

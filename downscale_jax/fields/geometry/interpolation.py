@@ -45,7 +45,7 @@ class ToFine:
                 f'the coarse grid ({", ".join(map(str, coarse.coords))}) and the fine grid '
                 f'({", ".join(map(str, fine.coords))}) share no coordinates: give both x, y or both lat, lon'
             )
-        points, targets = _points(coarse), _points(fine)
+        points, targets = grid_points(coarse), grid_points(fine)
         cell = cell_chords(points)
         if points.shape == targets.shape and (np.linalg.norm(points - targets, axis=-1) <= 1e-3 * cell).all():
             return
@@ -261,7 +261,8 @@ def _closes(points: np.ndarray) -> bool:
     return bool(np.nanmedian(seam) < 1.5 * np.nanmedian(steps))
 
 
-def _points(grid: Grid) -> np.ndarray:
+def grid_points(grid: Grid) -> np.ndarray:
+    """Unit vectors [H, W, 3] of the cells, by latitude and longitude."""
     lat, lon = grid['lat'].values, grid['lon'].values
     if lat.ndim == 1:
         lat, lon = np.meshgrid(lat, lon, indexing='ij')
@@ -285,9 +286,9 @@ def _one_projection(coarse: Grid, fine: Grid, source: list[np.ndarray], target: 
     """Whether x, y are the same places on both grids, judged by 2-D latitudes and longitudes where they exist."""
     if not all(name in g.coords and g[name].ndim == 2 for name in ('lat', 'lon') for g in (coarse, fine)):
         return True
-    points = np.moveaxis(_points(coarse), -1, 0)
+    points = np.moveaxis(grid_points(coarse), -1, 0)
     expected = apply_matrices(linear_matrix(source[0], target[0]), linear_matrix(source[1], target[1]), points)
     expected = np.moveaxis(expected, 0, -1)
     inside = np.linalg.norm(expected, axis=-1) > 0.5
-    apart = np.linalg.norm(expected - _points(fine), axis=-1)[inside]
-    return not apart.size or bool(np.nanmedian(apart) < 0.25 * np.nanmedian(cell_chords(_points(coarse))))
+    apart = np.linalg.norm(expected - grid_points(fine), axis=-1)[inside]
+    return not apart.size or bool(np.nanmedian(apart) < 0.25 * np.nanmedian(cell_chords(grid_points(coarse))))

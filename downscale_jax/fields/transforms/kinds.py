@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError, suggestion
 
-FieldTransform = RefinementTransform | BlockMeans  # of downscalers: fine targets and coarse inputs
+FieldTransform = RefinementTransform | BlockMeans | PairTransform  # of downscalers: fine targets and coarse inputs
 Transform = FieldTransform | Standardisation
 TRANSFORMS: dict[str, type[Transform]] = {
     'refinement': RefinementTransform,  # fine fields and their coarse inputs
     'block_means': BlockMeans,  # fine fields, coarse ones being their block means
+    'pairs': PairTransform,  # fine targets and coarse predictors, each on its own grid
     'lag_pairs': Standardisation,  # pairs of patches
 }
 
@@ -31,7 +33,7 @@ def _migrated(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Version 0.1.0 stored a single pair of bounds for all variables."""
     migrated = dict(values)
     bounds = migrated.get('bounds')
-    if bounds is None:
+    if bounds is None or kind == 'pairs':
         return migrated
     count = len(migrated['values']['variables']) if kind == 'block_means' else 1
     if not isinstance(bounds[0], list | tuple):

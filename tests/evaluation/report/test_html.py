@@ -203,3 +203,13 @@ def test_a_report_that_the_disk_refuses_leaves_the_one_before(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_utf_8_or_html_cannot_hold(tmp_path):
+    name = '<script>\x00\x1b\udcff' + 'x' * 5000
+    publication = Publication(name, name, {}, {}, {}, {name: name}, (), (), [name], {name: name})
+    html.write(tmp_path / 'report.html', publication, tmp_path)
+    page = (tmp_path / 'report.html').read_text()
+    assert '<script>' not in page
+    assert not set(page) & {'\x00', '\x1b'}
+    Checker(page)

@@ -1,0 +1,255 @@
+"""Choices that a config of pairs leaves open, made from the two files and reported: variables, units, splits, sizes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from data_prep.readers.pairs import (
+    Pair,
+    at_common_times,
+    days_between,
+    fields_in_time,
+    in_units,
+    open_coarse,
+    open_fine,
+)
+from data_prep.records import pairs
+from data_prep.simulators import coarse_model
+from downscale_jax.fields.context.surface import find_surface
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.archives import FIELDS, PRECIPITATION, Kind, of_kind
+from downscale_jax.fields.datasets.axes import gridded
+from downscale_jax.fields.datasets.dates import iso
+from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.runtime import messages
+from downscale_jax.runtime.errors import UserError, suggestion
+
+INFINITY = float('inf')
+LONG = 3  # complete years from which whole years are held out
+BLOCKS = 20  # of a shorter period: every fifth is for test, every tenth for validation
+STEMS = {4: 64, 2: 24, 1: 0}  # stem of the network: fewest cells on the shorter side of the fine grid
+PATCH = 64
+
+
+class Quantity(NamedTuple):
+    """How fields of a quantity are normalised and bounded, by words of the CF standard name."""
+
+    words: tuple[str, ...]
+    transform: str
+    bounds: tuple[float, float]
+
+
+QUANTITIES = (
+    Quantity(('precipitation', 'rainfall', 'snowfall'), 'log1p', (0.0, INFINITY)),
+    Quantity(('area_fraction', 'concentration'), 'standard', (0.0, 1.0)),
+    Quantity(
+        ('specific_humidity', 'relative_humidity', 'mixing_ratio', 'wind_speed', 'downwelling', 'thickness'),
+        'standard', (0.0, INFINITY),
+    ),
+)  # fmt: skip
+PLAIN = Quantity((), 'standard', (-INFINITY, INFINITY))
+
+
+def choose(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with every open choice of `data` made; configs of other kinds of data are returned as they are.
+
+    A setting that is given is kept. Each choice is printed, and stored in config.json with the rest. Raises UserError
+    where the files hold nothing to choose from.
+    """
+    data = dict(config['data'])
+    if data['kind'] != 'pairs':
+        return config
+    if bool(data['coarse']) != bool(data['fine']):
+        missing = 'data.fine' if data['coarse'] else 'data.coarse'
+        raise UserError(f'{missing} is empty: a pair is two files, --config.data.coarse=.. and --config.data.fine=..')
+    pairs.check(data)
+    coarse, fine = open_pair(data, config['seed'])
+    chosen: dict[str, Any] = {}
+
+    def take(key: str, choice: Callable[[], Any]) -> None:
+        if data[key] in ((), [], '', None):
+            data[key] = chosen[key] = choice()
+
+    take('predictors', lambda: variables_of(coarse, data['coarse'] or 'the coarse data', 'data.predictors'))
+    take('targets', lambda: variables_of(fine, data['fine'] or 'the fine data', 'data.targets'))
+    for key, names, fields in (('predictors', data['predictors'], coarse), ('targets', data['targets'], fine)):
+        check_names(key, names, fields)
+    pairs.check(data)
+    take('target_units', lambda: tuple(units_of(fine[name], name) for name in data['targets']))
+    take('sources', lambda: sources_of(coarse, fine, data['predictors'], data['targets']))
+    take('predictor_units', lambda: predictor_units(coarse, data))
+    take('predictor_transform', lambda: tuple(quantity_of(coarse[n], n).transform for n in data['predictors']))
+    kinds = [quantity_of(fine[name], name) for name in data['targets']]
+    take('transform', lambda: tuple(kind.transform for kind in kinds))
+    take('bounds', lambda: tuple(bounds_in(kind, unit) for kind, unit in zip(kinds, data['target_units'], strict=True)))
+    if not (data['train'] and data['validation'] and data['test']):
+        times = common_times(Pair(coarse, fine), data)
+        splits = split(times)
+        for name, dates in splits.items():
+            data[name] = chosen[name] = dates
+    take('context', lambda: context_of(coarse, fine, data))
+    take('relief', lambda: relief_of(coarse, fine, data))
+    model = dict(config['model'])
+    shape = tuple(fine.sizes[dim] for dim in gridded(fine)[data['targets'][0]])
+    if model['stem'] is None:
+        model['stem'] = next(stem for stem, cells in STEMS.items() if min(shape) >= cells)
+    take('patch', lambda: patch_of(shape, model['stem'] * 2 ** len(model['widths'])))
+    for key, value in chosen.items():
+        messages.info(f'data.{key} = {value!r}')
+    return {**config, 'data': data, 'model': model, 'evaluation': with_baselines(config['evaluation'], data['sources'])}
+
+
+def patch_of(shape: tuple[int, ...], stride: int) -> int:
+    """Cells per side of a patch: PATCH, less on a smaller grid, in multiples of the network's stride."""
+    return max(stride, min(PATCH, -(-max(shape) // stride) * stride) // stride * stride)
+
+
+def open_pair(data: dict[str, Any], seed: int) -> Pair:
+    """The two files, or the simulated pair."""
+    if data['coarse']:
+        return Pair(open_coarse(data['coarse'], data['member']), open_fine(data['fine']))
+    return Pair(*coarse_model.simulate(**{'seed': seed, **data['simulate']}))
+
+
+def variables_of(dataset: xr.Dataset, source: str, setting: str) -> tuple[str, ...]:
+    """All fields in time."""
+    names = tuple(fields_in_time(dataset))
+    if not names:
+        raise UserError(f'{source}: no variable with time and two dimensions of space; set {setting}')
+    return names
+
+
+def check_names(key: str, names: Sequence[str], dataset: xr.Dataset) -> None:
+    """Raises UserError for a variable that the data set lacks, and for one that is named twice."""
+    for name in names:
+        if name not in dataset.data_vars:
+            raise UserError(f"data.{key} names '{name}': {suggestion(name, map(str, dataset.data_vars))}")
+    if len({*names}) < len(names):
+        raise UserError(f'data.{key}={tuple(names)} names a variable twice')
+
+
+def kind_of(array: xr.DataArray, name: str) -> Kind | None:
+    """The kind of quantity by standard name or usual name, if it is a known one."""
+    return next((kind for kind in FIELDS if of_kind({name: array.attrs.get('standard_name')}, kind)), None)
+
+
+def quantity_of(array: xr.DataArray, name: str) -> Quantity:
+    """How its fields are normalised and bounded."""
+    if kind_of(array, name) is PRECIPITATION:
+        return QUANTITIES[0]
+    standard = str(array.attrs.get('standard_name', ''))
+    return next((q for q in QUANTITIES if any(word in standard for word in q.words)), PLAIN)
+
+
+def units_of(array: xr.DataArray, name: str) -> str:
+    """Those of the file; for precipitation 'mm day-1' or 'mm', in which ln(1 + x) separates drizzle from rain.
+
+    Raises UserError for a target without units.
+    """
+    units = array.attrs.get('units')
+    if units is None:
+        raise UserError(
+            f"'{name}' of the fine data has no units: add the attribute, or give data.target_units, '' for a target "
+            'without units'
+        )
+    rates_and_amounts = ('mm day-1', 'mm') if quantity_of(array, name) is QUANTITIES[0] else ()
+    return next((unit for unit in rates_and_amounts if is_convertible(array, unit)), str(units))
+
+
+def is_convertible(array: xr.DataArray, units: str) -> bool:
+    try:
+        convert_units(array[(0,) * array.ndim], units)
+    except UserError:
+        return False
+    return True
+
+
+def sources_of(
+    coarse: xr.Dataset, fine: xr.Dataset, predictors: Sequence[str], targets: Sequence[str]
+) -> tuple[str, ...]:
+    """For each target the predictor of the same quantity: of its name, or of its kind; '' where there is none."""
+
+    def source(target: str) -> str:
+        kind = kind_of(fine[target], target)
+        same = [p for p in predictors if kind and kind_of(coarse[p], p) is kind]
+        return target if target in predictors else next(iter(same), '')
+
+    return tuple(source(target) for target in targets)
+
+
+def predictor_units(coarse: xr.Dataset, data: dict[str, Any]) -> tuple[str, ...]:
+    """Those of the target where a predictor is the same quantity, else those of the file, '' without any."""
+    of_targets = dict(zip(data['sources'], data['target_units'], strict=True))
+    return tuple(of_targets.get(name, str(coarse[name].attrs.get('units', ''))) for name in data['predictors'])
+
+
+def bounds_in(quantity: Quantity, units: str) -> tuple[float, float]:
+    """Of a quantity; fractions in per cent reach 100."""
+    low, high = quantity.bounds
+    return (low, 100.0 if high == 1 and units in ('%', 'percent') else high)
+
+
+def common_times(pair: Pair, data: dict[str, Any]) -> np.ndarray:
+    """Of the fine data, at the times that both have."""
+    sources = data['coarse'] or 'the coarse data', data['fine'] or 'the fine data'
+    first = [
+        in_units(fields, names[:1], ('',), source, 'data')
+        for fields, names, source in zip(pair, (data['predictors'], data['targets']), sources, strict=True)
+    ]
+    return at_common_times(Pair(*first), *sources).fine['time'].values
+
+
+def split(times: np.ndarray) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Training, validation and test by blocks of time: the last fifth of the years for test, a tenth before them for
+    validation; of less than three complete years, blocks from all seasons."""
+    years = np.array([int(iso(time).split('-')[0]) for time in times])
+    distinct, counts = np.unique(years, return_counts=True)
+    complete = distinct[counts >= 0.9 * counts.max()]
+    if len(complete) >= LONG:
+        test = max(1, round(len(distinct) / 5))
+        held = test + max(1, round(len(distinct) / 10))
+        parts = {'train': distinct[:-held], 'validation': distinct[-held:-test], 'test': distinct[-test:]}
+        return {name: ((_year(part[0]), _year(part[-1])),) for name, part in parts.items()}
+    if len(times) < 2 * BLOCKS:
+        raise UserError(f'the files have {len(times)} times in common: at least {2 * BLOCKS} are needed to split them')
+    blocks = np.array_split(np.arange(len(times)), BLOCKS)
+    names = ['test' if k % 5 == 4 else 'validation' if k % 10 == 2 else 'train' for k in range(BLOCKS)]
+    ends = [(iso(times[block[0]]), iso(times[block[-1]])) for block in blocks]
+    return {
+        name: tuple(end for end, own in zip(ends, names, strict=True) if own == name)
+        for name in ('train', 'validation', 'test')
+    }
+
+
+def _year(year: int) -> str:
+    return f'{year:04d}'
+
+
+def context_of(coarse: xr.Dataset, fine: xr.Dataset, data: dict[str, Any]) -> tuple[str, ...]:
+    """The season, the hour of data within a day, and topography and land where a file has them."""
+    times = in_units(fine, data['targets'][:1], ('',), data['fine'], 'data')['time'].values
+    hours = ('hour',) if days_between(times) < 1 else ()
+    held = [fine, coarse, *([store.open_dataset(data['relief'])] if data['relief'] else [])]
+    surface = ('topography', 'land')
+    present = [any(name in d or find_surface(d, name, 'the data') for d in held) for name in surface]
+    names = tuple(name for name, is_present in zip(surface, present, strict=True) if is_present)
+    # land follows from a topography
+    return ('season', *hours, *(surface if 'topography' in names else names))
+
+
+def relief_of(coarse: xr.Dataset, fine: xr.Dataset, data: dict[str, Any]) -> str:
+    """The coarse file where only it has a topography, else none."""
+    own = 'topography' in fine or find_surface(fine, 'topography', data['fine'])
+    other = find_surface(coarse, 'topography', data['coarse'])
+    return data['coarse'] if 'topography' in data['context'] and not own and other else ''
+
+
+def with_baselines(settings: dict[str, Any], sources: Sequence[str]) -> dict[str, Any]:
+    """Settings of the evaluation with those baselines, where none are given, that the coarse data allow."""
+    if settings['baselines']:
+        return settings
+    own = () if '' in sources else ('interpolation', 'quantile_mapping')
+    messages.info(f'evaluation.baselines = {(*own, "linear_regression")!r}')
+    return {**settings, 'baselines': (*own, 'linear_regression')}

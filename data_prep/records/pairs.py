@@ -1,0 +1,294 @@
+"""Records of pairs: a coarse field of predictors and a fine field of targets per time, each on its own grid."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.spatial
+import xarray as xr
+
+from data_prep.readers.pairs import Pair, open_fine, read_pair
+from data_prep.records.block_means import cells_with_values, check_logarithm, context_moments
+from data_prep.records.stream import STATISTICS_TIMES, stream
+from data_prep.records.writer import SPLITS, Writer
+from data_prep.simulators import coarse_model
+from downscale_jax.fields.context.relief import add_surface
+from downscale_jax.fields.context.surface import read_surface
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.dates import check_splits, select_dates
+from downscale_jax.fields.datasets.times import encode_times, evenly, month_of
+from downscale_jax.fields.geometry import grid
+from downscale_jax.fields.geometry.interpolation import ToFine, grid_points
+from downscale_jax.fields.transforms import grid_point, quantile_mapping, standardisation
+from downscale_jax.fields.transforms.bounds import limits
+from downscale_jax.fields.transforms.grid_point_regression import NormalEquations, predict, to_statics
+from downscale_jax.fields.transforms.lifting import covered_share, interpolate_fields
+from downscale_jax.fields.transforms.pairs import SPREAD, PairTransform
+from downscale_jax.fields.transforms.standardisation import COMPRESSIONS, Standardisation
+from downscale_jax.pipeline.records import COARSE_GRID
+from downscale_jax.runtime import messages
+from downscale_jax.runtime.errors import UserError, suggestion
+
+CLIMATE_TIMES, CLIMATE_BYTES = 480, 2**28  # most coarse fields of training from which their climate is estimated
+AROUND = 2  # coarse cells kept around the fine grid, so that filling gaps at its edge is the same as without the cut
+VERSION = 1  # of the records: raise it when they change
+PATHS = ('coarse', 'fine', 'relief')
+KEYS = (
+    'coarse', 'fine', 'member', 'simulate', 'predictors', 'targets', 'predictor_units', 'target_units',
+    'sources', 'predictor_transform', 'transform', 'bounds', 'context', 'relief', *SPLITS,
+)  # fmt: skip
+LIKE = {'targets': ('target_units', 'sources', 'transform'), 'predictors': ('predictor_units', 'predictor_transform')}
+
+
+def check(data: dict) -> None:
+    """Raises UserError for settings that contradict each other; those that are open, (), are not checked."""
+    for names, keys in LIKE.items():
+        for key in keys:
+            if data[names] and data[key] and (isinstance(data[key], str) or len(data[key]) != len(data[names])):
+                raise UserError(
+                    f'data.{key}={data[key]!r}: one is needed for each of data.{names}={tuple(data[names])}'
+                )
+    for name in data['sources'] if data['predictors'] else ():
+        if name and name not in data['predictors']:
+            raise UserError(f"data.sources names '{name}': {suggestion(name, data['predictors'])}")
+    for key in ('transform', 'predictor_transform'):
+        for name in data[key]:
+            if name not in COMPRESSIONS:
+                raise UserError(f"data.{key}: '{name}' is unknown: {suggestion(name, COMPRESSIONS)}")
+    if data['bounds'] and data['targets']:
+        limits(data['bounds'], data['targets'])  # raises
+    if len({bool(data[split]) for split in SPLITS}) > 1:
+        empty = ', '.join(f'data.{split}' for split in SPLITS if not data[split])
+        raise UserError(f'{empty} is empty: give the dates of all of {", ".join(SPLITS)}, or of none of them')
+
+
+def write(data: dict, seed: int, directory: Path, name: str) -> None:
+    """Fills `directory` with the records of all splits, both grids and the transform fitted to the training split.
+
+    Files are streamed: memory does not depend on their length.
+    """
+    simulated = None if data['coarse'] else Pair(*coarse_model.simulate(**{'seed': seed, **data['simulate']}))
+    pair = read_pair(data, simulated)
+    pair = Pair(cut_around(pair.coarse, pair.fine), pair.fine)
+    parts = split_pair(pair, data)
+    statics = fine_statics(pair.fine, parts['train'].fine, data, simulated)
+    fields = PairedFields(pair.coarse, statics, data)
+    transform = fitted_transform(parts['train'], fields, statics, data)
+    training = Training(fields, transform)
+    kept = write_records(parts, fields, training, directory)
+    check_varies(data['targets'], training.extremes)
+    check_logarithm(transform.values, training.extremes[1])
+    coefficients = training.equations.solve()
+    statics = to_statics(statics, coefficients, transform.targets)
+    statics = with_spread(statics, spread_of(parts['train'], fields, transform, coefficients), transform.targets)
+    store.write_netcdf(statics, directory / 'statics.nc')
+    store.write_netcdf(grid_of(pair.coarse), directory / COARSE_GRID)
+    store.write_netcdf(training.climate(parts['train'].coarse).to_dataset(), directory / 'climate.nc')
+    coarse_km, fine_km = (
+        float(np.sqrt(np.prod([np.median(s) for s in grid.cell_sizes_km(g)]))) for g in (pair.coarse, statics)
+    )
+    meta = {
+        'name': name,
+        'kind': 'pairs',
+        'transform': transform.to_json(),
+        'calendar': pair.fine['time'].dt.calendar,
+        'records': kept,
+        'range': training.extremes.T.tolist(),
+        'idealised': simulated is not None,
+        'attributes': {v: {k: str(a) for k, a in pair.fine[v].attrs.items()} for v in data['targets']},
+        'kernel_km': coarse_km,
+        'coarse_cells': max(1, round(coarse_km / fine_km)),
+    }
+    (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
+
+
+def check_varies(targets: Sequence[str], extremes: np.ndarray) -> None:
+    """Raises UserError for a target with a single value in training; extremes [2, V]."""
+    for name, (low, high) in zip(targets, extremes.T, strict=True):
+        if low == high:
+            raise UserError(f"'{name}' is constant in training, {low:g} everywhere: there is nothing to learn")
+
+
+def split_pair(pair: Pair, data: Mapping[str, Any]) -> dict[str, Pair]:
+    """Both data sets by split. Raises UserError for splits that are empty or overlap."""
+    splits = {split: data[split] for split in SPLITS}
+    check_splits(splits, pair.fine['time'].values)
+    numbered = pair.fine.assign_coords(index=('time', np.arange(pair.fine.sizes['time'])))
+    chosen = {split: select_dates(numbered, dates)['index'].values for split, dates in splits.items()}
+    return {split: Pair(*(fields.isel(time=index) for fields in pair)) for split, index in chosen.items()}
+
+
+def grid_of(fields: xr.Dataset) -> xr.Dataset:
+    """Coordinates and mask only."""
+    return fields[['mask']].drop_vars('time', errors='ignore').astype(np.int8)
+
+
+def cut_around(coarse: xr.Dataset, fine: xr.Dataset) -> xr.Dataset:
+    """The rows and columns of the coarse data that lie on the fine grid, and some around them; all columns where these
+    are not contiguous. Raises UserError where the grids share no coordinates or do not overlap."""
+    share = covered_share(ToFine(grid_of(coarse), grid_of(fine)), coarse, fine)
+    if not share:
+        raise UserError('the coarse and the fine data do not overlap in space: check their coordinates')
+    if share < 1:
+        messages.warning(f'the coarse data cover {share:.0%} of the fine grid: the other cells will be missing')
+    if 'lat' not in coarse.coords or 'lat' not in fine.coords:
+        return coarse
+    points, targets = grid_points(coarse), grid_points(fine)
+    shape = points.shape[:2]
+    _, nearest = scipy.spatial.KDTree(points.reshape(-1, 3)).query(targets.reshape(-1, 3))
+    rows, columns = np.unravel_index(np.unique(nearest), shape)
+    dims = coarse['mask'].dims
+    for dim, index, count in zip(dims, (rows, columns), shape, strict=True):
+        low, high = max(0, index.min() - AROUND), min(count, index.max() + AROUND + 1)
+        if np.diff(np.unique(index)).max(initial=1) == 1 and high - low < count:
+            coarse = coarse.isel({dim: slice(low, high)})
+    cells = ' x '.join(str(coarse.sizes[dim]) for dim in dims)
+    messages.info(f'coarse grid of {shape[0]} x {shape[1]} cells, of which {cells} around the fine grid are used')
+    return coarse
+
+
+def fine_statics(fine: xr.Dataset, train: xr.Dataset, data: dict, simulated: Pair | None) -> xr.Dataset:
+    """`mask` of the cells that have targets in training, `cell_area`, and the static variables of data.context."""
+    source = data['fine'] or 'the simulated fine climate'
+    opened = open_fine(data['fine']) if simulated is None else simulated.fine
+    static = [n for n in data['context'] if n in opened.data_vars]
+    planes = {n: canonical(opened[[n]], [n], source=source)[n] for n in static} | read_surface(
+        opened, data['context'], source
+    )
+    statics = fine.drop_dims('time')[['mask']].assign(
+        {n: plane.drop_vars('time', errors='ignore') for n, plane in planes.items()}
+    )
+    valid = cells_with_values(train, {'variables': data['targets'], 'path': source}, statics['mask'].values > 0)
+    statics['mask'] = statics['mask'].astype(np.int8).copy(data=valid.astype(np.int8))
+    area = grid.cell_areas_km2(statics).astype(np.float32)
+    statics['cell_area'] = (statics['mask'].dims, area, {'units': 'km2', 'standard_name': 'cell_area'})
+    return store.load(add_surface(statics, data['context'], data['relief']))
+
+
+class PairedFields:
+    """Streams of coarse and fine fields of a pair, the coarse ones also interpolated to the fine grid."""
+
+    def __init__(self, coarse: xr.Dataset, statics: xr.Dataset, data: Mapping[str, Any]):
+        self.data, self.valid = data, statics['mask'].values[..., None] > 0
+        self._to_fine = ToFine(grid_of(coarse), statics)
+
+    def coarse(self, part: xr.Dataset) -> Iterator[np.ndarray]:
+        """[h, w, P], time by time."""
+        source = {'variables': self.data['predictors'], 'path': self.data['coarse']}
+        return (field for _, field in stream(part, source))
+
+    def fine(self, part: xr.Dataset, label: str = '') -> Iterator[np.ndarray]:
+        """[H, W, V], NaN outside the mask."""
+        source = {'variables': self.data['targets'], 'path': self.data['fine']}
+        return (np.where(self.valid, field, np.float32(np.nan)) for _, field in stream(part, source, label))
+
+    def interpolated(self, coarse: np.ndarray) -> np.ndarray:
+        """[h, w, P] -> [H, W, P]."""
+        return interpolate_fields(self._to_fine, coarse)
+
+
+def spread_times(fields: xr.Dataset) -> xr.Dataset:
+    """As many times as statistics are fitted to, evenly spread."""
+    return fields.isel(time=evenly(fields.sizes['time'], STATISTICS_TIMES))
+
+
+def fitted_transform(train: Pair, fields: PairedFields, statics: xr.Dataset, data: Mapping[str, Any]) -> PairTransform:
+    """The transform but for what depends on the grid point, which is kept with the statics."""
+
+    def fit(
+        iterate: Any, part: xr.Dataset, names: Sequence[str], units: Sequence[str], kinds: Sequence[str]
+    ) -> Standardisation:
+        few = spread_times(part)
+        return standardisation.fit(lambda: iterate(few), tuple(names), tuple(units), kinds)
+
+    mean, std = context_moments(data['context'], statics, train.fine['time'].values[0])
+    return PairTransform(
+        predictors=fit(
+            fields.coarse, train.coarse, data['predictors'], data['predictor_units'], data['predictor_transform']
+        ),
+        values=fit(fields.fine, train.fine, data['targets'], data['target_units'], data['transform']),
+        sources=tuple(data['predictors'].index(name) if name else None for name in data['sources']),
+        bounds=tuple(tuple(pair) for pair in data['bounds']),
+        context=tuple(data['context']),
+        context_mean=mean,
+        context_std=std,
+    )
+
+
+class Training:
+    """Sums over the records of the training split, added one by one."""
+
+    def __init__(self, fields: PairedFields, transform: PairTransform):
+        self._fields, self._transform = fields, transform
+        self.extremes = np.full((2, len(transform.targets)), [[np.inf], [-np.inf]])  # the range of PSNR and SSIM
+        self.equations = NormalEquations(fields.valid.shape[:2], len(transform.inputs), len(transform.targets))
+
+    def add(self, coarse: np.ndarray, fine: np.ndarray) -> None:
+        self.extremes[0] = np.fmin(self.extremes[0], np.nanmin(fine, (0, 1)))
+        self.extremes[1] = np.fmax(self.extremes[1], np.nanmax(fine, (0, 1)))
+        self.equations.add(self._transform.predictors.encode(self._fields.interpolated(coarse)), fine)
+
+    def climate(self, coarse: xr.Dataset) -> quantile_mapping.QuantileMap:
+        """Quantiles of the predictors, to which other sources can be mapped."""
+        one = 4 * len(self._transform.inputs) * int(np.prod(list(coarse['mask'].shape)))
+        few = coarse.isel(time=evenly(coarse.sizes['time'], max(1, min(CLIMATE_TIMES, CLIMATE_BYTES // one))))
+        months = [month_of(time) for time in few['time'].values]
+        series = quantile_mapping.Series(months, lambda: self._fields.coarse(few))
+        values = self._transform.predictors
+        lowest = [
+            0.0 if np.isclose(c, COMPRESSIONS['log1p']) else -np.inf
+            for c in np.broadcast_to(values.compression, len(values.variables))
+        ]
+        return quantile_mapping.climate(series, values.variables, values.units, lowest)
+
+
+def write_records(
+    parts: Mapping[str, Pair], fields: PairedFields, training: Training, directory: Path
+) -> dict[str, int]:
+    """Writes the records of all splits; returns their numbers. Raises UserError for a split without any."""
+    kept, omitted = dict.fromkeys(parts, 0), 0
+    coarse_shape = tuple(parts['train'].coarse['mask'].shape)
+    shapes = {
+        'fine': (*fields.valid.shape[:2], len(fields.data['targets'])),
+        'coarse': (*coarse_shape, len(fields.data['predictors'])),
+        'time': (),
+    }
+    with Writer(directory, shapes, 'Fine targets and coarse predictors, one record per time.') as writer:
+        for split, part in parts.items():
+            seconds = encode_times(part.fine['time'].values)
+            both: Iterable = zip(
+                fields.coarse(part.coarse), fields.fine(part.fine, f'preparing {split}'), seconds, strict=True
+            )
+            for coarse, fine, time in both:
+                if not (np.isfinite(fine).any((0, 1)).all() and np.isfinite(coarse).any((0, 1)).all()):
+                    omitted += 1
+                    continue
+                writer.add(split, fine=fine, coarse=coarse, time=int(time))
+                kept[split] += 1
+                if split == 'train':
+                    training.add(coarse, fine)
+            if not kept[split]:
+                raise UserError(f"split '{split}' ({fields.data[split]}): every value is missing")
+    if omitted:
+        messages.info(f'{omitted} times are left out: a predictor or a target is missing everywhere')
+    return kept
+
+
+def spread_of(train: Pair, fields: PairedFields, transform: PairTransform, coefficients: np.ndarray) -> np.ndarray:
+    """[H, W, V]: standard deviation of the transformed target minus the transformed linear prediction."""
+    few = Pair(*(spread_times(part) for part in train))
+
+    def residuals() -> Iterator[np.ndarray]:
+        for coarse, fine in zip(fields.coarse(few.coarse), fields.fine(few.fine), strict=True):
+            linear = predict(coefficients, transform.predictors.encode(fields.interpolated(coarse)))
+            yield transform.values.encode(fine) - transform.values.encode(linear.clip(*transform.limits))
+
+    return grid_point.fit(residuals(), 'standard')[..., len(transform.targets) :]
+
+
+def with_spread(statics: xr.Dataset, spread: np.ndarray, targets: Sequence[str]) -> xr.Dataset:
+    dims = statics['mask'].dims
+    return statics.assign({f'{SPREAD}{name}': (dims, spread[..., v]) for v, name in enumerate(targets)})

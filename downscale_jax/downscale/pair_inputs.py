@@ -1,0 +1,72 @@
+"""Inputs of a model of pairs: predictors on any coarse grid, interpolated to the fine grid of training."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from downscale_jax.downscale.inputs import checked
+from downscale_jax.downscale.tiles import Domain
+from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.levels import levels_as_variables
+from downscale_jax.fields.datasets.times import month_of
+from downscale_jax.fields.geometry.grid import is_periodic
+from downscale_jax.fields.geometry.interpolation import ToFine
+from downscale_jax.fields.transforms.lifting import Lifter, interpolate_fields
+from downscale_jax.fields.transforms.pairs import PairTransform
+from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
+
+
+class GridCorrection(NamedTuple):
+    """The bias correction of another source's predictors, once interpolated to the coarse grid of training."""
+
+    quantiles: QuantileMap
+    grid: xr.Dataset
+
+
+class PairInputs:
+    """Lazy inputs: `inputs[i]` reads one time and lifts it to the fine grid (`transforms.lifting`).
+
+    `dataset` holds the predictors of training, levels as a dimension or as variables, on any grid with coordinates.
+    Where a predictor is missing at a time or in a place, the fields are missing, too. Raises UserError where a variable
+    is missing, units do not convert, or the grids share no coordinates.
+    """
+
+    def __init__(
+        self,
+        dataset: xr.Dataset,
+        transform: PairTransform,
+        statics: xr.Dataset,
+        source: str = 'the data set',
+        correction: GridCorrection | None = None,
+    ):
+        fields = predictors_of(dataset, transform, source)
+        self._fields, self._names, self._source, self._correction = fields, transform.inputs, source, correction
+        self._to_grid = ToFine(fields, correction.grid) if correction else None
+        self._lift = Lifter(transform, correction.grid if correction else fields, statics)
+        rows, columns = statics['mask'].shape
+        self.domain = Domain((rows, columns), transform.lifted.channels, is_periodic(statics))
+        self.times: np.ndarray = fields['time'].values
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """[H, W, L] float32, as `PairTransform.lift` stacks them; NaN where a predictor is missing."""
+        coarse = stacked(self._fields, self._names, index, self._source)
+        if self._correction and self._to_grid:
+            on_grid = interpolate_fields(self._to_grid, coarse)
+            coarse = self._correction.quantiles.apply(on_grid, month_of(self.times[index]))
+        return self._lift(coarse, self.times[index])
+
+
+def predictors_of(dataset: xr.Dataset, transform: PairTransform, source: str) -> xr.Dataset:
+    """The canonical predictors of a data set, lazily, in the units of training."""
+    return checked(levels_as_variables(dataset, source), transform, source)
+
+
+def stacked(fields: xr.Dataset, names: Sequence[str], index: int, source: str) -> np.ndarray:
+    """[h, w, P] float32 of one time, read."""
+    loaded = store.load(fields.isel(time=index), source)
+    return np.stack([loaded[name].values for name in names], -1).astype(np.float32)

@@ -1,0 +1,48 @@
+"""Vertical levels as variables: `u` at 850 hPa is `u_850`."""
+
+from collections.abc import Hashable
+
+import numpy as np
+import xarray as xr
+
+from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.runtime.errors import UserError
+
+NAMES = {
+    'level', 'lev', 'plev', 'pressure', 'pressure_level', 'isobaricinhpa', 'isobaricinpa', 'hybrid', 'model_level',
+    'sigma', 'height', 'heightaboveground', 'altitude', 'z', 'depth',
+}  # fmt: skip
+
+
+def level_dim(array: xr.DataArray) -> Hashable | None:
+    """The vertical dimension of a variable, None without one."""
+    for dim in array.dims:
+        attrs = array[dim].attrs if dim in array.coords else {}
+        if str(dim).lower() in NAMES or attrs.get('axis') == 'Z' or attrs.get('positive') in ('up', 'down'):
+            return dim
+    return None
+
+
+def levels_as_variables(dataset: xr.Dataset, source: str) -> xr.Dataset:
+    """Lazily, with a variable for each level of those that have several: `u_850` with pressures in hPa, `t_2` with
+    heights in their own unit. A single level is dropped. Raises UserError where two would have the same name."""
+    variables: dict[str, xr.DataArray] = {}
+    for name, array in dataset.data_vars.items():
+        dim = level_dim(array)
+        levels = [''] if dim is None or array.sizes[dim] == 1 else [f'_{value:g}' for value in _values(array[dim])]
+        for index, suffix in enumerate(levels):
+            key = f'{name}{suffix}'
+            if key in variables:
+                raise UserError(f"{source}: two fields are called '{key}': rename one of them")
+            variables[key] = array if dim is None else array.isel({dim: index}, drop=True)
+    kept = {name for array in variables.values() for name in array.coords}
+    planes = {name: c for name, c in dataset.coords.items() if name in kept}
+    return xr.Dataset(variables, planes, dataset.attrs).assign_coords(planes)
+
+
+def _values(levels: xr.DataArray) -> np.ndarray:
+    """In hPa where they are pressures."""
+    try:
+        return np.round(convert_units(levels, 'hPa').values.astype(float), 6)
+    except UserError:
+        return levels.values

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import xarray as xr
+from sklearn.linear_model import Ridge
+
+from downscale_jax.fields.transforms.grid_point_regression import (
+    RIDGE,
+    NormalEquations,
+    from_statics,
+    predict,
+    to_statics,
+)
+
+
+@pytest.fixture
+def series():
+    rng = np.random.default_rng(0)
+    predictors = rng.normal(size=(60, 3, 4, 2)).astype(np.float32)
+    slopes = rng.normal(size=(3, 3, 4, 2))  # intercept and two slopes of each grid point and target
+    targets = slopes[0] + np.einsum('thwp,phwv->thwv', predictors, slopes[1:]) + rng.normal(size=(60, 3, 4, 2))
+    return predictors, targets.astype(np.float32)
+
+
+def fitted(predictors, targets):
+    equations = NormalEquations(predictors.shape[1:3], predictors.shape[-1], targets.shape[-1])
+    for x, y in zip(predictors, targets, strict=True):
+        equations.add(x, y)
+    return equations.solve()
+
+
+def test_coefficients_are_those_of_scikit_learn_at_each_grid_point(series):
+    predictors, targets = series
+    coefficients = fitted(predictors, targets)
+    oracle = Ridge(alpha=RIDGE * 60).fit(predictors[:, 1, 2], targets[:, 1, 2])
+    # the penalty of scikit-learn applies to centred predictors; these have a mean near zero
+    np.testing.assert_allclose(coefficients[1:, :, 1, 2].T, oracle.coef_, atol=2e-3)
+    np.testing.assert_allclose(coefficients[0, :, 1, 2], oracle.intercept_, atol=2e-3)
+
+
+def test_prediction_is_the_linear_combination(series):
+    predictors, targets = series
+    coefficients = fitted(predictors, targets)
+    field = predict(coefficients, predictors[5])
+    a = coefficients[:, 1, 2, 3]
+    assert field.shape == (3, 4, 2)
+    np.testing.assert_allclose(field[2, 3, 1], a[0] + predictors[5, 2, 3] @ a[1:], rtol=1e-5)
+
+
+def test_times_with_a_missing_value_do_not_count(series):
+    predictors, targets = series
+    holes = targets.copy()
+    holes[:20, 1, 1] = np.nan
+    coefficients = fitted(predictors, holes)
+    np.testing.assert_allclose(coefficients[..., 1, 1], fitted(predictors[20:], targets[20:])[..., 1, 1], rtol=1e-5)
+    np.testing.assert_array_equal(coefficients[..., 0, 0], fitted(predictors, targets)[..., 0, 0])
+
+
+def test_a_grid_point_without_values_is_missing(series):
+    predictors, targets = series
+    targets[:, 0, 0] = np.nan
+    coefficients = fitted(predictors, targets)
+    assert np.isnan(coefficients[..., 0, 0]).all()
+    assert np.isfinite(coefficients[..., 0, 1]).all()
+
+
+def test_collinear_predictors_have_finite_coefficients(series):
+    predictors, targets = series
+    predictors[..., 1] = predictors[..., 0]
+    coefficients = fitted(predictors, targets)
+    np.testing.assert_allclose(coefficients[1], coefficients[2], rtol=1e-3)
+
+
+def test_coefficients_are_kept_with_the_static_variables(series):
+    statics = xr.Dataset({'mask': (('lat', 'lon'), np.ones((3, 4)))})
+    coefficients = fitted(*series)
+    kept = to_statics(statics, coefficients, ('t2m', 'tp'))
+    np.testing.assert_array_equal(from_statics(kept, ('t2m', 'tp')), coefficients)
