@@ -68,10 +68,11 @@ def save(figure: Figure, path: str | Path) -> None:
     Raises UserError if it cannot be written.
     """
     for text in figure.findobj(Text):
+        text.set_parse_math(False)  # of texts that were made without LOOK
         text.set_text('\n'.join(map(shortened, text.get_text().split('\n')[:LINES_OF_A_LABEL])))
     png = BytesIO()
     with matplotlib.rc_context(LOOK), warnings.catch_warnings():  # the ticks are made now
-        warnings.filterwarnings('ignore', 'Glyph .* missing from')
+        warnings.filterwarnings('ignore', 'Glyph .* missing from|constrained_layout not applied')
         figure.savefig(png, dpi=160, format='png', metadata={'Software': None})
     write_bytes(Path(path), png.getvalue())
 
@@ -133,6 +134,6 @@ def legend(figure: Figure, handles: Sequence[Artist]) -> None:
 
 def ticks(panel: Axes, at: Sequence[float] | np.ndarray, names: Sequence[str]) -> None:
     """Ticks of the x axis, at these places only."""
-    panel.set_xticks(at, names)
+    panel.set_xticks(at, list(map(shortened, names)))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.xaxis.set_minor_locator(NullLocator())
