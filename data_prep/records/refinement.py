@@ -12,6 +12,7 @@ from data_prep import sources
 from data_prep.records.stream import check_varies
 from data_prep.records.writer import SPLITS, Writer
 from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.coordinates import with_all_coordinates
 from downscale_jax.fields.datasets.dates import check_splits, select_dates
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.geometry import grid
@@ -42,7 +43,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     fields, splits = sources.open_refinement(data, seed), {split: data[split] for split in SPLITS}
     sources.check_patch(fields['mask'].shape, data)
     check_splits(splits, fields['time'].values)
-    statics = fields[['mask']].drop_vars('time', errors='ignore')
+    statics = with_all_coordinates(fields, ['mask']).drop_vars('time')
     area = grid.cell_areas_km2(statics)
     statics['cell_area'] = (
         fields['mask'].dims,

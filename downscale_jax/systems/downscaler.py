@@ -29,7 +29,7 @@ from downscale_jax.settings.kinds import Members, Section, Seed, about
 from downscale_jax.systems.system import Config, Given, Scores, System
 from downscale_jax.systems.workdir import WorkDirectory
 
-NAMES = ('standard_name', 'long_name')
+KEPT = ('standard_name', 'long_name', 'cell_methods')  # attributes of the training data
 
 
 def sampling_of(config: Config) -> GenerationSettings:
@@ -80,7 +80,7 @@ class Downscaler(WorkDirectory[Any]):
         return Provenance(
             title=f'{" and ".join(targets)} downscaled by {self.last}',
             history=self.provenance(self.last),
-            variables={name: {k: v for k, v in by_name[name].items() if k in NAMES} for name in targets},
+            variables={name: {k: v for k, v in by_name[name].items() if k in KEPT} for name in targets},
         )
 
     def downscale(

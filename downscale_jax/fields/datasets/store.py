@@ -114,9 +114,13 @@ def write_netcdf(dataset: xr.Dataset, path) -> None:
     path = Path(path)
     if not path.parent.is_dir():
         raise UserError(f"{path}: no folder '{path.parent}'; create it")
-    encoding: dict[Hashable, dict[str, Any]] = {name: {'_FillValue': None} for name in dataset.coords}
+    bounds = {array.attrs['bounds'] for array in dataset.coords.values() if 'bounds' in array.attrs}
+    encoding: dict[Hashable, dict[str, Any]] = {name: {'_FillValue': None} for name in {*dataset.coords, *bounds}}
+    for name, array in dataset.coords.items():
+        if array.dtype.kind in 'MO':  # times: CF knew no integers of 64 bits before version 1.9
+            encoding[name]['dtype'] = 'float64'
     for name, array in dataset.data_vars.items():
-        if array.dtype.kind == 'f':
+        if array.dtype.kind == 'f' and name not in bounds:
             encoding[name] = {'dtype': 'float32', 'zlib': True, 'complevel': 4, '_FillValue': np.float32(np.nan)}
     partial = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:

@@ -191,8 +191,9 @@ class TestCanonical:
         data.rlon.attrs = {'standard_name': 'grid_longitude', 'units': 'degrees'}
         data['lat'] = ('rlat', 'rlon'), data.sit.values[0]
         found = canonical(data, ['sit'])
-        assert set(found.coords) == {'time', 'lat'}
+        assert set(found.coords) == {'time', 'lat', 'rlat', 'rlon'}
         assert found.sit.dims == ('time', 'y', 'x')
+        assert found.rlat.dims == ('y',)
 
     def test_singletons_are_dropped(self):
         data = plane_data().expand_dims(depth=[0.5], member=[1]).transpose('time', 'depth', 'y', 'x', 'member')
