@@ -53,7 +53,9 @@ class WorkDirectory(Generic[TaskT]):
 
     def provenance(self, name: str) -> str:
         """Checkpoint and training data of a task, in words."""
-        data = 'idealised, simulated data' if self.prepared.meta['idealised'] else self.config['data']['path']
+        section = self.config['data']
+        files = [section[key] for key in ('path', 'coarse', 'fine') if section.get(key)]
+        data = 'idealised, simulated data' if self.prepared.meta['idealised'] else ' and '.join(files)
         return f'{name}, step {self.best_step(name)}, trained on {data}'
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from configs.cordex_bench import GCMS
 from downscale_jax.runtime.errors import UserError, suggestion
 
 EXPERIMENTS = {'ESD': 'ESD_pseudo_reality', 'Emulator': 'Emulator_hist_future'}
@@ -32,9 +33,9 @@ class Domain(NamedTuple):
 DOMAINS = {
     domain.name: domain
     for domain in (
-        Domain('ALPS', ('CNRM-CM5', 'MPI-ESM-LR'), ('y', 'x')),
-        Domain('NZ', ('ACCESS-CM2', 'EC-Earth3'), ('lat', 'lon')),
-        Domain('SA', ('ACCESS-CM2', 'NorESM2-MM'), ('lat', 'lon')),
+        Domain('ALPS', (GCMS['ALPS'], 'MPI-ESM-LR'), ('y', 'x')),
+        Domain('NZ', (GCMS['NZ'], 'EC-Earth3'), ('lat', 'lon')),
+        Domain('SA', (GCMS['SA'], 'NorESM2-MM'), ('lat', 'lon')),
     )
 }
 

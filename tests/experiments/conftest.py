@@ -33,10 +33,10 @@ class Tree:
         self.predictors(train / f'predictors/{first}_1961-1980.nc', '1961-01-01')
         save(self.static(), train / 'predictors/Static_fields.nc')
         self.targets(train / f'target/pr_tasmax_{first}_1961-1980.nc', '1961-01-01')
-        self.targets(self.folder / f'test/historical/target/pr_tasmax_{first}_1981-2000.nc', '1981-01-01')
+        self.targets(self.folder / f'test/historical/target/pr_tasmax_{first}_1981-2000.nc', '1984-01-25')
         test = self.folder / 'test/historical/predictors'
-        self.predictors(test / f'perfect/{first}_1981-2000.nc', '1981-01-01', shuffled=True)
-        self.predictors(test / f'imperfect/{first}_1981-2000.nc', '1981-02-10', noleap=True, missing=4)
+        self.predictors(test / f'perfect/{first}_1981-2000.nc', '1984-01-25', shuffled=True)
+        self.predictors(test / f'imperfect/{first}_1981-2000.nc', '1984-01-25', noleap=True, missing=4)
         return self.folder
 
     def times(self, start: str, noleap: bool = False):
@@ -61,7 +61,9 @@ class Tree:
         save(xr.Dataset(fields, {'time': self.times(start, noleap), **with_units(axes)}), path)
 
     def targets(self, path: Path, start: str):
-        near = [ndimage.zoom(plane[:, 5:11, 5:11], (1, self.side / 6, self.side / 6), order=1) for plane in self.weather]
+        near = [
+            ndimage.zoom(plane[:, 5:11, 5:11], (1, self.side / 6, self.side / 6), order=1) for plane in self.weather
+        ]
         noise = ndimage.gaussian_filter(self.rng.standard_normal((2, DAYS, self.side, self.side)), (0, 0, 1, 1))
         rain = 4 * np.maximum(near[0] + 3 * noise[0], 0) ** 2
         hot = 295 + 6 * near[1] - 0.0065 * self.orog + 4 * noise[1]

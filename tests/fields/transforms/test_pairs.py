@@ -10,8 +10,12 @@ from downscale_jax.fields.transforms.standardisation import Standardisation
 
 @pytest.fixture
 def transform():
-    predictors = Standardisation(('t2m', 'u_850'), ('K', 'm s-1'), (280.0, 2.0), (10.0, 4.0), (0.0, 0.0), (1.0, 1.0), 0.0)
-    values = Standardisation(('t2m', 'tp'), ('K', 'mm day-1'), (285.0, 0.0), (5.0, 1.0), (0.0, 1.0), (1.0, 0.5), (0.0, 1.0))
+    predictors = Standardisation(
+        ('t2m', 'u_850'), ('K', 'm s-1'), (280.0, 2.0), (10.0, 4.0), (0.0, 0.0), (1.0, 1.0), 0.0
+    )
+    values = Standardisation(
+        ('t2m', 'tp'), ('K', 'mm day-1'), (285.0, 0.0), (5.0, 1.0), (0.0, 1.0), (1.0, 0.5), (0.0, 1.0)
+    )
     return PairTransform(
         predictors=predictors,
         values=values,
