@@ -52,12 +52,13 @@ def set_faults(submission: Path, expected: Expected) -> Iterator[str]:
     for path in wanted:
         if not path.is_file():
             yield f'{path}: missing: predict all test files'
-    parts = {path.relative_to(submission).parts[:2] for path in wanted}  # only the domains and experiments in question
+    parts = {path.relative_to(submission).parts[:2] for path in wanted}
+    elsewhere = {f'{domain}_Domain' for domain in DOMAINS}  # domains and experiments that are not in question
     for path in sorted(submission.rglob('*')):
         inner = path.relative_to(submission).parts
-        known = inner[:2] in parts or not any(inner[0] == f'{d}_Domain' for d in DOMAINS)
-        if path.is_file() and path not in wanted and known:
-            yield f'{path}: no file of the benchmark by its name; {suggestion(str(path), map(str, wanted), "remove it")}'
+        if path.is_file() and path not in wanted and (inner[:2] in parts or inner[0] not in elsewhere):
+            near = suggestion(str(path), map(str, wanted), 'remove it')
+            yield f'{path}: no file of the benchmark by its name; {near}'
 
 
 def all_file_faults(submission: Path, expected: Expected) -> Iterator[str]:

@@ -17,7 +17,7 @@ from experiments.cordex_bench.layout import MEMBERS, TARGETS, UNITS, Domain
 
 BLOCK = 64  # times that are read together
 CLOSE = 0.01  # of a cell: coordinates may be rounded
-NAMES_LISTED = 3
+DATES_LISTED = 3
 
 
 class Reference(NamedTuple):
@@ -127,10 +127,15 @@ def value_faults(prediction: xr.Dataset, reference: Reference) -> Iterator[str]:
             ((absent < 1) & (needed == 1), 'have values, though a predictor is missing everywhere: predict NaN'),
         ):
             if days.any():
-                dates = [iso(time)[:10] for time in prediction['time'].values[days][:NAMES_LISTED]]
-                yield f"{days.sum()} days of '{name}' {what} ({', '.join(dates)}{', ..' if days.sum() > len(dates) else ''})"
+                yield f"{days.sum()} days of '{name}' {what} ({listed(prediction['time'].values[days])})"
         if equal:
             yield f"members of '{name}' are equal: a generative model draws each anew"
+
+
+def listed(times: np.ndarray) -> str:
+    """The first dates."""
+    dates = [iso(time)[:10] for time in times[:DATES_LISTED]]
+    return ', '.join([*dates, '..'] if len(times) > DATES_LISTED else dates)
 
 
 def scanned(array: xr.DataArray, exists: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -51,14 +51,19 @@ class Tree:
         axes = {'lat': south + 2 * np.arange(COARSE), 'lon': west + 2 * np.arange(COARSE)}
         names = [f'{name}_{level}' for name in 'uvtzq' for level in LEVELS]
         fields = {}
-        for number, name in enumerate(reversed(names) if shuffled else names):
+        for name in reversed(names) if shuffled else names:
             mix = np.random.default_rng(sum(map(ord, name))).normal(size=3)
             mean, scale = {'t': (270, 8), 'z': (3000, 100), 'q': (4e-3, 1e-3)}.get(name[0], (0, 5))
             field = mean + scale * np.tensordot(mix, self.weather, 1)
             if missing >= 0 and name.endswith('850'):
                 field[missing] = np.nan
             fields[name] = (('time', 'lat', 'lon'), field.astype('float32'))
-        save(xr.Dataset(fields, {'time': self.times(start, noleap), **with_units(axes)}), path)
+        dataset = xr.Dataset(fields, {'time': self.times(start, noleap), **with_units(axes)})
+        if self.domain == 'SA':
+            dataset['time'].encoding = {'units': 'minutes since 1961-01-01', 'dtype': 'float32'}
+            dataset['time'].attrs['bounds'] = 'time_bnds'
+            dataset['time_bnds'] = (('time', 'bnds'), np.stack([dataset['time'].values] * 2, -1))
+        save(dataset, path)
 
     def targets(self, path: Path, start: str):
         near = [

@@ -153,7 +153,7 @@ def test_check_and_pack_from_the_command_line(tmp_path, root, valid, capsys):
 
 
 @pytest.mark.parametrize(
-    'options, words',
+    ('options', 'words'),
     [
         (['--domains=ALP'], ["'ALP'", "'ALPS'"]),
         (['--experiments=ESR'], ["'ESR'", "'ESD'"]),

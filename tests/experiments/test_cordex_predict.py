@@ -19,6 +19,7 @@ from experiments.configs import read_config
 from experiments.cordex_bench.__main__ import main
 from experiments.cordex_bench.check import Expected, faults
 from experiments.cordex_bench.layout import DOMAINS, Case
+from experiments.cordex_bench.predict import open_entry, predict_case
 
 CASES = {c: Case(DOMAINS['ALPS'], 'historical', c, 'CNRM-CM5') for c in ('perfect', 'imperfect')}
 SPLITS = {
@@ -93,9 +94,10 @@ def test_projected_orography_and_units_by_definition(workdir, root):
         np.testing.assert_allclose(statics['x'][:2], [2_000_000, 2_000_000 + 750 * 111.2 * 12 / 32])
 
 
-def test_across_180_degrees_with_rain_in_float64(tmp_path, made_up_tree):
-    made_up_tree(tmp_path, 'NZ')
-    prepared = prepare(config_of('NZ', tmp_path)['data'], 0, tmp_path / 'prepared')
+@pytest.mark.parametrize('domain', ['NZ', 'SA'])
+def test_across_180_degrees_and_with_bounds_of_time(tmp_path, made_up_tree, domain):
+    made_up_tree(tmp_path, domain)
+    prepared = prepare(config_of(domain, tmp_path)['data'], 0, tmp_path / 'prepared')
     assert prepared.meta['transform']['values']['units'] == ['mm day-1', 'K']
     assert prepared.meta['records'] == {'train': 28, 'validation': 5, 'test': 7}
     assert np.isfinite(prepared.statics['regression_pr']).all()
@@ -115,16 +117,18 @@ def test_a_killed_prediction_goes_on_and_has_no_faults(workdir, root, monkeypatc
                 raise KeyboardInterrupt
             yield unit
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(filling, 'generate', killed)
-        predict(workdir)
+    entry = open_entry(workdir, root / 'Pairs-v1-orog', members=10, seed=0, root=None, given=None)
+    monkeypatch.setattr(filling, 'generate', killed)
+    with pytest.raises(KeyboardInterrupt):
+        predict_case(entry, CASES['perfect'])
 
     def counted(ensemble, units):
         numbers.append(len(units))
         return generate(ensemble, units)
 
     monkeypatch.setattr(filling, 'generate', counted)
-    predict(workdir)
+    for case in CASES.values():
+        predict_case(entry, case)
     assert numbers == [40, 30, 40]  # days, ten members each
     predict(workdir)
     assert len(numbers) == 3  # what exists is kept
@@ -153,6 +157,7 @@ def test_the_official_form(workdir, root):
 
 def test_real_templates(shared_data, workdir, root):
     """Predictions have the coordinates, and the attributes but for references, of the benchmark's templates."""
+    predict(workdir)
     with (
         xr.open_dataset(shared_data / 'forms' / 'cordex_ml_bench_pr_ALPS.nc') as template,
         xr.open_dataset(CASES['perfect'].prediction(root / 'Pairs-v1-orog', 'ESD')) as found,
@@ -177,5 +182,5 @@ def test_a_work_directory_of_another_config_is_refused(workdir, tmp_path):
     config = json.loads((workdir / 'config.json').read_text())
     del config['data']['experiment']
     (tmp_path / 'run/config.json').write_text(json.dumps(config))
-    with pytest.raises(UserError, match='configs/cordex_bench.py'):
+    with pytest.raises(UserError, match=r'configs/cordex_bench\.py'):
         predict(tmp_path / 'run')

@@ -18,7 +18,7 @@ HOT = np.array([299, 300, 301, 305, 290, np.nan, 300.5, 280, 310, 299])
 
 
 @pytest.mark.parametrize(
-    'name, values, expected',
+    ('name', 'values', 'expected'),
     [
         ('rx1day', RAIN, (3 + 5) / 2),
         ('sdii', RAIN, (1 + 3 + 5 + 1 + 4) / 5),
@@ -122,7 +122,7 @@ def test_a_deterministic_prediction_has_no_ensemble_scores(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'truth, words',
+    ('truth', 'words'),
     [
         (targets(280, 2).drop_vars('pr'), ["'pr'", 'truth.nc']),
         (targets(280, 2).isel(lat=slice(3)), ['(4, 4)', '(3, 4)']),
