@@ -31,7 +31,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.predictor_units = ()  # in which they are read; '': as in the file
     config.data.target_units = ()
     config.data.assume_units = False  # whether variables without units are in those units
-    config.data.sources = ()  # for each target the position of the same quantity among the predictors, or None
+    config.data.sources = ()  # for each target the predictor of the same quantity, '' where there is none
     config.data.predictor_transform = ()  # 'standard', 'log1p' or 'log' of each; (): log1p of precipitation
     config.data.transform = ()  # of each target
     config.data.bounds = ()  # physical (lower, upper) of each target
@@ -86,7 +86,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.evaluation = ConfigDict()
     config.evaluation.measures = (
         'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
-        'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
+        'distribution', 'places', 'extremes', 'hot_dry', 'change', 'lag1', 'closure', 'bounds', 'normality', 'seams',
     )  # fmt: skip
     config.evaluation.members = 16
     config.evaluation.subsets = ()  # numbers of members whose mean is scored too; (): only all members

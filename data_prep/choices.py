@@ -15,6 +15,7 @@ from data_prep.readers.pairs import (
     open_coarse,
     open_fine,
 )
+from data_prep.records import pairs
 from data_prep.simulators import coarse_model
 from downscale_jax.fields.context.surface import find_surface
 from downscale_jax.fields.datasets import store
@@ -63,6 +64,7 @@ def choose(config: dict[str, Any]) -> dict[str, Any]:
     if bool(data['coarse']) != bool(data['fine']):
         missing = 'data.fine' if data['coarse'] else 'data.coarse'
         raise UserError(f'{missing} is empty: a pair is two files, --config.data.coarse=.. and --config.data.fine=..')
+    pairs.check(data)
     coarse, fine = open_pair(data, config['seed'])
     chosen: dict[str, Any] = {}
 
@@ -74,10 +76,10 @@ def choose(config: dict[str, Any]) -> dict[str, Any]:
     take('targets', lambda: variables_of(fine, data['fine'] or 'the fine data', 'data.targets'))
     for key, names, fields in (('predictors', data['predictors'], coarse), ('targets', data['targets'], fine)):
         check_names(key, names, fields)
+    pairs.check(data)
     take('target_units', lambda: tuple(units_of(fine[name], name) for name in data['targets']))
-    sources = sources_of(coarse, fine, data['predictors'], data['targets'])
-    take('predictor_units', lambda: predictor_units(coarse, data, sources))
-    take('sources', lambda: sources)
+    take('sources', lambda: sources_of(coarse, fine, data['predictors'], data['targets']))
+    take('predictor_units', lambda: predictor_units(coarse, data))
     take('predictor_transform', lambda: tuple(quantity_of(coarse[n], n).transform for n in data['predictors']))
     kinds = [quantity_of(fine[name], name) for name in data['targets']]
     take('transform', lambda: tuple(kind.transform for kind in kinds))
@@ -85,8 +87,8 @@ def choose(config: dict[str, Any]) -> dict[str, Any]:
     if not (data['train'] and data['validation'] and data['test']):
         times = common_times(Pair(coarse, fine), data)
         splits = split(times)
-        for name in ('train', 'validation', 'test'):
-            take(name, lambda name=name: splits[name])
+        for name, dates in splits.items():
+            data[name] = chosen[name] = dates
     take('context', lambda: context_of(coarse, fine, data))
     take('relief', lambda: relief_of(coarse, fine, data))
     model = dict(config['model'])
@@ -96,7 +98,7 @@ def choose(config: dict[str, Any]) -> dict[str, Any]:
     take('patch', lambda: patch_of(shape, model['stem'] * 2 ** len(model['widths'])))
     for key, value in chosen.items():
         messages.info(f'data.{key} = {value!r}')
-    return {**config, 'data': data, 'model': model, 'evaluation': with_baselines(config['evaluation'], sources)}
+    return {**config, 'data': data, 'model': model, 'evaluation': with_baselines(config['evaluation'], data['sources'])}
 
 
 def patch_of(shape: tuple[int, ...], stride: int) -> int:
@@ -166,24 +168,21 @@ def is_convertible(array: xr.DataArray, units: str) -> bool:
 
 def sources_of(
     coarse: xr.Dataset, fine: xr.Dataset, predictors: Sequence[str], targets: Sequence[str]
-) -> tuple[int | None, ...]:
-    """For each target the predictor of the same quantity: of its kind, or of its name; None where there is none."""
+) -> tuple[str, ...]:
+    """For each target the predictor of the same quantity: of its name, or of its kind; '' where there is none."""
 
-    def source(target: str) -> int | None:
+    def source(target: str) -> str:
         kind = kind_of(fine[target], target)
-        same = [p for p in predictors if p == target or (kind and kind_of(coarse[p], p) is kind)]
-        return list(predictors).index(target if target in same else same[0]) if same else None
+        same = [p for p in predictors if kind and kind_of(coarse[p], p) is kind]
+        return target if target in predictors else next(iter(same), '')
 
     return tuple(source(target) for target in targets)
 
 
-def predictor_units(coarse: xr.Dataset, data: dict[str, Any], sources: Sequence[int | None]) -> tuple[str, ...]:
+def predictor_units(coarse: xr.Dataset, data: dict[str, Any]) -> tuple[str, ...]:
     """Those of the target where a predictor is the same quantity, else those of the file, '' without any."""
-    units = [str(coarse[name].attrs.get('units', '')) for name in data['predictors']]
-    for source, unit in zip(sources, data['target_units'], strict=True):
-        if source is not None:
-            units[source] = unit
-    return tuple(units)
+    of_targets = dict(zip(data['sources'], data['target_units'], strict=True))
+    return tuple(of_targets.get(name, str(coarse[name].attrs.get('units', ''))) for name in data['predictors'])
 
 
 def bounds_in(quantity: Quantity, units: str) -> tuple[float, float]:
@@ -247,10 +246,10 @@ def relief_of(coarse: xr.Dataset, fine: xr.Dataset, data: dict[str, Any]) -> str
     return data['coarse'] if 'topography' in data['context'] and not own and other else ''
 
 
-def with_baselines(settings: dict[str, Any], sources: Sequence[int | None]) -> dict[str, Any]:
+def with_baselines(settings: dict[str, Any], sources: Sequence[str]) -> dict[str, Any]:
     """Settings of the evaluation with those baselines, where none are given, that the coarse data allow."""
     if settings['baselines']:
         return settings
-    own = () if None in sources else ('interpolation', 'quantile_mapping')
+    own = () if '' in sources else ('interpolation', 'quantile_mapping')
     messages.info(f'evaluation.baselines = {(*own, "linear_regression")!r}')
     return {**settings, 'baselines': (*own, 'linear_regression')}

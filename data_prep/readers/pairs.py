@@ -39,8 +39,8 @@ def read_pair(data: dict, simulated: Pair | None = None) -> Pair:
     if data['assume_units']:
         coarse = with_assumed_units(coarse, data['predictors'], data['predictor_units'], sources[0])
         fine = with_assumed_units(fine, data['targets'], data['target_units'], sources[1])
-    predictors = in_units(coarse, data['predictors'], data['predictor_units'], sources[0], 'data.predictor_units')
     targets = in_units(fine, data['targets'], data['target_units'], sources[1], 'data.target_units')
+    predictors = in_units(coarse, data['predictors'], data['predictor_units'], sources[0], 'data.predictor_units')
     return at_common_times(Pair(predictors, targets), *sources)
 
 
@@ -64,6 +64,8 @@ def one_member(dataset: xr.Dataset, member: int, source: str) -> xr.Dataset:
             if count > 1:
                 messages.info(f"{source}: member {member} of {count} along '{dim}' is used (data.member)")
             return dataset.isel({dim: member}, drop=True)
+    if member:
+        raise UserError(f'data.member={member}, but {source} has no dimension of members: leave it 0')
     return dataset
 
 

@@ -25,7 +25,7 @@ from downscale_jax.fields.geometry.interpolation import ToFine, grid_points
 from downscale_jax.fields.transforms import grid_point, quantile_mapping, standardisation
 from downscale_jax.fields.transforms.bounds import limits
 from downscale_jax.fields.transforms.grid_point_regression import NormalEquations, predict, to_statics
-from downscale_jax.fields.transforms.lifting import interpolate_fields
+from downscale_jax.fields.transforms.lifting import covered_share, interpolate_fields
 from downscale_jax.fields.transforms.pairs import SPREAD, PairTransform
 from downscale_jax.fields.transforms.standardisation import COMPRESSIONS, Standardisation
 from downscale_jax.pipeline.records import COARSE_GRID
@@ -38,26 +38,31 @@ VERSION = 1  # of the records: raise it when they change
 PATHS = ('coarse', 'fine', 'relief')
 KEYS = (
     'coarse', 'fine', 'member', 'simulate', 'predictors', 'targets', 'predictor_units', 'target_units',
-    'assume_units', 'predictor_transform', 'transform', 'bounds', 'context', 'relief', *SPLITS,
+    'assume_units', 'sources', 'predictor_transform', 'transform', 'bounds', 'context', 'relief', *SPLITS,
 )  # fmt: skip
+LIKE = {'targets': ('target_units', 'sources', 'transform'), 'predictors': ('predictor_units', 'predictor_transform')}
 
 
 def check(data: dict) -> None:
-    """Raises UserError for settings that contradict each other."""
-    for names, keys in (
-        ('targets', ('target_units', 'transform')),
-        ('predictors', ('predictor_units', 'predictor_transform')),
-    ):
+    """Raises UserError for settings that contradict each other; those that are open, (), are not checked."""
+    for names, keys in LIKE.items():
         for key in keys:
-            if isinstance(data[key], str) or len(data[key]) != len(data[names]):
+            if data[names] and data[key] and (isinstance(data[key], str) or len(data[key]) != len(data[names])):
                 raise UserError(
                     f'data.{key}={data[key]!r}: one is needed for each of data.{names}={tuple(data[names])}'
                 )
+    for name in data['sources'] if data['predictors'] else ():
+        if name and name not in data['predictors']:
+            raise UserError(f"data.sources names '{name}': {suggestion(name, data['predictors'])}")
     for key in ('transform', 'predictor_transform'):
         for name in data[key]:
             if name not in COMPRESSIONS:
                 raise UserError(f"data.{key}: '{name}' is unknown: {suggestion(name, COMPRESSIONS)}")
-    limits(data['bounds'], data['targets'])  # raises
+    if data['bounds'] and data['targets']:
+        limits(data['bounds'], data['targets'])  # raises
+    if len({bool(data[split]) for split in SPLITS}) > 1:
+        empty = ', '.join(f'data.{split}' for split in SPLITS if not data[split])
+        raise UserError(f'{empty} is empty: give the dates of all of {", ".join(SPLITS)}, or of none of them')
 
 
 def write(data: dict, seed: int, directory: Path, name: str) -> None:
@@ -74,6 +79,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     transform = fitted_transform(parts['train'], fields, statics, data)
     training = Training(fields, transform)
     kept = write_records(parts, fields, training, directory)
+    check_varies(data['targets'], training.extremes)
     check_logarithm(transform.values, training.extremes[1])
     coefficients = training.equations.solve()
     statics = to_statics(statics, coefficients, transform.targets)
@@ -99,6 +105,13 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
 
 
+def check_varies(targets: Sequence[str], extremes: np.ndarray) -> None:
+    """Raises UserError for a target with a single value in training; extremes [2, V]."""
+    for name, (low, high) in zip(targets, extremes.T, strict=True):
+        if low == high:
+            raise UserError(f"'{name}' is constant in training, {low:g} everywhere: there is nothing to learn")
+
+
 def split_pair(pair: Pair, data: Mapping[str, Any]) -> dict[str, Pair]:
     """Both data sets by split. Raises UserError for splits that are empty or overlap."""
     splits = {split: data[split] for split in SPLITS}
@@ -116,7 +129,11 @@ def grid_of(fields: xr.Dataset) -> xr.Dataset:
 def cut_around(coarse: xr.Dataset, fine: xr.Dataset) -> xr.Dataset:
     """The rows and columns of the coarse data that lie on the fine grid, and some around them; all columns where these
     are not contiguous. Raises UserError where the grids share no coordinates or do not overlap."""
-    ToFine(grid_of(coarse), grid_of(fine))  # raises
+    share = covered_share(ToFine(grid_of(coarse), grid_of(fine)), coarse, fine)
+    if not share:
+        raise UserError('the coarse and the fine data do not overlap in space: check their coordinates')
+    if share < 1:
+        messages.warning(f'the coarse data cover {share:.0%} of the fine grid: the other cells will be missing')
     if 'lat' not in coarse.coords or 'lat' not in fine.coords:
         return coarse
     points, targets = grid_points(coarse), grid_points(fine)
@@ -193,7 +210,7 @@ def fitted_transform(train: Pair, fields: PairedFields, statics: xr.Dataset, dat
             fields.coarse, train.coarse, data['predictors'], data['predictor_units'], data['predictor_transform']
         ),
         values=fit(fields.fine, train.fine, data['targets'], data['target_units'], data['transform']),
-        sources=tuple(data['sources']),
+        sources=tuple(data['predictors'].index(name) if name else None for name in data['sources']),
         bounds=tuple(tuple(pair) for pair in data['bounds']),
         context=tuple(data['context']),
         context_mean=mean,

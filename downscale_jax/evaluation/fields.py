@@ -72,7 +72,7 @@ def score(
         patch, seed = config['data']['patch'], config['seed']
         retile[name] = partial(retiling.retile, same_tiles, prepared, split, times, chosen, patch, seed)
     members = {name: settings['members'] if generator.draws else 1 for name, generator in generators.items()}
-    setting = setting_of(prepared, settings, baselines.names, members, len(chosen), retile)
+    setting = setting_of(prepared, settings, baselines.names, members, times[chosen], retile)
     measures: dict[str, Measure] = {name: MEASURES[name](setting) for name in settings['measures']}
     for sample in samples(stores, setting.ensembles, baselines, prepared, split, times, chosen):
         for measure in measures.values():

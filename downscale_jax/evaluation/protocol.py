@@ -80,6 +80,7 @@ class Setting:
     reference: Reference
     places: Places
     times: int  # how many are scored
+    periods: tuple[tuple[int, int], tuple[int, int]] | None  # first and last year of two periods that are far apart
     window: int  # cells a side of the windows for spectra
     idealised: bool
     baselines: tuple[str, ...]  # methods that need no training, the interpolated coarse field first
@@ -172,6 +173,7 @@ class Sample(NamedTuple):
 
     stamp: int  # seconds since 1970 in the data's calendar
     label: str  # the time in words
+    year: int
     month: int
     season: str
     follows: bool  # whether its record is the next after that of the sample before, without a gap

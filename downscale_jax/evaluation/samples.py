@@ -10,7 +10,7 @@ from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.protocol import Sample
 from downscale_jax.evaluation.records import neighbours
 from downscale_jax.evaluation.statistics.ranks import season
-from downscale_jax.fields.datasets.times import encode_times, month_of
+from downscale_jax.fields.datasets.times import encode_times, month_of, year_of
 from downscale_jax.fields.geometry.blocks import interpolate
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.pairs import PairTransform
@@ -44,6 +44,7 @@ def samples(
         yield Sample(
             stamp=int(stamps[record_index]),
             label=str(times[record_index])[:13],
+            year=year_of(times[record_index]),
             month=month,
             season=str(seasons[record_index]),
             follows=consecutive,

@@ -7,6 +7,8 @@ import numpy as np
 
 from downscale_jax.evaluation.protocol import Reference, Retiled, Setting, Variable, Zone
 from downscale_jax.evaluation.reference import reference
+from downscale_jax.evaluation.statistics.change import periods
+from downscale_jax.fields.datasets.times import year_of
 from downscale_jax.fields.geometry import grid, places
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.pairs import PairTransform
@@ -20,11 +22,11 @@ def setting(
     settings: Mapping[str, Any],
     baselines: Sequence[str],
     members: Mapping[str, int],
-    times: int,
+    times: np.ndarray,
     retile: Mapping[str, Callable[[], Retiled | None]],
 ) -> Setting:
     """settings: the evaluation section of the config; members: of every generator, in order, 1 for a single field;
-    times: how many are scored."""
+    times: those that are scored."""
     attributes = attributes_of(prepared)
     statistics, cell = reference(prepared, attributes), cell_km(prepared)
     ensembles = {name: methods_of(name, count, settings['subsets']) for name, count in members.items() if count > 1}
@@ -43,7 +45,8 @@ def setting(
         coarsen=(lambda fields: blocks.coarsen(fields, prepared.area)) if blocks else None,
         reference=statistics,
         places=places.read(settings['places']),
-        times=times,
+        times=len(times),
+        periods=periods([year_of(time) for time in times]),
         window=settings['window'],
         idealised=prepared.meta['idealised'],
         baselines=tuple(baselines),

@@ -18,6 +18,7 @@ from downscale_jax.systems.system import Config, Given, Init, Shapes, System, Ta
 from downscale_jax.training.loop import Task, abstract_state
 from downscale_jax.training.state import State
 
+PATHS = ('path', 'coarse', 'fine')  # settings of `data` that name the training data
 REPLACEABLE = ('sampling', 'evaluation')  # sections that may differ from those of training
 
 
@@ -53,8 +54,7 @@ class WorkDirectory(Generic[TaskT]):
 
     def provenance(self, name: str) -> str:
         """Checkpoint and training data of a task, in words."""
-        section = self.config['data']
-        files = [section[key] for key in ('path', 'coarse', 'fine') if section.get(key)]
+        files = [self.config['data'][key] for key in PATHS if self.config['data'].get(key)]
         data = 'idealised, simulated data' if self.prepared.meta['idealised'] else ' and '.join(files)
         return f'{name}, step {self.best_step(name)}, trained on {data}'
 

@@ -71,6 +71,7 @@ def make_setting(count: int = 1, zone: bool = False, blocks: bool = False, **cha
         reference=Reference(normal, edges, extremes.LEVELS, thresholds, np.outer(SCALES[:count], (-0.4, 0.4)), hot_dry),
         places=PLACES,
         times=6,
+        periods=((1981, 1990), (2041, 2050)),
         window=8,
         idealised=True,
         baselines=('coarse',),
@@ -109,6 +110,7 @@ def make_samples(setting: Setting, times: int = 6, members: int = 9, seed: int =
             Sample(
                 stamp=(index + 150 * late) * DAY,
                 label=f'2001-{"06" if late else "01"}-{index + 1:02d}T00',
+                year=2041 if late else 1981,
                 month=6 if late else 1,
                 season='JJA' if late else 'DJF',
                 follows=index not in (0, times // 2),
@@ -128,7 +130,7 @@ def sample_of(setting: Setting, truth, methods, coarse=None, index: int = 0, **c
     coarse = np.zeros(truth.shape) if coarse is None else coarse
     blocks = setting.coarsen(coarse.astype('f4')) if setting.coarsen else None
     label = f'2001-07-{index + 1:02d}T00'
-    return Sample(index * DAY, label, 7, 'JJA', index > 0, truth, coarse, blocks, members, {})._replace(**changes)
+    return Sample(index * DAY, label, 2001, 7, 'JJA', index > 0, truth, coarse, blocks, members, {})._replace(**changes)
 
 
 def smooth(rng, shape, sigma):

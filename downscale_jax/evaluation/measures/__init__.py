@@ -2,6 +2,7 @@
 
 from downscale_jax.evaluation.measures.anomaly_correlation import AnomalyCorrelation
 from downscale_jax.evaluation.measures.bounds import Bounds
+from downscale_jax.evaluation.measures.change import Change
 from downscale_jax.evaluation.measures.closure import Closure
 from downscale_jax.evaluation.measures.distribution import Distribution
 from downscale_jax.evaluation.measures.examples import Examples
@@ -30,6 +31,7 @@ MEASURES: dict[str, type[Measure]] = {
     'places': Places,
     'extremes': Extremes,
     'hot_dry': HotDry,
+    'change': Change,
     'lag1': Lag1,
     'closure': Closure,
     'bounds': Bounds,

@@ -28,6 +28,11 @@ def month_of(time: Any) -> int:
     return int(time.astype('datetime64[M]').astype(int) % 12 + 1) if isinstance(time, np.datetime64) else time.month
 
 
+def year_of(time: Any) -> int:
+    """Of a datetime64 or cftime."""
+    return int(time.astype('datetime64[Y]').astype(int) + 1970) if isinstance(time, np.datetime64) else time.year
+
+
 def evenly(total: int, wanted: int) -> list[int]:
     """Indices of `wanted` evenly spread records of `total`, including the first and the last; 0 means all."""
     if not wanted or wanted >= total:

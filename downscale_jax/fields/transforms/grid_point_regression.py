@@ -23,10 +23,12 @@ class NormalEquations:
 
     def add(self, predictors: np.ndarray, targets: np.ndarray) -> None:
         """predictors [H, W, P], standardised, and targets [H, W, V]; a grid point counts where it has all of them."""
-        columns = [np.ones(predictors.shape[:2]), *np.moveaxis(predictors.astype(np.float64), -1, 0)]
-        fine = np.moveaxis(targets.astype(np.float64), -1, 0)
         counts = np.isfinite(predictors).all(-1) & np.isfinite(targets).all(-1)
-        columns, fine = ([np.where(counts, plane, 0) for plane in planes] for planes in (columns, fine))
+        constant = np.ones(predictors.shape[:2])
+        columns = [
+            np.where(counts, plane, 0) for plane in (constant, *np.moveaxis(predictors.astype(np.float64), -1, 0))
+        ]
+        fine = [np.where(counts, plane, 0) for plane in np.moveaxis(targets.astype(np.float64), -1, 0)]
         for i, column in enumerate(columns):
             for j in range(i + 1):
                 self.squares[i, j] += column * columns[j]

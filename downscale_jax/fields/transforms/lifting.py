@@ -16,7 +16,7 @@ class Lifter:
     """Called with a coarse field and its time, it returns the channels of `PairTransform.lift`.
 
     `coarse` is any grid with coordinates, `statics` the fine grid of training with its static variables. Raises
-    UserError where the grids share no coordinates, or `statics` is another grid than that of training.
+    UserError where the grids share no coordinates or do not overlap, and for another fine grid than that of training.
     """
 
     def __init__(self, transform: PairTransform, coarse: xr.Dataset, statics: xr.Dataset):
@@ -28,6 +28,8 @@ class Lifter:
         check_context(transform.context, statics, 'the fine grid')
         self._transform, self._statics = transform, statics
         self._to_fine = ToFine(coarse, statics)
+        if not covered_share(self._to_fine, coarse, statics):
+            raise UserError('the coarse grid does not overlap the fine grid: check the region of the two files')
         self._coefficients = from_statics(statics, transform.targets)
         self._spread = np.stack([statics[f'{SPREAD}{name}'].values for name in transform.targets], -1)
 
@@ -39,6 +41,12 @@ class Lifter:
     def interpolated(self, coarse: np.ndarray) -> np.ndarray:
         """[h, w, P] -> [H, W, P] float32."""
         return interpolate_fields(self._to_fine, coarse)
+
+
+def covered_share(to_fine: ToFine, coarse: xr.Dataset, fine: xr.Dataset) -> float:
+    """Share of the valid cells of the fine grid that the coarse grid reaches."""
+    valid = fine['mask'].values > 0
+    return float(np.isfinite(to_fine(np.ones(coarse['mask'].shape)))[valid].mean()) if valid.any() else 0.0
 
 
 def interpolate_fields(to_fine: ToFine, coarse: np.ndarray) -> np.ndarray:

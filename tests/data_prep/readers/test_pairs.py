@@ -48,7 +48,7 @@ def test_hourly_data_are_matched_by_time_stamp():
 
 
 @pytest.mark.parametrize(
-    'coarse, fine, words',
+    ('coarse', 'fine', 'words'),
     [
         (days('2000-01-01', 5), days('2010-01-01', 5), ['2000-01-01', '2010-01-05', 'coarse.nc', 'fine.nc']),
         (np.insert(days('2000-01-01', 5, 6), 1, days('2000-01-01', 1, 12)), days('2000-01-01', 5), ['2000-01-01T12']),
@@ -64,7 +64,7 @@ def test_one_member_of_an_ensemble():
     data = at(days('2000-01-01', 2)).expand_dims(realization=3)
     data = data.assign(t2m=data['t2m'] + xr.DataArray([0.0, 1.0, 2.0], dims='realization'))
     assert (one_member(data, 2, 'file')['t2m'] == 2).all()
-    with pytest.raises(UserError, match='data.member=3'):
+    with pytest.raises(UserError, match=r'data\.member=3'):
         one_member(data, 3, 'file')
 
 
@@ -79,8 +79,8 @@ def test_units_that_do_not_fit_name_the_setting():
     data['t2m'].attrs['units'] = 'K'
     np.testing.assert_allclose(in_units(data, ['t2m'], ['degC'], 'file', 'data.target_units')['t2m'], -273.15)
     for units in ('mm day-1', 'no such unit'):
-        with pytest.raises(UserError, match='data.target_units'):
+        with pytest.raises(UserError, match=r'data\.target_units'):
             in_units(data, ['t2m'], [units], 'file', 'data.target_units')
     del data['t2m'].attrs['units']
-    with pytest.raises(UserError, match='data.target_units'):
+    with pytest.raises(UserError, match=r'data\.target_units'):
         in_units(data, ['t2m'], ['K'], 'file', 'data.target_units')

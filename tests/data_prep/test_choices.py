@@ -1,0 +1,254 @@
+"""What is chosen from two files, and 40 wrong pairs: each is refused in one line before anything is prepared."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from data_prep.choices import choose, split
+from data_prep.prepare import prepare
+from downscale_jax.runtime.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+TIMES = pd.date_range('2001-01', periods=60, freq='MS').values
+
+
+def fields(rows, columns, step, south, west, **units):
+    """Monthly fields (time, lat, lon) on cells of `step` degrees."""
+    rng = np.random.default_rng(rows)
+    values = rng.gamma(2.0, 2.0, (len(TIMES), rows, columns)).astype(np.float32)
+    return xr.Dataset(
+        {
+            name: (('time', 'lat', 'lon'), values + (280 if unit == 'K' else 0), {'units': unit})
+            for name, unit in units.items()
+        },
+        {
+            'time': TIMES,
+            'lat': ('lat', south + step * (np.arange(rows) + 0.5), {'units': 'degrees_north'}),
+            'lon': ('lon', west + step * (np.arange(columns) + 0.5), {'units': 'degrees_east'}),
+        },
+    )
+
+
+@pytest.fixture
+def pair():
+    """A coarse grid of 2 degrees around a fine one of half a degree."""
+    coarse = fields(6, 8, 2.0, 40.0, 0.0, tas='K', pr='kg m-2 s-1', ua='m s-1')
+    coarse['pr'] = (coarse['pr'] / 86400).assign_attrs(units='kg m-2 s-1', standard_name='precipitation_flux')
+    fine = fields(16, 20, 0.5, 42.0, 2.0, t2m='K', tp='mm day-1')
+    fine['t2m'].attrs['standard_name'] = 'air_temperature'
+    return {'coarse': coarse, 'fine': fine}
+
+
+@pytest.fixture
+def chosen(tmp_path):
+    """chosen({'coarse': data set, 'fine': data set}, **settings of `data`) -> the config with its choices made."""
+
+    def call(pair, **settings):
+        config = runpy.run_path(ROOT / 'configs' / 'pairs.py')['get_config']('smoke').to_dict()
+        for name, dataset in pair.items():
+            config['data'][name] = str(tmp_path / f'{name}.nc')
+            dataset.to_netcdf(config['data'][name])
+        config['data'].update(settings)
+        return choose(config)
+
+    return call
+
+
+def test_choices_follow_from_the_files(pair, chosen):
+    data = chosen(pair)['data']
+    assert data['predictors'] == ('tas', 'pr', 'ua')
+    assert data['targets'] == ('t2m', 'tp')
+    assert data['sources'] == ('tas', 'pr')
+    assert data['target_units'] == ('K', 'mm day-1')
+    assert data['predictor_units'] == ('K', 'mm day-1', 'm s-1')
+    assert data['transform'] == ('standard', 'log1p')
+    assert data['predictor_transform'] == ('standard', 'log1p', 'standard')
+    assert data['bounds'] == ((-np.inf, np.inf), (0, np.inf))
+    assert (data['train'], data['validation'], data['test']) == (
+        (('2001', '2003'),),
+        (('2004', '2004'),),
+        (('2005', '2005'),),
+    )
+    assert data['context'] == ('season',)
+    assert data['patch'] == 20  # of the 16 x 20 cells, in strides of 4
+
+
+def test_given_settings_are_kept(pair, chosen):
+    given = {'predictors': ('ua', 'tas'), 'targets': ('t2m',), 'target_units': ('degC',), 'context': ('latitude',)}
+    config = chosen(pair, **given)
+    assert {key: config['data'][key] for key in given} == given
+    assert config['data']['predictor_units'] == ('m s-1', 'degC')
+    assert config['evaluation']['baselines'] == ('interpolation', 'quantile_mapping', 'linear_regression')
+
+
+def test_a_target_without_a_predictor_of_its_kind_has_no_interpolation(pair, chosen):
+    config = chosen(pair, predictors=('ua', 'tas'))
+    assert config['data']['sources'] == ('tas', '')
+    assert config['evaluation']['baselines'] == ('linear_regression',)
+
+
+def test_other_kinds_of_data_have_nothing_open():
+    config = {'data': {'kind': 'block_means'}}
+    assert choose(config) is config
+
+
+def test_topography_of_either_file_is_context(pair, chosen):
+    heights = {'units': 'm', 'standard_name': 'surface_altitude'}
+    fine = pair['fine'].assign(orog=(('lat', 'lon'), np.ones((16, 20)), heights))
+    assert chosen({**pair, 'fine': fine})['data']['context'] == ('season', 'topography', 'land')
+    coarse = pair['coarse'].assign(orog=(('lat', 'lon'), np.ones((6, 8)), heights))
+    data = chosen({**pair, 'coarse': coarse})['data']
+    assert data['context'] == ('season', 'topography', 'land')
+    assert data['relief'] == data['coarse']
+
+
+def test_a_short_period_is_split_into_blocks_of_all_seasons():
+    days = pd.date_range('2001-01-01', periods=200).values
+    parts = split(days)
+    assert [len(parts[name]) for name in ('train', 'validation', 'test')] == [14, 2, 4]
+    assert parts['test'][0] == ('2001-02-10T00:00:00', '2001-02-19T00:00:00')
+
+
+def with_attrs(**attrs):
+    return lambda data: data.assign({name: data[name].assign_attrs(units=unit) for name, unit in attrs.items()})
+
+
+def without_units(name):
+    def change(data):
+        del data[name].attrs['units']
+        return data
+
+    return change
+
+
+def shifted(data):
+    return data.assign_coords(time=data['time'] + np.timedelta64(36525, 'D'))
+
+
+def twice(data):
+    return xr.concat([data, data.isel(time=[3])], 'time').sortby('time')
+
+
+def texts(data):
+    return data.assign({name: (array.dims, np.full(array.shape, 'warm')) for name, array in data.items()})
+
+
+def elsewhere(data):
+    return data.assign_coords(lat=data['lat'] - 90)
+
+
+def cells_only(data):
+    return data.drop_vars(['lat', 'lon']).rename(lat='y', lon='x')
+
+
+def zigzag(data):
+    return data.isel(lat=[0, 2, 1, *range(3, data.sizes['lat'])])
+
+
+def missing(data):
+    return data.assign({name: array * np.nan for name, array in data.items()})
+
+
+def missing_in_training(data):
+    return data.where(data['time.year'] > 2003)
+
+
+def constant(data):
+    return data.assign(t2m=data['t2m'] * 0 + 280)
+
+
+def without_time(data):
+    return data.isel(time=0, drop=True)
+
+
+def no_dates(data):
+    return data.assign_coords(time=np.arange(data.sizes['time']))
+
+
+def renamed_level(data):
+    return data.assign(ua_850=data['ua']).assign(
+        ua=data['ua'].expand_dims(plev=[850.0, 500.0]).assign_attrs(data['ua'].attrs)
+    )
+
+
+WRONG_FILES = {
+    'fine without units': ('fine', without_units('t2m'), 'target_units'),
+    'fine in unknown units': ('fine', with_attrs(t2m='furlongs'), 'furlongs'),
+    'fine in no period of the coarse': ('fine', shifted, 'in common'),
+    'coarse in no period of the fine': ('coarse', shifted, 'in common'),
+    'fine time twice': ('fine', twice, '2001-04-01'),
+    'coarse time twice': ('coarse', twice, '2001-04-01'),
+    'fine time backwards': ('fine', lambda data: data.isel(time=slice(None, None, -1)), 'increase'),
+    'words instead of numbers': ('fine', texts, 'no variable'),
+    'fine elsewhere': ('fine', elsewhere, 'overlap'),
+    'coarse elsewhere': ('coarse', elsewhere, 'overlap'),
+    'fine without coordinates': ('fine', cells_only, 'coordinates'),
+    'coarse without coordinates': ('coarse', cells_only, 'coordinates'),
+    'fine rows out of order': ('fine', zigzag, 'monotonic'),
+    'fine all missing': ('fine', missing, 'no values'),
+    'coarse all missing': ('coarse', missing, 'no values'),
+    'fine missing in training': ('fine', missing_in_training, 'missing'),
+    'constant target': ('fine', constant, 'constant'),
+    'fine without time': ('fine', without_time, 'time'),
+    'coarse without time': ('coarse', without_time, 'time'),
+    'times without dates': ('fine', no_dates, 'time'),
+    'a single time': ('fine', lambda data: data.isel(time=[0]), 'times'),
+    'few times': ('fine', lambda data: data.isel(time=slice(0, 24)), 'times'),
+    'no variables': ('fine', lambda data: data[[]], 'variable'),
+    'two fields of one name': ('coarse', renamed_level, 'ua_850'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', WRONG_FILES)
+def test_wrong_files(name, pair, chosen, tmp_path):
+    which, change, word = WRONG_FILES[name]
+    with pytest.raises(UserError) as error:
+        prepare(chosen({**pair, which: change(pair[which])})['data'], 0, tmp_path / 'data')
+    message = str(error.value)
+    assert word in message
+    assert '\n' not in message
+    assert not list((tmp_path / 'data').glob('*')) if (tmp_path / 'data').exists() else True
+
+
+WRONG_SETTINGS = {
+    'a predictor that is not there': ({'predictors': ('tas', 'hus')}, 'hus'),
+    'a target that is not there': ({'targets': ('tmax',)}, 'tmax'),
+    'a predictor twice': ({'predictors': ('tas', 'tas')}, 'twice'),
+    'units of one target only': ({'target_units': ('K',)}, 'target_units'),
+    'units as a word': ({'target_units': 'K'}, 'target_units'),
+    'units that do not convert': ({'target_units': ('mm', 'mm day-1')}, 'target_units'),
+    'predictor units that do not convert': ({'predictor_units': ('K', 'K', 'm s-1')}, 'predictor_units'),
+    'an unknown transform': ({'transform': ('standard', 'sqrt')}, 'sqrt'),
+    'an unknown predictor transform': ({'predictor_transform': ('standard',) * 2 + ('root',)}, 'root'),
+    'one pair of bounds': ({'bounds': ((0.0, 1.0),)}, 'bounds'),
+    'reversed bounds': ({'bounds': ((1.0, 0.0), (0.0, np.inf))}, 'bounds'),
+    'a source that is no predictor': ({'predictors': ('tas', 'pr'), 'sources': ('tas', 'rain')}, 'rain'),
+    'only one split': ({'train': (('2001', '2003'),)}, 'validation'),
+    'splits that overlap': (
+        {'train': (('2001', '2004'),), 'validation': (('2004', '2004'),), 'test': (('2005', '2005'),)}, '2004'
+    ),
+    'a split outside': (
+        {'train': (('2001', '2003'),), 'validation': (('2004', '2004'),), 'test': (('2015', '2015'),)}, '2015'
+    ),
+    'a member of no ensemble': ({'member': 3}, 'member'),
+    'context that is not there': ({'context': ('slope',)}, 'slope'),
+    'topography that is not there': ({'context': ('topography',)}, 'topography'),
+    'a relief that is not there': ({'context': ('topography',), 'relief': 'nowhere.nc'}, 'nowhere.nc'),
+    'log of a tiny amount': ({'target_units': ('K', 'km day-1')}, 'log1p'),
+    'no fine file': ({'fine': ''}, 'data.fine'),
+    'no coarse file': ({'coarse': ''}, 'data.coarse'),
+    'a file that does not exist': ({'fine': 'no_such_file.nc'}, 'no_such_file.nc'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', WRONG_SETTINGS)
+def test_wrong_settings(name, pair, chosen, tmp_path):
+    settings, word = WRONG_SETTINGS[name]
+    with pytest.raises(UserError) as error:
+        prepare(chosen(pair, **settings)['data'], 0, tmp_path / 'data')
+    assert word in str(error.value)
+    assert '\n' not in str(error.value)
