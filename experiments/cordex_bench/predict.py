@@ -28,6 +28,7 @@ from experiments.cordex_bench.layout import (
     present_cases,
 )
 from experiments.cordex_bench.prediction import open_targets, write_prediction
+from experiments.cordex_bench.units import equal_units
 
 
 class Entry(NamedTuple):
@@ -40,6 +41,11 @@ class Entry(NamedTuple):
     submission: Path
     members: int
     seed: int
+
+    def training_file(self, key: str) -> str:
+        """`coarse` or `fine` of the config, below `root` if the tree has moved."""
+        data = self.model.config['data']
+        return data[key].replace(data['root'], str(self.root), 1)
 
 
 def predict(
@@ -86,6 +92,7 @@ def predict_case(entry: Entry, case: Case) -> None:
     """Writes one prediction, by way of a Zarr store in the work directory."""
     path, predictors = case.prediction(entry.submission, entry.experiment), case.predictors(entry.root)
     dataset = store.open_dataset(str(predictors))
+    check_units(entry, dataset, predictors)
     generator, fine = entry.model.best(), entry.model.prepared.statics
     inputs = open_inputs(dataset, generator.transform, fine, str(predictors))
     ensemble = Ensemble(generator, inputs, fine, entry.members, entry.seed)
@@ -99,7 +106,7 @@ def predict_case(entry: Entry, case: Case) -> None:
     begun.parent.mkdir(exist_ok=True)
     to_store(ensemble, begun, source, entry.model.attributes())
     if jax.process_index() == 0:
-        targets = open_targets(entry.model.config['data']['fine'], entry.domain)
+        targets = open_targets(entry.training_file('fine'), entry.domain)
         attributes = {
             'request': request,
             'orography': 'yes' if uses_orography(entry.model) else 'no',
@@ -108,6 +115,17 @@ def predict_case(entry: Entry, case: Case) -> None:
         shutil.rmtree(begun)
         messages.info(f'{path} is written')
     parallel.barrier('the prediction is written')
+
+
+def check_units(entry: Entry, dataset: xr.Dataset, predictors: Path) -> None:
+    """Raises UserError where a predictor is in other units than in training, as far as both files name them."""
+    trained = store.open_dataset(entry.training_file('coarse'))
+    for name in entry.model.config['data']['predictors']:
+        units = [held[name].attrs.get('units') for held in (dataset, trained) if name in held]
+        if len(units) == 2 and None not in units and units[0] != units[1] and not equal_units(*units):
+            raise UserError(
+                f"{predictors}: '{name}' is in '{units[0]}', in training it was in '{units[1]}': convert it"
+            )
 
 
 def digest(request: StoreRequest) -> str:

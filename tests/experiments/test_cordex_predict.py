@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -10,16 +11,19 @@ import xarray as xr
 
 from data_prep.choices import choose
 from data_prep.prepare import prepare
-from downscale_jax.downscale import filling
+from downscale_jax.downscale import filling, pair_inputs
+from downscale_jax.fields.datasets import store
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.systems import load
 from downscale_jax.systems.calibrated import Calibrated
 from downscale_jax.systems.claim import claim
+from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.workdir import zeros
 from experiments.configs import read_config
 from experiments.cordex_bench.__main__ import main
 from experiments.cordex_bench.check import Expected, faults
 from experiments.cordex_bench.layout import DOMAINS, Case
-from experiments.cordex_bench.predict import open_entry, predict_case
+from experiments.cordex_bench.predict import check_units, open_entry, predict_case
 
 CASES = {c: Case(DOMAINS['ALPS'], 'historical', c, 'CNRM-CM5') for c in ('perfect', 'imperfect')}
 SPLITS = {
@@ -74,6 +78,35 @@ def test_variants_of_the_config():
     assert data['patch'] == 128
     with pytest.raises(ValueError, match=':ALPS, :NZ, :SA'):
         read_config('configs/cordex_bench.py:EUR')
+
+
+def test_predictors_read_in_blocks_are_the_same(workdir, root, monkeypatch):
+    model = load(workdir, kind=Downscaler)
+    dataset = store.open_dataset(str(CASES['imperfect'].predictors(root)))
+    arguments = dataset, model.prepared.field_transform, model.prepared.statics
+    whole = pair_inputs.PairInputs(*arguments)
+    monkeypatch.setattr(pair_inputs, 'BLOCK_BYTES', 7 * 15 * 16 * 16 * 4)
+    parts = pair_inputs.PairInputs(*arguments)
+    for index in (0, 6, 7, 4, 39):
+        np.testing.assert_array_equal(parts[index], whole[index])
+        assert np.isfinite(parts[index]).all() == (index != 4)
+
+
+def test_predictors_in_other_units_than_in_training_are_refused(workdir, root, tmp_path):
+    entry = open_entry(workdir, root / 'Pairs-v1-orog', members=10, seed=0, root=None, given=None)
+    path = CASES['perfect'].predictors(root)
+    dataset = store.open_dataset(str(path))
+    dataset['t_850'].attrs['units'] = 'degC'
+    check_units(entry, dataset, path)  # the training file names none
+    entry = entry._replace(root=tmp_path)
+    training = dataset.copy()
+    training['t_850'] = training['t_850'].copy()
+    training['t_850'].attrs['units'] = 'K'
+    copy = Path(entry.training_file('coarse').replace('ESD*', 'ESD').replace('_*.nc', '_1961-1980.nc'))
+    copy.parent.mkdir(parents=True)
+    training.to_netcdf(copy)
+    with pytest.raises(UserError, match="'t_850' is in 'degC'"):
+        check_units(entry, dataset, path)
 
 
 def test_another_experiment_is_another_folder(root):
