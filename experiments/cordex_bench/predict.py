@@ -1,5 +1,6 @@
 """Predictions of all test files of a domain and experiment by a trained model of `configs/cordex_bench.py`."""
 
+import dataclasses
 import hashlib
 import shutil
 from pathlib import Path
@@ -97,24 +98,22 @@ def predict_case(entry: Entry, case: Case) -> None:
     inputs = open_inputs(dataset, generator.transform, fine, str(predictors))
     ensemble = Ensemble(generator, inputs, fine, entry.members, entry.seed)
     source = Source(str(predictors), file_state(str(predictors)))
-    request = digest(StoreRequest.of(ensemble, source))
+    begun = entry.model.workdir / 'predictions' / f'{case.period}_{case.condition}_{case.gcm}.zarr'
+    request = digest(StoreRequest.of(ensemble, source), predictors)
     if path.exists():
         check_predicted(path, request)
         messages.info(f'{path} exists')
-        return
-    begun = entry.model.workdir / 'predictions' / f'{case.period}_{case.condition}_{case.gcm}.zarr'
-    begun.parent.mkdir(exist_ok=True)
-    to_store(ensemble, begun, source, entry.model.attributes())
-    if jax.process_index() == 0:
-        targets = open_targets(entry.training_file('fine'), entry.domain)
-        attributes = {
-            'request': request,
-            'orography': 'yes' if uses_orography(entry.model) else 'no',
-        }
-        write_prediction(begun, path, targets, dataset['time'], attributes)
-        shutil.rmtree(begun)
-        messages.info(f'{path} is written')
+    else:
+        begun.parent.mkdir(exist_ok=True)
+        to_store(ensemble, begun, source, entry.model.attributes())
+        if jax.process_index() == 0:
+            targets = open_targets(entry.training_file('fine'), entry.domain)
+            attributes = {'request': request, 'orography': 'yes' if uses_orography(entry.model) else 'no'}
+            write_prediction(begun, path, targets, dataset['time'], attributes)
+            messages.info(f'{path} is written')
     parallel.barrier('the prediction is written')
+    if jax.process_index() == 0:
+        shutil.rmtree(begun, ignore_errors=True)
 
 
 def check_units(entry: Entry, dataset: xr.Dataset, predictors: Path) -> None:
@@ -128,9 +127,11 @@ def check_units(entry: Entry, dataset: xr.Dataset, predictors: Path) -> None:
             )
 
 
-def digest(request: StoreRequest) -> str:
-    """Of model, predictors, members, seed and settings; predictions are published and shall name no paths."""
-    return hashlib.sha256(request.to_json().encode()).hexdigest()[:16]
+def digest(request: StoreRequest, predictors: Path) -> str:
+    """Of model, predictors, members, seed and settings, wherever the data lie: predictions shall name no paths."""
+    state = [f'{size} {changed}' for _, size, changed in store.fingerprint(str(predictors))]
+    text = dataclasses.replace(request, source=Source(predictors.name, *state)).to_json()
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def check_predicted(path: Path, request: str) -> None:
