@@ -62,7 +62,7 @@ def peak(folder: Path | None) -> float:
 def prepare_files(folder: Path) -> None:
     """Prints the peak memory of this process [MB]."""
     if (folder / 'fine.nc').exists():
-        config = read_config('pairs', 'smoke')
+        config = read_config('configs/pairs.py:smoke')
         config['data'] |= {'coarse': str(folder / 'coarse.nc'), 'fine': str(folder / 'fine.nc')}
         prepare(choose(config)['data'], 0, folder / 'data')
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
