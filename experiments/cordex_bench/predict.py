@@ -129,8 +129,8 @@ def check_units(entry: Entry, dataset: xr.Dataset, predictors: Path) -> None:
 
 def digest(request: StoreRequest, predictors: Path) -> str:
     """Of model, predictors, members, seed and settings, wherever the data lie: predictions shall name no paths."""
-    state = [f'{size} {changed}' for _, size, changed in store.fingerprint(str(predictors))]
-    text = dataclasses.replace(request, source=Source(predictors.name, *state)).to_json()
+    state = ' '.join(f'{size} {changed}' for _, size, changed in store.fingerprint(str(predictors)))
+    text = dataclasses.replace(request, source=Source(predictors.name, state)).to_json()
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

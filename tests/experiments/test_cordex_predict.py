@@ -172,6 +172,13 @@ def test_a_killed_prediction_goes_on_and_has_no_faults(workdir, root, monkeypatc
         predict(workdir, 'Pairs-v1-orog', '--seed=1')
 
 
+def test_predictions_are_kept_where_the_data_have_moved(workdir, root, tmp_path, monkeypatch):
+    predict(workdir)
+    shutil.copytree(root / 'ALPS', tmp_path / 'ALPS')
+    monkeypatch.setattr(filling, 'generate', None)
+    predict(workdir, 'Pairs-v1-orog', f'--root={tmp_path}')
+
+
 def test_the_official_form(workdir, root):
     predict(workdir)
     with xr.open_dataset(CASES['imperfect'].prediction(root / 'Pairs-v1-orog', 'ESD')) as found:
