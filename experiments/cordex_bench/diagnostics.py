@@ -40,5 +40,7 @@ def wasserstein(truth: np.ndarray, prediction: np.ndarray) -> float:
     """
     if truth.size != prediction.size:
         raise ValueError(f'{truth.size} and {prediction.size} values: the same number was expected')
-    u, v = (np.sort(np.nan_to_num(values, nan=0.0), axis=None) for values in (truth, prediction))
-    return float(np.mean(np.abs(u - v), dtype=np.float64))
+    u, v = (np.nan_to_num(values, nan=0.0).ravel() for values in (truth, prediction))  # copies
+    for values in (u, v):
+        values.sort()
+    return float(np.mean(np.abs(np.subtract(u, v, out=u), out=u), dtype=np.float64))
