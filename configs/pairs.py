@@ -30,6 +30,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.targets = ()  # variables of the fine file; (): all in time
     config.data.predictor_units = ()  # in which they are read; '': as in the file
     config.data.target_units = ()
+    config.data.assume_units = False  # whether variables without units are in those units
     config.data.sources = ()  # for each target the predictor of the same quantity, '' where there is none
     config.data.predictor_transform = ()  # 'standard', 'log1p' or 'log' of each; (): log1p of precipitation
     config.data.transform = ()  # of each target

@@ -9,6 +9,7 @@ from downscale_jax.runtime.settings import flatten
 from downscale_jax.settings.check import PHASE, describe
 from downscale_jax.systems import SYSTEMS
 
+VARIANTS = {'cordex_bench': 'ALPS'}  # shown of configs without a default
 CONFIGS = Path(__file__).parents[1] / 'configs'
 INTRODUCTION = """# Settings
 
@@ -23,7 +24,7 @@ def markdown() -> str:
     """The page: one table per config."""
     parts = [INTRODUCTION]
     for path in sorted(CONFIGS.glob('[a-z]*.py')):
-        config = runpy.run_path(str(path))['get_config']('').to_dict()
+        config = runpy.run_path(str(path))['get_config'](VARIANTS.get(path.stem, '')).to_dict()
         parts += [f'## configs/{path.name}\n', table(config)]
     return '\n'.join(parts)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from data_prep.readers.assumed_units import with_assumed_units
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.axes import gridded
 from downscale_jax.fields.datasets.canonical import canonical, check_times
@@ -35,6 +36,9 @@ def read_pair(data: dict, simulated: Pair | None = None) -> Pair:
     coarse = open_coarse(data['coarse'], data['member']) if simulated is None else simulated.coarse
     fine = open_fine(data['fine']) if simulated is None else simulated.fine
     sources = data['coarse'] or 'the simulated coarse model', data['fine'] or 'the simulated fine climate'
+    if data['assume_units']:
+        coarse = with_assumed_units(coarse, data['predictors'], data['predictor_units'], sources[0])
+        fine = with_assumed_units(fine, data['targets'], data['target_units'], sources[1])
     targets = in_units(fine, data['targets'], data['target_units'], sources[1], 'data.target_units')
     predictors = in_units(coarse, data['predictors'], data['predictor_units'], sources[0], 'data.predictor_units')
     return at_common_times(Pair(predictors, targets), *sources)

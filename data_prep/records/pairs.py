@@ -44,7 +44,7 @@ VERSION = 1  # of the records: raise it when they change
 PATHS = ('coarse', 'fine', 'relief')
 KEYS = (
     'coarse', 'fine', 'member', 'simulate', 'predictors', 'targets', 'predictor_units', 'target_units',
-    'sources', 'predictor_transform', 'transform', 'bounds', 'context', 'relief', *SPLITS,
+    'assume_units', 'sources', 'predictor_transform', 'transform', 'bounds', 'context', 'relief', *SPLITS,
 )  # fmt: skip
 
 

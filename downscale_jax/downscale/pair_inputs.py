@@ -1,6 +1,7 @@
 """Inputs of a model of pairs: predictors on any coarse grid, interpolated to the fine grid of training."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from downscale_jax.fields.transforms.lifting import Lifter, interpolate_fields
 from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
 
+BLOCK_BYTES = 2**26  # of fields that are read together: a file's chunk of many small fields is decompressed once
+
 
 class GridCorrection(NamedTuple):
     """The bias correction of another source's predictors, once interpolated to the coarse grid of training."""
@@ -26,7 +29,7 @@ class GridCorrection(NamedTuple):
 
 
 class PairInputs:
-    """Lazy inputs: `inputs[i]` reads one time and lifts it to the fine grid (`transforms.lifting`).
+    """Lazy inputs: `inputs[i]` reads times in blocks and lifts one to the fine grid (`transforms.lifting`).
 
     `dataset` holds the predictors of training, levels as a dimension or as variables, on any grid with coordinates.
     Where a predictor is missing at a time or in a place, the fields are missing, too. Raises UserError where a variable
@@ -48,17 +51,28 @@ class PairInputs:
         rows, columns = statics['mask'].shape
         self.domain = Domain((rows, columns), transform.lifted.channels, is_periodic(statics))
         self.times: np.ndarray = fields['time'].values
+        one = 4 * sum(fields[name][0].size for name in self._names)
+        self._block_times = max(1, BLOCK_BYTES // one)
+        self._block = lru_cache(maxsize=1)(self._read_block)
 
     def __len__(self) -> int:
         return len(self.times)
 
     def __getitem__(self, index: int) -> np.ndarray:
         """[H, W, L] float32, as `PairTransform.lift` stacks them; NaN where a predictor is missing."""
-        coarse = stacked(self._fields, self._names, index, self._source)
+        block, position = divmod(index, self._block_times)
+        coarse = self._block(block)[position]
         if self._correction and self._to_grid:
             on_grid = interpolate_fields(self._to_grid, coarse)
             coarse = self._correction.quantiles.apply(on_grid, month_of(self.times[index]))
         return self._lift(coarse, self.times[index])
+
+    def _read_block(self, block: int) -> np.ndarray:
+        """[n, h, w, P] float32 of a block of times."""
+        start = block * self._block_times
+        part = self._fields.isel(time=slice(start, start + self._block_times))
+        loaded = store.load(part, self._source)
+        return np.stack([loaded[name].values for name in self._names], -1).astype(np.float32)
 
 
 def predictors_of(dataset: xr.Dataset, transform: PairTransform, source: str) -> xr.Dataset:

@@ -40,6 +40,7 @@ class PairsData(Splits):
     targets: Names = about('variables of the fine file; (): all in time')
     predictor_units: tuple[str, ...] = about("units of each predictor, '' as in the file; (): chosen")
     target_units: tuple[str, ...] = about("units of each target, '' as in the file; (): chosen")
+    assume_units: bool = about('take variables without units to be in these units')
     sources: tuple[str, ...] = about("for each target the predictor of the same quantity, '' for none; (): chosen")
     predictor_transform: Transforms = about('transform of each predictor; (): chosen')
     transform: Transforms = about('transform of each target; (): chosen')
@@ -48,6 +49,9 @@ class PairsData(Splits):
     relief: str = about('a file with the topography, where the fine data have none')
     patch: Cells | None = about('fine cells per side of a patch; None: chosen')
     patches_per_record: Annotated[int, within(1, 100_000)] = about('patches cut from each record in every epoch')
+    domain: str = about('of CORDEX ML-Bench: the domain', default='')
+    root: str = about('of CORDEX ML-Bench: the folder of the domains', default='')
+    experiment: str = about('of CORDEX ML-Bench: the training experiment', default='')
 
     @model_validator(mode='after')
     def consistent(self) -> Self:

@@ -110,8 +110,9 @@ class Downscaler(WorkDirectory[Any]):
         trained, generator = self.prepared.statics, self.best()
         fine = trained if statics is None else self.fine_grid(store.as_dataset(statics, 'statics'), 'statics')
         count = members if generator.draws else 1
-        correction = self.correction(dataset, overlap, 'the data set')
-        inputs = self.open_inputs(dataset, fine, 'the data set', correction)
+        source = dataset.encoding.get('source', 'the data set')
+        correction = self.correction(dataset, overlap, source)
+        inputs = self.open_inputs(dataset, fine, source, correction)
         return in_memory(Ensemble(generator, inputs, fine, count, seed), self.attributes())
 
     def open_inputs(

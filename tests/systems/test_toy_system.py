@@ -131,7 +131,9 @@ def prepare(data, seed, root):
     directory = root / 'line'
     directory.mkdir(parents=True, exist_ok=True)
     write_json(directory / 'prepared.json', {'name': 'line', 'slope': data['slope'], 'idealised': True})
-    xr.Dataset({name: (('y', 'x'), np.ones((2, 2))) for name in ('mask', 'cell_area')}).to_netcdf(directory / 'statics.nc')
+    xr.Dataset({name: (('y', 'x'), np.ones((2, 2))) for name in ('mask', 'cell_area')}).to_netcdf(
+        directory / 'statics.nc'
+    )
     return Prepared(directory)
 
 

@@ -16,9 +16,10 @@ from downscale_jax.fields.context.surface import (
 )
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.datasets.store import load, open_dataset
-from downscale_jax.fields.geometry.interpolation import full_circle, unit_vectors
+from downscale_jax.fields.geometry.interpolation import ToFine, cell_chords, full_circle, grid_points, unit_vectors
 from downscale_jax.runtime.errors import UserError, suggestion
 
+FINER = 0.75  # cells of a relief on 2-D coordinates may not be smaller than this share of those of the grid
 POINTS = 2_000_000  # evaluated at once: 16 MB for each of a dozen arrays
 
 
@@ -44,7 +45,7 @@ def relief_on(grid: xr.Dataset, path: str, variable: str = '') -> xr.DataArray:
     Bilinear where the relief is coarser than the grid. Where it is finer, bilinear values at evenly spread points, as
     many as the relief has in a cell, are averaged by area: the box mean, for which a slope stays a slope. `variable`
     names the relief; otherwise it is recognised: a height, or a geopotential such as ERA5's. The file's latitudes and
-    longitudes are 1-D, in any direction and convention.
+    longitudes are 1-D, in any direction and convention, or 2-D where its cells are those of the grid or larger.
     Raises UserError for no relief-like variable or several, other units, and a grid that is not covered.
     """
     data = open_dataset(path)
@@ -64,7 +65,7 @@ def land_on(grid: xr.Dataset, path: str) -> xr.DataArray | None:
 
 
 def _on_cells(grid: xr.Dataset, field: xr.DataArray, path: str) -> xr.DataArray:
-    """Means of a field (lat, lon) over the cells of `grid`, float32, as in `relief_on`."""
+    """Means of a field (lat, lon) or (y, x) over the cells of `grid`, float32, as in `relief_on`."""
     for name in ('lat', 'lon'):
         if name not in grid.coords:
             raise UserError(
@@ -72,31 +73,48 @@ def _on_cells(grid: xr.Dataset, field: xr.DataArray, path: str) -> xr.DataArray:
             )
         if not np.isfinite(grid[name].values).all():
             raise UserError(f"the grid's '{name}' is missing at some cells: a relief needs those of all cells")
-    relief = _around(field.sortby(['lat', 'lon']), grid, path)
-    lat, lon = relief['lat'].values, relief['lon'].values
-    values_at = load(relief, path).values.astype(np.float64)
-    plane = grid['lat'].ndim == 2
-    dims = grid['lat'].dims if plane else (*grid['lat'].dims, *grid['lon'].dims)
-    parts = _plane_points(grid, lat, lon) if plane else _axis_points(grid, lat, lon)
-    rows = []
-    for at, to, weight, counts in parts:
-        index = np.stack([np.interp(at, lat, np.arange(lat.size)), np.interp(to, lon, np.arange(lon.size))])
-        read = ndimage.map_coordinates(values_at, index, order=1, mode='nearest')
-        rows.append(_cell_means(read * weight, counts) / _cell_means(weight, counts))
-    values = np.concatenate(rows)
+    dims = grid['lat'].dims if grid['lat'].ndim == 2 else (*grid['lat'].dims, *grid['lon'].dims)
+    values = _read_at(grid, field, path) if field.dims == ('lat', 'lon') else _interpolated(grid, field, path)
     if missing := np.isnan(values).sum():
         raise UserError(f'{path}: the relief has no value at {missing} of {values.size} cells of the grid: fill them')
     coords = {name: coordinate for name, coordinate in grid.coords.items() if set(coordinate.dims) <= set(dims)}
     return xr.DataArray(values.astype(np.float32), coords, dims, attrs={'source': path})
 
 
+def _read_at(grid: xr.Dataset, field: xr.DataArray, path: str) -> np.ndarray:
+    """[H, W]: means of bilinear values at evenly spread points in each cell of the grid."""
+    relief = _around(field.sortby(['lat', 'lon']), grid, path)
+    lat, lon = relief['lat'].values, relief['lon'].values
+    values_at = load(relief, path).values.astype(np.float64)
+    parts = (_plane_points if grid['lat'].ndim == 2 else _axis_points)(grid, lat, lon)
+    rows = []
+    for at, to, weight, counts in parts:
+        index = np.stack([np.interp(at, lat, np.arange(lat.size)), np.interp(to, lon, np.arange(lon.size))])
+        read = ndimage.map_coordinates(values_at, index, order=1, mode='nearest')
+        rows.append(_cell_means(read * weight, counts) / _cell_means(weight, counts))
+    return np.concatenate(rows)
+
+
+def _interpolated(grid: xr.Dataset, field: xr.DataArray, path: str) -> np.ndarray:
+    """[H, W]: linear in a relief with 2-D latitudes and longitudes, such as the orography of a regional model.
+
+    Raises UserError where its cells are so much smaller than those of the grid that this would not be their mean.
+    """
+    own, wanted = (float(np.nanmedian(cell_chords(grid_points(g)))) for g in (field, grid))
+    if own < FINER * wanted:
+        raise UserError(
+            f'{path}: the relief lies on {field.dims} with cells of {own / wanted:.2g} of those of the grid; on 2-D '
+            'latitudes and longitudes it may not be finer: average it to the grid beforehand'
+        )
+    return ToFine(field, grid)(load(field, path).values)
+
+
 def _plane(data: xr.Dataset, name: str, path: str) -> xr.DataArray:
-    """(lat, lon), lazily, at the first time."""
+    """(lat, lon), or (y, x) with 2-D lat and lon, lazily, at the first time."""
     relief = canonical(data, [name], source=path)[name]
     relief = relief.isel(time=0, drop=True) if 'time' in relief.dims else relief
-    if relief.dims != ('lat', 'lon'):
-        raise UserError(f"{path}: '{relief.name}' lies on {relief.dims}; a relief on 1-D lat and lon was expected: "
-                        'interpolate it beforehand')  # fmt: skip
+    if 'lat' not in relief.coords:
+        raise UserError(f"{path}: '{relief.name}' lies on {relief.dims} without latitudes and longitudes: add them")
     return relief
 
 

@@ -36,7 +36,12 @@ def find_surface(dataset: xr.Dataset, name: str, source: str) -> str:
 
 
 def heights(array: xr.DataArray) -> xr.DataArray:
-    """[m] of a height, or of a geopotential [m2 s-2] by the standard gravity. Raises UserError for other units."""
+    """[m] of a height, or of a geopotential [m2 s-2] by the standard gravity. Raises UserError for other units.
+
+    A surface altitude without units, by CMIP's name or CF's, is in m as both define it.
+    """
+    if 'units' not in array.attrs and (array.name == 'orog' or array.attrs.get('standard_name') == 'surface_altitude'):
+        return array.assign_attrs(units='m')
     try:
         geopotential = convert_units(array, 'm2 s-2')
     except UserError:

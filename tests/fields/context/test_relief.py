@@ -207,3 +207,34 @@ def test_real_relief_up_to_the_pole(shared_data):
     assert -4500 < found.sel(lat=90).mean() < -3500  # the Arctic Ocean is 4.2 km deep there
     with pytest.raises(UserError, match='does not cover the grid: its lat runs'):
         relief.relief_on(place.assign_coords(lat=place['lat'] * 1.01), str(shared_data / 'etopo20.nc'))
+
+
+def write_plane(path, place, name='orog', **attrs):
+    """A slope on the cells of a curvilinear grid."""
+    values = 10 * place['lat'] + 3 * (place['lon'] - 100)
+    planes = {'lat': place['lat'].assign_attrs(units='degrees_north'), 'lon': place['lon']}
+    planes['lon'] = planes['lon'].assign_attrs(units='degrees_east')
+    xr.Dataset({name: (('y', 'x'), values.values, attrs)}, planes).to_netcdf(path)
+    return str(path), values
+
+
+def test_a_relief_on_the_own_projected_cells_or_larger_ones(tmp_path):
+    path, values = write_plane(tmp_path / 'own.nc', curvilinear(0.5))
+    np.testing.assert_allclose(relief.relief_on(curvilinear(0.5), path), values, rtol=1e-6)
+    path, _ = write_plane(tmp_path / 'larger.nc', curvilinear(1.0), units='m')
+    place = curvilinear(0.5)
+    found = relief.relief_on(place, path)
+    np.testing.assert_allclose(found, 10 * place['lat'] + 3 * (place['lon'] - 100), atol=0.5)
+    assert found.dims == ('y', 'x')
+
+
+def test_a_finer_relief_on_projected_cells_is_refused(tmp_path):
+    path, _ = write_plane(tmp_path / 'finer.nc', curvilinear(0.25))
+    with pytest.raises(UserError, match=r'finer\.nc.*0\.5'):
+        relief.relief_on(curvilinear(0.5), path)
+
+
+def test_only_a_surface_altitude_may_lack_units(tmp_path):
+    path, _ = write_plane(tmp_path / 'z.nc', curvilinear(0.5), name='dem')
+    with pytest.raises(UserError, match='which variable is the relief'):
+        relief.relief_on(curvilinear(0.5), path)

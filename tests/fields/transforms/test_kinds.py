@@ -6,6 +6,7 @@ import pytest
 
 from downscale_jax.fields.transforms.block_means import BlockMeans, condition_layout
 from downscale_jax.fields.transforms.kinds import TRANSFORMS, read_transform
+from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError
@@ -21,6 +22,7 @@ EXAMPLES = {
         VALUES, 4, 'physical', True, (FREE, (0.0, 1.0)), (0.4, 0.6), ('cubic', 'linear'), ('season', 'land'),
         (0.0, 0.0, 0.3), (1.0, 1.0, 0.5), ('offset_a', 'offset_b', 'scale_a', 'scale_b'),
     ),
+    'pairs': PairTransform(VALUES, VALUES, (1, None), (FREE, (0.0, 1.0)), ('land',), (0.3,), (0.5,)),
 }  # fmt: skip
 
 
