@@ -11,7 +11,7 @@ sys.path.insert(0, str(ROOT))
 project = 'downscale_jax'
 author = copyright = 'The downscale_jax developers'
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sphinx_copybutton', 'sphinx_design']
-exclude_patterns = ['_build', 'templates']
+exclude_patterns = ['_build', 'static', 'templates']
 templates_path = ['templates']
 
 myst_enable_extensions = ['colon_fence']
@@ -30,6 +30,8 @@ add_module_names = False
 toc_object_entries = False
 
 html_theme = 'pydata_sphinx_theme'
+html_static_path = ['static']
+html_css_files = ['site.css']
 html_title = 'downscale_jax'
 html_show_sourcelink = False
 html_copy_source = False

@@ -42,7 +42,8 @@ def test_every_page_is_in_a_table_of_contents():
     for page in PAGES:
         for contents in re.findall(r'```{toctree}\n(.*?)```', page.read_text(), re.DOTALL):
             for entry in re.findall(r'^[^:\n].*$', contents, re.MULTILINE):
-                listed |= {path.resolve() for path in page.parent.glob(f'{entry}.md')}
+                name = re.sub(r'.*<(.*)>', r'\1', entry)  # `Title <name>` or `name`
+                listed |= {path.resolve() for path in page.parent.glob(f'{name}.md')}
     assert set(PAGES) - listed == {ROOT / 'docs/index.md'}
 
 
