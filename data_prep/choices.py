@@ -87,8 +87,8 @@ def choose(config: dict[str, Any]) -> dict[str, Any]:
     if not (data['train'] and data['validation'] and data['test']):
         times = common_times(Pair(coarse, fine), data)
         splits = split(times)
-        for name in ('train', 'validation', 'test'):
-            take(name, lambda name=name: splits[name])
+        for name, dates in splits.items():
+            data[name] = chosen[name] = dates
     take('context', lambda: context_of(coarse, fine, data))
     take('relief', lambda: relief_of(coarse, fine, data))
     model = dict(config['model'])

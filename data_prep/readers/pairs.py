@@ -95,7 +95,8 @@ def at_common_times(pair: Pair, coarse_source: str, fine_source: str) -> Pair:
     """The times that both have, matched by month, date or time stamp according to their spacing.
 
     Daily data are often stamped at 00:00 in one file and at 12:00 in another, monthly data on the first or in the
-    middle of the month, and calendars differ. Raises UserError where nothing is in common.
+    middle of the month, and calendars differ. The fine fields get the coarse stamps, since these are what is known when
+    the model is used. Raises UserError where nothing is in common.
     """
     stamps = [fields['time'].values for fields in pair]
     unit = 'month' if all(map(_is_monthly, stamps)) else 'day' if all(map(_is_daily, stamps)) else 'minute'
@@ -117,7 +118,8 @@ def at_common_times(pair: Pair, coarse_source: str, fine_source: str) -> Pair:
             'the fine data are not used'
         )
     coarse, fine = (np.array(index) for index in zip(*matches, strict=True))
-    return Pair(pair.coarse.isel(time=coarse), pair.fine.isel(time=fine))
+    chosen = pair.coarse.isel(time=coarse)
+    return Pair(chosen, pair.fine.isel(time=fine).assign_coords(time=chosen['time']))
 
 
 def days_between(times: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """Records of pairs: a coarse field of predictors and a fine field of targets per time, each on its own grid."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,13 @@ from downscale_jax.fields.geometry import grid
 from downscale_jax.fields.geometry.interpolation import ToFine, grid_points
 from downscale_jax.fields.transforms import grid_point, quantile_mapping, standardisation
 from downscale_jax.fields.transforms.bounds import limits
-from downscale_jax.fields.transforms.grid_point_regression import NormalEquations, predict, to_statics
+from downscale_jax.fields.transforms.grid_point_regression import (
+    SEASONAL,
+    NormalEquations,
+    predict,
+    regressors,
+    to_statics,
+)
 from downscale_jax.fields.transforms.lifting import covered_share, interpolate_fields
 from downscale_jax.fields.transforms.pairs import SPREAD, PairTransform
 from downscale_jax.fields.transforms.standardisation import COMPRESSIONS, Standardisation
@@ -224,12 +230,15 @@ class Training:
     def __init__(self, fields: PairedFields, transform: PairTransform):
         self._fields, self._transform = fields, transform
         self.extremes = np.full((2, len(transform.targets)), [[np.inf], [-np.inf]])  # the range of PSNR and SSIM
-        self.equations = NormalEquations(fields.valid.shape[:2], len(transform.inputs), len(transform.targets))
+        self.equations = NormalEquations(
+            fields.valid.shape[:2], len(transform.inputs) + SEASONAL, len(transform.targets)
+        )
 
-    def add(self, coarse: np.ndarray, fine: np.ndarray) -> None:
+    def add(self, coarse: np.ndarray, fine: np.ndarray, time: Any) -> None:
         self.extremes[0] = np.fmin(self.extremes[0], np.nanmin(fine, (0, 1)))
         self.extremes[1] = np.fmax(self.extremes[1], np.nanmax(fine, (0, 1)))
-        self.equations.add(self._transform.predictors.encode(self._fields.interpolated(coarse)), fine)
+        standardised = self._transform.predictors.encode(self._fields.interpolated(coarse))
+        self.equations.add(regressors(standardised, time), fine)
 
     def climate(self, coarse: xr.Dataset) -> quantile_mapping.QuantileMap:
         """Quantiles of the predictors, to which other sources can be mapped."""
@@ -258,18 +267,16 @@ def write_records(
     }
     with Writer(directory, shapes, 'Fine targets and coarse predictors, one record per time.') as writer:
         for split, part in parts.items():
-            seconds = encode_times(part.fine['time'].values)
-            both: Iterable = zip(
-                fields.coarse(part.coarse), fields.fine(part.fine, f'preparing {split}'), seconds, strict=True
-            )
-            for coarse, fine, time in both:
+            times = part.fine['time'].values
+            streams = fields.coarse(part.coarse), fields.fine(part.fine, f'preparing {split}')
+            for coarse, fine, time, seconds in zip(*streams, times, encode_times(times), strict=True):
                 if not (np.isfinite(fine).any((0, 1)).all() and np.isfinite(coarse).any((0, 1)).all()):
                     omitted += 1
                     continue
-                writer.add(split, fine=fine, coarse=coarse, time=int(time))
+                writer.add(split, fine=fine, coarse=coarse, time=int(seconds))
                 kept[split] += 1
                 if split == 'train':
-                    training.add(coarse, fine)
+                    training.add(coarse, fine, time)
             if not kept[split]:
                 raise UserError(f"split '{split}' ({fields.data[split]}): every value is missing")
     if omitted:
@@ -282,8 +289,10 @@ def spread_of(train: Pair, fields: PairedFields, transform: PairTransform, coeff
     few = Pair(*(spread_times(part) for part in train))
 
     def residuals() -> Iterator[np.ndarray]:
-        for coarse, fine in zip(fields.coarse(few.coarse), fields.fine(few.fine), strict=True):
-            linear = predict(coefficients, transform.predictors.encode(fields.interpolated(coarse)))
+        times = few.fine['time'].values
+        for coarse, fine, time in zip(fields.coarse(few.coarse), fields.fine(few.fine), times, strict=True):
+            standardised = transform.predictors.encode(fields.interpolated(coarse))
+            linear = predict(coefficients, regressors(standardised, time))
             yield transform.values.encode(fine) - transform.values.encode(linear.clip(*transform.limits))
 
     return grid_point.fit(residuals(), 'standard')[..., len(transform.targets) :]

@@ -45,7 +45,8 @@ class PairInputs:
         self._fields, self._names, self._source, self._correction = fields, transform.inputs, source, correction
         self._to_grid = ToFine(fields, correction.grid) if correction else None
         self._lift = Lifter(transform, correction.grid if correction else fields, statics)
-        self.domain = Domain(statics['mask'].shape, transform.lifted.channels, is_periodic(statics))
+        rows, columns = statics['mask'].shape
+        self.domain = Domain((rows, columns), transform.lifted.channels, is_periodic(statics))
         self.times: np.ndarray = fields['time'].values
 
     def __len__(self) -> int:

@@ -7,7 +7,7 @@ import xarray as xr
 
 from downscale_jax.fields.context.planes import check_context, context_planes
 from downscale_jax.fields.geometry.interpolation import ToFine
-from downscale_jax.fields.transforms.grid_point_regression import PREFIX, from_statics
+from downscale_jax.fields.transforms.grid_point_regression import PREFIX, from_statics, predict, regressors
 from downscale_jax.fields.transforms.pairs import SPREAD, PairTransform
 from downscale_jax.runtime.errors import UserError
 
@@ -36,7 +36,9 @@ class Lifter:
     def __call__(self, coarse: np.ndarray, time: Any) -> np.ndarray:
         """coarse [h, w, P] in physical units, NaN where missing; time: datetime64 or cftime -> [H, W, L] float32."""
         planes = context_planes(self._transform.context, self._statics, time)
-        return self._transform.lift(self.interpolated(coarse), planes, self._coefficients, self._spread)
+        predictors = self.interpolated(coarse)
+        linear = predict(self._coefficients, regressors(self._transform.predictors.encode(predictors), time))
+        return self._transform.lift(predictors, planes, linear, self._spread)
 
     def interpolated(self, coarse: np.ndarray) -> np.ndarray:
         """[h, w, P] -> [H, W, P] float32."""

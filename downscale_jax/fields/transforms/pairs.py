@@ -11,7 +11,6 @@ import numpy as np
 
 from downscale_jax.fields.context.planes import plane_count
 from downscale_jax.fields.transforms.bounds import Bounds, limits
-from downscale_jax.fields.transforms.grid_point_regression import predict
 from downscale_jax.fields.transforms.moments import per_channel
 from downscale_jax.fields.transforms.standardisation import Standardisation
 
@@ -93,11 +92,10 @@ class PairTransform:
         tuples |= {key: Standardisation.from_json(values[key]) for key in ('predictors', 'values')}
         return cls(**tuples | {'bounds': tuple(tuple(pair) for pair in values['bounds'])})
 
-    def lift(self, fine_predictors: np.ndarray, planes: np.ndarray, coefficients: np.ndarray, spread: np.ndarray):
-        """Interpolated predictors [H, W, P], context planes [H, W, S], the coefficients [P + 1, V, H, W] and spread
-        [H, W, V] of the regression -> the channels of `lifted` [H, W, L] float32."""
-        linear = predict(coefficients, self.predictors.encode(fine_predictors)).clip(*self.limits)
-        return np.concatenate([fine_predictors, planes, linear, spread], -1, dtype=np.float32)
+    def lift(self, predictors: np.ndarray, planes: np.ndarray, linear: np.ndarray, spread: np.ndarray) -> np.ndarray:
+        """Interpolated predictors [H, W, P], context planes [H, W, S], prediction and spread of the regression
+        [H, W, V] each -> the channels of `lifted` [H, W, L] float32."""
+        return np.concatenate([predictors, planes, linear.clip(*self.limits), spread], -1, dtype=np.float32)
 
     def coarse(self, lifted: np.ndarray) -> np.ndarray:
         """[..., H, W, V] within the bounds: what the coarse data say of each target, its own interpolated field, or

@@ -8,6 +8,7 @@ from downscale_jax.fields.transforms.grid_point_regression import (
     NormalEquations,
     from_statics,
     predict,
+    regressors,
     to_statics,
 )
 
@@ -75,3 +76,10 @@ def test_coefficients_are_kept_with_the_static_variables(series):
     coefficients = fitted(*series)
     kept = to_statics(statics, coefficients, ('t2m', 'tp'))
     np.testing.assert_array_equal(from_statics(kept, ('t2m', 'tp')), coefficients)
+
+
+def test_regressors_are_predictors_and_two_harmonics_of_the_year():
+    predictors = np.ones((2, 3, 2), np.float32)
+    july = regressors(predictors, np.datetime64('2001-07-02T15:00'))  # half a year
+    assert july.shape == (2, 3, 6)
+    np.testing.assert_allclose(july[0, 0], [1, 1, -(2**0.5), 2**0.5, 0, 0], atol=0.02)

@@ -32,10 +32,9 @@ def lifted(transform):
     rng = np.random.default_rng(0)
     predictors = np.stack([rng.normal(280, 10, (4, 5)), rng.normal(2, 4, (4, 5))], -1).astype(np.float32)
     planes = np.stack([np.full((4, 5), v) for v in (0.6, 0.8, 750.0)], -1).astype(np.float32)
-    coefficients = np.zeros((3, 2, 4, 5), np.float32)
-    coefficients[0, 0], coefficients[1, 0] = 286, 9  # t2m = 286 + 9 z
-    coefficients[0, 1], coefficients[2, 1] = 1, 2  # tp = 1 + 2 z of the wind, within the bounds
-    return transform.lift(predictors, planes, coefficients, np.full((4, 5, 2), 0.5, np.float32))
+    warm, windy = (predictors[..., 0] - 280) / 10, (predictors[..., 1] - 2) / 4
+    linear = np.stack([286 + 9 * warm, 1 + 2 * windy], -1)
+    return transform.lift(predictors, planes, linear, np.full((4, 5, 2), 0.5, np.float32))
 
 
 def test_channels_of_a_lifted_field(transform, lifted):
