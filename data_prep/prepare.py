@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from data_prep.records import block_means, lag_pairs, pairs, refinement
-from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.files import paths
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, suggestion
 
@@ -57,7 +57,7 @@ def name_of(data: dict, seed: int) -> str:
         raise UserError(f"data.kind='{data['kind']}': {suggestion(data['kind'], KINDS)}")
     kind = KINDS[data['kind']]
     settings = {key: data.get(key) for key in kind.KEYS}
-    state = [file for key in kind.PATHS for file in store.fingerprint(data[key])]
+    state = [file for key in kind.PATHS for file in paths.fingerprint(data[key])]
     if (bounds := settings.get('bounds')) and bounds[1:] == bounds[:-1]:
         settings['bounds'] = bounds[0]
     text = json.dumps([kind.VERSION, seed, settings, state], sort_keys=True, default=list)

@@ -17,7 +17,6 @@ from downscale_jax.describe import describe
 from downscale_jax.downscale.dataset import export_netcdf
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.filling import to_store
-from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.fields.datasets import store
 from downscale_jax.pipeline.batches import Batch, batches
@@ -181,7 +180,7 @@ def downscale(workdir: Path, given: Given, wanted: Downscaling) -> None:
     members = wanted.members if generator.draws else 1
     source = Source(wanted.input, file_state(wanted.input), wanted.statics, file_state(wanted.statics), wanted.overlap)
     correction = model.correction(dataset, wanted.overlap, wanted.input)
-    inputs = open_inputs(dataset, generator.transform, fine, wanted.input, correction)
+    inputs = model.open_inputs(dataset, fine, wanted.input, correction)
     ensemble = Ensemble(generator, inputs, fine, members, wanted.seed)
     to_store(ensemble, wanted.store, source, model.attributes())
     output = Path(wanted.output)

@@ -5,14 +5,14 @@ u_x + v_y and shear sqrt((u_x - v_y)^2 + (u_y + v_x)^2), both on the grid of the
 `paths` is a file, a glob or a sequence of either, of successive times.
 """
 
-import glob
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 
 import numpy as np
 import xarray as xr
 
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.files.paths import Paths, files_of
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError, suggestion
 
@@ -21,7 +21,7 @@ _USABLE_DRIFT = 20  # OSI-405: 0..13 rejected, 20..25 to be used with care, 30 n
 _DRIFT_OVER_LAND = 1
 
 
-def read_nextsim(paths: str | Sequence[str]) -> xr.Dataset:
+def read_nextsim(paths: Paths) -> xr.Dataset:
     """neXtSIM `Moorings` output: `sit` [m], `sic` [1], `divergence`, `shear` [day-1].
 
     Land is where thickness is missing at the first time. `siu`, `siv` must be along the grid's x and y, which run with
@@ -52,7 +52,7 @@ def read_nextsim(paths: str | Sequence[str]) -> xr.Dataset:
     return _read(paths, read, ['sit', 'sic', 'divergence', 'shear'])
 
 
-def read_cs2smos(paths: str | Sequence[str]) -> xr.Dataset:
+def read_cs2smos(paths: Paths) -> xr.Dataset:
     """AWI CryoSat-2/SMOS merged thickness, 25 km EASE2: `sit` and `sit_uncertainty` [m], `sic` [1].
 
     Thickness is missing off the ice: it becomes 0 where concentration is exactly 0, and stays NaN elsewhere.
@@ -75,7 +75,7 @@ def read_cs2smos(paths: str | Sequence[str]) -> xr.Dataset:
     return _read(paths, read, ['sit', 'sit_uncertainty', 'sic'])
 
 
-def read_osisaf_concentration(paths: str | Sequence[str]) -> xr.Dataset:
+def read_osisaf_concentration(paths: Paths) -> xr.Dataset:
     """OSI SAF concentration, OSI-401 and OSI-450, polar stereographic or EASE2: `sic` [1].
 
     The filtered field `ice_conc`. Land is defined by the `status_flag` of the first file; without a land flag the sea
@@ -92,7 +92,7 @@ def read_osisaf_concentration(paths: str | Sequence[str]) -> xr.Dataset:
     return _read(paths, read, ['sic'])
 
 
-def read_osisaf_drift(paths: str | Sequence[str]) -> xr.Dataset:
+def read_osisaf_drift(paths: Paths) -> xr.Dataset:
     """OSI SAF low-resolution drift OSI-405, 62.5 km: `divergence`, `shear` [day-1].
 
     Displacement along x and y over `time_bnds` (48 h where absent), at the start positions; vectors with a status flag
@@ -126,9 +126,8 @@ READERS = {
 }
 
 
-def _read(paths, read: Callable[[xr.Dataset], xr.Dataset], names: list[str]) -> xr.Dataset:
-    patterns = [str(paths)] if isinstance(paths, str) or not isinstance(paths, Sequence) else [str(p) for p in paths]
-    files = [file for pattern in patterns for file in sorted(glob.glob(pattern)) or [pattern]]
+def _read(paths: Paths, read: Callable[[xr.Dataset], xr.Dataset], names: list[str]) -> xr.Dataset:
+    files = files_of(paths)
     if not files:
         raise UserError('no file of the product is given; expected a path, a glob or several of them')
     # one by one, since versions of a product differ in the variables beside the fields

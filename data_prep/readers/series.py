@@ -13,6 +13,7 @@ import xarray as xr
 from downscale_jax.fields.context.surface import read_surface
 from downscale_jax.fields.datasets import archives, store
 from downscale_jax.fields.datasets.canonical import canonical, check_times
+from downscale_jax.fields.datasets.coordinates import with_all_coordinates
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.fields.geometry.wind import ATTRIBUTES, vorticity_divergence
 from downscale_jax.runtime.errors import UserError, suggestion
@@ -85,7 +86,7 @@ def read_series(
         fields = _canonical(data, winds + others, level, path, held)
         derived = vorticity_divergence(_in_few_times(fields[winds]), *winds)
         results = {name: derived[name] for name in wanted}
-    return fields.assign(results | planes)[[*variables, *held, *planes, 'mask']]
+    return with_all_coordinates(fields.assign(results | planes), [*variables, *held, *planes, 'mask'])
 
 
 def _in_few_times(winds: xr.Dataset) -> xr.Dataset:
@@ -124,7 +125,7 @@ def _canonical(
     for name in names:
         if name not in data:
             raise UserError(f"{source} has no variable '{name}': {suggestion(name, map(str, data.data_vars))}")
-    selected = data[[*names, *statics]]
+    selected = data  # whole, with the variables that describe its grid
     dim = _level_name(selected[names[0]])
     if dim is not None:
         values = np.atleast_1d(selected[dim].values).astype(float)

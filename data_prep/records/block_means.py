@@ -121,7 +121,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
 def grid_statics(fields: xr.Dataset, train: xr.Dataset, data: dict) -> xr.Dataset:
     """`mask` of the cells that have values in training, `cell_area`, and the topography and land of data.context."""
     y, x = fields[data['variables'][0]].dims[1:]
-    statics = fields.drop_dims('time').assign_coords({y: fields[y], x: fields[x]})
+    statics = fields.drop_dims('time')
     everywhere = xr.DataArray(np.ones((fields.sizes[y], fields.sizes[x]), np.int8), dims=(y, x))
     mask = statics.get('mask', everywhere).astype(np.int8)
     statics['mask'] = mask.copy(data=mask.values * cells_with_values(train, data, mask.values > 0))

@@ -61,7 +61,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     splits = {split: data[split] for split in SPLITS}
     check_splits(splits, fields['time'].values)
     y, x = fields[data['variables'][0]].dims[1:]
-    grid = fields.drop_dims('time').assign_coords({y: fields[y], x: fields[x]})
+    grid = fields.drop_dims('time')
     store.write_netcdf(grid, directory / 'statics.nc')
 
     parts = {split: select_dates(fields, dates) for split, dates in splits.items()}

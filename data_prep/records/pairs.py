@@ -18,6 +18,7 @@ from downscale_jax.fields.context.relief import add_surface
 from downscale_jax.fields.context.surface import read_surface
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.coordinates import with_all_coordinates
 from downscale_jax.fields.datasets.dates import check_splits, select_dates
 from downscale_jax.fields.datasets.times import encode_times, evenly, month_of
 from downscale_jax.fields.geometry import grid
@@ -129,7 +130,7 @@ def split_pair(pair: Pair, data: Mapping[str, Any]) -> dict[str, Pair]:
 
 def grid_of(fields: xr.Dataset) -> xr.Dataset:
     """Coordinates and mask only."""
-    return fields[['mask']].drop_vars('time', errors='ignore').astype(np.int8)
+    return with_all_coordinates(fields, ['mask']).drop_vars('time', errors='ignore').astype(np.int8)
 
 
 def cut_around(coarse: xr.Dataset, fine: xr.Dataset) -> xr.Dataset:
@@ -164,7 +165,7 @@ def fine_statics(fine: xr.Dataset, train: xr.Dataset, data: dict, simulated: Pai
     planes = {n: canonical(opened[[n]], [n], source=source)[n] for n in static} | read_surface(
         opened, data['context'], source
     )
-    statics = fine.drop_dims('time')[['mask']].assign(
+    statics = with_all_coordinates(fine.drop_dims('time'), ['mask']).assign(
         {n: plane.drop_vars('time', errors='ignore') for n, plane in planes.items()}
     )
     valid = cells_with_values(train, {'variables': data['targets'], 'path': source}, statics['mask'].values > 0)

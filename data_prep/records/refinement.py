@@ -11,6 +11,7 @@ from tqdm import tqdm
 from data_prep import sources
 from data_prep.records.writer import SPLITS, Writer
 from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.coordinates import with_all_coordinates
 from downscale_jax.fields.datasets.dates import check_splits, select_dates
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.geometry import grid
@@ -54,7 +55,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     """Fills `directory` with the records of all splits, the grid and the transform fitted to the training split."""
     fields, splits = sources.open_refinement(data, seed), {split: data[split] for split in SPLITS}
     check_splits(splits, fields['time'].values)
-    statics = fields[['mask']].drop_vars('time', errors='ignore')
+    statics = with_all_coordinates(fields, ['mask']).drop_vars('time')
     area = grid.cell_areas_km2(statics)
     statics['cell_area'] = (
         fields['mask'].dims,

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from downscale_jax.downscale.inputs import aligned, checked
+from downscale_jax.downscale.inputs import checked
 from downscale_jax.downscale.pair_inputs import GridCorrection, predictors_of, stacked
 from downscale_jax.fields.datasets.dates import select_dates
 from downscale_jax.fields.datasets.times import month_of
+from downscale_jax.fields.geometry.alignment import aligned
 from downscale_jax.fields.geometry.interpolation import ToFine
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.lifting import interpolate_fields
@@ -32,13 +33,13 @@ def correction(
     set is on another grid.
     """
     fields = within(checked(dataset, transform, source), overlap)
+    fields = aligned(fields, statics, transform.factor, source)
     shape, trained = fields[transform.inputs[0]].shape[1:], climate.target.shape[2:4]
     if shape != trained:
         raise UserError(
             f'{source} has {shape[0]} x {shape[1]} coarse cells, training had {trained[0]} x {trained[1]}: --overlap '
             'corrects fields of the training region only; leave it out'
         )
-    fields = aligned(fields, statics, transform.factor, source)
     return climate.of(Series([month_of(time) for time in fields['time'].values], lambda: _times(fields, transform)))
 
 

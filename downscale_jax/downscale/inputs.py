@@ -11,9 +11,9 @@ from downscale_jax.fields.datasets import archives, store
 from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.times import month_of
 from downscale_jax.fields.datasets.units import convert_units
-from downscale_jax.fields.geometry.blocks import block_centres
+from downscale_jax.fields.geometry.alignment import aligned
 from downscale_jax.fields.geometry.grid import is_periodic
-from downscale_jax.fields.geometry.interpolation import ToFine, full_circle
+from downscale_jax.fields.geometry.interpolation import ToFine
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.kinds import FieldTransform
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
@@ -70,9 +70,9 @@ class CoarseInputs:
 class BlockInputs:
     """Lazy inputs of a model of block means: `dataset` holds them on the grid of the blocks.
 
-    Rows may run the other way, and a global grid may begin at another meridian (`aligned`). Raises UserError where a
-    variable is missing, units do not convert, or the fine grid does not refine the blocks: it must have `factor` times
-    as many cells a side and the blocks must have the same centres.
+    Rows and columns may run the other way, a global grid may begin at another meridian, and a larger grid is cut to the
+    region (`geometry.alignment`). Raises UserError where a variable is missing, units do not convert, or the fine grid
+    does not refine the blocks: it must have `factor` times as many cells a side, and the blocks the same centres.
     """
 
     def __init__(
@@ -85,6 +85,8 @@ class BlockInputs:
     ):
         fields = checked(dataset, transform, source)
         rows, columns = fine = statics['mask'].shape
+        if not any(n % transform.factor for n in fine):
+            fields = aligned(fields, statics, transform.factor, source)
         coarse = fields[transform.inputs[0]].shape[1:]
         blocks = tuple(n // transform.factor for n in fine)
         if coarse != blocks or any(n % transform.factor for n in fine):
@@ -93,7 +95,6 @@ class BlockInputs:
                 f'{fine[0]} x {fine[1]} are {blocks[0]} x {blocks[1]}: give the fine grid of your region by --statics, '
                 f'{" x ".join(str(n * transform.factor) for n in coarse)} cells'
             )
-        fields = aligned(fields, statics, transform.factor, source)
         if missing := [name for name in transform.points if name not in statics]:
             raise UserError(
                 'this model normalises each grid point by its climate, which is known on the training grid only '
@@ -116,46 +117,6 @@ class BlockInputs:
             coarse = self._correction.apply(coarse, month_of(self.times[index]))
         planes = context_planes(self._transform.planes, self._statics, self.times[index])
         return self._transform.lift(coarse, planes, self.domain.periodic).astype(np.float32)
-
-
-def aligned(fields: xr.Dataset, statics: xr.Dataset, factor: int, source: str) -> xr.Dataset:
-    """Coarse fields in the order of the fine grid `statics`.
-
-    Rows and columns that run the other way are reversed, and a full circle of longitudes is rotated to begin where the
-    fine one does. Raises UserError where the cells are not the blocks of the fine grid.
-    """
-    for name in map(str, statics['mask'].dims):
-        if name in fields.dims and name in fields.coords and name in statics.coords and fields.sizes[name] > 1:
-            coarse, fine = fields[name].values, statics[name].values
-            if (coarse[-1] - coarse[0]) * (fine[-1] - fine[0]) < 0:
-                fields = fields.isel({name: slice(None, None, -1)})
-            if name == 'lon' and full_circle(coarse):
-                distance = np.abs((fields[name].values - block_centres(fine, factor, True)[0] + 180) % 360 - 180)
-                first = int(distance.argmin())
-                fields = fields.roll(lon=-first, roll_coords=True) if first else fields
-    for name in dict.fromkeys((*map(str, statics['mask'].dims), 'lat', 'lon')):
-        if name in fields.coords and name in statics.coords and fields[name].ndim == statics[name].ndim:
-            check_centres(fields[name].values, statics[name].values, factor, name, source)
-    return fields
-
-
-def check_centres(coarse: np.ndarray, fine: np.ndarray, factor: int, name: str, source: str) -> None:
-    """Raises UserError where coarse coordinates, 1-D or 2-D, are not the means of `factor` fine ones.
-
-    The tolerance is a tenth of a block; longitudes may differ by multiples of 360 degrees.
-    """
-    circle = name == 'lon'
-    centres = block_centres(fine, factor, circle)
-    distance = np.abs(coarse - centres)
-    distance = np.minimum(distance % 360, 360 - distance % 360) if circle else distance
-    steps = np.diff(np.unwrap(fine.astype(float), period=360.0) if circle else fine.astype(float))
-    block = factor * np.abs(steps).mean() if steps.size else np.inf
-    if distance.max() > 0.1 * block:
-        at = np.unravel_index(int(distance.argmax()), distance.shape)
-        raise UserError(
-            f"{source}: '{name}' is {coarse[at]:g} where the block of {factor} fine cells has its centre at "
-            f'{centres[at]:g}: rows run the other way, or this is another grid; give its fine grid by --statics'
-        )
 
 
 def checked(dataset: xr.Dataset, transform: FieldTransform, source: str) -> xr.Dataset:

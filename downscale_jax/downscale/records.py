@@ -5,7 +5,7 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields.geometry.blocks import block_centres
+from downscale_jax.fields.geometry.positions import block_coordinates
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.pipeline.records import Prepared, Split
@@ -15,13 +15,9 @@ def coarse_dataset(prepared: Prepared, split: Split, times: np.ndarray, chosen: 
     """Coarse inputs of chosen records as a lazy canonical data set: on the fine grid, or on
     their own: block means, predictors."""
     transform, dims, shape = prepared.field_transform, prepared.statics['mask'].dims, prepared.mask.shape
-    coords = {name: c for name, c in prepared.statics.coords.items() if name != 'time'}
+    coords: dict = {name: c for name, c in prepared.statics.coords.items() if name != 'time'}
     if isinstance(transform, BlockMeans):
-        coords = {
-            name: (c.dims, block_centres(c.values, transform.factor, name == 'lon'), c.attrs)
-            for name, c in coords.items()
-            if c.ndim
-        }
+        coords = block_coordinates(prepared.statics, transform.factor)
         shape = (shape[0] // transform.factor, shape[1] // transform.factor)
     if isinstance(transform, PairTransform):
         grid = prepared.coarse_grid

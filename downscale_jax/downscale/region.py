@@ -17,12 +17,15 @@ from downscale_jax.fields.context.surface import (
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.axes import NUMERIC_KINDS, gridded, spatial_dims
 from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.coordinates import with_all_coordinates
 from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.geometry.orientation import oriented
 from downscale_jax.runtime.errors import UserError
 
 
 def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequence[str] = ()) -> xr.Dataset:
-    """The fine grid of another region, loaded, with canonical coordinates.
+    """The fine grid of another region, loaded, with canonical coordinates, its rows and columns in the direction of
+    training.
 
     It has `mask` (non-zero where the field exists; everywhere if the data set has none) and the other variables on the
     same cells, in the units of `trained`, the grid of training. The topography and land that networks are `shown` may
@@ -64,9 +67,9 @@ def fine_grid(dataset: xr.Dataset, source: str, trained: xr.Dataset, shown: Sequ
     for name, plane in planes.items():
         if name in trained and 'units' in trained[name].attrs:
             planes[name] = convert_units(plane, trained[name].attrs['units'])
-    grid = fields.drop_dims('time', errors='ignore')[['mask']].assign(planes)
+    grid = with_all_coordinates(fields, ['mask']).drop_dims('time', errors='ignore').assign(planes)
     check_context(shown, grid, f'the fine grid of {source}')
-    return store.load(grid, source)
+    return oriented(store.load(grid, source), trained, source)
 
 
 def _grid_variable(dataset: xr.Dataset, recognised: Sequence[str], source: str) -> str:

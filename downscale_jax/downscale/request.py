@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.settings import GenerationSettings
-from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.files import paths
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.settings import flatten
@@ -24,9 +24,9 @@ class Source(NamedTuple):
     overlap: tuple[str, ...] = ()  # dates of the bias correction
 
 
-def file_state(*paths: str) -> str:
+def file_state(*inputs: str) -> str:
     """Digest of names, sizes and times of change of the local files behind these paths, empty where there are none."""
-    files = [file for path in paths for file in store.fingerprint(path)]
+    files = [file for path in inputs for file in paths.fingerprint(path)]
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16] if files else ''
 
 

@@ -7,6 +7,7 @@ so a finite share also marks the unit as done.
 
 import json
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -146,7 +147,10 @@ def write_empty(empty: xr.Dataset, path: Path) -> None:
     partial = path.with_name(f'.{path.name}.partial')
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        empty.to_zarr(partial, compute=False, consolidated=False, zarr_format=3)
+        with warnings.catch_warnings():
+            # zarr warns of consolidated metadata, which version 3 does not specify; xarray warns where they are missing
+            warnings.filterwarnings('ignore', 'Consolidated metadata', zarr.errors.ZarrUserWarning)
+            empty.to_zarr(partial, compute=False, consolidated=True, zarr_format=3)
         shutil.rmtree(path, ignore_errors=True)
         partial.rename(path)
     except OSError as error:

@@ -29,6 +29,7 @@ from downscale_jax.fields.transforms.lifting import Lifter
 from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.fields.transforms.training_range import TrainingRange, probable_extremes, standardised_extremes
 from downscale_jax.runtime.errors import UserError
 
 COARSE_GRID = 'coarse_grid.nc'
@@ -66,6 +67,18 @@ class Prepared:
         if isinstance(self.transform, Standardisation):
             raise UserError(f'{self.directory} holds pairs of patches, not fields to downscale')
         return self.transform
+
+    def training_range(self) -> TrainingRange:
+        """Of the coarse inputs, or of the fields of pairs of patches; each call gives a new one, which warns anew."""
+        transform = self.transform
+        if isinstance(transform, BlockMeans):
+            return TrainingRange(transform.inputs, transform.input_units, np.reshape(self.meta['range'], (-1, 2)))
+        if isinstance(transform, RefinementTransform):
+            extremes = probable_extremes(transform.input_mean, transform.input_std)
+            extremes[transform.channel] = self.meta['range']  # of the other inputs they are not stored
+            return TrainingRange(transform.inputs, transform.input_units, extremes)
+        values = transform.predictors if isinstance(transform, PairTransform) else transform
+        return TrainingRange(values.variables, values.units, standardised_extremes(values))
 
     def pair(self, record: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """(fine [H, W, V], coarse [H, W, channels]) of a record, on the fine grid, physical."""

@@ -19,6 +19,14 @@ class UserError(ValueError):
         super().__init__(' '.join(message.split()))
 
 
+class WrongTypeError(UserError, TypeError):
+    """An argument of a wrong type, given in Python."""
+
+
+class NotProvidedError(UserError, AttributeError):
+    """A method that another kind of model has."""
+
+
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
     """Context of a program: a UserError ends it with one line on stderr and exit status 2.

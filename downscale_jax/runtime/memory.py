@@ -14,9 +14,14 @@ def available() -> float:
     """Bytes that each device can still allocate, infinite if unknown; CPU devices share the memory equally."""
     (device, *_) = devices = jax.local_devices()
     if device.platform == 'cpu':
-        return min(_system_memory(), *_group_memory(), UNLIMITED) / len(devices)
+        return of_host() / len(devices)
     stats = device.memory_stats() or {}
     return stats['bytes_limit'] - stats['bytes_in_use'] if 'bytes_limit' in stats else UNLIMITED
+
+
+def of_host() -> float:
+    """Bytes that this process can still allocate, infinite if unknown; needs no device."""
+    return min(_system_memory(), *_group_memory(), UNLIMITED)
 
 
 def trim() -> None:

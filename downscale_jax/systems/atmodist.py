@@ -12,7 +12,10 @@ from downscale_jax.evaluation.lags import evaluate as lag_evaluation
 from downscale_jax.evaluation.lags.predictions import Network
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical, check_times
+from downscale_jax.fields.datasets.dates import iso
 from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.geometry.alignment import aligned
+from downscale_jax.fields.geometry.orientation import oriented
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.atmodist import Decoder, Encoder, Tail, Variables
 from downscale_jax.pipeline.lag_pairs import LagPairs
@@ -123,27 +126,30 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
     def params(self) -> Variables:
         return jax.device_put(self.task.inference_params(jax.device_get(self.restored(self.last))))
 
-    def embed(self, fields: xr.Dataset, stage: int = 0) -> xr.DataArray:
+    def embed(self, fields: store.Given, stage: int = 0) -> xr.DataArray:
         """The encodings (time, row, column, channel) of fields (time, lat, lon) or (time, y, x) of any size.
 
-        `fields` holds the variables of training. Raises UserError for missing variables, units that cannot be
-        converted, a missing time axis, and a stage that the encoder does not have.
+        `fields` holds the variables of training: a Dataset, a DataArray with the name of its variable, a path or a list
+        of paths. Raises UserError for missing variables or values, units that cannot be converted, a missing time axis,
+        and a stage that the encoder does not have, and WrongTypeError (a TypeError) for other types.
         """
-        dataset = self._canonical(fields)
+        dataset = self._canonical(store.as_dataset(fields, 'fields'))
         encoded = np.concatenate([self._embed(x, stage) for x in self._batches(dataset)])
         dims = ('time', 'row', 'column', 'channel')
         return xr.DataArray(encoded, {'time': dataset['time'].values}, dims, 'encoding')
 
-    def distance(self, a: xr.Dataset, b: xr.Dataset, stage: int = 0) -> xr.DataArray:
+    def distance(self, a: store.Given, b: store.Given, stage: int = 0) -> xr.DataArray:
         """Mean squared difference of the encodings of `a` and `b`, (time,).
 
-        The times of both are paired in order; the result has the time stamps of `a`. Raises UserError as `embed` does,
-        and where the shapes of the two differ.
+        The times of both are paired in order; the result has the time stamps of `a`. Cells are compared place by place,
+        in whatever order the two hold them. Raises UserError as `embed` does, and where the two differ in shape or
+        place.
         """
-        fields = [self._canonical(dataset) for dataset in (a, b)]
+        fields = [self._canonical(store.as_dataset(given, name)) for given, name in ((a, 'a'), (b, 'b'))]
         shapes = [dataset[self.prepared.transform_as(Standardisation).variables[0]].shape for dataset in fields]
         if shapes[0] != shapes[1]:
             raise UserError(f'a distance needs two data sets of the same shape, found {shapes[0]} and {shapes[1]}')
+        fields[1] = aligned(fields[1], fields[0], 1, 'the second data set')
         parts = [
             np.square(self._embed(x, stage) - self._embed(y, stage)).mean((1, 2, 3))
             for x, y in zip(*map(self._batches, fields), strict=True)
@@ -161,27 +167,27 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
     def _canonical(self, fields: xr.Dataset) -> xr.Dataset:
         """The variables of training in their units, lazily, rows and columns in the direction of training: the
         encoder is not symmetric under reflection."""
-        transform, trained = self.prepared.transform_as(Standardisation), self.prepared.statics.coords
+        transform = self.prepared.transform_as(Standardisation)
         dataset = canonical(fields, list(transform.variables), source='the fields')
         check_times(dataset, transform.variables, 'the fields')
         for name, units in zip(transform.variables, transform.units, strict=True):
             dataset[name] = convert_units(dataset[name], units)
-        for axis in dataset[transform.variables[0]].dims[1:]:
-            if axis in trained and axis in dataset.coords and rises(dataset[axis]) != rises(trained[axis]):
-                dataset = dataset.isel({axis: slice(None, None, -1)})
-        return dataset
+        return oriented(dataset, self.prepared.statics, 'the fields')
 
     def _batches(self, fields: xr.Dataset) -> Iterator[np.ndarray]:
-        """[B, H, W, C] normalised, `BATCH` times in each but the last."""
-        transform = self.prepared.transform_as(Standardisation)
+        """[B, H, W, C] normalised, `BATCH` times in each but the last, compared with the range of training."""
+        transform, trained = self.prepared.transform_as(Standardisation), self.prepared.training_range()
         for start in range(0, fields.sizes['time'], BATCH):
             part = store.load(fields.isel(time=slice(start, start + BATCH)), 'the fields')
-            yield transform.encode(np.stack([part[name].values for name in transform.variables], -1))
-
-
-def rises(axis: xr.DataArray) -> bool:
-    """Whether a coordinate grows with the index."""
-    return bool(axis.values[-1] >= axis.values[0])
+            values = np.stack([part[name].values for name in transform.variables], -1)
+            if len(missing := np.flatnonzero(~np.isfinite(values).all((1, 2, 3)))):
+                share, at = 1 - np.isfinite(values[missing[0]]).mean(), iso(part['time'].values[missing[0]])
+                raise UserError(
+                    f'the fields have no value in {share:.2g} of their cells at {at}: an encoding needs '
+                    'all of them; fill them, or select cells and times that have values'
+                )
+            trained.check(values, 'the fields', first=start == 0)
+            yield transform.encode(values)
 
 
 def evaluate(opened: LearnedDistance, prepared: Prepared) -> Scores:

@@ -8,15 +8,18 @@ from typing import Any
 import jax
 import xarray as xr
 
+from downscale_jax.downscale.comparison import ComparedInputs
 from downscale_jax.downscale.correction import correction, pair_correction, read_climate
 from downscale_jax.downscale.dataset import Provenance, in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.inputs import Inputs
 from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.pair_inputs import GridCorrection
 from downscale_jax.downscale.region import fine_grid
 from downscale_jax.downscale.settings import GenerationSettings
 from downscale_jax.evaluation import fields
+from downscale_jax.fields.datasets import store
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
@@ -25,7 +28,7 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.system import Config, Given, Scores, System
 from downscale_jax.systems.workdir import WorkDirectory
 
-NAMES = ('standard_name', 'long_name')
+KEPT = ('standard_name', 'long_name', 'cell_methods')  # attributes of the training data
 
 
 def sampling_of(config: Config) -> GenerationSettings:
@@ -72,15 +75,15 @@ class Downscaler(WorkDirectory[Any]):
         return Provenance(
             title=f'{" and ".join(targets)} downscaled by {self.last}',
             history=self.provenance(self.last),
-            variables={name: {k: v for k, v in by_name[name].items() if k in NAMES} for name in targets},
+            variables={name: {k: v for k, v in by_name[name].items() if k in KEPT} for name in targets},
         )
 
     def downscale(
         self,
-        dataset: xr.Dataset,
+        dataset: store.Given,
         members: int = 8,
         seed: int = 0,
-        statics: xr.Dataset | None = None,
+        statics: store.Given | None = None,
         overlap: Sequence[str] = (),
     ) -> xr.Dataset:
         """An ensemble of fine fields (member, time, y, x) for every time of a coarse data set.
@@ -92,15 +95,34 @@ class Downscaler(WorkDirectory[Any]):
         another source than the training data, `overlap`, a first and a last date, is the period over which its bias
         against the training climate is corrected by quantile mapping (block means and pairs).
 
-        Raises UserError for missing variables, units that do not convert and grids that do not fit.
+        Both are Datasets, DataArrays with the names of their variables, paths or lists of paths.
+
+        Raises UserError for missing variables, units that do not convert and grids that do not fit, and WrongTypeError
+        (a TypeError) for other types.
         """
         check_drawn(members, seed)
+        dataset = store.as_dataset(dataset, 'dataset')
         trained, generator = self.prepared.statics, self.best()
-        fine = trained if statics is None else self.fine_grid(statics, 'statics')
+        fine = trained if statics is None else self.fine_grid(store.as_dataset(statics, 'statics'), 'statics')
         count = members if generator.draws else 1
         correction = self.correction(dataset, overlap, 'the data set')
-        inputs = open_inputs(dataset, generator.transform, fine, correction=correction)
+        inputs = self.open_inputs(dataset, fine, 'the data set', correction)
         return in_memory(Ensemble(generator, inputs, fine, count, seed), self.attributes())
+
+    def open_inputs(
+        self,
+        dataset: xr.Dataset,
+        fine: xr.Dataset,
+        source: str,
+        correction: QuantileMap | GridCorrection | None = None,
+    ) -> Inputs:
+        """The coarse inputs on the fine grid, compared with the range of training as they are read.
+
+        Raises UserError for inputs that do not fit the model (`opening`, `comparison`).
+        """
+        transform = self.prepared.field_transform
+        inputs = open_inputs(dataset, transform, fine, source, correction)
+        return ComparedInputs(inputs, transform, self.prepared.training_range(), source)
 
     def fine_grid(self, dataset: xr.Dataset, source: str) -> xr.Dataset:
         """The fine grid of another region with what networks are shown. Raises UserError, see `downscale.region`."""

@@ -4,20 +4,25 @@ import json
 from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
 from downscale_jax.pipeline.batches import Batch
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.checkpoints import Checkpoints
-from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.errors import NotProvidedError, UserError
 from downscale_jax.runtime.settings import flatten
 from downscale_jax.systems.migration import migrate
 from downscale_jax.systems.system import Config, Given, Init, Shapes, System, TaskT
 from downscale_jax.training.loop import Task, abstract_state
 from downscale_jax.training.state import State
 
+METHODS = {  # of some kinds of model only
+    'downscale': 'models of diffusion, dpdm and srgan',
+    'distance': 'models of atmodist',
+    'embed': 'models of atmodist',
+}
 PATHS = ('path', 'coarse', 'fine')  # settings of `data` that name the training data
 REPLACEABLE = ('sampling', 'evaluation')  # sections that may differ from those of training
 
@@ -35,6 +40,16 @@ class WorkDirectory(Generic[TaskT]):
         self.tasks: Mapping[str, TaskT] = system.build(self.config)
         # cached: finding the best step reads every file of every checkpoint, to see whether it is complete
         self.best_step: Callable[[str], int] = cache(lambda name: best_step(self.workdir / 'checkpoints' / name))
+
+    if not TYPE_CHECKING:  # type checkers would accept any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if name in METHODS:
+                raise NotProvidedError(
+                    f"{self.workdir} was made by system '{self.config['system']}', which has no method '{name}': it is "
+                    f'provided by {METHODS[name]}'
+                )
+            raise AttributeError(f"'{type(self).__name__}' has no attribute '{name}'")
 
     @cached_property
     def prepared(self) -> Prepared:

@@ -149,7 +149,7 @@ def test_what_else_networks_are_shown():
 
 def test_any_variable_gives_the_grid_where_nothing_is_shown():
     """Several times of something, bounds of the axes beside."""
-    data = region(3, tas=plane(HEIGHT, 'K', 3), lat_bnds=(('latitude', 'nv'), np.ones((ROWS, 2))))
+    data = region(3, tas=plane(250 + HEIGHT / 10, 'K', 3), lat_bnds=(('latitude', 'nv'), np.ones((ROWS, 2))))
     data['tas'][2] += 1
     found = fine_grid(data.assign(time_bnds=(('time', 'nv'), np.ones((3, 2)))), 'a.nc', TRAINED)
     assert list(found.data_vars) == ['mask']

@@ -62,6 +62,7 @@ def prepared(make_case):
     mask = np.ones((SIZE, SIZE), bool)
     mask[:10, :10] = False
     coarse = rng.normal(size=(5, SIZE, SIZE, 2)).astype('f4')
+    coarse[..., 0] = coarse[..., 0].clip(0, 1)  # concentration
     fine = np.where(mask, coarse[..., 1] + rng.normal(size=(5, SIZE, SIZE)), np.nan).astype('f4')
     fine[4, SIZE // 2 :] = np.nan
     records = [{'fine': fine[day], 'coarse': coarse[day]} for day in range(5)]

@@ -173,6 +173,18 @@ def test_mistakes(opened, change, message):
     assert '\n' not in str(error.value)
 
 
+def test_values_are_compared_with_those_of_training(opened, caplog):
+    unlike = fields().map(lambda field: field * 86400, keep_attrs=True)  # per day, while the units say per second
+    with pytest.raises(
+        UserError, match=r"'vorticity' reaches from .* 's-1', but from -0\.0005\d* to 0\.0005\d* in training"
+    ):
+        opened.embed(unlike)
+    stronger = fields().map(lambda field: field * 20, keep_attrs=True)
+    assert not caplog.records
+    opened.distance(fields(), stronger)
+    assert len(caplog.records) == 2  # one for each variable
+
+
 def test_a_stage_that_is_not_there(opened):
     with pytest.raises(UserError, match='stage=4: the encoder has stages 1 to 3'):
         opened.embed(fields(), 4)
@@ -254,3 +266,24 @@ def test_mistakes_of_a_config(changes, message):
 def test_no_pairs_to_evaluate():
     with pytest.raises(UserError, match=r'evaluation\.pairs=0: at least 1 is needed'):
         atmodist.check(config(pairs=0))
+
+
+def test_arguments_of_every_form(opened, tmp_path):
+    """A file is as good as its data set; a wrong type, a missing value and a method of other models name themselves."""
+    rng, days = np.random.default_rng(0), np.datetime64('2000-01-01', 'ns') + np.arange(2) * np.timedelta64(1, 'D')
+    dims, axes = ('time', 'lat', 'lon'), {'time': days, 'lat': np.linspace(-80, 80, 33), 'lon': np.arange(64) * 5.625}
+    names = opened.prepared.transform.variables
+    units = dict(zip(names, opened.prepared.transform.units, strict=True))
+    fields = {n: (dims, rng.normal(0, 1e-5, (2, 33, 64)).astype('f4'), {'units': units[n]}) for n in names}
+    data = xr.Dataset(fields, axes)
+    data.to_netcdf(tmp_path / 'a[1].nc')
+    expected = opened.embed(data)
+    np.testing.assert_array_equal(opened.embed(tmp_path / 'a[1].nc'), expected)
+    np.testing.assert_array_equal(opened.distance([tmp_path / 'a[1].nc'], data), np.zeros(2))
+    with pytest.raises(TypeError, match=r'^b is of type ndarray'):
+        opened.distance(data, np.zeros(3))
+    with pytest.raises(UserError, match=r'no value in 0\.25 of their cells at 2000-01-02'):
+        opened.embed(data.assign({names[0]: data[names[0]].where((data.time < days[1]) | (data.lon < 180))}))
+    with pytest.raises(UserError, match=r"'atmodist', which has no method 'downscale'"):
+        opened.downscale(data)
+    assert not hasattr(opened, 'downscale')

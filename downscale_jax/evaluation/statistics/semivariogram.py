@@ -16,7 +16,8 @@ import xarray as xr
 
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
 from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM, cell_sizes_km
-from downscale_jax.fields.geometry.places import diagonals_km, grid_points
+from downscale_jax.fields.geometry.interpolation import grid_points
+from downscale_jax.fields.geometry.places import diagonals_km
 
 DISTANCES_KM = (25.0, 50.0, 100.0, 200.0, 300.0, 500.0, 1000.0)
 _TOLERANCE = 0.1  # of the nominal distance

@@ -119,7 +119,7 @@ def _modes(grid: xr.Dataset) -> _Modes:
                 f"cells are {size.min():.3g} to {size.max():.3g} km wide, too unequal for a region's spectrum, and no "
                 'global grid with both poles, with neither, or Gaussian; cut a region or interpolate beforehand'
             )
-    return _region(sizes, grid[axes[1]].shape[-1], is_periodic(grid))
+    return _region(sizes, grid.sizes['lon' if 'lon' in grid.dims else 'x'], is_periodic(grid))
 
 
 def _sphere(rows: Rows, height: int, width: int) -> _Modes:

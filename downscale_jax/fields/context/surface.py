@@ -56,8 +56,8 @@ def land_mask(is_land: xr.DataArray) -> xr.DataArray:
 
 
 def land_fraction(land: xr.DataArray) -> xr.DataArray:
-    """Between 0 and 1, also where the file has per cent, as CMIP's sftlf."""
-    return land / 100 if land.attrs.get('units') in ('%', 'percent') else land
+    """Between 0 and 1, also where the file has per cent, as CMIP's sftlf; without units as it is."""
+    return convert_units(land, '1') if 'units' in land.attrs else land
 
 
 _CONVERSIONS: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {

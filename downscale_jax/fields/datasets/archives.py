@@ -4,7 +4,7 @@ Covers ERA5 and ERA5-Land of the Climate Data Store (old and new, NetCDF and GRI
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from downscale_jax.runtime.errors import UserError
 
 _PRESSURE_UNITS = {'pa', 'hpa', 'mb', 'mbar', 'millibar', 'millibars'}
 _HEIGHT_COORDINATES = {'height', 'heightaboveground', 'level', 'lev'}
+_HEIGHT = 'height_above_ground'  # attribute of a variable whose scalar coordinate is dropped
 
 
 class Kind(NamedTuple):
@@ -24,7 +25,7 @@ class Kind(NamedTuple):
     height: float | None = None  # m above the ground, where it matters
 
 
-TEMPERATURE = Kind({'air_temperature'}, {'t2m', '2t', 'tas', 'air', '2m_temperature'}, 2.0)
+TEMPERATURE = Kind({'air_temperature'}, {'t2m', '2t', 't2', 'tas', 'air', '2m_temperature'}, 2.0)
 PRECIPITATION = Kind(
     {'precipitation_flux', 'lwe_precipitation_rate', 'precipitation_amount', 'lwe_thickness_of_precipitation_amount'},
     {'tp', 'prate', 'pr', 'precip', 'tprate', 'mtpr', 'avg_tprate', 'total_precipitation'},
@@ -34,7 +35,7 @@ FIELDS = (
     PRECIPITATION,
     Kind({'eastward_wind'}, {'u10', '10u', 'uas', 'uwnd', '10m_u_component_of_wind'}, 10.0),
     Kind({'northward_wind'}, {'v10', '10v', 'vas', 'vwnd', '10m_v_component_of_wind'}, 10.0),
-    Kind({'surface_air_pressure'}, {'sp', 'ps', 'pres', 'surface_pressure'}),
+    Kind({'surface_air_pressure'}, {'sp', 'ps', 'psfc', 'pres', 'surface_pressure'}),
 )
 
 
@@ -79,11 +80,19 @@ def of_kind(standard_names: Mapping[str, str | None], kind: Kind) -> list[str]:
     return [name for name in by_standard if name in by_name] or by_standard or by_name
 
 
+def synonym(name: str, candidates: Iterable[str]) -> str:
+    """The only one of the candidates that archives call the same quantity as `name`; '' where there is none."""
+    kind = next((kind for kind in FIELDS if name.lower() in kind.names), None)
+    same = [candidate for candidate in candidates if kind and candidate.lower() in kind.names]
+    return same[0] if len(same) == 1 else ''
+
+
 def _is_near_surface(array: xr.DataArray, height: float | None) -> bool:
     if array.ndim < 2 or on_pressure_levels(array):
         return False
     names = ('height', 'heightaboveground')
     given = [float(c) for n, c in array.coords.items() if str(n).lower() in names and c.size == 1]
+    given += [array.attrs[_HEIGHT]] if _HEIGHT in array.attrs else []
     elsewhere = height is not None and any(value not in (0.0, height) for value in given)
     extreme = any(word in str(array.attrs.get('cell_methods', '')) for word in ('maximum', 'minimum'))
     return not elsewhere and not extreme
@@ -94,7 +103,7 @@ def on_pressure_levels(array: xr.DataArray) -> bool:
 
 
 def joinable(dataset: xr.Dataset) -> xr.Dataset:
-    """One of several files to be merged, without the scalar height of its variable, which the other files lack.
+    """One of several files to be merged, its scalar height an attribute of its variables, since other files lack it.
 
     Monthly means of accumulations in the Climate Data Store's NetCDF (`GRIB_stepType`) are dated 06:00 of the first
     day, those of other variables 00:00: all are set to midnight.
@@ -104,7 +113,12 @@ def joinable(dataset: xr.Dataset) -> xr.Dataset:
         for n, c in dataset.coords.items()
         if str(n).lower() in _HEIGHT_COORDINATES and c.size == 1 and not on_pressure_levels(c)
     ]
-    dataset = dataset.squeeze([n for n in height if n in dataset.dims]).drop_vars(height)
+    dataset = dataset.squeeze([n for n in height if n in dataset.dims])
+    for name in height:
+        if 'height' in str(name).lower():
+            value = float(dataset[name])
+            dataset = dataset.map(lambda array, value=value: array.assign_attrs({_HEIGHT: value}), keep_attrs=True)
+    dataset = dataset.drop_vars(height)
     if {str(a.attrs.get('GRIB_stepType')) for a in dataset.data_vars.values()} & {'avgad', 'avgid'}:
         times = [n for n, c in dataset.coords.items() if c.dims == (n,) and c.dtype.kind == 'M']
         dataset = dataset.assign_coords({n: dataset[n].dt.floor('D').assign_attrs(dataset[n].attrs) for n in times})

@@ -7,8 +7,8 @@ import xarray as xr
 NUMERIC_KINDS = 'fiub'  # of dtypes
 NAMES = {
     'time': {'time', 'valid_time', 'initial_time', 'forecast_time', 'time_counter', 'date', 't'},
-    'lat': {'lat', 'latitude', 'nav_lat', 'lats'},
-    'lon': {'lon', 'longitude', 'nav_lon', 'lons', 'long'},
+    'lat': {'lat', 'latitude', 'nav_lat', 'lats', 'xlat', 'xlat_m', 'tlat', 'gphit', 'lat_rho'},
+    'lon': {'lon', 'longitude', 'nav_lon', 'lons', 'long', 'xlong', 'xlong_m', 'tlon', 'glamt', 'lon_rho'},
     'y': {'y', 'yc', 'ny', 'nj', 'j', 'rlat', 'south_north', 'yt_ocean', 'y_dim'},
     'x': {'x', 'xc', 'nx', 'ni', 'i', 'rlon', 'west_east', 'xt_ocean', 'x_dim'},
 }

@@ -3,19 +3,22 @@
 Lazy: only the first and the last field are read, as a check.
 """
 
-import itertools
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from downscale_jax.fields.datasets import archives
-from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, is_valid_time, role_of, roles_of
-from downscale_jax.fields.datasets.dates import iso
+from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, role_of, roles_of
+from downscale_jax.fields.datasets.coordinates import horizontal, in_one_run, mapping_of
+from downscale_jax.fields.datasets.field_times import scalar_time, with_common_times
 from downscale_jax.fields.datasets.masks import valid_cells
+from downscale_jax.fields.datasets.periods import bounds_of_time
+from downscale_jax.fields.datasets.sizes import check_fits
 from downscale_jax.fields.datasets.store import load
-from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.datasets.values.fill_values import decoded
+from downscale_jax.fields.datasets.values.screening import screened
 from downscale_jax.runtime.errors import UserError, suggestion
 
 
@@ -24,18 +27,17 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
 
     Dimensions are recognised by CF attributes, units and usual names (`axes`); the last two of an unknown kind are y
     and x. Singleton dimensions are dropped, directions kept. A variable without time stays (y, x). Versions and
-    forecasts with several starts become one time axis (`archives`), and longitudes that jump from 179 to -179 continue
-    at 181. `y`, `x` are in metres, absent where the file has cell numbers, rotated degrees or nothing; two-dimensional
-    latitude and longitude become the coordinates `lat`, `lon` (y, x). A grid mapping stays as a scalar coordinate.
+    forecasts with several starts become one time axis (`archives`). Longitudes that jump from 179 to -179 continue at
+    181, those sorted as 0 to 9, 350 to 359 are put into one run. The coordinates are those of `coordinates.horizontal`.
 
     `mask` (y, x) is True where the field exists; values elsewhere become NaN. It is read from the variable of that name
     (at its first time) by the rules of `masks.valid_cells`, and is True everywhere where `mask` is ''.
 
-    Raises UserError for a variable that is missing, has no values or another shape, and for times or axes that are not
-    monotonic.
+    Raises UserError for a variable that is missing, has no values or another shape, for times or axes that are not
+    monotonic, and for fields that do not fit into memory.
     """
     source = source or dataset.encoding.get('source', 'the data set')
-    dataset = archives.one_axis_of_time(archives.one_version(dataset))
+    dataset = in_one_run(archives.one_axis_of_time(archives.one_version(dataset)))
     names = list(names)
     for name in names + [mask] * bool(mask):
         if name not in dataset.variables:
@@ -44,23 +46,26 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
                 f"{source}: no variable '{name}'; it has {', '.join(present) or 'none'}; "
                 + suggestion(name, present, 'rename one, or add it')
             )
+    check_fits(dataset, names, source)
+    dataset = decoded(dataset, names)
     fields = {name: _ordered(dataset, name, source) for name in names}
     first = fields[names[0]]
     space = ('lat', 'lon') if 'lat' in first.dims else ('y', 'x')
     _check_one_grid(dataset, names, source)
-    coords = _coordinates(dataset, dataset[names[0]], space, source)
+    coords: dict[str, Any] = {**horizontal(dataset, dataset[names[0]], space, source)}
     timed = [name for name in names if 'time' in fields[name].dims]
     if timed:
-        if len({fields[name].sizes['time'] for name in timed}) > 1:
-            lengths = ', '.join(f"'{name}' {fields[name].sizes['time']}" for name in timed)
-            raise UserError(f'{source}: the variables differ in the number of times: {lengths}; all must have the same')
-        coords['time'] = _times(dataset, timed[0], source)
+        timed_fields = {name: fields[name] for name in timed}
+        common, coords['time'] = with_common_times(dataset, timed_fields, source)
+        for name in timed:
+            if common[name].sizes == fields[name].sizes:
+                coords |= bounds_of_time(dataset, dataset[name], fields[name].attrs)
+        fields |= common
     valid = xr.Variable(space, np.ones(first.shape[-2:], bool))
     if mask:
         valid = xr.Variable(space, _mask(dataset, mask, first, source))
         fields = {name: field.where(valid) for name, field in fields.items()}
-    for name, field in fields.items():
-        _check_values(field, f"{source}: '{name}'")
+    fields = {name: screened(field, dataset[name], source) for name, field in fields.items()}
     valid.attrs = {'long_name': '1 where the field exists'}
     result = xr.Dataset(fields | {'mask': valid}, coords)
     for name in ('title', 'institution', 'source', 'references'):
@@ -89,7 +94,7 @@ def check_times(fields: xr.Dataset, names: Sequence[str], source: str) -> None:
 
 
 def _ordered(dataset: xr.Dataset, name: str, source: str) -> xr.Variable:
-    """The variable in canonical order and float32, with only its descriptive attributes."""
+    """The variable in canonical order, with only its descriptive attributes."""
     array = dataset[name]
     if array.dtype.kind not in NUMERIC_KINDS:
         raise UserError(f"{source}: '{name}' has type {array.dtype}; numbers were expected")
@@ -106,95 +111,17 @@ def _ordered(dataset: xr.Dataset, name: str, source: str) -> xr.Variable:
     space = ('lat', 'lon') if 'lat' in variable.dims else ('y', 'x')
     if len(set(variable.dims)) < variable.ndim or not set(space) <= set(variable.dims) <= {'time', *space}:
         raise UserError(f"{source}: '{name}' has dimensions {array.dims}; time and two of space were expected")
-    if 'time' not in variable.dims and _scalar_time(dataset, array) is not None:
+    if 'time' not in variable.dims and scalar_time(dataset, array) is not None:
         variable = variable.expand_dims('time')
-    variable = variable.transpose(..., *space).astype('float32')
-    keep = ('units', 'standard_name', 'long_name', 'grid_mapping')
+    variable = variable.transpose(..., *space)
+    keep = ('units', 'standard_name', 'long_name', 'cell_methods', 'units_metadata')
     variable.attrs = {key: variable.attrs[key] for key in keep if key in variable.attrs}
     if (units := archives.units_of(array)) is not None:
         variable.attrs['units'] = units
-    # xarray moves the grid mapping to the encoding when it decodes coordinates
-    if mapping := array.encoding.get('grid_mapping', variable.attrs.get('grid_mapping')):
+    if mapping := mapping_of(dataset, array):
         variable.attrs['grid_mapping'] = mapping
     variable.encoding = {'source': source}
     return variable
-
-
-def _scalar_time(dataset: xr.Dataset, array: xr.DataArray) -> xr.DataArray | None:
-    scalars = [c for n, c in array.coords.items() if c.ndim == 0 and role_of(dataset, n) == 'time']
-    return min(scalars, key=lambda c: c.attrs.get('standard_name') != 'time', default=None)
-
-
-def _times(dataset: xr.Dataset, name: str, source: str) -> xr.Variable:
-    array = dataset[name]
-    dim, scalar = next((d for d in array.dims if role_of(dataset, d) == 'time'), None), _scalar_time(dataset, array)
-    if dim is None and scalar is not None:
-        time = scalar.expand_dims('time')
-    else:
-        along = [c for n, c in array.coords.items() if c.dims == (dim,) and (n == dim or is_valid_time(c, dim))]
-        if not along:
-            raise UserError(f"{source}: the dimension '{dim}' has no coordinate; times were expected")
-        # In GRIB `time` is the start of the forecast: the valid time of each field takes precedence
-        time = min(along, key=lambda c: (not is_valid_time(c, dim), c.name != dim))
-    values = time.values
-    if values.dtype.kind != 'M' and not hasattr(values[0], 'calendar'):
-        units = time.attrs.get('units', '')
-        raise UserError(
-            f"{source}: '{time.name}' has no dates (units '{units}'); CF units such as 'days since 2000-01-01' expected"
-        )
-    for before, after in itertools.pairwise(values):
-        if not after > before:
-            what = 'occurs twice' if after == before else f'is followed by {iso(after)}'
-            raise UserError(f'{source}: time {iso(before)} {what}; times must increase: sort them, drop the duplicates')
-    return xr.Variable('time', values, {'standard_name': 'time'})
-
-
-def _coordinates(dataset: xr.Dataset, array: xr.DataArray, space: tuple[str, str], source: str) -> dict:
-    roles = roles_of(dataset, array.dims)
-    dims = {role: dim for dim, role in roles.items()}
-    coords: dict[str, Any] = {}
-    for role in space:
-        if dims[role] not in dataset.coords:
-            continue
-        axis = dataset[dims[role]]
-        rotated = 'grid_' in axis.attrs.get('standard_name', '') or dims[role] in ('rlat', 'rlon')
-        steps = np.diff(axis.values.astype(float))
-        if role in 'yx' and (rotated or ('units' not in axis.attrs and (steps == 1).all())):
-            continue
-        if role in 'yx':
-            axis = convert_units(axis, 'm')
-        values = axis.values.astype('float64')
-        if role == 'lon' and not _is_monotonic(values):
-            values = np.unwrap(values, period=360.0)
-        if not _is_monotonic(values):
-            raise UserError(f"{source}: '{axis.name}' is not monotonic (from {axis.values[0]:g} to "
-                            f'{axis.values[-1]:g}); its values must increase or decrease throughout')  # fmt: skip
-        name = f'projection_{role}_coordinate' if role in 'yx' else {'lat': 'latitude', 'lon': 'longitude'}[role]
-        units = {'lat': 'degrees_north', 'lon': 'degrees_east'}.get(role, 'm')
-        coords[role] = (role, values, {'standard_name': name, 'units': units})
-    if space == ('y', 'x'):
-        for role, name, units in (('lat', 'latitude', 'degrees_north'), ('lon', 'longitude', 'degrees_east')):
-            plane = _plane(dataset, role, dims['y'], dims['x'])
-            if plane is not None:
-                coords[role] = (space, load(plane, source).values, {'standard_name': name, 'units': units})
-    mapping = str(array.encoding.get('grid_mapping', array.attrs.get('grid_mapping', '')))
-    if mapping in dataset.variables:
-        coords[mapping] = ((), 0, dataset[mapping].attrs)
-    return coords
-
-
-def _is_monotonic(values: np.ndarray) -> bool:
-    steps = np.diff(values)
-    return bool((steps > 0).all() or (steps < 0).all())
-
-
-def _plane(dataset: xr.Dataset, role: str, y: Hashable, x: Hashable) -> xr.DataArray | None:
-    """Two-dimensional latitude or longitude; usual names first, since drift products hold further ones."""
-    planes = [name for name, var in dataset.variables.items() if set(var.dims) == {y, x}]
-    usual = [name for name in planes if str(name).lower() in NAMES[role]]
-    by_attrs = [name for name in planes if role_of(dataset.set_coords(name), name) == role]
-    chosen = next(iter(usual + by_attrs), None)
-    return None if chosen is None else dataset[chosen].transpose(y, x).reset_coords(drop=True)
 
 
 def _mask(dataset: xr.Dataset, mask: str, first: xr.Variable, source: str) -> np.ndarray:
@@ -208,15 +135,3 @@ def _mask(dataset: xr.Dataset, mask: str, first: xr.Variable, source: str) -> np
     if not valid.any():
         raise UserError(f"{source}: the mask '{mask}' leaves no cell; 1 on land, or non-zero where valid was expected")
     return valid
-
-
-def _check_values(field: xr.Variable, what: str) -> None:
-    # The first and the last time suffice for most files; only where both are missing are the others read.
-    count = field.sizes.get('time', 1)
-    if not count:
-        raise UserError(f'{what} has no times: its time axis is empty; check how the file was made')
-    for index in sorted(range(count), key=lambda i: i not in (0, count - 1)):
-        plane = field.isel(time=index) if 'time' in field.dims else field
-        if np.isfinite(load(plane, what).values).any():
-            return
-    raise UserError(f'{what} has no values other than NaN; check _FillValue and the mask')

@@ -1,5 +1,6 @@
-"""Encoding of time stamps as seconds since 1970-01-01 of the data's own calendar."""
+"""Time stamps: their encoding as seconds since 1970-01-01 of the data's own calendar, and matching of several axes."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cftime
@@ -7,6 +8,8 @@ import numpy as np
 
 EPOCH = 'seconds since 1970-01-01'
 STANDARD = ('standard', 'gregorian', 'proleptic_gregorian')
+REFORM = -12219292800  # 1582-10-15 in seconds: the standard calendar is Julian before
+NANOSECONDS = (-9214560000, 9214646400)  # 1678 and 2262 in seconds: the whole years that int64 nanoseconds hold
 
 
 def encode_times(times: np.ndarray) -> np.ndarray:
@@ -17,10 +20,81 @@ def encode_times(times: np.ndarray) -> np.ndarray:
 
 
 def decode_times(seconds: np.ndarray, calendar: str) -> np.ndarray:
-    """Inverse of `encode_times`: datetime64 in the standard calendars, cftime objects in the others."""
-    if calendar in STANDARD:
-        return np.asarray(seconds, np.int64).astype('datetime64[s]').astype('datetime64[ns]')
+    """Inverse of `encode_times`: datetime64 in the standard calendars where nanoseconds reach, cftime objects
+    elsewhere."""
+    seconds = np.atleast_1d(np.asarray(seconds, np.int64))
+    if calendar in STANDARD and ((seconds >= NANOSECONDS[0]) & (seconds < NANOSECONDS[1])).all():
+        return seconds.astype('datetime64[s]').astype('datetime64[ns]')
     return np.atleast_1d(cftime.num2date(seconds, EPOCH, calendar=calendar))
+
+
+def nanoseconds(times: np.ndarray) -> np.ndarray:
+    """Time stamps as datetime64[ns] where the calendar is standard and all are between 1678 and 2261, else as cftime.
+
+    A datetime64 beyond, of coarser units, is in the proleptic Gregorian calendar. Without this, years such as 850 or
+    2300 would overflow to others.
+    """
+    if not times.size or times.dtype == np.dtype('datetime64[ns]'):
+        return times
+    calendar = 'proleptic_gregorian' if times.dtype.kind == 'M' else times.flat[0].calendar
+    if calendar not in STANDARD:
+        return times
+    seconds = encode_times(times.ravel())
+    if ((seconds < NANOSECONDS[0]) | (seconds >= NANOSECONDS[1])).any():
+        return decode_times(seconds, calendar).reshape(times.shape) if times.dtype.kind == 'M' else times
+    texts = times if times.dtype.kind == 'M' else [time.isoformat() for time in times.ravel()]
+    return np.array(texts, 'datetime64[ns]').reshape(times.shape)
+
+
+def in_one_calendar(series: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Several arrays of time stamps in one calendar, so that they can be compared. Raises ValueError for several.
+
+    The standard calendar and the proleptic Gregorian one agree from 1582-10-15 on.
+    """
+    kinds = {'datetime64' if times.dtype.kind == 'M' else times[0].calendar for times in series if len(times)}
+    if len(kinds) < 2:
+        return list(series)
+    if not kinds <= {'datetime64', *STANDARD}:
+        raise ValueError(
+            ' and '.join(sorted(kinds - {'datetime64'} | ({'standard'} if 'datetime64' in kinds else set())))
+        )
+    seconds = [encode_times(times) for times in series]
+    if min(s.min() for s in seconds) < REFORM and len(kinds - {'datetime64'}) > 1:
+        raise ValueError('standard and proleptic_gregorian before 1582-10-15')
+    calendar = next(iter(sorted(kinds - {'datetime64'}, reverse=True)))
+    return [np.atleast_1d(cftime.num2date(s, EPOCH, calendar=calendar)) for s in seconds]
+
+
+def matching(axes: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str] | None:
+    """({name: indices of the times that all have in common}, how they were matched); None where they do not match.
+
+    Within the period that all cover, every time of one must be a time of the others. Otherwise monthly means are
+    matched by month, wherever in the month they are stamped.
+    """
+    exact = {name: encode_times(times) for name, times in axes.items()}
+    if (indices := _common(exact)) is not None:
+        lost = {name: len(times) - len(indices[name]) for name, times in axes.items()}
+        listed = ', '.join(f"{count} of '{name}'" for name, count in lost.items() if count)
+        return indices, f'times that not all variables have are left out: {listed}'
+    months = {name: _months(times) for name, times in axes.items()}
+    monthly = all((np.diff(m) == 1).all() for m in months.values())
+    if monthly and (indices := _common(months)) is not None:
+        return indices, 'monthly values are matched by month, since their time stamps differ'
+    return None
+
+
+def _common(keys: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+    first, last = max(k[0] for k in keys.values()), min(k[-1] for k in keys.values())
+    indices = {name: np.flatnonzero((k >= first) & (k <= last)) for name, k in keys.items()}
+    shared = [keys[name][index] for name, index in indices.items()]
+    agree = all(np.array_equal(shared[0], other) for other in shared[1:])
+    return indices if agree and len(shared[0]) else None
+
+
+def _months(times: np.ndarray) -> np.ndarray:
+    if times.dtype.kind == 'M':
+        return times.astype('datetime64[M]').astype(int)
+    return np.array([12 * (time.year - 1970) + time.month - 1 for time in times])
 
 
 def month_of(time: Any) -> int:

@@ -12,11 +12,10 @@ import numpy as np
 import scipy.ndimage
 import scipy.sparse
 import scipy.spatial
-import xarray as xr
 
+from downscale_jax.fields.geometry.mapping import Grid, same_mapping
 from downscale_jax.runtime.errors import UserError
 
-Grid = xr.Dataset | xr.DataArray
 Matrices = tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]  # along y, along x
 
 
@@ -49,7 +48,7 @@ class ToFine:
         cell = cell_chords(points)
         if points.shape == targets.shape and (np.linalg.norm(points - targets, axis=-1) <= 1e-3 * cell).all():
             return
-        self._periodic = _closes(points)
+        self._periodic = closes(points)
         self._apply = functools.partial(_apply_matrix, plane_matrix(points, targets, cell), targets.shape[:2])
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
@@ -252,7 +251,7 @@ def full_circle(lon: np.ndarray) -> bool:
     return bool(abs(step * lon.size - 360) < 0.5 * step)
 
 
-def _closes(points: np.ndarray) -> bool:
+def closes(points: np.ndarray) -> bool:
     """As `full_circle`, for points [h, w, 3] of any grid."""
     if points.shape[1] < 4:
         return False
@@ -262,7 +261,10 @@ def _closes(points: np.ndarray) -> bool:
 
 
 def grid_points(grid: Grid) -> np.ndarray:
-    """Unit vectors [H, W, 3] of the cells, by latitude and longitude."""
+    """Centres of the cells on the unit sphere [H, W, 3]; UserError where the grid has no latitudes and longitudes."""
+    if 'lat' not in grid.coords or 'lon' not in grid.coords:
+        found = ', '.join(sorted(map(str, grid.coords))) or 'none'
+        raise UserError(f'the grid has the coordinates {found}; lat and lon, or x and y, were expected: add them')
     lat, lon = grid['lat'].values, grid['lon'].values
     if lat.ndim == 1:
         lat, lon = np.meshgrid(lat, lon, indexing='ij')
@@ -283,9 +285,10 @@ def _shared_axes(coarse: Grid, fine: Grid) -> tuple[list[np.ndarray], list[np.nd
 
 
 def _one_projection(coarse: Grid, fine: Grid, source: list[np.ndarray], target: list[np.ndarray]) -> bool:
-    """Whether x, y are the same places on both grids, judged by 2-D latitudes and longitudes where they exist."""
+    """Whether x, y are the same places on both grids, judged by 2-D latitudes and longitudes where they exist, else by
+    the grid mappings."""
     if not all(name in g.coords and g[name].ndim == 2 for name in ('lat', 'lon') for g in (coarse, fine)):
-        return True
+        return same_mapping(coarse, fine)
     points = np.moveaxis(grid_points(coarse), -1, 0)
     expected = apply_matrices(linear_matrix(source[0], target[0]), linear_matrix(source[1], target[1]), points)
     expected = np.moveaxis(expected, 0, -1)

@@ -9,7 +9,7 @@ import scipy.spatial
 import xarray as xr
 
 from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM, cell_sizes_km
-from downscale_jax.fields.geometry.interpolation import unit_vectors
+from downscale_jax.fields.geometry.interpolation import grid_points, unit_vectors
 from downscale_jax.runtime.errors import UserError
 
 _COLUMNS = ('name', 'latitude', 'longitude')
@@ -81,17 +81,6 @@ def cells(places: Places, grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.
     away = 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(chord / 2, 1))
     inside = away <= diagonals_km(grid)[rows]
     return rows[inside], columns[inside], inside
-
-
-def grid_points(grid: xr.Dataset) -> np.ndarray:
-    """Centres of the cells on the unit sphere [H, W, 3]; UserError where the grid has no latitudes and longitudes."""
-    if 'lat' not in grid.coords or 'lon' not in grid.coords:
-        found = ', '.join(sorted(map(str, grid.coords))) or 'none'
-        raise UserError(f'the grid has the coordinates {found}; lat and lon, or x and y, were expected: add them')
-    lat, lon = grid['lat'].values, grid['lon'].values
-    if lat.ndim == 1:
-        lat, lon = np.meshgrid(lat, lon, indexing='ij')
-    return unit_vectors(lat, lon)
 
 
 def diagonals_km(grid: xr.Dataset) -> np.ndarray:

@@ -86,12 +86,12 @@ def test_days_are_those_that_all_products_have_in_any_calendar():
     series = np.arange(6.0)[:, None, None] + np.zeros((6, 12, 12))
     products = {
         'sit': Observed(product('sit', 10 * series[:3], 20.0, noon), 0.0),
-        'sic': Observed(product('sic', series, 20.0, halves, '1'), 0.0),
+        'sic': Observed(product('sic', series / 10, 20.0, halves, '1'), 0.0),
     }
     found = to_inputs(products, {'sit': 20.0, 'sic': 20.0}, fine(), 'sit')
     np.testing.assert_array_equal(found['time'], noon[1:])
     np.testing.assert_allclose(found['sit'].values[:, 30, 30], [10, 20])
-    np.testing.assert_allclose(found['sic'].values[:, 30, 30], [0, 2])  # the first of the day
-    products['sic'] = Observed(product('sic', series[:3], 20.0, DATES + np.timedelta64(90, 'D'), '1'), 0.0)
+    np.testing.assert_allclose(found['sic'].values[:, 30, 30], [0, 0.2], rtol=1e-6)  # the first of the day
+    products['sic'] = Observed(product('sic', series[:3] / 10, 20.0, DATES + np.timedelta64(90, 'D'), '1'), 0.0)
     with pytest.raises(UserError, match='sit 2020-03-01 to 2020-03-03; sic 2020-05-30 to 2020-06-01'):
         to_inputs(products, {'sit': 20.0, 'sic': 20.0}, fine(), 'sit')

@@ -12,7 +12,7 @@ from downscale_jax.runtime.errors import UserError
 
 TIMES = np.arange('2020-01-01T00', '2020-01-02T00', 3, 'M8[h]').astype('M8[ns]')
 LAT, LON = np.linspace(90, -90, 19), np.arange(36) * 10.0
-SPIN = 1e-5 * (1 + np.arange(8))[:, None, None]
+SPIN = 1e-6 * (1 + np.arange(8))[:, None, None]
 SINE = np.sin(np.deg2rad(LAT))[:, None] + 0 * LON
 VORTICITY = 2 * SPIN * SINE  # of solid-body rotation that speeds up; its divergence is zero
 

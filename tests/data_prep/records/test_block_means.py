@@ -176,7 +176,7 @@ def test_transforms_by_name(tmp_path, name):
     """ln(1 + x) of rain, standardised, beside a z-score."""
     fields = series().rename(vorticity='rain', divergence='snow')
     for variable in ('rain', 'snow'):
-        fields[variable] = (1e9 * abs(fields[variable])).assign_attrs(units='mm')
+        fields[variable] = (1e8 * abs(fields[variable])).assign_attrs(units='mm')
     data = section(write(tmp_path, fields), variables=('rain', 'snow'), transform=name)
     prepared = prepare(data, 0, tmp_path / 'prepared')
     values = prepared.transform_as(BlockMeans).values

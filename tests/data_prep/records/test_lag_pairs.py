@@ -216,7 +216,7 @@ def test_equal_seeds_draw_equal_pairs(tmp_path):
 def winds(**changes):
     fields = series(3 * np.arange(8 * 12)).rename(vorticity='u10', divergence='v10')
     for name in ('u10', 'v10'):
-        fields[name].attrs['units'] = 'm s-1'
+        fields[name] = (1e-4 * fields[name]).assign_attrs(units='m s-1')
     return fields.assign(changes)
 
 

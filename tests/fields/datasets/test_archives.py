@@ -17,7 +17,7 @@ VALUES = np.arange(24.0).reshape(4, 2, 3)
 
 def data(**variables):
     """{name: attributes}; values tell which variable it is."""
-    fields = {name: (DIMS, VALUES + 100 * i, attrs) for i, (name, attrs) in enumerate(variables.items())}
+    fields = {name: (DIMS, VALUES + 200 * i, attrs) for i, (name, attrs) in enumerate(variables.items())}
     return xr.Dataset(fields, {'time': TIMES, 'lat': LAT, 'lon': LON})
 
 
@@ -81,7 +81,7 @@ def test_monthly_means_of_daily_amounts_are_per_day():
 
 def test_versions_become_one():
     """ERA5 until March, ERA5T in April, as the old Climate Data Store has them."""
-    given = data(t2m={'units': 'K'}, tp={'units': 'm'})
+    given = data(tp={'units': 'm'}, t2m={'units': 'K'})
     late = given['time'] > np.datetime64('2001-03-15')
     both = xr.concat([given.where(~late), given.where(late)], xr.IndexVariable('expver', [1, 5]))
     both = both.transpose('time', 'expver', ...)
@@ -137,7 +137,7 @@ def test_a_geopotential_is_a_height():
 def test_a_file_a_variable(tmp_path):
     """20CR: the height that a wind is measured at is no reason not to join it with temperature."""
     for name, height in (('air', 2.0), ('uwnd', 10.0)):
-        one = data(**{name: {'units': 'K'}}).assign(time_bnds=(('time', 'nbnds'), np.zeros((4, 2))))
+        one = data(**{name: {'units': 'degC'}}).assign(time_bnds=(('time', 'nbnds'), np.zeros((4, 2))))
         one = one.expand_dims(level=[height], axis=1)
         one.assign(time_bnds=one['time_bnds'].isel(level=0, drop=True)).to_netcdf(tmp_path / f'{name}.mon.mean.nc')
     found = canonical(store.open_dataset(str(tmp_path / '*.mon.mean.nc')), ['air', 'uwnd'])

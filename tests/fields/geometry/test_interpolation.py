@@ -312,5 +312,5 @@ class TestFullCircle:
     def test_curvilinear(self):
         lat, lon = np.meshgrid(np.arange(60.0, 80.0, 4.0), np.arange(0.0, 360.0, 10.0), indexing='ij')
         lon = lon + lat / 7
-        assert interpolation._closes(interpolation.unit_vectors(lat, lon))
-        assert not interpolation._closes(interpolation.unit_vectors(lat[:, :-3], lon[:, :-3]))
+        assert interpolation.closes(interpolation.unit_vectors(lat, lon))
+        assert not interpolation.closes(interpolation.unit_vectors(lat[:, :-3], lon[:, :-3]))

@@ -1,0 +1,191 @@
+"""Horizontal coordinates of a data set in canonical form: axes, 2-D latitude and longitude, bounds, grid mapping."""
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from downscale_jax.fields.datasets import rotated_pole
+from downscale_jax.fields.datasets.axes import NAMES, role_of, roles_of
+from downscale_jax.fields.datasets.store import load
+from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.runtime.errors import UserError
+
+Coordinates = dict[str, tuple[tuple[str, ...], Any, dict[str, Any]]]  # {name: (dimensions, values, attributes)}
+
+_NAMES_AND_UNITS = {
+    'lat': {'standard_name': 'latitude', 'units': 'degrees_north'},
+    'lon': {'standard_name': 'longitude', 'units': 'degrees_east'},
+    'y': {'standard_name': 'projection_y_coordinate', 'units': 'm'},
+    'x': {'standard_name': 'projection_x_coordinate', 'units': 'm'},
+    'rlat': {'standard_name': 'grid_latitude', 'units': 'degrees'},
+    'rlon': {'standard_name': 'grid_longitude', 'units': 'degrees'},
+}
+_ROTATED = {'y': 'rlat', 'x': 'rlon'}
+GAP = 1.5  # longitudes are cut open at a gap of so many steps
+
+
+def in_one_run(dataset: xr.Dataset) -> xr.Dataset:
+    """The data set with its columns in the order of their neighbours: 0 to 9, 350 to 359 becomes -10 to 9.
+
+    Regions across Greenwich or the date line are stored so where a program sorted their longitudes.
+    """
+    for dim in dataset.dims:
+        if dim not in dataset.coords or role_of(dataset, dim) != 'lon':
+            continue
+        start = _start_of_run(dataset[dim].values.astype(float))
+        if start:
+            dataset = dataset.isel({dim: np.roll(np.arange(dataset.sizes[dim]), -start)})
+            values = np.unwrap(dataset[dim].values.astype(float), period=360.0)
+            values = values - 360 if values.mean() > 180 else values
+            dataset = dataset.assign_coords({dim: (dim, values, dataset[dim].attrs)})
+    return dataset
+
+
+def with_all_coordinates(dataset: xr.Dataset, names: Iterable[str]) -> xr.Dataset:
+    """The named variables, in their order, with every coordinate: indexing by a list drops bounds."""
+    chosen = dataset[list(names)]
+    return chosen.assign_coords({name: c.variable for name, c in dataset.coords.items() if name not in chosen.coords})
+
+
+def _start_of_run(longitudes: np.ndarray) -> int:
+    """The index after the largest gap of longitudes [n] that go once round the circle; 0 where it is at their end."""
+    for direction in (1, -1):
+        steps = direction * (np.roll(longitudes, -1) - longitudes) % 360
+        gap = int(steps.argmax())
+        if abs(steps.sum() - 360) < 1e-3 and steps[gap] > GAP * max(np.median(steps), steps[-1]):
+            return (gap + 1) % longitudes.size
+    return 0
+
+
+def horizontal(dataset: xr.Dataset, array: xr.DataArray, space: tuple[str, str], source: str) -> Coordinates:
+    """The coordinates of the grid of `array`, whose canonical dimensions are `space`.
+
+    `lat`, `lon` in degrees along the axes, or `y`, `x` in metres or `rlat`, `rlon` in rotated degrees with `lat`, `lon`
+    (y, x): from the file, or from the pole of the mapping. Bounds of latitudes and longitudes are `lat_bnds`,
+    `lon_bnds`; the grid mapping is a scalar under its own name. Axes of cell numbers have no coordinates.
+
+    Raises UserError for an axis that is not monotonic or has neither a unit of length nor 2-D coordinates beside it,
+    and for 2-D coordinates that change in time.
+    """
+    dims = {role: dim for dim, role in roles_of(dataset, array.dims).items()}
+    mapping = mapping_of(dataset, array)
+    attributes = dataset[mapping].attrs if mapping else {}
+    coords: Coordinates = {}
+    if space == ('y', 'x'):
+        coords |= _planes(dataset, array, dims, source)
+    for role in space:
+        if dims[role] in dataset.coords:
+            coords |= _axis(dataset, dims[role], role, source, is_rotated=attributes.get('grid_mapping_name')
+                            == rotated_pole.NAME, optional='lat' in coords)  # fmt: skip
+    if set(_ROTATED.values()) <= set(coords) and 'lat' not in coords and rotated_pole.has_pole(attributes):
+        places = rotated_pole.geographic(coords['rlat'][1], coords['rlon'][1], attributes)
+        for name, plane in zip(('lat', 'lon'), places, strict=True):
+            coords[name] = space, plane, _attributes(name)
+    if mapping:
+        coords[mapping] = (), 0, {str(key): value for key, value in attributes.items()}
+    return coords
+
+
+def mapping_of(dataset: xr.Dataset, array: xr.DataArray) -> str:
+    """The name of the grid mapping of `array`, or the only one of the data set; '' where there is none."""
+    # xarray moves the name to the encoding when it decodes all coordinates; 'crs: x y' names axes too
+    given = str(array.encoding.get('grid_mapping', array.attrs.get('grid_mapping', ''))).split()
+    if given and (name := given[0].rstrip(':')) in dataset.variables:
+        return name
+    mappings = [str(name) for name, variable in dataset.variables.items() if 'grid_mapping_name' in variable.attrs]
+    return mappings[0] if len(mappings) == 1 else ''
+
+
+def _axis(dataset: xr.Dataset, dim: Hashable, role: str, source: str, is_rotated: bool, optional: bool) -> Coordinates:
+    """The coordinate along a dimension, none for cell numbers. An `optional` one may lack a unit of length."""
+    axis = dataset[dim]
+    is_rotated |= 'grid_' in axis.attrs.get('standard_name', '') or dim in _ROTATED.values()
+    name = _ROTATED[role] if role in _ROTATED and is_rotated else role
+    if name in ('y', 'x'):
+        if 'units' not in axis.attrs and (np.diff(axis.values.astype(float)) == 1).all():
+            return {}
+        try:
+            axis = convert_units(axis, 'm')
+        except UserError:
+            if optional:  # cell numbers or scan angles beside latitudes and longitudes
+                return {}
+            raise
+    values = _degrees(axis) if name not in ('y', 'x') else axis.values.astype(np.float64)
+    if name in ('lon', 'rlon') and not _is_monotonic(values):
+        values = np.unwrap(values, period=360.0)
+    if not _is_monotonic(values):
+        raise UserError(f"{source}: '{dim}' is not monotonic (from {axis.values[0]:g} to {axis.values[-1]:g}); its "
+                        'values must increase or decrease throughout')  # fmt: skip
+    coords: Coordinates = {name: ((role,), values, _attributes(name))}
+    return coords | _bounds(dataset, dataset[dim], coords, source) if name in ('lat', 'lon') else coords
+
+
+def _attributes(name: str) -> dict[str, Any]:
+    return dict(_NAMES_AND_UNITS[name])
+
+
+def _is_monotonic(values: np.ndarray) -> bool:
+    steps = np.diff(values)
+    return bool((steps > 0).all() or (steps < 0).all())
+
+
+def _degrees(array: xr.DataArray) -> np.ndarray:
+    """float64 degrees of an angle that may be in radians."""
+    values = array.values.astype(np.float64)
+    return np.rad2deg(values) if str(array.attrs.get('units', '')).lower().startswith('rad') else values
+
+
+def _planes(dataset: xr.Dataset, array: xr.DataArray, dims: Mapping[str, Hashable], source: str) -> Coordinates:
+    """`lat` and `lon` (y, x) with their bounds, where the file has them in two dimensions."""
+    coords: Coordinates = {}
+    for role in ('lat', 'lon'):
+        plane = _plane(dataset, array, role, dims, source)
+        if plane is not None:
+            one: Coordinates = {role: (('y', 'x'), _degrees(load(plane, source)), _attributes(role))}
+            coords |= one | _bounds(dataset, plane, one, source)
+    return coords
+
+
+def _plane(
+    dataset: xr.Dataset, array: xr.DataArray, role: str, dims: Mapping[str, Hashable], source: str
+) -> xr.DataArray | None:
+    """Latitude or longitude (y, x): those that the variable names first, then those of usual names, since drift
+    products hold further ones. WRF repeats them in time, where they must not change."""
+    space = dims['y'], dims['x']
+    names = [name for name, variable in dataset.variables.items() if _is_plane(dataset, variable.dims, space)]
+    usual = [name for name in names if str(name).lower() in NAMES[role]]
+    by_attributes = [name for name in names if role_of(dataset.set_coords(name), name) == role]
+    named = str(array.encoding.get('coordinates', array.attrs.get('coordinates', ''))).split()
+    candidates = sorted(usual + by_attributes, key=lambda name: (dataset[name].ndim, name not in named))
+    if not candidates:
+        return None
+    plane = dataset[candidates[0]].reset_coords(drop=True)
+    for dim in set(plane.dims) - set(space):
+        ends = load(plane.isel({dim: [0, -1]}), source)
+        first, last = (ends.isel({dim: end}).values for end in (0, -1))
+        if not np.allclose(first, last, rtol=0, atol=1e-4, equal_nan=True):
+            raise UserError(f"{source}: '{plane.name}' changes along '{dim}': the grid moves; cells that stay in place "
+                            'were expected: split the file where the grid moves')  # fmt: skip
+        plane = plane.isel({dim: 0})
+    return plane.transpose(*space)
+
+
+def _is_plane(dataset: xr.Dataset, dims: Iterable[Hashable], space: tuple[Hashable, Hashable]) -> bool:
+    """Whether dimensions are those of space, or of space and time."""
+    others = set(dims) - set(space)
+    return set(space) <= set(dims) and all(role_of(dataset, dim) == 'time' for dim in others)
+
+
+def _bounds(dataset: xr.Dataset, array: xr.DataArray, coords: Coordinates, source: str) -> Coordinates:
+    """{name of the bounds: bounds} of the only one of `coords`, whose attributes then name them; {} without bounds."""
+    ((name, (dims, centres, attributes)),) = coords.items()
+    bounds = str(array.attrs.get('bounds', array.encoding.get('bounds', '')))
+    if bounds not in dataset.variables or dataset[bounds].dims[:-1] != array.dims:
+        return {}
+    corners = _degrees(load(dataset[bounds], source))
+    if name == 'lon':  # beside their centres, whichever way longitudes are counted
+        corners = centres[..., None] + (corners - centres[..., None] + 180) % 360 - 180
+    attributes['bounds'] = f'{name}_bnds'
+    return {f'{name}_bnds': ((*dims, 'bnds' if len(dims) == 1 else 'vertices'), corners, {})}

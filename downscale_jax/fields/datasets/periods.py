@@ -1,0 +1,70 @@
+"""Periods that the values of a field stand for: lengths of months and years, and of the sums of accumulated amounts."""
+
+import re
+from collections.abc import Hashable, Mapping
+
+import numpy as np
+import xarray as xr
+
+KINDS = ('month', 'year')
+START, END = 'period_start', 'period_end'  # coordinates along time
+
+
+def bounds_of_time(
+    dataset: xr.Dataset, array: xr.DataArray, attrs: Mapping[Hashable, object]
+) -> dict[str, xr.Variable]:
+    """The coordinates START and END of a field of the data set, from the bounds of its time axis.
+
+    Empty where the file has none, or where the field, by its CF attributes `attrs`, neither is a sum nor has units per
+    month or year.
+    """
+    if not (_is_sum(attrs) or re.search(r'mo|y|\ba|ann', str(attrs.get('units', '')).lower())):
+        return {}
+    for coordinate in array.coords.values():
+        name = coordinate.attrs.get('bounds', coordinate.encoding.get('bounds'))
+        bounds = dataset.variables.get(name) if name else None
+        if bounds is not None and coordinate.ndim < 2 and bounds.shape == (*coordinate.shape, 2) and _is_time(bounds):
+            ends = bounds.values.reshape(-1, 2)
+            return {
+                key: xr.Variable('time', ends[:, side], {'long_name': f'{key.replace("_", " ")} of each value'})
+                for side, key in enumerate((START, END))
+            }
+    return {}
+
+
+def lengths(array: xr.DataArray) -> xr.DataArray | None:
+    """Days over which each value was summed (time,), None where that is unknown.
+
+    Known of sums (cell_methods `time: sum`) with bounds of time, or with one time in each of successive months.
+    """
+    if not _is_sum(array.attrs):
+        return None
+    if START in array.coords:
+        return ((array[END] - array[START]) / np.timedelta64(1, 'D')).astype(np.float64).drop_attrs()
+    time = array.coords.get('time')
+    if time is None or time.size < 2 or not _is_time(time.variable):
+        return None
+    months = 12 * time.dt.year.values + time.dt.month.values
+    return days_in(array, 'month') if (np.diff(months) == 1).all() else None
+
+
+def days_in(array: xr.DataArray, kind: str) -> xr.DataArray | None:
+    """Days of the month or year of each time (time,) in its calendar, None without times.
+
+    Where bounds are known, that of the middle of the period: means are also stamped at the start of the next month.
+    """
+    time = array.coords.get('time')
+    if START in array.coords:
+        time = array[START] + (array[END] - array[START]) / 2
+    if time is None or not _is_time(time.variable):
+        return None
+    days = time.dt.days_in_month if kind == 'month' else time.dt.days_in_year
+    return days.astype(np.float64).drop_attrs()
+
+
+def _is_sum(attrs: Mapping) -> bool:
+    return bool(re.search(r'\btime: sum\b', str(attrs.get('cell_methods', ''))))
+
+
+def _is_time(variable: xr.Variable) -> bool:
+    return variable.dtype.kind == 'M' or (variable.dtype.kind == 'O' and hasattr(variable.values.flat[0], 'calendar'))

@@ -1,0 +1,92 @@
+"""Reading of stores with large chunks of time against small ones: seconds of CPU and peak memory.
+
+    python -m experiments.benchmarks.chunks [--times 960] [--rounds 3]
+
+Writes compressed stores of two variables, float32 on 90 x 180 cells, with 1 and 480 times in a chunk, as Zarr and
+as NetCDF, and reads each as preparation does (`data_prep.records.stream`, eight times at once) and as downscaling does
+(one time at once). Every read is a process of its own; its peak memory includes the libraries (about 300 MiB). A chunk
+of 480 times holds 30 MiB of a variable, of which the last two are kept. The best of the rounds counts. About a minute
+on 2 CPU cores.
+"""
+
+import argparse
+import tempfile
+import time
+
+from experiments.benchmarks.processes import in_new_process, peak_mib
+
+GOAL = 1.5  # of the seconds with small chunks
+SHAPE = 90, 180
+FORMS = ('zarr', 'nc')
+LENGTHS = (1, 480)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--times', type=int, default=960)
+    parser.add_argument('--rounds', type=int, default=3)
+    options = parser.parse_args()
+    print(f'{"form":>5} {"chunk":>5} {"eight at once":>14} {"one at once":>12} {"peak MiB":>9} {"ratio":>12}')
+    with tempfile.TemporaryDirectory() as folder:
+        for form in FORMS:
+            small: tuple[float, float] = (0.0, 0.0)
+            for length in LENGTHS:
+                path = f'{folder}/fields_{length}.{form}'
+                in_new_process(write, path, options.times, length)
+                found = [in_new_process(read, path, at_once) for at_once in (8, 1) for _ in range(options.rounds)]
+                halves = found[: options.rounds], found[options.rounds :]
+                eight, one = (min(result['seconds'] for result in half) for half in halves)
+                small = (eight, one) if length == LENGTHS[0] else small
+                peak = max(result['peak_mib'] for result in found)
+                print(f'{form:>5} {length:5} {eight:14.2f} {one:12.2f} {peak:9.0f} '
+                      f'{eight / small[0]:6.2f}{one / small[1]:6.2f}', flush=True)  # fmt: skip
+    print(f'goal: a ratio of at most {GOAL} to chunks of one time')
+
+
+def write(path: str, times: int, length: int) -> None:
+    """Two smooth fields with noise of 12 bits, so that decoding has something to do."""
+    import numpy as np
+    import xarray as xr
+
+    rng = np.random.default_rng(0)
+    lat, lon = np.linspace(89.5, -89.5, SHAPE[0]), np.arange(0.5, 360, 360 / SHAPE[1])
+    base = 280 + 20 * np.cos(np.deg2rad(lat))[:, None] * np.ones(SHAPE[1])
+    values = {
+        name: (base + np.round(rng.standard_normal((times, *SHAPE), np.float32) * 16) / 16).astype(np.float32)
+        for name in ('t2m', 'skt')
+    }
+    axes = {
+        'time': np.datetime64('2000-01-01', 'ns') + np.arange(times) * np.timedelta64(6, 'h'),
+        'lat': ('lat', lat, {'units': 'degrees_north'}),
+        'lon': ('lon', lon, {'units': 'degrees_east'}),
+    }
+    dims = ('time', 'lat', 'lon')
+    data = xr.Dataset({name: (dims, array, {'units': 'K'}) for name, array in values.items()}, axes)
+    shape = (length, *SHAPE)
+    if path.endswith('.zarr'):
+        encoding = {name: {'chunks': shape} for name in values}
+        data.to_zarr(path, encoding=encoding, zarr_format=3, consolidated=False)
+    else:
+        data.to_netcdf(path, encoding={name: {'chunksizes': shape, 'zlib': True, 'complevel': 1} for name in values})
+
+
+def read(path: str, at_once: int) -> dict[str, float]:
+    """All times of a store, once."""
+    from data_prep.records.stream import stream
+    from downscale_jax.fields.datasets import store
+    from downscale_jax.fields.datasets.canonical import canonical
+
+    names = ['t2m', 'skt']
+    start = time.process_time()
+    fields = canonical(store.open_dataset(path), names)
+    if at_once == 1:
+        for index in range(fields.sizes['time']):
+            store.load(fields.isel(time=index))
+    else:
+        for _ in stream(fields, {'path': path, 'variables': names}):
+            pass
+    return {'seconds': time.process_time() - start, 'peak_mib': peak_mib()}
+
+
+if __name__ == '__main__':
+    main()
