@@ -64,7 +64,7 @@ def test_main_accepts_the_commands():
 @pytest.mark.parametrize('module', MODULES)
 def test_experiments_have_the_flags(module):
     path = ROOT / (module.replace('.', '/') + '.py')
-    names = re.findall(r"'(?:--)?([a-z-]+)'", path.read_text() + (ROOT / 'experiments/many_runs.py').read_text())
+    names = re.findall(r"'(?:--)?([a-z_-]+)'", path.read_text() + (ROOT / 'experiments/many_runs.py').read_text())
     flags = {
         argument.partition('=')[0].removeprefix('--')
         for command in COMMANDS if command[1:3] == ['-m', module]
