@@ -1,5 +1,9 @@
 """python main.py --config=configs/NAME.py [--workdir=...] [--mode=train|calibrate|evaluate|downscale|describe]"""
 
+from downscale_jax.runtime.signals import exit_on_signals, raise_on_signals
+
+exit_on_signals()  # before the other imports, which take seconds
+
 import itertools
 import os
 import runpy
@@ -54,6 +58,7 @@ def main(argv: list[str]) -> None:
 
     messages.to_terminal()
     silence_write_errors()
+    raise_on_signals()
     if FLAGS.mode == 'downscale':
         arguments = FLAGS.input, FLAGS.output, FLAGS.statics, FLAGS.members, FLAGS.seed, tuple(FLAGS.overlap)
         return run.downscale(workdir, given, run.Downscaling(*arguments))

@@ -14,6 +14,7 @@ from data_prep.records import block_means, lag_pairs, pairs, refinement
 from downscale_jax.fields.datasets.files import paths
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError, suggestion
+from downscale_jax.runtime.files import disk_error, file_name
 
 # each has KEYS (the settings that its records depend on), PATHS (those of them that name files), VERSION, check(data),
 # write(data, seed, directory, name)
@@ -41,8 +42,13 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
             partial.mkdir(parents=True)
             kind.write(data, seed, partial, directory.name)
             partial.rename(directory)
-        except OSError as error:
-            raise UserError(f'cannot write prepared data to {directory}: {error.strerror or error}') from error
+        except Exception as error:  # of the system, or of TFDS around it
+            if reason := disk_error(error):
+                raise UserError(
+                    f'cannot write prepared data to {directory}: {reason}; free space or choose another --workdir, '
+                    'then run the same command'
+                ) from error
+            raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return Prepared(directory)
@@ -61,4 +67,4 @@ def name_of(data: dict, seed: int) -> str:
     if (bounds := settings.get('bounds')) and bounds[1:] == bounds[:-1]:
         settings['bounds'] = bounds[0]
     text = json.dumps([kind.VERSION, seed, settings, state], sort_keys=True, default=list)
-    return f'{data.get("target", data["kind"])}-{hashlib.sha256(text.encode()).hexdigest()[:12]}'
+    return f'{file_name(data.get("target", data["kind"]))}-{hashlib.sha256(text.encode()).hexdigest()[:12]}'

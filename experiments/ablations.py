@@ -13,7 +13,6 @@ ten minutes on 2 CPU cores. Prints a table a group and writes GROUP.csv with eve
 bias and RMSE of a member filtered back to the kernel against the coarse input (`evaluation.statistics.consistency`).
 """
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.geometry import grid
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.runtime.errors import exit_on_user_error
+from experiments.command_line import run_program
 from experiments.consistency import summarise
 from experiments.many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
 
@@ -139,5 +138,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        sys.exit(main())
+    run_program(main)

@@ -11,7 +11,6 @@ first of the test split, or where the data were simulated one of a simulation wi
 draws the fields (--figure, by default docs/figures/comparing_fields.png, or comparing_fields_atmosphere.png).
 """
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -35,8 +34,9 @@ from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.datasets.dates import iso, select_dates
 from downscale_jax.fields.geometry import grid
 from downscale_jax.fields.transforms.standardisation import Standardisation
-from downscale_jax.runtime.errors import UserError, exit_on_user_error
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.atmodist import LearnedDistance
+from experiments.command_line import Parser, figure_file, run_program
 
 SHIFT = 1  # cells: even so little costs a rough field more than a blur by two
 MARGIN = 16  # cells around what is scored, so that no distortion feels an edge
@@ -302,13 +302,13 @@ def draw(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--path', default='')
     parser.add_argument('--variable', default='')
     parser.add_argument('--time', default='', help='an ISO date; the first time by default')
     parser.add_argument('--workdir', type=Path, nargs='?', const=Path('runs/atmodist'), help='of AtmoDist')
     parser.add_argument('--size', type=int, help='cells a side of what is scored; 96, or the patch of AtmoDist')
-    parser.add_argument('--figure', type=Path)
+    parser.add_argument('--figure', type=figure_file)
     options = parser.parse_args()
     if options.path and not options.variable:
         parser.error('--path needs --variable')
@@ -334,5 +334,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        main()
+    run_program(main)

@@ -12,8 +12,6 @@ methods, with 5 to 95 % intervals over resampled blocks of times and resampled s
 draws ROOT/spectra.png and ROOT/places.png.
 """
 
-import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,10 +28,11 @@ from downscale_jax.evaluation.protocol import Setting
 from downscale_jax.evaluation.results import Estimate
 from downscale_jax.evaluation.statistics import bootstrap, distributions, local, pointwise
 from downscale_jax.runtime import messages
-from downscale_jax.runtime.errors import UserError, exit_on_user_error
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
 from downscale_jax.systems.downscaler import Downscaler
+from experiments.command_line import Parser, run_program, seed_number
 from experiments.many_runs import Run, parse_overrides, run_all, show
 
 CONTENTS = ('mse', 'atmodist')
@@ -271,8 +270,8 @@ def report(seeds: Seeds, numbers: Sequence[int], root: Path) -> None:
 
 def main() -> int:
     messages.to_terminal()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1])
+    parser = Parser(__doc__)
+    parser.add_argument('--seeds', type=seed_number, nargs='+', default=[0, 1])
     parser.add_argument('--config', default='configs/srgan.py', help='optionally with a variant: FILE:smoke')
     parser.add_argument('--atmodist', type=Path, help='work directory of a trained AtmoDist; by default it is trained')
     parser.add_argument('--root', type=Path, default=Path('runs/content_loss'))
@@ -299,5 +298,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        sys.exit(main())
+    run_program(main)

@@ -9,8 +9,6 @@ the loss of both against the step into ROOT/curriculum.png and prints where the 
 from which on the training cross-entropy stays below 0.98 of chance, ln(classes).
 """
 
-import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,9 @@ import matplotlib
 import numpy as np
 
 from downscale_jax.evaluation.drawing import style as look
-from downscale_jax.runtime.errors import UserError, exit_on_user_error
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.training.log import read
+from experiments.command_line import Parser, at_least, run_program
 from experiments.many_runs import Run, markdown, parse_overrides, resolve, run_all, show
 
 STARTED = 0.98  # of the loss of chance
@@ -73,9 +72,9 @@ def draw(curves: dict[str, Curve], chance: float, few: int, what: str, path: Pat
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--config', default='configs/atmodist.py', help='a variant may follow: FILE:smoke')
-    parser.add_argument('--few-steps', type=int, default=300)
+    parser.add_argument('--few-steps', type=at_least(1), default=300)
     parser.add_argument('--root', type=Path, default=Path('runs/curriculum'))
     parser.add_argument('--dry-run', action='store_true', help='print the commands')
     options, others = parser.parse_known_args()
@@ -100,5 +99,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        sys.exit(main())
+    run_program(main)

@@ -14,12 +14,11 @@ as to main.py are those of all runs. Prints a table for each group, all if none 
 every score.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from downscale_jax.fields.transforms import grid_point
-from downscale_jax.runtime.errors import exit_on_user_error
+from experiments.command_line import run_program
 from experiments.many_runs import Run, markdown, parse_groups, resolve, rows, run_all, show, write_csv
 
 CONFIG = 'configs/diffusion_dpdm.py'
@@ -80,5 +79,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        sys.exit(main())
+    run_program(main)

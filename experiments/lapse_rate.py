@@ -20,8 +20,9 @@ from downscale_jax.fields.context.relief import relief_on
 from downscale_jax.fields.datasets.store import load
 from downscale_jax.fields.geometry.grid import cell_areas_km2
 from downscale_jax.fields.geometry.interpolation import ToFine
-from downscale_jax.runtime.errors import UserError, exit_on_user_error
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import load as open_workdir
+from experiments.command_line import Parser, run_program
 
 GAMMA = 6.5e-3  # K m-1
 
@@ -76,7 +77,7 @@ def main() -> None:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog='experiments.lapse_rate', description=__doc__.splitlines()[0])
+    parser = Parser(__doc__)
     parser.add_argument('--workdir', type=Path, required=True, help='of a model of pairs')
     parser.add_argument('--variable', default='t2m', help='target, a temperature')
     parser.add_argument('--coarse_relief', required=True, help='file with the topography of the coarse data')
@@ -85,5 +86,4 @@ def parsed() -> argparse.Namespace:
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        main()
+    run_program(main)

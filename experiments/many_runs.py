@@ -21,7 +21,8 @@ from typing import Any
 
 from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.runtime.settings import flatten
-from downscale_jax.systems.migration import migrate
+from downscale_jax.systems.workdir import read_config as read_workdir
+from experiments.command_line import Parser
 from experiments.configs import read_config
 
 MAIN = Path(__file__).parents[1] / 'main.py'
@@ -41,14 +42,7 @@ def resolve(config: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises UserError for a config, a variant or a key that does not exist, and for a value of another type.
     """
-    path = config.partition(':')[0]
-    if not Path(path).is_file():
-        choices = map(str, Path('configs').glob('[a-z]*.py'))
-        raise UserError(f'--config: there is no file {path}; {suggestion(path, choices)}')
-    try:
-        values = flatten(read_config(config))
-    except Exception as error:  # whatever is written there
-        raise UserError(f'--config={config}: {error}') from error
+    values = flatten(read_config(config))
     return json.loads(json.dumps({**values, **checked(config, values, overrides)}))
 
 
@@ -83,10 +77,10 @@ def parse_groups(
 ) -> tuple[argparse.Namespace, dict[str, Any]]:
     """The command line of a script that runs groups of variants: (groups, config, root, dry_run; overrides).
 
-    Ends the program, as argparse does, where a group is none of `groups`.
+    Raises UserError where a group is none of `groups`.
     """
     known = list(groups)
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description)
     parser.add_argument('groups', nargs='*', metavar='GROUP', help=f'of {", ".join(known)}')
     parser.add_argument('--config', default=config, help='a variant may follow: FILE:smoke')
     parser.add_argument('--root', type=Path, default=root)
@@ -185,7 +179,7 @@ def check_workdir(run: Run, config: str, root: Path) -> None:
     path = root / run.name / 'config.json'
     asked = resolve(config, run.overrides)
     if path.exists():
-        held = flatten(json.loads(json.dumps(migrate(json.loads(path.read_text()), path.parent))))
+        held = flatten(read_workdir(path.parent))
         other = sorted(key for key in {*held, *asked} if held.get(key) != asked.get(key))
         if other:
             listed = ', '.join(f'{k} is {held.get(k)!r} there, {asked.get(k)!r} here' for k in other[:3])

@@ -7,7 +7,6 @@ discrete cosine schedule, to the gains of the optimal v prediction for Gaussian 
 error at the trained levels and at the angles that DPM-Solver++ visits.
 """
 
-import argparse
 from typing import NamedTuple
 
 import jax
@@ -20,6 +19,7 @@ from downscale_jax.diffusion.discrete import DiscreteSchedule
 from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.models.blocks import sinusoidal_embedding
 from downscale_jax.models.dpdm import step_embedding
+from experiments.command_line import Parser, at_least, run_program
 
 VARIANCES = np.array([0.01, 0.1, 0.3, 1.0, 4.0], 'f4')
 EVALUATIONS = (10, 33, 100)  # of the sampler
@@ -79,8 +79,8 @@ def errors(turns: float | None, steps: int, seed: int = 0) -> Errors:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--steps', type=int, default=4000)
+    parser = Parser(__doc__)
+    parser.add_argument('--steps', type=at_least(1), default=4000)
     steps = parser.parse_args().steps
     print(f'{"fastest sinusoid":24}{"trained levels":>16}{"sampler":>10}')
     for turns in (1000.0, 300.0, 100.0, 30.0, None):
@@ -90,4 +90,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

@@ -8,7 +8,6 @@ coarse field lacks, is the share of that variance which it leaves open: what it 
 observation would have given it.
 """
 
-import argparse
 from pathlib import Path
 
 from data_prep.prepare import prepare
@@ -17,6 +16,7 @@ from downscale_jax.runtime import messages
 from downscale_jax.systems.checks import check_training
 from downscale_jax.systems.diffusion import build
 from downscale_jax.training.log import read
+from experiments.command_line import Parser, at_least, run_program
 from experiments.configs import read_config
 
 FORMS = {'observed': None, 'filtered': 0.0}  # data.spacing_km
@@ -24,8 +24,8 @@ FORMS = {'observed': None, 'filtered': 0.0}  # data.spacing_km
 
 def main() -> None:
     messages.to_terminal()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--steps', type=int, default=300)
+    parser = Parser(__doc__)
+    parser.add_argument('--steps', type=at_least(1), default=300)
     parser.add_argument('--root', type=Path, default=Path('runs/observation_image'))
     options = parser.parse_args()
     rows = ['| coarse inputs | variance of the anomaly that the regression leaves open |', '|---|---|']
@@ -44,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

@@ -13,7 +13,6 @@ consistency.json, consistency.png. The made-up truth itself is filtered back too
 consistent.
 """
 
-import argparse
 import math
 from functools import partial
 from pathlib import Path
@@ -45,9 +44,10 @@ from downscale_jax.fields.geometry.interpolation import apply_matrices
 from downscale_jax.fields.geometry.observation import observation_matrices, observation_points
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.runtime import messages
-from downscale_jax.runtime.errors import UserError, exit_on_user_error
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems.downscaler import Downscaler
+from experiments.command_line import Parser, at_least, run_program, seed_number
 from experiments.consistency import summarise, table
 
 THICKNESS_KM, CONCENTRATION_KM, DRIFT_KM = 25.0, 25.0, 62.5  # grids of the products
@@ -153,14 +153,14 @@ def open_products(files: dict[str, str], names: tuple[str, ...]) -> dict[str, Ob
 
 def main() -> None:
     messages.to_terminal()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_sit'))
     for name in ('thickness', 'concentration', 'drift'):
         parser.add_argument(f'--{name}', default='', help='a file or a glob')
     parser.add_argument('--output', type=Path, default=Path('runs/observations'))
-    parser.add_argument('--members', type=int, default=30)
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--days', type=int, default=5, help='made up')
+    parser.add_argument('--members', type=at_least(1), default=30)
+    parser.add_argument('--seed', type=seed_number, default=0)
+    parser.add_argument('--days', type=at_least(1), default=5, help='made up')
     options = parser.parse_args()
     files = {name: getattr(options, name) for name in ('thickness', 'concentration', 'drift')}
     if any(files.values()) and not options.thickness:
@@ -245,5 +245,4 @@ def draw(coarse: np.ndarray, members: np.ndarray, rows: dict, statics: xr.Datase
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        main()
+    run_program(main)

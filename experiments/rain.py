@@ -10,8 +10,6 @@ scores configs/diffusion_dpdm.py on it: no context, ln(1 + rain), linear interpo
 does not see.
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,8 @@ import xarray as xr
 
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
-from downscale_jax.runtime.errors import UserError, exit_on_user_error
+from downscale_jax.runtime.errors import UserError
+from experiments.command_line import Parser, run_program
 from experiments.many_runs import Run, markdown, parse_overrides, rows, run_all, show
 
 WINDOW, SEEN, WET = 480, 0.5, 0.02  # cells; share seen; mean rain in mm h-1
@@ -29,7 +28,12 @@ SCORES = ('rmse', 'mae', 'crps', 'acc', 'fss', 'tail', 'spread_skill', 'spectrum
 
 
 def windows(rain: xr.DataArray, edges: tuple[float, float]) -> tuple[np.ndarray, dict[str, int]]:
-    """Fields [N, WINDOW, WINDOW] of all frames (time, lat, lon), in order of the splits, and how many each has."""
+    """Fields [N, WINDOW, WINDOW] of all frames (time, lat, lon), in order of the splits, and how many each has.
+
+    Raises UserError for a field without time or longitudes, and for a split without rain.
+    """
+    if 'time' not in rain.dims or 'lon' not in rain.coords or rain['lon'].ndim != 1:
+        raise UserError(f"--input: '{rain.name}' has the axes {rain.dims}; (time, lat, lon) is needed")
     east = rain['lon'].values % 360
     found: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
     for frame in range(rain.sizes['time']):
@@ -69,7 +73,7 @@ def dates(counts: dict[str, int]) -> dict[str, tuple]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--input', required=True, help='rain by radar: a variable (time, lat, lon)')
     parser.add_argument('--variable', default='pr')
     parser.add_argument('--split', type=float, nargs=2, default=(268.0, 271.0), metavar='DEGREES_EAST')
@@ -98,5 +102,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        sys.exit(main())
+    run_program(main)

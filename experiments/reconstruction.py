@@ -21,9 +21,7 @@ years (--start=1836 --years=180) of 33 members are 71 280 fields: eight to nine 
 several processes share them as a --mode=downscale.
 """
 
-import argparse
 import hashlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -54,7 +52,7 @@ from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages, parallel
-from downscale_jax.runtime.errors import UserError, exit_on_user_error
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_text
 from downscale_jax.runtime.settings import flatten
 from downscale_jax.systems import load
@@ -63,6 +61,7 @@ from downscale_jax.systems.workdir import read_config
 from experiments.climate import trends
 from experiments.climate.archive import write_archive
 from experiments.climate.persistence import Persistence
+from experiments.command_line import Parser, run_program
 from experiments.many_runs import checked, parse_overrides
 
 PORTION = 120  # times of an archive that are read at once
@@ -318,7 +317,7 @@ def opened(workdir: Path, overrides: Mapping[str, Any]) -> Downscaler:
 
 def main() -> int:
     messages.to_terminal()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_dpdm'))
     parser.add_argument('--input', default='', help='monthly means: a file, glob, Zarr store or URL')
     parser.add_argument('--output', type=Path, help='folder of what is written; by default the work directory')
@@ -363,5 +362,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        sys.exit(main())
+    run_program(main)

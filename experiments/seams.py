@@ -9,8 +9,6 @@ scores of `evaluation.measures.seams` by variable for both kinds of tiles, with 
 (1 without any) and step (0 without any; for separate tiles mostly their different noise). Draws WORKDIR/seams.png.
 """
 
-import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +29,11 @@ from downscale_jax.evaluation.protocol import Retiled
 from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime import messages
-from downscale_jax.runtime.errors import UserError, exit_on_user_error
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems import load
 from downscale_jax.systems.downscaler import Downscaler
+from experiments.command_line import Parser, at_least, run_program
 
 TRUTH, WHOLE, FUSED, APART = 'truth', 'in one piece', 'fused at every step', 'each on its own'
 
@@ -61,15 +60,13 @@ def apart(
 
 def main() -> int:
     messages.to_terminal()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_dpdm'))
-    parser.add_argument('--tile', type=int, default=80)
-    parser.add_argument('--overlap', type=int, default=20)
-    parser.add_argument('--times', type=int, default=4)
-    parser.add_argument('--members', type=int, default=4)
+    parser.add_argument('--tile', type=at_least(1), default=80)
+    parser.add_argument('--overlap', type=at_least(0), default=20)
+    parser.add_argument('--times', type=at_least(1), default=4)
+    parser.add_argument('--members', type=at_least(1), default=4)
     options = parser.parse_args()
-    if options.members < 1 or options.times < 0:
-        raise UserError(f'--times={options.times} --members={options.members}: at least 0, for all, and 1 are needed')
     opened = load(options.workdir, kind=Downscaler)
     prepared = prepare(opened.config['data'], opened.config['seed'], options.workdir.parent / 'data')
     split, transform = prepared.split('test'), prepared.transform_as(BlockMeans)
@@ -138,5 +135,4 @@ def figure(made: dict[str, np.ndarray], tiling: Tiling, variables: tuple[str, ..
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        sys.exit(main())
+    run_program(main)

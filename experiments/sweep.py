@@ -15,7 +15,6 @@ ROOT/NAME.log. ROOT/sweep.csv and ROOT/sweep.md have one row per run: the keys t
 all methods, or SCORE of --method.
 """
 
-import argparse
 import hashlib
 import itertools
 import json
@@ -25,8 +24,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from downscale_jax.runtime.errors import UserError, exit_on_user_error, suggestion
+from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.runtime.files import write_text
+from experiments.command_line import Parser, run_program
 from experiments.many_runs import (
     MAIN,
     Run,
@@ -164,7 +164,7 @@ def tabulate(
 
 
 def main(arguments: Sequence[str] | None = None, script: Path = MAIN) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--config', required=True, help='a variant may follow: FILE:smoke')
     parser.add_argument('--grid', action='append', default=[], metavar='KEY=VALUE,..', help='an axis; repeatable')
     parser.add_argument('--zip', action='append', default=[], metavar='KEY=VALUE,..', help='varies with other --zip')
@@ -196,5 +196,4 @@ def main(arguments: Sequence[str] | None = None, script: Path = MAIN) -> int:
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        sys.exit(main())
+    run_program(main)

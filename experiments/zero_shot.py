@@ -11,8 +11,6 @@ zero_shot.md and, with more scores, zero_shot.csv after every region, in the wor
 12 months of 11 members are 132 fields a region, home among them: some 80 seconds each on two cores.
 """
 
-import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +30,11 @@ from downscale_jax.fields.datasets.dates import select_dates
 from downscale_jax.fields.datasets.times import evenly, month_of
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime import messages
-from downscale_jax.runtime.errors import UserError, exit_on_user_error
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_text
 from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.dpdm import REGRESSION
+from experiments.command_line import Parser, at_least, run_program, seed_number
 from experiments.many_runs import markdown, write_csv
 from experiments.reconstruction import opened
 
@@ -95,16 +94,14 @@ def scored(fields: dict[str, np.ndarray], weight: np.ndarray, variables: tuple[s
 
 def main() -> int:
     messages.to_terminal()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_dpdm'))
-    parser.add_argument('--seed', type=int, nargs='+', default=[1], help='of other regions')
-    parser.add_argument('--months', type=int, default=12, help='of the test split; 0: all')
-    parser.add_argument('--members', type=int, default=11)
+    parser.add_argument('--seed', type=seed_number, nargs='+', default=[1], help='of other regions')
+    parser.add_argument('--months', type=at_least(1), default=12, help='of the test split')
+    parser.add_argument('--members', type=at_least(2), default=11)
     parser.add_argument('--output', type=Path, help='folder of the tables; by default the work directory')
     options = parser.parse_args()
     folder, tables = options.output or options.workdir, dict[str, Any]()
-    if options.members < 2 or options.months < 0:
-        raise UserError(f'--members={options.members} --months={options.months}: at least 2 and 0 are needed')
     if not folder.is_dir():
         raise UserError(f"--output: there is no folder '{folder}': make it first")
     model = opened(options.workdir, {})
@@ -122,5 +119,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        sys.exit(main())
+    run_program(main)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from downscale_jax.runtime.checkpoints import Checkpoints
+from downscale_jax.runtime.peers import LINE
 from downscale_jax.training.log import read
 
 TOY = Path(__file__).with_name('train_toy.py')
@@ -85,6 +86,28 @@ def test_a_stop_told_to_one_process_stops_all_at_the_same_step(finals):
     assert step in (30, 40, 50)  # the next at which they ask each other
     assert f'saved at step {step} of toy' in told[0]
     assert 'saved at step' not in told[1]
+
+
+@pytest.mark.parametrize('victim', [0, 1])
+def test_when_one_process_dies_the_other_ends_in_one_line_and_the_same_command_goes_on(tmp_path, victim):
+    workdir = tmp_path / 'run'
+    started = start_two(workdir, 1, 'pause=0.03')
+    while not (workdir / 'checkpoints' / '8').exists():
+        assert all(process.poll() is None for process, _ in started), [e.read_text() for _, e in started]
+        time.sleep(0.01)
+    started[victim][0].kill()
+    assert started[victim][0].wait() == -signal.SIGKILL
+    survivor, errors = started[1 - victim]
+    assert survivor.wait(timeout=60) != 0
+    for _ in range(100):  # the line comes from the reader of messages in C++, which ends a little later
+        lines = [line for line in errors.read_text().splitlines() if 'validation loss' not in line]
+        if lines:
+            break
+        time.sleep(0.05)
+    assert lines == [LINE]
+    if victim:
+        finish([start(workdir, 2)])
+        assert (workdir / 'checkpoints' / '60').exists()
 
 
 def test_a_mistake_in_one_process_does_not_leave_the_other_waiting(tmp_path):

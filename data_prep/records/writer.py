@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from downscale_jax.pipeline.records import NAME
+from downscale_jax.pipeline.record_files import NAME, features
 
 SPLITS = ('train', 'validation', 'test')
 SHARD_BYTES = 2**28
@@ -16,18 +16,13 @@ class Writer:
     """Writes records of float32 arrays and integers, {name: shape} with () for integers, to `directory`/records."""
 
     def __init__(self, directory: Path, shapes: dict[str, tuple[int, ...]], description: str):
-        def feature(shape):
-            if not shape:
-                return tfds.features.Scalar(np.int64)
-            return tfds.features.Tensor(shape=shape, dtype=np.float32, encoding=tfds.features.Encoding.BYTES)
-
         path = directory / 'records' / NAME
         path.mkdir(parents=True)
         info = tfds.core.DatasetInfo(
             builder=tfds.core.DatasetIdentity(
                 name=path.parent.name, version=tfds.core.Version(path.name), data_dir=str(path), module_name=__name__
             ),
-            features=tfds.features.FeaturesDict({name: feature(shape) for name, shape in shapes.items()}),
+            features=features(shapes),
             description=description,
         )
         size = sum(4 * int(np.prod(shape)) for shape in shapes.values())
@@ -51,7 +46,9 @@ class Writer:
             self._writer.add_examples({split: self._waiting[split]})
             self._waiting[split] = []
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        if failure is not None:  # the records are discarded; closing on a full disk would raise again
+            return
         for split in SPLITS:
             self._flush(split)
         self._writer.close_all()

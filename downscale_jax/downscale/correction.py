@@ -17,6 +17,7 @@ from downscale_jax.fields.transforms.lifting import interpolate_fields
 from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap, Series
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.files import RESTORE, reading
 
 
 def correction(
@@ -75,7 +76,7 @@ def read_climate(workdir: Path) -> QuantileMap:
     path = workdir / 'climate.nc'
     if not path.exists():
         raise UserError(f'{workdir} has no climate.nc: --overlap needs a model of block means or of pairs')
-    with xr.open_dataset(path) as dataset:
+    with reading(path, RESTORE), xr.open_dataset(path, engine='netcdf4') as dataset:
         return QuantileMap.from_dataset(dataset.load())
 
 

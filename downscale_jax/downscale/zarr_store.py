@@ -154,5 +154,6 @@ def write_empty(empty: xr.Dataset, path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
         partial.rename(path)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise UserError(f'cannot write {path}: {error.strerror or error}; check space and permissions') from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure as Drawing
 
+from downscale_jax.runtime.files import file_name
+
 Estimate = np.ndarray  # [..., 3]: value, 5 and 95 % quantile over resampled times, NaN where undefined
 
 LOWER, HIGHER, ZERO, ONE = 'lower is better', 'higher is better', 'nearer 0 is better', 'nearer 1 is better'
-NEITHER = 'for information'
 
 
 class Definition(NamedTuple):
@@ -21,7 +22,7 @@ class Definition(NamedTuple):
     """
 
     long_name: str
-    direction: str  # LOWER, HIGHER, ZERO, ONE or NEITHER
+    direction: str  # LOWER, HIGHER, ZERO, ONE or 'for information'
     unit: str
     group: str
     formula: str
@@ -43,11 +44,16 @@ class Table(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A figure of the report; `name` is that of its file."""
+    """A figure of the report; `name` is that of its file, as far as a file can have it."""
 
     name: str
     caption: str
     drawing: Drawing
+
+    @property
+    def file(self) -> str:
+        """The name of its PNG."""
+        return f'{file_name(self.name)}.png'
 
 
 class Result(NamedTuple):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from downscale_jax.evaluation.labels import shortened
 from downscale_jax.evaluation.protocol import Reference, Retiled, Setting, Variable, Zone
 from downscale_jax.evaluation.reference import reference
 from downscale_jax.evaluation.statistics.change import periods
@@ -113,7 +114,7 @@ def variables_of(
 
 def label(name: str, attributes: Mapping[str, str]) -> str:
     """A variable in words."""
-    return (attributes.get('standard_name') or attributes.get('long_name') or name).replace('_', ' ')
+    return shortened((attributes.get('standard_name') or attributes.get('long_name') or name).replace('_', ' '))
 
 
 def winds_of(attributes: Mapping[str, Mapping[str, str]]) -> tuple[str, str] | None:

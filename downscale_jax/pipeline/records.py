@@ -11,7 +11,7 @@ mean; `fine` [H, W, V] and `coarse` [h, w, P], each on its own grid, for pairs. 
 float32, NaN where missing; `time` is in seconds since 1970-01-01 of the data's calendar. Reading needs no TensorFlow.
 """
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,10 +30,11 @@ from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.fields.transforms.training_range import TrainingRange, probable_extremes, standardised_extremes
+from downscale_jax.pipeline.record_files import RecordFiles
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.files import RESTORE, Section, read_json, reading
 
 COARSE_GRID = 'coarse_grid.nc'
-NAME = 'fields/1.0.0'  # TFDS requires a name and a version
 T = TypeVar('T', bound=Transform)
 
 
@@ -44,16 +45,25 @@ class Prepared:
     directory: Path
 
     @cached_property
-    def meta(self) -> dict:
+    def meta(self) -> Section:
         path = self.directory / 'prepared.json'
         if not path.exists():
             raise UserError(f'no prepared data at {self.directory}: run --mode=train first')
-        return json.loads(path.read_text())
+        return read_json(path, self.remedy)
+
+    @property
+    def remedy(self) -> str:
+        """What to do where a file is damaged: records can be prepared again, a work directory cannot."""
+        if (self.directory / 'records').is_dir():
+            return f'remove {self.directory} and run --mode=train to prepare the data again'
+        return RESTORE
 
     @cached_property
     def transform(self) -> Transform:
         """The transform of the kind of data that the directory holds."""
-        return read_transform(self.kind, self.meta['transform'])
+        values = self.meta['transform']
+        with reading(self.directory / 'prepared.json', self.remedy):
+            return read_transform(self.kind, values)
 
     def transform_as(self, kind: type[T]) -> T:
         """`transform`, where only one kind makes sense. Raises UserError for data of another kind."""
@@ -85,7 +95,7 @@ class Prepared:
         transform, fine = self.field_transform, record['fine']
         if isinstance(transform, RefinementTransform):
             return fine[..., None], record['coarse']
-        (time,) = decode_times(np.array([record['time']]), self.meta['calendar']) if transform.context else (None,)
+        (time,) = decode_times(np.array([record['time']]), self.meta['calendar'])
         if isinstance(transform, PairTransform):
             return fine, self.lifter(record['coarse'], time)
         planes = context_planes(transform.planes, self.statics, time)
@@ -112,12 +122,17 @@ class Prepared:
     @cached_property
     def coarse_grid(self) -> xr.Dataset:
         """Coordinates of the coarse data of pairs."""
-        with xr.open_dataset(self.directory / COARSE_GRID) as dataset:
-            return dataset.load()
+        return self._read(COARSE_GRID)
 
     @cached_property
     def statics(self) -> xr.Dataset:
-        with xr.open_dataset(self.directory / 'statics.nc') as dataset:
+        return self._read('statics.nc', () if self.kind == 'lag_pairs' else ('mask', 'cell_area'))
+
+    def _read(self, name: str, variables: Sequence[str] = ()) -> xr.Dataset:
+        """A NetCDF file in memory. Raises UserError where it is damaged or lacks one of the variables."""
+        path = self.directory / name
+        with reading(path, self.remedy), xr.open_dataset(path, engine='netcdf4') as dataset:
+            _ = dataset[list(variables)]
             return dataset.load()
 
     @cached_property
@@ -135,16 +150,13 @@ class Prepared:
         return is_periodic(self.statics)
 
     def split(self, name: str) -> 'Split':
-        import tensorflow_datasets as tfds
-
-        source = tfds.builder_from_directory(str(self.directory / 'records' / NAME)).as_data_source(name)
-        return Split(source, self.meta['calendar'])
+        return Split(RecordFiles(self.directory, name), self.meta['calendar'])
 
 
 class Split:
     """Random access to the records of one split."""
 
-    def __init__(self, source, calendar: str):
+    def __init__(self, source: RecordFiles, calendar: str):
         self._source, self._calendar = source, calendar
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +118,15 @@ class Checkpoints:
             self._writer.close()
 
     def _restore(self, step: int, **trees: Any) -> Any:
+        folder = self._directory / str(step)
         args = {name: ocp.args.StandardRestore(tree) for name, tree in trees.items()}
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-            return reader.restore(self._directory / str(step), args=ocp.args.Composite(**args))
+        try:
+            with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+                return reader.restore(folder, args=ocp.args.Composite(**args))
+        except Exception:
+            for name, tree in trees.items():
+                _check_arrays(folder / name, tree)
+            raise
 
     def _steps(self) -> list[int]:
         """Intact and damaged steps: only a complete folder is renamed to its step, so a missing mark means damage."""
@@ -201,6 +207,30 @@ class Checkpoints:
             with suppress(OSError):
                 folder.rename(aside)
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def _check_arrays(folder: Path, tree: Any) -> None:
+    """Raises UserError where the saved tree in `folder` has other arrays than `tree`: the config was edited since."""
+    with closing(ocp.PyTreeCheckpointHandler()) as handler:
+        saved = _shapes(handler.metadata(folder).tree)
+    expected = _shapes(ocp.tree.serialize_tree(tree, keep_empty_nodes=True))
+    if saved == expected:
+        return
+    name = min(name for name in {*saved, *expected} if saved.get(name) != expected.get(name))
+    found, wanted = (shapes.get(name, 'no array') for shapes in (saved, expected))
+    raise UserError(
+        f'the checkpoint {folder.parent} was saved by another network ({name}: {found}, now {wanted}): restore '
+        'config.json of this run, or train again in another --workdir'
+    )
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """{name: shape} of the arrays in a tree of containers or of orbax's metadata."""
+    return {
+        '.'.join(str(getattr(key, 'key', getattr(key, 'idx', key))) for key in path): tuple(leaf.shape)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        if hasattr(leaf, 'shape')
+    }
 
 
 def silence_write_errors() -> None:

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from downscale_jax.runtime import peers
+from downscale_jax.runtime.signals import Interrupted, leave
+
 
 class UserError(ValueError):
     """A user's mistake, described in one line: the setting, its value, what is valid, what to do.
@@ -29,18 +32,22 @@ class NotProvidedError(UserError, AttributeError):
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Context of a program: a UserError ends it with one line on stderr and exit status 2.
+    """Context of a program: a UserError ends it with one line on stderr and exit status 2, a signal with 130 or 143.
 
     In a distributed run any error ends the process at once.
     """
     try:
         yield
+    except Interrupted as interrupted:
+        leave(interrupted)
     except UserError as error:
         print(f'error: {error}', file=sys.stderr, flush=True)
         _leave(2)
-    except Exception:
+    except Exception as error:
         if not is_multiprocess():
             raise
+        if peers.is_failure(str(error)):
+            peers.leave()
         traceback.print_exc()
         _leave(1)
 

@@ -21,7 +21,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from downscale_jax.runtime import compiler
+from downscale_jax.runtime import compiler, peers
 from downscale_jax.runtime.errors import UserError, is_multiprocess
 
 AXIS = 'batch'
@@ -37,6 +37,7 @@ def initialize() -> None:
     if is_multiprocess():
         names = 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'
         count, index = (int(os.environ[name]) if name in os.environ else None for name in names)
+        peers.watch()
         jax.distributed.initialize(num_processes=count, process_id=index)
 
 
@@ -95,6 +96,11 @@ def processes_on_this_host() -> int:
         return 1
     name = np.uint32(zlib.crc32(platform.node().encode()))
     return int((multihost_utils.process_allgather(name) == name).sum())
+
+
+def max_over_processes(number: int) -> int:
+    """The maximum over all processes; collective."""
+    return number if jax.process_count() == 1 else int(multihost_utils.process_allgather(np.int32(number)).max())
 
 
 def any_process(flag: bool) -> bool:

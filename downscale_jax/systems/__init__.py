@@ -24,8 +24,8 @@ SYSTEMS: dict[str, System[Any, Any]] = {
 def system_of(config: Config) -> System[Any, Any]:
     """The system that `config.system` names. Raises UserError for an unknown one."""
     name = config['system']
-    if name not in SYSTEMS:
-        raise UserError(f"system='{name}' is unknown: {suggestion(name, SYSTEMS)}")
+    if not isinstance(name, str) or name not in SYSTEMS:
+        raise UserError(f"system='{name}' is unknown: {suggestion(str(name), SYSTEMS)}")
     return SYSTEMS[name]
 
 

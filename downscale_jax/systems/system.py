@@ -14,6 +14,7 @@ import jax
 
 from downscale_jax.pipeline.batches import Batch, Source
 from downscale_jax.pipeline.records import Prepared
+from downscale_jax.runtime.files import RESTORE, reading
 from downscale_jax.training.loop import Task
 from downscale_jax.training.state import State
 
@@ -80,5 +81,9 @@ class System(Generic[TaskT, OpenedT]):
     calibrate: Callable[[OpenedT, Prepared], None] | None = None
 
     def open(self, workdir: str | Path, given: Given | None = None) -> OpenedT:
-        """A work directory trained by this system, opened, with the settings `given` in place of its own."""
-        return self.opened(self, workdir, given)
+        """A work directory trained by this system, opened, with the settings `given` in place of its own.
+
+        Raises UserError where it is damaged.
+        """
+        with reading(Path(workdir) / 'config.json', RESTORE):
+            return self.opened(self, workdir, given)

@@ -12,6 +12,7 @@ from downscale_jax.pipeline.batches import Batch
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import NotProvidedError, UserError
+from downscale_jax.runtime.files import RESTORE, Section, read_json, reading
 from downscale_jax.runtime.settings import flatten
 from downscale_jax.systems.migration import migrate
 from downscale_jax.systems.system import Config, Given, Init, Shapes, System, TaskT
@@ -79,7 +80,9 @@ def read_config(workdir: Path) -> Config:
     path = workdir / 'config.json'
     if not path.exists():
         raise UserError(f'{workdir} is no work directory (no config.json): train first, or check --workdir')
-    return migrate(json.loads(path.read_text()), workdir)
+    stored = read_json(path, RESTORE)
+    with reading(path, RESTORE):
+        return Section(migrate(stored, workdir), path, RESTORE)
 
 
 def replaced(config: Config, given: Given, workdir: Path) -> Config:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import append_line, disk_error, write_text
 
@@ -53,11 +54,20 @@ class Log:
 
 
 def read(path: Path) -> list[dict]:
-    """Rows of a metrics.jsonl, without a last line that was cut short when the process was killed."""
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+    """Rows of a metrics.jsonl, none where it is missing. Warns of damaged lines, which only a figure depends on."""
+    if not path.exists():
+        return []
+    complete = path.read_bytes().split(b'\n')[:-1]  # a last line without its end was cut when the process was killed
+    rows = list(map(as_row, complete))
+    if damaged := rows.count(None):
+        messages.warning(f'{path}: {damaged} of {len(rows)} lines are damaged and left out')
+    return [row for row in rows if row]
+
+
+def as_row(line: bytes) -> dict[str, Any] | None:
+    """A row of the log, None where the line is none."""
+    try:
+        row = json.loads(line)
+        return {**row, 'task': str(row['task']), 'step': int(row['step'])}
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -4,7 +4,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -18,6 +18,7 @@ from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.parallel import REPLICATED, SHARDED_ROWS
+from downscale_jax.runtime.signals import SIGNALS
 from downscale_jax.training.log import Log
 from downscale_jax.training.optimizer import Phase, create
 from downscale_jax.training.state import State, enter_phase
@@ -25,7 +26,7 @@ from downscale_jax.training.state import State, enter_phase
 Batch = dict[str, np.ndarray]
 Init = Callable[[jax.Array, Batch], State]  # (key, batch) -> state at step 0
 VALIDATION = 2**31 - 1  # takes the place of the step in the keys of validation noise
-STOP_CHECK_EVERY = 10  # steps between exchanges on whether any process received SIGTERM
+STOP_CHECK_EVERY = 10  # steps between exchanges on whether any process received a signal
 STEPS = 'steps'  # entry of the sums that counts the summed steps
 
 
@@ -83,8 +84,8 @@ def train(
 ) -> None:
     """Trains `task` to the end of its last phase, from the newest checkpoint under `directory` if there is any.
 
-    All phases of a task report the same metrics. On SIGTERM to any process the state is saved and all processes exit
-    with status 143. Raises UserError if the loss is not finite or on a disk error.
+    All phases of a task report the same metrics. On SIGINT or SIGTERM to any process the state is saved and all
+    processes exit with status 130 or 143. Raises UserError if the loss is not finite or on a disk error.
     """
     checkpoints = Checkpoints(directory, settings.keep)
     step = checkpoints.latest() or 0
@@ -155,7 +156,7 @@ class _Trainer:
             bar.update()
             if self.step % self.settings.log_every == 0 or self.step == end:
                 bar.set_postfix(loss=f'{self._write_row(phase):.4g}', refresh=False)
-            stop = termination.requested(self.step)
+            stop = termination.requested(self.step)  # number of the signal, 0 for none
             if self.step % self.settings.validate_every == 0 or self.step == end:
                 self._validate(phase)
             elif stop:
@@ -164,9 +165,10 @@ class _Trainer:
             if stop:
                 self.checkpoints.wait()
                 messages.warning(
-                    f'stopped by SIGTERM, saved at step {self.step} of {self.name}: run the same command to resume'
+                    f'stopped by {signal.Signals(stop).name}, saved at step {self.step} of {self.name}: run the same '
+                    'command to resume'
                 )
-                raise SystemExit(143)
+                raise SystemExit(128 + stop)
 
     def _feed(self, phase: Phase) -> None:
         """Starts the batches of a phase at the current step."""
@@ -265,25 +267,26 @@ def eval_program(task: Task, key: jax.Array) -> Callable:
 
 
 class _Termination:
-    """Records a SIGTERM to this process instead of ending it."""
+    """Records SIGINT or SIGTERM to this process instead of ending it; a second signal has its usual effect."""
 
     def __enter__(self) -> '_Termination':
-        self._received = False
-        try:
-            self._previous = signal.signal(signal.SIGTERM, self._record)
-        except ValueError:  # not the main thread, for example in a notebook's worker
-            self._previous = None
+        self._received = 0
+        self._previous: dict[int, Any] = {}
+        with suppress(ValueError):  # not the main thread, for example in a notebook's worker
+            self._previous = {number: signal.signal(number, self._record) for number in SIGNALS}
         return self
 
     def __exit__(self, *_) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGTERM, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
-    def requested(self, step: int) -> bool:
-        """Whether any process received SIGTERM; several processes exchange this at certain steps only."""
+    def requested(self, step: int) -> int:
+        """The signal that any process received, 0 for none; several processes exchange this at certain steps only."""
         if jax.process_count() == 1:
             return self._received
-        return step % STOP_CHECK_EVERY == 0 and parallel.any_process(self._received)
+        return parallel.max_over_processes(self._received) if step % STOP_CHECK_EVERY == 0 else 0
 
-    def _record(self, *_) -> None:
-        self._received = True
+    def _record(self, number: int, frame: Any) -> None:
+        if self._received and callable(handler := self._previous[number]):
+            handler(number, frame)
+        self._received = number

@@ -17,17 +17,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from experiments.command_line import Parser, at_least, run_program
+
 ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--devices', type=int, nargs='+', default=[1, 4, 8])
-    parser.add_argument('--steps', type=int, default=20)
-    parser.add_argument('--batch', type=int, default=16)
-    parser.add_argument('--patch', type=int, default=32)
-    parser.add_argument('--width', type=int, default=32)
+    parser = Parser(__doc__)
+    parser.add_argument('--devices', type=at_least(1), nargs='+', default=[1, 4, 8])
+    parser.add_argument('--steps', type=at_least(1), default=20)
+    parser.add_argument('--batch', type=at_least(1), default=16)
+    parser.add_argument('--patch', type=at_least(1), default=32)
+    parser.add_argument('--width', type=at_least(1), default=32)
     parser.add_argument('--worker', help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -117,4 +119,4 @@ def train(workdir: Path, steps: int, batch: int, patch: int, width: int) -> None
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

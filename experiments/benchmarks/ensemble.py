@@ -8,7 +8,6 @@ Share: time of the compiled program on inputs in memory over the time of a run o
 last chunk written, compilation apart. About 5 minutes on 2 CPU cores.
 """
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -16,16 +15,17 @@ from typing import Any
 
 from experiments.benchmarks.processes import in_new_process, peak_mib
 from experiments.benchmarks.scaling import unit_arguments, untrained
+from experiments.command_line import Parser, at_least, run_program
 from experiments.configs import read_config
 
 GOAL_SHARE, GOAL_MEMORY = 0.95, 1.10
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--config', default='configs/diffusion_sit.py')
     parser.add_argument('--size', type=int, default=256, help='cells a side of the fine domain')
-    parser.add_argument('--days', type=int, default=100, help='of a long run, beside one of 10')
+    parser.add_argument('--days', type=at_least(1), default=100, help='of a long run, beside one of 10')
     options = parser.parse_args()
 
     def run(**settings: Any) -> dict[str, float]:
@@ -151,4 +151,4 @@ def alone(ensemble: Any) -> float:
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

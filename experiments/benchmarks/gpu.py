@@ -8,11 +8,12 @@ cells; a sample is a field of 128 x 128 cells by DPM-Solver++ with ten evaluatio
 and additions of the convolutions alone, three times the forward pass for a training step. Not measured so far.
 """
 
-import argparse
 import itertools
 import math
 import os
 import sys
+
+from experiments.command_line import Parser, at_least, run_program
 
 # TFLOP/s of the data sheets, dense: float32 outside the tensor cores, bfloat16 within
 CARDS = {'A100': (19.5, 312.0), 'H100': (66.9, 989.4), 'H200': (66.9, 989.4)}
@@ -21,11 +22,11 @@ CELLS, EVALUATIONS = 128, 10
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--card', choices=CARDS, default='H200', help='whose peak the rates are a share of')
     parser.add_argument('--size', choices=('default', 'paper'), default='default')
-    parser.add_argument('--batch', type=int, default=128, help='patches of a training step')
-    parser.add_argument('--fields', type=int, default=32, help='fields sampled at once')
+    parser.add_argument('--batch', type=at_least(1), default=128, help='patches of a training step')
+    parser.add_argument('--fields', type=at_least(1), default=32, help='fields sampled at once')
     args = parser.parse_args()
     os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')  # the card is shared with PyTorch
 
@@ -186,4 +187,4 @@ def report(title: str, calls: dict, scale: tuple[int, float, float, float]) -> N
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

@@ -12,7 +12,6 @@ main.py keeps restarts short. Without --input, the coarse fields are those of --
 minutes on 2 CPU cores.
 """
 
-import argparse
 import os
 import signal
 import subprocess
@@ -27,19 +26,21 @@ from typing import IO
 
 import numpy as np
 
+from experiments.command_line import Parser, at_least, run_program, seed_number
+
 START, COMPILATION, COMPUTING, WRITING = 'start-up', 'compilation', 'computing', 'writing'
 POLL, CLOSELY = 0.02, 0.001  # seconds between looks; where the next unit is waited for
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--workdir', type=Path, required=True)
     parser.add_argument('--config', default='configs/diffusion_dpdm.py', help='the one of the work directory')
-    parser.add_argument('--kills', type=int, default=20)
+    parser.add_argument('--kills', type=at_least(1), default=20)
     parser.add_argument('--input', type=Path, help='coarse data set; by default from the test split')
-    parser.add_argument('--times', type=int, default=12, help='of the test split')
-    parser.add_argument('--members', type=int, default=44)
-    parser.add_argument('--seed', type=int, default=0, help='of the moments')
+    parser.add_argument('--times', type=at_least(1), default=12, help='of the test split')
+    parser.add_argument('--members', type=at_least(1), default=44)
+    parser.add_argument('--seed', type=seed_number, default=0, help='of the moments')
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source = options.input or Path(folder) / 'coarse.nc'
@@ -219,7 +220,4 @@ def differences(one: Path, other: Path) -> list[str]:
 
 
 if __name__ == '__main__':
-    from downscale_jax.runtime.errors import exit_on_user_error
-
-    with exit_on_user_error():
-        main()
+    run_program(main)

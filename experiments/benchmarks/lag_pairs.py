@@ -17,7 +17,6 @@ however long the series. The transform is fitted to at most 200 times, so that l
 About 20 minutes, nearly half of it for the year, and 2 GB of disk on 2 busy CPU cores.
 """
 
-import argparse
 import os
 import tempfile
 import time
@@ -25,6 +24,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from experiments.benchmarks.processes import in_new_process, peak_mib
+from experiments.command_line import Parser, at_least, run_program
 from experiments.configs import read_config
 
 GOAL_MEMORY = 1.10
@@ -34,9 +34,9 @@ ERA5, SIMULATED = (1280, 2560), (64, 128)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--years', type=float, nargs='+', default=[1 / 16, 1 / 4, 1], help='from short to long')
-    parser.add_argument('--pairs', type=int, default=2, help='a time, of the long series')
+    parser.add_argument('--pairs', type=at_least(1), default=2, help='a time, of the long series')
     options = parser.parse_args()
 
     def row(times: int, shape: tuple[int, int], variant: str, pairs: int) -> float:
@@ -115,4 +115,4 @@ def measure(path: str, times: int, variant: str, pairs: int) -> dict[str, float]
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

@@ -5,7 +5,6 @@
 Each length is prepared in a process of its own; the memory of a process that imports the same modules is subtracted.
 """
 
-import argparse
 import resource
 import subprocess
 import sys
@@ -18,15 +17,15 @@ import xarray as xr
 from data_prep.choices import choose
 from data_prep.prepare import prepare
 from data_prep.simulators.coarse_model import simulate
-from downscale_jax.runtime.errors import exit_on_user_error
+from experiments.command_line import Parser, at_least, run_program
 from experiments.configs import read_config
 
 ROWS, COLUMNS = 80, 120
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog='experiments.benchmarks.pairs', description=__doc__.splitlines()[0])
-    parser.add_argument('--months', type=int, nargs='+', default=[120, 480, 1920], help='lengths of the files')
+    parser = Parser(__doc__)
+    parser.add_argument('--months', type=at_least(1), nargs='+', default=[120, 480, 1920], help='lengths of the files')
     parser.add_argument('--folder', type=Path, help='internal: prepares the files of this folder')
     options = parser.parse_args()
     if options.folder:
@@ -69,5 +68,4 @@ def prepare_files(folder: Path) -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        main()
+    run_program(main)

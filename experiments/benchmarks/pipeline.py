@@ -7,7 +7,6 @@ case, in alternating stretches on both kinds of batches. The first steps of a st
 the pipeline's buffer. About 3 minutes on 2 CPU cores.
 """
 
-import argparse
 import time
 from itertools import repeat
 from pathlib import Path
@@ -20,16 +19,17 @@ from downscale_jax.pipeline.batches import batches
 from downscale_jax.runtime import parallel
 from downscale_jax.systems.diffusion import build, examples
 from downscale_jax.training.loop import train_program, zero_sums
+from experiments.command_line import Parser, at_least, run_program
 from experiments.configs import read_config
 
 DRAINED = 8  # steps
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--config', default='configs/diffusion_sit.py')
-    parser.add_argument('--steps', type=int, default=25, help='of a stretch')
-    parser.add_argument('--rounds', type=int, default=9)
+    parser.add_argument('--steps', type=at_least(1), default=25, help='of a stretch')
+    parser.add_argument('--rounds', type=at_least(1), default=9)
     parser.add_argument('--data', type=Path, default=Path('runs/data'))
     options = parser.parse_args()
     config = read_config(options.config)
@@ -71,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

@@ -10,7 +10,6 @@ to four cells. The last line sets DPM-Solver++(2M) with 10 evaluations against D
 in all with the network of the default config.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,9 +34,9 @@ from downscale_jax.fields.datasets.times import encode_times, evenly
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages
-from downscale_jax.runtime.errors import exit_on_user_error
 from downscale_jax.systems import load
 from downscale_jax.systems.downscaler import Downscaler
+from experiments.command_line import Parser, at_least, figure_file, run_program
 
 SAMPLERS = {  # sampler, spacing, eta
     'DDIM': ('ddim', 't', 0.0),
@@ -60,13 +59,13 @@ FIGURE = Path(__file__).parents[2] / 'docs' / 'figures' / 'samplers.png'
 
 def main() -> None:
     messages.to_terminal()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_sit'))
-    parser.add_argument('--days', type=int, default=2)
-    parser.add_argument('--members', type=int, default=8)
-    parser.add_argument('--crop', type=int, default=128, help='cells a side')
-    parser.add_argument('--evaluations', type=int, nargs='+', default=(1, 2, 3, 5, 10, 20, 50, 100))
-    parser.add_argument('--figure', type=Path, default=FIGURE)
+    parser.add_argument('--days', type=at_least(1), default=2)
+    parser.add_argument('--members', type=at_least(1), default=8)
+    parser.add_argument('--crop', type=at_least(1), default=128, help='cells a side')
+    parser.add_argument('--evaluations', type=at_least(1), nargs='+', default=(1, 2, 3, 5, 10, 20, 50, 100))
+    parser.add_argument('--figure', type=figure_file, default=FIGURE)
     options = parser.parse_args()
     opened = load(options.workdir, kind=Downscaler)
     prepared = prepare(opened.config['data'], opened.config['seed'], options.workdir.parent / 'data')
@@ -210,5 +209,4 @@ def draw(found: dict[str, dict[int, dict[str, float]]], labels: dict[str, str], 
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        main()
+    run_program(main)

@@ -13,7 +13,6 @@ domain of the unit before, whose fields wait to be written. The time against the
 one tile computes no cell twice. About 8 minutes on 2 CPU cores.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmarks.processes import MIB, in_new_process, peak_mib
+from experiments.command_line import Parser, at_least, run_program
 from experiments.configs import read_config
 
 SIZES, MANY, AT = (256, 512, 1024, 2048), (4, 8), 512
@@ -30,9 +30,9 @@ WAITING = 1  # domain a member: while a unit is computed, the fields of the one 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--config', default='configs/diffusion_dpdm.py')
-    parser.add_argument('--rounds', type=int, default=2)
+    parser.add_argument('--rounds', type=at_least(1), default=2)
     options = parser.parse_args()
     config = read_config(options.config)
 
@@ -217,4 +217,4 @@ def plain_network(generator: Any, tile: tuple[int, int], members: int) -> tuple[
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

@@ -6,7 +6,6 @@ Starts main.py in a process of its own with a new work directory, waits for the 
 step) and stops it by SIGTERM. A first start, which prepares data and fills the cache, is not counted.
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -14,11 +13,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from experiments.command_line import Parser, at_least, run_program
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--config', default='configs/diffusion_sit.py')
-    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--rounds', type=at_least(1), default=3)
     parser.add_argument('--root', type=Path, default=Path('runs'), help='data are prepared under its folder data')
     options = parser.parse_args()
     options.root.mkdir(exist_ok=True)
@@ -49,4 +50,4 @@ def until_first_step(config: str, root: Path) -> float:
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

@@ -13,13 +13,13 @@ of tiles, where the network sees the edges of tiles from afar; elsewhere by roun
 with an error). Trained networks look farther than untrained ones: their seams may be larger.
 """
 
-import argparse
 import sys
 import time
 from typing import Any
 
 from experiments.benchmarks.processes import MIB, in_new_process, peak_mib
 from experiments.benchmarks.scaling import domain_of, unit_arguments
+from experiments.command_line import Parser, run_program
 from experiments.configs import read_config
 
 SIZES = (320, 640), (640, 1280), (1280, 2560)  # fine cells
@@ -27,7 +27,7 @@ ROUNDING = 1e-4
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--config', default='configs/srgan.py')
     config = read_config(parser.parse_args().config)
     factor, count = config['data']['factor'], len(config['data']['variables'])
@@ -175,4 +175,4 @@ def inner_edges(tiling: Any, cells: int) -> Any:
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

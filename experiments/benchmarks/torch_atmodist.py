@@ -8,18 +8,18 @@ as XLA compiles by default, and as `runtime.compiler` tells it to, which is what
 where logits differ by more than 1e-4 of the largest, gradients in float64 by 1e-5, or parameters in name or shape.
 """
 
-import argparse
 import os
 from typing import Any
 
+from experiments.command_line import Parser, at_least, run_program
 from experiments.configs import read_config
 
 SIZES = {'default': ('', 64), 'paper': (':paper', 8)}  # variant of the config, pairs in a batch
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--threads', type=int, default=2)
+    parser = Parser(__doc__)
+    parser.add_argument('--threads', type=at_least(1), default=2)
     threads = parser.parse_args().threads
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # before XLA counts the cores
     os.environ['JAX_PLATFORMS'] = 'cpu'
@@ -173,4 +173,4 @@ def check_gradients(network: Any, variables: Any, other: Any, patches: tuple, la
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

@@ -10,20 +10,20 @@ the project runs. Exits with an error where fields or logits differ by more than
 float64 by 1e-5, or parameters in name or shape.
 """
 
-import argparse
 import dataclasses
 import math
 import os
 from typing import Any
 
+from experiments.command_line import Parser, at_least, run_program
 from experiments.configs import read_config
 
 SIZES = {'default': ('', 16), 'paper': ('paper', 4)}  # variant of the config, patches in a batch
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--threads', type=int, default=2)
+    parser = Parser(__doc__)
+    parser.add_argument('--threads', type=at_least(1), default=2)
     threads = parser.parse_args().threads
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # before XLA counts the cores
     os.environ['JAX_PLATFORMS'] = 'cpu'
@@ -228,4 +228,4 @@ def check_gradients(task: Any, state: Any, batch: dict, others: tuple) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

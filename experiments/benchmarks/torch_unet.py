@@ -8,17 +8,18 @@ turn: batch 16, 64 x 64 cells, PyTorch in eager mode with channels last. JAX twi
 than 1e-4 of the largest, or the parameters in number.
 """
 
-import argparse
 import os
 from collections import Counter
 from functools import partial
+
+from experiments.command_line import Parser, at_least, run_program
 
 BATCH, CELLS = 16, 64
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--threads', type=int, default=2)
+    parser = Parser(__doc__)
+    parser.add_argument('--threads', type=at_least(1), default=2)
     threads = parser.parse_args().threads
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # before XLA counts the cores
     os.environ['JAX_PLATFORMS'] = 'cpu'
@@ -171,4 +172,4 @@ def row(title: str, calls: dict, seconds: float) -> dict[str, float]:
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from data_prep.simulators.sea_ice import simulate
+from experiments.command_line import run_program
 
 OUT = Path(__file__).parents[2] / 'docs' / 'figures' / 'idealised_sea_ice.png'
 DATES = {'late winter': '2020-03-20T00', 'late summer': '2020-09-01T00'}
@@ -48,4 +49,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

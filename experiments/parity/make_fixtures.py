@@ -17,6 +17,7 @@ from experiments.benchmarks.torch_atmodist import renamed
 from experiments.benchmarks.torch_network import UNet
 from experiments.benchmarks.torch_siamese import Encoder, Siamese, Tail
 from experiments.benchmarks.torch_srgan_network import Discriminator, Generator, for_pixel_shuffle
+from experiments.command_line import run_program
 from experiments.parity.networks import CASES, DISCRIMINATOR, DPDM, ENCODER, GENERATOR, SEA_ICE, TAIL, drawn
 from experiments.parity.samplers import SAMPLERS, SCHEDULE, STEPS, VARIANCES, gain, normals
 from experiments.parity.torch_dpdm import DpdmUNet
@@ -124,4 +125,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

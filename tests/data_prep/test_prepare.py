@@ -1,3 +1,5 @@
+import resource
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -133,3 +135,16 @@ def test_coarse_field_is_the_box_mean_where_it_is_not_sampled(dataset, data):
     np.testing.assert_allclose(coarse[:, 20, 20, 1], sic[:, 19:22, 19:22].mean((1, 2)), rtol=1e-5)
     np.testing.assert_allclose(coarse[:, 11, 9, 1], np.nanmean(sic[:, 10:13, 8:11], (1, 2)), rtol=1e-5)
     np.testing.assert_allclose(coarse[:, 9, 7, 1], np.full(DAYS, np.nan))
+
+
+def test_a_full_disk_is_one_line_and_the_same_call_goes_on(data, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limits[1]))  # less than the records of a split
+    try:
+        with pytest.raises(UserError, match=r'File too large; free space') as error:
+            prepare(data, 0, tmp_path / 'data')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert '\n' not in str(error.value)
+    assert not list((tmp_path / 'data').iterdir())
+    assert len(prepare(data, 0, tmp_path / 'data').split('test')) > 0

@@ -66,6 +66,18 @@ def test_restores_what_was_saved_in_the_layout_asked_for(saved):
     assert int(checkpoints.restore_state(2, parallel.abstract(trees(0)[0]))['step']) == 2
 
 
+def test_arrays_of_another_network_are_named(saved):
+    checkpoints, other = Checkpoints(saved, read_only=True), parallel.abstract(trees(0)[0])
+    for state, part in (
+        ({**other, 'w': parallel.abstract(np.zeros((3, 4), np.float32))}, r'w: \(3, 2\), now \(3, 4\)'),
+        ({**other, 'v': other['w']}, r'v: no array, now \(3, 2\)'),
+        ({'step': other['step']}, r'w: \(3, 2\), now no array'),
+    ):
+        with pytest.raises(UserError, match=f'was saved by another network .*{part}.*config.json') as error:
+            checkpoints.restore_state(5, state)
+        assert 'partial_restore' not in str(error.value)
+
+
 def test_a_step_appears_only_when_it_is_complete(tmp_path):
     state = parallel.replicate({'w': np.zeros(2**22, np.float32)})
     checkpoints = Checkpoints(tmp_path, keep=2)

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 import pytest
 
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.files import append_line, disk_error, write_json, write_text
+from downscale_jax.runtime.files import append_line, disk_error, file_name, read_json, reading, write_json, write_text
 
 
 @contextmanager
@@ -55,3 +55,42 @@ def test_no_folder(tmp_path):
 )  # fmt: skip
 def test_what_the_disk_said(error, told):
     assert disk_error(error) == told
+
+
+@pytest.mark.parametrize('content', [b'', b'{"a": 1', b'[1]', b'\xff\xfe'])
+def test_a_damaged_json_file_is_named(tmp_path, content):
+    path = tmp_path / 'a.json'
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r'a\.json is damaged .*: copy it$'):
+        read_json(path, 'copy it')
+
+
+def test_a_missing_file_and_a_missing_key_are_named(tmp_path):
+    path = tmp_path / 'a.json'
+    with pytest.raises(UserError, match=r'a\.json is missing: copy it$'):
+        read_json(path, 'copy it')
+    write_json(path, {'data': {'patch': {}, 'lags': 3}})
+    stored = read_json(path, 'copy it')
+    assert (stored['data']['lags'], stored['data'].get('size')) == (3, None)
+    with pytest.raises(UserError, match=r"a\.json has no 'data\.patch\.size'.*: copy it$"):
+        _ = stored['data']['patch']['size']
+
+
+def test_errors_of_damaged_content_become_one_line(tmp_path):
+    def fail(error):
+        with reading(tmp_path / 'a.nc', 'copy it'):
+            raise error
+
+    for error in (KeyError('mask'), TypeError('a\nb'), RuntimeError('NetCDF: HDF error')):
+        with pytest.raises(UserError, match=r'a\.nc is damaged .*: copy it$'):
+            fail(error)
+    with pytest.raises(UserError, match='says what is wrong'):
+        fail(UserError('says what is wrong'))
+    with pytest.raises(AssertionError):
+        fail(AssertionError())
+
+
+def test_any_name_of_a_variable_can_be_part_of_a_file_name():
+    assert file_name('sit') == 'sit'
+    assert file_name('a/b: $x$') == 'a_b_x_'
+    assert len(file_name('x' * 5000)) == 80

@@ -27,6 +27,14 @@ def test_a_row_cut_short_is_no_row(tmp_path):
     assert read(path) == [{'task': 'a', 'step': 1}]
 
 
+def test_damaged_lines_are_left_out_with_a_warning(tmp_path, caplog):
+    path = tmp_path / 'metrics.jsonl'
+    assert read(path) == []
+    path.write_bytes(b'{"task": "a", "step": 1}\n5\n\xff\n{"task": "a"}\n{"task": "a", "step": 2}\n')
+    assert [row['step'] for row in read(path)] == [1, 2]
+    assert '3 of 5 lines are damaged' in caplog.text
+
+
 def test_tensorboard_reads_what_was_written(tmp_path):
     log = Log(tmp_path)
     log.row('a', 'main', 7, {'train/loss': 0.5}, speed=3.0)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from downscale_jax.evaluation.drawing.style import LINES, LOOK, QUIET, blank, legend, looks, ticks
+from downscale_jax.evaluation.labels import shortened
 
 
 @matplotlib.rc_context(LOOK)
@@ -82,7 +83,9 @@ def _classes(axes: Axes, methods: Mapping[str, Mapping], classes: Sequence[Seque
         x = np.array([at + shift for name, at in places.items() if name in by_class])
         axes.plot(x, values[:, 0], marker='o', markersize=4.5, linestyle='', color=drawn[method]['color'])
         _bars(axes, x, values, drawn[method]['color'])
-    axes.set_xticks(list(places.values()), list(places), rotation=30, ha='right', rotation_mode='anchor')
+    axes.set_xticks(
+        list(places.values()), list(map(shortened, places)), rotation=30, ha='right', rotation_mode='anchor'
+    )
     axes.tick_params(axis='x', length=0)
     axes.margins(x=0.04)
 

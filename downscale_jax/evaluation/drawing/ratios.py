@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from downscale_jax.evaluation.drawing.style import LINES, LOOK, QUIET, blank, label_ends, looks, ticks
+from downscale_jax.evaluation.drawing.style import LINES, LOOK, QUIET, blank, label_ends, logarithmic, looks, ticks
 
 
 class Curves(NamedTuple):
@@ -65,11 +65,11 @@ def _above_and_below(x: np.ndarray, panels: Sequence[Curves], title: str, subtit
         for name, ratios in panel.ratios.items():
             above.plot(x, ratios[:, 0] * panel.truth, **styles[name])
         if np.any(panel.truth > 0):
-            above.set_yscale('log')
+            logarithmic(above)
         if len(x) > 1 and panel is panels[-1]:
             above.set_xlim(x[0], x[-1])
             label_ends(above, {'truth': (float(panel.truth[-1]), LINES['truth']['color'])})
-        below.set_yscale('log')
+        logarithmic(below)
         below.set_ylim(max(0.01, min(0.8 * low, 0.5)), max(1.25 * high, 1.5))
         below.axhline(1, **LINES['truth'])
         if len(x):

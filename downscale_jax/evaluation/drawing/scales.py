@@ -8,7 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from downscale_jax.evaluation.drawing.style import LOOK, NAMES, OUTSIDE, QUIET, blank, label_ends, legend, looks
+from downscale_jax.evaluation.drawing.style import (
+    LOOK,
+    NAMES,
+    OUTSIDE,
+    QUIET,
+    blank,
+    label_ends,
+    legend,
+    logarithmic,
+    looks,
+)
 
 Marks = Mapping[str, float]  # label -> km
 NO_WINDOW = 'No spectrum: no window of the scored times is at least half covered and free of missing cells.'
@@ -44,14 +54,15 @@ def spectra(
             ends[NAMES.get(line, line)] = (float(power[-1]), drawn[line]['color'])
             if line != 'truth':
                 lower.plot(wavelength, power / powers['truth'], **drawn[line])
-        upper.set_yscale('log')
+        logarithmic(upper)
         upper.set_ylim(bottom=max(upper.get_ylim()[0], 1e-3 * np.min(powers['truth'])))
         upper.set_title(f'power of the {name}', loc='left', pad=32 if marks else 6)
         lower.axhspan(1 / 1.5, 1.5, color='#000000', alpha=0.09, lw=0)
         lower.axhline(1, color='#000000', linewidth=1)
         shown = np.concatenate([line.get_ydata() for line in lower.lines if len(line.get_ydata()) > 2] or [[1.0]])
         shown = shown[np.isfinite(shown) & (shown > 0)]
-        lower.set(yscale='log', ylim=(max(min(0.3, shown.min() / 1.3), 0.01), max(3.0, shown.max() * 1.3)))
+        logarithmic(lower)
+        lower.set(ylim=(max(min(0.3, shown.min() / 1.3), 0.01), max(3.0, shown.max() * 1.3)))
         lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
         _by_wavelength(lower, wavelength)
         _mark(upper, lower, wavelength, marks)

@@ -4,18 +4,23 @@ Colours are those of Okabe and Ito, distinguishable with any colour vision, each
 viridis and magma, errors blue to red. Figures are 9 inches wide: shown at 900 pixels, their type matches the page's.
 """
 
+import re
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.text import Text
+from matplotlib.ticker import LogFormatterSciNotation, NullFormatter, NullLocator
 
+from downscale_jax.evaluation.labels import shortened
 from downscale_jax.runtime.files import write_bytes
 
 WIDTH = 9.0
@@ -25,6 +30,7 @@ LOOK: dict[Any, Any] = {
     'axes.spines.top': False, 'axes.spines.right': False, 'axes.linewidth': 0.8, 'lines.linewidth': 1.8,
     'axes.edgecolor': QUIET, 'xtick.color': QUIET, 'ytick.color': QUIET, 'axes.labelcolor': QUIET,
     'text.color': INK, 'axes.titlecolor': INK,
+    'text.parse_math': False,  # a `$` in the long_name of a user's variable is no TeX
 }  # fmt: skip
 LINES: dict[str, dict[str, Any]] = {
     'truth': {'color': '#000000', 'linewidth': 2.4},
@@ -32,6 +38,8 @@ LINES: dict[str, dict[str, Any]] = {
     'member': {'color': '#0072b2'},
     'mean': {'color': '#007f5f', 'linestyle': (0, (5, 1.4, 1, 1.4))},
 }
+LINES_OF_A_LABEL = 3
+_SUPERSCRIPTS = str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹')
 NAMES = {'mean': 'ensemble mean', 'member': 'members'}
 # for other methods, in their order
 _OTHERS: tuple[dict[str, Any], ...] = (
@@ -55,11 +63,33 @@ def _kind(name: str) -> str:
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Writes a PNG completely or not at all; equal figures give equal bytes. Raises UserError if it cannot be
-    written."""
+    """Writes a PNG completely or not at all, its labels shortened; equal figures give equal bytes.
+
+    Raises UserError if it cannot be written.
+    """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # of texts that were made without LOOK
+        text.set_text('\n'.join(map(shortened, text.get_text().split('\n')[:LINES_OF_A_LABEL])))
     png = BytesIO()
-    figure.savefig(png, dpi=160, format='png', metadata={'Software': None})
+    with matplotlib.rc_context(LOOK), warnings.catch_warnings():  # the ticks are made now
+        warnings.filterwarnings('ignore', 'Glyph .* missing from|constrained_layout not applied')
+        figure.savefig(png, dpi=160, format='png', metadata={'Software': None})
     write_bytes(Path(path), png.getvalue())
+
+
+class Powers(LogFormatterSciNotation):
+    """Labels of a logarithmic axis as plain text, 10⁻² or 2×10³, since LOOK has no TeX."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        text = super().__call__(x, pos).removeprefix(r'$\mathdefault{').removesuffix('}$').replace(r'\times', '×')
+        return re.sub(r'\^\{(.*?)\}', lambda match: match[1].translate(_SUPERSCRIPTS), text)
+
+
+def logarithmic(axes: Axes) -> None:
+    """Gives the y axis a logarithmic scale with plain labels."""
+    axes.set_yscale('log')
+    axes.yaxis.set_major_formatter(Powers())
+    axes.yaxis.set_minor_formatter(Powers())
 
 
 def blank(height: float, title: str, subtitle: str) -> Figure:
@@ -104,6 +134,6 @@ def legend(figure: Figure, handles: Sequence[Artist]) -> None:
 
 def ticks(panel: Axes, at: Sequence[float] | np.ndarray, names: Sequence[str]) -> None:
     """Ticks of the x axis, at these places only."""
-    panel.set_xticks(at, names)
+    panel.set_xticks(at, list(map(shortened, names)))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.xaxis.set_minor_locator(NullLocator())

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+_CONTROLS = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]')  # and what UTF-8 cannot hold
 _ARROWS = {LOWER: '↓', HIGHER: '↑', ZERO: '→ 0', ONE: '→ 1'}
 _DISTANCE_FROM_BEST = {
     LOWER: lambda value: value,
@@ -86,10 +88,10 @@ def write(path: Path, publication: Publication, figures: Path) -> None:
         # variables share their formulas
         formulas=dict.fromkeys((d.long_name, d.formula) for d in definitions.values() if d.formula),
         details=[detail_grid(table) for table in publication.tables],
-        images=[image(figure.caption, figures / f'{figure.name}.png') for figure in publication.figures],
+        images=[image(figure.caption, figures / figure.file) for figure in publication.figures],
         config=json.dumps(dict(publication.config), indent=2, default=str, ensure_ascii=False),
     )
-    write_text(path, page)
+    write_text(path, _CONTROLS.sub('\ufffd', page))
 
 
 def score_grid(group: str, scores: Mapping[str, Mapping[str, Estimate]], definitions: Mapping[str, Definition]) -> Grid:

@@ -28,7 +28,7 @@ def publish(publication: Publication, workdir: Path) -> Scores:
     folder = workdir / 'figures'
     folder.mkdir(exist_ok=True)
     for figure in publication.figures:
-        style.save(figure.drawing, folder / f'{figure.name}.png')
+        style.save(figure.drawing, folder / figure.file)
     html.write(workdir / 'report.html', publication, folder)
     messages.info(text_table(table, publication.definitions))
     return table

@@ -107,8 +107,8 @@ def year_of(time: Any) -> int:
     return int(time.astype('datetime64[Y]').astype(int) + 1970) if isinstance(time, np.datetime64) else time.year
 
 
-def evenly(total: int, wanted: int) -> list[int]:
-    """Indices of `wanted` evenly spread records of `total`, including the first and the last; 0 means all."""
-    if not wanted or wanted >= total:
+def evenly(total: int, wanted: int | None) -> list[int]:
+    """Indices of `wanted` evenly spread records of `total`, including the first and the last; None means all."""
+    if wanted is None or wanted >= total:
         return list(range(total))
     return sorted({round(i) for i in np.linspace(0, total - 1, wanted)})

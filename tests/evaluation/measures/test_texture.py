@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from downscale_jax.evaluation.drawing import style
 from downscale_jax.evaluation.measures.semivariogram import Semivariogram
 from downscale_jax.evaluation.statistics.distributions import PERCENTILES
 from downscale_jax.fields.geometry.places import Places
@@ -113,6 +114,13 @@ def test_places_are_counted(local):
     assert found.scores['coarse']['wasserstein'][0] == pytest.approx(2.22 / 4)
     tables = {table.title: table.rows for table in found.tables}
     assert [cell[0] for cell in tables['Local statistics: net']['t, against coarse']] == [2, 1, 1, 1]
+
+
+def test_a_single_place(local, tmp_path):
+    rng = np.random.default_rng(0)
+    found = local({name: rng.normal(size=(9, 1)) for name in ('truth', 'coarse', 'net')})
+    assert found.scores['net']['wasserstein'][0] > 0
+    style.save(found.figures[0].drawing, tmp_path / 'places.png')
 
 
 def test_counts_of_places_have_intervals(local):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from downscale_jax.evaluation.report import html
-from downscale_jax.evaluation.results import LOWER, NEITHER, ONE, ZERO, Definition, Figure, Publication, Table
+from downscale_jax.evaluation.results import LOWER, ONE, ZERO, Definition, Figure, Publication, Table
 from downscale_jax.runtime.errors import UserError
 
 NAN = float('nan')
@@ -46,7 +46,7 @@ DEFINITIONS = {
     'rmse': Definition('RMSE', LOWER, 'm', 'Accuracy', 'Root of the mean squared "error" & more.'),
     'bias': Definition('Bias', ZERO, 'm', 'Accuracy', 'Mean error.'),
     'spread_skill': Definition('Spread / skill', ONE, '1', 'Ensemble and texture', 'Ratio.'),
-    'spread': Definition('Spread', NEITHER, 'm', 'Ensemble and texture', 'Deviation.'),
+    'spread': Definition('Spread', 'for information', 'm', 'Ensemble and texture', 'Deviation.'),
     'absent': Definition('Absent', LOWER, '1', 'Nothing', 'No method has it.'),
 }
 SCORES = {
@@ -203,3 +203,13 @@ def test_a_report_that_the_disk_refuses_leaves_the_one_before(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_utf_8_or_html_cannot_hold(tmp_path):
+    name = '<script>\x00\x1b\udcff' + 'x' * 5000
+    publication = Publication(name, name, {}, {}, {}, {name: name}, (), (), [name], {name: name})
+    html.write(tmp_path / 'report.html', publication, tmp_path)
+    page = (tmp_path / 'report.html').read_text()
+    assert '<script>' not in page
+    assert not set(page) & {'\x00', '\x1b'}
+    Checker(page)

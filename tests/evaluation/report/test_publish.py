@@ -9,13 +9,13 @@ import pytest
 from matplotlib.figure import Figure as Drawing
 
 from downscale_jax.evaluation.report.publish import plain, publish, text_table
-from downscale_jax.evaluation.results import LOWER, NEITHER, Definition, Figure, Publication, Table, certain
+from downscale_jax.evaluation.results import LOWER, Definition, Figure, Publication, Table, certain
 
 NAN = float('nan')
 DEFINITIONS = {
     'rmse': Definition('RMSE', LOWER, 'm', 'Accuracy', 'Root mean squared error.'),
     'crps': Definition('CRPS', LOWER, 'm', 'Accuracy', ''),
-    'spread': Definition('Spread', NEITHER, 'm', 'Ensemble', ''),
+    'spread': Definition('Spread', 'for information', 'm', 'Ensemble', ''),
 }
 
 

@@ -45,7 +45,8 @@ def test_rounding_of_floating_calendars():
 
 def test_evenly():
     assert evenly(10, 4) == [0, 3, 6, 9]
-    assert evenly(10, 0) == list(range(10))
+    assert evenly(10, None) == list(range(10))
+    assert evenly(10, 0) == []
     assert evenly(3, 5) == [0, 1, 2]
 
 
