@@ -63,7 +63,8 @@ def test_main_accepts_the_commands():
 
 @pytest.mark.parametrize('module', MODULES)
 def test_experiments_have_the_flags(module):
-    path = ROOT / (module.replace('.', '/') + '.py')
+    path = ROOT / module.replace('.', '/')
+    path = path / '__main__.py' if path.is_dir() else path.with_suffix('.py')
     names = re.findall(r"'(?:--)?([a-z_-]+)'", path.read_text() + (ROOT / 'experiments/many_runs.py').read_text())
     flags = {
         argument.partition('=')[0].removeprefix('--')
