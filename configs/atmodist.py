@@ -4,7 +4,7 @@
     python main.py --config=configs/atmodist.py:smoke     under a minute: a test of the installation
     python main.py --config=configs/atmodist.py:paper     published size and constants, for accelerators
 
-For real winds set data.path and the other keys of `data` (README).
+For real winds set data.path and the other keys of `data` (docs/systems/atmodist_results.md).
 """
 
 from ml_collections import ConfigDict

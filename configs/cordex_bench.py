@@ -1,4 +1,4 @@
-"""CORDEX ML-Bench: 16 x 16 predictors of 2 degrees to 128 x 128 cells of about 11 km (docs/cordex_bench.md).
+"""CORDEX ML-Bench: 16 x 16 predictors of 2 degrees to 128 x 128 cells of about 11 km (docs/guides/cordex_bench.md).
 
     python main.py --config=configs/cordex_bench.py:ALPS --config.data.root=Bench-data --config.data.experiment=ESD
     python main.py --config=configs/cordex_bench.py:NZ --config.data.root=Bench-data --config.data.experiment=Emulator

@@ -5,7 +5,7 @@
     python main.py --config=configs/diffusion_dpdm.py:paper     published size and constants, for accelerators
 
 Monthly fields over mountains, refined tenfold from their block means. For real data set data.path, data.relief and the
-other keys of `data` (README, "DPDM").
+other keys of `data` (docs/systems/dpdm_real_data.md).
 """
 
 from ml_collections import ConfigDict, FieldReference

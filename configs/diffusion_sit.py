@@ -4,7 +4,8 @@
     python main.py --config=configs/diffusion_sit.py:smoke     under a minute: a test of the installation
     python main.py --config=configs/diffusion_sit.py:paper     published size and constants, for accelerators
 
-Expected scores are in the README. For real data set data.path and the other keys of `data` (README, "Your own data").
+Expected scores: docs/systems/sea_ice_results.md. For real data set data.path and the other keys of `data`
+(docs/get_started/own_data.md).
 """
 
 from ml_collections import ConfigDict, FieldReference

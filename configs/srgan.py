@@ -6,7 +6,8 @@
 
 To use the distance of AtmoDist as content loss, train it (`python main.py --config=configs/atmodist.py`) and add
     --config.contents="('mse','atmodist')" --config.content.workdir=runs/atmodist
-experiments/content_loss.py does both. For real fields set data.path and the other keys of `data` (README).
+experiments/content_loss.py does both. For real fields set data.path and the other keys of `data`
+(docs/systems/srgan_results.md).
 """
 
 from ml_collections import ConfigDict, FieldReference

@@ -1,0 +1,1 @@
+"""Readers of archives and products: file forms to canonical data sets."""

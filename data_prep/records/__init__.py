@@ -1,0 +1,1 @@
+"""Kinds of records: fields with coarse inputs, block means, pairs, lag pairs."""

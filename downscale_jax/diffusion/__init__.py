@@ -1,0 +1,1 @@
+"""Schedules, loss and samplers of diffusion models, for any denoising function."""

@@ -1,0 +1,1 @@
+"""Evaluation of downscalers: one streaming loop over test times for all of them."""

@@ -7,6 +7,7 @@ Two forms of one network (docs/systems/sea_ice.md):
 - the default: stem=4, time='blocks'. A 4 x 4 space-to-depth stem moves the whole network to a sixteenth of the
   pixels, where it is about ten times faster on a CPU, and the tail sees the noisy input again through the same
   space-to-depth, or the finest scales would stay weak. The noise level steers every block (FiLM).
+
 The published network normalises by batch statistics; here every pixel is normalised by itself (`blocks.pixel_norm`).
 """
 

@@ -1,0 +1,1 @@
+"""Devices, checkpoints, errors, messages, memory and files."""

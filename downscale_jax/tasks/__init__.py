@@ -1,0 +1,1 @@
+"""Learning problems, one per file, as pure functions."""

@@ -26,13 +26,13 @@ class Learned(NamedTuple):
 class Content:
     """Distance [B] of normalised fields [B, H, W, C].
 
-    mse       mean squared error
-    atmodist  alpha times the mean squared difference of their encodings by AtmoDist's frozen encoder at the end of
-              `stage` (1 is the first), with its running batch statistics. In training both fields are cropped by the
-              same random offset, one of `shifts` x `shifts`. The strides of the encoder make it more sensitive to some
-              cells than to others; in a fixed position relative to the blocks of the generator this imprints a pattern
-              at the grid scale. 1, as published, is no shift.
-    spectral  mean squared error plus a tenth of `spectral_distance`
+    - `mse`: mean squared error.
+    - `atmodist`: alpha times the mean squared difference of their encodings by AtmoDist's frozen encoder at the end of
+      `stage` (1 is the first), with its running batch statistics. In training both fields are cropped by the same
+      random offset, one of `shifts` x `shifts`. The strides of the encoder make it more sensitive to some cells than to
+      others; in a fixed position relative to the blocks of the generator this imprints a pattern at the grid scale. 1,
+      as published, is no shift.
+    - `spectral`: mean squared error plus a tenth of `spectral_distance`.
     """
 
     name: Name

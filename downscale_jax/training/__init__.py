@@ -1,0 +1,1 @@
+"""Training: loop, state, optimiser and log, for every task."""

@@ -1,4 +1,4 @@
-"""CORDEX ML-Bench from a trained model to an archive to submit (docs/cordex_bench.md).
+"""CORDEX ML-Bench from a trained model to an archive to submit (docs/guides/cordex_bench.md).
 
     python -m experiments.cordex_bench predict --workdir=runs/cordex_bench-ALPS --submission=out/NAME-VERSION[-orog]
         [--root=Bench-data] [--members=10] [--seed=0] [--config.sampling.KEY=VALUE ..]

@@ -14,6 +14,7 @@ from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.request import Source, StoreRequest, file_state
 from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.files import paths
 from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import load
@@ -129,7 +130,7 @@ def check_units(entry: Entry, dataset: xr.Dataset, predictors: Path) -> None:
 
 def digest(request: StoreRequest, predictors: Path) -> str:
     """Of model, predictors, members, seed and settings, wherever the data lie: predictions shall name no paths."""
-    state = ' '.join(f'{size} {changed}' for _, size, changed in store.fingerprint(str(predictors)))
+    state = ' '.join(f'{size} {changed}' for _, size, changed in paths.fingerprint(str(predictors)))
     text = dataclasses.replace(request, source=Source(predictors.name, state)).to_json()
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -1,0 +1,1 @@
+"""Evaluation of AtmoDist: lags of pairs, and its distance."""

@@ -1,0 +1,1 @@
+"""Reports: scores.json, details.json, figures, report.html and the terminal."""

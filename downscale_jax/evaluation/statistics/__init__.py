@@ -1,0 +1,1 @@
+"""Statistics behind the measures, as sums that are added up over times."""

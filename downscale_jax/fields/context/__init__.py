@@ -1,0 +1,1 @@
+"""Static and periodic fields that networks see beside the coarse field."""

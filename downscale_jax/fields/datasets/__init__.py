@@ -1,0 +1,1 @@
+"""Reading and checking of data sets: stores, axes, units, calendars, levels, masks."""

@@ -1,0 +1,1 @@
+"""Geometry of fields: grids, blocks, filters, interpolation, harmonics, places."""

@@ -1,0 +1,1 @@
+"""Transforms between physical and normalised fields, fitted on the training split."""

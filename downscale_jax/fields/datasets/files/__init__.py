@@ -1,0 +1,1 @@
+"""Opening, decoding and joining of files in every container."""

@@ -1,0 +1,1 @@
+"""Screening of values: missing ones, and physical limits."""
