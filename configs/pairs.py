@@ -86,7 +86,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.evaluation = ConfigDict()
     config.evaluation.measures = (
         'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
-        'distribution', 'places', 'extremes', 'hot_dry', 'change', 'lag1', 'closure', 'bounds', 'normality', 'seams',
+        'distribution', 'places', 'extremes', 'hot_dry', 'change', 'lag1', 'bounds', 'normality', 'seams',
     )  # fmt: skip
     config.evaluation.members = 16
     config.evaluation.subsets = ()  # numbers of members whose mean is scored too; (): only all members

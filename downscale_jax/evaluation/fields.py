@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.zarr_store import with_units_of
 from downscale_jax.evaluation import retiling
@@ -123,12 +125,14 @@ def lead(setting: Setting, settings: Mapping[str, Any]) -> str:
 
 
 def facts(setting: Setting, table: Scores) -> dict[str, str]:
-    """The headline of the report: the main method against the first baseline and against the last single field."""
+    """The headline of the report: the main method against the best baseline of each variable, by its mean absolute
+    error, and against the last single field."""
     main, headline = table[setting.main], {}
-    rivals = [name for name in (setting.baselines[0], *setting.singles[-1:]) if name != setting.main]
     for variable in setting.variables:
         behind = '' if len(setting.variables) == 1 else f', {variable.name}'
-        for rival in rivals:
+        errors = {name: table[name].get(setting.name('mae', variable), np.inf) for name in setting.baselines}
+        best = min(setting.baselines, key=lambda name: errors[name])
+        for rival in [name for name in (best, *setting.singles[-1:]) if name != setting.main]:
             for name, simple in (('crps', 'mae'), ('rmse', 'rmse')):
                 above, below = (row.get(setting.name(n, variable)) for row, n in ((main, name), (table[rival], simple)))
                 if above is not None and below:
