@@ -178,6 +178,8 @@ class Case:
             transform=transform(),
             field_transform=transform(),
             split=lambda name: self.split,
+            kind='refinement',
+            coarse_input=lambda record: record['coarse'],
             meta={
                 'range': [0.0, 5.0],
                 'kernel_km': [24.0, KERNEL_KM],

@@ -28,6 +28,8 @@ def prepared():
     records = [{'fine': x, 'time': int(s)} for x, s in zip(fields.astype('f4'), seconds, strict=True)]
     means = BlockMeans(values, FACTOR, 'physical', False, BOUNDS, (1.0, 1.0))
     return SimpleNamespace(
+        kind='block_means',
+        coarse_input=lambda record: means.coarsen(record['fine'], area),
         transform_as=lambda kind: means,
         field_transform=means,
         area=area,
@@ -64,7 +66,8 @@ def test_the_quantile_map_goes_from_the_interpolated_field_to_the_truth(prepared
 
 
 def test_the_coarse_field_on_the_fine_grid_is_a_baseline():
-    prepared = SimpleNamespace(field_transform=None)
+    free = SimpleNamespace(limits=np.array([[-np.inf], [np.inf]]))
+    prepared = SimpleNamespace(kind='refinement', field_transform=free)
     coarse = np.random.default_rng(1).normal(size=(4, 6, 1))
     found = Baselines(('coarse',), prepared)(coarse, 1)
     assert list(found) == ['coarse']

@@ -126,6 +126,8 @@ def test_block_means(upper):
     truths = rng.normal(0, [1, 5], (3, *SHAPE, 2)).astype('f4')
     mask = np.ones(SHAPE, bool)
     prepared = SimpleNamespace(
+        kind='block_means',
+        coarse_input=lambda record: means.coarsen(record['fine'], prepared.area),
         field_transform=means,
         transform_as=lambda kind: means,
         mask=mask,

@@ -40,7 +40,7 @@ def test_an_ensemble_is_a_method_for_each_number_of_members(members, subsets, me
 
 
 def made(case, members, **changes):
-    return setting(case.prepared, {**SETTINGS, **changes}, ('coarse',), members, 8, {})
+    return setting(case.prepared, {**SETTINGS, **changes}, ('coarse',), members, case.times, {})
 
 
 def test_methods(make_case):

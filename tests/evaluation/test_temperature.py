@@ -215,7 +215,7 @@ def test_without_spread_there_is_nothing_to_fit(prepared, asked):
     assert asked == [1.0]
 
 
-@pytest.mark.parametrize(('records', 'read'), [(1, {0}), (2, {0, 4}), (3, {0, 2, 4}), (0, {0, 1, 2, 3, 4})])
+@pytest.mark.parametrize(('records', 'read'), [(1, {0}), (2, {0, 4}), (3, {0, 2, 4}), (9, {0, 1, 2, 3, 4})])
 def test_records_are_spread_over_validation(prepared, records, read):
     assert fitted(prepared, 1.0, records=records)['records'] == len(read)
     assert prepared.split('validation').read == read
