@@ -8,9 +8,10 @@ For accelerators; cost and scores are not known, since the benchmark's data are 
 --config.data.context="('season',)". Then `python -m experiments.cordex_bench predict --workdir=..` (see there).
 """
 
-from ml_collections import ConfigDict, FieldReference
+import runpy
+from pathlib import Path
 
-from configs import pairs
+from ml_collections import ConfigDict, FieldReference
 
 GCMS = {'ALPS': 'CNRM-CM5', 'NZ': 'ACCESS-CM2', 'SA': 'ACCESS-CM2'}  # in training
 PREDICTORS = tuple(f'{name}_{level}' for name in 'uvtzq' for level in (850, 700, 500))
@@ -21,7 +22,7 @@ def get_config(variant: str = '') -> ConfigDict:
     domain, _, size = variant.partition('-')
     if domain not in GCMS or size not in ('', 'smoke'):
         raise ValueError(f"unknown variant ':{variant}' of cordex_bench: valid are :ALPS, :NZ, :SA, also with -smoke")
-    config = pairs.get_config(size)
+    config = runpy.run_path(str(Path(__file__).with_name('pairs.py')))['get_config'](size)
     data = config.data
     data.domain = domain
     data.root = FieldReference('Bench-data')  # the folder that holds ALPS, NZ and SA as they are unpacked

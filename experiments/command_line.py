@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.signals import raise_on_signals
@@ -15,8 +15,8 @@ FIGURES = ('.png', '.pdf', '.svg')
 class Parser(argparse.ArgumentParser):
     """A parser described by the docstring of its module. Raises UserError where argparse would print its usage."""
 
-    def __init__(self, description: str | None):
-        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    def __init__(self, description: str | None = None, **options: Any):
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message)

@@ -119,14 +119,12 @@ class Checkpoints:
 
     def _restore(self, step: int, **trees: Any) -> Any:
         folder = self._directory / str(step)
+        for name, tree in trees.items():
+            # beforehand: orbax leaves unfinished tasks behind when arrays do not fit
+            _check_arrays(folder / name, tree)
         args = {name: ocp.args.StandardRestore(tree) for name, tree in trees.items()}
-        try:
-            with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-                return reader.restore(folder, args=ocp.args.Composite(**args))
-        except Exception:
-            for name, tree in trees.items():
-                _check_arrays(folder / name, tree)
-            raise
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+            return reader.restore(folder, args=ocp.args.Composite(**args))
 
     def _steps(self) -> list[int]:
         """Intact and damaged steps: only a complete folder is renamed to its step, so a missing mark means damage."""

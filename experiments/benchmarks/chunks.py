@@ -9,11 +9,11 @@ of 480 times holds 30 MiB of a variable, of which the last two are kept. The bes
 on 2 CPU cores.
 """
 
-import argparse
 import tempfile
 import time
 
 from experiments.benchmarks.processes import in_new_process, peak_mib
+from experiments.command_line import Parser, at_least, run_program
 
 GOAL = 1.5  # of the seconds with small chunks
 SHAPE = 90, 180
@@ -22,9 +22,9 @@ LENGTHS = (1, 480)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--times', type=int, default=960)
-    parser.add_argument('--rounds', type=int, default=3)
+    parser = Parser(__doc__)
+    parser.add_argument('--times', type=at_least(1), default=960)
+    parser.add_argument('--rounds', type=at_least(1), default=3)
     options = parser.parse_args()
     print(f'{"form":>5} {"chunk":>5} {"eight at once":>14} {"one at once":>12} {"peak MiB":>9} {"ratio":>12}')
     with tempfile.TemporaryDirectory() as folder:
@@ -89,4 +89,4 @@ def read(path: str, at_once: int) -> dict[str, float]:
 
 
 if __name__ == '__main__':
-    main()
+    run_program(main)

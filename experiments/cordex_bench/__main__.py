@@ -13,11 +13,11 @@ of a submission in a line, whoever made it, and ends with status 2 if there are 
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from downscale_jax.runtime import messages, parallel
-from downscale_jax.runtime.errors import UserError, exit_on_user_error
+from downscale_jax.runtime.errors import UserError
+from experiments.command_line import Parser, at_least, run_program, seed_number
 from experiments.cordex_bench.check import Expected, faults
 from experiments.cordex_bench.layout import DOMAINS, EXPERIMENTS, MEMBERS
 from experiments.cordex_bench.pack import pack
@@ -27,14 +27,14 @@ from experiments.many_runs import parse_overrides
 
 def parse(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
     """The options, and overrides of the config of a work directory."""
-    parser = argparse.ArgumentParser('cordex_bench', None, __doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(__doc__)
     commands = parser.add_subparsers(dest='command', required=True)
     one = commands.add_parser('predict')
     one.add_argument('--workdir', type=Path, required=True)
     one.add_argument('--submission', type=Path, required=True, help='folder, named as the submission is')
     one.add_argument('--root', type=Path, help='of the data; by default that of training')
-    one.add_argument('--members', type=int, default=MEMBERS, help='of a generative model')
-    one.add_argument('--seed', type=int, default=0)
+    one.add_argument('--members', type=at_least(1), default=MEMBERS, help='of a generative model')
+    one.add_argument('--seed', type=seed_number, default=0)
     one = commands.add_parser('score')
     one.add_argument('predictions', type=Path)
     one.add_argument('--truth', type=Path, required=True, help='a file of targets, or the root of the data')
@@ -74,5 +74,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_user_error():
-        main(sys.argv[1:])
+    run_program(main)
