@@ -26,8 +26,12 @@ REAL = ROOT.parent / 'shared' / 'data'
 # slowest files first, so that two workers finish together
 SLOW = (
     'test_main.py',
-    'test_command_line.py',
     'test_main_systems.py',
+    'test_pairs_main.py',
+    'test_dpdm_main.py',
+    'test_grids.py',
+    'fields/datasets/test_forms.py',
+    'test_command_line.py',
     'test_restart.py',
     'test_processes.py',
     'tasks/test_gan_resume.py',
