@@ -1,6 +1,6 @@
 """Pairs of coarse and fine data from different sources (docs/systems/pairs.md).
 
-    python main.py --config=configs/pairs.py           under 10 minutes on 2 CPU cores, a simulated pair
+    python main.py --config=configs/pairs.py           about 16 CPU minutes, a simulated pair
     python main.py --config=configs/pairs.py:smoke     under a minute: a test of the installation
     python main.py --config=configs/pairs.py --config.data.coarse=COARSE.nc --config.data.fine=FINE.nc
 
