@@ -36,7 +36,7 @@ WINDOW = 40
 
 
 class Quantity(NamedTuple):
-    """How fields of a quantity are normalised and bounded, by words of the CF standard name."""
+    """Normalisation and bounds of a quantity, recognised by words of the CF standard name."""
 
     words: tuple[str, ...]
     transform: str
@@ -127,12 +127,10 @@ def variables_of(dataset: xr.Dataset, source: str, setting: str) -> tuple[str, .
 
 
 def check_names(key: str, names: Sequence[str], dataset: xr.Dataset) -> None:
-    """Raises UserError for a variable that the data set lacks, and for one that is named twice."""
+    """Raises UserError for a variable that the data set lacks."""
     for name in names:
         if name not in dataset.data_vars:
             raise UserError(f"data.{key} names '{name}': {suggestion(name, map(str, dataset.data_vars))}")
-    if len({*names}) < len(names):
-        raise UserError(f'data.{key}={tuple(names)} names a variable twice')
 
 
 def kind_of(array: xr.DataArray, name: str) -> Kind | None:
@@ -141,7 +139,7 @@ def kind_of(array: xr.DataArray, name: str) -> Kind | None:
 
 
 def quantity_of(array: xr.DataArray, name: str) -> Quantity:
-    """How its fields are normalised and bounded."""
+    """The quantity of a variable, by its standard name or a usual name."""
     if kind_of(array, name) is PRECIPITATION:
         return QUANTITIES[0]
     standard = str(array.attrs.get('standard_name', ''))

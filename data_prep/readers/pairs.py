@@ -144,5 +144,5 @@ def _is_daily(times: np.ndarray) -> bool:
 
 
 def _key(time: Any, unit: str) -> str:
-    """What two stamps of one period have in common, whatever their calendars."""
+    """The part of an ISO stamp that names its period, equal in all calendars."""
     return iso(time)[: {'month': 7, 'day': 10, 'minute': 16}[unit]]

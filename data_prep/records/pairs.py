@@ -10,7 +10,13 @@ import scipy.spatial
 import xarray as xr
 
 from data_prep.readers.pairs import Pair, open_fine, read_pair
-from data_prep.records.block_means import cells_with_values, check_logarithm, context_moments
+from data_prep.records.block_means import (
+    CLIMATE_BYTES,
+    CLIMATE_TIMES,
+    cells_with_values,
+    check_logarithm,
+    context_moments,
+)
 from data_prep.records.stream import STATISTICS_TIMES, check_varies, stream
 from data_prep.records.writer import SPLITS, Writer
 from data_prep.simulators import coarse_model
@@ -38,7 +44,6 @@ from downscale_jax.pipeline.records import COARSE_GRID
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 
-CLIMATE_TIMES, CLIMATE_BYTES = 480, 2**28  # most coarse fields of training from which their climate is estimated
 AROUND = 2  # coarse cells kept around the fine grid, so that filling gaps at its edge is the same as without the cut
 VERSION = 2  # of the records: raise it when they change
 PATHS = ('coarse', 'fine', 'relief')

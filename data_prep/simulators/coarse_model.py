@@ -19,7 +19,7 @@ OFFSET = 7  # cells by which the coarse grid is shifted against the fine one
 
 
 class Bias(NamedTuple):
-    """How the coarse model differs, in units of the variable or as ratios."""
+    """Errors of the coarse model, in units of the variable or as ratios."""
 
     mean: float
     pattern: float  # standard deviation of the bias in space

@@ -70,9 +70,7 @@ class PairInputs:
     def _read_block(self, block: int) -> np.ndarray:
         """[n, h, w, P] float32 of a block of times."""
         start = block * self._block_times
-        part = self._fields.isel(time=slice(start, start + self._block_times))
-        loaded = store.load(part, self._source)
-        return np.stack([loaded[name].values for name in self._names], -1).astype(np.float32)
+        return stacked(self._fields, self._names, slice(start, start + self._block_times), self._source)
 
 
 def predictors_of(dataset: xr.Dataset, transform: PairTransform, source: str) -> xr.Dataset:
@@ -80,7 +78,7 @@ def predictors_of(dataset: xr.Dataset, transform: PairTransform, source: str) ->
     return checked(levels_as_variables(dataset, source), transform, source)
 
 
-def stacked(fields: xr.Dataset, names: Sequence[str], index: int, source: str) -> np.ndarray:
-    """[h, w, P] float32 of one time, read."""
+def stacked(fields: xr.Dataset, names: Sequence[str], index: int | slice, source: str) -> np.ndarray:
+    """[h, w, P] float32 of one time, or [n, h, w, P] of several, read."""
     loaded = store.load(fields.isel(time=index), source)
     return np.stack([loaded[name].values for name in names], -1).astype(np.float32)

@@ -9,7 +9,7 @@ from downscale_jax.diffusion.samplers import Solver
 
 @dataclass(frozen=True)
 class Partition:
-    """How domain and ensemble are cut into tiles and work units."""
+    """Tiles of a domain and work units of an ensemble."""
 
     tile: int  # cells a side, at most
     overlap: int  # cells that neighbouring tiles share, at least
@@ -18,7 +18,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class Sampling(Solver):
-    """How members are drawn: the solver and the noise that it starts from."""
+    """The solver that draws members, and the noise that it starts from."""
 
     temperature: float | None = None  # factor of all noise; None: 1 unless another was fitted; 0: no noise
     correlation_hours: float = 0.0  # time lag at which a member's noise correlates by 1/e; 0: times are independent

@@ -53,7 +53,7 @@ class Baselines:
         )
 
     def _smooth(self, coarse: np.ndarray) -> np.ndarray:
-        """What is mapped to the distribution of the truth: the linear interpolation."""
+        """The linear interpolation, which the quantile map starts from."""
         transform = self._prepared.field_transform
         return (
             transform.coarse(coarse) if isinstance(transform, PairTransform) else self._interpolated(coarse, 'linear')

@@ -23,7 +23,7 @@ def as_list(paths: Paths) -> list[str]:
 
 
 def name_of(paths: Paths) -> str:
-    """How messages name one path or several."""
+    """The name in messages of one path or several."""
     listed = as_list(paths)
     return listed[0] if len(listed) == 1 else f'{listed[0]} to {listed[-1]}' if listed else 'an empty list of files'
 
