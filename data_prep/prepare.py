@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
-from data_prep.records import block_means, lag_pairs, pairs, refinement
+from data_prep.records import block_means, lag_pairs, pairs, refinement, scenes
 from downscale_jax.fields.datasets.files import paths
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
@@ -23,6 +23,7 @@ KINDS: dict[str, ModuleType] = {
     'lag_pairs': lag_pairs,
     'pairs': pairs,
     'refinement': refinement,
+    'scenes': scenes,
 }
 
 

@@ -4,11 +4,13 @@
     statics.nc         mask, cell area and coordinates of the fine grid
     prepared.json      kind, transform, calendar, counts, provenance
     coarse_grid.nc     of pairs: coordinates of the coarse data
+    outlines.gpkg      of scenes: glacier outlines
 
 A record is one time: `fine` [H, W] and `coarse` [H, W, Cin]; `fine` [H, W, V] alone where the coarse form is its block
 mean; `fine` [H, W, V] and `coarse` [h, w, P], each on its own grid, for pairs. Or it is a pair of patches, `first` and
-`second` [P, P, C], with their `lag` in steps and the `row` and `column` of their first cell. Fields are physical,
-float32, NaN where missing; `time` is in seconds since 1970-01-01 of the data's calendar. Reading needs no TensorFlow.
+`second` [P, P, C], with their `lag` in steps and the `row` and `column` of their first cell. Or it is a satellite
+scene, `bands` [H, W, B], with the probability of `cloud` [H, W]. Fields are physical, float32, NaN where missing;
+`time` is in seconds since 1970-01-01 of the data's calendar. Reading needs no TensorFlow.
 """
 
 from collections.abc import Sequence
@@ -35,6 +37,7 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import RESTORE, Section, read_json, reading
 
 COARSE_GRID = 'coarse_grid.nc'
+OUTLINES = 'outlines.gpkg'
 T = TypeVar('T', bound=Transform)
 
 
@@ -73,9 +76,9 @@ class Prepared:
 
     @property
     def field_transform(self) -> FieldTransform:
-        """`transform` of data for downscaling. Raises UserError for lag pairs."""
+        """`transform` of data for downscaling. Raises UserError for data of other kinds."""
         if isinstance(self.transform, Standardisation):
-            raise UserError(f'{self.directory} holds pairs of patches, not fields to downscale')
+            raise UserError(f'{self.directory} holds data of kind {self.kind}, not fields to downscale')
         return self.transform
 
     def training_range(self) -> TrainingRange:
