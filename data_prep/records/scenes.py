@@ -1,7 +1,7 @@
 """Records of multispectral scenes of a region with glaciers, one record per scene that a glacier uses.
 
-Beside them stand the outlines (`outlines.gpkg`), the elevation and the numbers of the glaciers on the grid, and for each
-glacier and date of `data.dates` the scene chosen for it. Folds are no part of the records: all folds share them.
+Beside them stand the outlines (`outlines.gpkg`), the elevation and the numbers of the glaciers on the grid, and for
+each glacier and date of `data.dates` the scene chosen for it. Folds are no part of the records: all folds share them.
 """
 
 import json
@@ -14,6 +14,7 @@ from data_prep.records.writer import Writer
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.rasters.choice import Choice, choose
+from downscale_jax.fields.rasters.opening import read_region
 from downscale_jax.fields.rasters.outlines import rasterised
 from downscale_jax.fields.rasters.region import ELEVATION, Region
 from downscale_jax.fields.transforms import standardisation
@@ -29,6 +30,8 @@ SPLIT = 'train'  # splits are folds of glaciers, which share the scenes
 def write(data: dict, seed: int, directory: Path, name: str) -> None:
     """Fills `directory` with the scenes that glaciers use, the grid with its glaciers, and the transform."""
     region = open_region(data, seed)
+    # smaller glaciers are ice in the labels as well, but are not counted
+    drawn = rasterised(region.outlines, region.grid) > 0
     outlines = region.outlines[region.outlines['area_km2'] >= data['least_km2']].reset_index(drop=True)
     glacier = rasterised(outlines, region.grid)
     if not (size := np.bincount(glacier.ravel(), minlength=len(outlines) + 1)[1:]).any():
@@ -39,6 +42,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     used = sorted({int(scene) for choice in choices for scene in choice.scene})
     outlines.to_file(directory / OUTLINES, driver='GPKG')
     statics = statics_of(region, glacier, choices, used)
+    statics['outline'] = ('y', 'x'), drawn.astype(np.int8)
     statics['longitude'] = 'glacier', outlines.geometry.centroid.to_crs('EPSG:4326').x.values
     store.write_netcdf(statics, directory / 'statics.nc')
     shape = region.grid.shape
@@ -62,6 +66,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
 
 def open_region(data: dict, seed: int) -> Region:
     """The region of the files, or the simulated one."""
+    if data['path']:
+        return read_region(data['path'], data['outlines'], data['elevation'], data['bands'])
     from data_prep.simulators.glaciers.simulate import simulate
 
     settings = {'seed': seed, **data['simulate']}
@@ -80,7 +86,7 @@ def statics_of(region: Region, glacier: np.ndarray, choices: list[Choice], used:
     place, table = ('y', 'x'), ('date', 'glacier')
     size = np.bincount(glacier.ravel())[1:]
     area = np.full(glacier.shape, region.grid.cell_km2, np.float32)
-    variables = {
+    variables: dict[str, tuple] = {
         'mask': (place, np.ones(glacier.shape, np.int8)),
         'cell_area': (place, area, {'units': 'km2'}),
         ELEVATION: (place, region.elevation, {'units': 'm', 'standard_name': 'surface_altitude'}),

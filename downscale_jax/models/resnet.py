@@ -1,10 +1,10 @@
 """U-Net with a ResNet-34 encoder (docs/systems/glaciers.md): He et al. (2016), https://arxiv.org/abs/1512.03385.
 
-Encoder: a 7 x 7 convolution with stride 2 and 64 channels, 3 x 3 max-pooling with stride 2, then stages of 3, 4, 6 and 3
-basic blocks with 64, 128, 256 and 512 channels. Decoder: five doublings, each followed by the map of the encoder at that
-resolution, if any, and two 3 x 3 convolutions with 256, 128, 64, 32 and 16 channels. Batch normalisation and ReLU follow
-every convolution but the last; convolutions before them have no bias. Shapes in comments are those of the published
-patch, 256 x 256.
+Encoder: a 7 x 7 convolution with stride 2 and 64 channels, 3 x 3 max-pooling with stride 2, then stages of 3, 4, 6 and
+3 basic blocks with 64, 128, 256 and 512 channels. Decoder: five doublings, each followed by the map of the encoder at
+that resolution, if any, and two 3 x 3 convolutions with 256, 128, 64, 32 and 16 channels. Batch normalisation and ReLU
+follow every convolution but the last; convolutions before them have no bias. Shapes in comments are those of the
+published patch, 256 x 256.
 """
 
 from functools import partial

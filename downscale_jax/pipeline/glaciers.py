@@ -18,7 +18,8 @@ CACHE_BYTES = 2**31  # of scenes kept in memory
 class Glaciers(NamedTuple):
     """The glaciers of a region; glacier i (from 0) has the number i + 1 on the grid."""
 
-    number: np.ndarray  # (y, x) int32, 0 outside of the outlines
+    outline: np.ndarray  # (y, x) bool: within any outline, also of glaciers too small to count
+    number: np.ndarray  # (y, x) int32, 0 outside of the outlines of glaciers that count
     owner: np.ndarray  # (y, x) int32, number of the nearest glacier
     area: np.ndarray  # [N] km2, of the cells within the outline
     fold: np.ndarray  # [N], from 0 in the west
@@ -36,7 +37,8 @@ def glaciers_of(prepared: Prepared, count: int) -> Glaciers:
     if len(area) < count:
         raise UserError(f'data.folds={count}, but the region has {len(area)} glaciers: choose fewer folds')
     fold = folds(statics['longitude'].values, area, count)
-    return Glaciers(number, nearest(number), area, fold, statics['scene'].values)
+    outline = statics['outline'].values.astype(bool)
+    return Glaciers(outline, number, nearest(number), area, fold, statics['scene'].values)
 
 
 def split_of(fold: np.ndarray, test: int, count: int, split: str) -> np.ndarray:
@@ -92,10 +94,10 @@ class GlacierPatches:
         window = tuple(slice(at, at + self.size) for at in place)
         image, known = (array[window] for array in self._scene(int(self.glaciers.scene[0, glacier])))
         image = np.concatenate([image, self.elevation[window]], -1)
-        label = (self.glaciers.number[window] > 0)[..., None].astype(np.float32)
+        label = self.glaciers.outline[window][..., None].astype(np.float32)
         valid = (known & self.own[window])[..., None]
-        turns, mirrored = rng.integers(4), rng.integers(2)
-        return tuple(np.rot90(a, turns)[:: 1 - 2 * mirrored] for a in (image, label, valid))
+        turns, mirrored = map(int, rng.integers((4, 2)))
+        return tuple(np.rot90(np.asarray(a), turns)[:: 1 - 2 * mirrored] for a in (image, label, valid))
 
 
 def scene_of(record: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -12,8 +12,9 @@ STEPS = 12  # doublings of the path downhill: 2^12 cells reach the edge of any g
 def divide(ice: np.ndarray, surface: np.ndarray, cell_km2: float) -> np.ndarray:
     """Number of the glacier of each cell, from 1; 0 without ice and for bodies below SMALLEST. All (y, x).
 
-    Ice flows down the steepest slope of its smoothed surface, to one of eight neighbours, until it leaves the ice. Fronts within GUTTER cells of each
-    other are those of one glacier, as in Kienholz et al. (2013, J. Glaciol. 59, 925-937). Glaciers are contiguous.
+    Ice flows down the steepest slope of its smoothed surface, to one of eight neighbours, until it leaves the ice.
+    Fronts within GUTTER cells of each other are those of one glacier, as in Kienholz et al. (2013, J. Glaciol. 59,
+    925-937). Glaciers are contiguous.
     """
     smooth = ndimage.gaussian_filter(surface, SMOOTHING)
     end = _downhill(ice, smooth)

@@ -8,6 +8,7 @@ Ice thickness h [m] on a bed B [m], with the surface s = B + h, follows
 upstream cell at each face, and no cell loses more ice than it has, so that thickness stays positive on steep beds.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -34,6 +35,9 @@ WARMING = 1985.0  # first year of the retreat
 RISE = 3.8  # m by which the equilibrium line rises each year, on average
 
 
+Balance = Callable[[jax.Array, jax.Array], jax.Array]  # (year, surface [m]) -> m of ice per year, (y, x)
+
+
 class Glaciation(NamedTuple):
     """Ice of the range in some years."""
 
@@ -42,10 +46,10 @@ class Glaciation(NamedTuple):
 
 
 def glaciate(rng: np.random.Generator, bed: np.ndarray, line: float, years: tuple[int, ...]) -> Glaciation:
-    """Grows glaciers on `bed` [m] to a steady state, then lets them retreat to each of `years`, in increasing order.
+    """Grows glaciers on `bed` [m] to a steady state, then lets them retreat to each of `years`, which increase.
 
-    `line`: mean height [m] of the equilibrium line in the steady state. It is lower on northern slopes, and rises faster
-    in some parts of the range than in others.
+    `line`: mean height [m] of the equilibrium line in the steady state. It is lower on northern slopes, and rises
+    faster in some parts of the range than in others.
     """
     shape = tuple(n // COARSE * COARSE for n in bed.shape)
     coarse = ndimage.uniform_filter(bed, COARSE, mode='nearest')[COARSE // 2 : shape[0] : COARSE,
@@ -58,43 +62,49 @@ def glaciate(rng: np.random.Generator, bed: np.ndarray, line: float, years: tupl
     equilibrium = line + 70 * regional - 130 * north
     rise = RISE * np.exp(0.55 * sensitivity)
     loss = SHED * np.maximum(np.hypot(*np.gradient(coarse, COARSE * CELL)) - AVALANCHES, 0)
-    run = partial(_run, jnp.asarray(coarse), jnp.asarray(equilibrium), jnp.asarray(rise), jnp.asarray(loss))
-    ice, now, thickness = run(jnp.zeros(coarse.shape), WARMING - SPIN_UP, WARMING), WARMING, {}
+    place = tuple(jnp.asarray(x, jnp.float32) for x in (equilibrium, rise, loss))
+
+    def balance(year, surface):
+        line = place[0] + place[1] * jnp.maximum(year - WARMING, 0)
+        return jnp.clip(GRADIENT * (surface - line), SMALLEST, LARGEST) - place[2]
+
+    depth = flow(balance, jnp.asarray(coarse), jnp.zeros(coarse.shape), WARMING - SPIN_UP, WARMING)
+    now, thickness = WARMING, {}
     for year in years:
-        ice, now = run(ice, now, float(year)), float(year)
-        thickness[year] = _fine(np.asarray(ice), coarse, bed)
+        depth, now = flow(balance, jnp.asarray(coarse), depth, now, float(year)), float(year)
+        thickness[year] = _fine(np.asarray(depth), coarse, bed)
     warmed = equilibrium + rise * (years[0] - WARMING)
     return Glaciation(thickness, _zoomed(warmed, bed.shape))
 
 
-@jax.jit
-def _run(bed, equilibrium, rise, loss, ice, start, end):
-    """Thickness at the year `end` from that at `start`."""
+@partial(jax.jit, static_argnames='balance')
+def flow(balance: Balance, bed: jax.Array, ice: jax.Array, start: float, end: float) -> jax.Array:
+    """Thickness [m] (y, x) at the year `end` from that at `start`, on cells of COARSE * CELL metres."""
+    cell = COARSE * CELL
 
     def step(state):
-        year, h = state
-        s = bed + h
-        line = equilibrium + rise * jnp.maximum(year - WARMING, 0)
-        balance = jnp.clip(GRADIENT * (s - line), SMALLEST, LARGEST) - loss
-        (flow_y, flow_x), fastest = _fluxes(s, h)
-        dt = jnp.minimum(jnp.minimum(COURANT * (COARSE * CELL) ** 2 / fastest, 1.0), end - year)
-        outflow = sum(jnp.maximum(f, 0)[a] - jnp.minimum(f, 0)[b] for f, a, b in _sides(flow_y, flow_x))
-        share = jnp.minimum(1, h / jnp.maximum(dt * outflow / (COARSE * CELL), 1e-9))
-        flow_y = flow_y * _upstream(share, flow_y, 0)
-        flow_x = flow_x * _upstream(share, flow_x, 1)
-        divergence = (jnp.diff(flow_y, axis=0) + jnp.diff(flow_x, axis=1)) / (COARSE * CELL)
-        return year + dt, jnp.maximum(h + dt * (balance - divergence), 0)
+        elapsed, h = state
+        surface = bed + h
+        (south, east), fastest = _fluxes(surface, h)
+        dt = jnp.minimum(jnp.minimum(COURANT * cell**2 / fastest, 1.0), end - start - elapsed)
+        # a cell loses no more than it has: its fluxes are reduced alike
+        outflow = jnp.maximum(south[1:], 0) - jnp.minimum(south[:-1], 0)
+        outflow += jnp.maximum(east[:, 1:], 0) - jnp.minimum(east[:, :-1], 0)
+        share = jnp.minimum(1, h / jnp.maximum(dt * outflow / cell, 1e-9))
+        south, east = south * _upstream(share, south, 0), east * _upstream(share, east, 1)
+        divergence = (jnp.diff(south, axis=0) + jnp.diff(east, axis=1)) / cell
+        return elapsed + dt, jnp.maximum(h + dt * (balance(start + elapsed, surface) - divergence), 0)
 
-    return jax.lax.while_loop(lambda state: state[0] < end - 1e-6, step, (jnp.asarray(start, jnp.float32), ice))[1]
+    return jax.lax.while_loop(lambda state: state[0] < end - start, step, (jnp.zeros(()), ice))[1]
 
 
 def _fluxes(s, h):
     """Fluxes [m2 per year] through the faces of the cells, southward [H + 1, W] and eastward [H, W + 1], zero at the
     edges, and the largest diffusivity."""
     cell = COARSE * CELL
-    padded_s, padded_h = jnp.pad(s, 1, 'edge'), jnp.pad(h, 1)
-    central_y = (padded_s[2:, 1:-1] - padded_s[:-2, 1:-1]) / (2 * cell)
-    central_x = (padded_s[1:-1, 2:] - padded_s[1:-1, :-2]) / (2 * cell)
+    padded = jnp.pad(s, 1, 'edge')
+    central_y = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / (2 * cell)
+    central_x = (padded[1:-1, 2:] - padded[1:-1, :-2]) / (2 * cell)
     fluxes, fastest = [], jnp.asarray(1e-6)
     for axis, across in ((0, central_x), (1, central_y)):
         slope = jnp.diff(s, axis=axis) / cell
@@ -108,15 +118,6 @@ def _fluxes(s, h):
         pads = [(1, 1) if i == axis else (0, 0) for i in range(2)]
         fluxes.append(jnp.pad(-diffusivity * slope, pads))
     return fluxes, fastest
-
-
-def _sides(flow_y, flow_x):
-    """(flow, index of the face behind each cell, index of the face before it) for both directions."""
-    everything = slice(None)
-    return (
-        (flow_y, (slice(1, None), everything), (slice(None, -1), everything)),
-        (flow_x, (everything, slice(1, None)), (everything, slice(None, -1))),
-    )
 
 
 def _upstream(cells, flow, axis):

@@ -9,6 +9,7 @@ from data_prep.simulators.terrain import erode
 CELL = 30.0  # m
 COARSE = 7  # cells per side of a cell on which rivers erode
 VALLEY, SUMMIT = 1300.0, 3900.0  # m: the lowest valley floor, and the height that one cell in a thousand exceeds
+WIDTH = 19_000.0  # m: a narrower range is lower, as the square root
 ROUGHNESS = 22.0  # m, standard deviation of the relief that rivers do not resolve
 
 
@@ -29,4 +30,5 @@ def draw_range(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     fine = ndimage.zoom(height[1:-1, 1:-1], COARSE, order=3, mode='nearest', grid_mode=True)[:rows, :columns]
     fine = np.clip(fine / np.quantile(fine, 0.999), 0, None) ** 0.9
     detail = Matern(rng, (rows, columns), 24, 1.0).values
-    return (VALLEY + (SUMMIT - VALLEY) * fine + ROUGHNESS * np.sqrt(fine) * detail).astype(np.float32)
+    summit = (SUMMIT - VALLEY) * min(1.0, np.sqrt(CELL * rows / WIDTH))
+    return (VALLEY + summit * fine + ROUGHNESS * np.sqrt(fine) * detail).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Idealised satellite scenes: terrain shading, shadows, clouds with their mask, sensor noise, and the edge of a swath."""
+"""Idealised satellite scenes: shading, cast shadows, clouds with their mask, noise, and the edge of a swath."""
 
 from typing import NamedTuple
 

@@ -42,7 +42,7 @@ def ground(rng: np.random.Generator, bed: np.ndarray, equilibrium_line: np.ndarr
 
 
 def debris_cover(ground: Ground, thickness: np.ndarray) -> np.ndarray:
-    """Share of debris [0, 1] on the ice, (y, x): it grows down the tongue and towards its sides, where it is supplied."""
+    """Share of debris [0, 1] on the ice, (y, x): it grows down the tongue and towards its sides."""
     below = (ground.equilibrium_line - ground.bed - thickness) / 130
     inside = ndimage.distance_transform_edt(thickness > 0)
     sides = np.exp(-inside / 2.5)

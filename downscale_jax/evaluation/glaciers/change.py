@@ -1,7 +1,7 @@
 """Area change of glaciers from predictions at two dates, whose systematic errors cancel (Diaconu and Bamber 2023).
 
-Both areas are counted inside the outline of the inventory, over the cells that are valid at both dates, so that what the
-network always misses or adds is the same at both dates. The rate of a glacier and its uncertainty are
+Both areas are counted inside the outline of the inventory, over the cells that are valid at both dates, so that what
+the network always misses or adds is the same at both dates. The rate of a glacier and its uncertainty are
 
     (A1 - A0) / (y1 - y0),    sqrt(s0^2 + s1^2) / (y1 - y0)
 
@@ -58,7 +58,7 @@ class Change(NamedTuple):
 
 def displacement(view: View, glaciers: int) -> float:
     """Standard deviation in km of the boundary's displacement, from the differences of predicted area and outline."""
-    inside = view.outline & view.scored
+    inside = view.own & view.scored
     predicted, drawn = (by_glacier(cells & inside, view.owner, glaciers) for cells in (view.probability > 0.5, inside))
     known = drawn > 0
     residual = (predicted - drawn)[known] * view.grid.cell_km2 / perimeter(view, glaciers)[known]
@@ -66,8 +66,8 @@ def displacement(view: View, glaciers: int) -> float:
 
 
 def perimeter(view: View, glaciers: int) -> np.ndarray:
-    """[N] length in km of the outlines: faces between cells, shortened by the mean ratio pi / 4 of staircase to line."""
-    outline = np.pad(view.outline, 1)
+    """[N] length in km of the outlines: faces between cells times pi / 4, the mean ratio of a line to its staircase."""
+    outline = np.pad(view.own, 1)
     inner = outline[1:-1, 1:-1]
     neighbours = (outline[:-2, 1:-1], outline[2:, 1:-1], outline[1:-1, :-2], outline[1:-1, 2:])
     faces = sum((inner & ~other).astype(int) for other in neighbours)
@@ -75,10 +75,10 @@ def perimeter(view: View, glaciers: int) -> np.ndarray:
 
 
 def change(first: View, later: View, chosen: np.ndarray, years: float, width: float, outlier: float) -> Change:
-    """Change of the glaciers `chosen` [N] bool; `width` from `displacement`; `outlier` in robust standard deviations."""
+    """Change of the glaciers `chosen` [N] bool; `width`: see `displacement`; `outlier`: see `outliers`."""
     count, cell = len(chosen), first.grid.cell_km2
-    both = first.outline & first.valid & later.valid & (first.owner >= 0)
-    outline = by_glacier(first.outline, first.owner, count) * cell
+    both = first.own & first.valid & later.valid
+    outline = by_glacier(first.own, first.owner, count) * cell
     seen = by_glacier(both, first.owner, count) * cell
     known = chosen & (seen > FEWEST_VALID * outline)
 
@@ -88,9 +88,8 @@ def change(first: View, later: View, chosen: np.ndarray, years: float, width: fl
 
     areas = area(first), area(later)
     sigma = np.where(known, np.sqrt(2) * width * perimeter(first, count) / years, np.nan)
-    true = [None, None] if first.ice is None else [
-        np.where(chosen, by_glacier(view.ice, view.owner, count) * cell, np.nan) for view in (first, later)
-    ]  # fmt: skip
+    ice = [view.ice for view in (first, later)]
+    true = [None if x is None else np.where(chosen, by_glacier(x, first.owner, count) * cell, np.nan) for x in ice]
     relative = ratio(areas[1] - areas[0], areas[0])
     return Change(outline, *areas, sigma, outliers(relative, outlier), years, *true)
 

@@ -59,10 +59,9 @@ def colours(view: View, bands: Sequence[str]) -> np.ndarray:
     """False colours (y, x, 3) in [0, 1]; cells without a valid value are veiled."""
     chosen = next((c for c in FALSE_COLOURS if set(c) <= set(bands)), tuple(bands[:1]) * 3)
     image = view.image[..., [list(bands).index(name) for name in chosen]]
-    low, high = np.nanquantile(image[view.valid], (0.01, 0.98), axis=0)
-    image = np.clip((image - low) / (high - low), 0, 1) ** 0.7
+    image = np.clip(image / np.nanquantile(image[view.scored], 0.97), 0, 1) ** 0.7
     veiled = 0.45 * image + 0.55 * np.array([0.85, 0.85, 0.9])
-    return np.nan_to_num(np.where((view.valid | (view.owner < 0))[..., None], image, veiled), nan=0.93)
+    return np.nan_to_num(np.where(view.valid[..., None], image, veiled), nan=0.93)
 
 
 @matplotlib.rc_context(LOOK)

@@ -1,5 +1,6 @@
 """Outcome of the test glaciers: sums of cells and areas of each, and the scores that follow."""
 
+from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,8 +49,8 @@ def outcome_of(
         validation = split_of(glaciers.fold, data['fold'], data['folds'], 'validation')
         held_out = view(prepared, glaciers, validation, 0, evaluation['zone'], mapper)
         width = area_change.displacement(held_out, count)
-        first, last = (np.datetime64(date) for date in data['dates'])
-        years = float((last - first).astype(int) / 365.25)
+        first, last = (date.fromisoformat(text) for text in data['dates'])
+        years = (last - first).days / 365.25
         change = area_change.change(views[0], views[1], chosen, years, width, evaluation['outlier'])
         if views[1].ice is not None:
             later = {MAIN: scores.count(views[1].probability > 0.5, views[1], count)}

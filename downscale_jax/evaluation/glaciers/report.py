@@ -109,8 +109,8 @@ def figures(
     result = [
         Figure(
             'map',
-            'Part of the test fold in false colours, with outlines of the network, of the inventory and, in a simulation, '
-            'of the true ice. Bare ice is blue, snow bright, rock and debris brown; cloud is veiled.',
+            'Part of the test fold in false colours, with outlines of the network, of the inventory and, in a '
+            'simulation, of the true ice. Ice and snow are blue, rock and debris brown; cells under cloud are veiled.',
             drawing.outlines(views, bands, config['data']['dates'], 'Outlines', subtitle),
         ),
         Figure(
@@ -127,8 +127,9 @@ def figures(
         result.append(
             Figure(
                 'change',
-                'Left: rates of area change of the glaciers; right: the regional rate by prediction at both dates, by the '
-                'later prediction against the outlines (naive) and, in a simulation, the true one. Bars: 5–95 % interval.',
+                'Left: rates of area change of the glaciers. Right: the regional rate by predictions at both dates, by '
+                'the later prediction against the outlines (naive) and, in a simulation, the true one. Bars: 5–95 % '
+                'interval.',
                 drawing.change(outcome.change, regional_rates(outcome), 'Area change', subtitle),
             )
         )

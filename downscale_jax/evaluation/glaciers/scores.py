@@ -17,8 +17,8 @@ Counts = dict[str, np.ndarray]  # {name: [N]}, sums over the cells of each glaci
 
 
 def count(prediction: np.ndarray, view: View, glaciers: int) -> Counts:
-    """Sums over the scored cells of each glacier: hits, false alarms, misses, correct rejections; distances in m between
-    the boundaries of `prediction` (y, x) and of the truth, both ways, with the numbers of boundary cells."""
+    """Sums over the scored cells of each glacier: hits, false alarms, misses, correct rejections; distances in m
+    between the boundaries of `prediction` (y, x) and of the truth, both ways, with the numbers of boundary cells."""
     scored, truth = view.scored, view.truth
     cases = {
         'hits': prediction & truth,

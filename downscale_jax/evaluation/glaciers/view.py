@@ -20,6 +20,7 @@ class View(NamedTuple):
     valid: np.ndarray  # bool: with data, without cloud
     probability: np.ndarray  # of ice; NaN without a network and far from the glaciers
     outline: np.ndarray  # bool: within an outline of the inventory
+    own: np.ndarray  # bool: within the outline of the owner
     owner: np.ndarray  # index of the nearest glacier, from 0; -1 beyond the zone and for other glaciers
     ice: np.ndarray | None  # bool: the true ice of a simulation
     debris: np.ndarray | None  # share of debris on the ice of the first date
@@ -50,22 +51,27 @@ def view(
     elevation = statics[ELEVATION].values[window][..., None]
     image = np.full((*owner.shape, len(transform.variables)), np.nan, np.float32)
     valid, probability = np.zeros(owner.shape, bool), np.full(owner.shape, np.nan, np.float32)
-    scene = np.append(glaciers.scene[date], -1)[owner]  # the last entry serves owner -1
+    scene = np.append(glaciers.scene[date], -1)[owner]
     records = prepared.split('train')
-    for index in np.unique(glaciers.scene[date][chosen]):
+    # the scene of most glaciers shows what lies between them
+    used, count = np.unique(glaciers.scene[date][chosen], return_counts=True)
+    scene[scene < 0] = used[count.argmax()]
+    for index in used:
         bands, clear = scene_of(records[int(index)])
         whole = np.concatenate([bands[window], elevation], -1)
         here = scene == index
         image[here], valid[here] = whole[here], clear[window][here]
         if mapper:
-            probability[here] = mapper.probability(inputs(transform, whole), here)[here]
+            mapped = here & (owner >= 0)
+            probability[mapped] = mapper.probability(inputs(transform, whole), mapped)[mapped]
+    own = (owner >= 0) & (glaciers.number[window] == owner + 1)
     ice = statics['ice'].values[date][window].astype(bool) if 'ice' in statics else None
     debris = statics['debris'].values[window] if 'debris' in statics else None
     rows, columns = window
     part = grid._replace(
         west=grid.west + columns.start * grid.cell, north=grid.north - rows.start * grid.cell, shape=owner.shape
     )
-    return View(image, valid, probability, glaciers.number[window] > 0, owner, ice, debris, part)
+    return View(image, valid, probability, glaciers.outline[window], own, owner, ice, debris, part)
 
 
 def surroundings(cells: np.ndarray, margin: int) -> tuple[slice, slice]:

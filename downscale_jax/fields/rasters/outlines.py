@@ -1,13 +1,55 @@
 """Glacier outlines as rasters, rasters as outlines, and geographic folds of glaciers."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from downscale_jax.fields.rasters.grid import RasterGrid
+from downscale_jax.runtime import messages
+from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.files import first_line
 
 if TYPE_CHECKING:
     import geopandas
+
+
+IDENTIFIERS = ('rgi_id', 'RGIId', 'id', 'GLIMSId')
+AREAS = ('area_km2', 'Area')
+
+
+def read_outlines(path: str, grid: RasterGrid) -> 'geopandas.GeoDataFrame':
+    """Outlines that reach into the grid, in its coordinates, with `id` and `area_km2`.
+
+    A shapefile, GeoPackage, or any other file that GDAL reads; RGI 6 and 7 bring their own identifiers and areas.
+    Outlines that intersect themselves are repaired. Raises UserError where the file has no coordinate reference system
+    or no outline within the grid.
+    """
+    import geopandas
+    from shapely.geometry import box
+
+    if not Path(path).exists():
+        raise UserError(f'{path}: no such file')
+    try:
+        read = geopandas.read_file(path)
+    except Exception as error:  # of GDAL, of many kinds
+        raise UserError(f'{path} cannot be read as outlines ({first_line(error)}): check the file') from error
+    if read.crs is None:
+        raise UserError(f'{path} has no coordinate reference system: add its .prj, or assign one')
+    frame = read[~(read.geometry.isna() | read.geometry.is_empty)].to_crs(grid.crs)
+    if invalid := int((~frame.geometry.is_valid).sum()):
+        messages.info(f'{path}: {invalid} of {len(frame)} outlines intersect themselves and are repaired')
+        frame = frame.set_geometry(frame.geometry.make_valid())
+    frame = frame[frame.geometry.area > 0]
+    kept = frame[frame.geometry.intersects(box(*grid.bounds))]
+    if not len(kept):
+        raise UserError(f'{path}: none of the {len(frame)} outlines lies within the scenes: check place and projection')
+    if len(kept) < len(frame):
+        messages.info(f'{path}: {len(kept)} of {len(frame)} outlines reach into the scenes')
+    named = next((kept[name].astype(str) for name in IDENTIFIERS if name in kept), None)
+    areas = next((kept[name].astype(float) for name in AREAS if name in kept), kept.geometry.area / 1e6)
+    columns = {'id': kept.index.astype(str) if named is None else named, 'area_km2': areas}
+    return geopandas.GeoDataFrame(columns, geometry=kept.geometry, crs=kept.crs).reset_index(drop=True)
 
 
 def rasterised(outlines: 'geopandas.GeoDataFrame', grid: RasterGrid) -> np.ndarray:
