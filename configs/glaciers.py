@@ -34,6 +34,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.fold = 0  # is tested, the next one validates
     config.data.patch = 96  # cells per side
     config.data.patches_per_glacier = 8
+    config.data.jitter = 0.15  # of the brightness of training patches
 
     config.model = ConfigDict()
     config.model.network = 'unet'
@@ -53,7 +54,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.validation_batches = 16
     config.training.keep = 2
     config.training.phases = ('main',)
-    main = ConfigDict({'steps': 1500, 'learning_rate': 2e-3, 'warmup': 100, 'weight_decay': 1e-4})
+    main = ConfigDict({'steps': 700, 'learning_rate': 2e-3, 'warmup': 100, 'weight_decay': 1e-4})
     config.training.main = ConfigDict({**main, 'optimizer': 'adamw'})
 
     config.sampling = ConfigDict({'tile': 128, 'overlap': 32})
@@ -72,7 +73,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.sampling.update({'tile': 64, 'overlap': 16})
         config.evaluation.forest_pixels = 1000
     if variant == 'paper':
-        config.data.update({'patch': 256, 'days': 15, 'patches_per_glacier': 16})
+        config.data.update({'patch': 256, 'days': 15, 'patches_per_glacier': 16, 'jitter': 0.0})
         config.data.simulate.columns = 4096  # of simulated data
         config.model.network = 'resnet34'
         config.training.update({'batch_size': 64, 'ema_decay': 0.0, 'phases': ('first', 'second', 'third')})
@@ -80,7 +81,7 @@ def get_config(variant: str = '') -> ConfigDict:
         # 50 epochs; the rate falls to a tenth after the 10th and the 25th
         rule = {'optimizer': 'sgd', 'momentum': 0.95, 'nesterov': True, 'schedule': 'constant', 'clip': 0.0}
         config.training.first = ConfigDict({**rule, 'steps': 1000, 'learning_rate': 1e-2})
-        config.training.second = ConfigDict({**rule, 'steps': 1500, 'learning_rate': 1e-3, 'keep_moments': True})
+        config.training.second = ConfigDict({**rule, 'steps': 700, 'learning_rate': 1e-3, 'keep_moments': True})
         config.training.third = ConfigDict({**rule, 'steps': 2500, 'learning_rate': 1e-4, 'keep_moments': True})
         config.sampling.update({'tile': 256, 'overlap': 112})
     return config

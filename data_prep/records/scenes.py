@@ -16,7 +16,7 @@ from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.rasters.choice import Choice, choose
 from downscale_jax.fields.rasters.opening import read_region
 from downscale_jax.fields.rasters.outlines import rasterised
-from downscale_jax.fields.rasters.region import ELEVATION, Region
+from downscale_jax.fields.rasters.region import ELEVATION, SLOPE, Region, relief
 from downscale_jax.fields.transforms import standardisation
 from downscale_jax.pipeline.records import OUTLINES
 from downscale_jax.runtime.errors import UserError
@@ -103,13 +103,14 @@ def statics_of(region: Region, glacier: np.ndarray, choices: list[Choice], used:
 
 
 def fit(region: Region, used: list[int]) -> standardisation.Standardisation:
-    """z-scores of the bands, over clear cells, and of the elevation; labels have no part in them."""
-    names = (*region.bands, ELEVATION)
+    """z-scores of the bands, over clear cells, and of elevation and slope; labels have no part in them."""
+    names = (*region.bands, ELEVATION, SLOPE)
+    below = relief(region.elevation, region.grid.cell)
 
     def images():
         for index in used:
             image = region.scenes[index].read()
-            values = np.concatenate([image, region.elevation[..., None]], -1)
-            yield values[region.scenes[index].valid() & np.isfinite(region.elevation)]
+            values = np.concatenate([image, below], -1)
+            yield values[region.scenes[index].valid() & np.isfinite(below).all(-1)]
 
-    return standardisation.fit(images, names, ('1',) * len(region.bands) + ('m',), ('standard',))
+    return standardisation.fit(images, names, ('1',) * len(region.bands) + ('m', '1'), ('standard',))

@@ -1,12 +1,14 @@
 """Glaciers of prepared scenes, their folds, and examples for their segmentation."""
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from downscale_jax.fields.rasters.grid import RasterGrid
 from downscale_jax.fields.rasters.outlines import folds, nearest
-from downscale_jax.fields.rasters.region import ELEVATION, clear
+from downscale_jax.fields.rasters.region import ELEVATION, clear, relief
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.pipeline.batches import Batch
 from downscale_jax.pipeline.records import Prepared
@@ -42,10 +44,14 @@ def glaciers_of(prepared: Prepared, count: int) -> Glaciers:
 
 
 def split_of(fold: np.ndarray, test: int, count: int, split: str) -> np.ndarray:
-    """Glaciers [N] of a split, bool: fold `test` is tested, the next one validates, the others train."""
-    validation = (test + 1) % count
-    members = {'test': fold == test, 'validation': fold == validation}
-    return members.get(split, ~np.isin(fold, (test, validation)))
+    """Glaciers [N] of a split, bool: fold `test` is tested, the next one validates, the others train.
+
+    With two folds, every fourth glacier of the fold that is not tested validates.
+    """
+    tested, validates = fold == test, fold == (test + 1) % count
+    if count == 2:
+        validates &= (np.cumsum(validates) - 1) % 4 == 3
+    return {'test': tested, 'validation': validates}.get(split, ~tested & ~validates)
 
 
 class GlacierPatches:
@@ -55,10 +61,9 @@ class GlacierPatches:
     cells with data, without cloud, and nearer to a glacier of the split than to any other.
     """
 
-    def __init__(
-        self, prepared: Prepared, glaciers: Glaciers, chosen: np.ndarray, size: int, per_glacier: int, seed: int
-    ):
-        """`chosen` [N] bool: glaciers of the split; `per_glacier`: patches of each glacier per epoch."""
+    def __init__(self, prepared: Prepared, glaciers: Glaciers, chosen: np.ndarray, data: Mapping[str, Any], seed: int):
+        """`chosen` [N] bool: glaciers of the split; `data`: patch, patches_per_glacier and jitter of a config."""
+        size, self.jitter = data['patch'], data['jitter']
         if size > min(glaciers.number.shape):
             rows, columns = glaciers.number.shape
             raise UserError(
@@ -66,15 +71,15 @@ class GlacierPatches:
             )
         self.glaciers, self.size, self.seed = glaciers, size, seed
         self.transform = prepared.transform_as(Standardisation)
-        self.elevation = prepared.statics[ELEVATION].values[..., None]
+        self.relief = relief_of(prepared)
         self.own = glaciers.cells_of(chosen)
         self.chosen = np.flatnonzero(chosen)
-        self.count = len(self.chosen) * per_glacier
+        self.count = len(self.chosen) * data['patches_per_glacier']
         flat = glaciers.number.ravel()
         self._cells = np.argsort(flat, kind='stable')
         self._first = np.searchsorted(flat[self._cells], np.arange(len(glaciers.area) + 2))
         records = prepared.split('train')
-        kept = max(2, CACHE_BYTES // (4 * self.elevation.size * len(self.transform.variables)))
+        kept = max(2, CACHE_BYTES // (4 * self.own.size * len(self.transform.variables)))
         self._scene = lru_cache(kept)(lambda index: scene_of(records[index]))
 
     def batch(self, epochs: np.ndarray, indices: np.ndarray) -> Batch:
@@ -93,11 +98,21 @@ class GlacierPatches:
         ]
         window = tuple(slice(at, at + self.size) for at in place)
         image, known = (array[window] for array in self._scene(int(self.glaciers.scene[0, glacier])))
-        image = np.concatenate([image, self.elevation[window]], -1)
+        image = np.concatenate([image * self.gain(rng, image.shape[-1]), self.relief[window]], -1)
         label = self.glaciers.outline[window][..., None].astype(np.float32)
         valid = (known & self.own[window])[..., None]
         turns, mirrored = map(int, rng.integers((4, 2)))
         return tuple(np.rot90(np.asarray(a), turns)[:: 1 - 2 * mirrored] for a in (image, label, valid))
+
+    def gain(self, rng: np.random.Generator, bands: int) -> np.ndarray:
+        """Random factors of the bands, since sun, haze and snow differ from scene to scene: a common one, and one
+        for each band that varies a third as much."""
+        return np.exp(self.jitter * (rng.standard_normal() + rng.standard_normal(bands) / 3)).astype(np.float32)
+
+
+def relief_of(prepared: Prepared) -> np.ndarray:
+    """Elevation and slope (y, x, 2) of prepared scenes."""
+    return relief(prepared.statics[ELEVATION].values, RasterGrid.of(prepared.statics).cell)
 
 
 def scene_of(record: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -106,5 +121,5 @@ def scene_of(record: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def inputs(transform: Standardisation, image: np.ndarray) -> np.ndarray:
-    """Bands and elevation [..., C] as the network sees them: normalised, zero where missing."""
+    """Bands, elevation and slope [..., C] as the network sees them: normalised, zero where missing."""
     return np.nan_to_num(transform.encode(image), nan=0.0)

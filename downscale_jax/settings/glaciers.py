@@ -51,9 +51,9 @@ class ScenesData(Section):
     """Satellite scenes and glacier outlines."""
 
     kind: Annotated[str, OneOf(('scenes',))] = about('kind of records')
-    path: str = about('a table of scenes (CSV) or a glob of Sentinel-2 products; empty: simulated')
-    outlines: str = about('glacier outlines: a shapefile or GeoPackage; of an archive of RGI, its file')
-    elevation: str = about('elevation: a raster')
+    path: str = about('a table of scenes (CSV) or a pattern of Sentinel-2 products; empty: simulated')
+    outlines: str = about('glacier outlines: a shapefile or GeoPackage, such as those of RGI')
+    elevation: str = about('elevation: a raster; empty: the network sees none')
     simulate: MountainRange = about('the simulation, where path is empty')
     bands: Annotated[tuple[Name, ...], entries(1), Distinct()] = about('bands that the network sees')
     dates: Annotated[tuple[Date, ...], entries(1, 2), in_words("one or two dates, as in ('2015-08-30',)")] = about(
@@ -64,10 +64,16 @@ class ScenesData(Section):
         'least cloudy scenes of the region among which each glacier has the clearest'
     )
     least_km2: Annotated[float, within(0, 1e6)] = about('area from which glaciers count')
-    folds: Annotated[int, within(3, 100)] = about('geographic folds of equal glacier area')
-    fold: Annotated[int, within(0, 99)] = about('the fold that is tested; the next one validates, the others train')
+    folds: Annotated[int, within(2, 100)] = about('geographic folds of equal glacier area')
+    fold: Annotated[int, within(0, 99)] = about(
+        'the fold that is tested; the next one validates, the others train. Of two folds, the other one trains, and '
+        'every fourth of its glaciers validates instead'
+    )
     patch: Cells = about('cells per side of a patch')
     patches_per_glacier: Annotated[int, within(1, 100_000)] = about('patches of each glacier in every epoch')
+    jitter: Annotated[float, within(0, 10)] = about(
+        'standard deviation of the logarithm of the random factor of the brightness of training patches; 0: none'
+    )
 
     @model_validator(mode='after')
     def consistent(self) -> Self:

@@ -56,9 +56,9 @@ def check(config: Config, training: bool = False) -> None:
 
 
 def shapes(config: Config) -> Shapes:
-    """Normalised bands and elevation, the label of each cell, and the valid cells."""
+    """Normalised bands, elevation and slope, the label of each cell, and the valid cells."""
     data = config['data']
-    patch, channels = (data['patch'], data['patch']), len(data['bands']) + 1
+    patch, channels = (data['patch'], data['patch']), len(data['bands']) + 2
     return {
         'image': jax.ShapeDtypeStruct((*patch, channels), np.float32),
         'label': jax.ShapeDtypeStruct((*patch, 1), np.float32),
@@ -71,7 +71,8 @@ def examples(config: Config, prepared: Prepared, split: str) -> GlacierPatches:
     data = config['data']
     glaciers = glaciers_of(prepared, data['folds'])
     chosen = split_of(glaciers.fold, data['fold'], data['folds'], split)
-    return GlacierPatches(prepared, glaciers, chosen, data['patch'], data['patches_per_glacier'], config['seed'])
+    jitter = data['jitter'] if split == 'train' else 0.0
+    return GlacierPatches(prepared, glaciers, chosen, {**data, 'jitter': jitter}, config['seed'])
 
 
 def initialise(name: str, tasks: Mapping[str, Segmentation], trained: Trained | None = None) -> Init:

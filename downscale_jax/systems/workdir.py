@@ -24,8 +24,9 @@ METHODS = {  # of some kinds of model only
     'downscale': 'models of diffusion, dpdm and srgan',
     'distance': 'models of atmodist',
     'embed': 'models of atmodist',
+    'map': 'models of glaciers',
 }
-PATHS = ('path', 'coarse', 'fine')  # settings of `data` that name the training data
+PATHS = ('path', 'coarse', 'fine', 'outlines')  # settings of `data` that name the training data
 REPLACEABLE = ('sampling', 'evaluation')  # sections that may differ from those of training
 
 

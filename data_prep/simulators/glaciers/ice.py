@@ -32,7 +32,7 @@ THINNEST = 4.0  # m: thinner ice is no glacier
 COURANT = 0.15  # of the diffusive time step
 SPIN_UP = 160.0  # years to the state from which glaciers retreat
 WARMING = 1985.0  # first year of the retreat
-RISE = 3.8  # m by which the equilibrium line rises each year, on average
+RISE = 5.0  # m by which the equilibrium line rises each year, on average
 
 
 Balance = Callable[[jax.Array, jax.Array], jax.Array]  # (year, surface [m]) -> m of ice per year, (y, x)
@@ -134,7 +134,9 @@ def _fine(ice: np.ndarray, coarse: np.ndarray, bed: np.ndarray) -> np.ndarray:
     # where the coarse grid has no ice, its surface is the bed, which rises above or below the fine one
     near = _zoomed(np.minimum(ice, 3 * THINNEST), bed.shape)
     depth = np.minimum(surface - bed, 2 * _zoomed(ice, bed.shape))
-    return np.where((near > THINNEST) & (depth > THINNEST), depth, 0).astype(np.float32)
+    # narrower than the coarse cells, spurs of ice are artefacts of the interpolation
+    ice_covered = ndimage.binary_opening((near > THINNEST) & (depth > THINNEST), np.ones((COARSE, COARSE)))
+    return np.where(ice_covered, depth, 0).astype(np.float32)
 
 
 def _zoomed(coarse: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 
 from data_prep.simulators.glaciers import basins, ice, inventory, relief, scenes, surface
+from data_prep.simulators.matern import Matern
 from downscale_jax.fields.rasters.grid import RasterGrid
 from downscale_jax.fields.rasters.outlines import vectorised
 from downscale_jax.fields.rasters.region import Region, Scene, Truth
@@ -17,7 +18,7 @@ CORNER = (560_000.0, 5_220_000.0)  # m, in UTM zone 32 north: the Alps
 CRS = 'EPSG:32632'
 LINE = 0.86  # share of the relief below the equilibrium line
 DAYS = (212, 262)  # of the year: August to mid-September
-DEM_ERROR = 4.0  # m, standard deviation
+DEM_ERROR = 3.0, 8  # m, standard deviation; cells over which it is correlated
 
 
 def simulate(seed: int, rows: int, columns: int, years: tuple[int, ...], scenes_per_year: int) -> Region:
@@ -57,6 +58,7 @@ def simulate(seed: int, rows: int, columns: int, years: tuple[int, ...], scenes_
     ]
     snow = surface.reflectance(ground, thickness[years[0]], 40.0)[..., 0] > 0.6
     outlines = vectorised(inventory.digitise(for_inventory, glacier, debris, snow & (glacier == 0)), grid)
-    elevation = bed + first + DEM_ERROR * for_inventory.standard_normal(bed.shape)
+    error, reach = DEM_ERROR
+    elevation = bed + first + error * Matern(for_inventory, bed.shape, reach, 1.0).values
     truth = Truth({year: depth > 0 for year, depth in thickness.items()}, debris)
     return Region(grid, surface.BANDS, elevation.astype(np.float32), outlines, drawn, truth)

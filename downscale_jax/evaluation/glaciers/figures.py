@@ -19,7 +19,7 @@ FALSE_COLOURS = ('swir', 'nir', 'green'), ('nir', 'red', 'green')  # the first o
 @matplotlib.rc_context(LOOK)
 def outlines(views: Sequence[View], bands: Sequence[str], dates: Sequence[str], title: str, subtitle: str) -> Figure:
     """The part of the first view with most ice, at each date."""
-    window = busiest(views[0].outline, SIDE)
+    window = busiest(views[0].own, SIDE)
     figure = blank(4.4 if len(views) > 1 else 7.0, title, subtitle)
     axes = figure.subplots(1, len(views), squeeze=False)[0]
     shown = {name: colour for name, colour in COLOURS.items() if name != 'true ice' or views[0].ice is not None}

@@ -46,7 +46,7 @@ def above_otsu(values: np.ndarray, view: View) -> np.ndarray:
 
 def random_forest(view: View, known: View, pixels: int, seed: int) -> np.ndarray:
     """Ice, bool (y, x), by a forest fitted to at most `pixels` cells around the glaciers of training, `known`, whose
-    labels are the outlines. Features: bands and elevation."""
+    labels are the outlines. Features: bands, elevation and slope."""
     from sklearn.ensemble import RandomForestClassifier
 
     cells = np.flatnonzero(known.scored & np.isfinite(known.image).all(-1))

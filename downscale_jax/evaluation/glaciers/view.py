@@ -7,16 +7,15 @@ from scipy.ndimage import distance_transform_edt
 
 from downscale_jax.downscale.probability import Mapper
 from downscale_jax.fields.rasters.grid import RasterGrid
-from downscale_jax.fields.rasters.region import ELEVATION
 from downscale_jax.fields.transforms.standardisation import Standardisation
-from downscale_jax.pipeline.glaciers import Glaciers, inputs, scene_of
+from downscale_jax.pipeline.glaciers import Glaciers, inputs, relief_of, scene_of
 from downscale_jax.pipeline.records import Prepared
 
 
 class View(NamedTuple):
     """A window of the region at one date. Arrays are (y, x)."""
 
-    image: np.ndarray  # (y, x, band and elevation), physical; each cell from the scene of the nearest glacier
+    image: np.ndarray  # (y, x, bands, elevation, slope), physical; each cell from the scene of the nearest glacier
     valid: np.ndarray  # bool: with data, without cloud
     probability: np.ndarray  # of ice; NaN without a network and far from the glaciers
     outline: np.ndarray  # bool: within an outline of the inventory
@@ -48,7 +47,7 @@ def view(
     window = surroundings(owner >= 0, margin)
     owner = owner[window]
     statics, transform = prepared.statics, prepared.transform_as(Standardisation)
-    elevation = statics[ELEVATION].values[window][..., None]
+    below = relief_of(prepared)[window]
     image = np.full((*owner.shape, len(transform.variables)), np.nan, np.float32)
     valid, probability = np.zeros(owner.shape, bool), np.full(owner.shape, np.nan, np.float32)
     scene = np.append(glaciers.scene[date], -1)[owner]
@@ -58,7 +57,7 @@ def view(
     scene[scene < 0] = used[count.argmax()]
     for index in used:
         bands, clear = scene_of(records[int(index)])
-        whole = np.concatenate([bands[window], elevation], -1)
+        whole = np.concatenate([bands[window], below], -1)
         here = scene == index
         image[here], valid[here] = whole[here], clear[window][here]
         if mapper:

@@ -15,7 +15,7 @@ class Layer(NamedTuple):
     """One band of a file; the value is `scale` times the stored number plus `offset`."""
 
     path: Path
-    index: int = 1  # of the band, from 1
+    band: int = 1  # from 1
     scale: float = 1.0
     offset: float = 0.0
     nodata: float | None = None  # where the file does not say it
@@ -58,8 +58,8 @@ def read(layer: Layer, grid: RasterGrid) -> np.ndarray:
     from rasterio.vrt import WarpedVRT
 
     with opened(layer.path) as source:
-        if not 1 <= layer.index <= source.count:
-            raise UserError(f'{layer.path}: band {layer.index} of {source.count}: choose an existing one')
+        if not 1 <= layer.band <= source.count:
+            raise UserError(f'{layer.path}: band {layer.band} of {source.count}: choose an existing one')
         nodata = source.nodata if source.nodata is not None else layer.nodata
         rows, columns = grid.shape
         with WarpedVRT(
@@ -74,11 +74,11 @@ def read(layer: Layer, grid: RasterGrid) -> np.ndarray:
             dtype='float32',
         ) as warped:
             try:
-                values = warped.read(layer.index)
+                values = warped.read(layer.band)
             except Exception as error:  # of GDAL, of many kinds
                 raise unreadable(layer.path, error) from error
             covered = warped.dataset_mask() > 0 if nodata is None else True
-        scale, offset = source.scales[layer.index - 1], source.offsets[layer.index - 1]
+        scale, offset = source.scales[layer.band - 1], source.offsets[layer.band - 1]
     values = np.where(covered, values, np.nan)
     return (layer.scale * (scale * values + offset) + layer.offset).astype(np.float32)
 

@@ -10,7 +10,7 @@ from downscale_jax.fields.rasters.grid import RasterGrid
 if TYPE_CHECKING:
     import geopandas
 
-ELEVATION = 'elevation'  # the last input of the network, after the bands
+ELEVATION, SLOPE = 'elevation', 'slope'  # the last inputs of the network, after the bands
 CLOUDY = 0.4  # probability from which a cell counts as cloud, as in s2cloudless
 
 
@@ -46,6 +46,12 @@ class Truth(NamedTuple):
 
     ice: dict[int, np.ndarray]  # by year: bool (y, x)
     debris: np.ndarray  # share of debris on the ice in the first year, (y, x)
+
+
+def relief(elevation: np.ndarray, cell: float) -> np.ndarray:
+    """Elevation [m] and slope [m/m] on cells of `cell` metres, (y, x, 2) float32."""
+    slope = np.hypot(*np.gradient(elevation, cell))
+    return np.stack([elevation, slope], -1).astype(np.float32)
 
 
 def clear(image: np.ndarray, cloud: np.ndarray) -> np.ndarray:
