@@ -35,7 +35,7 @@ SLOW = (
     'test_restart.py',
     'test_processes.py',
     'tasks/test_gan_resume.py',
-    'experiments/test_devices.py',
+    'experiments/benchmarks/test_devices.py',
 )
 
 
