@@ -181,8 +181,7 @@ def test_killed_in_training_and_in_evaluation_it_ends_with_the_same_files(start,
         'checkpoints/diffusion/*tmp*/*',  # the regression is done, the diffusion writes its first checkpoint
         'ensembles/diffusion.zarr/clipped_share/c/*/0',  # the first members of the first day are in their store
     ):
-        with (folder / 'killed.err').open('w') as errors:
-            process = start(*command, stderr=errors)
+        process = start(*command, stderr=folder / 'killed.err')
         while not list(workdir.glob(moment)):
             assert process.poll() is None, (folder / 'killed.err').read_text()
             time.sleep(0.001)
