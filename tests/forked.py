@@ -1,4 +1,4 @@
-"""Scripts in processes of their own that are forked from one that has imported everything.
+"""Scripts in processes of their own that are forked from one that has imported almost everything.
 
 Imports take most of the time of a small process. What a forked one does from there on is what `python SCRIPT` does: it
 has its own streams, signals, devices and exit status, and may be killed. Use a new process where the imports matter.
@@ -13,7 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-IMPORTED = ('numpy', 'jax', 'tensorflow', 'tensorflow_datasets', 'data_prep.choices', 'downscale_jax.run')
+# not TensorFlow: where it has been imported, XLA's sums differ in their last bits
+IMPORTED = ('numpy', 'jax', 'tensorflow_datasets', 'data_prep.choices', 'downscale_jax.run')
 INSIDE = 'forked'  # the name under which this file runs in a forked process
 CONTEXT = multiprocessing.get_context('forkserver')
 CONTEXT.set_forkserver_preload(list(IMPORTED))
