@@ -30,10 +30,21 @@ SLOW = (
     'test_main.py',
     'test_command_line.py',
     'test_main_systems.py',
+    'test_dpdm_main.py',
+    'test_pairs_main.py',
+    'test_grids.py',
     'test_restart.py',
     'test_processes.py',
     'tasks/test_gan_resume.py',
     'experiments/test_devices.py',
+    'experiments/test_reconstruction.py',
+    'experiments/test_sweep.py',
+    'fields/datasets/test_forms.py',
+    'downscale/test_restart.py',
+    'downscale/test_processes.py',
+    'evaluation/lags/test_evaluate.py',
+    'models/test_dpdm.py',
+    'data_prep/simulators/test_atmosphere.py',
 )
 
 
