@@ -200,8 +200,8 @@ def test_another_region_by_era5s_own_file(run, trained, folder):
     ('source', 'grid', 'parts'),
     [
         ('other.nc', 'no_topography.nc', ["data.context names 'topography'", 'does not have on its 50 x 40 cells']),
-        ('other.nc', '', ['other.nc has 5 x 4 cells', 'blocks of 10', '--statics']),
-        ('own.nc', 'grid.nc', ['own.nc has 4 x 8 cells', '50 x 40 are 5 x 4']),
+        ('other.nc', '', ['other.nc is on another grid (5 x 4 cells; blocks of 10', '--statics']),
+        ('own.nc', 'grid.nc', ['own.nc is on another grid (4 x 8 cells; blocks of 10', '5 x 4)']),
         ('grid.nc', 'grid.nc', ["no variable 't2m'"]),
     ],
 )

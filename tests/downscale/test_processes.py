@@ -36,7 +36,7 @@ from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.optimizer import Phase
 from tests.forked import Forked
 
-NAMES, UNITS, FACTOR = ('t', 'q'), ('K', '1'), 4
+NAMES, UNITS, FACTOR = ('a', 'b'), ('K', '1'), 4
 TIMES, MEMBERS, FEW = 3, 5, 3
 PLANE = {'y': 1e3 * np.arange(24), 'x': 1e3 * np.arange(40)}
 MARKS = 9  # units: 3 times and groups of 2, 2 and 1 members, which divide over neither 2 nor 4 devices
@@ -138,7 +138,7 @@ def test_the_split_over_devices_and_processes_does_not_matter(stores, how):
         for name in (*NAMES, 'clipped_share'):
             expected_bits, bits = (dataset[name].values.view(np.uint32) for dataset in (one, other))
             np.testing.assert_array_equal(bits, expected_bits, err_msg=name)
-        inside = one['t'].values[..., 6:, 9:].reshape(MEMBERS * TIMES, -1)
+        inside = one['a'].values[..., 6:, 9:].reshape(MEMBERS * TIMES, -1)
         assert len(np.unique(inside, axis=0)) == MEMBERS * TIMES
     assert found == expected
 
@@ -152,8 +152,8 @@ def test_devices_that_share_the_tiles_of_a_unit_give_the_same_bytes(tmp_path):
     assert sum(name.startswith('clipped_share/c/') for name in expected) == 2
     assert contents(four) == expected
     with xr.open_zarr(four, consolidated=False) as dataset:
-        assert np.isfinite(dataset['t'].values[..., 6:, 9:]).all()
-        assert dataset['t'].isel(member=0).values[..., 6:, 9:].std() > 0.1
+        assert np.isfinite(dataset['a'].values[..., 6:, 9:]).all()
+        assert dataset['a'].isel(member=0).values[..., 6:, 9:].std() > 0.1
 
 
 def test_the_unit_that_a_kill_left_is_shared_by_tiles(stores, tmp_path):
@@ -161,7 +161,7 @@ def test_the_unit_that_a_kill_left_is_shared_by_tiles(stores, tmp_path):
     path = tmp_path / 'out.zarr'
     shutil.copytree(stores['four'], path)
     (path / 'clipped_share' / 'c' / '1' / '2').unlink()
-    (path / 't' / 'c' / '1' / '2' / '0' / '0').unlink()
+    (path / 'a' / 'c' / '1' / '2' / '0' / '0').unlink()
     told = end([start(path, 4, 'left')])
     assert told[0][0] == 0, told
     assert contents(path) == contents(stores['four'])

@@ -97,6 +97,7 @@ def test_overrides_reach_the_real_command_line(tmp_path):
     overrides = {
         'data.inputs': ('sit', 'sic'),
         'data.kernel_km': (120.0, 24.0),
+        'data.spacing_km': (25.0, 12.0),
         'data.anomaly': False,
         'diffusion.signal_rates': (0.95, 0.02),
         'model.dtype': 'float16',

@@ -64,7 +64,7 @@ def test_home_is_the_test_split_and_others_are_other_worlds(prepared, model, tmp
     model.downscale = lambda *a, **k: (shown.append(k['statics']), downscale(*a, **k))[1]
     monkeypatch.setattr(zero_shot, 'opened', lambda *_: model)
     monkeypatch.setattr(
-        'sys.argv', ['zero_shot.py', f'--output={tmp_path}', '--seed', '5', '--months=0', '--members=3']
+        'sys.argv', ['zero_shot.py', f'--output={tmp_path}', '--seed', '5', '--months=99', '--members=3']
     )
     assert zero_shot.main() == 0
     text = capsys.readouterr().out
