@@ -40,7 +40,7 @@ from downscale_jax.runtime.errors import UserError
 
 CLIMATE_TIMES, CLIMATE_BYTES = 480, 2**28  # most coarse fields of training from which their climate is estimated
 AROUND = 2  # coarse cells kept around the fine grid, so that filling gaps at its edge is the same as without the cut
-VERSION = 1  # of the records: raise it when they change
+VERSION = 2  # of the records: raise it when they change
 PATHS = ('coarse', 'fine', 'relief')
 KEYS = (
     'coarse', 'fine', 'member', 'simulate', 'predictors', 'targets', 'predictor_units', 'target_units',
@@ -209,7 +209,7 @@ class Training:
         self.extremes[0] = np.fmin(self.extremes[0], np.nanmin(fine, (0, 1)))
         self.extremes[1] = np.fmax(self.extremes[1], np.nanmax(fine, (0, 1)))
         standardised = self._transform.predictors.encode(self._fields.interpolated(coarse))
-        self.equations.add(regressors(standardised, time), fine)
+        self.equations.add(regressors(standardised, time), self._transform.values.encode(fine))
 
     def climate(self, coarse: xr.Dataset) -> quantile_mapping.QuantileMap:
         """Quantiles of the predictors, to which other sources can be mapped."""
@@ -264,7 +264,8 @@ def spread_of(train: Pair, fields: PairedFields, transform: PairTransform, coeff
         for coarse, fine, time in zip(fields.coarse(few.coarse), fields.fine(few.fine), times, strict=True):
             standardised = transform.predictors.encode(fields.interpolated(coarse))
             linear = predict(coefficients, regressors(standardised, time))
-            yield transform.values.encode(fine) - transform.values.encode(linear.clip(*transform.limits))
+            within = transform.values.decode(linear).clip(*transform.limits)
+            yield transform.values.encode(fine) - transform.values.encode(within)
 
     return grid_point.fit(residuals(), 'standard')[..., len(transform.targets) :]
 

@@ -3,9 +3,9 @@
     y[v] = a[0, v] + sum_p a[p, v] z[p]
 
 z are the predictors, interpolated to the grid point and standardised, and two harmonics of the annual cycle; y are the
-targets in physical units (multiple linear regression, the standing baseline of perfect-prognosis downscaling: Maraun
-and Widmann 2018, section 11.2). It is fitted by least squares with a small ridge, since predictors on neighbouring
-levels are nearly collinear.
+targets, transformed likewise, so that the logarithm of rain is regressed on logarithms (multiple linear regression, the
+standing baseline of perfect-prognosis downscaling: Maraun and Widmann 2018, section 11.2). It is fitted by least
+squares with a small ridge, since predictors on neighbouring levels are nearly collinear.
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ class NormalEquations:
         self.products = np.zeros((regressors + 1, targets, *shape))
 
     def add(self, regressors: np.ndarray, targets: np.ndarray) -> None:
-        """regressors [H, W, R] and targets [H, W, V]; a grid point counts where it has all of them."""
+        """regressors [H, W, R] and transformed targets [H, W, V]; a grid point counts where it has all of them."""
         counts = np.isfinite(regressors).all(-1) & np.isfinite(targets).all(-1)
         constant = np.ones(regressors.shape[:2])
         columns = [

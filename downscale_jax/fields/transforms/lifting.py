@@ -38,7 +38,7 @@ class Lifter:
         planes = context_planes(self._transform.context, self._statics, time)
         predictors = self.interpolated(coarse)
         linear = predict(self._coefficients, regressors(self._transform.predictors.encode(predictors), time))
-        return self._transform.lift(predictors, planes, linear, self._spread)
+        return self._transform.lift(predictors, planes, self._transform.values.decode(linear), self._spread)
 
     def interpolated(self, coarse: np.ndarray) -> np.ndarray:
         """[h, w, P] -> [H, W, P] float32."""
