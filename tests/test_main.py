@@ -30,6 +30,7 @@ SETTINGS = {
     'data.test': (('2020-01-26', '2020-01-30'),),
     'training.main.steps': 10,
     'evaluation.window': 24,
+    'evaluation.measures': ('examples', 'pointwise', 'spectra'),
 }
 
 
@@ -87,9 +88,9 @@ def common(settings):
 
 
 @pytest.fixture(scope='module')
-def trained(run, folder, common):
-    """Work directory of a finished `--mode=train`."""
-    done = run(*common, f'--workdir={folder / "run"}')
+def trained(run_anew, folder, common):
+    """Work directory of a finished `--mode=train`, by a process as a user starts it: the others are forked."""
+    done = run_anew(*common, f'--workdir={folder / "run"}')
     assert done.returncode == 0, done.stderr
     return folder / 'run'
 
@@ -181,8 +182,7 @@ def test_killed_in_training_and_in_evaluation_it_ends_with_the_same_files(start,
         'checkpoints/diffusion/*tmp*/*',  # the regression is done, the diffusion writes its first checkpoint
         'ensembles/diffusion.zarr/clipped_share/c/*/0',  # the first members of the first day are in their store
     ):
-        with (folder / 'killed.err').open('w') as errors:
-            process = start(*command, stderr=errors)
+        process = start(*command, stderr=folder / 'killed.err')
         while not list(workdir.glob(moment)):
             assert process.poll() is None, (folder / 'killed.err').read_text()
             time.sleep(0.001)
@@ -235,7 +235,7 @@ def test_a_work_directory_of_version_0_1_0(settings, trained, folder, as_first_v
     as_first_version(first)
     for name in ('scores', 'describe'):
         (first / f'{name}.json').unlink()
-    evaluate(first, {}, prepare)
+    evaluate(first, {'evaluation.measures': SETTINGS['evaluation.measures']}, prepare)  # it had no choice of them
     describe(config_of(settings), first)
     for name in ('scores', 'describe', 'calibration'):
         assert (first / f'{name}.json').read_bytes() == (trained / f'{name}.json').read_bytes()
