@@ -12,6 +12,7 @@ import signal
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
@@ -162,11 +163,24 @@ def test_training_writes_what_the_contract_says(trained):
     assert np.isfinite(numbers).all()
     assert list((trained / 'figures').glob('*.png'))
     assert (trained / 'report.html').stat().st_size > 1000
+    assert '| diffusion |' in (trained / 'card.md').read_text()
     described = json.loads((trained / 'describe.json').read_text())
     assert described['parameters']['unet'] > 0
     assert list((trained / 'tensorboard').iterdir())
     for task in ('regression', 'diffusion'):
         assert (trained / 'checkpoints' / task / '10').is_dir()
+
+
+def test_a_packed_model_is_the_same(trained, tmp_path, monkeypatch):
+    from downscale_jax.systems import load, packing
+
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    packing.pack(trained, tmp_path / 'model.zip')
+    packed, opened = load(tmp_path / 'model.zip'), load(trained)
+    assert packed.config == opened.config
+    assert packed.best_step('diffusion') == opened.best_step('diffusion')
+    ours, theirs = (model.restored('diffusion').params for model in (packed, opened))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 def contents(workdir):
