@@ -4,6 +4,7 @@ import runpy
 from pathlib import Path
 
 from downscale_jax.evaluation import fields
+from downscale_jax.evaluation.glaciers import scores as glaciers
 from downscale_jax.evaluation.lags import scores as lags
 
 DOCS = Path(__file__).parents[1] / 'docs'
@@ -16,5 +17,5 @@ def test_the_page_is_up_to_date():
 
 def test_every_score_has_a_row():
     rows = [line for line in markdown().splitlines() if line.startswith('| `')]
-    assert len(rows) == len(fields.DEFINITIONS) + len(lags.DEFINITIONS)
+    assert len(rows) == sum(len(module.DEFINITIONS) for module in (fields, lags, glaciers))
     assert all(line.count(' | ') == 4 for line in rows)

@@ -8,7 +8,6 @@ from pydantic import AfterValidator, model_validator
 from downscale_jax.settings.kinds import (
     Blocks,
     Cells,
-    Count,
     Distinct,
     Dtype,
     Name,
@@ -109,7 +108,7 @@ class GlacierEvaluation(Section):
     """Evaluation of outlines and of area change."""
 
     zone: Annotated[float, above(0, 100_000)] = about('distance in m around a glacier within which cells are scored')
-    forest_pixels: Count = about('training pixels of the random forest')
+    forest_pixels: Annotated[int, within(1, 10_000_000)] = about('training pixels of the random forest')
     outlier: Annotated[float, above(0, 100)] = about(
         'rate of area change, in robust standard deviations from the median, beyond which a glacier is an outlier'
     )
