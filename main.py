@@ -1,4 +1,7 @@
-"""python main.py --config=configs/NAME.py [--workdir=...] [--mode=train|calibrate|evaluate|downscale|describe|pack]"""
+"""python main.py --config=configs/NAME.py [--workdir=...] [--mode=MODE]
+
+MODE: train, calibrate, evaluate, downscale, describe, pack, map.
+"""
 
 from downscale_jax.runtime.signals import exit_on_signals, raise_on_signals
 
@@ -21,16 +24,20 @@ from ml_collections import config_flags
 from downscale_jax.runtime.errors import UserError, exit_on_user_error, suggestion
 from downscale_jax.runtime.settings import flatten
 
-MODES = ('train', 'calibrate', 'evaluate', 'downscale', 'describe', 'pack')
-NEEDED = {'downscale': ('input', 'output'), 'pack': ('output',)}
+MODES = ('train', 'calibrate', 'evaluate', 'downscale', 'describe', 'pack', 'map')
+NEEDED = {'downscale': ('input', 'output'), 'pack': ('output',), 'map': ('input', 'outlines', 'output')}
 # settings that accept None, "not set"
 OPTIONAL = ('sampling.temperature', 'evaluation.records', 'data.patch', 'model.stem', 'evaluation.window')
 FLAGS = flags.FLAGS
 CONFIG = config_flags.DEFINE_config_file('config', None, 'configs/NAME.py[:smoke|:paper]')
 flags.DEFINE_string('workdir', '', 'Work directory; by default runs/NAME or runs/NAME-VARIANT.')
 flags.DEFINE_string('mode', 'train', f'One of {", ".join(MODES)}.')
-flags.DEFINE_string('input', '', 'downscale: coarse data set: a file, glob, Zarr store or URL.')
-flags.DEFINE_string('output', '', 'downscale: ensemble to write, .zarr or .nc; pack: file to write, .zip.')
+flags.DEFINE_string(
+    'input', '', 'downscale: coarse data set: a file, glob, Zarr store or URL; map: a table of scenes or products.'
+)
+flags.DEFINE_string('outlines', '', 'map: glacier outlines, a shapefile or GeoPackage.')
+flags.DEFINE_string('elevation', '', 'map: elevation, a raster.')
+flags.DEFINE_string('output', '', 'downscale: ensemble to write, .zarr or .nc; pack: file to write, .zip; map: .gpkg.')
 flags.DEFINE_string(
     'statics', '', 'downscale: file of another fine grid with its static fields; empty: that of training.'
 )
@@ -66,6 +73,10 @@ def main(argv: list[str]) -> None:
         return run.downscale(workdir, given, run.Downscaling(*arguments))
     if FLAGS.mode == 'pack':
         return run.pack(workdir, Path(FLAGS.output))
+    if FLAGS.mode == 'map':
+        return run.map_glaciers(
+            workdir, given, run.MapFiles(FLAGS.input, FLAGS.outlines, FLAGS.elevation, FLAGS.output)
+        )
     from data_prep.choices import choose
     from data_prep.prepare import prepare
     from downscale_jax.systems import check_settings

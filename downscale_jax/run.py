@@ -19,6 +19,7 @@ from downscale_jax.downscale.dataset import export_netcdf
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.request import Source, file_state
+from downscale_jax.evaluation.glaciers.tables import write_package
 from downscale_jax.fields.datasets import store
 from downscale_jax.pipeline.batches import Batch, batches
 from downscale_jax.pipeline.batches import Source as Examples
@@ -30,6 +31,7 @@ from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import calibrated, checks, load, packing, system_of
 from downscale_jax.systems.claim import check_config, check_data, claim
 from downscale_jax.systems.downscaler import Downscaler, check_drawn
+from downscale_jax.systems.glacier_map import GlacierMap
 from downscale_jax.systems.system import Config, Given, Trained
 from downscale_jax.systems.workdir import WorkDirectory, best_step, restore
 from downscale_jax.training.log import Log
@@ -145,6 +147,29 @@ def pack(workdir: Path, output: Path) -> None:
     """Writes a trained model into one file, which `downscale_jax.load` and --mode=downscale open like its folder."""
     packing.pack(workdir, output)
     messages.info(f'{output}: {output.stat().st_size / 1e6:.3g} MB')
+
+
+@dataclass(frozen=True)
+class MapFiles:
+    """What `map_glaciers` reads and writes."""
+
+    input: str  # a table of scenes, or Sentinel-2 products
+    outlines: str
+    elevation: str
+    output: str  # .gpkg
+
+
+def map_glaciers(workdir: Path, given: Given, wanted: MapFiles) -> None:
+    """Scenes and outlines in, areas of glaciers out: a GeoPackage."""
+    output = Path(wanted.output)
+    if output.suffix != '.gpkg':
+        raise UserError(f"--output '{output}' must end in .gpkg")
+    if not output.parent.is_dir():
+        raise UserError(f"--output '{output}': there is no folder '{output.parent}': make it first")
+    model = load(workdir, given, kind=GlacierMap)
+    frame = model.map(wanted.input, wanted.outlines, wanted.elevation)
+    write_package(frame, output)
+    messages.info(f'{output}: {len(frame)} glaciers')
 
 
 @dataclass(frozen=True)

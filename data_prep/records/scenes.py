@@ -15,7 +15,7 @@ from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.rasters.choice import Choice, choose
 from downscale_jax.fields.rasters.opening import read_region
-from downscale_jax.fields.rasters.outlines import rasterised
+from downscale_jax.fields.rasters.outlines import counted, rasterised
 from downscale_jax.fields.rasters.region import ELEVATION, SLOPE, Region, relief
 from downscale_jax.fields.transforms import standardisation
 from downscale_jax.pipeline.records import OUTLINES
@@ -30,19 +30,18 @@ SPLIT = 'train'  # splits are folds of glaciers, which share the scenes
 def write(data: dict, seed: int, directory: Path, name: str) -> None:
     """Fills `directory` with the scenes that glaciers use, the grid with its glaciers, and the transform."""
     region = open_region(data, seed)
-    # smaller glaciers are ice in the labels as well, but are not counted
-    drawn = rasterised(region.outlines, region.grid) > 0
-    outlines = region.outlines[region.outlines['area_km2'] >= data['least_km2']].reset_index(drop=True)
-    glacier = rasterised(outlines, region.grid)
-    if not (size := np.bincount(glacier.ravel(), minlength=len(outlines) + 1)[1:]).any():
+    outlines, glacier = counted(region.outlines, region.grid, data['least_km2'])
+    if not len(outlines):
         raise UserError(f'{data["outlines"]}: no glacier of {data["least_km2"]:g} km2 or more lies within the scenes')
-    outlines, glacier = outlines[size > 0].reset_index(drop=True), renumbered(glacier, size > 0)
     dates = [np.datetime64(date) for date in data['dates']]
     choices = [choose(region.scenes, glacier, date, data['days'], data['candidates']) for date in dates]
+    if all(choice.clouded.min() == 1 for choice in choices):
+        raise UserError(f'{data["path"]}: every glacier is under cloud in all scenes near data.dates')
     used = sorted({int(scene) for choice in choices for scene in choice.scene})
     outlines.to_file(directory / OUTLINES, driver='GPKG')
     statics = statics_of(region, glacier, choices, used)
-    statics['outline'] = ('y', 'x'), drawn.astype(np.int8)
+    # smaller glaciers are ice in the labels as well, but are not counted
+    statics['outline'] = ('y', 'x'), (rasterised(region.outlines, region.grid) > 0).astype(np.int8)
     statics['longitude'] = 'glacier', outlines.geometry.centroid.to_crs('EPSG:4326').x.values
     store.write_netcdf(statics, directory / 'statics.nc')
     shape = region.grid.shape
@@ -73,12 +72,6 @@ def open_region(data: dict, seed: int) -> Region:
     settings = {'seed': seed, **data['simulate']}
     years = tuple(int(str(date)[:4]) for date in data['dates'])
     return simulate(settings['seed'], settings['rows'], settings['columns'], years, settings['scenes'])
-
-
-def renumbered(glacier: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Numbers of the `kept` glaciers [N] in order, without gaps."""
-    numbers = np.where(kept, np.cumsum(kept), 0)
-    return np.append(0, numbers)[glacier].astype(np.int32)
 
 
 def statics_of(region: Region, glacier: np.ndarray, choices: list[Choice], used: list[int]) -> xr.Dataset:

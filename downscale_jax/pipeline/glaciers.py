@@ -1,6 +1,6 @@
 """Glaciers of prepared scenes, their folds, and examples for their segmentation."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -71,16 +71,16 @@ class GlacierPatches:
             )
         self.glaciers, self.size, self.seed = glaciers, size, seed
         self.transform = prepared.transform_as(Standardisation)
-        self.relief = relief_of(prepared)
+        imagery = imagery_of(prepared)
+        self.relief = imagery.relief
         self.own = glaciers.cells_of(chosen)
         self.chosen = np.flatnonzero(chosen)
         self.count = len(self.chosen) * data['patches_per_glacier']
         flat = glaciers.number.ravel()
         self._cells = np.argsort(flat, kind='stable')
         self._first = np.searchsorted(flat[self._cells], np.arange(len(glaciers.area) + 2))
-        records = prepared.split('train')
         kept = max(2, CACHE_BYTES // (4 * self.own.size * len(self.transform.variables)))
-        self._scene = lru_cache(kept)(lambda index: scene_of(records[index]))
+        self._scene = lru_cache(kept)(imagery.scene)
 
     def batch(self, epochs: np.ndarray, indices: np.ndarray) -> Batch:
         patches = [self.patch(int(e), int(i)) for e, i in zip(epochs, indices, strict=True)]
@@ -110,14 +110,28 @@ class GlacierPatches:
         return np.exp(self.jitter * (rng.standard_normal() + rng.standard_normal(bands) / 3)).astype(np.float32)
 
 
-def relief_of(prepared: Prepared) -> np.ndarray:
-    """Elevation and slope (y, x, 2) of prepared scenes."""
-    return relief(prepared.statics[ELEVATION].values, RasterGrid.of(prepared.statics).cell)
+class Imagery(NamedTuple):
+    """Scenes of a region and its relief, from prepared data or from files."""
+
+    grid: RasterGrid
+    relief: np.ndarray  # elevation [m] and slope (y, x, 2)
+    scene: Callable[[int], tuple[np.ndarray, np.ndarray]]  # index -> (bands (y, x, B), clear cells (y, x) bool)
+    ice: np.ndarray | None = None  # the true ice of a simulation at each date, bool (date, y, x)
+    debris: np.ndarray | None = None  # share of debris on the ice of the first date, (y, x)
 
 
-def scene_of(record: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """(reflectance [H, W, B], clear cells [H, W] bool) of a record."""
-    return record['bands'], clear(record['bands'], record['cloud'])
+def imagery_of(prepared: Prepared) -> Imagery:
+    """The scenes of prepared data."""
+    statics, records = prepared.statics, prepared.split('train')
+    grid = RasterGrid.of(statics)
+    ice = statics['ice'].values.astype(bool) if 'ice' in statics else None
+    debris = statics['debris'].values if 'debris' in statics else None
+
+    def scene(index: int) -> tuple[np.ndarray, np.ndarray]:
+        record = records[index]
+        return record['bands'], clear(record['bands'], record['cloud'])
+
+    return Imagery(grid, relief(statics[ELEVATION].values, grid.cell), scene, ice, debris)
 
 
 def inputs(transform: Standardisation, image: np.ndarray) -> np.ndarray:

@@ -1,13 +1,11 @@
 """Glaciers: outlines from multispectral scenes, and area change (docs/systems/glaciers.md)."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import jax
 import numpy as np
 
-from downscale_jax.downscale.probability import Mapper
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation.glaciers import evaluate as glacier_evaluation
 from downscale_jax.models.resnet import ResNetUNet
@@ -17,13 +15,12 @@ from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.settings.glaciers import GlacierSettings
 from downscale_jax.systems.checks import check_multiple
+from downscale_jax.systems.glacier_map import TASK, GlacierMap
 from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
-from downscale_jax.systems.workdir import WorkDirectory
 from downscale_jax.tasks.segmentation import Segmentation
 from downscale_jax.training.optimizer import phases
 from downscale_jax.training.state import State
 
-TASK = 'segmentation'
 EXTRA = ('rasterio', 'geopandas', 'skimage')
 
 
@@ -84,17 +81,6 @@ def networks(states: Mapping[str, State]) -> dict[str, Any]:
     """Parameters and, if any, batch statistics of the network."""
     state = states[TASK]
     return {'network': {'params': state.params} | ({'batch_stats': state.stats} if state.stats is not None else {})}
-
-
-class GlacierMap(WorkDirectory[Segmentation]):
-    """A trained segmentation."""
-
-    @cached_property
-    def mapper(self) -> Mapper:
-        """Probability of glacier in the cells of an image of any size."""
-        task, sampling = self.tasks[TASK], self.config['sampling']
-        variables = jax.device_get(task.inference_params(self.restored(TASK)))
-        return Mapper(task, variables, sampling['tile'], sampling['overlap'])
 
 
 def evaluate(opened: GlacierMap, prepared: Prepared) -> Scores:

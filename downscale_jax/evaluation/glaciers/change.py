@@ -9,6 +9,7 @@ The paper leaves open where the uncertainty s of an area comes from. Here it is 
 displacement of the boundary that explains the differences between prediction and outlines on the validation fold.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -74,24 +75,26 @@ def perimeter(view: View, glaciers: int) -> np.ndarray:
     return np.pi / 4 * by_glacier(np.asarray(faces), view.owner, glaciers) * view.grid.cell / 1000
 
 
+def areas(views: Sequence[View], count: int) -> np.ndarray:
+    """[D, N] predicted areas in km2 inside the outlines at each date, from the cells that are clear at all dates, as a
+    share of the outline; NaN where less than FEWEST_VALID of it is clear."""
+    cell, own = views[0].grid.cell_km2, views[0].own
+    clear = own & np.all([view.valid for view in views], 0)
+    outline, seen = (by_glacier(cells, views[0].owner, count) * cell for cells in (own, clear))
+    predicted = [by_glacier(clear & (view.probability > 0.5), view.owner, count) * cell for view in views]
+    return np.where(seen > FEWEST_VALID * outline, ratio(np.array(predicted) * outline, seen), np.nan)
+
+
 def change(first: View, later: View, chosen: np.ndarray, years: float, width: float, outlier: float) -> Change:
     """Change of the glaciers `chosen` [N] bool; `width`: see `displacement`; `outlier`: see `outliers`."""
     count, cell = len(chosen), first.grid.cell_km2
-    both = first.own & first.valid & later.valid
     outline = by_glacier(first.own, first.owner, count) * cell
-    seen = by_glacier(both, first.owner, count) * cell
-    known = chosen & (seen > FEWEST_VALID * outline)
-
-    def area(view: View) -> np.ndarray:
-        predicted = by_glacier(both & (view.probability > 0.5), view.owner, count) * cell
-        return np.where(known, ratio(predicted * outline, seen), np.nan)
-
-    areas = area(first), area(later)
-    sigma = np.where(known, np.sqrt(2) * width * perimeter(first, count) / years, np.nan)
+    observed = np.where(chosen, areas((first, later), count), np.nan)
+    sigma = np.where(np.isfinite(observed[0]), np.sqrt(2) * width * perimeter(first, count) / years, np.nan)
     ice = [view.ice for view in (first, later)]
     true = [None if x is None else np.where(chosen, by_glacier(x, first.owner, count) * cell, np.nan) for x in ice]
-    relative = ratio(areas[1] - areas[0], areas[0])
-    return Change(outline, *areas, sigma, outliers(relative, outlier), years, *true)
+    relative = ratio(observed[1] - observed[0], observed[0])
+    return Change(outline, observed[0], observed[1], sigma, outliers(relative, outlier), years, *true)
 
 
 def outliers(values: np.ndarray, limit: float) -> np.ndarray:

@@ -1,19 +1,18 @@
 """Content of the glacier report: headline, tables, figures with their captions, and notes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from downscale_jax.evaluation.drawing import training
 from downscale_jax.evaluation.glaciers import figures as drawing
 from downscale_jax.evaluation.glaciers import scores
-from downscale_jax.evaluation.glaciers.outcome import MAIN, NAIVE, TRUTH, Outcome, all_scores, rates
+from downscale_jax.evaluation.glaciers.fold import Fold
+from downscale_jax.evaluation.glaciers.outcome import MAIN, NAIVE, TRUTH, Outcome, all_scores, per_glacier, rates
 from downscale_jax.evaluation.glaciers.scores import DEFINITIONS
 from downscale_jax.evaluation.glaciers.view import View
 from downscale_jax.evaluation.results import Figure, Publication, Table, certain
-from downscale_jax.pipeline.records import Prepared
 from downscale_jax.training.log import read
 
 SIZES = (0.1, 0.5, 1.0, 5.0)  # km2: edges of the size classes
@@ -22,29 +21,25 @@ DEBRIS = (0.05, 0.25)  # share of debris-covered ice: edges of the classes
 
 def publication(
     outcome: Outcome,
-    views: list[View],
-    masks: Mapping[str, np.ndarray],
-    details: dict[str, Any],
+    views: Sequence[View],
     provenance: str,
-    prepared: Prepared,
-    config: dict[str, Any],
+    fold: Fold,
     workdir: Path,
 ) -> Publication:
     """Everything that is published of one fold."""
-    table = all_scores(outcome)
-    title = 'Glaciers: outlines and area change'
+    table, data = all_scores(outcome), fold.config['data']
     return Publication(
-        title=title,
+        title='Glaciers: outlines and area change',
         lead=f'A U-Net maps glaciers in multispectral scenes. {int(outcome.chosen.sum())} glaciers of fold '
-        f'{config["data"]["fold"]} are tested; neither they nor their surroundings were seen in training.',
+        f'{data["fold"]} are tested; neither they nor their surroundings were seen in training.',
         scores=table,
         definitions=DEFINITIONS,
-        details=details,
+        details={'glaciers': per_glacier(outcome), 'dates': data['dates']},
         facts=facts(table),
         tables=tables(outcome),
-        figures=figures(outcome, views, masks, prepared, config, workdir),
+        figures=figures(outcome, views, fold, workdir),
         notes=notes(outcome, provenance),
-        config=config,
+        config=fold.config,
     )
 
 
@@ -94,24 +89,17 @@ def classes_of(outcome: Outcome) -> list[tuple[str, np.ndarray, list[str]]]:
     return result
 
 
-def figures(
-    outcome: Outcome,
-    views: list[View],
-    masks: Mapping[str, np.ndarray],
-    prepared: Prepared,
-    config: dict[str, Any],
-    workdir: Path,
-) -> list[Figure]:
+def figures(outcome: Outcome, views: Sequence[View], fold: Fold, workdir: Path) -> list[Figure]:
     """All figures."""
-    place = 'Idealised mountain range' if prepared.meta['idealised'] else Path(config['data']['path']).name
+    data = fold.config['data']
+    place = 'Idealised mountain range' if fold.prepared.meta['idealised'] else Path(data['path']).name
     subtitle = f'{place}, {int(outcome.chosen.sum())} test glaciers'
-    bands = config['data']['bands']
     result = [
         Figure(
             'map',
             'Part of the test fold in false colours, with outlines of the network, of the inventory and, in a '
             'simulation, of the true ice. Ice and snow are blue, rock and debris brown; cells under cloud are veiled.',
-            drawing.outlines(views, bands, config['data']['dates'], 'Outlines', subtitle),
+            drawing.outlines(views, data['bands'], data['dates'], 'Outlines', subtitle),
         ),
         Figure(
             'classes',

@@ -8,8 +8,7 @@ from scipy.ndimage import distance_transform_edt
 from downscale_jax.downscale.probability import Mapper
 from downscale_jax.fields.rasters.grid import RasterGrid
 from downscale_jax.fields.transforms.standardisation import Standardisation
-from downscale_jax.pipeline.glaciers import Glaciers, inputs, relief_of, scene_of
-from downscale_jax.pipeline.records import Prepared
+from downscale_jax.pipeline.glaciers import Glaciers, Imagery, inputs
 
 
 class View(NamedTuple):
@@ -37,39 +36,40 @@ class View(NamedTuple):
 
 
 def view(
-    prepared: Prepared, glaciers: Glaciers, chosen: np.ndarray, date: int, zone: float, mapper: Mapper | None = None
+    imagery: Imagery,
+    glaciers: Glaciers,
+    chosen: np.ndarray,
+    date: int,
+    zone: float,
+    transform: Standardisation,
+    mapper: Mapper | None = None,
 ) -> View:
     """The surroundings of the glaciers `chosen` [N] bool at the date with this index, up to `zone` metres from them."""
-    grid = RasterGrid.of(prepared.statics)
+    grid = imagery.grid
     distance = distance_transform_edt(glaciers.number == 0) * grid.cell
     owner = np.where(glaciers.cells_of(chosen) & (distance <= zone), glaciers.owner - 1, -1)
-    margin = 2 * mapper.overlap if mapper else 0
-    window = surroundings(owner >= 0, margin)
+    rows, columns = window = surroundings(owner >= 0, 2 * mapper.overlap if mapper else 0)
     owner = owner[window]
-    statics, transform = prepared.statics, prepared.transform_as(Standardisation)
-    below = relief_of(prepared)[window]
     image = np.full((*owner.shape, len(transform.variables)), np.nan, np.float32)
     valid, probability = np.zeros(owner.shape, bool), np.full(owner.shape, np.nan, np.float32)
     scene = np.append(glaciers.scene[date], -1)[owner]
-    records = prepared.split('train')
     # the scene of most glaciers shows what lies between them
     used, count = np.unique(glaciers.scene[date][chosen], return_counts=True)
     scene[scene < 0] = used[count.argmax()]
     for index in used:
-        bands, clear = scene_of(records[int(index)])
-        whole = np.concatenate([bands[window], below], -1)
+        bands, clear = (array[window] for array in imagery.scene(int(index)))
+        whole = np.concatenate([bands, imagery.relief[window]], -1)
         here = scene == index
-        image[here], valid[here] = whole[here], clear[window][here]
+        image[here], valid[here] = whole[here], clear[here]
         if mapper:
             mapped = here & (owner >= 0)
             probability[mapped] = mapper.probability(inputs(transform, whole), mapped)[mapped]
-    own = (owner >= 0) & (glaciers.number[window] == owner + 1)
-    ice = statics['ice'].values[date][window].astype(bool) if 'ice' in statics else None
-    debris = statics['debris'].values[window] if 'debris' in statics else None
-    rows, columns = window
     part = grid._replace(
         west=grid.west + columns.start * grid.cell, north=grid.north - rows.start * grid.cell, shape=owner.shape
     )
+    own = (owner >= 0) & (glaciers.number[window] == owner + 1)
+    ice = None if imagery.ice is None else imagery.ice[date][window]
+    debris = None if imagery.debris is None else imagery.debris[window]
     return View(image, valid, probability, glaciers.outline[window], own, owner, ice, debris, part)
 
 

@@ -1,7 +1,7 @@
 """Glacier outlines as rasters, rasters as outlines, and geographic folds of glaciers."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,38 +18,60 @@ IDENTIFIERS = ('rgi_id', 'RGIId', 'id', 'GLIMSId')
 AREAS = ('area_km2', 'Area')
 
 
-def read_outlines(path: str, grid: RasterGrid) -> 'geopandas.GeoDataFrame':
-    """Outlines that reach into the grid, in its coordinates, with `id` and `area_km2`.
-
-    A shapefile, GeoPackage, or any other file that GDAL reads; RGI 6 and 7 bring their own identifiers and areas.
-    Outlines that intersect themselves are repaired. Raises UserError where the file has no coordinate reference system
-    or no outline within the grid.
-    """
+def read_outlines(path: str) -> 'geopandas.GeoDataFrame':
+    """Outlines of a shapefile, GeoPackage, or any other file that GDAL reads. Raises UserError where it cannot be
+    read."""
     import geopandas
-    from shapely.geometry import box
 
     if not Path(path).exists():
         raise UserError(f'{path}: no such file')
     try:
-        read = geopandas.read_file(path)
+        return geopandas.read_file(path)
     except Exception as error:  # of GDAL, of many kinds
         raise UserError(f'{path} cannot be read as outlines ({first_line(error)}): check the file') from error
-    if read.crs is None:
-        raise UserError(f'{path} has no coordinate reference system: add its .prj, or assign one')
-    frame = read[~(read.geometry.isna() | read.geometry.is_empty)].to_crs(grid.crs)
+
+
+def fitted(outlines: 'geopandas.GeoDataFrame', grid: RasterGrid, source: str) -> 'geopandas.GeoDataFrame':
+    """Outlines that reach into the grid, in its coordinates, with `id` and `area_km2`.
+
+    RGI 6 and 7 bring identifiers and areas. Outlines that intersect themselves are repaired. Raises UserError where
+    they have no coordinate reference system or none reaches into the grid; `source` names them in messages.
+    """
+    import geopandas
+    from shapely.geometry import box
+
+    if outlines.crs is None:
+        raise UserError(f'{source}: no coordinate reference system: add the .prj of a shapefile, or assign one')
+    frame = outlines[~(outlines.geometry.isna() | outlines.geometry.is_empty)].to_crs(grid.crs)
     if invalid := int((~frame.geometry.is_valid).sum()):
-        messages.info(f'{path}: {invalid} of {len(frame)} outlines intersect themselves and are repaired')
+        messages.info(f'{source}: {invalid} of {len(frame)} outlines intersect themselves and are repaired')
         frame = frame.set_geometry(frame.geometry.make_valid())
     frame = frame[frame.geometry.area > 0]
     kept = frame[frame.geometry.intersects(box(*grid.bounds))]
     if not len(kept):
-        raise UserError(f'{path}: none of the {len(frame)} outlines lies within the scenes: check place and projection')
+        raise UserError(f'{source}: none of the {len(frame)} outlines lies within the scenes: check their places')
     if len(kept) < len(frame):
-        messages.info(f'{path}: {len(kept)} of {len(frame)} outlines reach into the scenes')
+        messages.info(f'{source}: {len(kept)} of {len(frame)} outlines reach into the scenes')
     named = next((kept[name].astype(str) for name in IDENTIFIERS if name in kept), None)
     areas = next((kept[name].astype(float) for name in AREAS if name in kept), kept.geometry.area / 1e6)
     columns = {'id': kept.index.astype(str) if named is None else named, 'area_km2': areas}
     return geopandas.GeoDataFrame(columns, geometry=kept.geometry, crs=kept.crs).reset_index(drop=True)
+
+
+def counted(outlines: 'geopandas.GeoDataFrame', grid: RasterGrid, least: float) -> 'Counted':
+    """The outlines of `least` km2 or more that hold a cell, with their numbers on the grid."""
+    large = outlines[outlines['area_km2'] >= least].reset_index(drop=True)
+    number = rasterised(large, grid)
+    held = np.bincount(number.ravel(), minlength=len(large) + 1)[1:] > 0
+    numbers = np.append(0, np.where(held, np.cumsum(held), 0))
+    return Counted(large[held].reset_index(drop=True), numbers[number].astype(np.int32))
+
+
+class Counted(NamedTuple):
+    """Glaciers that count."""
+
+    outlines: 'geopandas.GeoDataFrame'
+    number: np.ndarray  # (y, x) int32: number of the glacier, from 1 in the order of `outlines`; 0: none
 
 
 def rasterised(outlines: 'geopandas.GeoDataFrame', grid: RasterGrid) -> np.ndarray:

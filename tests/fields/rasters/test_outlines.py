@@ -6,7 +6,7 @@ import pytest
 from shapely.geometry import Polygon, box
 
 from downscale_jax.fields.rasters.grid import RasterGrid
-from downscale_jax.fields.rasters.outlines import folds, nearest, rasterised, read_outlines, vectorised
+from downscale_jax.fields.rasters.outlines import counted, fitted, folds, nearest, rasterised, read_outlines, vectorised
 from downscale_jax.fields.rasters.rasters import Layer, grid_of
 from downscale_jax.runtime.errors import UserError
 
@@ -37,6 +37,14 @@ def test_the_smaller_of_two_overlapping_outlines_counts():
     assert np.bincount(number.ravel())[1:].tolist() == [9, 91]
 
 
+def test_only_large_glaciers_count():
+    small, large = square(2, 3, 5), square(20, 10, 8)
+    outlines = fitted(frame(small, large), GRID, 'outlines')
+    found = counted(outlines, GRID, 0.005)
+    assert found.outlines['id'].tolist() == ['1']
+    assert np.bincount(found.number.ravel()).tolist() == [1200 - 64, 64]
+
+
 def test_folds_have_equal_area_and_are_ordered_by_longitude():
     rng = np.random.default_rng(0)
     longitude, area = rng.uniform(7, 15, 400), rng.gamma(1.0, 1.0, 400)
@@ -59,7 +67,7 @@ def test_other_coordinates_are_reprojected_and_knots_repaired(tmp_path, caplog):
     given['rgi_id'] = ['a', 'b', 'c']
     given.to_file(tmp_path / 'outlines.gpkg', driver='GPKG')
     with caplog.at_level('INFO', 'downscale_jax'):
-        read = read_outlines(str(tmp_path / 'outlines.gpkg'), GRID)
+        read = fitted(read_outlines(str(tmp_path / 'outlines.gpkg')), GRID, 'outlines')
     assert read['id'].tolist() == ['a', 'b']
     np.testing.assert_allclose(read['area_km2'], [0.0025, 0.02], rtol=1e-4)
     assert '1 of 3 outlines intersect themselves' in caplog.text
@@ -73,12 +81,12 @@ def test_files_that_cannot_be_used(tmp_path):
     (tmp_path / 'text.gpkg').write_text('no outlines')
     for name, message in (
         ('elsewhere', 'none of the 1 outlines lies within the scenes'),
-        ('unplaced', 'has no coordinate reference system'),
+        ('unplaced', 'no coordinate reference system'),
         ('text', 'cannot be read as outlines'),
         ('missing', 'no such file'),
     ):
         with pytest.raises(UserError, match=message):
-            read_outlines(str(tmp_path / f'{name}.gpkg'), GRID)
+            fitted(read_outlines(str(tmp_path / f'{name}.gpkg')), GRID, name)
 
 
 def test_real_areas_within_a_per_cent(shared_data):
@@ -87,7 +95,7 @@ def test_real_areas_within_a_per_cent(shared_data):
     relief = grid_of(Layer(folder / 'srtm_oetztal.tif'))
     west, south, east, north = relief.bounds
     grid = RasterGrid(relief.crs, west, north, 30.0, (int((north - south) / 30), int((east - west) / 30)))
-    outlines = read_outlines(str(folder / 'rgi_oetztal.shp'), grid)
+    outlines = fitted(read_outlines(str(folder / 'rgi_oetztal.shp')), grid, 'rgi')
     cells = np.bincount(rasterised(outlines, grid).ravel())[1:]
     assert len(outlines) == 20
     np.testing.assert_allclose(cells * grid.cell_km2, outlines['area_km2'], rtol=0.01)
