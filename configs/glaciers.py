@@ -54,10 +54,10 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.validation_batches = 16
     config.training.keep = 2
     config.training.phases = ('main',)
-    main = ConfigDict({'steps': 700, 'learning_rate': 2e-3, 'warmup': 100, 'weight_decay': 1e-4})
+    main = ConfigDict({'steps': 500, 'learning_rate': 2e-3, 'warmup': 100, 'weight_decay': 1e-4})
     config.training.main = ConfigDict({**main, 'optimizer': 'adamw'})
 
-    config.sampling = ConfigDict({'tile': 128, 'overlap': 32})
+    config.sampling = ConfigDict({'tile': 128, 'overlap': 32, 'orientations': 8})
 
     config.evaluation = ConfigDict()
     config.evaluation.zone = 300.0  # m around the glaciers
@@ -70,7 +70,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.model.update({'widths': (8, 8), 'bottleneck': 8, 'tail': 8})
         config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 16})
         config.training.main.update({'steps': 20, 'warmup': 5})
-        config.sampling.update({'tile': 64, 'overlap': 16})
+        config.sampling.update({'tile': 64, 'overlap': 16, 'orientations': 2})
         config.evaluation.forest_pixels = 1000
     if variant == 'paper':
         config.data.update({'patch': 256, 'days': 15, 'patches_per_glacier': 16, 'jitter': 0.0})
@@ -81,7 +81,7 @@ def get_config(variant: str = '') -> ConfigDict:
         # 50 epochs; the rate falls to a tenth after the 10th and the 25th
         rule = {'optimizer': 'sgd', 'momentum': 0.95, 'nesterov': True, 'schedule': 'constant', 'clip': 0.0}
         config.training.first = ConfigDict({**rule, 'steps': 1000, 'learning_rate': 1e-2})
-        config.training.second = ConfigDict({**rule, 'steps': 700, 'learning_rate': 1e-3, 'keep_moments': True})
+        config.training.second = ConfigDict({**rule, 'steps': 500, 'learning_rate': 1e-3, 'keep_moments': True})
         config.training.third = ConfigDict({**rule, 'steps': 2500, 'learning_rate': 1e-4, 'keep_moments': True})
-        config.sampling.update({'tile': 256, 'overlap': 112})
+        config.sampling.update({'tile': 256, 'overlap': 112, 'orientations': 1})
     return config

@@ -1,8 +1,12 @@
 """Probability of a class over images of any size: a segmentation applied in overlapping tiles, which are averaged."""
 
+import itertools
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from downscale_jax.downscale.tiles import Tiling
@@ -14,8 +18,10 @@ BLOCK = 1024  # cells per side that are computed at once: memory does not grow w
 class Mapper:
     """A trained segmentation with its tiles."""
 
-    def __init__(self, task: Segmentation, variables: dict, tile: int, overlap: int):
-        self.task, self.variables, self.tile, self.overlap = task, variables, tile, overlap
+    def __init__(self, task: Segmentation, variables: dict, sampling: Mapping[str, Any]):
+        """`sampling`: tile, overlap and orientations of a config."""
+        self.task, self.variables, self.orientations = task, variables, sampling['orientations']
+        self.tile, self.overlap = sampling['tile'], sampling['overlap']
         self._program = cache(self._compile)
 
     def probability(self, image: np.ndarray, needed: np.ndarray) -> np.ndarray:
@@ -43,7 +49,16 @@ class Mapper:
 
         @jax.jit
         def program(variables, image):
-            fused = tiling.apply(lambda tiles: self.task.probability(variables, tiles), tiling.pad(image[None]))
+            fused = tiling.apply(lambda tiles: self._oriented(variables, tiles), tiling.pad(image[None]))
             return tiling.crop(fused)[0, ..., 0]
 
         return program
+
+    def _oriented(self, variables: dict, tiles: jax.Array) -> jax.Array:
+        """The mean probability of tiles [B, h, w, C] over the first `orientations` of the eight symmetries."""
+        total = jnp.zeros((*tiles.shape[:3], 1))
+        for turns, mirrored in list(itertools.product(range(4), (False, True)))[: self.orientations]:
+            turned = jnp.rot90(tiles[:, :, ::-1] if mirrored else tiles, turns, (1, 2))
+            back = jnp.rot90(self.task.probability(variables, turned), -turns, (1, 2))
+            total += back[:, :, ::-1] if mirrored else back
+        return total / self.orientations

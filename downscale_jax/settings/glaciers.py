@@ -102,6 +102,7 @@ class GlacierSampling(Section):
 
     tile: Cells = about('cells per side of a tile, at most; a multiple of the stride of the network')
     overlap: Annotated[int, within(0, 2**20)] = about('cells that neighbouring tiles share, at least')
+    orientations: Annotated[int, within(1, 8)] = about('turned and mirrored tiles over which predictions are averaged')
 
 
 class GlacierEvaluation(Section):

@@ -33,9 +33,9 @@ class GlacierMap(WorkDirectory[Segmentation]):
     @cached_property
     def mapper(self) -> Mapper:
         """Probability of glacier in the cells of an image of any size."""
-        task, sampling = self.tasks[TASK], self.config['sampling']
+        task = self.tasks[TASK]
         variables = jax.device_get(task.inference_params(self.restored(TASK)))
-        return Mapper(task, variables, sampling['tile'], sampling['overlap'])
+        return Mapper(task, variables, self.config['sampling'])
 
     def map(
         self, scenes: 'str | xr.Dataset', outlines: 'str | geopandas.GeoDataFrame', elevation: str = ''

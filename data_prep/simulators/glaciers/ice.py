@@ -27,12 +27,13 @@ GRADIENT = 0.0075  # of the mass balance, m of ice per year and m of height
 LARGEST, SMALLEST = 1.6, -7.0  # m of ice per year
 AVALANCHES = 0.75  # slope above which snow does not stay
 SHED = 12.0  # m of ice per year lost for each unit of slope above AVALANCHES
+INSULATION = 0.8  # share of the melt that a thick cover of debris prevents
 COARSE = 3  # cells per side of a cell on which ice flows
 THINNEST = 4.0  # m: thinner ice is no glacier
 COURANT = 0.15  # of the diffusive time step
 SPIN_UP = 160.0  # years to the state from which glaciers retreat
 WARMING = 1985.0  # first year of the retreat
-RISE = 5.0  # m by which the equilibrium line rises each year, on average
+RISE = 4.0  # m by which the equilibrium line rises each year, on average
 
 
 Balance = Callable[[jax.Array, jax.Array], jax.Array]  # (year, surface [m]) -> m of ice per year, (y, x)
@@ -45,15 +46,16 @@ class Glaciation(NamedTuple):
     equilibrium_line: np.ndarray  # height [m] in the first year, (y, x)
 
 
-def glaciate(rng: np.random.Generator, bed: np.ndarray, line: float, years: tuple[int, ...]) -> Glaciation:
+def glaciate(
+    rng: np.random.Generator, bed: np.ndarray, line: float, supply: np.ndarray, years: tuple[int, ...]
+) -> Glaciation:
     """Grows glaciers on `bed` [m] to a steady state, then lets them retreat to each of `years`, which increase.
 
     `line`: mean height [m] of the equilibrium line in the steady state. It is lower on northern slopes, and rises
-    faster in some parts of the range than in others.
+    faster in some parts of the range than in others. `supply`: of debris, standard normal (y, x); where there is much,
+    the ice melts more slowly under it.
     """
-    shape = tuple(n // COARSE * COARSE for n in bed.shape)
-    coarse = ndimage.uniform_filter(bed, COARSE, mode='nearest')[COARSE // 2 : shape[0] : COARSE,
-                                                                 COARSE // 2 : shape[1] : COARSE]  # fmt: skip
+    coarse = _coarse(bed)
     slope_y, slope_x = np.gradient(ndimage.gaussian_filter(coarse, 2.0), COARSE * CELL)
     slope = np.hypot(slope_y, slope_x)
     # rows run from north to south: on a northern slope heights increase with the row
@@ -62,11 +64,13 @@ def glaciate(rng: np.random.Generator, bed: np.ndarray, line: float, years: tupl
     equilibrium = line + 70 * regional - 130 * north
     rise = RISE * np.exp(0.55 * sensitivity)
     loss = SHED * np.maximum(np.hypot(*np.gradient(coarse, COARSE * CELL)) - AVALANCHES, 0)
-    place = tuple(jnp.asarray(x, jnp.float32) for x in (equilibrium, rise, loss))
+    melt = 1 - INSULATION / (1 + np.exp(-3 * (_coarse(supply) - 0.8)))
+    place = tuple(jnp.asarray(x, jnp.float32) for x in (equilibrium, rise, loss, melt))
 
     def balance(year, surface):
         line = place[0] + place[1] * jnp.maximum(year - WARMING, 0)
-        return jnp.clip(GRADIENT * (surface - line), SMALLEST, LARGEST) - place[2]
+        local = jnp.clip(GRADIENT * (surface - line), SMALLEST, LARGEST)
+        return jnp.where(local < 0, place[3], 1) * local - place[2]
 
     depth = flow(balance, jnp.asarray(coarse), jnp.zeros(coarse.shape), WARMING - SPIN_UP, WARMING)
     now, thickness = WARMING, {}
@@ -126,6 +130,12 @@ def _upstream(cells, flow, axis):
     padded = jnp.pad(cells, pads)
     low, high = (jax.lax.slice_in_dim(padded, i, padded.shape[axis] - 1 + i, axis=axis) for i in (0, 1))
     return jnp.where(flow > 0, low, high)
+
+
+def _coarse(fine: np.ndarray) -> np.ndarray:
+    """Means over COARSE x COARSE cells; what is left over at the far edges is dropped."""
+    rows, columns = (n // COARSE for n in fine.shape)
+    return fine[: rows * COARSE, : columns * COARSE].reshape(rows, COARSE, columns, COARSE).mean((1, 3))
 
 
 def _fine(ice: np.ndarray, coarse: np.ndarray, bed: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from data_prep.simulators.matern import Matern
 HAND = 0.9  # cells, standard deviation of the digitised boundary, Paul et al. (2013, Ann. Glaciol. 54): about a pixel
 SHIFT = 0.5  # cells, standard deviation of the georeferencing error of a glacier
 MISSED = 0.35  # share of the glaciers whose debris-covered parts are left out
-SNOWY = 0.3  # share of the glaciers whose outline includes seasonal snow
+SNOWY = 0.5  # share of the glaciers whose outline includes seasonal snow
 FILLED = 20  # cells: smaller islands of rock are not digitised
 
 
@@ -22,7 +22,7 @@ def digitise(rng: np.random.Generator, glacier: np.ndarray, debris: np.ndarray, 
     nearest = ndimage.distance_transform_edt(glacier == 0, return_distances=False, return_indices=True)
     owner = glacier[tuple(nearest)]  # the nearest glacier of each cell
     seen = (glacier > 0) & ~(missed[owner] & (debris > 0.6))
-    seen |= snowy[owner] & snow & ndimage.binary_dilation(glacier > 0, iterations=4)
+    seen |= snowy[owner] & snow & ndimage.binary_dilation(glacier > 0, iterations=6)
     # positive inside; the boundary moves where a random field is added
     distance = ndimage.distance_transform_edt(seen) - ndimage.distance_transform_edt(~seen)
     hand = HAND * Matern(rng, glacier.shape, 14, 1.0).values

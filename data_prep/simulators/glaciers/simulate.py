@@ -30,12 +30,13 @@ def simulate(seed: int, rows: int, columns: int, years: tuple[int, ...], scenes_
     for_relief, for_ice, for_ground, for_inventory, for_scenes = np.random.default_rng(seed).spawn(5)
     grid = RasterGrid(CRS, *CORNER, relief.CELL, (rows, columns))
     bed = relief.draw_range(for_relief, rows, columns)
-    glaciation = ice.glaciate(for_ice, bed, float(np.quantile(bed, LINE)), years)
+    supply = surface.debris_supply(for_ground, bed.shape)
+    glaciation = ice.glaciate(for_ice, bed, float(np.quantile(bed, LINE)), supply, years)
     first = glaciation.thickness[years[0]]
     glacier = basins.divide(first > 0, bed + first, grid.cell_km2)
     # what is too small for the inventory is no ice at all: no reference lists it
     thickness = {year: np.where(glacier > 0, depth, 0) for year, depth in glaciation.thickness.items()}
-    ground = surface.ground(for_ground, bed, glaciation.equilibrium_line)
+    ground = surface.ground(for_ground, bed, glaciation.equilibrium_line, supply)
     debris = surface.debris_cover(ground, thickness[years[0]])
 
     def draw(rng: np.random.Generator, year: int, number: int) -> Scene:

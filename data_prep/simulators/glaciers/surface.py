@@ -33,10 +33,14 @@ class Ground(NamedTuple):
     hollows: np.ndarray  # height [m] of the surroundings above the cell
 
 
-def ground(rng: np.random.Generator, bed: np.ndarray, equilibrium_line: np.ndarray) -> Ground:
-    """Draws rocks and the supply of debris."""
-    rock, supply, patches = (Matern(rng, bed.shape, reach, smoothness).values
-                             for reach, smoothness in ((60, 0.7), (70, 1.5), (9, 0.8)))  # fmt: skip
+def debris_supply(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal (y, x), alike over 2 km: whole tongues are covered."""
+    return Matern(rng, shape, 70, 1.5).values
+
+
+def ground(rng: np.random.Generator, bed: np.ndarray, equilibrium_line: np.ndarray, supply: np.ndarray) -> Ground:
+    """Draws rocks."""
+    rock, patches = (Matern(rng, bed.shape, reach, smoothness).values for reach, smoothness in ((60, 0.7), (9, 0.8)))
     hollows = ndimage.gaussian_filter(bed, 6.0) - bed
     return Ground(bed, equilibrium_line, np.exp(0.25 * rock), supply, patches, hollows)
 
@@ -46,7 +50,7 @@ def debris_cover(ground: Ground, thickness: np.ndarray) -> np.ndarray:
     below = (ground.equilibrium_line - ground.bed - thickness) / 130
     inside = ndimage.distance_transform_edt(thickness > 0)
     sides = np.exp(-inside / 2.5)
-    amount = below + 1.1 * ground.debris_supply + 0.8 * sides + 0.35 * ground.patchiness - 1.9
+    amount = below + 1.1 * ground.debris_supply + 0.2 * sides + 0.35 * ground.patchiness - 1.9
     return np.where(thickness > 0, 1 / (1 + np.exp(-5 * amount)), 0).astype(np.float32)
 
 

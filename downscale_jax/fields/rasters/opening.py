@@ -53,7 +53,7 @@ def region_of(scenes: xr.Dataset, outlines: 'geopandas.GeoDataFrame', bands: Seq
 
     def scene(number: int) -> Scene:
         one = scenes.isel(time=number)
-        date = np.datetime64(one['time'].values, 'D')
+        date = np.datetime64(str(one['time'].values)[:10])
 
         def cloud() -> np.ndarray:
             return one[CLOUD].values.astype(np.float32) if CLOUD in one else np.zeros(grid.shape, np.float32)
