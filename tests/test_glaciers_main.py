@@ -51,12 +51,6 @@ def test_areas_of_each_glacier(workdir):
     assert (np.nan_to_num(later) <= areas * 1.01).all()
 
 
-def test_the_same_command_goes_on(run, workdir):
-    before = (workdir / 'scores.json').read_bytes()
-    assert run(*SETTINGS, f'--workdir={workdir}').returncode == 0
-    assert (workdir / 'scores.json').read_bytes() == before
-
-
 @pytest.fixture(scope='module')
 def files(tmp_path_factory):
     """Scenes of two years, outlines in degrees and elevation of another simulated range, as files."""

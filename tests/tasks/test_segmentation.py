@@ -11,19 +11,19 @@ from downscale_jax.tasks.segmentation import Segmentation
 from downscale_jax.training.optimizer import Phase
 
 PHASE = Phase('main', 10, 1e-2, optimizer='sgd', momentum=0.95, nesterov=True)
-SMALL = {'widths': (4, 4, 4, 4), 'blocks': (1, 1, 1, 1), 'decoder': (4, 4, 4, 4, 4)}
+SMALL = {'widths': (4, 4), 'blocks': (1, 1), 'decoder': (4, 4, 4)}
 
 
 @pytest.fixture
 def batch():
     rng = np.random.default_rng(0)
-    image = rng.normal(size=(2, 32, 32, 6)).astype(np.float32)
-    label = (rng.random((2, 32, 32, 1)) < 0.3).astype(np.float32)
-    return {'image': image, 'label': label, 'valid': rng.random((2, 32, 32, 1)) < 0.8}
+    image = rng.normal(size=(2, 16, 16, 6)).astype(np.float32)
+    label = (rng.random((2, 16, 16, 1)) < 0.3).astype(np.float32)
+    return {'image': image, 'label': label, 'valid': rng.random((2, 16, 16, 1)) < 0.8}
 
 
 def test_cross_entropy_over_valid_cells(batch):
-    logits = np.random.default_rng(1).normal(size=(2, 32, 32, 1)).astype(np.float32)
+    logits = np.random.default_rng(1).normal(size=(2, 16, 16, 1)).astype(np.float32)
     valid, label = batch['valid'], batch['label']
     p = 1 / (1 + np.exp(-logits.astype(np.float64)))
     entropy = -np.where(label > 0, np.log(p), np.log(1 - p))
@@ -47,7 +47,7 @@ def test_masked_cells_change_no_gradient(network, batch):
     for a, b in zip(jax.tree.leaves(gradient(batch)), jax.tree.leaves(gradient(other)), strict=True):
         np.testing.assert_array_equal(a, b)
     probability = task.probability(task.inference_params(state), batch['image'])
-    assert probability.shape == (2, 32, 32, 1)
+    assert probability.shape == (2, 16, 16, 1)
 
 
 def convolution(size, before, after):

@@ -102,11 +102,11 @@ def test_outlines_are_nearly_the_true_ice(region):
     np.testing.assert_allclose(region.outlines.geometry.area / 1e6, region.outlines['area_km2'])
 
 
-def test_the_same_seed_gives_the_same_region(region):
-    again = simulate(1, 160, 224, (2015, 2023), 2)
-    np.testing.assert_array_equal(again.elevation, region.elevation)
-    np.testing.assert_array_equal(again.scenes[3].read(), region.scenes[3].read())
-    assert again.outlines.equals(region.outlines)
+def test_the_same_seed_gives_the_same_region():
+    one, other = (simulate(1, 64, 96, (2015, 2016), 1) for _ in range(2))
+    np.testing.assert_array_equal(one.elevation, other.elevation)
+    np.testing.assert_array_equal(one.scenes[1].read(), other.scenes[1].read())
+    assert one.outlines.equals(other.outlines)
 
 
 def test_digitising_without_errors_gives_the_glaciers(monkeypatch):
