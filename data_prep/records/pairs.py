@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.spatial
+import scipy
 import xarray as xr
 
 from data_prep.readers.pairs import Pair, open_fine, read_pair

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from downscale_jax.pipeline.record_files import NAME, features
 

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-import dask.array
 import numpy as np
 import xarray as xr
 
@@ -100,6 +99,8 @@ def lazy(dataset: xr.Dataset, source: str, whole_planes: bool, recent: dict[Hash
     With `whole_planes` they are multiples of the stored ones and extend over the grid; those of larger stored chunks,
     and of stores that are read chunk by chunk, are parts of a stored one. `recent` is shared by files that are joined.
     """
+    import dask.array
+
     dim = next((name for name in dataset.sizes if role_of(dataset, name) == 'time'), None)
     limit = SHARE * memory.of_host()
     chunked = {}
