@@ -1,11 +1,12 @@
-"""Fields in time, streamed with a few times in memory, and the transform fitted to them."""
+"""Fields in time, streamed with a few times in memory, and the transform fitted to them.
+
+Runs within tasks of Dask (`data_prep.engine`), so chunks are loaded by the thread that streams.
+"""
 
 from collections.abc import Iterator, Sequence
 
-import dask
 import numpy as np
 import xarray as xr
-from tqdm import tqdm
 
 from data_prep.readers.series import CHUNK
 from downscale_jax.fields.datasets import store
@@ -17,22 +18,20 @@ PORTION = 64 * CHUNK  # times whose part of the dask graph is extracted at once
 STATISTICS_TIMES = 200  # evenly spread training times that the transform is fitted to
 
 
-def stream(fields: xr.Dataset, data: dict, label: str = '') -> Iterator[tuple[int, np.ndarray]]:
-    """(index of the time, [H, W, C] float32), a few times in memory; a progress bar with a `label`."""
-    total = fields.sizes['time']
-    bar = tqdm(total=total, desc=label, leave=False, disable=None if label else True)
-    with bar:
-        for begin in range(0, total, PORTION):
-            # dask traverses the whole graph for each chunk: that of a portion, not of the series
-            (portion,) = dask.optimize(fields.isel(time=slice(begin, begin + PORTION)))
-            for start in range(0, portion.sizes['time'], CHUNK):
-                chunk = store.load(portion.isel(time=slice(start, start + CHUNK)), data['path'])
-                for offset in range(chunk.sizes['time']):
-                    planes = np.stack([chunk[v].values[offset] for v in data['variables']])
-                    # channels stay apart in memory: arithmetic on [H, W, 2] in C order would loop over two elements
-                    yield begin + start + offset, np.moveaxis(planes.astype(np.float32, copy=False), 0, -1)
-                    bar.update()
-                del chunk  # before the next is read
+def stream(fields: xr.Dataset, data: dict) -> Iterator[tuple[int, np.ndarray]]:
+    """(index of the time, [H, W, C] float32), a few times in memory."""
+    import dask
+
+    for begin in range(0, fields.sizes['time'], PORTION):
+        # dask traverses the whole graph for each chunk: that of a portion, not of the series
+        (portion,) = dask.optimize(fields.isel(time=slice(begin, begin + PORTION)))
+        for start in range(0, portion.sizes['time'], CHUNK):
+            chunk = store.load(portion.isel(time=slice(start, start + CHUNK)), data['path'], 'synchronous')
+            for offset in range(chunk.sizes['time']):
+                planes = np.stack([chunk[v].values[offset] for v in data['variables']])
+                # channels stay apart in memory: arithmetic on [H, W, 2] in C order would loop over two elements
+                yield begin + start + offset, np.moveaxis(planes.astype(np.float32, copy=False), 0, -1)
+            del chunk  # before the next is read
 
 
 def check_varies(name: str, units: str, least: float, greatest: float) -> None:

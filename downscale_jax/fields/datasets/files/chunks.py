@@ -35,6 +35,9 @@ class RecentBlocks:
         self._lock = threading.Lock()
         self._blocks: OrderedDict[Hashable, dict[Hashable, _Part]] = OrderedDict()
 
+    def __reduce__(self) -> tuple[type['RecentBlocks'], tuple[()]]:
+        return RecentBlocks, ()  # another process reads for itself
+
     def get(self, block: Hashable, part: Hashable, read: Callable[[], np.ndarray]) -> np.ndarray:
         """The part of a block, read unless it is kept; by one thread where several want it."""
         with self._lock:
