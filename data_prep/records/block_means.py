@@ -1,7 +1,7 @@
 """Records of fine fields in time, one record per time; their coarse form, a block mean, is computed on reading."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import xarray as xr
 from data_prep import sources
 from data_prep.records.shards import SPLITS, Shard, write_records
 from data_prep.records.statistics import Extremes, Statistics
-from data_prep.records.stream import check_varies, fit_transform, stream
+from data_prep.records.stream import cells_with_values, check_varies, fit_transform, reduce_times, stream
 from downscale_jax.fields.context.planes import context_planes
 from downscale_jax.fields.context.relief import add_surface
 from downscale_jax.fields.datasets import store
@@ -110,8 +110,12 @@ def grid_statics(fields: xr.Dataset, train: xr.Dataset, data: dict) -> xr.Datase
 def add_grid_points(statics: xr.Dataset, train: xr.Dataset, values: Standardisation, data: dict) -> xr.Dataset:
     """With the offset and scale of each grid point (`grid_point`), fitted to the training split."""
     valid = statics['mask'].values[..., None] > 0
-    masked = (np.where(valid, fine, np.float32(np.nan)) for _, fine in stream(train, data))
-    planes = grid_point.fit(map(values.encode, masked), data['grid_point'])
+
+    def compute(fields: Iterator[np.ndarray]) -> grid_point.PointMoments:
+        return grid_point.moments(values.encode(np.where(valid, field, np.float32(np.nan))) for field in fields)
+
+    merged = reduce_times(train, data, compute, grid_point.PointMoments.merged, 'grid points')
+    planes = merged.planes(data['grid_point'])
     names = grid_point.names(data['variables'])
     return statics.assign({name: (statics['mask'].dims, planes[..., i]) for i, name in enumerate(names)})
 
@@ -217,19 +221,6 @@ def climate(training: Statistics, transform: BlockMeans, train: xr.Dataset) -> q
     series = quantile_mapping.Series(months, lambda: training.series['coarse'])
     values = transform.values
     return quantile_mapping.climate(series, values.variables, values.units, transform.limits[0])
-
-
-def cells_with_values(part: xr.Dataset, data: dict, domain: np.ndarray) -> np.ndarray:
-    """[H, W] bool: cells of `domain` where any variable has a value at any time.
-
-    Reads until all cells have one: a few times, or all of them where some cells never do, such as the sea in ERA5-Land.
-    """
-    valid = np.zeros_like(domain)
-    for _, fine in stream(part, data):
-        valid |= np.isfinite(fine).any(-1) & domain
-        if valid[domain].all():
-            break
-    return valid
 
 
 def check_logarithm(fitted: Standardisation, greatest: np.ndarray) -> None:

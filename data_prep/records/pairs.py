@@ -11,16 +11,10 @@ import scipy
 import xarray as xr
 
 from data_prep.readers.pairs import Pair, open_fine, read_pair
-from data_prep.records.block_means import (
-    CLIMATE_BYTES,
-    CLIMATE_TIMES,
-    cells_with_values,
-    check_logarithm,
-    context_moments,
-)
+from data_prep.records.block_means import CLIMATE_BYTES, CLIMATE_TIMES, check_logarithm, context_moments
 from data_prep.records.shards import SPLITS, Shard, Summary, write_records
 from data_prep.records.statistics import Extremes, Statistics
-from data_prep.records.stream import STATISTICS_TIMES, check_varies, stream
+from data_prep.records.stream import STATISTICS_TIMES, cells_with_values, check_varies, fit_transform, stream
 from downscale_jax.fields.context.relief import add_surface
 from downscale_jax.fields.context.surface import read_surface
 from downscale_jax.fields.datasets import store
@@ -30,7 +24,7 @@ from downscale_jax.fields.datasets.dates import check_splits, select_dates
 from downscale_jax.fields.datasets.times import encode_times, evenly, month_of
 from downscale_jax.fields.geometry import grid
 from downscale_jax.fields.geometry.interpolation import ToFine, grid_points
-from downscale_jax.fields.transforms import grid_point, quantile_mapping, standardisation
+from downscale_jax.fields.transforms import grid_point, quantile_mapping
 from downscale_jax.fields.transforms.grid_point_regression import (
     SEASONAL,
     NormalEquations,
@@ -40,7 +34,7 @@ from downscale_jax.fields.transforms.grid_point_regression import (
 )
 from downscale_jax.fields.transforms.lifting import covered_share, interpolate_fields
 from downscale_jax.fields.transforms.pairs import SPREAD, PairTransform
-from downscale_jax.fields.transforms.standardisation import COMPRESSIONS, Standardisation
+from downscale_jax.fields.transforms.standardisation import COMPRESSIONS
 from downscale_jax.pipeline.records import COARSE_GRID
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
@@ -164,16 +158,16 @@ class PairedFields:
     def __init__(self, coarse: xr.Dataset, statics: xr.Dataset, data: Mapping[str, Any]):
         self.data, self.valid = data, statics['mask'].values[..., None] > 0
         self._to_fine = ToFine(grid_of(coarse), statics)
+        self.coarse_data = {'variables': data['predictors'], 'path': data['coarse']}
+        self.fine_data = {'variables': data['targets'], 'path': data['fine']}
 
     def coarse(self, part: xr.Dataset) -> Iterator[np.ndarray]:
         """[h, w, P], time by time."""
-        source = {'variables': self.data['predictors'], 'path': self.data['coarse']}
-        return (field for _, field in stream(part, source))
+        return (field for _, field in stream(part, self.coarse_data))
 
     def fine(self, part: xr.Dataset) -> Iterator[np.ndarray]:
         """[H, W, V], NaN outside the mask."""
-        source = {'variables': self.data['targets'], 'path': self.data['fine']}
-        return (np.where(self.valid, field, np.float32(np.nan)) for _, field in stream(part, source))
+        return (np.where(self.valid, field, np.float32(np.nan)) for _, field in stream(part, self.fine_data))
 
     def interpolated(self, coarse: np.ndarray) -> np.ndarray:
         """[h, w, P] -> [H, W, P]."""
@@ -188,18 +182,10 @@ def spread_times(fields: xr.Dataset) -> xr.Dataset:
 def fitted_transform(train: Pair, fields: PairedFields, statics: xr.Dataset, data: Mapping[str, Any]) -> PairTransform:
     """The transform but for what depends on the grid point, which is kept with the statics."""
 
-    def fit(
-        iterate: Any, part: xr.Dataset, names: Sequence[str], units: Sequence[str], kinds: Sequence[str]
-    ) -> Standardisation:
-        few = spread_times(part)
-        return standardisation.fit(lambda: iterate(few), tuple(names), tuple(units), kinds)
-
     mean, std = context_moments(data['context'], statics, train.fine['time'].values[0])
     return PairTransform(
-        predictors=fit(
-            fields.coarse, train.coarse, data['predictors'], data['predictor_units'], data['predictor_transform']
-        ),
-        values=fit(fields.fine, train.fine, data['targets'], data['target_units'], data['transform']),
+        predictors=fit_transform(train.coarse, fields.coarse_data, data['predictor_transform']),
+        values=fit_transform(train.fine, fields.fine_data, data['transform'], fields.valid),
         sources=tuple(data['predictors'].index(name) if name else None for name in data['sources']),
         bounds=tuple(tuple(pair) for pair in data['bounds']),
         context=tuple(data['context']),
@@ -298,7 +284,7 @@ def spread_of(train: Pair, fields: PairedFields, transform: PairTransform, coeff
             within = transform.values.decode(linear).clip(*transform.limits)
             yield transform.values.encode(fine) - transform.values.encode(within)
 
-    return grid_point.fit(residuals(), 'standard')[..., len(transform.targets) :]
+    return grid_point.moments(residuals()).planes('standard')[..., len(transform.targets) :]
 
 
 def with_spread(statics: xr.Dataset, spread: np.ndarray, targets: Sequence[str]) -> xr.Dataset:

@@ -10,11 +10,11 @@ About two minutes on 2 CPU cores; 10 GB of disk.
 """
 
 import hashlib
-import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from experiments.benchmarks.processes import in_new_process, peak_mib
 from experiments.command_line import Parser, at_least, run_program
@@ -31,7 +31,9 @@ def main() -> None:
     for name in ('TFDS', 'project'):
         speed = in_new_process(write_alone, name, 64, (512, 512))['mb_per_s']
         print(f'writer of {name}, fields of 1 MB from memory: {speed:.0f} MB/s of CPU time')
-    print(f'{"times":>6} {"workers":>8} {"MB/s per core":>14} {"seconds":>8} {"speed-up":>9} {"peak MiB":>9}', flush=True)
+    print(
+        f'{"times":>6} {"workers":>8} {"MB/s per core":>14} {"seconds":>8} {"speed-up":>9} {"peak MiB":>9}', flush=True
+    )
     with tempfile.TemporaryDirectory() as folder:
         for times in options.times:
             path = Path(folder) / f'fields_{times}.zarr'
@@ -40,11 +42,11 @@ def main() -> None:
             alone = results[options.workers[0]]
             for count, result in results.items():
                 print(
-                    f'{times:6} {count:8} {result["mb_per_s"]:14.0f} {result["seconds"]:8.1f} '
-                    f'{alone["seconds"] / result["seconds"]:9.2f} {result["peak_mib"]:9.0f}',
+                    f'{times:6} {count:8} {result.mb_per_s:14.0f} {result.seconds:8.1f} '
+                    f'{alone.seconds / result.seconds:9.2f} {result.peak_mib:9.0f}',
                     flush=True,
                 )
-            if len({result['digest'] for result in results.values()}) > 1:
+            if len({result.digest for result in results.values()}) > 1:
                 sys.exit(f'{times} times: the records differ between numbers of workers')
             shutil.rmtree(path)
 
@@ -133,8 +135,16 @@ def write_fields(path: str, times: int, shape: tuple[int, int]) -> None:
             field.to_zarr(path, mode='w', consolidated=False, encoding=encoding)
 
 
-def prepare_fields(path: str, folder: str, workers: int) -> dict[str, float | str]:
-    """Seconds, MB/s of CPU time, peak memory and digest of the record files of a preparation."""
+class Measured(NamedTuple):
+    """Of a preparation."""
+
+    seconds: float
+    mb_per_s: float  # of CPU time
+    peak_mib: float
+    digest: str  # of the record files
+
+
+def prepare_fields(path: str, folder: str, workers: int) -> Measured:
     import time
 
     import dask
@@ -167,15 +177,12 @@ def prepare_fields(path: str, folder: str, workers: int) -> dict[str, float | st
     with dask.config.set(num_workers=workers):
         prepared = prepare(data, 0, root)
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
-    digest, size = hashlib.sha256(), 0
+    digest = hashlib.sha256()
     for file in sorted((prepared.directory / 'records').rglob('*.array_record*')):
         digest.update(file.read_bytes())
-        size += os.path.getsize(file)
     megabytes = 4 * np.prod(prepared.mask.shape) * len(stamps) / 1e6
     shutil.rmtree(root)
-    return {
-        'seconds': seconds, 'mb_per_s': megabytes / processor, 'peak_mib': peak_mib(), 'digest': digest.hexdigest()
-    }  # fmt: skip
+    return Measured(seconds, float(megabytes / processor), peak_mib(), digest.hexdigest())
 
 
 if __name__ == '__main__':

@@ -23,6 +23,10 @@ class Moments:
         """[3]: the number of values, their sum, and that of their squares."""
         return np.array([self.count, self.total, self.squares])
 
+    def merged(self, other: 'Moments') -> 'Moments':
+        """Of both streams."""
+        return Moments(self.sums + other.sums)
+
     def add(self, values: np.ndarray) -> None:
         values = values[np.isfinite(values)].astype(np.float64)
         self.count += values.size
