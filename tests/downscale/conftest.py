@@ -12,7 +12,8 @@ from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
-from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
+from downscale_jax.tasks.diffusion import Diffusion
+from downscale_jax.tasks.first_guess import FirstGuess, Params
 from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.optimizer import Phase
 

@@ -12,7 +12,8 @@ from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
-from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
+from downscale_jax.tasks.diffusion import Diffusion
+from downscale_jax.tasks.first_guess import FirstGuess, Params
 from downscale_jax.tasks.regression import SMALLEST_ERROR, Regression
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create

@@ -17,6 +17,9 @@ from downscale_jax.evaluation.measures.seams import Seams
 from downscale_jax.evaluation.measures.semivariogram import Semivariogram
 from downscale_jax.evaluation.measures.similarity import Similarity
 from downscale_jax.evaluation.measures.spectra import Spectra
+from downscale_jax.evaluation.measures.structure.features import ConnectedFeatures
+from downscale_jax.evaluation.measures.structure.increments import Increments
+from downscale_jax.evaluation.measures.structure.scattering import Scattering
 from downscale_jax.evaluation.protocol import Measure
 
 MEASURES: dict[str, type[Measure]] = {
@@ -27,6 +30,9 @@ MEASURES: dict[str, type[Measure]] = {
     'scales': Scales,
     'spectra': Spectra,
     'semivariogram': Semivariogram,
+    'increments': Increments,
+    'features': ConnectedFeatures,
+    'scattering': Scattering,
     'distribution': Distribution,
     'places': Places,
     'extremes': Extremes,
