@@ -15,7 +15,7 @@ def fair_crps(members: jax.Array, truth: jax.Array) -> jax.Array:
     """
     count = len(members)
     distance = sum(jnp.abs(members[j] - members[k]) for j in range(count) for k in range(j))
-    return jnp.abs(members - truth).mean(0) - distance / (count * (count - 1))
+    return jnp.abs(members - truth[None]).mean(0) - distance / (count * (count - 1))
 
 
 def undecimated_haar(x: jax.Array, levels: int) -> Iterator[jax.Array]:
@@ -23,11 +23,13 @@ def undecimated_haar(x: jax.Array, levels: int) -> Iterator[jax.Array]:
 
     At level l, with step s = 2^l and a, b, c, d the approximation at (0, 0), (0, s), (s, 0), (s, s): the details
     (a + b - c - d)/4, (a - b + c - d)/4 and (a - b - c + d)/4, and the approximation (a + b + c + d)/4 of the next
-    level. All positions inside the field are kept: aligned coefficients would leave the joint distribution of
+    level. Levels that do not fit into the field are left out. All positions inside the field are kept: aligned coefficients would leave the joint distribution of
     neighbours across blocks free, and members would show the blocks of the network's stem.
     """
     for level in range(levels):
         step = 2**level
+        if step >= min(x.shape[-3:-1]):
+            break
         top, bottom = x[..., :-step, :, :], x[..., step:, :, :]
         total, change = (top + bottom) / 4, (top - bottom) / 4
         yield change[..., :-step, :] + change[..., step:, :]
