@@ -287,7 +287,7 @@ def table(scores: dict[str, dict[str, float]], strengths: dict[str, float]) -> s
     names = list(next(iter(scores.values())))
     rows = [f'| distortion | strength | {" | ".join(names)} |', '|---' * (len(names) + 2) + '|']
     rows += [
-        f'| {name} | {strengths[name]:.3g} | ' + ' | '.join(f'{row[n]:.4g}' for n in names) + ' |'
+        f'| {name} | {strengths[name]:.3g} | ' + ' | '.join(f'{round(row[n], 9):.4g}' for n in names) + ' |'
         for name, row in scores.items()
     ]
     return '\n'.join(rows)
@@ -330,7 +330,7 @@ def draw(
     for axes, name in zip(bars, names, strict=True):
         values = [1 - row[name] if name == 'SSIM' else row[name] for row in scores.values()]
         drawn = axes.barh(list(scores), values, color=colours[: len(values)], height=0.7)
-        axes.bar_label(drawn, [f'{value:.3g}' for value in values], padding=3)
+        axes.bar_label(drawn, [f'{value:.3g}' for value in np.round(values, 9)], padding=3)
         axes.set(title=f'{"1 − " * (name == "SSIM")}{name}', xticks=[], xlim=(0, 1.3 * max(values)))
         axes.spines['bottom'].set_visible(False)
         axes.tick_params(length=0)

@@ -23,8 +23,8 @@ def undecimated_haar(x: jax.Array, levels: int) -> Iterator[jax.Array]:
 
     At level l, with step s = 2^l and a, b, c, d the approximation at (0, 0), (0, s), (s, 0), (s, s): the details
     (a + b - c - d)/4, (a - b + c - d)/4 and (a - b - c + d)/4, and the approximation (a + b + c + d)/4 of the next
-    level. Levels that do not fit into the field are left out. All positions inside the field are kept: aligned coefficients would leave the joint distribution of
-    neighbours across blocks free, and members would show the blocks of the network's stem.
+    level. Levels that do not fit into the field are left out. All positions inside the field are kept: aligned
+    coefficients would leave the joint distribution of neighbours across blocks free.
     """
     for level in range(levels):
         step = 2**level

@@ -22,8 +22,9 @@ FREQUENCY, WIDTH = 3 * np.pi / 4, 0.8  # of the finest wavelet: rad per cell, an
 
 
 def scales_of(size: int) -> int:
-    """Number of scales in windows of `size` cells: the coarsest wavelength, 8/3 2^j cells, is at most half a window."""
-    return max(1, int(np.log2(size * FREQUENCY / (4 * np.pi))) + 1)
+    """Number of scales in windows of `size` cells: the coarsest wavelength, 8/3 2^j cells, is at most half a window;
+    two at least."""
+    return max(2, int(np.log2(size * FREQUENCY / (4 * np.pi))) + 1)
 
 
 def wavelengths(size: int) -> np.ndarray:

@@ -42,10 +42,11 @@ class Increments:
 
 
 def compare(found: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The scores, means over the lags."""
+    """The scores, means over the lags that fit into the domain."""
     with np.errstate(divide='ignore'):
-        peaked = np.abs(np.log(ratio(found['kurtosis'], truth['kurtosis']))).mean(-1)
+        peaked = np.abs(np.log(ratio(found['kurtosis'], truth['kurtosis'])))
+    skewed = np.abs(found['skewness'] - truth['skewness'])
     return {
-        'increment_kurtosis': peaked,
-        'increment_skewness': np.abs(found['skewness'] - truth['skewness']).mean(-1),
+        name: ratio(np.nansum(values, -1), np.isfinite(values).sum(-1))
+        for name, values in (('increment_kurtosis', peaked), ('increment_skewness', skewed))
     }
