@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from downscale_jax.tasks.ensemble_score import LEVELS, ensemble_score, fair_crps, undecimated_haar
+from downscale_jax.tasks.ensemble_score import LEVELS, amplitudes, ensemble_score, fair_crps, undecimated_haar
 
 SCORE = jax.jit(ensemble_score)
 
@@ -45,6 +45,21 @@ def test_details_and_approximation_give_the_field_back():
     np.testing.assert_array_equal(rows, -0.5 * (np.arange(31) == 15))
 
 
+def test_amplitudes():
+    """Of white noise 1 in the mean square; of a plane wave, whose taper spreads it over its neighbours, independent of
+    its phase."""
+    noise = np.random.default_rng(0).normal(size=(200, 16, 24, 1)).astype('f4')
+    found = np.asarray(amplitudes(jnp.asarray(noise)))
+    assert found.shape == (200, 16, 13, 1)
+    np.testing.assert_allclose(np.square(found).mean(0), 1, atol=0.5)
+    np.testing.assert_allclose(np.square(found).mean(), 1, rtol=0.02)
+    phase = np.linspace(0, 6, 5)[:, None, None, None]
+    wave = np.cos(2 * np.pi * 6 * np.arange(24)[None, None, :, None] / 24 + phase) * np.ones((1, 16, 1, 1))
+    of_wave = np.asarray(amplitudes(jnp.asarray(wave.astype('f4'))))
+    np.testing.assert_allclose(of_wave[:, 0, 6], of_wave[:1, 0, 6].repeat(5, 0), rtol=1e-3)
+    assert of_wave[0].reshape(-1).argmax() == 6
+
+
 def test_the_true_distribution_scores_best():
     """Against the right ensemble: one twice as wide, one of the right variance without correlation, and one whose
     aligned blocks of 4 x 4 cells come from different fields."""
@@ -70,7 +85,7 @@ def test_the_true_distribution_scores_best():
 
 
 def test_land_counts_in_the_share_only():
-    """Half of every field masked: the score over pixels and bands, summed over the domain, per valid cell."""
+    """Half of every field masked: the score, summed over the domain, per valid cell."""
     rng = np.random.default_rng(0)
     truth, one, two = (smooth(rng, (3, 32, 32)) for _ in range(3))
     mask = np.ones((3, 32, 32, 1), bool)
