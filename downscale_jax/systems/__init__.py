@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.settings.check import check
-from downscale_jax.systems import atmodist, diffusion, dpdm, pairs, srgan
+from downscale_jax.systems import atmodist, diffusion, dpdm, pairs, rosettes, srgan
 from downscale_jax.systems.system import Config, Given, OpenedT, System
 from downscale_jax.systems.workdir import WorkDirectory, read_config
 
@@ -18,6 +18,7 @@ SYSTEMS: dict[str, System[Any, Any]] = {
     'diffusion': diffusion.SYSTEM,
     'dpdm': dpdm.SYSTEM,
     'pairs': pairs.SYSTEM,
+    'rosettes': rosettes.SYSTEM,
     'srgan': srgan.SYSTEM,
 }
 

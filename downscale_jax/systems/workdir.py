@@ -24,6 +24,7 @@ METHODS = {  # of some kinds of model only
     'downscale': 'models of diffusion, dpdm and srgan',
     'distance': 'models of atmodist',
     'embed': 'models of atmodist',
+    'predict': 'models of rosettes',
 }
 PATHS = ('path', 'coarse', 'fine')  # settings of `data` that name the training data
 REPLACEABLE = ('sampling', 'evaluation')  # sections that may differ from those of training
