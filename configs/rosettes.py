@@ -24,7 +24,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.world = 'rosettes'
     config.data.simulate = ConfigDict({'crystals': 200, 'orientations': 12})  # crystals for each number of arms
     config.data.arms = (4, 5, 6, 7, 8, 9, 10)
-    config.data.size = 64  # pixels per side
+    config.data.size = 48  # pixels per side
     config.data.views = 1
     config.data.angle = 90.0  # between two views, in degrees
     config.data.validation_share = 0.1
@@ -40,7 +40,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.model.pool = False
 
     config.training = ConfigDict()
-    config.training.batch_size = 128
+    config.training.batch_size = 64
     config.training.accumulate = 1
     config.training.class_weight = 1.0
     config.training.ema_decay = 0.999
@@ -67,7 +67,7 @@ def get_config(variant: str = '') -> ConfigDict:
         resnet(config, widths=(64, 128, 256, 512), blocks=2, stem=7, pool=True)
         config.data.simulate = ConfigDict({'crystals': 200, 'orientations': 50})
         config.data.size = 224
-        config.training.update({'validate_every': 1000, 'validation_batches': 64})
+        config.training.update({'batch_size': 128, 'validate_every': 1000, 'validation_batches': 64})
         config.training.main.update({'steps': 40_000, 'warmup': 500})
     return config
 

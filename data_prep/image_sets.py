@@ -30,3 +30,4 @@ class ImageSet:
     group_labels: np.ndarray  # [G] class of each group
     shape: tuple[int, int]  # rows and columns of an image
     examples: Callable[[], Iterator[Example]]
+    transforms: tuple[str, ...] = ()  # of the channels, as in `standardisation.COMPRESSIONS`; (): z-scores

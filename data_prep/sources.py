@@ -11,7 +11,7 @@ from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.settings.data import ATMOSPHERE, MOUNTAINS
-from downscale_jax.settings.images import PARTICLES, ROSETTES
+from downscale_jax.settings.images import ROSETTES
 
 
 def open_series(data: dict, seed: int) -> xr.Dataset:

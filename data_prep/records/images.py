@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,14 @@ from data_prep.records.writer import SPLITS, Writer
 from data_prep.sources import open_images
 from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.fields.transforms.moments import Moments
-from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.fields.transforms.standardisation import COMPRESSIONS, Standardisation
 from downscale_jax.runtime.errors import UserError
 
 VERSION = 1  # of the records: raise it when they change
 PATHS = ('path',)
 KEYS = (
     'path', 'world', 'simulate', 'size', 'validation_share', 'test_share', 'split_by', 'arms', 'views', 'angle',
-    'habits', 'channels',
+    'habits',
 )  # fmt: skip
 INTEGERS = ('label', 'group', 'seconds')
 
@@ -43,7 +44,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
             writer.add(split, **record_of(example, images))
             kept[split] += 1
             if split == 'train':
-                add(channels, example.image)
+                add(channels, compressed(example.image, images))
                 add(values, np.array(example.values))
     for split, count in kept.items():
         if not count:
@@ -52,7 +53,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
                 f'collect more, or change data.{split}_share'
             )
     transform = ImageTransform(
-        z_scores(channels, images.channels, images.units),
+        standardisation_of(channels, images),
         z_scores(values, images.values, ('1',) * len(images.values)),
         images.labels,
     )
@@ -100,6 +101,29 @@ def add(moments: Sequence[Moments], values: np.ndarray) -> None:
     """Adds [..., C] channel by channel."""
     for channel, of_channel in enumerate(moments):
         of_channel.add(values[..., channel])
+
+
+def compressed(image: np.ndarray, images: ImageSet) -> np.ndarray:
+    """ln(1 + x) of the channels that are standardised so."""
+    logarithmic = np.array(images.transforms or ('standard',) * len(images.channels)) == 'log1p'
+    return np.where(logarithmic, np.log1p(np.where(logarithmic, image, 0)), image)
+
+
+def standardisation_of(moments: Sequence[Moments], images: ImageSet) -> Standardisation:
+    """The transform of channels from the moments of `compressed` images."""
+    plain = z_scores(moments, images.channels, images.units)
+    if not images.transforms:
+        return plain
+    factors = tuple(COMPRESSIONS[name] for name in images.transforms)
+
+    def chosen(with_logarithm: tuple[float, ...], without: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(a if c else b for a, b, c in zip(with_logarithm, without, factors, strict=True))
+
+    zeros, ones = plain.log_mean, plain.log_std
+    return replace(
+        plain, mean=chosen(zeros, plain.mean), std=chosen(ones, plain.std), log_mean=chosen(plain.mean, zeros),
+        log_std=chosen(plain.std, ones), compression=factors,
+    )  # fmt: skip
 
 
 def z_scores(moments: Sequence[Moments], names: tuple[str, ...], units: tuple[str, ...]) -> Standardisation:

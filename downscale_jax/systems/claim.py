@@ -35,7 +35,7 @@ def check_data(prepared: Prepared, workdir: Path) -> None:
 
 
 def claim(config: Config, workdir: Path, prepared: Prepared) -> None:
-    """Makes the work directory: config, transform and, if there is any, grid, which with the checkpoints are all that use needs."""
+    """Makes the work directory: config, transform and any grid, which with the checkpoints are all that use needs."""
     check_data(prepared, workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)

@@ -54,10 +54,14 @@ def hull(points: np.ndarray) -> Part:
 
 
 def union(parts: Sequence[Part]) -> Trimesh | None:
-    """The union of convex parts; None where it is not one watertight body."""
+    """The outer surface of the union of convex parts; None where it is not one watertight body.
+
+    Cavities that several parts enclose are filled: no vapour reaches them, and no silhouette shows them.
+    """
     solid = Manifold.batch_boolean(list(parts), OpType.Add).to_mesh64()
     mesh = Trimesh(solid.vert_properties, solid.tri_verts, process=False)
-    return mesh if mesh.is_watertight and mesh.volume > 0 and mesh.body_count == 1 else None
+    solids = [body for body in (mesh.split() if mesh.body_count > 1 else [mesh]) if body.volume > 0]
+    return solids[0] if mesh.is_watertight and len(solids) == 1 else None
 
 
 def read(path: str | Path) -> Trimesh:
