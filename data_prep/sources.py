@@ -11,7 +11,7 @@ from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.settings.data import ATMOSPHERE, MOUNTAINS
-from downscale_jax.settings.images import ROSETTES
+from downscale_jax.settings.images import CIRRUS, ROSETTES
 
 
 def open_series(data: dict, seed: int) -> xr.Dataset:
@@ -64,6 +64,11 @@ def open_images(data: dict, seed: int) -> ImageSet:
 
         camera = data['views'], float(data['angle'])
         return rosettes.simulate(seed, data['arms'], **numbers(data), camera=camera, size=data['size'])
+    if data['world'] == CIRRUS:
+        from data_prep.simulators.cirrus import ensemble
+
+        settings = {'seed': seed, **data['simulate']}
+        return ensemble.simulate(**settings)
     from data_prep.simulators.crystals import particles
 
     return particles.simulate(seed, data['habits'], **numbers(data), size=data['size'])

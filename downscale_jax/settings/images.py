@@ -6,7 +6,8 @@ from pydantic import model_validator
 
 from downscale_jax.settings.kinds import Distinct, OneOf, Section, Seed, about, above, conflict, entries, within
 
-ROSETTES, PARTICLES = 'rosettes', 'particles'
+ROSETTES, PARTICLES, CIRRUS = 'rosettes', 'particles', 'cirrus'
+HABITS = ('sphere', 'bullet_rosette', 'column', 'plate', 'aggregate')  # of simulated particles
 Arms = Annotated[int, within(4, 10)]
 Share = Annotated[float, above(0, 0.9)]
 Pixels = Annotated[int, within(8, 1024)]
@@ -51,3 +52,32 @@ class RosettesData(ImagesData):
     angle: Annotated[float, within(1, 179)] = about(
         'angle between two views in degrees: 90 for a 2D-S probe, 120 for PHIPS'
     )
+
+
+class ParticlesData(ImagesData):
+    """Silhouettes of particles of several classes: simulated, or of a file."""
+
+    world: Annotated[str, OneOf((PARTICLES,))] = about('the simulated world')
+    path: str = about(
+        'a folder of PNG files, in sub-folders by class, an .npz file or a Zarr store with `images` and `labels`; '
+        'empty: simulated'
+    )
+    simulate: Crystals = about('the simulation, where path is empty')
+    habits: Annotated[tuple[Annotated[str, OneOf(HABITS)], ...], entries(2), Distinct()] = about('simulated classes')
+    size: Pixels = about('pixels per side of an image')
+
+
+class CirrusSimulation(Section):
+    """The simulated cirrus."""
+
+    members: Annotated[int, within(3, 10_000)] = about('members with the bulk scheme')
+    lagrangian: Annotated[int, within(3, 10_000)] = about('members with particles instead of the bulk scheme')
+    times: Annotated[int, within(2, 1000)] = about('images of each member, one every 10 minutes')
+    seed: Seed = about('seed of the simulation instead of `seed`', default=0)
+
+
+class CirrusData(ImagesData):
+    """Images of an ensemble of cloud simulations."""
+
+    world: Annotated[str, OneOf((CIRRUS,))] = about('the simulated world')
+    simulate: CirrusSimulation = about('the simulation')

@@ -9,12 +9,13 @@ from typing import Any, overload
 
 from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.settings.check import check
-from downscale_jax.systems import atmodist, diffusion, dpdm, pairs, rosettes, srgan
+from downscale_jax.systems import atmodist, cloud_vae, diffusion, dpdm, pairs, rosettes, srgan
 from downscale_jax.systems.system import Config, Given, OpenedT, System
 from downscale_jax.systems.workdir import WorkDirectory, read_config
 
 SYSTEMS: dict[str, System[Any, Any]] = {
     'atmodist': atmodist.SYSTEM,
+    'cloud_vae': cloud_vae.SYSTEM,
     'diffusion': diffusion.SYSTEM,
     'dpdm': dpdm.SYSTEM,
     'pairs': pairs.SYSTEM,
