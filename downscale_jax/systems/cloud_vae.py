@@ -60,7 +60,7 @@ class CloudLatents(LatentSpace):
         first, second = self.embed(a), self.embed(b)
         if first.shape != second.shape:
             raise UserError(f'a distance needs as many times in both data sets, found {len(first)} and {len(second)}')
-        return np.square(first - second.values).mean('latent').rename('distance')
+        return ((first - second.values) ** 2).mean('latent').rename('distance')
 
     def _stacked(self, dataset: xr.Dataset) -> np.ndarray:
         """[time, z, x, C] in the units of training, compared with its range."""

@@ -1,6 +1,6 @@
 """Rosettes: 3-D properties of ice crystals from their silhouettes (docs/systems/rosettes.md)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -33,7 +33,7 @@ BATCH = 64  # images at once
 def build(config: Config) -> dict[str, Properties]:
     """A single task."""
     training, model = config['training'], config['model']
-    trunks = {
+    trunks: dict[str, Callable[[], Cnn | ResNet]] = {
         'cnn': lambda: Cnn(tuple(model['widths']), tuple(model['dense'])),
         'resnet': lambda: ResNet(Encoder(tuple(model['widths']), model['blocks'], model['stem'], model['pool'])),
     }

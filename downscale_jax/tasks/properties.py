@@ -31,10 +31,10 @@ class Properties:
 
     def losses(self, params: Any, stats: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array], Any]:
         """Inside `sharded`: the loss [B], metrics [B], and the updated running statistics."""
-        outputs, updated = self.network.apply(
+        (numbers, logits), updated = self.network.apply(
             variables(params, stats), rows['image'], train=True, mutable=['batch_stats']
         )
-        metrics = self.metrics(*outputs, rows)
+        metrics = self.metrics(numbers, logits, rows)
         return metrics['loss'], metrics, updated.get('batch_stats')
 
     def metrics(self, numbers: jax.Array, logits: jax.Array, rows: Batch) -> dict[str, jax.Array]:
@@ -56,14 +56,17 @@ class Properties:
 
     def eval_step(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
         """Metrics per example, [B], with averaged parameters and running statistics."""
-        return self.metrics(*self.network.apply(self.inference_params(state), batch['image']), batch)
+        outputs: Any = self.network.apply(self.inference_params(state), batch['image'])
+        numbers, logits = outputs
+        return self.metrics(numbers, logits, batch)
 
     def inference_params(self, state: State) -> Variables:
         return variables(state.ema_params, state.stats)
 
     def predict(self, params: Variables, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Standardised numbers [B, K] and probabilities of the classes [B, classes] of images [B, H, W, C]."""
-        numbers, logits = self.network.apply(params, images)
+        outputs: Any = self.network.apply(params, images)
+        numbers, logits = outputs
         return numbers, jax.nn.softmax(logits)
 
 

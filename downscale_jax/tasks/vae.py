@@ -48,7 +48,8 @@ class Vae:
     def losses(self, params: Any, rows: Batch, weight: jax.Array | float) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The loss [B] and metrics [B]; rows hold `noise` [B, L]. `active`: latents with a divergence over ACTIVE."""
         image = rows['image']
-        drawn, mean, log_variance = self.network.apply(params, image, rows['noise'])
+        outputs: Any = self.network.apply(params, image, rows['noise'])
+        drawn, mean, log_variance = outputs
         squared_error = jnp.square(image - drawn).mean((1, 2, 3))
         divergence = 0.5 * (jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance)  # [B, L], nat
         kl = divergence.sum(-1)

@@ -81,6 +81,6 @@ def cleared(cloud: Cloud) -> Cloud:
 
 
 def fields(cloud: Cloud) -> jax.Array:
-    """[M, z, x, 3]: ice mass in mg per kg of air, crystals per g of air, density of the crystals in kg m-3, 0 without."""
+    """[M, z, x, 3]: ice mass in mg per kg of air, crystals per g of air, their density in kg m-3, 0 without ice."""
     density = jnp.where(cloud.mass > LEAST, cloud.density, 0.0)
     return jnp.stack([1e6 * cloud.mass, 1e-3 * cloud.number, density], -1)

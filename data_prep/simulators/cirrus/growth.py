@@ -17,7 +17,7 @@ ACTIVATION = (1.05, 1.25)  # saturation ratio at which the first and the last nu
 _diffusivity = 2.11e-5 * (temperature / 273.15) ** 1.94 * (101_325.0 / pressure)  # m2 s-1
 _heat = SUBLIMATION / (CONDUCTIVITY * temperature) * (SUBLIMATION / (R_VAPOUR * temperature) - 1)
 # [z] mass growth per radius and supersaturation: dm/dt = 4 pi r GROWTH (S - 1), kg m-1 s-1
-GROWTH = np.float32(1 / (_heat + R_VAPOUR * temperature / (_diffusivity * vapour_pressure)))
+GROWTH = (1 / (_heat + R_VAPOUR * temperature / (_diffusivity * vapour_pressure))).astype(np.float32)
 
 
 def radius(mass: jax.Array, density: jax.Array) -> jax.Array:

@@ -51,15 +51,11 @@ class Rosette(NamedTuple):
 
 def draw_rosette(arms: int, rng: np.random.Generator) -> Rosette:
     """Random parameters: all ranges uniform, arms near a spherical code."""
-    a = rng.uniform(*HALF_WIDTH)
-    return Rosette(
-        a,
-        a * rng.uniform(*ASPECT),
-        *rng.uniform(*SPREAD, 3),
-        *rng.uniform(*SPREAD, (2, arms)),
-        perturbed(spherical_code(arms), rng),
-        rng.uniform(0, np.pi / 3, arms),
-    )
+    a, aspect = rng.uniform(*HALF_WIDTH), rng.uniform(*ASPECT)
+    f_r0, f_hp, f_h0 = rng.uniform(*SPREAD, 3)
+    f_a, f_c = rng.uniform(*SPREAD, (2, arms))
+    turns = rng.uniform(0, np.pi / 3, arms)
+    return Rosette(a, aspect * a, f_r0, f_hp, f_h0, f_a, f_c, perturbed(spherical_code(arms), rng), turns)
 
 
 def rosette_mesh(rosette: Rosette) -> Trimesh | None:

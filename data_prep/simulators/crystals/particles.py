@@ -23,7 +23,7 @@ def simulate(seed: int, habits: Sequence[str], crystals: int, orientations: int,
         failures = 0
         for group, label in enumerate(labels):
             rng = np.random.default_rng((seed, group))
-            while (mesh := HABITS[habits[label]](rng)) is None:
+            while (mesh := HABITS[habits[int(label)]](rng)) is None:
                 failures += 1
             solid = outline(mesh)
             (rotations,) = views(orientations, 1, 0.0, rng)

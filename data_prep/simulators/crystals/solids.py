@@ -6,7 +6,7 @@ smallest bounding sphere.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import trimesh
@@ -15,7 +15,7 @@ from trimesh import Trimesh
 
 from downscale_jax.runtime.errors import UserError
 
-Part = Manifold  # a convex part of a crystal
+Part: TypeAlias = Manifold  # a convex part of a crystal
 SEGMENTS = 72  # of the great circles of a sphere: its volume is 0.45 % too small
 
 

@@ -63,7 +63,7 @@ def trajectories(
 
 
 def leading(codes: np.ndarray) -> np.ndarray:
-    """[M, T, 2] coordinates of codes [M, T, L] along their two directions of largest variance; two codes as they are."""
+    """[M, T, 2] coordinates of codes [M, T, L] along the two directions of largest variance; two codes as they are."""
     if codes.shape[-1] <= 2:
         return np.pad(codes, ((0, 0), (0, 0), (0, 2 - codes.shape[-1])))
     centred = codes - codes.mean((0, 1))

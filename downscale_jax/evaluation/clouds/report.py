@@ -32,9 +32,10 @@ def facts(scores: Mapping[str, Mapping[str, Estimate]], main: str) -> dict[str, 
     own, pixels = scores[main], scores[PIXELS]
     return {
         'Explained variance': f'{own["explained"][0]:.2f}',
-        'Rank correlation with parameters; pixels': f'{own["parameter_rank"][0]:.2f}; {pixels["parameter_rank"][0]:.2f}',
-        'Roughness in time; pixels': f'{own["roughness"][0]:.3f}; {pixels["roughness"][0]:.3f}',
-        'Separation of schemes; pixels': f'{own["separation"][0]:.2f}; {pixels["separation"][0]:.2f}',
+        **{
+            f'{DEFINITIONS[name].long_name}; {PIXELS}': f'{own[name][0]:.2f}; {pixels[name][0]:.2f}'
+            for name in ('parameter_rank', 'roughness', 'separation')
+        },
     }
 
 

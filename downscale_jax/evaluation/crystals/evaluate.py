@@ -49,7 +49,7 @@ def evaluate(model: PropertyModel, prepared: Prepared, config: dict[str, Any], w
     classes = {name: by_class(crystals, label, names) for name, crystals in sums.items()}
     summary = report.Summary(
         scores={name: scores.scores(crystals, model.numbers) for name, crystals in sums.items()},
-        confusion={name: sum(crystal['confusion'] for crystal in crystals) for name, crystals in sums.items()},
+        confusion={name: np.sum([crystal['confusion'] for crystal in crystals], 0) for name, crystals in sums.items()},
         classes=classes,
         crystals=len(label),
         images=len(test.group),

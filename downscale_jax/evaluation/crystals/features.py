@@ -36,7 +36,7 @@ def of_view(images: np.ndarray) -> np.ndarray:
     rectangles = shapely.get_coordinates(shapely.oriented_envelope(polygons)).reshape(-1, 5, 2)
     sides = np.sort(np.linalg.norm(np.diff(rectangles[:, :3], axis=1), axis=-1), -1)
     area_ratio = area / (np.pi * shapely.minimum_bounding_radius(polygons) ** 2)
-    return np.stack([
+    columns: list[np.ndarray] = [
         sides[:, 0] / sides[:, 1],
         elliptical_aspect_ratio(images),
         np.array([extreme_points(polygon) for polygon in polygons]),
@@ -44,7 +44,8 @@ def of_view(images: np.ndarray) -> np.ndarray:
         area_ratio,
         10 * (0.1 - area / (np.sqrt(area_ratio) * perimeter**2)),
         4 * np.pi * area / perimeter**2,
-    ], -1)  # fmt: skip
+    ]
+    return np.stack(columns, -1)
 
 
 def contour(image: np.ndarray, number: int = 0) -> shapely.Polygon:

@@ -67,7 +67,7 @@ def labelled(arrays: dict[str, np.ndarray], name: str) -> Labelled:
     images, labels = checked(arrays['images'], name), arrays.get('labels')
     if labels is not None and labels.shape != (len(images),):
         raise UserError(f'{name}: labels of shape {labels.shape} do not fit {len(images)} images: give one each')
-    return Labelled(images, None if labels is None else labels.astype(str))
+    return Labelled(images, None if labels is None else np.array([str(label) for label in labels]))
 
 
 def read_folder(folder: Path) -> Labelled:

@@ -21,16 +21,19 @@ def framed(images: np.ndarray, size: int) -> np.ndarray:
 def segmented(views: np.ndarray, number: int = 0) -> np.ndarray:
     """bool [H, W, V] of grey views [H, W, V]: the largest connected piece of each, its holes filled.
 
-    The background is the median of the border. Raises UserError where nothing differs from it.
+    The background is the median of the border; the particle is darker or brighter, whichever deviates more in all, so
+    that bright rims and spots of a dark particle do not count. Raises UserError where nothing differs from it.
     """
     result = np.zeros(views.shape, bool)
     for view in range(views.shape[-1]):
         image = views[..., view].astype(float)
         border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-        deviation = np.abs(image - np.median(border))
-        pieces, count = ndimage.label(deviation > CONTRAST * deviation.max())
-        if not count:
+        darker = np.median(border) - image
+        deviation = np.maximum(darker if darker.sum() > 0 else -darker, 0)
+        if not deviation.any():
             raise UserError(f'image {number} has an empty silhouette: leave it out')
+        # rounded: equal grey values stay equal, whether they are read as bytes or as shares
+        pieces, count = ndimage.label(np.round(deviation / deviation.max(), 4) > CONTRAST)
         largest = 1 + np.argmax(ndimage.sum_labels(np.ones_like(image), pieces, np.arange(1, count + 1)))
         result[..., view] = ndimage.binary_fill_holes(pieces == largest)
     return result
