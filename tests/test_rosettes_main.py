@@ -60,7 +60,7 @@ def test_properties_of_images_of_any_form(workdir, tmp_path, shared_data):
     np.testing.assert_allclose(found['arms_probability'].sum('arms'), 1, rtol=1e-5)
     assert ((found['effective_density'] > 0) & (found['effective_surface'] > 0)).all()
     for number, image in enumerate(rosettes):
-        matplotlib.image.imsave(tmp_path / f'{number}.png', image, cmap='gray', vmin=0, vmax=255)
+        matplotlib.image.imsave(tmp_path / f'{number}.png', np.stack(3 * [image], -1))
     np.testing.assert_allclose(model.predict(tmp_path)['effective_density'], found['effective_density'], rtol=1e-4)
     assert model.predict(archive).sizes['image'] == 70
     with pytest.raises(UserError, match='have 2 views, but the network was trained on 1'):
