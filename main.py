@@ -1,4 +1,4 @@
-"""python main.py --config=configs/NAME.py [--workdir=...] [--mode=train|calibrate|evaluate|downscale|describe]"""
+"""python main.py --config=configs/NAME.py [--workdir=...] [--mode=train|calibrate|evaluate|downscale|describe|pack]"""
 
 from downscale_jax.runtime.signals import exit_on_signals, raise_on_signals
 
@@ -21,7 +21,8 @@ from ml_collections import config_flags
 from downscale_jax.runtime.errors import UserError, exit_on_user_error, suggestion
 from downscale_jax.runtime.settings import flatten
 
-MODES = ('train', 'calibrate', 'evaluate', 'downscale', 'describe')
+MODES = ('train', 'calibrate', 'evaluate', 'downscale', 'describe', 'pack')
+NEEDED = {'downscale': ('input', 'output'), 'pack': ('output',)}
 # settings that accept None, "not set"
 OPTIONAL = ('sampling.temperature', 'evaluation.records', 'data.patch', 'model.stem', 'evaluation.window')
 FLAGS = flags.FLAGS
@@ -29,7 +30,7 @@ CONFIG = config_flags.DEFINE_config_file('config', None, 'configs/NAME.py[:smoke
 flags.DEFINE_string('workdir', '', 'Work directory; by default runs/NAME or runs/NAME-VARIANT.')
 flags.DEFINE_string('mode', 'train', f'One of {", ".join(MODES)}.')
 flags.DEFINE_string('input', '', 'downscale: coarse data set: a file, glob, Zarr store or URL.')
-flags.DEFINE_string('output', '', 'downscale: ensemble to write, .zarr or .nc.')
+flags.DEFINE_string('output', '', 'downscale: ensemble to write, .zarr or .nc; pack: file to write, .zip.')
 flags.DEFINE_string(
     'statics', '', 'downscale: file of another fine grid with its static fields; empty: that of training.'
 )
@@ -63,6 +64,8 @@ def main(argv: list[str]) -> None:
     if FLAGS.mode == 'downscale':
         arguments = FLAGS.input, FLAGS.output, FLAGS.statics, FLAGS.members, FLAGS.seed, tuple(FLAGS.overlap)
         return run.downscale(workdir, given, run.Downscaling(*arguments))
+    if FLAGS.mode == 'pack':
+        return run.pack(workdir, Path(FLAGS.output))
     from data_prep.choices import choose
     from data_prep.prepare import prepare
     from downscale_jax.systems import check_settings
@@ -99,9 +102,9 @@ def parse(argv: list[str]) -> CommandLine:
         raise UserError(f"'{rest[0]}' is not a flag: write --name=value")
     if FLAGS.mode not in MODES:
         raise UserError(f"--mode='{FLAGS.mode}' is unknown: {suggestion(FLAGS.mode, MODES)}")
-    missing = [name for name in ('input', 'output') if FLAGS.mode == 'downscale' and not getattr(FLAGS, name)]
+    missing = [name for name in NEEDED.get(FLAGS.mode, ()) if not getattr(FLAGS, name)]
     if missing:
-        raise UserError(f'--mode=downscale needs --{missing[0]}')
+        raise UserError(f'--mode={FLAGS.mode} needs --{missing[0]}')
     CONFIG.value.update_from_flattened_dict(dict.fromkeys(unset))
     config = CONFIG.value.to_dict()
     given = {key: value for key, value in flatten(config).items() if key in overrides}

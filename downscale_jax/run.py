@@ -27,7 +27,7 @@ from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
-from downscale_jax.systems import calibrated, checks, load, system_of
+from downscale_jax.systems import calibrated, checks, load, packing, system_of
 from downscale_jax.systems.claim import check_config, check_data, claim
 from downscale_jax.systems.downscaler import Downscaler, check_drawn
 from downscale_jax.systems.system import Config, Given, Trained
@@ -132,11 +132,19 @@ def open_trained(mode: str, workdir: Path, given: Given, prepare: Prepare) -> tu
     """A work directory, checked, and the data that it was trained on."""
     if jax.process_count() > 1:
         raise UserError(f'--mode={mode} runs in one process, found {jax.process_count()}: start it once')
+    if workdir.is_file():
+        raise UserError(f'--mode={mode} writes into the work directory, but {workdir} is a file: unpack it first')
     opened = load(workdir, given)
     opened.system.check(opened.config)
     prepared = prepare(opened.config['data'], opened.config['seed'], workdir.parent / 'data')
     check_data(prepared, workdir)
     return opened, prepared
+
+
+def pack(workdir: Path, output: Path) -> None:
+    """Writes a trained model into one file, which `downscale_jax.load` and --mode=downscale open like its folder."""
+    packing.pack(workdir, output)
+    messages.info(f'{output}: {output.stat().st_size / 1e6:.3g} MB')
 
 
 @dataclass(frozen=True)

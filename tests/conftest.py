@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from scipy.special import sph_harm_y_all
 
+from tests.forked import Forked
+
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 # in the environment, so that subprocesses inherit it
@@ -35,7 +37,14 @@ SLOW = (
     'test_restart.py',
     'test_processes.py',
     'tasks/test_gan_resume.py',
-    'experiments/test_devices.py',
+    'experiments/benchmarks/test_devices.py',
+    'experiments/test_reconstruction.py',
+    'experiments/test_sweep.py',
+    'downscale/test_restart.py',
+    'downscale/test_processes.py',
+    'evaluation/lags/test_evaluate.py',
+    'models/test_dpdm.py',
+    'data_prep/simulators/test_atmosphere.py',
 )
 
 
@@ -60,25 +69,37 @@ def start():
     """start(*arguments, devices=1, **streams) -> running process of main.py with simulated devices."""
 
     def call(*arguments, devices=1, **streams):
-        flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
-        return subprocess.Popen(
-            [sys.executable, 'main.py', *map(str, arguments)],
-            cwd=ROOT,
-            env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags},
-            **{'stdout': subprocess.DEVNULL, 'text': True, **streams},
-        )
+        return Forked('main.py', *arguments, cwd=ROOT, env={'XLA_FLAGS': flags_of(devices)}, **streams)
+
+    return call
+
+
+def flags_of(devices):
+    return f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
+
+
+@pytest.fixture(scope='session')
+def run(start, tmp_path_factory):
+    """run(*arguments, devices=1) -> finished process of main.py, with its output."""
+
+    def call(*arguments, devices=1):
+        folder = tmp_path_factory.mktemp('streams')
+        out, errors = folder / 'out', folder / 'err'
+        process = start(*arguments, devices=devices, stdout=out, stderr=errors)
+        process.wait()
+        return subprocess.CompletedProcess(process.args, process.returncode, out.read_text(), errors.read_text())
 
     return call
 
 
 @pytest.fixture(scope='session')
-def run(start):
-    """run(*arguments, devices=1) -> finished process of main.py, with its output."""
+def run_anew():
+    """run_anew(*arguments) -> finished process of main.py that imports everything itself, as a user's does."""
 
     def call(*arguments, devices=1):
-        with start(*arguments, devices=devices, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            out, errors = process.communicate()
-        return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+        command = [sys.executable, 'main.py', *map(str, arguments)]
+        env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags_of(devices)}
+        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
 
     return call
 

@@ -1,11 +1,7 @@
 """DPDM from the simulated mountains to another region, in processes of its own and as a user's script would call it."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +9,6 @@ import xarray as xr
 
 from downscale_jax.fields.transforms.block_means import BlockMeans
 
-ROOT = Path(__file__).parents[1]
 FACTOR, MEMBERS = 10, 3
 SETTINGS = (
     '--config=configs/diffusion_dpdm.py:smoke',
@@ -50,18 +45,6 @@ def coarsened(fields, months):
         {n: (dims, values[..., v], {'units': fields[n].attrs['units']}) for v, n in enumerate(NAMES)},
         {'time': chosen['time'], **means},
     )
-
-
-@pytest.fixture(scope='module')
-def run():
-    """run(*arguments) -> the finished process."""
-
-    def call(*arguments):
-        command = [sys.executable, 'main.py', *map(str, arguments)]
-        environment = {**os.environ, 'JAX_PLATFORMS': 'cpu'}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-
-    return call
 
 
 @pytest.fixture(scope='module')

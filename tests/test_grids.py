@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.fields.datasets.rotated_pole import geographic
+from downscale_jax.fields.datasets.projections import geographic
 from downscale_jax.runtime.settings import flatten
 
 ROOT = Path(__file__).parents[1]

@@ -12,6 +12,7 @@ import signal
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
@@ -30,6 +31,7 @@ SETTINGS = {
     'data.test': (('2020-01-26', '2020-01-30'),),
     'training.main.steps': 10,
     'evaluation.window': 24,
+    'evaluation.measures': ('examples', 'pointwise', 'spectra'),
 }
 
 
@@ -87,9 +89,9 @@ def common(settings):
 
 
 @pytest.fixture(scope='module')
-def trained(run, folder, common):
-    """Work directory of a finished `--mode=train`."""
-    done = run(*common, f'--workdir={folder / "run"}')
+def trained(run_anew, folder, common):
+    """Work directory of a finished `--mode=train`, by a process as a user starts it: the others are forked."""
+    done = run_anew(*common, f'--workdir={folder / "run"}')
     assert done.returncode == 0, done.stderr
     return folder / 'run'
 
@@ -161,11 +163,24 @@ def test_training_writes_what_the_contract_says(trained):
     assert np.isfinite(numbers).all()
     assert list((trained / 'figures').glob('*.png'))
     assert (trained / 'report.html').stat().st_size > 1000
+    assert '| diffusion |' in (trained / 'card.md').read_text()
     described = json.loads((trained / 'describe.json').read_text())
     assert described['parameters']['unet'] > 0
     assert list((trained / 'tensorboard').iterdir())
     for task in ('regression', 'diffusion'):
         assert (trained / 'checkpoints' / task / '10').is_dir()
+
+
+def test_a_packed_model_is_the_same(trained, tmp_path, monkeypatch):
+    from downscale_jax.systems import load, packing
+
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    packing.pack(trained, tmp_path / 'model.zip')
+    packed, opened = load(tmp_path / 'model.zip'), load(trained)
+    assert packed.config == opened.config
+    assert packed.best_step('diffusion') == opened.best_step('diffusion')
+    ours, theirs = (model.restored('diffusion').params for model in (packed, opened))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 def contents(workdir):
@@ -181,8 +196,7 @@ def test_killed_in_training_and_in_evaluation_it_ends_with_the_same_files(start,
         'checkpoints/diffusion/*tmp*/*',  # the regression is done, the diffusion writes its first checkpoint
         'ensembles/diffusion.zarr/clipped_share/c/*/0',  # the first members of the first day are in their store
     ):
-        with (folder / 'killed.err').open('w') as errors:
-            process = start(*command, stderr=errors)
+        process = start(*command, stderr=folder / 'killed.err')
         while not list(workdir.glob(moment)):
             assert process.poll() is None, (folder / 'killed.err').read_text()
             time.sleep(0.001)
@@ -235,7 +249,7 @@ def test_a_work_directory_of_version_0_1_0(settings, trained, folder, as_first_v
     as_first_version(first)
     for name in ('scores', 'describe'):
         (first / f'{name}.json').unlink()
-    evaluate(first, {}, prepare)
+    evaluate(first, {'evaluation.measures': SETTINGS['evaluation.measures']}, prepare)  # it had no choice of them
     describe(config_of(settings), first)
     for name in ('scores', 'describe', 'calibration'):
         assert (first / f'{name}.json').read_bytes() == (trained / f'{name}.json').read_bytes()

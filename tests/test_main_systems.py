@@ -49,8 +49,10 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, as_first_ve
 
     workdir = tmp_path / 'srgan'
     steps = [f'--config.training.{phase}.steps=5' for phase in ('mse', 'gan', 'late')]
+    measures = ('examples', 'pointwise', 'spectra')
     command = ('--config=configs/srgan.py:smoke', f'--workdir={workdir}', *steps)
-    done = run(*command)
+    few = f'--config.evaluation.measures={measures}'
+    done = run(*command, few)
     assert done.returncode == 0, done.stderr
     table = json.loads((workdir / 'scores.json').read_text())
     assert list(table) == ['bicubic', 'pretrained', 'gan_mse']
@@ -62,8 +64,8 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, as_first_ve
     first = shutil.copytree(workdir, tmp_path / 'first')
     as_first_version(first)
     (first / 'scores.json').unlink()
-    # the window that version 0.1.0 had is larger than this grid
-    evaluate(first, {'evaluation.window': 16}, prepare)
+    # version 0.1.0 had no choice of measures, and its window is larger than this grid
+    evaluate(first, {'evaluation.measures': measures, 'evaluation.window': 16}, prepare)
     assert (first / 'scores.json').read_bytes() == (workdir / 'scores.json').read_bytes()
 
     rng, factor, (rows, columns) = np.random.default_rng(0), 4, (5, 6)

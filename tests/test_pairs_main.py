@@ -26,7 +26,8 @@ def settings(tmp_path_factory, pair):
     for name, fields in zip(('coarse', 'fine'), pair, strict=True):
         fields.to_netcdf(folder / f'{name}.nc')
     files = [f'--config.data.{name}={folder / name}.nc' for name in ('coarse', 'fine')]
-    return ['--config=configs/pairs.py:smoke', f'--workdir={folder / "run"}', *files]
+    few = "--config.evaluation.measures=('examples', 'pointwise', 'change')"
+    return ['--config=configs/pairs.py:smoke', f'--workdir={folder / "run"}', *files, few]
 
 
 @pytest.fixture(scope='module')

@@ -3,8 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.peers import LINE
 from downscale_jax.training.log import read
+from tests.forked import Forked
 
 TOY = Path(__file__).with_name('train_toy.py')
 SETTINGS = ('steps=50', 'sgd=1')  # Adam would hide gradients that are wrong by a factor
@@ -22,11 +21,10 @@ SETTINGS = ('steps=50', 'sgd=1')  # Adam would hide gradients that are wrong by 
 def start(workdir, devices, *settings, env=None):
     """One process with so many simulated devices."""
     flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
-    env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags, **(env or {})}
-    command = [sys.executable, str(TOY), str(workdir), *SETTINGS, *settings]
+    env = {'XLA_FLAGS': flags, **(env or {})}
     errors = workdir.with_suffix(f'.{env.get("JAX_PROCESS_ID", 0)}.err')
-    with errors.open('w') as file:
-        return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=file), errors
+    errors.unlink(missing_ok=True)
+    return Forked(TOY, workdir, *SETTINGS, *settings, env=env, stderr=errors), errors
 
 
 def start_two(workdir, devices, *settings):

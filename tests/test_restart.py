@@ -1,11 +1,8 @@
 """kill -9 or a full disk at any moment, the same command again: the same bits as if nothing had happened."""
 
-import os
 import random
 import resource
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,15 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.forked import Forked
+
 TOY = Path(__file__).with_name('train_toy.py')
 SETTINGS = ('steps=8', 'pause=0.03')
 SEEDS = (0, 1)  # killed in training, killed while it starts
 
 
 def start(workdir, *settings):
-    command = [sys.executable, str(TOY), str(workdir), *(settings or SETTINGS)]
-    with workdir.with_suffix('.err').open('w') as errors:
-        return subprocess.Popen(command, env={**os.environ, 'JAX_PLATFORMS': 'cpu'}, stdout=errors, stderr=errors)
+    errors = workdir.with_suffix('.err')
+    errors.unlink(missing_ok=True)
+    return Forked(TOY, workdir, *(settings or SETTINGS), stdout=errors, stderr=errors)
 
 
 def kill_when(process, ready) -> bool:
@@ -75,7 +74,7 @@ def finish(workdir, *settings):
 def killed_at_random(workdir, seed) -> int:
     """Kills somewhere while it starts or trains and while it saves; returns how often it was in time."""
     rng, kills = random.Random(seed), 0
-    for moment, shortest, longest in (rng.choice((('start', 0.5, 1.5), ('training', 0, 0.4))), ('saving', 0, 0.03)):
+    for moment, shortest, longest in (rng.choice((('start', 0.1, 1.0), ('training', 0, 0.4))), ('saving', 0, 0.03)):
         process, before = start(workdir), boards(workdir)
 
         def reached(moment=moment, before=before):

@@ -5,7 +5,7 @@ v, or vorticity and divergence, are recognised by standard names and by usual on
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
@@ -14,6 +14,7 @@ from downscale_jax.fields.context.surface import read_surface
 from downscale_jax.fields.datasets import archives, store
 from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.coordinates import with_all_coordinates
+from downscale_jax.fields.datasets.levels import level_name
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.fields.geometry.wind import ATTRIBUTES, vorticity_divergence
 from downscale_jax.runtime.errors import UserError, suggestion
@@ -37,10 +38,6 @@ _STANDARD_NAMES = {
     'u': {'eastward_wind', 'x_wind', 'grid_eastward_wind'},
     'v': {'northward_wind', 'y_wind', 'grid_northward_wind'},
 }
-_LEVELS = {
-    'level', 'lev', 'plev', 'pressure', 'pressure_level', 'isobaricinhpa', 'isobaricinpa', 'hybrid', 'model_level',
-    'sigma', 'height', 'heightaboveground', 'altitude', 'z',
-}  # fmt: skip
 
 
 def read_series(
@@ -104,7 +101,7 @@ def _find(data: xr.Dataset, kind: str, level: float, source: str) -> str:
         str(name)
         for name, array in data.data_vars.items()
         if (array.attrs.get('standard_name') in _STANDARD_NAMES[kind] or str(name).lower() in _NAMES[kind])
-        and (not level or _level_name(array) is not None)
+        and (not level or level_name(array) is not None)
     ]
     if len(matches) > 1:
         raise UserError(
@@ -112,10 +109,6 @@ def _find(data: xr.Dataset, kind: str, level: float, source: str) -> str:
             'name a level, or drop the others from the file'
         )
     return matches[0] if matches else ''
-
-
-def _level_name(array: xr.DataArray) -> Hashable | None:
-    return next((n for n in (*array.dims, *array.coords) if str(n).lower() in _LEVELS), None)
 
 
 def _canonical(
@@ -126,7 +119,7 @@ def _canonical(
         if name not in data:
             raise UserError(f"{source} has no variable '{name}': {suggestion(name, map(str, data.data_vars))}")
     selected = data  # whole, with the variables that describe its grid
-    dim = _level_name(selected[names[0]])
+    dim = level_name(selected[names[0]])
     if dim is not None:
         values = np.atleast_1d(selected[dim].values).astype(float)
         chosen = np.flatnonzero(np.isclose(values, level)) if level else np.arange(values.size)

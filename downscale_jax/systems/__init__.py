@@ -10,6 +10,7 @@ from typing import Any, overload
 from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.settings.check import check
 from downscale_jax.systems import atmodist, cloud_vae, diffusion, dpdm, pairs, rosettes, srgan
+from downscale_jax.systems.packing import unpacked
 from downscale_jax.systems.system import Config, Given, OpenedT, System
 from downscale_jax.systems.workdir import WorkDirectory, read_config
 
@@ -46,13 +47,15 @@ def load(workdir: str | Path, given: Given | None = None, *, kind: type[OpenedT]
 
 
 def load(workdir: str | Path, given: Given | None = None, *, kind: type[Any] = WorkDirectory) -> Any:
-    """Opens a work directory, with the settings `given` ({'sampling.steps': 20}) in place of its own.
+    """Opens a work directory or a packed model (.zip), with the settings `given` ({'sampling.steps': 20}) in place of
+    its own.
 
     `kind` is the class that is needed, `systems.downscaler.Downscaler` or `systems.atmodist.LearnedDistance`. Raises
     UserError where the work directory is of another kind.
     """
-    config = read_config(Path(workdir))
-    opened = system_of(config).open(workdir, given)
+    folder = unpacked(Path(workdir)) if Path(workdir).is_file() else Path(workdir)
+    config = read_config(folder)
+    opened = system_of(config).open(folder, given)
     if not isinstance(opened, kind):
         raise UserError(f"{workdir} was made by system '{config['system']}', which provides no {kind.__name__}")
     return opened

@@ -15,7 +15,9 @@ from downscale_jax.systems.workdir import REPLACEABLE, read_config
 
 
 def check_config(config: Config, workdir: Path) -> None:
-    """Raises UserError where the work directory was made with other settings of training; writes nothing."""
+    """Raises UserError where the work directory is a file or was made with other settings of training."""
+    if workdir.is_file():
+        raise UserError(f'--workdir={workdir} is a file: choose a folder to train in')
     if not (workdir / 'config.json').exists():
         return
     ours, theirs = flatten(json.loads(json.dumps(config))), flatten(read_config(workdir))

@@ -55,8 +55,8 @@ def compare(size: str, dtype: str, batch: int, fields: int, peak: float, device:
     from downscale_jax.diffusion.samplers import Solver
     from downscale_jax.diffusion.schedule import CosineSchedule, clean
     from downscale_jax.models.unet import UNet
-    from experiments.benchmarks.torch_network import SIZES, from_maps, load, random_params
-    from experiments.benchmarks.torch_network import UNet as TorchUNet
+    from experiments.benchmarks.pytorch.network import SIZES, from_maps, load, random_params
+    from experiments.benchmarks.pytorch.network import UNet as TorchUNet
 
     settings, channels = SIZES[size]
     rng = np.random.default_rng(0)
@@ -166,7 +166,7 @@ def wait(device: str) -> None:
 
 def flops(network, *args) -> int:
     """Of the convolutions in a forward pass over one patch."""
-    from experiments.benchmarks.torch_network import convolutions
+    from experiments.benchmarks.pytorch.network import convolutions
 
     return sum(2 * cells**2 * size**2 * i * o for cells, i, o, size in convolutions(network, *args))
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from experiments.benchmarks.torch_atmodist import renamed
-from experiments.benchmarks.torch_network import UNet
-from experiments.benchmarks.torch_siamese import Encoder, Siamese, Tail
-from experiments.benchmarks.torch_srgan_network import Discriminator, Generator, for_pixel_shuffle
+from experiments.benchmarks.pytorch.atmodist import renamed
+from experiments.benchmarks.pytorch.network import UNet
+from experiments.benchmarks.pytorch.siamese import Encoder, Siamese, Tail
+from experiments.benchmarks.pytorch.srgan_network import Discriminator, Generator, for_pixel_shuffle
 from experiments.command_line import run_program
 from experiments.parity.networks import CASES, DISCRIMINATOR, DPDM, ENCODER, GENERATOR, SEA_ICE, TAIL, drawn
 from experiments.parity.samplers import SAMPLERS, SCHEDULE, STEPS, VARIANCES, gain, normals

@@ -13,7 +13,7 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.inputs import CoarseInputs
 from downscale_jax.downscale.request import Source
-from downscale_jax.fields.datasets.rotated_pole import geographic
+from downscale_jax.fields.datasets.projections import geographic
 
 H, W = 30, 38
 PROVENANCE = Provenance('sit', 'made', {'sit': {'standard_name': 'sea_ice_thickness', 'cell_methods': 'time: mean'}})

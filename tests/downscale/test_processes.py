@@ -9,7 +9,6 @@ done here too.
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -35,6 +34,7 @@ from downscale_jax.runtime.errors import exit_on_user_error
 from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
 from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.optimizer import Phase
+from tests.forked import Forked
 
 NAMES, UNITS, FACTOR = ('a', 'b'), ('K', '1'), 4
 TIMES, MEMBERS, FEW = 3, 5, 3
@@ -90,11 +90,10 @@ def start(path, devices, *settings, env=None):
     flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
     # NPROC: XLA has as many threads as there are cores or simulated devices, whichever are more, and Eigen splits
     # the sums of small convolutions among them: other threads, other last bits
-    env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags, 'NPROC': '4', **(env or {})}
+    env = {'XLA_FLAGS': flags, 'NPROC': '4', **(env or {})}
     errors = path.with_suffix(f'.{env.get("JAX_PROCESS_ID", 0)}.err')
-    with errors.open('w') as file:
-        command = [sys.executable, __file__, str(path), *settings]
-        return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=file), errors
+    errors.unlink(missing_ok=True)
+    return Forked(__file__, path, *settings, env=env, stderr=errors), errors
 
 
 def start_two(path, devices, settings=(), of_second=()):

@@ -3,7 +3,6 @@
 Run as a program, this file fills the store that its argument names, slowly, to be killed.
 """
 
-import os
 import resource
 import shutil
 import signal
@@ -29,6 +28,7 @@ from downscale_jax.models.unet import UNet
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.tasks.diffusion import Diffusion, Params
 from downscale_jax.training.optimizer import Phase
+from tests.forked import Forked
 
 SIZE, TIMES, MEMBERS = 32, 4, 3
 UNITS = 2 * TIMES  # of two members and of one
@@ -78,7 +78,7 @@ def chunks(path):
 
 
 def killed_when(path, ready):
-    process = subprocess.Popen([sys.executable, __file__, str(path)], env={**os.environ, 'JAX_PLATFORMS': 'cpu'})
+    process = Forked(__file__, path)
     while not ready():
         assert process.poll() is None
         time.sleep(0.001)

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +12,7 @@ from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create, gradient_step
+from tests.forked import Forked
 
 BATCH, DEVICES = 8, (1, 4, 8)
 RATE = 0.125
@@ -64,19 +63,16 @@ def measure() -> dict:
 
 
 @pytest.fixture(scope='module')
-def measured() -> dict[int, dict]:
-    running = {}
+def measured(tmp_path_factory) -> dict[int, dict]:
+    folder, running = tmp_path_factory.mktemp('measured'), {}
     for devices in DEVICES:
         flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
-        env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags}
-        running[devices] = subprocess.Popen(
-            [sys.executable, __file__], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        out, errors = (folder / f'{devices}.{name}' for name in ('out', 'err'))
+        running[devices] = Forked(__file__, env={'XLA_FLAGS': flags}, stdout=out, stderr=errors), out, errors
     results = {}
-    for devices, process in running.items():
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-        results[devices] = json.loads(out.splitlines()[-1])
+    for devices, (process, out, errors) in running.items():
+        assert process.wait(timeout=120) == 0, errors.read_text()
+        results[devices] = json.loads(out.read_text().splitlines()[-1])
     return results
 
 

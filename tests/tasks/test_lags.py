@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from functools import cache
 
@@ -17,6 +15,7 @@ from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.tasks.lags import Lags, squared_kernels
 from downscale_jax.training.optimizer import Phase
+from tests.forked import Forked
 
 PHASE = Phase('main', 60, 0.1, schedule='constant', clip=5.0, optimizer='sgd')
 TASK = Lags(Encoder((6, 8), blocks=1, stem=4), Tail(4, 12), (PHASE,))
@@ -90,19 +89,16 @@ def measure() -> dict:
 
 
 @pytest.fixture(scope='module')
-def measured():
-    running = {}
+def measured(tmp_path_factory):
+    folder, running = tmp_path_factory.mktemp('measured'), {}
     for devices in DEVICES:
         flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
-        env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags}
-        running[devices] = subprocess.Popen(
-            [sys.executable, __file__], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        out, errors = (folder / f'{devices}.{name}' for name in ('out', 'err'))
+        running[devices] = Forked(__file__, env={'XLA_FLAGS': flags}, stdout=out, stderr=errors), out, errors
     results = {}
-    for devices, process in running.items():
-        out, err = process.communicate(timeout=240)
-        assert process.returncode == 0, err
-        results[devices] = json.loads(out.splitlines()[-1])
+    for devices, (process, out, errors) in running.items():
+        assert process.wait(timeout=240) == 0, errors.read_text()
+        results[devices] = json.loads(out.read_text().splitlines()[-1])
     return results
 
 

@@ -71,13 +71,7 @@ def write(path: Path, publication: Publication, figures: Path) -> None:
 
     Raises UserError if the file cannot be written.
     """
-    scored = [name for name in publication.definitions if any(name in row for row in publication.scores.values())]
-    definitions = {name: publication.definitions[name] for name in scored}
-    groups = dict.fromkeys(definition.group for definition in definitions.values())
-    scores = [
-        score_grid(group, publication.scores, {n: d for n, d in definitions.items() if d.group == group})
-        for group in groups
-    ]
+    definitions, scores = scored(publication), score_grids(publication)
     page = _ENVIRONMENT.get_template('report.html.j2').render(
         title=publication.title,
         lead=publication.lead,
@@ -92,6 +86,21 @@ def write(path: Path, publication: Publication, figures: Path) -> None:
         config=json.dumps(dict(publication.config), indent=2, default=str, ensure_ascii=False),
     )
     write_text(path, _CONTROLS.sub('\ufffd', page))
+
+
+def scored(publication: Publication) -> dict[str, Definition]:
+    """The definitions of the scores that at least one method has."""
+    known = {name for row in publication.scores.values() for name in row}
+    return {name: definition for name, definition in publication.definitions.items() if name in known}
+
+
+def score_grids(publication: Publication) -> list[Grid]:
+    """A table of each group of scores."""
+    definitions = scored(publication)
+    return [
+        score_grid(group, publication.scores, {n: d for n, d in definitions.items() if d.group == group})
+        for group in dict.fromkeys(definition.group for definition in definitions.values())
+    ]
 
 
 def score_grid(group: str, scores: Mapping[str, Mapping[str, Estimate]], definitions: Mapping[str, Definition]) -> Grid:

@@ -1,4 +1,4 @@
-"""Publishing of an evaluation: scores.json, details.json, figures, report.html and the table on the terminal."""
+"""Publishing of an evaluation: scores.json, details.json, figures, report.html, card.md and the table of scores."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from downscale_jax.evaluation.drawing import style
-from downscale_jax.evaluation.report import html
+from downscale_jax.evaluation.report import card, html
 from downscale_jax.evaluation.results import Definition, Estimate, Publication
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.files import write_json
@@ -30,6 +30,7 @@ def publish(publication: Publication, workdir: Path) -> Scores:
     for figure in publication.figures:
         style.save(figure.drawing, folder / figure.file)
     html.write(workdir / 'report.html', publication, folder)
+    card.write(workdir / 'card.md', publication, html.score_grids(publication))
     messages.info(text_table(table, publication.definitions))
     return table
 

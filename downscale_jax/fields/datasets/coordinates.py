@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields.datasets import rotated_pole
+from downscale_jax.fields.datasets import projections
 from downscale_jax.fields.datasets.axes import NAMES, role_of, roles_of
 from downscale_jax.fields.datasets.store import load
 from downscale_jax.fields.datasets.units import convert_units
@@ -63,7 +63,7 @@ def horizontal(dataset: xr.Dataset, array: xr.DataArray, space: tuple[str, str],
     """The coordinates of the grid of `array`, whose canonical dimensions are `space`.
 
     `lat`, `lon` in degrees along the axes, or `y`, `x` in metres or `rlat`, `rlon` in rotated degrees with `lat`, `lon`
-    (y, x): from the file, or from the pole of the mapping. Bounds of latitudes and longitudes are `lat_bnds`,
+    (y, x): from the file, or else from the grid mapping. Bounds of latitudes and longitudes are `lat_bnds`,
     `lon_bnds`; the grid mapping is a scalar under its own name. Axes of cell numbers have no coordinates.
 
     Raises UserError for an axis that is not monotonic or has neither a unit of length nor 2-D coordinates beside it,
@@ -78,14 +78,18 @@ def horizontal(dataset: xr.Dataset, array: xr.DataArray, space: tuple[str, str],
     for role in space:
         if dims[role] in dataset.coords:
             coords |= _axis(dataset, dims[role], role, source, is_rotated=attributes.get('grid_mapping_name')
-                            == rotated_pole.NAME, optional='lat' in coords)  # fmt: skip
-    if set(_ROTATED.values()) <= set(coords) and 'lat' not in coords and rotated_pole.has_pole(attributes):
-        places = rotated_pole.geographic(coords['rlat'][1], coords['rlon'][1], attributes)
+                            == projections.ROTATED, optional='lat' in coords)  # fmt: skip
+    if 'lat' not in coords and (places := _from_mapping(coords, attributes)):
         for name, plane in zip(('lat', 'lon'), places, strict=True):
             coords[name] = space, plane, _attributes(name)
     if mapping:
         coords[mapping] = (), 0, {str(key): value for key, value in attributes.items()}
     return coords
+
+
+def _from_mapping(coords: Coordinates, mapping: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
+    names = next((names for names in (('rlat', 'rlon'), ('y', 'x')) if set(names) <= set(coords)), None)
+    return projections.geographic(coords[names[0]][1], coords[names[1]][1], mapping) if names else None
 
 
 def mapping_of(dataset: xr.Dataset, array: xr.DataArray) -> str:

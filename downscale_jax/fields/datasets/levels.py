@@ -16,11 +16,17 @@ NAMES = {
 
 def level_dim(array: xr.DataArray) -> Hashable | None:
     """The vertical dimension of a variable, None without one."""
-    for dim in array.dims:
-        attrs = array[dim].attrs if dim in array.coords else {}
-        if str(dim).lower() in NAMES or attrs.get('axis') == 'Z' or attrs.get('positive') in ('up', 'down'):
-            return dim
-    return None
+    return next((dim for dim in array.dims if _is_vertical(array, dim)), None)
+
+
+def level_name(array: xr.DataArray) -> Hashable | None:
+    """The vertical dimension of a variable, or else its scalar vertical coordinate; None without either."""
+    return next((name for name in (*array.dims, *array.coords) if _is_vertical(array, name)), None)
+
+
+def _is_vertical(array: xr.DataArray, name: Hashable) -> bool:
+    attrs = array[name].attrs if name in array.coords else {}
+    return str(name).lower() in NAMES or attrs.get('axis') == 'Z' or attrs.get('positive') in ('up', 'down')
 
 
 def levels_as_variables(dataset: xr.Dataset, source: str) -> xr.Dataset:

@@ -41,7 +41,7 @@ def published(tmp_path, caplog):
         tables=[Table('A table', 'Class', ['CRPS'], {'DJF': [certain(0.5)]})],
         figures=[Figure('lines', 'A caption.', drawing)],
         notes=['A note.'],
-        config={'seed': 0},
+        config={'seed': 0, 'system': 'diffusion', 'data': {'path': 'fields.nc'}},
     )
     caplog.set_level(logging.INFO, 'downscale_jax')
     return publish(publication, tmp_path), tmp_path, caplog.messages

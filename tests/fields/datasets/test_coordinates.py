@@ -7,7 +7,7 @@ import xarray as xr
 from data_prep.readers.series import read_series
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
-from downscale_jax.fields.datasets.rotated_pole import geographic
+from downscale_jax.fields.datasets.projections import geographic
 from downscale_jax.fields.geometry.grid import cell_areas_km2
 from downscale_jax.runtime.errors import UserError
 
@@ -67,6 +67,59 @@ def test_rotated_degrees_with_a_pole_alone():
     np.testing.assert_allclose([found['lat'][1, 2], found['lon'][1, 2]], [50.75, 18.0])
     assert found['lat'][0, 2] == pytest.approx(51.75)
     assert found['t'].dims == ('time', 'y', 'x')
+
+
+NSIDC = {
+    'grid_mapping_name': 'polar_stereographic',
+    'straight_vertical_longitude_from_pole': -45.0,
+    'latitude_of_projection_origin': 90.0,
+    'standard_parallel': 70.0,
+    'semi_major_axis': 6378273.0,  # Hughes 1980, EPSG:3411
+    'semi_minor_axis': 6356889.449,
+}
+
+
+def test_a_polar_map_without_latitudes(shared_data):
+    """Its grid mapping gives the latitudes and longitudes that the file has stored."""
+    given = xr.open_dataset(shared_data / 'nsidc_siconc_arctic_daily_2015-2016.nc').isel(time=[0, 1])
+    name = next(str(name) for name, variable in given.data_vars.items() if 'time' in variable.dims)
+    bare = given[[name]].drop_vars(['latitude', 'longitude']).assign_coords(crs=((), 0, NSIDC))
+    bare[name].attrs.pop('coordinates', None)
+    bare[name].encoding.clear()
+    found, stored = canonical(bare, [name]), canonical(given, [name])
+    assert found['lat'].dims == ('y', 'x')
+    np.testing.assert_allclose(found['lat'], stored['lat'], atol=2e-3)
+    near_the_pole = stored['lat'].values > 89.5
+    off = (found['lon'] - stored['lon'] + 180) % 360 - 180
+    assert np.abs(off.values[~near_the_pole]).max() < 2e-2
+
+
+def lambert(**attributes):
+    axes = {name: (name, [-1e5, 0.0, 1e5, 2e5], {'units': 'm'}) for name in 'yx'}
+    return fields(shape=(2, 4, 4), **axes, crs=((), 0, {'grid_mapping_name': 'lambert_conformal_conic', **attributes}))
+
+
+EUROPE = {
+    'standard_parallel': 45.0,
+    'longitude_of_central_meridian': 10.0,
+    'latitude_of_projection_origin': 45.0,
+    'earth_radius': 6371000.0,
+}
+
+
+def test_a_conical_map():
+    """The origin is at 45 N, 10 E; the central meridian runs north, where the scale is nearly true."""
+    found = canonical(lambert(**EUROPE), ['t'])
+    np.testing.assert_allclose([found['lat'][1, 1], found['lon'][1, 1]], [45.0, 10.0], atol=1e-9)
+    np.testing.assert_allclose(found['lon'][:, 1], 10.0)
+    assert found['lat'][2, 1] == pytest.approx(45 + np.rad2deg(1e5 / 6371000), abs=1e-4)
+
+
+@pytest.mark.parametrize('missing', list(EUROPE))
+def test_an_incomplete_map_has_no_place(missing):
+    """PROJ would take what is missing as zero, or as another Earth."""
+    found = canonical(lambert(**{key: value for key, value in EUROPE.items() if key != missing}), ['t'])
+    assert 'lat' not in found.coords
 
 
 def test_wrf_repeats_coordinates_in_time():

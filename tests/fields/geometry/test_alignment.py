@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from downscale_jax.fields.datasets.rotated_pole import geographic
+from downscale_jax.fields.datasets.projections import geographic
 from downscale_jax.fields.geometry.alignment import aligned
 from downscale_jax.fields.geometry.interpolation import grid_points
 from downscale_jax.fields.geometry.orientation import oriented

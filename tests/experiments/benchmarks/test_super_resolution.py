@@ -8,7 +8,7 @@ import pytest
 from downscale_jax.downscale.tiles import Tiling
 from experiments.benchmarks import super_resolution as benchmark
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHAPE = (72, 104)
 
 

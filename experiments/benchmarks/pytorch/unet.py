@@ -1,6 +1,6 @@
 """The U-Net against the same one in PyTorch, on CPU cores: forward pass, training step, single convolutions.
 
-    python -m experiments.benchmarks.torch_unet [--threads 2]      under 4 minutes on an idle machine
+    python -m experiments.benchmarks.pytorch.unet [--threads 2]      under 4 minutes on an idle machine
 
 Needs `pip install -e '.[benchmark]'`. Same weights and inputs in one process, both on the first cores, measured in
 turn: batch 16, 64 x 64 cells, PyTorch in eager mode with channels last. JAX twice: as XLA compiles by default, and as
@@ -27,7 +27,7 @@ def main() -> None:
     import jax
     import torch
 
-    from experiments.benchmarks.torch_network import SIZES
+    from experiments.benchmarks.pytorch.network import SIZES
 
     torch.set_num_threads(threads)
     print(f'JAX {jax.__version__}, PyTorch {torch.__version__}, {threads} threads, load {os.getloadavg()[0]:.1f}')
@@ -51,8 +51,8 @@ def networks(name: str) -> Counter:
 
     from downscale_jax.models.unet import UNet
     from downscale_jax.runtime import compiler
-    from experiments.benchmarks.torch_network import SIZES, convolutions, from_maps, load, random_params
-    from experiments.benchmarks.torch_network import UNet as TorchUNet
+    from experiments.benchmarks.pytorch.network import SIZES, convolutions, from_maps, load, random_params
+    from experiments.benchmarks.pytorch.network import UNet as TorchUNet
 
     settings, channels = SIZES[name]
     rng = np.random.default_rng(0)
@@ -116,7 +116,7 @@ def convolution(name: str, count: int, shape: tuple[int, int, int, int]) -> None
     import torch
 
     from downscale_jax.runtime import compiler
-    from experiments.benchmarks.torch_network import from_maps
+    from experiments.benchmarks.pytorch.network import from_maps
 
     cells, inputs, outputs, size = shape
     rng = np.random.default_rng(0)

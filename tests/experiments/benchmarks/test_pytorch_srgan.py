@@ -8,10 +8,10 @@ import pytest
 
 from experiments.configs import read_config
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 torch = pytest.importorskip('torch')
-benchmark = pytest.importorskip('experiments.benchmarks.torch_srgan')
-torch_srgan_network = pytest.importorskip('experiments.benchmarks.torch_srgan_network')
+benchmark = pytest.importorskip('experiments.benchmarks.pytorch.srgan')
+networks_of_pytorch = pytest.importorskip('experiments.benchmarks.pytorch.srgan_network')
 
 
 @pytest.fixture(scope='module')
@@ -47,6 +47,6 @@ def test_another_kernel_is_noticed(case):
 def test_channels_in_the_order_of_a_pixel_shuffle():
     # two channels, 2 x 2 cells: ours are [row, column, channel], PyTorch's [channel, row, column]
     params = {'params': {'upsampling0': {'conv': {'bias': np.arange(8)}}, 'out_conv': {'bias': np.arange(2)}}}
-    turned = torch_srgan_network.for_pixel_shuffle(params, (2,))['params']
+    turned = networks_of_pytorch.for_pixel_shuffle(params, (2,))['params']
     np.testing.assert_array_equal(turned['upsampling0']['conv']['bias'], [0, 2, 4, 6, 1, 3, 5, 7])
     np.testing.assert_array_equal(turned['out_conv']['bias'], [0, 1])

@@ -1,6 +1,6 @@
 """SRGAN against the same one in PyTorch, on CPU cores: the generator forward, a step of the GAN.
 
-    python -m experiments.benchmarks.torch_srgan [--threads 2]      under 3 minutes on an idle machine
+    python -m experiments.benchmarks.pytorch.srgan [--threads 2]      under 3 minutes on an idle machine
 
 Needs `pip install -e '.[benchmark]'`. Same weights and inputs in one process, measured in turn: 16 patches of 32 x 32
 fine cells for the default, 4 of 96 x 96 for `:paper`, PyTorch in eager mode with channels last. A step is one of the
@@ -46,8 +46,8 @@ def compare(name: str, variant: str, patches: int) -> None:
     import torch
 
     from downscale_jax.runtime import compiler, parallel
-    from experiments.benchmarks.torch_network import from_maps
-    from experiments.benchmarks.torch_unet import row, waiting
+    from experiments.benchmarks.pytorch.network import from_maps
+    from experiments.benchmarks.pytorch.unet import row, waiting
 
     config = read_config(f'configs/srgan.py:{variant}')
     task = alternating(config)
@@ -116,8 +116,8 @@ def in_torch(task: Any, params: dict, side: int) -> tuple[Any, Any]:
     """(generator, discriminator) in PyTorch with these parameters, channels last in memory."""
     import torch
 
-    from experiments.benchmarks.torch_atmodist import renamed
-    from experiments.benchmarks.torch_srgan_network import Discriminator, Generator, for_pixel_shuffle
+    from experiments.benchmarks.pytorch.atmodist import renamed
+    from experiments.benchmarks.pytorch.srgan_network import Discriminator, Generator, for_pixel_shuffle
 
     network, judge = task.network, task.discriminator
     generator = Generator(network.channels, network.factors, network.width, network.blocks, network.kernel)
@@ -173,7 +173,7 @@ def check_outputs(task: Any, state: Any, batch: dict, others: tuple) -> None:
     import numpy as np
     import torch
 
-    from experiments.benchmarks.torch_network import from_maps
+    from experiments.benchmarks.pytorch.network import from_maps
 
     generator, discriminator = others
     coarse = np.asarray(task.pretraining.coarse(batch['condition']))
@@ -200,9 +200,9 @@ def check_gradients(task: Any, state: Any, batch: dict, others: tuple) -> None:
 
     from downscale_jax.training import state as states
     from downscale_jax.training.optimizer import create
-    from experiments.benchmarks.torch_atmodist import renamed
-    from experiments.benchmarks.torch_network import from_maps
-    from experiments.benchmarks.torch_srgan_network import for_pixel_shuffle
+    from experiments.benchmarks.pytorch.atmodist import renamed
+    from experiments.benchmarks.pytorch.network import from_maps
+    from experiments.benchmarks.pytorch.srgan_network import for_pixel_shuffle
 
     phase, exact = task.phases[0], {key: x if x.dtype == bool else x.astype(np.float64) for key, x in batch.items()}
     twins = tuple(copy.deepcopy(network).double() for network in others)

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.benchmarks import scaling as benchmark
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MIB = 2**20
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from experiments.benchmarks.ensemble import measure
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize('system', ['diffusion_sit', 'diffusion_dpdm'])

@@ -1,6 +1,6 @@
 """AtmoDist's network against the same one in PyTorch, on CPU cores: patches encoded a second, training step.
 
-    python -m experiments.benchmarks.torch_atmodist [--threads 2]      under 3 minutes on an idle machine
+    python -m experiments.benchmarks.pytorch.atmodist [--threads 2]      under 3 minutes on an idle machine
 
 Needs `pip install -e '.[benchmark]'`. Same weights, statistics and inputs in one process, measured in turn: 64 pairs of
 32 x 32 cells for the default, 8 pairs of 160 x 160 for `:paper`, PyTorch in eager mode with channels last. JAX twice:
@@ -42,9 +42,9 @@ def compare(name: str, variant: str, pairs: int) -> None:
 
     from downscale_jax.models import atmodist
     from downscale_jax.runtime import compiler, parallel
-    from experiments.benchmarks.torch_network import from_maps
-    from experiments.benchmarks.torch_siamese import Encoder, Siamese, Tail
-    from experiments.benchmarks.torch_unet import row, waiting
+    from experiments.benchmarks.pytorch.network import from_maps
+    from experiments.benchmarks.pytorch.siamese import Encoder, Siamese, Tail
+    from experiments.benchmarks.pytorch.unet import row, waiting
 
     config = read_config(f'configs/atmodist.py:{variant}')
     model, side, classes = config['model'], config['data']['patch'], config['data']['lags']
@@ -149,7 +149,7 @@ def check_gradients(network: Any, variables: Any, other: Any, patches: tuple, la
     import torch
 
     from downscale_jax.runtime import parallel
-    from experiments.benchmarks.torch_network import from_maps
+    from experiments.benchmarks.pytorch.network import from_maps
 
     twin, exact = copy.deepcopy(other).double().train(), [x[:4].astype(np.float64) for x in patches]
     torch.nn.functional.cross_entropy(twin(*map(from_maps, exact)), torch.tensor(lag[:4])).backward()

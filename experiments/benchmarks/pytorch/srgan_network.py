@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from experiments.benchmarks.torch_siamese import Conv
+from experiments.benchmarks.pytorch.siamese import Conv
 
 
 def leaky_relu(x: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,121 @@
+"""A trained model in one file: a ZIP archive of what its use needs, with a digest of every file in it.
+
+Equal work directories give equal bytes. Opening a model unpacks it once into the user's cache, under its own digest.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.files import disk_error
+from downscale_jax.systems.workdir import best_step, read_config
+
+NEEDED = ('config.json', 'prepared.json')
+OTHERS = (
+    'statics.nc', 'coarse_grid.nc', 'climate.nc', 'calibration.json', 'scores.json', 'details.json', 'describe.json', 'card.md',
+    'report.html',
+)  # fmt: skip
+MANIFEST = 'manifest.json'  # {file: SHA-256}
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date of the format
+
+
+def pack(workdir: Path, output: Path) -> None:
+    """Writes the model of a work directory, with the best checkpoint of each task, completely or not at all.
+
+    Raises UserError for a folder that is no trained work directory, an output that exists or does not end in .zip, and
+    on a disk error.
+    """
+    if output.suffix != '.zip':
+        raise UserError(f"--output '{output}' must end in .zip")
+    if output.exists():
+        raise UserError(f'--output {output} exists already: choose another name, or delete it first')
+    if not output.parent.is_dir():
+        raise UserError(f"--output '{output}': there is no folder '{output.parent}': make it first")
+    files = files_of(workdir)
+    aside = output.with_name(f'.{output.name}.partial')
+    try:
+        with zipfile.ZipFile(aside, 'w', zipfile.ZIP_DEFLATED) as archive:
+            digests = {}
+            for name, path in files.items():
+                content = path.read_bytes()
+                digests[name] = hashlib.sha256(content).hexdigest()
+                _add(archive, name, content)
+            _add(archive, MANIFEST, json.dumps(digests, indent=1).encode())
+        os.replace(aside, output)
+    except OSError as error:
+        raise UserError(f'cannot write {output}: {disk_error(error)}') from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def files_of(workdir: Path) -> dict[str, Path]:
+    """{name in the archive: file}, sorted: small files and the best checkpoint of each task.
+
+    Raises UserError where what use needs is missing.
+    """
+    read_config(workdir)
+    for name in NEEDED:
+        if not (workdir / name).is_file():
+            raise UserError(f'{workdir} has no {name}: train first (--mode=train, the same --workdir)')
+    checkpoints = workdir / 'checkpoints'
+    tasks = sorted(folder for folder in checkpoints.glob('*') if folder.is_dir())
+    if not tasks:
+        raise UserError(f'no checkpoint in {checkpoints}: train first (--mode=train, the same --workdir)')
+    kept = [path for name in (*NEEDED, *OTHERS) if (path := workdir / name).is_file()]
+    for task in tasks:
+        kept += [path for path in (task / str(best_step(task))).rglob('*') if path.is_file()]
+    return {path.relative_to(workdir).as_posix(): path for path in sorted(kept)}
+
+
+def unpacked(model: Path) -> Path:
+    """The work directory in a packed model, in the cache of the user (`XDG_CACHE_HOME`, else ~/.cache).
+
+    Raises UserError for a file that is no packed model, or of which a file differs from its digest.
+    """
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'downscale_jax' / 'models'
+    folder = cache / digest
+    if folder.is_dir():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=cache, prefix='.partial-'))
+    try:
+        _extract(model, aside)
+        aside.rename(folder)
+    except OSError as error:  # another process may have been faster
+        if not folder.is_dir():
+            raise UserError(f'cannot unpack {model} into {cache}: {disk_error(error)}') from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def _extract(model: Path, folder: Path) -> None:
+    """Unpacks into an empty folder what the manifest lists, each file compared with its digest."""
+    damaged = f'{model} is no packed model, or damaged'
+    try:
+        with zipfile.ZipFile(model) as archive:
+            digests = json.loads(archive.read(MANIFEST))
+            for name, digest in digests.items():
+                target = folder / name
+                if not target.resolve().is_relative_to(folder.resolve()):
+                    raise UserError(f"{damaged} ('{name}' lies outside of it): get it again")
+                content = archive.read(name)
+                if hashlib.sha256(content).hexdigest() != digest:
+                    raise UserError(f"{damaged} ('{name}' differs from its digest): get it again")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, TypeError) as error:
+        raise UserError(f'{damaged} ({error}): make one by --mode=pack, or get it again') from error
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name, EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o644 << 16
+    archive.writestr(entry, content)

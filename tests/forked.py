@@ -1,0 +1,85 @@
+"""Scripts in processes of their own that are forked from one that has imported almost everything.
+
+Imports take most of the time of a small process. What a forked one does from there on is what `python SCRIPT` does: it
+has its own streams, signals, devices and exit status, and may be killed. Use a new process where the imports matter.
+"""
+
+import atexit
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+# not TensorFlow: where it has been imported, XLA's sums differ in their last bits
+IMPORTED = ('numpy', 'jax', 'tensorflow_datasets', 'data_prep.choices', 'downscale_jax.run')
+INSIDE = 'forked'  # the name under which this file runs in a forked process
+CONTEXT = multiprocessing.get_context('forkserver')
+CONTEXT.set_forkserver_preload(list(IMPORTED))
+
+
+class Forked:
+    """A process as of `subprocess.Popen([python, script, *arguments])`; streams go to files, by default nowhere."""
+
+    def __init__(self, script, *arguments, cwd=None, env=None, stdout=os.devnull, stderr=os.devnull):
+        self.args = [str(script), *map(str, arguments)]
+        request = {
+            'args': self.args,
+            'cwd': str(cwd or Path.cwd()),
+            'env': {**os.environ, 'JAX_PLATFORMS': 'cpu', **(env or {})},
+            'streams': [str(stdout), str(stderr)],
+        }
+        self.process = CONTEXT.Process(target=runpy.run_path, args=(__file__, {'request': request}, INSIDE))
+        self.process.start()
+        self.pid = self.process.pid
+
+    @property
+    def returncode(self):
+        return self.process.exitcode
+
+    def poll(self):
+        return self.process.exitcode
+
+    def wait(self, timeout=None):
+        self.process.join(timeout)
+        if self.process.exitcode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return self.process.exitcode
+
+    def send_signal(self, number):
+        if self.process.exitcode is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
+
+
+def run_script(args, cwd, env, streams):
+    """What the forked process does."""
+    for descriptor, name in enumerate(streams, 1):
+        opened = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    import jax
+
+    jax.config.update('jax_platforms', env['JAX_PLATFORMS'])  # all else is as it was when JAX was imported
+    sys.argv = args
+    sys.path.insert(0, str(Path(args[0]).resolve().parent))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    try:
+        runpy.run_path(args[0], run_name='__main__')
+    finally:
+        atexit._run_exitfuncs()
+
+
+if __name__ == INSIDE:
+    run_script(**request)  # noqa: F821  (given by runpy)

@@ -1,0 +1,97 @@
+"""Packed models: equal bytes, digests, and a work directory after opening."""
+
+import json
+import zipfile
+
+import pytest
+
+from downscale_jax.runtime.errors import UserError
+from downscale_jax.systems import packing
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch):
+    """A work directory with two checkpoints of one task; the cache of the user is beside it."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setattr(packing, 'read_config', lambda folder: {})
+    monkeypatch.setattr(packing, 'best_step', lambda folder: 2)
+    folder = tmp_path / 'run'
+    for name in (*packing.NEEDED, 'scores.json', 'metrics.jsonl', 'checkpoints/main/1/a', 'checkpoints/main/2/d/b'):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+def names(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file()}
+
+
+def test_what_use_needs_comes_back(workdir, tmp_path):
+    packing.pack(workdir, tmp_path / 'a.zip')
+    packing.pack(workdir, tmp_path / 'b.zip')
+    assert (tmp_path / 'a.zip').read_bytes() == (tmp_path / 'b.zip').read_bytes()
+    opened = packing.unpacked(tmp_path / 'a.zip')
+    assert names(opened) == {*packing.NEEDED, 'scores.json', 'checkpoints/main/2/d/b'}
+    assert all((opened / name).read_bytes() == (workdir / name).read_bytes() for name in names(opened))
+    assert packing.unpacked(tmp_path / 'b.zip') == opened  # once for equal models
+    assert not list(opened.parent.glob('.partial*'))
+
+
+def rewritten(source, target, change):
+    """The archive with changed files: change(files) by name."""
+    with zipfile.ZipFile(source) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    change(files)
+    with zipfile.ZipFile(target, 'w') as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return target
+
+
+def outside(files):
+    files['../evil'] = b''
+    files[packing.MANIFEST] = json.dumps({'../evil': 'e3b0c442'}).encode()
+
+
+@pytest.mark.parametrize(
+    ('change', 'part'),
+    [
+        (lambda files: files.update({'statics.nc': b'other'}), 'statics.nc'),
+        (lambda files: files.pop('prepared.json'), 'prepared.json'),
+        (lambda files: files.pop(packing.MANIFEST), packing.MANIFEST),
+        (lambda files: files.update({packing.MANIFEST: b'[1'}), 'no packed model'),
+        (lambda files: files.update({packing.MANIFEST: b'[1]'}), 'no packed model'),
+        (outside, '../evil'),
+    ],
+)
+def test_a_changed_file_is_refused_and_nothing_is_left(workdir, tmp_path, change, part):
+    packing.pack(workdir, tmp_path / 'a.zip')
+    with pytest.raises(UserError, match=part) as error:
+        packing.unpacked(rewritten(tmp_path / 'a.zip', tmp_path / 'changed.zip', change))
+    assert 'changed.zip' in str(error.value)
+    assert names(tmp_path / 'cache') == set()
+    assert not (tmp_path / 'evil').exists()
+
+
+def test_no_archive(workdir, tmp_path):
+    (tmp_path / 'text.zip').write_text('no archive')
+    with pytest.raises(UserError, match='no packed model'):
+        packing.unpacked(tmp_path / 'text.zip')
+
+
+@pytest.mark.parametrize(
+    ('output', 'missing', 'part'),
+    [
+        ('model.tar', '', '.zip'),
+        ('none/model.zip', '', 'no folder'),
+        ('model.zip', 'prepared.json', 'prepared.json'),
+        ('run/statics.zip', '', 'exists'),
+    ],
+)
+def test_mistakes(workdir, tmp_path, output, missing, part):
+    (workdir / 'statics.zip').touch()
+    if missing:
+        (workdir / missing).unlink()
+    with pytest.raises(UserError, match=part):
+        packing.pack(workdir, tmp_path / output)
+    assert not list(tmp_path.rglob('*.partial'))
