@@ -17,8 +17,8 @@ from downscale_jax.systems.workdir import best_step, read_config
 
 NEEDED = ('config.json', 'prepared.json')
 OTHERS = (
-    'statics.nc', 'coarse_grid.nc', 'climate.nc', 'calibration.json', 'scores.json', 'details.json', 'describe.json', 'card.md',
-    'report.html',
+    'statics.nc', 'coarse_grid.nc', 'climate.nc', 'calibration.json', 'scores.json', 'details.json', 'describe.json',
+    'card.md', 'report.html',
 )  # fmt: skip
 MANIFEST = 'manifest.json'  # {file: SHA-256}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date of the format

@@ -113,7 +113,7 @@ def coverage(
     np.add.at(faces.reshape(-1), places, weights.astype(np.float32))
     np.cumsum(faces, -1, out=faces)
     np.clip(faces, 0, 1, out=faces)
-    return sum(faces[:, k::LINES, :size] for k in range(LINES)) / np.float32(LINES)
+    return np.asarray(sum(faces[:, k::LINES, :size] for k in range(LINES)) / np.float32(LINES))
 
 
 def views(count: int, number: int, angle: float, rng: np.random.Generator) -> list[Rotation]:

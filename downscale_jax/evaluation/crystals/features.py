@@ -61,7 +61,7 @@ def contour(image: np.ndarray, number: int = 0) -> shapely.Polygon:
 def elliptical_aspect_ratio(images: np.ndarray) -> np.ndarray:
     """[N] from the eigenvalues of the second central moments of coverage [N, H, W]."""
     weight = images / images.sum((1, 2), keepdims=True)
-    grid = np.stack(np.indices(images.shape[1:]), -1).astype(float)
+    grid = np.moveaxis(np.indices(images.shape[1:]), 0, -1).astype(float)
     mean = np.einsum('nhw,hwi->ni', weight, grid)
     moments = np.einsum('nhw,hwi,hwj->nij', weight, grid, grid, optimize=True) - mean[:, :, None] * mean[:, None]
     minor, major = np.linalg.eigvalsh(moments + np.eye(2) / 12).T  # a pixel is a square
