@@ -69,6 +69,10 @@ def open_images(data: dict, seed: int) -> ImageSet:
 
         settings = {'seed': seed, **data['simulate']}
         return ensemble.simulate(**settings)
+    if data['path']:
+        from data_prep.readers import particle_images
+
+        return particle_images.read(data['path'], data['size'])
     from data_prep.simulators.crystals import particles
 
     return particles.simulate(seed, data['habits'], **numbers(data), size=data['size'])

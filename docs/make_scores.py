@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from downscale_jax.evaluation import fields
 from downscale_jax.evaluation.clouds import report as clouds
+from downscale_jax.evaluation.clusters import scores as clusters
 from downscale_jax.evaluation.crystals import scores as crystals
 from downscale_jax.evaluation.lags import scores as lags
 from downscale_jax.evaluation.results import Definition
@@ -21,6 +22,7 @@ TABLES = {
     'AtmoDist': lags.DEFINITIONS,
     'Rosettes': crystals.DEFINITIONS,
     'Cloud VAE': clouds.DEFINITIONS,
+    'Crystal VAE': clusters.DEFINITIONS,
 }
 
 

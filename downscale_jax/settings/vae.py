@@ -3,8 +3,10 @@
 from typing import Annotated
 
 from downscale_jax.settings.images import CirrusData, ParticlesData
-from downscale_jax.settings.kinds import Count, Distinct, OneOf, Section, Seed, Widths, about, entries, within
+from downscale_jax.settings.kinds import Distinct, OneOf, Section, Seed, Widths, about, entries, within
 from downscale_jax.settings.training import AveragedTraining
+
+SPLITS = ('train', 'validation', 'test')
 
 
 class VaeSettings(Section):
@@ -44,7 +46,10 @@ class CloudVaeSettings(Section):
 class ClusterEvaluation(Section):
     """Evaluation of clusters in the latent space."""
 
-    images: Count = about('images of the test split, at most')
+    images: Annotated[int, within(1, 100_000)] = about('images of each split, at most')
+    splits: Annotated[tuple[Annotated[str, OneOf(SPLITS)], ...], entries(1), Distinct()] = about(
+        'splits whose images are clustered; more than the test where there are few: labels are not used in training'
+    )
 
 
 class CrystalVaeSettings(Section):

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.settings.check import check
-from downscale_jax.systems import atmodist, cloud_vae, diffusion, dpdm, pairs, rosettes, srgan
+from downscale_jax.systems import atmodist, cloud_vae, crystal_vae, diffusion, dpdm, pairs, rosettes, srgan
 from downscale_jax.systems.packing import unpacked
 from downscale_jax.systems.system import Config, Given, OpenedT, System
 from downscale_jax.systems.workdir import WorkDirectory, read_config
@@ -17,6 +17,7 @@ from downscale_jax.systems.workdir import WorkDirectory, read_config
 SYSTEMS: dict[str, System[Any, Any]] = {
     'atmodist': atmodist.SYSTEM,
     'cloud_vae': cloud_vae.SYSTEM,
+    'crystal_vae': crystal_vae.SYSTEM,
     'diffusion': diffusion.SYSTEM,
     'dpdm': dpdm.SYSTEM,
     'pairs': pairs.SYSTEM,

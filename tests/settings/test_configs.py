@@ -22,6 +22,7 @@ VARIANTS = {
     'pairs': ('', 'smoke'),
     'cordex_bench': ('ALPS', 'ALPS-smoke'),
     'rosettes': ('', 'resnet', 'smoke', 'paper'),
+    'crystal_vae': ('', 'habits', 'smoke', 'paper'),
 }  # of others: '', 'smoke', 'paper'
 NAMES = [path.stem for path in sorted((ROOT / 'configs').glob('[a-z]*.py'))]
 NAN, INFINITY = math.nan, math.inf
@@ -215,6 +216,9 @@ FAULTS = [
     ('cloud_vae', 'model.blocks', -1),
     ('cloud_vae', 'training.kl_weight', NAN),
     ('cloud_vae', 'evaluation.permutations', 0),
+    ('crystal_vae', 'data.habits', ('sphere',)),
+    ('crystal_vae', 'data.habits', ('sphere', 'cube')),
+    ('crystal_vae', 'evaluation.splits', ('all',)),
     ('atmodist', 'data.simulate.days', 0),
     ('atmodist', 'data.latitudes', ()),
     ('atmodist', 'data.latitudes', (60.0, -60.0)),

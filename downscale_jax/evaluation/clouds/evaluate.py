@@ -11,6 +11,7 @@ from downscale_jax.evaluation.clouds.ensemble import Ensemble, read, standardise
 from downscale_jax.evaluation.clouds.rivals import PIXELS, UNTRAINED
 from downscale_jax.evaluation.report.publish import Scores, publish
 from downscale_jax.evaluation.results import Estimate, Publication, certain
+from downscale_jax.evaluation.statistics.energy import separation
 from downscale_jax.pipeline.records import Prepared
 
 ACTIVE = 0.01  # variance of the mean code of a latent that carries information
@@ -97,7 +98,7 @@ def scores(codes: np.ndarray, test: Ensemble, config: Mapping[str, Any]) -> dict
     """Scores of distances by a method's codes [M, T, F]."""
     between, bulk = distances.between(codes), test.label == 0
     parameters = distances.of_parameters(test.values[bulk])
-    apart = distances.separation(between, test.label, config['evaluation']['permutations'], config['seed'])
+    apart = separation(between, test.label, config['evaluation']['permutations'], config['seed'])
     return {
         'parameter_rank': distances.rank_correlation(between[np.ix_(bulk, bulk)], parameters),
         'roughness': distances.roughness(codes),

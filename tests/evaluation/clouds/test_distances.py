@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from downscale_jax.evaluation.clouds import distances
+from downscale_jax.evaluation.statistics.energy import separation
 
 
 def test_distances_are_root_mean_squares():
@@ -34,9 +35,9 @@ def test_roughness_is_one_for_random_times_and_small_for_curves():
 def test_separation():
     label = np.repeat([0, 1], [20, 15])
     together = distances.between(np.random.default_rng(0).normal(size=(35, 1, 3)))
-    assert distances.separation(together, label, 200, 0).p_value > 0.05
+    assert separation(together, label, 200, 0).p_value > 0.05
     apart = distances.between(np.random.default_rng(0).normal(size=(35, 1, 3)) + 9.0 * label[:, None, None])
-    found = distances.separation(apart, label, 200, 0)
+    found = separation(apart, label, 200, 0)
     assert found.p_value == pytest.approx(1 / 201)
     assert found.share > 0.8
 
