@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
-from data_prep.records import block_means, images, lag_pairs, pairs, refinement, shards
+from data_prep.records import block_means, images, lag_pairs, pairs, refinement, scenes, shards
 from downscale_jax.fields.datasets.files import paths
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
@@ -25,6 +25,7 @@ KINDS: dict[str, ModuleType] = {
     'lag_pairs': lag_pairs,
     'pairs': pairs,
     'refinement': refinement,
+    'scenes': scenes,
 }
 
 

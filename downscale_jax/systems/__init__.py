@@ -21,6 +21,7 @@ SYSTEMS: MutableMapping[str, System[Any, Any]] = ImportedOnUse(
     crystal_vae='downscale_jax.systems.crystal_vae:SYSTEM',
     diffusion='downscale_jax.systems.diffusion:SYSTEM',
     dpdm='downscale_jax.systems.dpdm:SYSTEM',
+    glaciers='downscale_jax.systems.glaciers:SYSTEM',
     pairs='downscale_jax.systems.pairs:SYSTEM',
     rosettes='downscale_jax.systems.rosettes:SYSTEM',
     srgan='downscale_jax.systems.srgan:SYSTEM',
