@@ -9,8 +9,8 @@
 A record is one time: `fine` [H, W] and `coarse` [H, W, Cin]; `fine` [H, W, V] alone where the coarse form is its block
 mean; `fine` [H, W, V] and `coarse` [h, w, P], each on its own grid, for pairs. Or it is a pair of patches, `first` and
 `second` [P, P, C], with their `lag` in steps and the `row` and `column` of their first cell; or a satellite scene,
-`bands` [H, W, B], with the probability of `cloud` [H, W]; or a labelled `image` [H, W, C] with `values` [K] known of it,
-its `label`, the `group` that it belongs to, and `seconds` from the start of a simulation; it has no grid. Fields are
+`bands` [H, W, B], with the probability of `cloud` [H, W]; or a labelled `image` [H, W, C] with its `values` [K], its
+`label`, the `group` that it belongs to, and `seconds` from the start of a simulation; it has no grid. Fields are
 physical, float32, NaN where missing; `time` is in seconds since 1970-01-01 of the data's calendar. Reading needs no
 TensorFlow.
 """
