@@ -17,7 +17,6 @@ from downscale_jax.describe import describe as describe
 from downscale_jax.describe import described
 from downscale_jax.downscale.dataset import export_netcdf
 from downscale_jax.downscale.ensemble import Ensemble
-from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.evaluation.glaciers.tables import write_package
 from downscale_jax.fields.datasets import store
@@ -28,10 +27,11 @@ from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
-from downscale_jax.systems import calibrated, checks, load, packing, system_of
-from downscale_jax.systems.claim import check_config, check_data, claim
+from downscale_jax.systems import calibrated, checks, load, system_of
 from downscale_jax.systems.downscaler import Downscaler, check_drawn
 from downscale_jax.systems.glacier_map import GlacierMap
+from downscale_jax.systems.storage import packing
+from downscale_jax.systems.storage.claim import check_config, check_data, claim
 from downscale_jax.systems.system import Config, Given, Trained
 from downscale_jax.systems.workdir import WorkDirectory, best_step, restore
 from downscale_jax.training.log import Log
@@ -207,6 +207,8 @@ def downscale(workdir: Path, given: Given, wanted: Downscaling) -> None:
 
     Any number of processes share the work, each with its own devices.
     """
+    from downscale_jax.downscale.filling import to_store  # Zarr takes a while to import
+
     wanted.check()
     model = load(workdir, given, kind=Downscaler)
     model.system.check(model.config)

@@ -28,6 +28,7 @@ REAL = ROOT.parent / 'shared' / 'data'
 # slowest files first, so that two workers finish together
 SLOW = (
     'test_main.py',
+    'test_mistakes.py',
     'test_main_systems.py',
     'test_pairs_main.py',
     'test_dpdm_main.py',
@@ -119,7 +120,9 @@ def error_line(run):
     return call
 
 
-SINCE_THE_FIRST_VERSION = ('training.joint', 'diffusion.level', 'model.unet.turns', 'model.biases', 'content.scale')
+SINCE_THE_FIRST_VERSION = (
+    'training.joint', 'diffusion.level', 'model.unet.turns', 'model.biases', 'content.scale', 'generator', 'one_pass',
+)  # fmt: skip
 
 
 @pytest.fixture(scope='session')

@@ -5,19 +5,22 @@ each glacier and date of `data.dates` the scene chosen for it. Folds are no part
 """
 
 import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from data_prep.records.writer import Writer
+from data_prep.records.shards import Shard, write_records
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.rasters.choice import Choice, choose
 from downscale_jax.fields.rasters.opening import read_region
 from downscale_jax.fields.rasters.outlines import counted, rasterised
-from downscale_jax.fields.rasters.region import ELEVATION, SLOPE, Region, relief
+from downscale_jax.fields.rasters.region import ELEVATION, SLOPE, Region, Scene, relief
 from downscale_jax.fields.transforms import standardisation
+from downscale_jax.fields.transforms.moments import Moments, channel_moments
 from downscale_jax.pipeline.records import OUTLINES
 from downscale_jax.runtime.errors import UserError
 
@@ -46,11 +49,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     store.write_netcdf(statics, directory / 'statics.nc')
     shape = region.grid.shape
     shapes = {'bands': (*shape, len(region.bands)), 'cloud': shape, 'time': ()}
-    with Writer(directory, shapes, 'Multispectral scenes, one record per scene.') as writer:
-        for index in used:
-            scene = region.scenes[index]
-            (seconds,) = encode_times(np.array([scene.date], 'datetime64[ns]'))
-            writer.add(SPLIT, bands=scene.read(), cloud=scene.cloud(), time=int(seconds))
+    write_records(directory, UsedScenes([region.scenes[index] for index in used], shapes), {SPLIT: len(used)})
     meta = {
         'name': name,
         'kind': 'scenes',
@@ -61,6 +60,22 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'dates': [str(date) for date in data['dates']],
     }
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
+
+
+@dataclass(frozen=True)
+class UsedScenes:
+    """The records of the scenes."""
+
+    scenes: Sequence[Scene]
+    shapes: Mapping[str, tuple[int, ...]]
+
+    description = 'Multispectral scenes, one record per scene.'
+
+    def write(self, shard: Shard, add: Callable[..., None]) -> None:
+        """See `shards.Records`."""
+        for scene in self.scenes[shard.start : shard.stop]:
+            (seconds,) = encode_times(np.array([scene.date], 'datetime64[ns]'))
+            add(bands=scene.read(), cloud=scene.cloud(), time=int(seconds))
 
 
 def open_region(data: dict, seed: int) -> Region:
@@ -106,4 +121,7 @@ def fit(region: Region, used: list[int]) -> standardisation.Standardisation:
             values = np.concatenate([image, below], -1)
             yield values[region.scenes[index].valid() & np.isfinite(below).all(-1)]
 
-    return standardisation.fit(images, names, ('1',) * len(region.bands) + ('m', '1'), ('standard',))
+    def moments_of(function: standardisation.Function) -> list[Moments]:
+        return channel_moments(map(function, images()), len(names))
+
+    return standardisation.fit(moments_of, names, ('1',) * len(region.bands) + ('m', '1'), ('standard',))

@@ -15,16 +15,17 @@ from downscale_jax.runtime.errors import NotProvidedError, UserError
 from downscale_jax.runtime.files import RESTORE, Section, read_json, reading
 from downscale_jax.runtime.settings import flatten
 from downscale_jax.settings.check import check
-from downscale_jax.systems.migration import migrate
+from downscale_jax.systems.storage.migration import migrate
 from downscale_jax.systems.system import Config, Given, Init, Shapes, System, TaskT
 from downscale_jax.training.loop import Task, abstract_state
 from downscale_jax.training.state import State
 
 METHODS = {  # of some kinds of model only
     'downscale': 'models of diffusion, dpdm and srgan',
-    'distance': 'models of atmodist',
-    'embed': 'models of atmodist',
+    'distance': 'models of atmodist and cloud_vae',
+    'embed': 'models of atmodist, cloud_vae and crystal_vae',
     'map': 'models of glaciers',
+    'predict': 'models of rosettes',
 }
 PATHS = ('path', 'coarse', 'fine', 'outlines')  # settings of `data` that name the training data
 REPLACEABLE = ('sampling', 'evaluation')  # sections that may differ from those of training
