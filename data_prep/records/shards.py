@@ -8,6 +8,7 @@ Files are array_record, each record a chunk of its own (random access), compress
 compresses by zstd, which takes nine tenths of its time (docs/studies/speed.md).
 """
 
+import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,10 +21,13 @@ import numpy as np
 from data_prep import engine
 from data_prep.records.statistics import Statistics
 from downscale_jax.pipeline.record_files import NAME, Shape, features
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.memory import format_bytes
 
 SPLITS = ('train', 'validation', 'test')
 SHARD_BYTES = 2**27
+LARGE = 2**32  # bytes of records: below, their size is not reported
 OPTIONS = 'group_size:1,snappy'
 TEMPLATE = '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}'
 
@@ -76,6 +80,7 @@ def write_records(directory: Path, records: Records, candidates: Mapping[str, in
     size = sum(4 * int(np.prod(shape)) for shape in records.shapes.values())
     shards = shards_of(candidates, size)
     sizes = [size * (shard.stop - shard.start) for shard in shards]
+    report_disk(folder, sum(sizes))
     summary = engine.map_reduce(writer, shards, Summary.merged, sizes, 'preparing')
     missing = [shard for shard in shards if not writer.path(shard).is_file()]
     if missing:
@@ -85,6 +90,19 @@ def write_records(directory: Path, records: Records, candidates: Mapping[str, in
         )
     write_metadata(folder, records, summary)
     return summary
+
+
+def report_disk(folder: Path, needed: int) -> None:
+    """Reports the size of large records, and warns where it exceeds the space that is free."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        messages.warning(
+            f'records take up to {format_bytes(needed)}, but {format_bytes(free)} are free in {folder}: choose a '
+            '--workdir on another disk, or fewer dates (data.train); compression saves space only where values repeat, '
+            'as over land'
+        )
+    elif needed > LARGE:
+        messages.info(f'records take up to {format_bytes(needed)} of {format_bytes(free)} that are free in {folder}')
 
 
 def finish(directory: Path) -> None:

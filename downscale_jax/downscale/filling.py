@@ -1,6 +1,7 @@
 """An ensemble written to a Zarr store; a run that was killed resumes where it stopped."""
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -13,11 +14,12 @@ from tqdm import tqdm
 from downscale_jax.downscale.claims import Claims
 from downscale_jax.downscale.dataset import NO_PROVENANCE, Provenance
 from downscale_jax.downscale.ensemble import Ensemble, WorkUnit, generate
-from downscale_jax.downscale.fitting import USABLE_SHARE, format_bytes, free_memory, memory_needed
+from downscale_jax.downscale.fitting import USABLE_SHARE, free_memory, memory_needed
 from downscale_jax.downscale.request import Source, StoreRequest
 from downscale_jax.downscale.zarr_store import EnsembleStore, begin_or_resume, remove_leftovers
 from downscale_jax.runtime import memory, messages, parallel
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.memory import format_bytes
 
 LONG = 100e6  # cells times evaluations, about three minutes on two cores: below, no duration is announced
 POLL = 0.5  # seconds between looks at units that other processes compute
@@ -104,6 +106,11 @@ def announce(store: EnsembleStore) -> None:
         f'{format_bytes(disk)}, a unit of {generator.partition.members} members in tiles of {tile} cells '
         f'{format_bytes(needed)} of memory'
     )
+    if disk > (free := shutil.disk_usage(store.path).free):
+        messages.warning(
+            f'--output {store.path} takes up to {format_bytes(disk)}, but {format_bytes(free)} are free on '
+            'its disk: choose another, or fewer --members'
+        )
     seconds = estimated_seconds(ensemble, store.remaining[:: jax.process_count()])
     if seconds is not None:
         messages.info(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import dask
 import numpy as np
@@ -181,6 +182,15 @@ def test_a_cluster_writes_the_same_bytes(data, tmp_path):
         on_cluster = prepare(data, 0, tmp_path / 'cluster').directory
     assert digests(on_cluster) == alone
     assert engine._active_client() is None
+
+
+def test_records_that_the_disk_does_not_hold(data, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(shards.shutil, 'disk_usage', lambda folder: SimpleNamespace(free=1000))
+    prepare(data, 0, tmp_path / 'prepared')
+    (message,) = [record.message for record in caplog.records if record.levelname == 'WARNING']
+    # 38 times of two inputs and a target on 16 x 16 cells, and the time
+    assert f'records take up to {38 * 4 * (3 * SIZE**2 + 1) / 2**30:.3g} GiB' in message
+    assert 'data.train' in message
 
 
 def test_no_scheduler_answers(monkeypatch):
