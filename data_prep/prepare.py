@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
-from data_prep.records import block_means, lag_pairs, pairs, refinement, shards
+from data_prep.records import block_means, images, lag_pairs, pairs, refinement, scenes, shards
 from downscale_jax.fields.datasets.files import paths
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
@@ -21,9 +21,11 @@ from downscale_jax.runtime.files import disk_error, file_name
 # write(data, seed, directory, name)
 KINDS: dict[str, ModuleType] = {
     'block_means': block_means,
+    'images': images,
     'lag_pairs': lag_pairs,
     'pairs': pairs,
     'refinement': refinement,
+    'scenes': scenes,
 }
 
 
@@ -60,7 +62,7 @@ def name_of(data: dict, seed: int) -> str:
     """
     kind = KINDS[data['kind']]
     settings = {key: data.get(key) for key in kind.KEYS}
-    state = [file for key in kind.PATHS for file in paths.fingerprint(data[key])]
+    state = [file for key in kind.PATHS for file in paths.fingerprint(data.get(key, ''))]
     if (bounds := settings.get('bounds')) and bounds[1:] == bounds[:-1]:
         settings['bounds'] = bounds[0]
     text = json.dumps([kind.VERSION, seed, settings, state], sort_keys=True, default=list)

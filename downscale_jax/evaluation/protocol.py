@@ -113,6 +113,11 @@ class Setting:
         return [variable.name for variable in self.variables]
 
     @property
+    def labels(self) -> list[str]:
+        """The variables in words."""
+        return [variable.label for variable in self.variables]
+
+    @property
     def units(self) -> list[str]:
         """Of the variables."""
         return [variable.units for variable in self.variables]

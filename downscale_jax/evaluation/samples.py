@@ -1,7 +1,7 @@
 """Scored times of the test split, read one at a time from its records and from the stores of the generators."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -43,7 +43,7 @@ def samples(
         consecutive = bool(index) and chosen[index - 1] == record_index - 1 and bool(follow[record_index - 1])
         yield Sample(
             stamp=int(stamps[record_index]),
-            label=str(times[record_index])[:13],
+            label=in_words(times[record_index]),
             year=year_of(times[record_index]),
             month=month,
             season=str(seasons[record_index]),
@@ -54,6 +54,12 @@ def samples(
             methods=methods,
             clipped=clipped,
         )
+
+
+def in_words(time: Any) -> str:
+    """'2020-02-22 12:00', or the date alone at midnight."""
+    date, _, hour = str(time)[:16].replace(' ', 'T').partition('T')
+    return date if hour in ('', '00:00') else f'{date} {hour}'
 
 
 class Fields(NamedTuple):

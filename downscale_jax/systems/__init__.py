@@ -17,9 +17,13 @@ from downscale_jax.systems.workdir import WorkDirectory, read_config
 
 SYSTEMS: MutableMapping[str, System[Any, Any]] = ImportedOnUse(
     atmodist='downscale_jax.systems.atmodist:SYSTEM',
+    cloud_vae='downscale_jax.systems.cloud_vae:SYSTEM',
+    crystal_vae='downscale_jax.systems.crystal_vae:SYSTEM',
     diffusion='downscale_jax.systems.diffusion:SYSTEM',
     dpdm='downscale_jax.systems.dpdm:SYSTEM',
+    glaciers='downscale_jax.systems.glaciers:SYSTEM',
     pairs='downscale_jax.systems.pairs:SYSTEM',
+    rosettes='downscale_jax.systems.rosettes:SYSTEM',
     srgan='downscale_jax.systems.srgan:SYSTEM',
 )
 

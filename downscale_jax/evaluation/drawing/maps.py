@@ -10,7 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from downscale_jax.evaluation.drawing.style import INK, LAND, LOOK, NOTHING, WIDTH, blank, top_of_scale
+from downscale_jax.evaluation.drawing.frame import Frame
+from downscale_jax.evaluation.drawing.style import INK, LAND, LOOK, NOTHING, WIDTH, blank, label_bar, top_of_scale
+
+GAP = 0.1  # between rows, in inches: titles stay clear of the ticks above
+MARGIN = 0.9  # width of labels and gaps, in inches
 
 
 @matplotlib.rc_context(LOOK)
@@ -19,20 +23,19 @@ def maps(
     members: np.ndarray,
     truth: np.ndarray,
     ocean: np.ndarray,
-    cell_km: float,
+    frame: Frame,
     quantity: str,
     unit: str,
     title: str = '',
     subtitle: str = '',
     baseline: tuple[str, np.ndarray] | None = None,
     zoom: tuple[int, int, int] | None = None,
-    y_up: bool = True,
 ) -> Figure:
     """Coarse input, two members and truth; a zoom into them; ensemble mean, baseline, spread and error of the mean.
 
     coarse, truth [H, W], NaN where missing; members [M, H, W]; ocean bool [H, W], the rest is drawn as land; quantity
     and unit label the colour bars, such as 'thickness' and 'm'; baseline (name, field [H, W]), a third member if
-    None; zoom (row, column, cells) adds a row; y_up: whether the first row is the southernmost.
+    None; zoom (row, column, cells) adds a row.
     Fields share one colour scale, that of the truth's 1 to 99 %.
     """
     known = np.isfinite(truth) & ocean
@@ -53,77 +56,75 @@ def maps(
     limit = top_of_scale(np.abs(error[known]), 0.99)
     signed: dict[str, Any] = {'vmin': -limit, 'vmax': limit, 'cmap': 'RdBu_r'}
 
-    shape, size = truth.shape, WIDTH / 4
-    tall = size * min(max(shape[0] / shape[1], 0.5), 1.6)
-    heights = [tall] + [size] * bool(zoom) + [tall] * ensemble
-    figure = blank(sum(heights) + 0.95, title, subtitle)
+    size = (WIDTH - MARGIN) / 4
+    tall = size * min(max(frame.relative_height(truth.shape), 0.5), 1.6)
+    square = size * min(max(frame.relative_height((1, 1)), 0.5), 1.6)
+    heights = [tall] + [square] * bool(zoom) + [tall] * ensemble
+    figure = blank(sum(heights) + 1.25 + 0.15 * len(heights), title, subtitle, gap=GAP)
     axes = figure.subplots(len(heights), 4, squeeze=False, height_ratios=heights)
-    frame: dict[str, Any] = {'ocean': ocean, 'cell_km': cell_km, 'y_up': y_up}
     top_looks = looks if ensemble else [*looks[:3], signed]
     images = [
-        _map(panel, values, name, **frame, **look)
+        _map(panel, values, name, ocean, frame, **look)
         for panel, (values, name), look in zip(axes[0], top, top_looks, strict=True)
     ]
     if zoom:
         for index in range(4):
-            _map(axes[1, index], top[index][0], '', **frame, **top_looks[index])
-            _zoom(axes[0, index], axes[1, index], zoom, cell_km, shape[0], y_up)
+            _map(axes[1, index], top[index][0], '', ocean, frame, **top_looks[index])
+            _zoom(axes[0, index], axes[1, index], frame.box(*zoom, truth.shape[0]))
     fields = 3
     if below:
         positive: dict[str, Any] = {'vmin': 0, 'vmax': top_of_scale(spread[known], 0.99), 'cmap': 'magma'}
         for index, (field, look) in enumerate(zip(below, [*looks[:2], positive, signed], strict=True)):
-            images[index] = _map(axes[-1, index], field[0], field[1], **frame, **look) if field else None
-        _bar(figure, images[2], axes[-1, 2], f'standard deviation ({unit})', 'max')
+            images[index] = _map(axes[-1, index], field[0], field[1], ocean, frame, **look) if field else None
+        _bar(figure, images[2], axes[-1, 2], 'standard deviation', unit, 'max')
         fields = 2 if third else 1
-    _bar(figure, images[0], axes[-1, :fields], f'{quantity} ({unit})', 'both')
-    _bar(figure, images[3], axes[-1, 3], f'prediction − truth ({unit})', 'both')
-    _tidy(axes)
+    _bar(figure, images[0], axes[-1, :fields], quantity, unit, 'both')
+    _bar(figure, images[3], axes[-1, 3], 'prediction − truth', unit, 'both')
+    _tidy(axes, frame)
     return figure
 
 
-def _map(axes: Axes, values: np.ndarray, name: str, ocean: np.ndarray, cell_km: float, y_up: bool, **look):
-    """Draws one field in km axes; land is grey, sea without a value nearly white."""
-    height, width = values.shape
-    frame: dict[str, Any] = {
-        'extent': (0, width * cell_km, 0, height * cell_km),
-        'origin': 'lower' if y_up else 'upper',
+def _map(axes: Axes, values: np.ndarray, name: str, ocean: np.ndarray, frame: Frame, **look):
+    """Draws one field; land is grey, sea without a value nearly white."""
+    placed: dict[str, Any] = {
+        'extent': frame.extent(values.shape),
+        'origin': 'lower' if frame.y_up else 'upper',
+        'aspect': frame.aspect,
+        # cells wider than a pixel keep their edges; finer ones are averaged instead of subsampled
+        'interpolation': 'nearest' if values.shape[1] <= 320 else 'auto',
     }
-    # cells wider than a pixel keep their edges; finer ones are averaged instead of subsampled
-    frame['interpolation'] = 'nearest' if width <= 320 else 'auto'
-    axes.imshow(ocean, cmap=ListedColormap([LAND, NOTHING]), vmin=0, vmax=1, **frame)
+    axes.imshow(ocean, cmap=ListedColormap([LAND, NOTHING]), vmin=0, vmax=1, **placed)
     shown = np.ma.masked_where(~ocean | ~np.isfinite(values), values)
-    image = axes.imshow(shown, **frame, **look)
+    image = axes.imshow(shown, **placed, **look)
     axes.set_title(name, loc='left')
-    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 4, 5, 10]))
-    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 4, 5, 10]))
+    frame.label(axes)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=2.5)
     return image
 
 
-def _zoom(whole: Axes, part: Axes, zoom: tuple[int, int, int], cell_km: float, height: int, y_up: bool) -> None:
-    row, column, cells = zoom
-    left, bottom = column * cell_km, (row if y_up else height - row - cells) * cell_km
-    part.set(xlim=(left, left + cells * cell_km), ylim=(bottom, bottom + cells * cell_km))
+def _zoom(whole: Axes, part: Axes, box: tuple[float, float, float, float]) -> None:
+    """Shows the box (left, right, bottom, top) of the whole map in `part`."""
+    left, right, bottom, top = box
+    part.set(xlim=(left, right), ylim=(bottom, top))
     for colour, width in (('white', 2.4), (INK, 1.1)):  # readable on any colour
-        whole.add_patch(Rectangle((left, bottom), cells * cell_km, cells * cell_km, fill=False, ec=colour, lw=width))
+        whole.add_patch(Rectangle((left, bottom), right - left, top - bottom, fill=False, ec=colour, lw=width))
     part.spines[:].set(visible=True, color=INK)
 
 
-def _bar(figure: Figure, image, axes, label: str, extend: str) -> None:
+def _bar(figure: Figure, image, axes, quantity: str, unit: str, extend: str) -> None:
     bar = figure.colorbar(
         image, ax=axes, location='bottom', extend=extend, shrink=0.86, aspect=22 if np.size(axes) < 2 else 46, pad=0.03
     )
-    bar.set_label(label)
-    bar.outline.set_visible(False)
+    label_bar(bar, unit, quantity)
     bar.locator = MaxNLocator(4 if np.size(axes) < 2 else 7)
     bar.update_ticks()
 
 
-def _tidy(axes: np.ndarray) -> None:
-    """Kilometres at the left and lower edges only; panels without a map are hidden."""
+def _tidy(axes: np.ndarray, frame: Frame) -> None:
+    """Labels at the left and lower edges only; panels without a map are hidden."""
     for row in axes:
-        row[0].set_ylabel('km')
+        row[0].set_ylabel('' if frame.degrees else 'km')
         for index, panel in enumerate(row):
             panel.tick_params(labelleft=index == 0)
             if not panel.images:

@@ -4,7 +4,9 @@ Colours are those of Okabe and Ito, distinguishable with any colour vision, each
 viridis and magma, errors blue to red. Figures are 9 inches wide: shown at 900 pixels, their type matches the page's.
 """
 
+import math
 import re
+import textwrap
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from io import BytesIO
@@ -15,10 +17,11 @@ import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
-from matplotlib.ticker import LogFormatterSciNotation, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, NullFormatter, NullLocator
 
 from downscale_jax.evaluation.labels import shortened
 from downscale_jax.runtime.files import write_bytes
@@ -85,6 +88,22 @@ class Powers(LogFormatterSciNotation):
         return re.sub(r'\^\{(.*?)\}', lambda match: match[1].translate(_SUPERSCRIPTS), text)
 
 
+def label_bar(bar: Colorbar, unit: str, quantity: str = '') -> None:
+    """Labels a colour bar with quantity and unit; the latter takes the power of ten of very small or large values."""
+    largest = max(map(abs, bar.mappable.get_clim()))
+    power = 0 if largest == 0 or 1e-2 <= largest < 1e4 else math.floor(math.log10(largest))
+    unit = f'10{str(power).translate(_SUPERSCRIPTS)} {unit}' if power else unit
+    bar.set_label(f'{quantity} ({unit})' if quantity else unit)
+    bar.formatter = FuncFormatter(lambda value, _: f'{value / 10.0**power:g}'.replace('-', '−'))
+    bar.update_ticks()
+    bar.outline.set_visible(False)
+
+
+def in_lines(text: str, width: int = 24) -> str:
+    """A label in lines of `width` characters."""
+    return textwrap.fill(text, width)
+
+
 def logarithmic(axes: Axes) -> None:
     """Gives the y axis a logarithmic scale with plain labels."""
     axes.set_yscale('log')
@@ -92,10 +111,10 @@ def logarithmic(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(Powers())
 
 
-def blank(height: float, title: str, subtitle: str) -> Figure:
-    """An empty figure with a left-aligned headline; `height` in inches excludes the headline."""
+def blank(height: float, title: str, subtitle: str, gap: float = 0.07) -> Figure:
+    """An empty figure with a left-aligned headline; `height` in inches excludes the headline, `gap` is that of rows."""
     top = height / (height + 0.62)
-    layout = ConstrainedLayoutEngine(rect=(0.005, 0, 0.99, top), w_pad=0.04, h_pad=0.07)
+    layout = ConstrainedLayoutEngine(rect=(0.005, 0, 0.99, top), w_pad=0.04, h_pad=gap)
     figure = Figure(figsize=(WIDTH, height + 0.62), layout=layout, facecolor='white')
     figure.text(0.012, 1 - 0.12 / (height + 0.62), title, fontsize=13, fontweight='bold', va='top')
     figure.text(0.012, 1 - 0.38 / (height + 0.62), subtitle, fontsize=10, color=QUIET, va='top')

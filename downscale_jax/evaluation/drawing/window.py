@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from downscale_jax.evaluation.drawing.style import LOOK, NAMES, WIDTH, blank, top_of_scale
+from downscale_jax.evaluation.drawing.style import LOOK, NAMES, WIDTH, blank, in_lines, label_bar, top_of_scale
 from downscale_jax.fields.geometry.boxes import box_sums
 
 
@@ -39,10 +39,8 @@ def fields(
             panel.spines[:].set_visible(False)
             if v == 0:
                 panel.set_title(NAMES.get(name, name), loc='left', fontsize=9.5)
-        axes[v, 0].set_ylabel(variable)
-        bar = figure.colorbar(image, ax=list(axes[v]), shrink=0.85, pad=0.01)
-        bar.set_label(units[v])
-        bar.outline.set_visible(False)
+        axes[v, 0].set_ylabel(in_lines(variable))
+        label_bar(figure.colorbar(image, ax=list(axes[v]), shrink=0.85, pad=0.01), units[v])
     return figure
 
 
@@ -76,8 +74,6 @@ def bias(
             panel.spines[:].set_visible(False)
             if (v, kind) == rows[0]:
                 panel.set_title(name, loc='left')
-        line[0].set_ylabel(f'{variables[v]}\n{kind.replace("_", " ")}', fontsize=8.5)
-        bar = figure.colorbar(image, ax=list(line), shrink=0.85, pad=0.01)
-        bar.set_label(units[v])
-        bar.outline.set_visible(False)
+        line[0].set_ylabel(f'{in_lines(variables[v])}\n{kind.replace("_", " ")}', fontsize=8.5)
+        label_bar(figure.colorbar(image, ax=list(line), shrink=0.85, pad=0.01), units[v])
     return figure

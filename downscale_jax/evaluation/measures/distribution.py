@@ -72,4 +72,4 @@ class Distribution:
             }
         caption = 'Mean over times and standard deviation over times, of the method minus that of the truth.'
         title = 'Bias of mean and standard deviation'
-        return Figure('bias', caption, drawing.bias(maps, setting.names, setting.units, title, setting.title))
+        return Figure('bias', caption, drawing.bias(maps, setting.labels, setting.units, title, setting.title))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from downscale_jax.evaluation.drawing import maps, window
+from downscale_jax.evaluation.drawing.frame import frame_of
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Figure, Result
 from downscale_jax.fields.geometry.boxes import box_sums
@@ -37,10 +38,10 @@ class Examples:
         shown |= {method: sample.methods[method][0][up] for method in setting.shown if method in setting.complete}
         drawn = window.fields(
             {**shown, 'truth': sample.truth[up]},
-            setting.names,
+            setting.labels,
             setting.units,
-            f'{setting.title}, {sample.label} h',
-            'a window of the domain; of ensembles one member',
+            setting.title,
+            f'{sample.label}, a window of the domain; of ensembles one member',
         )
         caption = 'The same time in a window of the domain, by every method; of ensembles the first member.'
         return Result(figures=[*figures, Figure('window', caption, drawn)])
@@ -57,15 +58,14 @@ class Examples:
             field.members,
             field.truth,
             mask,
-            setting.cell_km,
+            frame_of(setting.statics, setting.cell_km, setting.rows_run_up),
             variable.label,
             variable.units,
             title=f'{"Idealised " * setting.idealised}{variable.label}',
-            subtitle=f'{sample.label} h, the scored time at which the coarse field errs most'
+            subtitle=f'{sample.label}, the scored time at which the coarse field errs most'
             + (f'; {len(field.members)} members' if len(field.members) > 1 else ''),
             baseline=(single[0], sample.methods[single[0]][0, ..., index]) if single else None,
             zoom=liveliest(field.truth - field.coarse, mask, size),
-            y_up=setting.rows_run_up,
         )
         return Figure(setting.name('maps', variable), f'{variable.label}: {caption[0].lower()}{caption[1:]}', drawn)
 

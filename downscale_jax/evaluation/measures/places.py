@@ -98,7 +98,7 @@ class Places:
         setting = self._setting
         shown = {
             method: {
-                rival: {variable: comparison._asdict() for variable, comparison in by_variable.items()}
+                rival: {v.label: by_variable[v.name]._asdict() for v in setting.variables}
                 for rival, by_variable in details[method].items()
                 if rival in setting.shown
             }
@@ -109,5 +109,5 @@ class Places:
             'Places where the distribution of values over time is nearer to the truth’s than that of the rival, by a '
             'tenth of the Wasserstein-1 distance.'
         )
-        drawn = drawing.places(shown, setting.names, 'Local statistics', setting.title)
+        drawn = drawing.places(shown, setting.labels, 'Local statistics', setting.title)
         return Figure('places', caption, drawn)

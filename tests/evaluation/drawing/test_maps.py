@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from downscale_jax.evaluation.drawing import style as look
+from downscale_jax.evaluation.drawing.frame import in_km
 from downscale_jax.evaluation.drawing.maps import maps
 
 pytestmark = pytest.mark.filterwarnings('error')
@@ -27,7 +28,7 @@ def titles(figure):
     ('members', 'options', 'expected'),
     [
         (1, {}, ['coarse input', 'prediction', 'truth', 'error']),
-        (2, {'y_up': False}, ['ensemble mean', 'spread of the members', 'error of the mean']),
+        (2, {}, ['ensemble mean', 'spread of the members', 'error of the mean']),
         (3, {'zoom': (8, 10, 8)}, ['ensemble mean', 'member 3', 'spread of the members', 'error of the mean']),
         (
             3,
@@ -37,7 +38,7 @@ def titles(figure):
     ],
 )
 def test_maps(tmp_path, members, options, expected):
-    figure = maps(*day(members), 4.0, 'thickness', 'm', 'title', 'subtitle', **options)
+    figure = maps(*day(members), in_km(4.0), 'thickness', 'm', 'title', 'subtitle', **options)
     assert titles(figure)[-len(expected) :] == expected
     look.save(figure, tmp_path / 'maps.png')
     assert (tmp_path / 'maps.png').read_bytes().startswith(PNG)
@@ -46,7 +47,7 @@ def test_maps(tmp_path, members, options, expected):
 
 def test_maps_share_the_scale_of_the_truth():
     coarse, members, truth, ocean = day()
-    figure = maps(coarse, members, truth, ocean, 4.0, 'thickness', 'm')
+    figure = maps(coarse, members, truth, ocean, in_km(4.0), 'thickness', 'm')
     limits = {axes.get_title('left'): axes.images[1].get_clim() for axes in figure.axes if axes.get_title('left')}
     scale = tuple(np.quantile(truth[np.isfinite(truth)], (0.01, 0.99)))
     assert limits['coarse input'] == limits['member 1'] == limits['truth'] == limits['ensemble mean'] == scale
@@ -56,4 +57,4 @@ def test_maps_share_the_scale_of_the_truth():
 
 def test_maps_of_a_day_without_truth():
     coarse, members, truth, ocean = day()
-    maps(coarse, members, np.full_like(truth, np.nan), ocean, 4.0, 'thickness', 'm').canvas.draw()
+    maps(coarse, members, np.full_like(truth, np.nan), ocean, in_km(4.0), 'thickness', 'm').canvas.draw()

@@ -1,0 +1,78 @@
+"""Axes of maps: degrees where the grid is one of latitudes and longitudes, else kilometres from its corner."""
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+EVEN = 0.05  # steps of coordinates differ by less than this share
+WIDEST = 2.5  # largest ratio of the sides of a degree that maps show, that at 66 degrees
+
+
+class Frame(NamedTuple):
+    """Position and size of the cells of a map, in degrees or km; `aspect` is the ratio of one unit up to one across."""
+
+    left: float
+    bottom: float
+    across: float  # width of a cell
+    up: float  # height of a cell
+    y_up: bool = True  # whether the first row is the lowest
+    degrees: bool = False
+    aspect: float = 1.0
+
+    def extent(self, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+        """(left, right, bottom, top) of a field [H, W], as imshow takes it."""
+        height, width = shape[:2]
+        return self.left, self.left + width * self.across, self.bottom, self.bottom + height * self.up
+
+    def relative_height(self, shape: tuple[int, ...]) -> float:
+        """Height over width of the map of a field [H, W]."""
+        return shape[0] * self.up * self.aspect / (shape[1] * self.across)
+
+    def box(self, row: int, column: int, cells: int, height: int) -> tuple[float, float, float, float]:
+        """(left, right, bottom, top) of a square of cells in a map of `height` rows."""
+        left = self.left + column * self.across
+        bottom = self.bottom + (row if self.y_up else height - row - cells) * self.up
+        return left, left + cells * self.across, bottom, bottom + cells * self.up
+
+    def label(self, axes: Axes) -> None:
+        """Sets round ticks, in degrees with their hemisphere."""
+        for axis, count, name in ((axes.xaxis, 3, longitude), (axes.yaxis, 4, latitude)):
+            steps = [1, 1.5, 2, 3, 5, 10] if self.degrees else [1, 2, 4, 5, 10]
+            axis.set_major_locator(MaxNLocator(count, steps=steps))
+            if self.degrees:
+                axis.set_major_formatter(FuncFormatter(name))
+
+
+def in_km(cell_km: float, y_up: bool = True) -> Frame:
+    """Of square cells, from their lower left corner."""
+    return Frame(0.0, 0.0, cell_km, cell_km, y_up)
+
+
+def frame_of(grid: xr.Dataset, cell_km: float, y_up: bool) -> Frame:
+    """In degrees on an even grid of latitudes and eastward longitudes, true to scale at its middle; else in km."""
+    lat, lon = (grid[name].values if name in grid.coords else np.zeros(0) for name in ('lat', 'lon'))
+    if lat.ndim != 1 or min(lat.size, lon.size) < 2 or not (_is_even(lat) and _is_even(lon) and lon[0] < lon[-1]):
+        return in_km(cell_km, y_up)
+    up, across = (float(abs(axis[-1] - axis[0]) / (axis.size - 1)) for axis in (lat, lon))
+    middle = np.cos(np.deg2rad((lat[0] + lat[-1]) / 2))
+    aspect = 1 / max(float(middle), 1 / WIDEST)
+    return Frame(float(lon[0]) - across / 2, float(lat.min()) - up / 2, across, up, y_up, True, aspect)
+
+
+def _is_even(axis: np.ndarray) -> bool:
+    steps = np.diff(axis)
+    return bool(np.allclose(steps, steps.mean(), rtol=EVEN, atol=0))
+
+
+def latitude(value: float, _: int | None = None) -> str:
+    """'50°N'."""
+    return '0°' if value == 0 else f'{abs(value):g}°{"N" if value > 0 else "S"}'
+
+
+def longitude(value: float, _: int | None = None) -> str:
+    """'10°W'; no hemisphere at 0 and 180 degrees."""
+    value = (value + 180) % 360 - 180
+    return f'{abs(value):g}°{"E" if value > 0 else "W"}' if value % 180 else f'{abs(value):g}°'
