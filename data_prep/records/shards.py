@@ -139,6 +139,12 @@ class ShardWriter:
     def _features(self) -> Any:
         return features(self.records.shapes)
 
+    @cached_property
+    def _serialiser(self) -> Any:
+        from tensorflow_datasets.core.example_serializer import ExampleSerializer
+
+        return ExampleSerializer(self._features.get_serialized_info())
+
     def path(self, shard: Shard) -> Path:
         return self.folder / f'{self.folder.parent.name}-{shard.split}.array_record-{shard.number:05}'
 
@@ -162,7 +168,8 @@ class ShardWriter:
 
             def add(**record: np.ndarray | int) -> None:
                 nonlocal count, size
-                serialised = self._features.serialize_example(record)
+                example = self._serialiser.get_tf_example(self._features.encode_example(record))
+                serialised = example.SerializeToString(deterministic=True)  # in an order that is not the process's own
                 writer.write(serialised)
                 count, size = count + 1, size + len(serialised)
 

@@ -122,6 +122,17 @@ def test_shards_hold_the_records_of_the_whole(data, tmp_path, monkeypatch):
         np.testing.assert_allclose(several.meta['transform'][name], single.meta['transform'][name], rtol=1e-12)
 
 
+def test_bytes_do_not_depend_on_the_process(data, tmp_path):
+    """The order of the entries of a protobuf map does, unless it is serialised deterministically."""
+    from array_record.python.array_record_data_source import ArrayRecordDataSource
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    folder = prepare(data, 0, tmp_path / 'prepared').directory / 'records' / 'fields' / '1.0.0'
+    for record in ArrayRecordDataSource([str(folder / 'fields-train.array_record-00000')]):
+        example = tf_example_pb2.Example.FromString(record)
+        assert record == example.SerializeToString(deterministic=True)
+
+
 def test_tfds_reads_them(data, tmp_path):
     import tensorflow_datasets as tfds
 
