@@ -5,7 +5,7 @@ of a record alone, and its content from its candidates, so that files are the sa
 written aside and renamed; its summary, beside it until the data set is complete, marks it as done.
 
 Files are array_record, each record a chunk of its own (random access), compressed by Snappy: TFDS's own writer
-compresses by zstd, which takes nine tenths of its time (docs/studies/speed.md).
+compresses by zstd, which takes three quarters of its time (docs/studies/speed.md).
 """
 
 import shutil
