@@ -131,4 +131,6 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.main.update({'steps': 200_000, 'warmup': 1000, 'learning_rate': 1e-4, 'beta2': 0.999})
         config.sampling.update({'sampler': 'ddim', 'spacing': 't_open', 'steps': 50, 'members': 10})
         config.evaluation.update({'members': 30, 'records': None})
+    # as long as the diffusion model: each example has one_pass.members members
+    config.training.one_pass = ConfigDict({**config.training.main, 'steps': config.training.main.steps // 2})
     return config

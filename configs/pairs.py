@@ -110,4 +110,6 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.main.update({'steps': 10, 'warmup': 5})
         config.sampling.update({'steps': 4, 'members': 2})
         config.evaluation.update({'members': 4, 'records': 3, 'calibration_records': 1})
+    # as long as the diffusion model: each example has one_pass.members members
+    config.training.one_pass = ConfigDict({**config.training.main, 'steps': config.training.main.steps // 2})
     return config

@@ -14,6 +14,7 @@ from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.settings.diffusion import SeaIceSettings
+from downscale_jax.settings.one_pass import ONE_PASS
 from downscale_jax.systems.calibrated import Calibrated, calibrate
 from downscale_jax.systems.checks import check_multiple, check_places
 from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
@@ -55,8 +56,9 @@ def generator_of(
     config: Config, regression: Regression, schedule: Schedule, common: Mapping[str, Any]
 ) -> GeneratorTask:
     """The task that `config.generator` names; `common` are the fields that it shares with the regression."""
-    if config['generator'] == 'one_pass':
-        return OnePass(**common, regression=regression, members=config['one_pass']['members'])
+    if config['generator'] == ONE_PASS:
+        own = {'phases': phases({**config['training'], 'phases': (ONE_PASS,)}), 'members': config[ONE_PASS]['members']}
+        return OnePass(**{**common, **own}, regression=regression)
     diffusion = config['diffusion']
     return Diffusion(
         **common,
