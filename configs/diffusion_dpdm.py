@@ -64,7 +64,9 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
 
-    config.one_pass = ConfigDict({'members': 2})  # of each example in training
+    config.one_pass = ConfigDict()
+    config.one_pass.members = 2  # of each example in training
+    config.one_pass.steps_share = 0.5  # of the steps of each phase: training takes as long as that of the diffusion
 
     config.edsr = ConfigDict({'factors': (2, 5), 'width': 32, 'blocks': 6})
     config.edsr.update({'discriminator': (16, 32, 64, 64), 'dense': 128, 'adversarial': 1e-3})
@@ -80,7 +82,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.phases = ('main',)
     common = {'learning_rate': 1e-3, 'warmup': 50, 'clip': 1.0, 'optimizer': 'adamw', 'beta2': 0.99}
     common['weight_decay'] = 1e-4
-    config.training.main = ConfigDict({**common, 'steps': 400})  # of the regression and of the diffusion
+    config.training.main = ConfigDict({**common, 'steps': 400})  # of the regression and of the diffusion model
     config.training.edsr = ConfigDict({**common, 'steps': 300})
     config.training.edsr_gan = ConfigDict({**common, 'steps': 100, 'learning_rate': 2e-4, 'schedule': 'constant'})
 
@@ -146,6 +148,4 @@ def get_config(variant: str = '') -> ConfigDict:
             {'sampler': 'ddpm', 'spacing': 'half_log_snr', 'steps': 1000, 'tile': 128, 'overlap': 32}
         )
         config.evaluation.update({'members': 100, 'records': None, 'calibration_records': 0})
-    # as long as the diffusion model: each example has one_pass.members members
-    config.training.one_pass = ConfigDict({**config.training.main, 'steps': config.training.main.steps // 2})
     return config

@@ -63,7 +63,9 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
 
-    config.one_pass = ConfigDict({'members': 2})  # of each example in training
+    config.one_pass = ConfigDict()
+    config.one_pass.members = 2  # of each example in training
+    config.one_pass.steps_share = 0.5  # of the steps of each phase: training takes as long as that of the diffusion
 
     config.training = ConfigDict()
     config.training.batch_size = 16
@@ -131,6 +133,4 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.main.update({'steps': 200_000, 'warmup': 1000, 'learning_rate': 1e-4, 'beta2': 0.999})
         config.sampling.update({'sampler': 'ddim', 'spacing': 't_open', 'steps': 50, 'members': 10})
         config.evaluation.update({'members': 30, 'records': None})
-    # as long as the diffusion model: each example has one_pass.members members
-    config.training.one_pass = ConfigDict({**config.training.main, 'steps': config.training.main.steps // 2})
     return config

@@ -61,7 +61,9 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
 
-    config.one_pass = ConfigDict({'members': 2})  # of each example in training
+    config.one_pass = ConfigDict()
+    config.one_pass.members = 2  # of each example in training
+    config.one_pass.steps_share = 0.5  # of the steps of each phase: training takes as long as that of the diffusion
 
     config.training = ConfigDict()
     config.training.batch_size = 16
@@ -110,6 +112,4 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.main.update({'steps': 10, 'warmup': 5})
         config.sampling.update({'steps': 4, 'members': 2})
         config.evaluation.update({'members': 4, 'records': 3, 'calibration_records': 1})
-    # as long as the diffusion model: each example has one_pass.members members
-    config.training.one_pass = ConfigDict({**config.training.main, 'steps': config.training.main.steps // 2})
     return config

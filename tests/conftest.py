@@ -121,7 +121,6 @@ def error_line(run):
 
 SINCE_THE_FIRST_VERSION = (
     'training.joint', 'diffusion.level', 'model.unet.turns', 'model.biases', 'content.scale', 'generator', 'one_pass',
-    'training.one_pass',
 )  # fmt: skip
 
 

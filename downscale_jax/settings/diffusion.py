@@ -8,7 +8,7 @@ from downscale_jax.diffusion.schedule import LEVELS, Prediction
 from downscale_jax.settings.data import RefinementData
 from downscale_jax.settings.kinds import Dtype, OneOf, Section, Seed, about, conflict, in_words
 from downscale_jax.settings.networks import UNetSettings
-from downscale_jax.settings.one_pass import Generator, OnePassSettings, check_generator
+from downscale_jax.settings.one_pass import Generator, OnePassSettings
 from downscale_jax.settings.training import AveragedTraining
 from downscale_jax.settings.use import Diffused, RefinementEvaluation, check_targets
 
@@ -61,5 +61,4 @@ class SeaIceSettings(Section):
     @model_validator(mode='after')
     def consistent(self) -> Self:
         check_targets(self.evaluation, (self.data.target,))
-        check_generator(self.generator, self.training)
         return self

@@ -24,7 +24,7 @@ from downscale_jax.settings.kinds import (
     within,
 )
 from downscale_jax.settings.networks import Factors, UNetSettings
-from downscale_jax.settings.one_pass import Generator, OnePassSettings, check_generator
+from downscale_jax.settings.one_pass import Generator, OnePassSettings
 from downscale_jax.settings.training import AveragedTraining
 from downscale_jax.settings.use import DiffusedBlocks, EnsembleEvaluation, check_conserved, check_targets
 
@@ -99,7 +99,6 @@ class DpdmSettings(Section):
     @model_validator(mode='after')
     def consistent(self) -> Self:
         check_targets(self.evaluation, self.data.variables)
-        check_generator(self.generator, self.training)
         check_conserved(self.sampling.conserve, self.data.bounds)
         if self.rivals and self.rivals[0] != EDSR:
             raise conflict(f"rivals={self.rivals}: '{EDSR_GAN}' starts from '{EDSR}', which must come first")

@@ -9,7 +9,7 @@ from downscale_jax.runtime.errors import suggestion
 from downscale_jax.settings.data import Bounds, Splits, check_bounds
 from downscale_jax.settings.diffusion import ContinuousDiffusion, DenoiserSettings
 from downscale_jax.settings.kinds import Cells, Distinct, Name, OneOf, Section, Seed, about, conflict, entries, within
-from downscale_jax.settings.one_pass import Generator, OnePassSettings, check_generator
+from downscale_jax.settings.one_pass import Generator, OnePassSettings
 from downscale_jax.settings.training import AveragedTraining
 from downscale_jax.settings.use import Diffused, PairsEvaluation, check_targets
 
@@ -97,7 +97,6 @@ class PairsSettings(Section):
 
     @model_validator(mode='after')
     def consistent(self) -> Self:
-        check_generator(self.generator, self.training)
         if self.data.targets:
             check_targets(self.evaluation, self.data.targets)
         return self

@@ -1,6 +1,7 @@
 """Super-resolution by diffusion or in one pass, from a regression as first guess (docs/systems/sea_ice.md)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -14,7 +15,6 @@ from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import parallel
 from downscale_jax.settings.diffusion import SeaIceSettings
-from downscale_jax.settings.one_pass import ONE_PASS
 from downscale_jax.systems.calibrated import Calibrated, calibrate
 from downscale_jax.systems.checks import check_multiple, check_places
 from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
@@ -56,9 +56,10 @@ def generator_of(
     config: Config, regression: Regression, schedule: Schedule, common: Mapping[str, Any]
 ) -> GeneratorTask:
     """The task that `config.generator` names; `common` are the fields that it shares with the regression."""
-    if config['generator'] == ONE_PASS:
-        own = {'phases': phases({**config['training'], 'phases': (ONE_PASS,)}), 'members': config[ONE_PASS]['members']}
-        return OnePass(**{**common, **own}, regression=regression)
+    if config['generator'] == 'one_pass':
+        members, share = config['one_pass']['members'], config['one_pass']['steps_share']
+        shortened = tuple(replace(phase, steps=max(1, round(share * phase.steps))) for phase in common['phases'])
+        return OnePass(**{**common, 'phases': shortened}, regression=regression, members=members)
     diffusion = config['diffusion']
     return Diffusion(
         **common,

@@ -49,7 +49,6 @@ def test_the_first_version_of_every_config(first_version, tmp_path, name, varian
         config['model']['unet']['turns'] = 1000.0
     if name == 'srgan':
         config['evaluation']['window'] = 40
-    config['training'].pop('one_pass', None)  # needed by another generator only
     if 'measures' in config['evaluation']:
         config['evaluation']['measures'] = list(MEASURES)  # those of then
     assert flatten(found) == flatten(config)
