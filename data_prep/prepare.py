@@ -1,7 +1,8 @@
 """Preparation of data: raw fields become TFDS records with a fitted transform, of the kind that `data.kind` names.
 
 The directory (see `downscale_jax.pipeline.records`) is named by a digest of its settings: runs share it, and a changed
-setting makes a new one. It is written under a temporary name, so an interrupted preparation leaves nothing behind.
+setting makes a new one. It is written under a temporary name. An interrupted or killed preparation leaves its finished
+shards there, and the next one with the same settings writes the others.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
-from data_prep.records import block_means, lag_pairs, pairs, refinement
+from data_prep.records import block_means, images, lag_pairs, pairs, refinement, scenes, shards
 from downscale_jax.fields.datasets.files import paths
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
@@ -20,9 +21,11 @@ from downscale_jax.runtime.files import disk_error, file_name
 # write(data, seed, directory, name)
 KINDS: dict[str, ModuleType] = {
     'block_means': block_means,
+    'images': images,
     'lag_pairs': lag_pairs,
     'pairs': pairs,
     'refinement': refinement,
+    'scenes': scenes,
 }
 
 
@@ -36,20 +39,19 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
     if not directory.exists():
         kind = KINDS[data['kind']]
         partial = directory.with_name(f'.{directory.name}.partial')
-        shutil.rmtree(partial, ignore_errors=True)  # from a killed preparation
         try:
-            partial.mkdir(parents=True)
+            partial.mkdir(parents=True, exist_ok=True)
             kind.write(data, seed, partial, directory.name)
+            shards.finish(partial)
             partial.rename(directory)
         except Exception as error:  # of the system, or of TFDS around it
+            shutil.rmtree(partial, ignore_errors=True)
             if reason := disk_error(error):
                 raise UserError(
                     f'cannot write prepared data to {directory}: {reason}; free space or choose another --workdir, '
                     'then run the same command'
                 ) from error
             raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     return Prepared(directory)
 
 
@@ -60,7 +62,7 @@ def name_of(data: dict, seed: int) -> str:
     """
     kind = KINDS[data['kind']]
     settings = {key: data.get(key) for key in kind.KEYS}
-    state = [file for key in kind.PATHS for file in paths.fingerprint(data[key])]
+    state = [file for key in kind.PATHS for file in paths.fingerprint(data.get(key, ''))]
     if (bounds := settings.get('bounds')) and bounds[1:] == bounds[:-1]:
         settings['bounds'] = bounds[0]
     text = json.dumps([kind.VERSION, seed, settings, state], sort_keys=True, default=list)

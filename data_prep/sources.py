@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 
 import xarray as xr
 
+from data_prep.image_sets import ImageSet
 from data_prep.readers.series import read_series
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.settings.data import ATMOSPHERE, MOUNTAINS
+from downscale_jax.settings.images import CIRRUS, ROSETTES
 
 
 def open_series(data: dict, seed: int) -> xr.Dataset:
@@ -53,3 +55,29 @@ def open_refinement(data: dict, seed: int) -> xr.Dataset:
         ever_valid = fields[data['target']].notnull().any('time')
         fields['mask'] = store.load(ever_valid, data['path']).assign_attrs(fields['mask'].attrs)
     return fields
+
+
+def open_images(data: dict, seed: int) -> ImageSet:
+    """Labelled images: those of a file, or simulated where data.path is empty."""
+    if data['world'] == ROSETTES:
+        from data_prep.simulators.crystals import rosettes
+
+        camera = data['views'], float(data['angle'])
+        return rosettes.simulate(seed, data['arms'], **numbers(data), camera=camera, size=data['size'])
+    if data['world'] == CIRRUS:
+        from data_prep.simulators.cirrus import ensemble
+
+        settings = {'seed': seed, **data['simulate']}
+        return ensemble.simulate(**settings)
+    if data['path']:
+        from data_prep.readers import particle_images
+
+        return particle_images.read(data['path'], data['size'])
+    from data_prep.simulators.crystals import particles
+
+    return particles.simulate(seed, data['habits'], **numbers(data), size=data['size'])
+
+
+def numbers(data: dict) -> dict[str, int]:
+    """Numbers of crystals and orientations of a simulation."""
+    return {name: data['simulate'][name] for name in ('crystals', 'orientations')}

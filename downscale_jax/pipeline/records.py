@@ -1,14 +1,18 @@
 """Prepared data: a directory with TFDS records, the grid they live on and the transform fitted to them.
 
     records/           TFDS data set (array_record: random access), one split each for train, validation, test
-    statics.nc         mask, cell area and coordinates of the fine grid
+    statics.nc         of fields: mask, cell area and coordinates of the fine grid
     prepared.json      kind, transform, calendar, counts, provenance
     coarse_grid.nc     of pairs: coordinates of the coarse data
+    outlines.gpkg      of scenes: glacier outlines
 
 A record is one time: `fine` [H, W] and `coarse` [H, W, Cin]; `fine` [H, W, V] alone where the coarse form is its block
 mean; `fine` [H, W, V] and `coarse` [h, w, P], each on its own grid, for pairs. Or it is a pair of patches, `first` and
-`second` [P, P, C], with their `lag` in steps and the `row` and `column` of their first cell. Fields are physical,
-float32, NaN where missing; `time` is in seconds since 1970-01-01 of the data's calendar. Reading needs no TensorFlow.
+`second` [P, P, C], with their `lag` in steps and the `row` and `column` of their first cell; or a satellite scene,
+`bands` [H, W, B], with the probability of `cloud` [H, W]; or a labelled `image` [H, W, C] with its `values` [K], its
+`label`, the `group` that it belongs to, and `seconds` from the start of a simulation; it has no grid. Fields are
+physical, float32, NaN where missing; `time` is in seconds since 1970-01-01 of the data's calendar. Reading needs no
+TensorFlow.
 """
 
 from collections.abc import Sequence
@@ -24,6 +28,7 @@ from downscale_jax.fields.context.planes import context_planes
 from downscale_jax.fields.datasets.times import decode_times
 from downscale_jax.fields.geometry.grid import is_periodic, valid_area
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.fields.transforms.kinds import FieldTransform, Transform, read_transform
 from downscale_jax.fields.transforms.lifting import Lifter
 from downscale_jax.fields.transforms.pairs import PairTransform
@@ -34,7 +39,9 @@ from downscale_jax.pipeline.record_files import RecordFiles
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import RESTORE, Section, read_json, reading
 
+STATICS = 'statics.nc'
 COARSE_GRID = 'coarse_grid.nc'
+OUTLINES = 'outlines.gpkg'
 T = TypeVar('T', bound=Transform)
 
 
@@ -73,9 +80,9 @@ class Prepared:
 
     @property
     def field_transform(self) -> FieldTransform:
-        """`transform` of data for downscaling. Raises UserError for lag pairs."""
-        if isinstance(self.transform, Standardisation):
-            raise UserError(f'{self.directory} holds pairs of patches, not fields to downscale')
+        """`transform` of data for downscaling. Raises UserError for data of other kinds."""
+        if isinstance(self.transform, Standardisation | ImageTransform):
+            raise UserError(f'{self.directory} holds data of kind {self.kind}, not fields to downscale')
         return self.transform
 
     def training_range(self) -> TrainingRange:
@@ -87,7 +94,10 @@ class Prepared:
             extremes = probable_extremes(transform.input_mean, transform.input_std)
             extremes[transform.channel] = self.meta['range']  # of the other inputs they are not stored
             return TrainingRange(transform.inputs, transform.input_units, extremes)
-        values = transform.predictors if isinstance(transform, PairTransform) else transform
+        if isinstance(transform, ImageTransform):
+            values = transform.channels
+        else:
+            values = transform.predictors if isinstance(transform, PairTransform) else transform
         return TrainingRange(values.variables, values.units, standardised_extremes(values))
 
     def pair(self, record: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +136,7 @@ class Prepared:
 
     @cached_property
     def statics(self) -> xr.Dataset:
-        return self._read('statics.nc', () if self.kind == 'lag_pairs' else ('mask', 'cell_area'))
+        return self._read(STATICS, () if self.kind == 'lag_pairs' else ('mask', 'cell_area'))
 
     def _read(self, name: str, variables: Sequence[str] = ()) -> xr.Dataset:
         """A NetCDF file in memory. Raises UserError where it is damaged or lacks one of the variables."""
@@ -150,7 +160,7 @@ class Prepared:
         return is_periodic(self.statics)
 
     def split(self, name: str) -> 'Split':
-        return Split(RecordFiles(self.directory, name), self.meta['calendar'])
+        return Split(RecordFiles(self.directory, name), self.meta.get('calendar', 'standard'))
 
 
 class Split:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from downscale_jax.fields.datasets import store
-from downscale_jax.pipeline.records import COARSE_GRID, Prepared
+from downscale_jax.pipeline.records import COARSE_GRID, STATICS, Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.runtime.settings import flatten
@@ -37,12 +37,12 @@ def check_data(prepared: Prepared, workdir: Path) -> None:
 
 
 def claim(config: Config, workdir: Path, prepared: Prepared) -> None:
-    """Makes the work directory: config, transform and grid, which with the checkpoints are all that use needs."""
+    """Makes the work directory: config, transform and any grid, which with the checkpoints are all that use needs."""
     check_data(prepared, workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        if not (workdir / 'statics.nc').exists():
-            store.write_netcdf(prepared.statics, workdir / 'statics.nc')
+        if (prepared.directory / STATICS).exists() and not (workdir / STATICS).exists():
+            store.write_netcdf(prepared.statics, workdir / STATICS)
         for name in ('climate.nc', COARSE_GRID):
             if (prepared.directory / name).exists():
                 shutil.copyfile(prepared.directory / name, workdir / name)

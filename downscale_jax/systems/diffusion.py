@@ -9,7 +9,6 @@ import numpy as np
 
 from downscale_jax.diffusion.schedule import CosineSchedule, Schedule
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import fields as evaluation
 from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
@@ -119,6 +118,8 @@ def networks(states: Mapping[str, State]) -> dict[str, Any]:
 
 def evaluate(opened: Calibrated, prepared: Prepared) -> Scores:
     """Scores every task, and the calibrated ensemble, beside the coarse field."""
+    from downscale_jax.evaluation import fields as evaluation
+
     generators = {name: opened.generator(name) for name in opened.tasks}
     if fitted := opened.fitted():
         generators['calibrated'] = fitted

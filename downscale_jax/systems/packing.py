@@ -15,10 +15,10 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import disk_error
 from downscale_jax.systems.workdir import best_step, read_config
 
-NEEDED = ('config.json', 'prepared.json', 'statics.nc')
+NEEDED = ('config.json', 'prepared.json')
 OTHERS = (
-    'coarse_grid.nc', 'climate.nc', 'calibration.json', 'scores.json', 'details.json', 'describe.json', 'card.md',
-    'report.html',
+    'statics.nc', 'coarse_grid.nc', 'climate.nc', 'calibration.json', 'scores.json', 'details.json', 'describe.json',
+    'card.md', 'report.html',
 )  # fmt: skip
 MANIFEST = 'manifest.json'  # {file: SHA-256}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date of the format

@@ -18,7 +18,12 @@ from downscale_jax.systems.checks import before_training
 from downscale_jax.training.optimizer import Phase
 
 ROOT = Path(__file__).parents[2]
-VARIANTS = {'pairs': ('', 'smoke'), 'cordex_bench': ('ALPS', 'ALPS-smoke')}  # of others: '', 'smoke', 'paper'
+VARIANTS = {
+    'pairs': ('', 'smoke'),
+    'cordex_bench': ('ALPS', 'ALPS-smoke'),
+    'rosettes': ('', 'resnet', 'smoke', 'paper'),
+    'crystal_vae': ('', 'habits', 'smoke', 'paper'),
+}  # of others: '', 'smoke', 'paper'
 NAMES = [path.stem for path in sorted((ROOT / 'configs').glob('[a-z]*.py'))]
 NAN, INFINITY = math.nan, math.inf
 # what data_prep.choices chooses from the files
@@ -196,6 +201,24 @@ FAULTS = [
     ('srgan', 'data.mean', 'phisical'),
     ('srgan', 'training.balance', (0.6, 0.4)),
     ('srgan', 'sampling.overlap', -1),
+    ('rosettes', 'data.arms', (5,)),
+    ('rosettes', 'data.arms', (3, 4)),
+    ('rosettes', 'data.arms', (4, 4)),
+    ('rosettes', 'data.views', 3),
+    ('rosettes', 'data.angle', 180.0),
+    ('rosettes', 'data.test_share', 0.85),
+    ('rosettes', 'data.split_by', 'images'),
+    ('rosettes', 'data.size', 4),
+    ('rosettes', 'model.trunk', 'resnet18'),
+    ('rosettes', 'training.class_weight', -1.0),
+    ('cloud_vae', 'data.simulate.lagrangian', 1),
+    ('cloud_vae', 'model.latents', (2, 2)),
+    ('cloud_vae', 'model.blocks', -1),
+    ('cloud_vae', 'training.kl_weight', NAN),
+    ('cloud_vae', 'evaluation.permutations', 0),
+    ('crystal_vae', 'data.habits', ('sphere',)),
+    ('crystal_vae', 'data.habits', ('sphere', 'cube')),
+    ('crystal_vae', 'evaluation.splits', ('all',)),
     ('atmodist', 'data.simulate.days', 0),
     ('atmodist', 'data.latitudes', ()),
     ('atmodist', 'data.latitudes', (60.0, -60.0)),

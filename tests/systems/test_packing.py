@@ -16,7 +16,8 @@ def workdir(tmp_path, monkeypatch):
     monkeypatch.setattr(packing, 'read_config', lambda folder: {})
     monkeypatch.setattr(packing, 'best_step', lambda folder: 2)
     folder = tmp_path / 'run'
-    for name in (*packing.NEEDED, 'scores.json', 'metrics.jsonl', 'checkpoints/main/1/a', 'checkpoints/main/2/d/b'):
+    others = ('statics.nc', 'scores.json', 'metrics.jsonl', 'checkpoints/main/1/a', 'checkpoints/main/2/d/b')
+    for name in (*packing.NEEDED, *others):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
     return folder
@@ -31,7 +32,7 @@ def test_what_use_needs_comes_back(workdir, tmp_path):
     packing.pack(workdir, tmp_path / 'b.zip')
     assert (tmp_path / 'a.zip').read_bytes() == (tmp_path / 'b.zip').read_bytes()
     opened = packing.unpacked(tmp_path / 'a.zip')
-    assert names(opened) == {*packing.NEEDED, 'scores.json', 'checkpoints/main/2/d/b'}
+    assert names(opened) == {*packing.NEEDED, 'statics.nc', 'scores.json', 'checkpoints/main/2/d/b'}
     assert all((opened / name).read_bytes() == (workdir / name).read_bytes() for name in names(opened))
     assert packing.unpacked(tmp_path / 'b.zip') == opened  # once for equal models
     assert not list(opened.parent.glob('.partial*'))

@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from downscale_jax.fields.transforms.block_means import BlockMeans
+from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError, suggestion
 
 FieldTransform = RefinementTransform | BlockMeans | PairTransform  # of downscalers: fine targets and coarse inputs
-Transform = FieldTransform | Standardisation
+Transform = FieldTransform | ImageTransform | Standardisation
 TRANSFORMS: dict[str, type[Transform]] = {
+    'images': ImageTransform,  # labelled images
     'refinement': RefinementTransform,  # fine fields and their coarse inputs
     'block_means': BlockMeans,  # fine fields, coarse ones being their block means
     'pairs': PairTransform,  # fine targets and coarse predictors, each on its own grid
     'lag_pairs': Standardisation,  # pairs of patches
+    'scenes': Standardisation,  # multispectral images and elevation
 }
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from downscale_jax.fields.transforms.block_means import BlockMeans, condition_layout
+from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.fields.transforms.kinds import TRANSFORMS, read_transform
 from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.refinement import RefinementTransform
@@ -14,6 +15,7 @@ from downscale_jax.runtime.errors import UserError
 FREE = (-float('inf'), float('inf'))
 VALUES = Standardisation(('a', 'b'), ('K', 'm'), (0.0, 1.0), (2.0, 3.0), (0.0, 0.0), (1.0, 1.0), (0.2, 0.0))
 EXAMPLES = {
+    'images': ImageTransform(VALUES, VALUES, ('sphere', 'rosette')),
     'lag_pairs': VALUES,
     'refinement': RefinementTransform(
         'sit', 'm', ('sic', 'sit'), ('1', 'm'), True, ((0.0, 9.0),), (0.5, 1.0), (1.0, 2.0), 0.0, 0.3

@@ -1,0 +1,99 @@
+"""Content of the report on a latent metric: headline, tables, figures with their captions, and notes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from downscale_jax.evaluation.clouds import figures as drawing
+from downscale_jax.evaluation.clouds.ensemble import Ensemble
+from downscale_jax.evaluation.clouds.rivals import PIXELS
+from downscale_jax.evaluation.drawing import training
+from downscale_jax.evaluation.results import Estimate, Figure, Table, read_definitions
+from downscale_jax.fields.transforms.images import ImageTransform
+from downscale_jax.pipeline.records import Prepared
+from downscale_jax.training.log import read
+
+DEFINITIONS = read_definitions(Path(__file__).with_name('scores.toml'))
+
+
+class Summary(NamedTuple):
+    """Scores of all methods on the test split."""
+
+    scores: Mapping[str, Mapping[str, Estimate]]
+    channels: Mapping[str, Estimate]  # {method: explained variance by channel [C, 3]}
+    test: Ensemble
+    truth: np.ndarray  # standardised images [M, T, H W, C]
+
+
+def facts(scores: Mapping[str, Mapping[str, Estimate]], main: str) -> dict[str, str]:
+    """The headline: the autoencoder that is used, and pixels."""
+    own, pixels = scores[main], scores[PIXELS]
+    return {
+        'Explained variance': f'{own["explained"][0]:.2f}',
+        **{
+            f'{DEFINITIONS[name].long_name}; {PIXELS}': f'{own[name][0]:.2f}; {pixels[name][0]:.2f}'
+            for name in ('parameter_rank', 'roughness', 'separation')
+        },
+    }
+
+
+def tables(summary: Summary, prepared: Prepared) -> list[Table]:
+    """Explained variance by channel."""
+    names = prepared.transform_as(ImageTransform).channels.variables
+    rows = {method: list(shares) for method, shares in summary.channels.items()}
+    return [Table('Explained variance by channel', 'Method', names, rows)]
+
+
+def figures(
+    summary: Summary, methods: Mapping[str, Any], names: Sequence[str], prepared: Prepared, workdir: Path
+) -> list[Figure]:
+    """All figures; the autoencoders are `names`, the last is the one that is used."""
+    test = summary.test
+    subtitle = f'Idealised cirrus, {len(test.label)} test members at {len(test.minutes)} times'
+    channels = prepared.transform_as(ImageTransform).channels.variables
+    shape = test.images.shape[2:]
+    shown = {'truth': summary.truth, **{name: methods[name].images for name in names}}
+    return [
+        Figure(
+            'reconstructions',
+            'A late time of a test member, standardised, and its reconstructions by channel.',
+            drawing.reconstructions(shown, channels, shape, 'Reconstructions', subtitle),
+        ),
+        Figure(
+            'trajectories',
+            'Codes of test members in time by their two leading principal directions; dots: the first time; colour: '
+            'time.',
+            drawing.trajectories(
+                {name: methods[name].codes for name in names},
+                test.minutes,
+                test.label,
+                'Evolution in the latent space',
+                subtitle,
+            ),
+        ),
+        Figure(
+            'distances',
+            'Distance between members of the bulk scheme against the distance of their parameters, one dot per pair.',
+            drawing.parameter_distances(
+                {name: methods[name].codes for name in (names[-1], PIXELS)},
+                test,
+                'Distance against parameters',
+                subtitle,
+            ),
+        ),
+        Figure('training', 'Losses.', training.training(read(workdir / 'metrics.jsonl'), 'Training', subtitle)),
+    ]
+
+
+def notes(summary: Summary, provenance: str, permutations: int) -> list[str]:
+    """What the reader must know to trust the numbers."""
+    bulk, others = (int((summary.test.label == label).sum()) for label in (0, 1))
+    return [
+        f'{bulk} members with a bulk scheme and {others} with particles, none of them seen in training, at '
+        f'{len(summary.test.minutes)} times each. The clouds are idealised: a vertical slice in a prescribed flow. '
+        f'Intervals: 5–95 % over resampled members. p-values: {permutations} permutations of the members.',
+        f'The autoencoder: {provenance}. pca_N: the N leading principal components of the training split. pixels: root '
+        'mean square difference of standardised images. untrained: the encoder with random weights.',
+    ]

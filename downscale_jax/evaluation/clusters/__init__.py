@@ -1,0 +1,1 @@
+"""Evaluation of a latent space of images: clusters against labels."""

@@ -1,0 +1,98 @@
+"""Evaluation of a latent space: clusters against labels, beside principal components and pixels."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from downscale_jax.evaluation.clouds import rivals
+from downscale_jax.evaluation.clouds.ensemble import standardised
+from downscale_jax.evaluation.clouds.evaluate import ACTIVE
+from downscale_jax.evaluation.clusters import report, scores
+from downscale_jax.evaluation.report.publish import Scores, publish
+from downscale_jax.evaluation.results import Publication, certain
+from downscale_jax.fields.datasets.times import evenly
+from downscale_jax.fields.transforms.images import ImageTransform
+from downscale_jax.pipeline.records import Prepared
+from downscale_jax.runtime.errors import UserError
+
+
+class LatentModel(NamedTuple):
+    """Trained autoencoders and their origin."""
+
+    names: Sequence[str]  # the last is the one that is used
+    codes: Callable[[np.ndarray, str], np.ndarray]  # physical images [N, H, W, C], name -> [N, L]
+    images: Callable[[np.ndarray, str], np.ndarray]  # codes, name -> standardised images
+    provenance: str
+
+
+class Labelled(NamedTuple):
+    """N images."""
+
+    images: np.ndarray  # [N, H, W, C]
+    label: np.ndarray  # [N]
+    group: np.ndarray  # [N]
+
+
+def evaluate(model: LatentModel, prepared: Prepared, config: dict[str, Any], workdir: Path) -> Scores:
+    """Clusters images of `evaluation.splits` and publishes; returns {method: {score: number}}.
+
+    Raises UserError where all of these images have one label.
+    """
+    settings, seed = config['evaluation'], config['seed']
+    names = prepared.transform_as(ImageTransform).labels
+    test = read(prepared, settings['splits'], settings['images'])
+    if len(present := np.unique(test.label)) < 2:
+        raise UserError(
+            f"all images to evaluate are labelled '{names[present[0]]}': clusters need two classes and more"
+        )
+    label = np.searchsorted(present, test.label)
+    codes = codes_of(model, test.images, prepared, seed)
+    found = {name: scores.clusters(of, len(present), seed) for name, of in codes.items()}
+    table = {name: scores.scores(of, found[name], label, test.group) for name, of in codes.items()}
+    for name in model.names:
+        table[name]['active'] = certain(float((codes[name].var(0) > ACTIVE).sum()))
+    summary = report.Summary(
+        codes={name: codes[name] for name in model.names},
+        cluster={name: scores.matched(found[name], label, len(present)) for name in model.names},
+        label=label,
+        names=[names[k] for k in present],
+        images=test.images,
+    )
+    publication = Publication(
+        title='A latent space of ice crystals',
+        lead='Autoencoders compress images of particles without their labels; k-means in the latent space is compared '
+        'with the labels. Principal components and pixels are the rivals.',
+        scores=table,
+        definitions=scores.DEFINITIONS,
+        details={'classes': summary.names, 'images': len(label)},
+        facts=report.facts(table, model.names[-1]),
+        tables=(),
+        figures=report.figures(summary, model, workdir),
+        notes=report.notes(summary, model.provenance, settings['splits'], prepared.meta['idealised']),
+        config=config,
+    )
+    return publish(publication, workdir)
+
+
+def read(prepared: Prepared, splits: Sequence[str], most: int) -> Labelled:
+    """Images of the splits, at most `most` of each, evenly spread."""
+    parts = [prepared.split(split) for split in splits]
+    records = [part[int(i)] for part in parts for i in evenly(len(part), min(most, len(part)))]
+    return Labelled(
+        np.stack([record['image'] for record in records]),
+        np.array([int(record['label']) for record in records]),
+        np.array([int(record['group']) for record in records]),
+    )
+
+
+def codes_of(model: LatentModel, images: np.ndarray, prepared: Prepared, seed: int) -> Mapping[str, np.ndarray]:
+    """{method: codes [N, L]}: autoencoders, principal components with as many latents, and pixels."""
+    flat = standardised(images, prepared)
+    train = read(prepared, ('train',), len(prepared.split('train'))).images
+    codes = {name: model.codes(images, name) for name in model.names}
+    for name in model.names:
+        latents = codes[name].shape[1]
+        codes[f'pca_{latents}'] = rivals.fit(standardised(train, prepared), latents, seed).codes(flat)
+    return {**codes, rivals.PIXELS: flat}

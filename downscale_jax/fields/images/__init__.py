@@ -1,0 +1,1 @@
+"""Images of particles: reading them, and reducing them to silhouettes."""
