@@ -4,13 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from downscale_jax.evaluation.measures.structure.comparison import Comparison, tables
+from downscale_jax.evaluation.measures.structure.comparison import MEMBERS, Comparison, tables
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Result
 from downscale_jax.evaluation.statistics import scattering
 from downscale_jax.evaluation.statistics.windows import tapered, windows
 
-MEMBERS = 4  # of an ensemble that are scored, at most: the coefficients of one member are averages already
 NOTE = (
     'Scattering coefficients of the field by the wavelength of the wavelets in cells, means over the windows. '
     'Sparsity: second over first order. Shape: parallel over perpendicular wavelets, above that of a field with random '
