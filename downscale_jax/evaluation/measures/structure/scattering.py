@@ -8,8 +8,8 @@ import numpy as np
 from downscale_jax.evaluation.measures.structure.comparison import MEMBERS, Comparison, tables
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Result
-from downscale_jax.evaluation.statistics import scattering
 from downscale_jax.evaluation.statistics.bootstrap import total
+from downscale_jax.evaluation.statistics.structure import scattering
 from downscale_jax.evaluation.statistics.windows import tapered, windows
 
 NOTE = (
