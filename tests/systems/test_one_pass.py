@@ -36,5 +36,5 @@ def test_the_last_task_is_the_generator(name):
 
 
 def test_an_unknown_generator():
-    with pytest.raises(UserError, match='generator=.*one_pas'):
+    with pytest.raises(UserError, match='one_pas'):
         check_settings(config('diffusion_sit', 'one_pas'))
