@@ -50,8 +50,8 @@ def scatter(answer: Answer, truth: Answer, title: str = '', subtitle: str = '') 
 
 
 def plain_ticks(panel, low: float, high: float) -> None:
-    """Ticks at 1, 2 and 5 times powers of ten within the range, as plain numbers."""
-    at = [m * 10.0**e for e in range(-4, 1) for m in (1, 2, 5) if low <= m * 10.0**e <= high]
+    """Plain numbers as ticks within the range."""
+    at = [m * 10.0**e for e in range(-4, 1) for m in (1, 2, 3, 5, 7) if low <= m * 10.0**e <= high]
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_locator(matplotlib.ticker.FixedLocator(at))
         axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f'{value:g}'))
