@@ -8,8 +8,8 @@ import numpy as np
 
 from downscale_jax.evaluation.clouds import figures as drawing
 from downscale_jax.evaluation.clouds.ensemble import Ensemble
-from downscale_jax.evaluation.clouds.rivals import PIXELS
 from downscale_jax.evaluation.drawing import training
+from downscale_jax.evaluation.latents.components import PIXELS
 from downscale_jax.evaluation.results import Estimate, Figure, Table, read_definitions
 from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.pipeline.records import Prepared
