@@ -56,7 +56,8 @@ def draw(codes: np.ndarray, real: np.ndarray, label: str, path: Path) -> None:
     figure = style.blank(4.2, f'{label}: photographed and simulated', 'codes, by their two leading directions')
     axes = figure.subplots()
     for mine, name, color in ((~real, 'simulated', COLOURS[0]), (real, 'photographed', COLOURS[1])):
-        axes.scatter(*plane(codes)[mine].T, s=16, linewidth=0, alpha=0.7, color=color, label=name)
+        x, y = plane(codes)[mine].T
+        axes.scatter(x, y, s=16, linewidth=0, alpha=0.7, color=color, label=name)
     axes.set(xlabel='first direction', ylabel='second direction')
     axes.legend(frameon=False)
     style.save(figure, path)

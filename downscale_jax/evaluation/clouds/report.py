@@ -63,8 +63,8 @@ def figures(
         ),
         Figure(
             'trajectories',
-            'Codes of test members in time by their two leading principal directions; dots: the first time; colour: '
-            'time.',
+            'Codes of test members in time by their two leading principal directions; black dots: the first time; '
+            'colour: time; solid lines: bulk scheme, dashed: particles.',
             drawing.trajectories(
                 {name: methods[name].codes for name in names},
                 test.minutes,

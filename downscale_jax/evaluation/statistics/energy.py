@@ -1,4 +1,4 @@
-"""Distances between items, and the energy distance between two groups with a permutation test (Székely and Rizzo 2013)."""
+"""Distances between items, and the energy distance of two groups with a permutation test (Székely and Rizzo 2013)."""
 
 from typing import NamedTuple
 
