@@ -4,7 +4,8 @@
 the values; the `build` and the `check` of a system cover what needs its networks or other files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from math import prod
 from typing import Any
 
@@ -68,3 +69,10 @@ def check_multiple(key: str, value: int, divisor: int, what: str) -> None:
         below = value // divisor * divisor
         valid = ' or '.join(str(number) for number in (below, below + divisor) if number)
         raise UserError(f'{key}={value} is not a multiple of {divisor}, {what}: use {valid}')
+
+
+def check_extra(extra: str, modules: Iterable[str]) -> None:
+    """Raises UserError where a module that comes with an extra of this package is not installed."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise UserError(f"{', '.join(missing)} not installed: run pip install 'downscale_jax[{extra}]'")
