@@ -37,6 +37,9 @@ flags.DEFINE_string(
 flags.DEFINE_list(
     'overlap', [], 'downscale: START,END: period over which another source is corrected to that of training.'
 )
+flags.DEFINE_string(
+    'scheduler', '', 'Dask scheduler (tcp://HOST:PORT) on whose workers data are prepared; by default this machine.'
+)
 flags.DEFINE_integer('members', 16, 'downscale: number of ensemble members.')
 flags.DEFINE_integer('seed', 0, 'downscale: seed of the noise.')
 
@@ -67,9 +70,12 @@ def main(argv: list[str]) -> None:
     if FLAGS.mode == 'pack':
         return run.pack(workdir, Path(FLAGS.output))
     from data_prep.choices import choose
+    from data_prep.engine import connect
     from data_prep.prepare import prepare
     from downscale_jax.systems import check_settings
 
+    if scheduler := FLAGS.scheduler or os.environ.get('DASK_SCHEDULER_ADDRESS'):
+        connect(scheduler)
     if FLAGS.mode in ('describe', 'train'):
         check_settings(config)
         config = choose(config)

@@ -21,6 +21,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config = ConfigDict()
     config.system = 'dpdm'
     config.seed = 0
+    config.generator = 'diffusion'  # or 'one_pass': members in one evaluation of the network
     config.rivals = ('edsr', 'edsr_gan')  # baselines to train as well; (): none
 
     config.data = ConfigDict()
@@ -63,6 +64,8 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
 
+    config.one_pass = ConfigDict({'members': 2})  # of each example in training
+
     config.edsr = ConfigDict({'factors': (2, 5), 'width': 32, 'blocks': 6})
     config.edsr.update({'discriminator': (16, 32, 64, 64), 'dense': 128, 'adversarial': 1e-3})
 
@@ -96,7 +99,8 @@ def get_config(variant: str = '') -> ConfigDict:
     config.evaluation = ConfigDict()
     config.evaluation.measures = (
         'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
-        'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
+        'increments', 'features', 'scattering', 'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure',
+        'bounds', 'normality', 'seams',
     )  # fmt: skip
     config.evaluation.members = 33
     config.evaluation.subsets = (1, 5, 10, 33, 100)  # numbers of members whose mean is scored too; (): only all members

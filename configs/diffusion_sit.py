@@ -21,6 +21,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config = ConfigDict()
     config.system = 'diffusion'
     config.seed = 0
+    config.generator = 'diffusion'  # or 'one_pass': members in one evaluation of the network
 
     config.data = ConfigDict()
     config.data.kind = 'refinement'  # a record: a fine field and its coarse inputs
@@ -62,6 +63,8 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
 
+    config.one_pass = ConfigDict({'members': 2})  # of each example in training
+
     config.training = ConfigDict()
     config.training.batch_size = 16
     config.training.accumulate = 1  # microbatches per step
@@ -94,7 +97,8 @@ def get_config(variant: str = '') -> ConfigDict:
     config.evaluation = ConfigDict()
     config.evaluation.measures = (
         'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
-        'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
+        'increments', 'features', 'scattering', 'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure',
+        'bounds', 'normality', 'seams',
     )  # fmt: skip
     config.evaluation.members = 16
     config.evaluation.subsets = ()  # numbers of members whose mean is scored too; (): only all members

@@ -19,6 +19,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config = ConfigDict()
     config.system = 'pairs'
     config.seed = 0
+    config.generator = 'diffusion'  # or 'one_pass': members in one evaluation of the network
 
     config.data = ConfigDict()
     config.data.kind = 'pairs'  # a record: a coarse field of predictors and a fine field of targets, on two grids
@@ -60,6 +61,8 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
 
+    config.one_pass = ConfigDict({'members': 2})  # of each example in training
+
     config.training = ConfigDict()
     config.training.batch_size = 16
     config.training.accumulate = 1  # microbatches per step
@@ -86,7 +89,8 @@ def get_config(variant: str = '') -> ConfigDict:
     config.evaluation = ConfigDict()
     config.evaluation.measures = (
         'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
-        'distribution', 'places', 'extremes', 'hot_dry', 'change', 'lag1', 'bounds', 'normality', 'seams',
+        'increments', 'features', 'scattering', 'distribution', 'places', 'extremes', 'hot_dry', 'change', 'lag1',
+        'bounds', 'normality', 'seams',
     )  # fmt: skip
     config.evaluation.members = 16
     config.evaluation.subsets = ()  # numbers of members whose mean is scored too; (): only all members

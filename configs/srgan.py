@@ -85,7 +85,8 @@ def get_config(variant: str = '') -> ConfigDict:
     config.evaluation = ConfigDict()
     config.evaluation.measures = (
         'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
-        'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
+        'increments', 'features', 'scattering', 'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure',
+        'bounds', 'normality', 'seams',
     )  # fmt: skip
     config.evaluation.subsets = ()  # numbers of members whose mean is scored too; (): only all members
     config.evaluation.records = FieldReference(96)  # of the test split, evenly spread; None: all

@@ -15,7 +15,6 @@ from data_prep.readers.pairs import (
     open_coarse,
     open_fine,
 )
-from data_prep.simulators import coarse_model
 from downscale_jax.fields.context.surface import find_surface
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.archives import FIELDS, PRECIPITATION, Kind, of_kind
@@ -115,6 +114,8 @@ def open_pair(data: dict[str, Any], seed: int) -> Pair:
     """The two files, or the simulated pair."""
     if data['coarse']:
         return Pair(open_coarse(data['coarse'], data['member']), open_fine(data['fine']))
+    from data_prep.simulators import coarse_model
+
     return Pair(*coarse_model.simulate(**{'seed': seed, **data['simulate']}))
 
 

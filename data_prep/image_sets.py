@@ -1,6 +1,6 @@
 """Sets of labelled images, as simulators and readers provide them to the records of images."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +20,8 @@ class Example(NamedTuple):
 class ImageSet:
     """Images in groups, each group with one label.
 
-    `examples` starts the stream anew at each call, ordered by group.
+    `examples(groups)` gives the images of some groups, in their order, the same at every call. It goes to the workers
+    that prepare data (`data_prep.engine`), so it may not change what others see.
     """
 
     channels: tuple[str, ...]
@@ -29,5 +30,5 @@ class ImageSet:
     labels: tuple[str, ...]  # names of the classes
     group_labels: np.ndarray  # [G] class of each group
     shape: tuple[int, int]  # rows and columns of an image
-    examples: Callable[[], Iterator[Example]]
+    examples: Callable[[Sequence[int]], Iterator[Example]]
     transforms: tuple[str, ...] = ()  # of the channels, as in `standardisation.COMPRESSIONS`; (): z-scores

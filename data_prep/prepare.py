@@ -1,7 +1,8 @@
 """Preparation of data: raw fields become TFDS records with a fitted transform, of the kind that `data.kind` names.
 
 The directory (see `downscale_jax.pipeline.records`) is named by a digest of its settings: runs share it, and a changed
-setting makes a new one. It is written under a temporary name, so an interrupted preparation leaves nothing behind.
+setting makes a new one. It is written under a temporary name. An interrupted or killed preparation leaves its finished
+shards there, and the next one with the same settings writes the others.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
-from data_prep.records import block_means, images, lag_pairs, pairs, refinement
+from data_prep.records import block_means, images, lag_pairs, pairs, refinement, scenes, shards
 from downscale_jax.fields.datasets.files import paths
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
@@ -24,6 +25,7 @@ KINDS: dict[str, ModuleType] = {
     'lag_pairs': lag_pairs,
     'pairs': pairs,
     'refinement': refinement,
+    'scenes': scenes,
 }
 
 
@@ -37,20 +39,19 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
     if not directory.exists():
         kind = KINDS[data['kind']]
         partial = directory.with_name(f'.{directory.name}.partial')
-        shutil.rmtree(partial, ignore_errors=True)  # from a killed preparation
         try:
-            partial.mkdir(parents=True)
+            partial.mkdir(parents=True, exist_ok=True)
             kind.write(data, seed, partial, directory.name)
+            shards.finish(partial)
             partial.rename(directory)
         except Exception as error:  # of the system, or of TFDS around it
+            shutil.rmtree(partial, ignore_errors=True)
             if reason := disk_error(error):
                 raise UserError(
                     f'cannot write prepared data to {directory}: {reason}; free space or choose another --workdir, '
                     'then run the same command'
                 ) from error
             raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     return Prepared(directory)
 
 

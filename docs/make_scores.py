@@ -6,6 +6,7 @@ from downscale_jax.evaluation import fields
 from downscale_jax.evaluation.clouds import report as clouds
 from downscale_jax.evaluation.clusters import scores as clusters
 from downscale_jax.evaluation.crystals import scores as crystals
+from downscale_jax.evaluation.glaciers import scores as glaciers
 from downscale_jax.evaluation.lags import scores as lags
 from downscale_jax.evaluation.results import Definition
 
@@ -15,7 +16,7 @@ Every score has one definition, in `downscale_jax/evaluation/scores.toml` for do
 the folder of each other evaluation; reports print the same text. With several variables the name
 of the variable is appended (`crps_t2m`), and scores over a zone of the coarse field end with its name (`crps_ice`).
 The unit is that of the variable where it says "field". `details.json` holds the 5 and 95 % quantiles of every score
-over resampled blocks of times, crystals, or members of a simulation.
+over resampled blocks of times, crystals, glaciers, or members of a simulation.
 """
 TABLES = {
     'Downscalers': fields.DEFINITIONS,
@@ -23,6 +24,7 @@ TABLES = {
     'Rosettes': crystals.DEFINITIONS,
     'Cloud VAE': clouds.DEFINITIONS,
     'Crystal VAE': clusters.DEFINITIONS,
+    'Glaciers': glaciers.DEFINITIONS,
 }
 
 

@@ -17,7 +17,6 @@ from downscale_jax.describe import describe as describe
 from downscale_jax.describe import described
 from downscale_jax.downscale.dataset import export_netcdf
 from downscale_jax.downscale.ensemble import Ensemble
-from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.fields.datasets import store
 from downscale_jax.pipeline.batches import Batch, batches
@@ -182,6 +181,8 @@ def downscale(workdir: Path, given: Given, wanted: Downscaling) -> None:
 
     Any number of processes share the work, each with its own devices.
     """
+    from downscale_jax.downscale.filling import to_store  # Zarr takes a while to import
+
     wanted.check()
     model = load(workdir, given, kind=Downscaler)
     model.system.check(model.config)

@@ -11,7 +11,7 @@ first of the test split, or where the data were simulated one of a simulation wi
 draws the fields (--figure, by default docs/figures/comparing_fields.png, or comparing_fields_atmosphere.png).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -26,6 +26,9 @@ import downscale_jax
 from data_prep.simulators.sea_ice import simulate
 from data_prep.sources import open_series
 from downscale_jax.evaluation.measures.examples import liveliest
+from downscale_jax.evaluation.measures.structure import features as of_features
+from downscale_jax.evaluation.measures.structure import increments as of_increments
+from downscale_jax.evaluation.statistics import features, increments, scattering
 from downscale_jax.evaluation.statistics import similarity as images
 from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.evaluation.statistics.spectra import spectral_distance
@@ -125,6 +128,36 @@ def window_distance(field: np.ndarray, truth: np.ndarray) -> float:
     return float(spectral_distance(power, expected, share=1).mean())
 
 
+def scattering_distance(field: np.ndarray, truth: np.ndarray) -> float:
+    """`scattering.distance` over windows half the field's width, half overlapping."""
+    size = truth.shape[-1] // 2
+    everywhere = np.ones(truth.shape[-2:], bool)
+    origins = spectra.windows(everywhere, everywhere, size)
+    found, expected = (
+        scattering.summarise(scattering.scattering(np.concatenate([spectra.tapered(one, origins, size) for one in f])))
+        for f in (field, truth)
+    )
+    return float(scattering.distance(found, expected))
+
+
+def increment_distances(field: np.ndarray, truth: np.ndarray) -> Mapping[str, float]:
+    """The scores of increments."""
+    known = np.ones(truth.shape[-2:], bool)
+    found, expected = (increments.summarise(increments.day_sums(f, known)) for f in (field, truth))
+    return {name: float(value) for name, value in of_increments.compare(found, expected).items()}
+
+
+def feature_distance(field: np.ndarray, truth: np.ndarray) -> float:
+    """The score of connected features of the departure from the truth's mean by Gaussian weights."""
+    wide = ndimage.gaussian_filter(truth, MARGIN / 2, axes=(-2, -1))
+    scores = []
+    for one, expected in zip(field - wide, truth - wide, strict=True):
+        limits = features.thresholds(expected)
+        found, of_truth = (features.summarise(features.day_sums(f[None], limits)) for f in (one, expected))
+        scores.append(float(of_features.compare(found, of_truth)['features']))
+    return float(np.mean(scores))
+
+
 def distances(data_range: float) -> dict[str, Distance]:
     """{name: distance(field, truth)} of squares [C, H, W] without gaps."""
 
@@ -140,6 +173,10 @@ def distances(data_range: float) -> dict[str, Distance]:
         'PSNR (dB)': lambda field, truth: float(images.psnr(mse(field, truth), data_range)),
         'SSIM': ssim,
         'spectral distance': window_distance,
+        'scattering': scattering_distance,
+        'kurtosis': lambda field, truth: increment_distances(field, truth)['increment_kurtosis'],
+        'skewness': lambda field, truth: increment_distances(field, truth)['increment_skewness'],
+        'features': feature_distance,
     }
 
 
@@ -250,7 +287,7 @@ def table(scores: dict[str, dict[str, float]], strengths: dict[str, float]) -> s
     names = list(next(iter(scores.values())))
     rows = [f'| distortion | strength | {" | ".join(names)} |', '|---' * (len(names) + 2) + '|']
     rows += [
-        f'| {name} | {strengths[name]:.3g} | ' + ' | '.join(f'{row[n]:.4g}' for n in names) + ' |'
+        f'| {name} | {strengths[name]:.3g} | ' + ' | '.join(f'{round(row[n], 9):.4g}' for n in names) + ' |'
         for name, row in scores.items()
     ]
     return '\n'.join(rows)
@@ -293,7 +330,7 @@ def draw(
     for axes, name in zip(bars, names, strict=True):
         values = [1 - row[name] if name == 'SSIM' else row[name] for row in scores.values()]
         drawn = axes.barh(list(scores), values, color=colours[: len(values)], height=0.7)
-        axes.bar_label(drawn, [f'{value:.3g}' for value in values], padding=3)
+        axes.bar_label(drawn, [f'{value:.3g}' for value in np.round(values, 9)], padding=3)
         axes.set(title=f'{"1 − " * (name == "SSIM")}{name}', xticks=[], xlim=(0, 1.3 * max(values)))
         axes.spines['bottom'].set_visible(False)
         axes.tick_params(length=0)

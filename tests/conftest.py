@@ -119,7 +119,9 @@ def error_line(run):
     return call
 
 
-SINCE_THE_FIRST_VERSION = ('training.joint', 'diffusion.level', 'model.unet.turns', 'model.biases', 'content.scale')
+SINCE_THE_FIRST_VERSION = (
+    'training.joint', 'diffusion.level', 'model.unet.turns', 'model.biases', 'content.scale', 'generator', 'one_pass',
+)  # fmt: skip
 
 
 @pytest.fixture(scope='session')

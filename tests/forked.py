@@ -14,7 +14,13 @@ import sys
 from pathlib import Path
 
 # not TensorFlow: where it has been imported, XLA's sums differ in their last bits
-IMPORTED = ('numpy', 'jax', 'tensorflow_datasets', 'data_prep.choices', 'downscale_jax.run')
+IMPORTED = (
+    'numpy', 'jax', 'tensorflow_datasets', 'data_prep.choices', 'data_prep.prepare', 'downscale_jax.run',
+    # imported by the program when they are used
+    *(f'downscale_jax.systems.{name}' for name in ('atmodist', 'diffusion', 'dpdm', 'pairs', 'srgan')),
+    'downscale_jax.downscale.filling', 'downscale_jax.evaluation.fields', 'downscale_jax.evaluation.lags.evaluate',
+    'downscale_jax.evaluation.measures.examples', 'dask.array', 'scipy.ndimage', 'scipy.spatial', 'scipy.sparse',
+)  # fmt: skip
 INSIDE = 'forked'  # the name under which this file runs in a forked process
 CONTEXT = multiprocessing.get_context('forkserver')
 CONTEXT.set_forkserver_preload(list(IMPORTED))

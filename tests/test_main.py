@@ -18,6 +18,8 @@ import pytest
 import xarray as xr
 
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.systems import load
+from downscale_jax.systems.downscaler import Downscaler
 
 ROOT = Path(__file__).parents[1]
 SIZE, DAYS = 48, 30
@@ -169,6 +171,26 @@ def test_training_writes_what_the_contract_says(trained):
     assert list((trained / 'tensorboard').iterdir())
     for task in ('regression', 'diffusion'):
         assert (trained / 'checkpoints' / task / '10').is_dir()
+
+
+def test_one_pass_by_one_setting(settings, trained, folder):
+    from data_prep.prepare import prepare
+    from downscale_jax.run import train
+
+    workdir = folder / 'one_pass'
+    train(config_of({**settings, 'generator': 'one_pass'}), workdir, prepare)
+    scores = json.loads((workdir / 'scores.json').read_text())
+    assert list(scores) == ['coarse', 'regression', 'one_pass', 'calibrated']
+    assert np.isfinite([value for method in scores.values() for value in method.values()]).all()
+    # the first guess does not depend on the generator
+    before = json.loads((trained / 'scores.json').read_text())
+    assert scores['regression'] == before['regression']
+    assert scores['one_pass']['crps'] != before['diffusion']['crps']
+    model = load(workdir, kind=Downscaler)
+    whole = model.downscale(folder / 'coarse.nc', members=3)['sit']
+    alone = load(workdir, {'sampling.members': 1}, kind=Downscaler)
+    np.testing.assert_allclose(alone.downscale(folder / 'coarse.nc', members=3)['sit'], whole, atol=1e-4)
+    assert whole.std('member').mean() > 0
 
 
 def test_a_packed_model_is_the_same(trained, tmp_path, monkeypatch):

@@ -1,7 +1,8 @@
 """Records of fine fields in time, one record per time; their coarse form, a block mean, is computed on reading."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from data_prep import sources
-from data_prep.records.stream import check_varies, fit_transform, stream
-from data_prep.records.writer import SPLITS, Writer
+from data_prep.records.shards import SPLITS, Shard, write_records
+from data_prep.records.statistics import Extremes, Statistics
+from data_prep.records.stream import cells_with_values, check_varies, fit_transform, reduce_times, stream
 from downscale_jax.fields.context.planes import context_planes
 from downscale_jax.fields.context.relief import add_surface
 from downscale_jax.fields.datasets import store
@@ -66,15 +68,23 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     store.write_netcdf(statics, directory / 'statics.nc')
 
     transform = fitted_transform(values, statics, data, fields['time'].values[0])
-    training = TrainingStatistics(transform, statics, parts['train']['time'].values)
-    kept = write_records(parts, data, training, directory)
-    store.write_netcdf(training.climate().to_dataset(), directory / 'climate.nc')
+    records = BlockMeanRecords(parts, data, transform, statics)
+    written = write_records(directory, records, {split: part.sizes['time'] for split, part in parts.items()})
+    for split in SPLITS:
+        if not written.records(split):
+            raise UserError(f"split '{split}' ({data[split]}): every value is missing")
+    training = written.statistics
+    assert training is not None  # of the training split, which has records
+    for variable in zip(values.variables, values.units, *training.extremes, strict=True):
+        check_varies(*variable)
+    check_logarithm(values, training.extremes[1])
+    store.write_netcdf(climate(training, transform, parts['train']).to_dataset(), directory / 'climate.nc')
     meta = {
         'name': name,
         'kind': 'block_means',
-        'transform': {**transform.to_json(), 'target_std': training.target_std()},
+        'transform': {**transform.to_json(), 'target_std': target_std(training, transform)},
         'calendar': fields['time'].dt.calendar,
-        'records': kept,
+        'records': {split: written.records(split) for split in SPLITS},
         'range': training.extremes.T.tolist(),
         'idealised': not data['path'],
         'attributes': {v: {k: str(a) for k, a in fields[v].attrs.items()} for v in data['variables']},
@@ -100,8 +110,12 @@ def grid_statics(fields: xr.Dataset, train: xr.Dataset, data: dict) -> xr.Datase
 def add_grid_points(statics: xr.Dataset, train: xr.Dataset, values: Standardisation, data: dict) -> xr.Dataset:
     """With the offset and scale of each grid point (`grid_point`), fitted to the training split."""
     valid = statics['mask'].values[..., None] > 0
-    masked = (np.where(valid, fine, np.float32(np.nan)) for _, fine in stream(train, data))
-    planes = grid_point.fit(map(values.encode, masked), data['grid_point'])
+
+    def compute(fields: Iterator[np.ndarray]) -> grid_point.PointMoments:
+        return grid_point.moments(values.encode(np.where(valid, field, np.float32(np.nan))) for field in fields)
+
+    merged = reduce_times(train, data, compute, grid_point.PointMoments.merged, 'grid points')
+    planes = merged.planes(data['grid_point'])
     names = grid_point.names(data['variables'])
     return statics.assign({name: (statics['mask'].dims, planes[..., i]) for i, name in enumerate(names)})
 
@@ -126,25 +140,57 @@ def fitted_transform(values: Standardisation, statics: xr.Dataset, data: dict, t
     )
 
 
-class TrainingStatistics:
-    """Statistics of the records of the training split, added one by one."""
+@dataclass(frozen=True)
+class BlockMeanRecords:
+    """The records of fields in time."""
 
-    def __init__(self, transform: BlockMeans, statics: xr.Dataset, times: np.ndarray):
-        self.transform, self.statics, self.times = transform, statics, times
-        self.periodic, self.area = grid.is_periodic(statics), grid.valid_area(statics)[..., None]
-        count = len(transform.targets)
-        self.extremes = np.full((2, count), [[np.inf], [-np.inf]])  # least and greatest: the range of PSNR and SSIM
+    parts: Mapping[str, xr.Dataset]
+    data: dict[str, Any]
+    transform: BlockMeans
+    statics: xr.Dataset
+
+    description = 'Fine fields, one record per time; the coarse ones are their block means.'
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {'fine': (*self.statics['mask'].shape, len(self.transform.targets)), 'time': ()}
+
+    def write(self, shard: Shard, add: Callable[..., None]) -> Statistics | None:
+        """See `shards.Records`; times at which a variable has no value are omitted."""
+        part = self.parts[shard.split].isel(time=slice(shard.start, shard.stop))
+        seconds, valid = encode_times(part['time'].values), self.statics['mask'].values[..., None] > 0
+        training = Training(self, shard) if shard.split == 'train' else None
+        for index, fine in stream(part, self.data):
+            fine = np.where(valid, fine, np.float32(np.nan))
+            if not np.isfinite(fine).any((0, 1)).all():
+                continue
+            add(fine=fine, time=int(seconds[index]))
+            if training:
+                training.add(shard.start + index, fine)
+        return training.statistics() if training else None
+
+
+class Training:
+    """Statistics of the records of a shard of the training split, added one by one."""
+
+    def __init__(self, records: BlockMeanRecords, shard: Shard):
+        self.transform, self.statics = records.transform, records.statics
+        self.times = records.parts['train']['time'].values
+        self.periodic, self.area = grid.is_periodic(self.statics), grid.valid_area(self.statics)[..., None]
+        count = len(self.transform.targets)
+        self.extremes = Extremes(count)  # the range of PSNR and SSIM
         self._residuals = [Moments() for _ in range(count)]
+        coarse_bytes = 4 * count * self.statics['mask'].size // self.transform.factor**2
+        every = evenly(len(self.times), max(1, min(CLIMATE_TIMES, CLIMATE_BYTES // coarse_bytes)))
+        self._kept = {index for index in every if shard.start <= index < shard.stop}
         self._coarse: dict[int, np.ndarray] = {}  # by the index of their time
-        coarse_bytes = 4 * count * statics['mask'].size // transform.factor**2
-        self._kept = evenly(len(times), max(1, min(CLIMATE_TIMES, CLIMATE_BYTES // coarse_bytes)))
 
     def add(self, index: int, fine: np.ndarray) -> None:
-        """Fine field [H, W, V] of the time at `index`."""
-        self.extremes[0] = np.fmin(self.extremes[0], np.nanmin(fine, (0, 1)))
-        self.extremes[1] = np.fmax(self.extremes[1], np.nanmax(fine, (0, 1)))
+        """Fine field [H, W, V] of the time at `index` of the training split."""
+        self.extremes.add(fine)
         transform = self.transform
-        coarse = transform.coarsen(fine, self.area)
+        if index in self._kept or transform.anomaly:
+            coarse = transform.coarsen(fine, self.area)
         if index in self._kept:
             self._coarse[index] = coarse
         if transform.anomaly:
@@ -153,58 +199,28 @@ class TrainingStatistics:
             for moments, plane in zip(self._residuals, np.moveaxis(residual, -1, 0), strict=True):
                 moments.add(plane)
 
-    def target_std(self) -> list[float]:
-        return [moments.std for moments in self._residuals] if self.transform.anomaly else [1.0] * len(self._residuals)
-
-    def climate(self) -> quantile_mapping.QuantileMap:
-        """Quantiles of the coarse fields, to which other sources can be mapped."""
-        months = [month_of(time) for time in self.times[list(self._coarse)]]
-        series = quantile_mapping.Series(months, self._coarse.values)
-        values = self.transform.values
-        return quantile_mapping.climate(series, values.variables, values.units, self.transform.limits[0])
-
-
-def write_records(
-    parts: Mapping[str, xr.Dataset], data: dict, training: TrainingStatistics, directory: Path
-) -> dict[str, int]:
-    """Writes the records of all splits; returns their numbers. Raises UserError for a split without any."""
-    valid = training.area > 0
-    shapes = {'fine': (*valid.shape[:2], len(data['variables'])), 'time': ()}
-    kept = dict.fromkeys(parts, 0)
-    with Writer(
-        directory, shapes, 'Fine fields, one record per time; the coarse ones are their block means.'
-    ) as writer:
-        for split, part in parts.items():
-            seconds = encode_times(part['time'].values)
-            for index, fine in stream(part, data, f'preparing {split}'):
-                fine = np.where(valid, fine, np.float32(np.nan))
-                if not np.isfinite(fine).any((0, 1)).all():
-                    continue
-                writer.add(split, fine=fine, time=int(seconds[index]))
-                kept[split] += 1
-                if split == 'train':
-                    training.add(index, fine)
-            if not kept[split]:
-                raise UserError(f"split '{split}' ({data[split]}): every value is missing")
-            if split == 'train':
-                values = training.transform.values
-                for variable in zip(values.variables, values.units, *training.extremes, strict=True):
-                    check_varies(*variable)
-                check_logarithm(values, training.extremes[1])
-    return kept
+    def statistics(self) -> Statistics:
+        h, w = (size // self.transform.factor for size in self.statics['mask'].shape)
+        coarse = np.stack([*self._coarse.values()]) if self._coarse else np.zeros((0, h, w, len(self._residuals)), 'f4')
+        return Statistics(
+            self.extremes.values,
+            {'residuals': np.stack([moments.sums for moments in self._residuals])},
+            {'index': np.array([*self._coarse], np.int64), 'coarse': coarse},
+        )
 
 
-def cells_with_values(part: xr.Dataset, data: dict, domain: np.ndarray) -> np.ndarray:
-    """[H, W] bool: cells of `domain` where any variable has a value at any time.
+def target_std(training: Statistics, transform: BlockMeans) -> list[float]:
+    """Standard deviation of each target."""
+    sums = training.sums['residuals']
+    return [Moments(part).std for part in sums] if transform.anomaly else [1.0] * len(sums)
 
-    Reads until all cells have one: a few times, or all of them where some cells never do, such as the sea in ERA5-Land.
-    """
-    valid = np.zeros_like(domain)
-    for _, fine in stream(part, data, 'finding cells with values'):
-        valid |= np.isfinite(fine).any(-1) & domain
-        if valid[domain].all():
-            break
-    return valid
+
+def climate(training: Statistics, transform: BlockMeans, train: xr.Dataset) -> quantile_mapping.QuantileMap:
+    """Quantiles of the coarse fields, to which other sources can be mapped."""
+    months = [month_of(time) for time in train['time'].values[training.series['index']]]
+    series = quantile_mapping.Series(months, lambda: training.series['coarse'])
+    values = transform.values
+    return quantile_mapping.climate(series, values.variables, values.units, transform.limits[0])
 
 
 def check_logarithm(fitted: Standardisation, greatest: np.ndarray) -> None:

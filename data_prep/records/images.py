@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from data_prep.image_sets import Example, ImageSet
-from data_prep.records.writer import SPLITS, Writer
+from data_prep.records.shards import SPLITS, Shard, write_records
+from data_prep.records.statistics import Extremes, Statistics
 from data_prep.sources import open_images
 from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.fields.transforms.moments import Moments
@@ -33,25 +35,21 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     """
     images = open_images(data, seed)
     shares = {'test': data['test_share'], 'validation': data['validation_share']}
-    split_of = splitter(images, shares, data['split_by'] == 'image', seed)
-    numbers = {'values': (len(images.values),)} if images.values else {}
-    shapes = {'image': (*images.shape, len(images.channels)), **numbers, **dict.fromkeys(INTEGERS, ())}
-    kept = dict.fromkeys(SPLITS, 0)
-    channels, values = ([Moments() for _ in names] for names in (images.channels, images.values))
-    with Writer(directory, shapes, 'Labelled images, one per record.') as writer:
-        for number, example in enumerate(tqdm(images.examples(), desc='preparing images', leave=False, disable=None)):
-            split = split_of(example.group, number)
-            writer.add(split, **record_of(example, images))
-            kept[split] += 1
-            if split == 'train':
-                add(channels, compressed(example.image, images))
-                add(values, np.array(example.values))
+    if data['split_by'] == 'image':
+        groups = dict.fromkeys(SPLITS, np.arange(len(images.group_labels)))
+        records = LabelledImages(images, groups, partial(split_of_image, shares, seed))
+    else:
+        records = LabelledImages(images, split_groups(images.group_labels, shares, seed))
+    written = write_records(directory, records, {split: len(groups) for split, groups in records.groups.items()})
+    kept = {split: written.records(split) for split in SPLITS}
     for split, count in kept.items():
         if not count:
             raise UserError(
                 f"split '{split}' is empty: the data hold {len(images.group_labels)} groups of images; simulate or "
                 f'collect more, or change data.{split}_share'
             )
+    assert written.statistics is not None  # of the training split, which has records
+    channels, values = ([*map(Moments, written.statistics.sums[part])] for part in ('channels', 'values'))
     transform = ImageTransform(
         standardisation_of(channels, images),
         z_scores(values, images.values, ('1',) * len(images.values)),
@@ -67,25 +65,67 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
 
 
-def splitter(images: ImageSet, shares: Mapping[str, float], by_image: bool, seed: int) -> Callable[[int, int], str]:
-    """(group, number of the image) -> its split, the same share of every class for groups.
+def split_groups(labels: np.ndarray, shares: Mapping[str, float], seed: int) -> dict[str, np.ndarray]:
+    """{split: its groups}, the same share of every class, dealt out in random order; the rest is for training.
 
-    The rest is for training. Groups of a class are dealt out in random order.
+    labels: [G], the class of each group.
     """
-    rng = np.random.default_rng((seed, 2**31))
+    rng, splits = np.random.default_rng((seed, 2**31)), np.empty(len(labels), object)
+    for label in np.unique(labels):
+        groups = rng.permutation(np.flatnonzero(labels == label))
+        splits[groups] = [split_at((order + 0.5) / len(groups), shares) for order in range(len(groups))]
+    return {split: np.flatnonzero(splits == split) for split in SPLITS}
 
-    def split(place: float) -> str:
-        bounds = np.cumsum(list(shares.values()))
-        return next((name for name, bound in zip(shares, bounds, strict=True) if place < bound), 'train')
 
-    if by_image:
-        return lambda group, number: split(np.random.default_rng((seed, 2**31, number)).random())
-    splits = [''] * len(images.group_labels)
-    for label in np.unique(images.group_labels):
-        groups = rng.permutation(np.flatnonzero(images.group_labels == label))
-        for order, group in enumerate(groups):
-            splits[group] = split((order + 0.5) / len(groups))
-    return lambda group, number: splits[group]
+def split_of_image(shares: Mapping[str, float], seed: int, group: int, number: int) -> str:
+    """The split of an image by itself, at random."""
+    return split_at(np.random.default_rng((seed, 2**31, group, number)).random(), shares)
+
+
+def split_at(place: float, shares: Mapping[str, float]) -> str:
+    """The split at a place in 0..1, along which they follow each other; the rest is for training."""
+    bounds = np.cumsum(list(shares.values()))
+    return next((name for name, bound in zip(shares, bounds, strict=True) if place < bound), 'train')
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """The records of the images of each split's groups, or of those among them that `chosen(group, number)` deals to
+    the split."""
+
+    images: ImageSet
+    groups: Mapping[str, np.ndarray]
+    chosen: Callable[[int, int], str] | None = None
+
+    description = 'Labelled images, one per record.'
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        images = self.images
+        numbers = {'values': (len(images.values),)} if images.values else {}
+        return {'image': (*images.shape, len(images.channels)), **numbers, **dict.fromkeys(INTEGERS, ())}
+
+    def write(self, shard: Shard, add: Callable[..., None]) -> Statistics | None:
+        """See `shards.Records`; the candidates are groups."""
+        images, groups = self.images, self.groups[shard.split][shard.start : shard.stop]
+        channels, values = ([Moments() for _ in names] for names in (images.channels, images.values))
+        for _, of_group in groupby(images.examples(groups.tolist()), lambda example: example.group):
+            for number, example in enumerate(of_group):
+                if self.chosen and self.chosen(example.group, number) != shard.split:
+                    continue
+                add(**record_of(example, images))
+                if shard.split == 'train':
+                    add_to(channels, compressed(example.image, images))
+                    add_to(values, np.array(example.values))
+        if shard.split != 'train':
+            return None
+        sums = {name: sums_of(moments) for name, moments in (('channels', channels), ('values', values))}
+        return Statistics(Extremes(0).values, sums)
+
+
+def sums_of(moments: Sequence[Moments]) -> np.ndarray:
+    """[C, 3] sums of the moments of C channels."""
+    return np.array([of_channel.sums for of_channel in moments]).reshape(-1, 3)
 
 
 def record_of(example: Example, images: ImageSet) -> dict[str, np.ndarray | int]:
@@ -97,7 +137,7 @@ def record_of(example: Example, images: ImageSet) -> dict[str, np.ndarray | int]
     return record | {'label': label, 'group': int(example.group), 'seconds': example.seconds}
 
 
-def add(moments: Sequence[Moments], values: np.ndarray) -> None:
+def add_to(moments: Sequence[Moments], values: np.ndarray) -> None:
     """Adds [..., C] channel by channel."""
     for channel, of_channel in enumerate(moments):
         of_channel.add(values[..., channel])

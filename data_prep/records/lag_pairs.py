@@ -5,8 +5,8 @@ whose partner is still to come, however long the series.
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from data_prep import sources
+from data_prep.records.shards import SPLITS, Shard, write_records
 from data_prep.records.stream import fit_transform, stream
-from data_prep.records.writer import SPLITS, Writer
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.dates import check_splits, select_dates
 from downscale_jax.fields.datasets.times import encode_times
@@ -28,13 +28,21 @@ KEYS = ('path', 'simulate', 'variables', 'level', *SPLITS, 'step_hours', 'lags',
 
 
 class Draw(NamedTuple):
-    """Pairs of one split, [N] each, ordered by their first time."""
+    """Pairs of one split, [N] each, ordered by their second time, then by their first."""
 
     first: np.ndarray  # index of the time
     second: np.ndarray
     lag: np.ndarray  # in steps, from 1
     row: np.ndarray  # of the first cell of the patch
     column: np.ndarray
+
+    def part(self, start: int, stop: int) -> 'Draw':
+        """Pairs `start` to `stop`."""
+        return Draw(*(array[start:stop] for array in self))
+
+    def later(self, times: int) -> 'Draw':
+        """The same pairs of a series that begins so many times later."""
+        return self._replace(first=self.first - times, second=self.second - times)
 
 
 def write(data: dict, seed: int, directory: Path, name: str) -> None:
@@ -56,22 +64,18 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     }
     transform = fit_transform(parts['train'], data)
 
-    patch = (data['patch'], data['patch'], len(data['variables']))
-    shapes = {'first': patch, 'second': patch, **dict.fromkeys(('lag', 'time', 'row', 'column'), ())}
-    kept = dict.fromkeys(SPLITS, 0)
-    with Writer(directory, shapes, 'Patches of one place at two times, one record per pair.') as writer:
-        for split, part in parts.items():
-            for record in cut(part, drawn[split], data, f'preparing {split}'):
-                writer.add(split, **record)
-                kept[split] += 1
-            if not kept[split]:
-                raise UserError(f"split '{split}' ({splits[split]}): every pair has missing values")
+    written = write_records(
+        directory, LagPairRecords(parts, drawn, data), {split: len(draws.lag) for split, draws in drawn.items()}
+    )
+    for split in SPLITS:
+        if not written.records(split):
+            raise UserError(f"split '{split}' ({splits[split]}): every pair has missing values")
     meta = {
         'name': name,
         'kind': 'lag_pairs',
         'transform': transform.to_json(),
         'calendar': fields['time'].dt.calendar,
-        'records': kept,
+        'records': {split: written.records(split) for split in SPLITS},
         'idealised': not data['path'],
         'step_hours': data['step_hours'],
         'lags': data['lags'],
@@ -79,6 +83,30 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'grid': [fields.sizes[y], fields.sizes[x]],
     }
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
+
+
+@dataclass(frozen=True)
+class LagPairRecords:
+    """The records of drawn pairs."""
+
+    parts: Mapping[str, xr.Dataset]
+    drawn: Mapping[str, Draw]
+    data: dict
+
+    description = 'Patches of one place at two times, one record per pair.'
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        patch = (self.data['patch'], self.data['patch'], len(self.data['variables']))
+        return {'first': patch, 'second': patch, **dict.fromkeys(('lag', 'time', 'row', 'column'), ())}
+
+    def write(self, shard: Shard, add: Callable[..., None]) -> None:
+        """See `shards.Records`. Fields of first times are read again for the shards in which pairs end."""
+        drawn = self.drawn[shard.split].part(shard.start, shard.stop)
+        begin, end = drawn.first.min(), drawn.second.max() + 1
+        part = self.parts[shard.split].isel(time=slice(begin, end))
+        for record in cut(part, drawn.later(begin), self.data):
+            add(**record)
 
 
 def draw(fields: xr.Dataset, data: dict, rng: np.random.Generator, split: str) -> Draw:
@@ -105,7 +133,7 @@ def draw(fields: xr.Dataset, data: dict, rng: np.random.Generator, split: str) -
         first[chosen] = rng.choice(starts, chosen.sum())
         second[chosen] = partner[first[chosen]]
     rows, columns = origins(fields, data)
-    order = np.argsort(first, kind='stable')
+    order = np.lexsort((first, second))
     places = rng.choice(rows, count), rng.choice(columns, count)
     return Draw(*(array[order] for array in (first, second, lag, *places)))
 
@@ -125,19 +153,19 @@ def origins(fields: xr.Dataset, data: dict) -> tuple[np.ndarray, np.ndarray]:
     return rows, np.arange(width if is_periodic(fields) else width - size + 1)
 
 
-def cut(fields: xr.Dataset, drawn: Draw, data: dict, label: str) -> Iterator[dict]:
-    """Records of the drawn pairs, ordered by their second time; pairs with missing values are omitted."""
+def cut(fields: xr.Dataset, drawn: Draw, data: dict) -> Iterator[dict]:
+    """Records of the drawn pairs in their order; pairs with missing values are omitted."""
     size = np.arange(data['patch'])
     seconds = encode_times(fields['time'].values)
-    begins = np.searchsorted(drawn.first, np.arange(len(seconds) + 1))
-    ends: dict[int, list[int]] = defaultdict(list)
+    by_first, times = np.argsort(drawn.first, kind='stable'), np.arange(len(seconds) + 1)
+    begins, ends = np.searchsorted(drawn.first[by_first], times), np.searchsorted(drawn.second, times)
     waiting: dict[int, np.ndarray] = {}
 
     def patch(field, pair):
         return field[(drawn.row[pair] + size)[:, None], (drawn.column[pair] + size) % field.shape[1]]
 
-    for now, field in stream(fields, data, label):
-        for pair in ends.pop(now, ()):
+    for now, field in stream(fields, data):
+        for pair in range(ends[now], ends[now + 1]):
             first, second = waiting.pop(pair), patch(field, pair)
             if np.isfinite(first).all() and np.isfinite(second).all():
                 yield {
@@ -148,6 +176,5 @@ def cut(fields: xr.Dataset, drawn: Draw, data: dict, label: str) -> Iterator[dic
                     'row': int(drawn.row[pair]),
                     'column': int(drawn.column[pair]),
                 }
-        for pair in range(begins[now], begins[now + 1]):
+        for pair in by_first[begins[now] : begins[now + 1]].tolist():
             waiting[pair] = patch(field, pair)
-            ends[int(drawn.second[pair])].append(pair)

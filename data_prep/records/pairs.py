@@ -1,25 +1,20 @@
 """Records of pairs: a coarse field of predictors and a fine field of targets per time, each on its own grid."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.spatial
+import scipy
 import xarray as xr
 
 from data_prep.readers.pairs import Pair, open_fine, read_pair
-from data_prep.records.block_means import (
-    CLIMATE_BYTES,
-    CLIMATE_TIMES,
-    cells_with_values,
-    check_logarithm,
-    context_moments,
-)
-from data_prep.records.stream import STATISTICS_TIMES, check_varies, stream
-from data_prep.records.writer import SPLITS, Writer
-from data_prep.simulators import coarse_model
+from data_prep.records.block_means import CLIMATE_BYTES, CLIMATE_TIMES, check_logarithm, context_moments
+from data_prep.records.shards import SPLITS, Shard, Summary, write_records
+from data_prep.records.statistics import Extremes, Statistics
+from data_prep.records.stream import STATISTICS_TIMES, cells_with_values, check_varies, fit_transform, stream
 from downscale_jax.fields.context.relief import add_surface
 from downscale_jax.fields.context.surface import read_surface
 from downscale_jax.fields.datasets import store
@@ -29,7 +24,7 @@ from downscale_jax.fields.datasets.dates import check_splits, select_dates
 from downscale_jax.fields.datasets.times import encode_times, evenly, month_of
 from downscale_jax.fields.geometry import grid
 from downscale_jax.fields.geometry.interpolation import ToFine, grid_points
-from downscale_jax.fields.transforms import grid_point, quantile_mapping, standardisation
+from downscale_jax.fields.transforms import grid_point, quantile_mapping
 from downscale_jax.fields.transforms.grid_point_regression import (
     SEASONAL,
     NormalEquations,
@@ -39,7 +34,7 @@ from downscale_jax.fields.transforms.grid_point_regression import (
 )
 from downscale_jax.fields.transforms.lifting import covered_share, interpolate_fields
 from downscale_jax.fields.transforms.pairs import SPREAD, PairTransform
-from downscale_jax.fields.transforms.standardisation import COMPRESSIONS, Standardisation
+from downscale_jax.fields.transforms.standardisation import COMPRESSIONS
 from downscale_jax.pipeline.records import COARSE_GRID
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
@@ -58,6 +53,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
 
     Files are streamed: memory does not depend on their length.
     """
+    from data_prep.simulators import coarse_model
+
     simulated = None if data['coarse'] else Pair(*coarse_model.simulate(**{'seed': seed, **data['simulate']}))
     pair = read_pair(data, simulated)
     pair = Pair(cut_around(pair.coarse, pair.fine), pair.fine)
@@ -65,17 +62,22 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     statics = fine_statics(pair.fine, parts['train'].fine, data, simulated)
     fields = PairedFields(pair.coarse, statics, data)
     transform = fitted_transform(parts['train'], fields, statics, data)
-    training = Training(fields, transform)
-    kept = write_records(parts, fields, training, directory)
+    written = write_records(
+        directory, PairRecords(parts, fields, transform), {n: part.fine.sizes['time'] for n, part in parts.items()}
+    )
+    check_complete(written, parts, data)
+    training = written.statistics
+    assert training is not None  # of the training split, which has records
     for target in zip(data['targets'], data['target_units'], *training.extremes, strict=True):
         check_varies(*target)
     check_logarithm(transform.values, training.extremes[1])
-    coefficients = training.equations.solve()
+    coefficients = NormalEquations(**training.sums).solve()
     statics = to_statics(statics, coefficients, transform.targets)
     statics = with_spread(statics, spread_of(parts['train'], fields, transform, coefficients), transform.targets)
     store.write_netcdf(statics, directory / 'statics.nc')
     store.write_netcdf(grid_of(pair.coarse), directory / COARSE_GRID)
-    store.write_netcdf(training.climate(parts['train'].coarse).to_dataset(), directory / 'climate.nc')
+    quantiles = climate(fields, transform, parts['train'].coarse)
+    store.write_netcdf(quantiles.to_dataset(), directory / 'climate.nc')
     coarse_km, fine_km = (
         float(np.sqrt(np.prod([np.median(s) for s in grid.cell_sizes_km(g)]))) for g in (pair.coarse, statics)
     )
@@ -84,7 +86,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'kind': 'pairs',
         'transform': transform.to_json(),
         'calendar': pair.fine['time'].dt.calendar,
-        'records': kept,
+        'records': {split: written.records(split) for split in SPLITS},
         'range': training.extremes.T.tolist(),
         'idealised': simulated is not None,
         'attributes': {v: {k: str(a) for k, a in pair.fine[v].attrs.items()} for v in data['targets']},
@@ -156,16 +158,16 @@ class PairedFields:
     def __init__(self, coarse: xr.Dataset, statics: xr.Dataset, data: Mapping[str, Any]):
         self.data, self.valid = data, statics['mask'].values[..., None] > 0
         self._to_fine = ToFine(grid_of(coarse), statics)
+        self.coarse_data = {'variables': data['predictors'], 'path': data['coarse']}
+        self.fine_data = {'variables': data['targets'], 'path': data['fine']}
 
     def coarse(self, part: xr.Dataset) -> Iterator[np.ndarray]:
         """[h, w, P], time by time."""
-        source = {'variables': self.data['predictors'], 'path': self.data['coarse']}
-        return (field for _, field in stream(part, source))
+        return (field for _, field in stream(part, self.coarse_data))
 
-    def fine(self, part: xr.Dataset, label: str = '') -> Iterator[np.ndarray]:
+    def fine(self, part: xr.Dataset) -> Iterator[np.ndarray]:
         """[H, W, V], NaN outside the mask."""
-        source = {'variables': self.data['targets'], 'path': self.data['fine']}
-        return (np.where(self.valid, field, np.float32(np.nan)) for _, field in stream(part, source, label))
+        return (np.where(self.valid, field, np.float32(np.nan)) for _, field in stream(part, self.fine_data))
 
     def interpolated(self, coarse: np.ndarray) -> np.ndarray:
         """[h, w, P] -> [H, W, P]."""
@@ -180,18 +182,10 @@ def spread_times(fields: xr.Dataset) -> xr.Dataset:
 def fitted_transform(train: Pair, fields: PairedFields, statics: xr.Dataset, data: Mapping[str, Any]) -> PairTransform:
     """The transform but for what depends on the grid point, which is kept with the statics."""
 
-    def fit(
-        iterate: Any, part: xr.Dataset, names: Sequence[str], units: Sequence[str], kinds: Sequence[str]
-    ) -> Standardisation:
-        few = spread_times(part)
-        return standardisation.fit(lambda: iterate(few), tuple(names), tuple(units), kinds)
-
     mean, std = context_moments(data['context'], statics, train.fine['time'].values[0])
     return PairTransform(
-        predictors=fit(
-            fields.coarse, train.coarse, data['predictors'], data['predictor_units'], data['predictor_transform']
-        ),
-        values=fit(fields.fine, train.fine, data['targets'], data['target_units'], data['transform']),
+        predictors=fit_transform(train.coarse, fields.coarse_data, data['predictor_transform']),
+        values=fit_transform(train.fine, fields.fine_data, data['transform'], fields.valid),
         sources=tuple(data['predictors'].index(name) if name else None for name in data['sources']),
         bounds=tuple(tuple(pair) for pair in data['bounds']),
         context=tuple(data['context']),
@@ -200,64 +194,82 @@ def fitted_transform(train: Pair, fields: PairedFields, statics: xr.Dataset, dat
     )
 
 
+@dataclass(frozen=True)
+class PairRecords:
+    """The records of a pair of data sets."""
+
+    parts: Mapping[str, Pair]
+    fields: PairedFields
+    transform: PairTransform
+
+    description = 'Fine targets and coarse predictors, one record per time.'
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        coarse = tuple(self.parts['train'].coarse['mask'].shape)
+        return {
+            'fine': (*self.fields.valid.shape[:2], len(self.transform.targets)),
+            'coarse': (*coarse, len(self.transform.inputs)),
+            'time': (),
+        }
+
+    def write(self, shard: Shard, add: Callable[..., None]) -> Statistics | None:
+        """See `shards.Records`; times at which a predictor or a target has no value are omitted."""
+        part = Pair(*(whole.isel(time=slice(shard.start, shard.stop)) for whole in self.parts[shard.split]))
+        times = part.fine['time'].values
+        training = Training(self.fields, self.transform) if shard.split == 'train' else None
+        streams = self.fields.coarse(part.coarse), self.fields.fine(part.fine)
+        for coarse, fine, time, seconds in zip(*streams, times, encode_times(times), strict=True):
+            if not (np.isfinite(fine).any((0, 1)).all() and np.isfinite(coarse).any((0, 1)).all()):
+                continue
+            add(fine=fine, coarse=coarse, time=int(seconds))
+            if training:
+                training.add(coarse, fine, time)
+        return training.statistics() if training else None
+
+
 class Training:
-    """Sums over the records of the training split, added one by one."""
+    """Statistics of the records of a part of the training split, added one by one."""
 
     def __init__(self, fields: PairedFields, transform: PairTransform):
         self._fields, self._transform = fields, transform
-        self.extremes = np.full((2, len(transform.targets)), [[np.inf], [-np.inf]])  # the range of PSNR and SSIM
-        self.equations = NormalEquations(
+        self._extremes = Extremes(len(transform.targets))  # the range of PSNR and SSIM
+        self._equations = NormalEquations.empty(
             fields.valid.shape[:2], len(transform.inputs) + SEASONAL, len(transform.targets)
         )
 
     def add(self, coarse: np.ndarray, fine: np.ndarray, time: Any) -> None:
-        self.extremes[0] = np.fmin(self.extremes[0], np.nanmin(fine, (0, 1)))
-        self.extremes[1] = np.fmax(self.extremes[1], np.nanmax(fine, (0, 1)))
+        self._extremes.add(fine)
         standardised = self._transform.predictors.encode(self._fields.interpolated(coarse))
-        self.equations.add(regressors(standardised, time), self._transform.values.encode(fine))
+        self._equations.add(regressors(standardised, time), self._transform.values.encode(fine))
 
-    def climate(self, coarse: xr.Dataset) -> quantile_mapping.QuantileMap:
-        """Quantiles of the predictors, to which other sources can be mapped."""
-        one = 4 * len(self._transform.inputs) * int(np.prod(list(coarse['mask'].shape)))
-        few = coarse.isel(time=evenly(coarse.sizes['time'], max(1, min(CLIMATE_TIMES, CLIMATE_BYTES // one))))
-        months = [month_of(time) for time in few['time'].values]
-        series = quantile_mapping.Series(months, lambda: self._fields.coarse(few))
-        values = self._transform.predictors
-        lowest = [
-            0.0 if np.isclose(c, COMPRESSIONS['log1p']) else -np.inf
-            for c in np.broadcast_to(values.compression, len(values.variables))
-        ]
-        return quantile_mapping.climate(series, values.variables, values.units, lowest)
+    def statistics(self) -> Statistics:
+        sums = {'squares': self._equations.squares, 'products': self._equations.products}
+        return Statistics(self._extremes.values, sums)
 
 
-def write_records(
-    parts: Mapping[str, Pair], fields: PairedFields, training: Training, directory: Path
-) -> dict[str, int]:
-    """Writes the records of all splits; returns their numbers. Raises UserError for a split without any."""
-    kept, omitted = dict.fromkeys(parts, 0), 0
-    coarse_shape = tuple(parts['train'].coarse['mask'].shape)
-    shapes = {
-        'fine': (*fields.valid.shape[:2], len(fields.data['targets'])),
-        'coarse': (*coarse_shape, len(fields.data['predictors'])),
-        'time': (),
-    }
-    with Writer(directory, shapes, 'Fine targets and coarse predictors, one record per time.') as writer:
-        for split, part in parts.items():
-            times = part.fine['time'].values
-            streams = fields.coarse(part.coarse), fields.fine(part.fine, f'preparing {split}')
-            for coarse, fine, time, seconds in zip(*streams, times, encode_times(times), strict=True):
-                if not (np.isfinite(fine).any((0, 1)).all() and np.isfinite(coarse).any((0, 1)).all()):
-                    omitted += 1
-                    continue
-                writer.add(split, fine=fine, coarse=coarse, time=int(seconds))
-                kept[split] += 1
-                if split == 'train':
-                    training.add(coarse, fine, time)
-            if not kept[split]:
-                raise UserError(f"split '{split}' ({fields.data[split]}): every value is missing")
+def check_complete(written: Summary, parts: Mapping[str, Pair], data: Mapping[str, Any]) -> None:
+    """Raises UserError for a split without records; reports how many times were omitted."""
+    for split in SPLITS:
+        if not written.records(split):
+            raise UserError(f"split '{split}' ({data[split]}): every value is missing")
+    omitted = sum(part.fine.sizes['time'] - written.records(split) for split, part in parts.items())
     if omitted:
         messages.info(f'{omitted} times are left out: a predictor or a target is missing everywhere')
-    return kept
+
+
+def climate(fields: PairedFields, transform: PairTransform, coarse: xr.Dataset) -> quantile_mapping.QuantileMap:
+    """Quantiles of the predictors, to which other sources can be mapped."""
+    one = 4 * len(transform.inputs) * int(np.prod(list(coarse['mask'].shape)))
+    few = coarse.isel(time=evenly(coarse.sizes['time'], max(1, min(CLIMATE_TIMES, CLIMATE_BYTES // one))))
+    months = [month_of(time) for time in few['time'].values]
+    series = quantile_mapping.Series(months, lambda: fields.coarse(few))
+    values = transform.predictors
+    lowest = [
+        0.0 if np.isclose(c, COMPRESSIONS['log1p']) else -np.inf
+        for c in np.broadcast_to(values.compression, len(values.variables))
+    ]
+    return quantile_mapping.climate(series, values.variables, values.units, lowest)
 
 
 def spread_of(train: Pair, fields: PairedFields, transform: PairTransform, coefficients: np.ndarray) -> np.ndarray:
@@ -272,7 +284,7 @@ def spread_of(train: Pair, fields: PairedFields, transform: PairTransform, coeff
             within = transform.values.decode(linear).clip(*transform.limits)
             yield transform.values.encode(fine) - transform.values.encode(within)
 
-    return grid_point.fit(residuals(), 'standard')[..., len(transform.targets) :]
+    return grid_point.moments(residuals()).planes('standard')[..., len(transform.targets) :]
 
 
 def with_spread(statics: xr.Dataset, spread: np.ndarray, targets: Sequence[str]) -> xr.Dataset:

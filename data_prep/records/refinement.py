@@ -1,16 +1,17 @@
 """Records of fine fields and their coarse inputs as an instrument would observe them, one record per time."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from tqdm import tqdm
 
 from data_prep import sources
+from data_prep.records.shards import SPLITS, Shard, write_records
+from data_prep.records.statistics import Extremes, Statistics
 from data_prep.records.stream import check_varies
-from data_prep.records.writer import SPLITS, Writer
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.coordinates import with_all_coordinates
 from downscale_jax.fields.datasets.dates import check_splits, select_dates
@@ -53,32 +54,17 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     statics['mask'] = statics['mask'].astype(np.int8)
     store.write_netcdf(statics, directory / 'statics.nc')
 
-    kept: dict[str, int] = {}
-    extremes = np.inf, -np.inf  # of the target in training: the data range of PSNR and SSIM
-    shapes = {'fine': area.shape, 'coarse': (*area.shape, len(data['inputs'])), 'time': ()}
-    with Writer(directory, shapes, 'Fine fields and their coarse inputs, one record per time.') as writer:
-        moments = RefinementFit(data['inputs'].index(data['target']), len(data['inputs']), data['anomaly'])
-        for split, dates in splits.items():
-            kept[split] = 0
-            part = select_dates(fields, dates)
-            for times, fine, coarse in tqdm(
-                observed_chunks(part, data, area, seed),
-                f'preparing {split}',
-                -(-part.sizes['time'] // CHUNK),
-                leave=False,
-                disable=None,  # only on a terminal: a log on stderr is for errors
-            ):
-                whole = np.isfinite(fine).any((1, 2)) & np.isfinite(coarse).any((1, 2, 3))
-                if split == 'train' and whole.any():
-                    moments.add(fine[whole], coarse[whole])
-                    extremes = min(extremes[0], float(np.nanmin(fine))), max(extremes[1], float(np.nanmax(fine)))
-                for i in np.flatnonzero(whole):
-                    writer.add(split, fine=fine[i], coarse=coarse[i], time=times[i])
-                kept[split] += int(whole.sum())
-            if not kept[split]:
-                raise UserError(f"split '{split}' ({dates}): every value of {data['target']} is missing")
-            if split == 'train':
-                check_varies(data['target'], fields[data['target']].attrs.get('units', '1'), *extremes)
+    parts = {split: select_dates(fields, dates) for split, dates in splits.items()}
+    written = write_records(
+        directory, Observed(parts, data, seed, area), {split: part.sizes['time'] for split, part in parts.items()}
+    )
+    for split, dates in splits.items():
+        if not written.records(split):
+            raise UserError(f"split '{split}' ({dates}): every value of {data['target']} is missing")
+    assert written.statistics is not None  # of the training split, which has records
+    (least,), (greatest,) = written.statistics.extremes.tolist()  # the data range of PSNR and SSIM
+    check_varies(data['target'], fields[data['target']].attrs.get('units', '1'), least, greatest)
+    moments = fit_of(data, written.statistics.sums['moments'])
     units = [fields[name].attrs.get('units', '1') for name in data['inputs']]
     transform = moments.transform(
         target=data['target'],
@@ -92,13 +78,47 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'kind': 'refinement',
         'transform': transform.to_json(),
         'calendar': fields['time'].dt.calendar,
-        'records': kept,
-        'range': extremes,
+        'records': {split: written.records(split) for split in SPLITS},
+        'range': (least, greatest),
         'idealised': not data['path'],
         'attributes': {k: str(v) for k, v in fields[data['target']].attrs.items()},
         'kernel_km': data['kernel_km'],
     }
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
+
+
+def fit_of(data: Mapping, sums: np.ndarray | None = None) -> RefinementFit:
+    """The fit of the transform, from the `sums` of parts of the training split."""
+    return RefinementFit(data['inputs'].index(data['target']), len(data['inputs']), data['anomaly'], sums)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The records of fields that an instrument would observe."""
+
+    parts: Mapping[str, xr.Dataset]
+    data: dict
+    seed: int
+    area: np.ndarray
+
+    description = 'Fine fields and their coarse inputs, one record per time.'
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {'fine': self.area.shape, 'coarse': (*self.area.shape, len(self.data['inputs'])), 'time': ()}
+
+    def write(self, shard: Shard, add: Callable[..., None]) -> Statistics | None:
+        """See `shards.Records`; times without any value of the target, or of the inputs, are omitted."""
+        moments, extremes = fit_of(self.data), Extremes(1)
+        part = self.parts[shard.split].isel(time=slice(shard.start, shard.stop))
+        for times, fine, coarse in observed_chunks(part, self.data, self.area, self.seed):
+            whole = np.isfinite(fine).any((1, 2)) & np.isfinite(coarse).any((1, 2, 3))
+            if shard.split == 'train' and whole.any():
+                moments.add(fine[whole], coarse[whole])
+                extremes.add(fine[whole][..., None])
+            for i in np.flatnonzero(whole):
+                add(fine=fine[i], coarse=coarse[i], time=times[i])
+        return Statistics(extremes.values, {'moments': moments.sums}) if shard.split == 'train' else None
 
 
 def observed_chunks(fields: xr.Dataset, data: dict, area: np.ndarray, seed: int) -> Iterator[tuple]:
@@ -108,7 +128,7 @@ def observed_chunks(fields: xr.Dataset, data: dict, area: np.ndarray, seed: int)
     spacings = data['spacing_km'] or [kernel / 2 for kernel in data['kernel_km']]
     errors = data['noise'] or [0.0] * len(data['inputs'])
     for start in range(0, fields.sizes['time'], CHUNK):
-        chunk = store.load(fields.isel(time=slice(start, start + CHUNK)), data['path'])
+        chunk = store.load(fields.isel(time=slice(start, start + CHUNK)), data['path'], 'synchronous')
         times = encode_times(chunk['time'].values)
         channels = []
         for name, kernel, spacing, error in zip(data['inputs'], data['kernel_km'], spacings, errors, strict=True):

@@ -24,7 +24,7 @@ GAIN = 110.0  # relative increase per slope of the ascending air
 def draw_relief(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     """Heights [m], (y, x) float32: a plateau in the west, belts of mountains, plains, a ragged coast in the south-east.
 
-    The sea is 0, land 1 or more. Belts of uplift are cut by rivers (`_erode`) until the two nearly balance.
+    The sea is 0, land 1 or more. Belts of uplift are cut by rivers (`erode`) until the two nearly balance.
     """
     shape, size = (rows, columns), min(rows, columns)
     y, x = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing='ij')
@@ -39,13 +39,13 @@ def draw_relief(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray
     # belts follow the zeros of a smooth field, with varying strength and gaps
     belt = np.exp(-((belts / 0.28) ** 2)) * np.clip(0.55 + 0.5 * along, 0, 1.3)
     uplift = (0.05 + 0.9 * plateau + 1.2 * belt) * np.minimum(inland / 0.15, 1) * np.exp(0.35 * rough)
-    height = _erode(land, ndimage.gaussian_filter(uplift, 1.0))
+    height = erode(land, ndimage.gaussian_filter(uplift, 1.0))
     height = np.where(land, ndimage.gaussian_filter(height, 0.6), 0)
     height = np.maximum(height * HEIGHT / np.quantile(height[land], 0.999), 1)
     return np.where(land, height, 0).astype(np.float32)
 
 
-def _erode(land: np.ndarray, uplift: np.ndarray) -> np.ndarray:
+def erode(land: np.ndarray, uplift: np.ndarray) -> np.ndarray:
     """Heights in the unit of `uplift`, (y, x): dh/dt = uplift - K A^m dh/dx, the law of streams, implicit in time.
 
     Braun and Willett (2013, Geomorphology 180-181, 170-179). Pits overflow at their lowest rim: water follows the

@@ -6,7 +6,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import dask.array
 import numpy as np
 import xarray as xr
 
@@ -132,7 +131,9 @@ def variable_attributes(generator: FieldGenerator, provenance: Provenance) -> di
     return attributes
 
 
-def _lazy_nan(shape: tuple[int, ...], chunks: tuple[int, ...]) -> dask.array.Array:
+def _lazy_nan(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Any:
+    import dask.array
+
     return dask.array.full(shape, np.nan, dtype=np.float32, chunks=chunks)
 
 

@@ -1,7 +1,5 @@
 """Prepared records as a coarse data set, the form in which generators take their inputs."""
 
-import dask
-import dask.array
 import numpy as np
 import xarray as xr
 
@@ -14,6 +12,8 @@ from downscale_jax.pipeline.records import Prepared, Split
 def coarse_dataset(prepared: Prepared, split: Split, times: np.ndarray, chosen: list[int]) -> xr.Dataset:
     """Coarse inputs of chosen records as a lazy canonical data set: on the fine grid, or on
     their own: block means, predictors."""
+    import dask.array
+
     transform, dims, shape = prepared.field_transform, prepared.statics['mask'].dims, prepared.mask.shape
     coords: dict = {name: c for name, c in prepared.statics.coords.items() if name != 'time'}
     if isinstance(transform, BlockMeans):

@@ -3,12 +3,14 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure as Drawing
 
 from downscale_jax.runtime.files import file_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 Estimate = np.ndarray  # [..., 3]: value, 5 and 95 % quantile over resampled times, NaN where undefined
 
@@ -48,7 +50,7 @@ class Figure(NamedTuple):
 
     name: str
     caption: str
-    drawing: Drawing
+    drawing: 'Drawing'
 
     @property
     def file(self) -> str:

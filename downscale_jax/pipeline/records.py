@@ -4,13 +4,15 @@
     statics.nc         of fields: mask, cell area and coordinates of the fine grid
     prepared.json      kind, transform, calendar, counts, provenance
     coarse_grid.nc     of pairs: coordinates of the coarse data
+    outlines.gpkg      of scenes: glacier outlines
 
 A record is one time: `fine` [H, W] and `coarse` [H, W, Cin]; `fine` [H, W, V] alone where the coarse form is its block
 mean; `fine` [H, W, V] and `coarse` [h, w, P], each on its own grid, for pairs. Or it is a pair of patches, `first` and
-`second` [P, P, C], with their `lag` in steps and the `row` and `column` of their first cell; or a labelled `image`
-[H, W, C] with `values` [K] known about it, its `label`, the `group` that it belongs to, and `seconds` from the start of
-a simulation; it has no grid. Fields are physical, float32, NaN where missing; `time` is in seconds since 1970-01-01 of
-the data's calendar. Reading needs no TensorFlow.
+`second` [P, P, C], with their `lag` in steps and the `row` and `column` of their first cell; or a satellite scene,
+`bands` [H, W, B], with the probability of `cloud` [H, W]; or a labelled `image` [H, W, C] with its `values` [K], its
+`label`, the `group` that it belongs to, and `seconds` from the start of a simulation; it has no grid. Fields are
+physical, float32, NaN where missing; `time` is in seconds since 1970-01-01 of the data's calendar. Reading needs no
+TensorFlow.
 """
 
 from collections.abc import Sequence
@@ -39,6 +41,7 @@ from downscale_jax.runtime.files import RESTORE, Section, read_json, reading
 
 STATICS = 'statics.nc'
 COARSE_GRID = 'coarse_grid.nc'
+OUTLINES = 'outlines.gpkg'
 T = TypeVar('T', bound=Transform)
 
 
@@ -77,7 +80,7 @@ class Prepared:
 
     @property
     def field_transform(self) -> FieldTransform:
-        """`transform` of data for downscaling. Raises UserError for lag pairs and images."""
+        """`transform` of data for downscaling. Raises UserError for data of other kinds."""
         if isinstance(self.transform, Standardisation | ImageTransform):
             raise UserError(f'{self.directory} holds data of kind {self.kind}, not fields to downscale')
         return self.transform

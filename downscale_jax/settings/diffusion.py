@@ -8,6 +8,7 @@ from downscale_jax.diffusion.schedule import LEVELS, Prediction
 from downscale_jax.settings.data import RefinementData
 from downscale_jax.settings.kinds import Dtype, OneOf, Section, Seed, about, conflict, in_words
 from downscale_jax.settings.networks import UNetSettings
+from downscale_jax.settings.one_pass import Generator, OnePassSettings
 from downscale_jax.settings.training import AveragedTraining
 from downscale_jax.settings.use import Diffused, RefinementEvaluation, check_targets
 
@@ -48,9 +49,11 @@ class SeaIceSettings(Section):
 
     system: Annotated[str, OneOf(('diffusion',))] = about('the system')
     seed: Seed = about('seed of weights, data, and noise')
+    generator: Generator = about('how members are generated: by repeated denoising or in one pass')
     data: RefinementData
     model: DenoiserSettings
     diffusion: ContinuousDiffusion
+    one_pass: OnePassSettings
     training: AveragedTraining
     sampling: Diffused
     evaluation: RefinementEvaluation

@@ -24,6 +24,7 @@ from downscale_jax.settings.kinds import (
     within,
 )
 from downscale_jax.settings.networks import Factors, UNetSettings
+from downscale_jax.settings.one_pass import Generator, OnePassSettings
 from downscale_jax.settings.training import AveragedTraining
 from downscale_jax.settings.use import DiffusedBlocks, EnsembleEvaluation, check_conserved, check_targets
 
@@ -82,12 +83,14 @@ class DpdmSettings(Section):
 
     system: Annotated[str, OneOf(('dpdm',))] = about('the system')
     seed: Seed = about('seed of weights, data, and noise')
+    generator: Generator = about('how members are generated: by repeated denoising or in one pass')
     rivals: Annotated[tuple[Annotated[str, OneOf(RIVALS)], ...], entries(), Distinct()] = about(
         "baselines to train as well, 'edsr' first; (): none"
     )
     data: RegionalData
     model: Networks
     diffusion: DiscreteDiffusion
+    one_pass: OnePassSettings
     edsr: EdsrSettings
     training: AveragedTraining
     sampling: DiffusedBlocks

@@ -4,26 +4,28 @@ A system says how a config becomes tasks, what a batch holds, how training start
 evaluated: `systems.system.System` is the contract, one file of this package each system.
 """
 
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, overload
 
 from downscale_jax.runtime.errors import UserError, suggestion
+from downscale_jax.runtime.tables import ImportedOnUse
 from downscale_jax.settings.check import check
-from downscale_jax.systems import atmodist, cloud_vae, crystal_vae, diffusion, dpdm, pairs, rosettes, srgan
 from downscale_jax.systems.packing import unpacked
 from downscale_jax.systems.system import Config, Given, OpenedT, System
 from downscale_jax.systems.workdir import WorkDirectory, read_config
 
-SYSTEMS: dict[str, System[Any, Any]] = {
-    'atmodist': atmodist.SYSTEM,
-    'cloud_vae': cloud_vae.SYSTEM,
-    'crystal_vae': crystal_vae.SYSTEM,
-    'diffusion': diffusion.SYSTEM,
-    'dpdm': dpdm.SYSTEM,
-    'pairs': pairs.SYSTEM,
-    'rosettes': rosettes.SYSTEM,
-    'srgan': srgan.SYSTEM,
-}
+SYSTEMS: MutableMapping[str, System[Any, Any]] = ImportedOnUse(
+    atmodist='downscale_jax.systems.atmodist:SYSTEM',
+    cloud_vae='downscale_jax.systems.cloud_vae:SYSTEM',
+    crystal_vae='downscale_jax.systems.crystal_vae:SYSTEM',
+    diffusion='downscale_jax.systems.diffusion:SYSTEM',
+    dpdm='downscale_jax.systems.dpdm:SYSTEM',
+    glaciers='downscale_jax.systems.glaciers:SYSTEM',
+    pairs='downscale_jax.systems.pairs:SYSTEM',
+    rosettes='downscale_jax.systems.rosettes:SYSTEM',
+    srgan='downscale_jax.systems.srgan:SYSTEM',
+)
 
 
 def system_of(config: Config) -> System[Any, Any]:

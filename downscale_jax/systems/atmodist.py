@@ -8,8 +8,6 @@ import jax
 import numpy as np
 import xarray as xr
 
-from downscale_jax.evaluation.lags import evaluate as lag_evaluation
-from downscale_jax.evaluation.lags.predictions import Network
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.dates import iso
@@ -183,6 +181,9 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
 
 def evaluate(opened: LearnedDistance, prepared: Prepared) -> Scores:
     """Scores lag classification, beside the untrained rival where there is one, and the learned distance."""
+    from downscale_jax.evaluation.lags import evaluate as lag_evaluation
+    from downscale_jax.evaluation.lags.predictions import Network
+
     untrained = None
     if UNTRAINED in opened.tasks:
         task = opened.tasks[UNTRAINED]

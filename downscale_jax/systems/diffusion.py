@@ -1,4 +1,4 @@
-"""Super-resolution by diffusion, from a regression as first guess (docs/systems/sea_ice.md)."""
+"""Super-resolution by diffusion or in one pass, from a regression as first guess (docs/systems/sea_ice.md)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,9 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from downscale_jax.diffusion.schedule import CosineSchedule
+from downscale_jax.diffusion.schedule import CosineSchedule, Schedule
 from downscale_jax.downscale.tiles import Tiling
-from downscale_jax.evaluation import fields as evaluation
 from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
@@ -17,17 +16,20 @@ from downscale_jax.settings.diffusion import SeaIceSettings
 from downscale_jax.systems.calibrated import Calibrated, calibrate
 from downscale_jax.systems.checks import check_multiple, check_places
 from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
-from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
+from downscale_jax.tasks.diffusion import Diffusion
+from downscale_jax.tasks.first_guess import FirstGuess
+from downscale_jax.tasks.one_pass import OnePass
 from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.loop import eval_program
 from downscale_jax.training.optimizer import phases
 from downscale_jax.training.state import State
 
-DiffusionTask = Regression | Diffusion
+GeneratorTask = Diffusion | OnePass
+DiffusionTask = Regression | GeneratorTask
 
 
 def build(config: Config) -> dict[str, DiffusionTask]:
-    """The regression and the diffusion model, in this order. Raises UserError for settings that contradict."""
+    """The regression and the generator, in this order. Raises UserError for settings that contradict."""
     return tasks_of(config, targets=1)
 
 
@@ -44,16 +46,24 @@ def tasks_of(config: Config, targets: int) -> dict[str, DiffusionTask]:
     check_multiple('data.patch', patch, stride, 'the stride of the network')
     Tiling((patch, patch), stride, config['sampling']['tile'], config['sampling']['overlap'])  # raises if they clash
     regression = Regression(**{**common, 'network': common['network'].clone(channels=2 * targets)})
-    return {
-        'regression': regression,
-        'diffusion': Diffusion(
-            **common,
-            schedule=CosineSchedule(tuple(diffusion['signal_rates']), diffusion['level']),
-            prediction=diffusion['prediction'],
-            weighting=diffusion['weighting'],
-            regression=regression if diffusion['first_guess'] else None,
-        ),
-    }
+    schedule = CosineSchedule(tuple(diffusion['signal_rates']), diffusion['level'])
+    return {'regression': regression, config['generator']: generator_of(config, regression, schedule, common)}
+
+
+def generator_of(
+    config: Config, regression: Regression, schedule: Schedule, common: Mapping[str, Any]
+) -> GeneratorTask:
+    """The task that `config.generator` names; `common` are the fields that it shares with the regression."""
+    if config['generator'] == 'one_pass':
+        return OnePass(**common, regression=regression, members=config['one_pass']['members'])
+    diffusion = config['diffusion']
+    return Diffusion(
+        **common,
+        schedule=schedule,
+        prediction=diffusion['prediction'],
+        weighting=diffusion['weighting'],
+        regression=regression if diffusion['first_guess'] else None,
+    )
 
 
 def check(config: Config, training: bool = False) -> None:
@@ -80,7 +90,7 @@ def examples(config: Config, prepared: Prepared, split: str) -> Patches:
 
 
 def initialise(name: str, tasks: Mapping[str, DiffusionTask], trained: Trained | None = None) -> Init:
-    """See `system.Initialise`: a diffusion model starts from the best state of the regression, its first guess.
+    """See `system.Initialise`: a generator starts from the best state of the regression, its first guess.
 
     The unit of the residual is the regression's expected error times a scale, the root of the mean ratio of squared to
     expected squared error in batches of training data: the model then learns to generate fields of unit variance.
@@ -98,12 +108,15 @@ def initialise(name: str, tasks: Mapping[str, DiffusionTask], trained: Trained |
 
 
 def networks(states: Mapping[str, State]) -> dict[str, Any]:
-    """Parameters by network, the U-Net of the diffusion model last."""
-    return {'regression': states['regression'].params, 'unet': states['diffusion'].params}
+    """Parameters by network, the U-Net of the generator last."""
+    generator = next(state for name, state in states.items() if name != 'regression')
+    return {'regression': states['regression'].params, 'unet': generator.params}
 
 
 def evaluate(opened: Calibrated, prepared: Prepared) -> Scores:
     """Scores every task, and the calibrated ensemble, beside the coarse field."""
+    from downscale_jax.evaluation import fields as evaluation
+
     generators = {name: opened.generator(name) for name in opened.tasks}
     if fitted := opened.fitted():
         generators['calibrated'] = fitted

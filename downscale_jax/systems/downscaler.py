@@ -18,7 +18,6 @@ from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.pair_inputs import GridCorrection
 from downscale_jax.downscale.region import fine_grid
 from downscale_jax.downscale.settings import GenerationSettings
-from downscale_jax.evaluation import fields
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.pairs import PairTransform
@@ -51,6 +50,8 @@ def check_drawn(members: int, seed: int, flag: str = '') -> None:
 
 def evaluate(opened: 'Downscaler', prepared: Prepared) -> Scores:
     """Scores every task, the last as it downscales, beside the baselines."""
+    from downscale_jax.evaluation import fields
+
     generators = {name: opened.generator(name) for name in opened.tasks} | {opened.last: opened.best()}
     return fields.evaluate(generators, prepared, opened.config, opened.workdir)
 

@@ -15,28 +15,27 @@ from downscale_jax.models.unet import UNet
 from downscale_jax.pipeline.patches import Patches
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.settings.dpdm import EDSR, EDSR_GAN, DpdmSettings
+from downscale_jax.settings.dpdm import EDSR, EDSR_GAN, RIVALS, DpdmSettings
 from downscale_jax.systems import diffusion
 from downscale_jax.systems.calibrated import Calibrated, calibrate
 from downscale_jax.systems.checks import check_multiple, check_places
 from downscale_jax.systems.downscaler import evaluate
 from downscale_jax.systems.system import Config, Init, Shapes, System, Trained
 from downscale_jax.tasks.content import Content
-from downscale_jax.tasks.diffusion import Diffusion
 from downscale_jax.tasks.gan import Gan
 from downscale_jax.tasks.regression import Regression
 from downscale_jax.tasks.super_resolution import SuperResolution
 from downscale_jax.training.optimizer import phases
 from downscale_jax.training.state import State
 
-DpdmTask = SuperResolution | Gan | Regression | Diffusion
+DpdmTask = SuperResolution | Gan | diffusion.DiffusionTask
 
 REGRESSION, DPDM = 'regression', 'dpdm'
 NETWORKS = {'unet': UNet, 'dpdm': DpdmUNet}
 
 
 def build(config: Config) -> dict[str, DpdmTask]:
-    """The rivals, the regression, and the diffusion model last. Raises UserError for settings that contradict."""
+    """The rivals, the regression, and the generator last. Raises UserError for settings that contradict."""
     training, section, count = config['training'], config['diffusion'], len(config['data']['variables'])
     network = network_of(config['model'], count)
     check_sizes(config, network.stride)
@@ -49,15 +48,10 @@ def build(config: Config) -> dict[str, DpdmTask]:
         ).interpolated.start,  # the repeated coarse field is for EDSR: a U-Net sees the interpolated one
     }
     regression = Regression(network.clone(channels=2 * count), **common)
-    diffusion_model = Diffusion(
-        network,
-        **common,
-        schedule=DiscreteSchedule(section['steps'], section['betas'], network.noise),
-        prediction=section['prediction'],
-        weighting=section['weighting'],
-        regression=regression if section['first_guess'] else None,
-    )
-    return {**rivals(config, count), REGRESSION: regression, DPDM: diffusion_model}
+    schedule = DiscreteSchedule(section['steps'], section['betas'], network.noise)
+    generator = diffusion.generator_of(config, regression, schedule, {'network': network, **common})
+    name = DPDM if config['generator'] == 'diffusion' else config['generator']
+    return {**rivals(config, count), REGRESSION: regression, name: generator}
 
 
 def network_of(model: Mapping[str, Any], count: int) -> Any:
@@ -119,7 +113,7 @@ def examples(config: Config, prepared: Prepared, split: str) -> Patches:
 
 
 def initialise(name: str, tasks: Mapping[str, DpdmTask], trained: Trained | None = None) -> Init:
-    """See `system.Initialise`: EDSR-GAN starts from EDSR, the diffusion model from the regression."""
+    """See `system.Initialise`: EDSR-GAN starts from EDSR, the generator from the regression."""
     task = tasks[name]
     if isinstance(task, Gan) and trained is not None:
         generator = jax.device_get(trained.restored(EDSR)).params
@@ -130,9 +124,10 @@ def initialise(name: str, tasks: Mapping[str, DpdmTask], trained: Trained | None
 
 
 def networks(states: Mapping[str, State]) -> dict[str, Any]:
-    """Parameters by network, the U-Net of the diffusion model last."""
+    """Parameters by network, the U-Net of the generator last."""
     edsr = {EDSR: states[EDSR].params} if EDSR in states else {}
-    return {**edsr, REGRESSION: states[REGRESSION].params, 'unet': states[DPDM].params}
+    rest = {name: state for name, state in states.items() if name not in RIVALS}
+    return {**edsr, **diffusion.networks(rest)}
 
 
 SYSTEM: System[DpdmTask, Calibrated] = System(

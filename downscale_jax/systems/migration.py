@@ -13,7 +13,7 @@ import numpy as np
 
 from downscale_jax.runtime.errors import UserError
 
-VERSION = 3
+VERSION = 4
 
 
 class Change(NamedTuple):
@@ -50,6 +50,7 @@ MEASURES = (
     'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
     'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
 )  # fmt: skip
+_GENERATOR = {'generator': 'diffusion', 'one_pass': {'members': 2}}
 # {version: {system: settings that the version left behind did not have, as it worked}}
 _OF_ALL = {'measures': MEASURES, 'subsets': (), 'window': 40, 'regimes': (), 'zones': (), 'places': ''}
 ADDED: dict[int, dict[str, dict[str, Any]]] = {
@@ -64,6 +65,7 @@ ADDED: dict[int, dict[str, dict[str, Any]]] = {
         'dpdm': {'model': {'unet': {'turns': 1000.0}}},
         'srgan': {'model': {'biases': 'zero'}, 'content': {'scale': 'network'}},
     },
+    3: {'diffusion': _GENERATOR, 'dpdm': _GENERATOR, 'pairs': _GENERATOR},
 }
 
 

@@ -1,4 +1,4 @@
-"""Downscaling learnt from pairs of coarse and fine data, by regression and diffusion (docs/systems/pairs.md)."""
+"""Downscaling learnt from pairs of coarse and fine data, by diffusion or in one pass (docs/systems/pairs.md)."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from downscale_jax.systems.system import Config, Shapes, System
 
 
 def build(config: Config) -> dict[str, diffusion.DiffusionTask]:
-    """The regression and the diffusion model, in this order. Raises UserError for settings that contradict."""
+    """The regression and the generator, in this order. Raises UserError for settings that contradict."""
     return diffusion.tasks_of(config, len(config['data']['targets']))
 
 

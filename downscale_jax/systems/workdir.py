@@ -24,9 +24,10 @@ METHODS = {  # of some kinds of model only
     'downscale': 'models of diffusion, dpdm and srgan',
     'distance': 'models of atmodist and cloud_vae',
     'embed': 'models of atmodist, cloud_vae and crystal_vae',
+    'map': 'models of glaciers',
     'predict': 'models of rosettes',
 }
-PATHS = ('path', 'coarse', 'fine')  # settings of `data` that name the training data
+PATHS = ('path', 'coarse', 'fine', 'outlines')  # settings of `data` that name the training data
 REPLACEABLE = ('sampling', 'evaluation')  # sections that may differ from those of training
 
 

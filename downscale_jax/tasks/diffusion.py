@@ -1,20 +1,16 @@
 """Conditional continuous-time diffusion (docs/systems/sea_ice.md).
 
-With a first guess, the trained regression passed to `init`, the diffusion model learns the residual: it is conditioned
-on the mean and the expected error of the regression and generates (target - mean) / error, a field of unit variance
-everywhere. The ensemble mean then starts from the regression (the two-stage form of Mardani et al. 2025, CorrDiff), and
-the spread from the expected error, instead of both being learned again through noise. Sea-ice concentration shows why:
-it hardly varies in open water and varies strongly at the ice edge, and with one unit for all places the ensemble was a
-quarter too narrow after 2000 steps. Without a first guess the model generates the target itself, as published.
+With a first guess, the trained regression passed to `init`, the diffusion model learns the residual
+(`tasks.first_guess`). Without one it generates the target itself, as published.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from downscale_jax.diffusion.loss import denoising_loss
 from downscale_jax.diffusion.samplers import Noise, Solver
@@ -22,24 +18,11 @@ from downscale_jax.diffusion.schedule import Prediction, Schedule, clean
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
+from downscale_jax.tasks.first_guess import Conditioned, FirstGuess, Params, conditioned, conditioned_over
 from downscale_jax.tasks.regression import Batch, Regression
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create, gradient_step
 from downscale_jax.training.state import State
-
-
-class FirstGuess(NamedTuple):
-    """Parameters of a trained regression, and the ratio of its error to its expected error (about 1)."""
-
-    params: Any
-    scale: jax.Array | np.floating
-
-
-class Params(NamedTuple):
-    """The parameters that sampling needs."""
-
-    unet: Any
-    guess: FirstGuess | None
 
 
 @dataclass(frozen=True)
@@ -69,16 +52,9 @@ class Diffusion:
         params = self.network.init(key, z, condition, jnp.zeros(1))
         return states.create(params, create(self.phases[0]), frozen=guess)
 
-    def condition(self, guess: FirstGuess | None, condition: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """(shown, mean, error): the condition that the network sees [B, H, W, Cc - hidden (+ 2 C)], and location and
-        scale [B, H, W, C] of the normalised target, mean + error x generated field; zero and one without a first guess.
-        """
-        shown = condition[..., self.hidden :]
-        if self.regression is None or guess is None:
-            mean = jnp.zeros((*condition.shape[:3], self.network.channels))
-            return shown, mean, jnp.ones_like(mean)
-        mean, error = self.regression.distribution(guess.params, condition)
-        return jnp.concatenate([shown, mean, error], -1), mean, guess.scale * error
+    def condition(self, guess: FirstGuess | None, condition: jax.Array) -> Conditioned:
+        """What the network is given of a condition [B, H, W, Cc]."""
+        return conditioned(self.regression, guess, condition, self.hidden, self.network.channels)
 
     def output(self, unet: Any, z: jax.Array, gamma: jax.Array, shown: jax.Array) -> jax.Array:
         return jnp.asarray(self.network.apply(unet, z, shown, self.schedule.level(gamma)))
@@ -116,12 +92,12 @@ class Diffusion:
     def rows(self, guess: FirstGuess | None, batch: Batch, key: jax.Array) -> Batch:
         """All that the loss needs besides parameters: mask, condition and residual of the batch, t [B], and noise like
         the target; random numbers are keyed by the index in the global batch."""
-        shown, mean, error = self.condition(guess, batch['condition'])
-        residual = jnp.where(batch['mask'], (batch['target'] - mean) / error, 0)
+        given = self.condition(guess, batch['condition'])
+        residual = given.residual(batch)
         time_key, noise_key = jax.random.split(key)
         return {
             'mask': batch['mask'],
-            'shown': shown,
+            'shown': given.shown,
             'residual': residual,
             't': parallel.row_uniforms(time_key, len(residual)),
             'noise': parallel.row_normals(noise_key, residual.shape),
@@ -148,9 +124,7 @@ class Diffusion:
         `apply(network, *fields)` runs a network over the domain: tiles are fused at every evaluation. The first guess,
         equal for all members, is computed once.
         """
-        channels = self.network.channels
-        parts = apply(lambda c: jnp.concatenate(self.condition(params.guess, c), -1), condition)
-        shown, mean, error = jnp.split(parts, parts.shape[-1] - channels * np.array([2, 1]), -1)
+        given = conditioned_over(apply, partial(self.condition, params.guess), condition, self.network.channels)
 
         def denoise(z, gamma):
             def network(z, shown):
@@ -159,9 +133,9 @@ class Diffusion:
                 return self.denoise(params, z, jnp.full(z.shape[0], gamma), each)
 
             # invalid cells are zero, as in training
-            return jnp.where(valid[None], apply(network, z, shown), 0)
+            return jnp.where(valid[None], apply(network, z, given.shown), 0)
 
-        return mean + error * solver.solve(denoise, noise, self.schedule)
+        return given.mean + given.error * solver.solve(denoise, noise, self.schedule)
 
     def denoise(self, params: Params, z: jax.Array, gamma: jax.Array, shown: jax.Array) -> jax.Array:
         """The estimate of the clean residual [B, H, W, C] in z at angle gamma [B]."""

@@ -31,6 +31,8 @@ class Phase:
     weight_decay: float = 0.0
     beta2: float = 0.99  # decay of AdamW's second moments
     optimizer: Literal['adamw', 'sgd'] = 'adamw'
+    momentum: float = 0.9  # of SGD
+    nesterov: bool = False  # whether SGD looks ahead along its momentum
     keep_moments: bool = False  # start from the optimiser's moments at the end of the phase before
     examples: int = 0  # size of a fixed subset of the training split; 0: all
     plateau_every: int = 0  # steps per average of the loss in the plateau rule; 0: no rule
@@ -54,7 +56,7 @@ def phases(training: Mapping[str, Any], per_network: bool = False) -> tuple[Phas
 
 
 def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
-    """Clipping by norm, then AdamW or SGD with momentum 0.9, with linear warm-up and the schedule of the phase.
+    """Clipping by norm, then AdamW or SGD with momentum, with linear warm-up and the schedule of the phase.
 
     The plateau rule, if any, scales the updates last. It is that of Keras (ReduceLROnPlateau) with a threshold in units
     of the loss, which `update` takes as `value`.
@@ -69,7 +71,7 @@ def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
     }
     rules = {
         'adamw': lambda rate: optax.adamw(rate, b2=phase.beta2, weight_decay=phase.weight_decay),
-        'sgd': lambda rate: optax.sgd(rate, momentum=0.9),
+        'sgd': lambda rate: optax.sgd(rate, momentum=phase.momentum, nesterov=phase.nesterov),
     }
     rule = rules[phase.optimizer](schedules[phase.schedule]())
     if phase.plateau_every:

@@ -75,7 +75,8 @@ def train(workdir: Path, steps: int, batch: int, patch: int, width: int) -> None
     from downscale_jax.diffusion.schedule import CosineSchedule
     from downscale_jax.models.unet import UNet
     from downscale_jax.runtime import parallel
-    from downscale_jax.tasks.diffusion import Diffusion, FirstGuess
+    from downscale_jax.tasks.diffusion import Diffusion
+    from downscale_jax.tasks.first_guess import FirstGuess
     from downscale_jax.tasks.regression import Regression
     from downscale_jax.training.log import Log
     from downscale_jax.training.loop import LoopSettings, TrainingData

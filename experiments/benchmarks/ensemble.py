@@ -116,7 +116,7 @@ def of_sea_ice(config: dict) -> tuple[Any, int]:
     from downscale_jax.fields.transforms.refinement import RefinementTransform
     from downscale_jax.systems.diffusion import build
     from downscale_jax.systems.downscaler import sampling_of
-    from downscale_jax.tasks.diffusion import FirstGuess, Params
+    from downscale_jax.tasks.first_guess import FirstGuess, Params
 
     names, patch = config['data']['inputs'], config['data']['patch']
     count = len(names)

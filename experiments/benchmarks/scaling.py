@@ -146,7 +146,7 @@ def untrained(config: dict) -> Any:
     from downscale_jax.systems import dpdm
     from downscale_jax.systems.downscaler import sampling_of
     from downscale_jax.systems.workdir import zeros as examples
-    from downscale_jax.tasks.diffusion import FirstGuess, Params
+    from downscale_jax.tasks.first_guess import FirstGuess, Params
 
     data, rng = config['data'], np.random.default_rng(0)
     names, count, planes = tuple(data['variables']), len(data['variables']), plane_count(data['context'])

@@ -12,7 +12,9 @@ from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
-from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
+from downscale_jax.tasks.diffusion import Diffusion
+from downscale_jax.tasks.first_guess import FirstGuess, Params
+from downscale_jax.tasks.one_pass import OnePass
 from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.optimizer import Phase
 
@@ -53,18 +55,21 @@ def generators(transform) -> dict[str, FieldGenerator]:
     condition, shown = np.tile(plane, 3), np.tile(plane, 5)
     guess = drawn(regression, None, condition)
     params = Params(drawn(diffusion, plane, shown, np.zeros(1)), FirstGuess(guess, np.float32(0.5)))
+    one_pass = OnePass(network, phases, regression)
+    of_one_pass = params._replace(unet=drawn(one_pass, plane, shown))
     settings = GenerationSettings(Partition(tile=24, overlap=8, members=2), Sampling('ddim', 2, 't', 0.0))
     correlated = replace(settings, sampling=Sampling('dpm_solver_sde', 3, 't', 0.0, correlation_hours=36.0))
     return {
         'diffusion': FieldGenerator(diffusion, params, transform, settings),
         'correlated': FieldGenerator(diffusion, params, transform, correlated),
+        'one_pass': FieldGenerator(one_pass, of_one_pass, transform, settings),
         'regression': FieldGenerator(regression, guess, transform, settings),
     }
 
 
-@pytest.fixture(scope='session', params=['diffusion', 'correlated'])
+@pytest.fixture(scope='session', params=['diffusion', 'correlated', 'one_pass'])
 def generator(generators, request):
-    """Deterministic with independent noise at each time, and stochastic with noise that lasts 36 hours."""
+    """Deterministic with independent noise at each time, stochastic with noise that lasts 36 hours, and one pass."""
     return generators[request.param]
 
 

@@ -31,7 +31,8 @@ from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import exit_on_user_error
-from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
+from downscale_jax.tasks.diffusion import Diffusion
+from downscale_jax.tasks.first_guess import FirstGuess, Params
 from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.optimizer import Phase
 from tests.forked import Forked

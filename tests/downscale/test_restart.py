@@ -26,7 +26,8 @@ from downscale_jax.downscale.settings import GenerationSettings, Partition, Samp
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.tasks.diffusion import Diffusion, Params
+from downscale_jax.tasks.diffusion import Diffusion
+from downscale_jax.tasks.first_guess import Params
 from downscale_jax.training.optimizer import Phase
 from tests.forked import Forked
 

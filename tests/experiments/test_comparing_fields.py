@@ -207,6 +207,6 @@ def test_a_state_of_the_atmosphere_and_its_learned_distance(tmp_path, monkeypatc
     monkeypatch.setattr('sys.argv', ['comparing_fields.py', '--workdir', f'--figure={tmp_path / "a.png"}'])
     comparing.main()
     told = capsys.readouterr().out
-    assert '| spectral distance | AtmoDist |' in told
+    assert '| features | AtmoDist |' in told
     assert '| missing filaments |' in told
     assert (tmp_path / 'a.png').stat().st_size > 20_000

@@ -1,4 +1,4 @@
-"""Both tasks on tiny networks, stepped as the loop steps them: inside `parallel.sharded`, here on one device."""
+"""Tasks on tiny networks, stepped as the loop steps them: inside `parallel.sharded`, here on one device."""
 
 import itertools
 from dataclasses import replace
@@ -12,7 +12,9 @@ from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
-from downscale_jax.tasks.diffusion import Diffusion, FirstGuess, Params
+from downscale_jax.tasks.diffusion import Diffusion
+from downscale_jax.tasks.first_guess import FirstGuess, Params
+from downscale_jax.tasks.one_pass import OnePass
 from downscale_jax.tasks.regression import SMALLEST_ERROR, Regression
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create
@@ -22,6 +24,8 @@ PHASE = Phase('main', steps=150, learning_rate=1e-2)
 REGRESSION = Regression(NETWORK.clone(channels=2), (PHASE,))
 DIFFUSION = Diffusion(NETWORK, (PHASE,), CosineSchedule())
 TWO_STAGES = replace(DIFFUSION, regression=REGRESSION)
+NAMES = ['regression', 'diffusion', 'two stages', 'one pass']
+ONE_PASS = OnePass(NETWORK, (PHASE,), REGRESSION)
 SIZE, SCALE = 8, np.float32(0.5)
 
 
@@ -73,7 +77,7 @@ def shown_of(task, batch):
     return jax.jit(lambda guess, c: task.condition(guess, c))(guess() if task.regression else None, batch['condition'])
 
 
-@pytest.mark.parametrize('task', [REGRESSION, DIFFUSION, TWO_STAGES], ids=['regression', 'diffusion', 'two stages'])
+@pytest.mark.parametrize('task', [REGRESSION, DIFFUSION, TWO_STAGES, ONE_PASS], ids=NAMES)
 def test_overfits_one_batch(task):
     batch, key = parallel.split_rows(example()), jax.random.key(1)  # one key: the noise, too, can be learnt
     state, step, losses = begin(task), stepping(task), []
@@ -107,7 +111,7 @@ def test_microbatches_change_nothing():
     assert moved['params']['out_conv']['kernel'] > 1e-3
 
 
-@pytest.mark.parametrize('task', [REGRESSION, TWO_STAGES], ids=['regression', 'two stages'])
+@pytest.mark.parametrize('task', [REGRESSION, TWO_STAGES, ONE_PASS], ids=[NAMES[0], *NAMES[2:]])
 def test_hardly_any_valid_cell(task):
     batch = example(valid=0.02)
     batch['mask'][0] = False  # and one example without any
@@ -206,6 +210,36 @@ def test_a_sample_of_the_diffusion(task):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     # a stochastic sampler takes all draws
     assert np.abs(sample('ddpm', 6)[0] - found)[:, valid].min() > 0
+
+
+def test_a_sample_in_one_pass():
+    """The network runs over the domain twice: once for the first guess, once for the members; the solver is ignored."""
+    batch, applied = example(), []
+    condition, valid = batch['condition'][:1], batch['mask'][0]
+    noise = np.random.default_rng(2).normal(size=(3, SIZE, SIZE, 1)).astype('f4')
+    params = Params(draw(jax.eval_shape(ONE_PASS.init, jax.random.key(0), batch, guess()).params, seed=3), guess())
+    shown, mean, error = jax.jit(ONE_PASS.condition)(params.guess, condition)
+
+    def apply(network, *fields):
+        applied.append([field.shape for field in fields])
+        return network(*fields)
+
+    sample = jax.jit(lambda c, noise: ONE_PASS.sample(params, c, valid, lambda i: noise, apply, None))
+    found = np.asarray(sample(condition, noise))
+    assert applied == [[(1, SIZE, SIZE, 3)], [(3, SIZE, SIZE, 1), (1, SIZE, SIZE, 5)]]
+    members = jax.jit(NETWORK.apply)(params.unet, noise, np.repeat(shown, 3, 0))
+    np.testing.assert_allclose(found, mean + error * np.where(valid, members, 0), rtol=1e-4, atol=1e-5)
+    assert np.ptp(found, 0)[valid].min() > 0
+    np.testing.assert_array_equal(np.ptp(found, 0)[~valid], 0)
+
+
+def test_members_in_training_have_noise_of_their_own():
+    rows = parallel.sharded(
+        ONE_PASS.rows, (parallel.REPLICATED, parallel.SHARDED_ROWS, parallel.REPLICATED), parallel.SHARDED_ROWS
+    )
+    noise = np.asarray(rows(guess(), example(), jax.random.key(0))['noise'])
+    assert noise.shape == (8, 2, SIZE, SIZE, 1)
+    assert len(np.unique(noise)) == noise.size
 
 
 def test_the_size_of_the_error_is_learnt_and_the_mean_does_not_see_it():

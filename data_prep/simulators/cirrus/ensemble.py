@@ -1,6 +1,7 @@
 """Ensemble of idealised cirrus as images: two perturbed parameters, a bulk and a Lagrangian scheme."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import jax
@@ -26,15 +27,17 @@ def simulate(seed: int, members: int, lagrangian: int, times: int) -> ImageSet:
     """
     parts = [draw_parts(seed, members), draw_parts(seed + 1, lagrangian)]
 
-    def examples() -> Iterator[Example]:
-        group = 0
-        for scheme, (parameters, drawn) in zip(SCHEMES, parts, strict=True):
-            for start, some in drawn:
-                for offset, series in enumerate(np.asarray(run(scheme, some, times))):
-                    values = tuple(map(float, parameters[start + offset]))
-                    for time, image in enumerate(series, 1):
-                        yield Example(image, values, group, round(time * EVERY * STEP))
-                    group += 1
+    @cache  # members of one portion belong to different splits
+    def portion(scheme: int, number: int) -> np.ndarray:
+        return np.asarray(run(SCHEMES[scheme], parts[scheme][1][number], times))
+
+    def examples(groups: Sequence[int]) -> Iterator[Example]:
+        for group in groups:
+            scheme = int(group >= members)
+            member = group - members * scheme
+            values = tuple(map(float, parts[scheme][0][member]))
+            for time, image in enumerate(portion(scheme, member // PORTION)[member % PORTION], 1):
+                yield Example(image, values, group, round(time * EVERY * STEP))
 
     labels = np.repeat(np.arange(len(SCHEMES)), (members, lagrangian))
     return ImageSet(
@@ -42,8 +45,8 @@ def simulate(seed: int, members: int, lagrangian: int, times: int) -> ImageSet:
     )
 
 
-def draw_parts(seed: int, count: int) -> tuple[np.ndarray, list[tuple[int, Members]]]:
-    """Parameters [M, 2], and members in portions with the number of their first."""
+def draw_parts(seed: int, count: int) -> tuple[np.ndarray, list[Members]]:
+    """Parameters [M, 2], and members in portions."""
     parameters, drawn = draw(seed, count)
     starts = range(0, count, PORTION)
 
@@ -52,7 +55,7 @@ def draw_parts(seed: int, count: int) -> tuple[np.ndarray, list[tuple[int, Membe
         key = jax.random.fold_in(drawn.key, start)
         return Members(drawn.nuclei[some], drawn.ascent[some], drawn.phases[some], key)
 
-    return parameters, [(start, portion(start)) for start in starts]
+    return parameters, [portion(start) for start in starts]
 
 
 def run(scheme: str, members: Members, times: int) -> jax.Array:

@@ -19,17 +19,17 @@ def simulate(seed: int, habits: Sequence[str], crystals: int, orientations: int,
     """
     labels = np.repeat(np.arange(len(habits)), crystals)
 
-    def examples() -> Iterator[Example]:
+    def examples(groups: Sequence[int]) -> Iterator[Example]:
         failures = 0
-        for group, label in enumerate(labels):
+        for group in groups:
             rng = np.random.default_rng((seed, group))
-            while (mesh := HABITS[habits[int(label)]](rng)) is None:
+            while (mesh := HABITS[habits[int(labels[group])]](rng)) is None:
                 failures += 1
             solid = outline(mesh)
             (rotations,) = views(orientations, 1, 0.0, rng)
             for rotation, filled in zip(rotations, rng.uniform(*FILLED, orientations), strict=True):
                 yield Example(project(solid, rotation, size, filled)[0, ..., None], (), group)
         if failures:
-            messages.warning(f'{failures} unions of {len(labels) + failures} failed: those crystals were drawn anew')
+            messages.warning(f'{failures} unions of {len(groups) + failures} failed: those crystals were drawn anew')
 
     return ImageSet(('silhouette',), ('1',), (), tuple(habits), labels, (size, size), examples)

@@ -26,11 +26,11 @@ def simulate(
     number, angle = camera
     counts = np.repeat(arms, crystals)
 
-    def examples() -> Iterator[Example]:
+    def examples(groups: Sequence[int]) -> Iterator[Example]:
         failures = 0
-        for group, count in enumerate(counts):
+        for group in groups:
             rng = np.random.default_rng((seed, group))
-            rosette, mesh, failed = draw_mesh(int(count), rng)
+            rosette, mesh, failed = draw_mesh(int(counts[group]), rng)
             failures += failed
             known = properties(mesh)
             values = (float(np.log(known.effective_density)), float(np.log(known.effective_surface)))
@@ -39,7 +39,7 @@ def simulate(
             for image, nearest in zip(images, nearest_arm(rosette, rotations[0]), strict=True):
                 yield Example(image, (*values, float(nearest)), group)
         if failures:
-            messages.warning(f'{failures} unions of {len(counts) + failures} failed: those crystals were drawn anew')
+            messages.warning(f'{failures} unions of {len(groups) + failures} failed: those crystals were drawn anew')
 
     channels = tuple(f'view_{view + 1}' for view in range(number))
     labels = tuple(map(str, arms))

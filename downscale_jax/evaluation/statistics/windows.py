@@ -30,22 +30,31 @@ def wavelengths(size: int, cell_km: float) -> np.ndarray:
 
 
 def transform(field: np.ndarray, origins: np.ndarray, size: int) -> np.ndarray:
-    """Fourier coefficients [K, N, N/2 + 1] of a field [H, W] in its windows, N = size, float64 throughout.
+    """Fourier coefficients [K, N, N/2 + 1] of a field [H, W] in its `tapered` windows, N = size, float64 throughout.
+
+    The transform is linear: the coefficients of a difference are the difference of the coefficients.
+    """
+    if not len(origins):
+        return np.zeros((0, size, size // 2 + 1), complex)
+    return scipy.fft.rfft2(tapered(field, origins, size))
+
+
+def tapered(field: np.ndarray, origins: np.ndarray, size: int) -> np.ndarray:
+    """A field [H, W] in its windows [K, N, N], N = size, float64.
 
     In each window the mean is removed and a Hann taper w(i) w(j), w(i) = sin^2(pi (i + 1/2)/N), applied; the mean is
-    weighted by w, so that nothing of it leaks into the longest wavelength. All of it is linear: the coefficients of a
-    difference are the difference of the coefficients.
+    weighted by w, so that nothing of it leaks into the longest wavelength.
 
     Raises ValueError where the field is not finite inside a window.
     """
     if not len(origins):
-        return np.zeros((0, size, size // 2 + 1), complex)
+        return np.zeros((0, size, size))
     taper = _taper(size)
     cut = np.lib.stride_tricks.sliding_window_view(field, (size, size))[origins[:, 0], origins[:, 1]].astype(np.float64)
     if not np.isfinite(cut).all():
         raise ValueError(f'{np.sum(~np.isfinite(cut))} values are not finite in the windows')
     cut -= np.sum(taper * cut, (1, 2), keepdims=True) / np.sum(taper)
-    return scipy.fft.rfft2(taper * cut)
+    return taper * cut
 
 
 def power(coefficients: np.ndarray) -> np.ndarray:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import scipy
 import xarray as xr
-from scipy import ndimage
 
 from downscale_jax.fields.context.surface import (
     SURFACE,
@@ -90,7 +90,7 @@ def _read_at(grid: xr.Dataset, field: xr.DataArray, path: str) -> np.ndarray:
     rows = []
     for at, to, weight, counts in parts:
         index = np.stack([np.interp(at, lat, np.arange(lat.size)), np.interp(to, lon, np.arange(lon.size))])
-        read = ndimage.map_coordinates(values_at, index, order=1, mode='nearest')
+        read = scipy.ndimage.map_coordinates(values_at, index, order=1, mode='nearest')
         rows.append(_cell_means(read * weight, counts) / _cell_means(weight, counts))
     return np.concatenate(rows)
 

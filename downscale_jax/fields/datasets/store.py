@@ -88,14 +88,15 @@ def indexed(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.assign_coords({d: dataset.variables[d] for d in dataset.dims if d in dataset.variables})
 
 
-def load(data, source: str = ''):
+def load(data, source: str = '', scheduler: str | None = None):
     """`data` (DataArray or Dataset) in memory. Raises UserError where a file is truncated or damaged.
 
     Such damage often shows only here. The file is named by `source`, or by `encoding['source']` of `open_dataset`.
+    `scheduler` of Dask: 'synchronous' within a task of Dask.
     """
     source = source or data.encoding.get('source', 'the data set')
     try:
-        return data.compute()
+        return data.compute(scheduler=scheduler)
     except UserError:
         raise
     except Exception as error:

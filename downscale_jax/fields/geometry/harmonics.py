@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
-from scipy.special import roots_legendre
+import scipy
 
 Rows = Literal['both poles', 'no pole', 'Gaussian']  # evenly spaced latitudes with both poles or with neither; Gaussian
 KEPT_BYTES = 2**28  # Legendre functions kept for the next field: 24 MB at 1 degree; at 0.25 degrees they are recomputed
@@ -190,7 +190,7 @@ def gauss_legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
     One Newton step in colatitude from SciPy's, whose cosines are rounded: beside a pole that costs several digits. In
     1 - cos the recursion (k + 1) (P_(k+1) - P_k) = k (P_k - P_(k-1)) - (2 k + 1) (1 - cos) P_k loses none.
     """
-    colatitude = np.arccos(roots_legendre(count)[0][::-1][: (count + 1) // 2])
+    colatitude = np.arccos(scipy.special.roots_legendre(count)[0][::-1][: (count + 1) // 2])
     for last in (False, True):
         distance = 2 * np.sin(colatitude / 2) ** 2
         before, value, change = np.zeros_like(distance), np.ones_like(distance), np.zeros_like(distance)

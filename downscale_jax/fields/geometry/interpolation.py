@@ -7,16 +7,15 @@ canonical data set: x, y in metres, or lat, lon in degrees, or 2-D lat, lon on a
 
 import functools
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
-import scipy.ndimage
-import scipy.sparse
-import scipy.spatial
+import scipy
 
 from downscale_jax.fields.geometry.mapping import Grid, same_mapping
 from downscale_jax.runtime.errors import UserError
 
-Matrices = tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]  # along y, along x
+Matrices: TypeAlias = 'tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]'  # along y, along x
 
 
 class ToFine:
@@ -93,7 +92,7 @@ def common(valid: np.ndarray) -> np.ndarray:
     return valid[:1] if valid.ndim == 3 and (valid == valid[:1]).all() else valid
 
 
-def linear_matrix(source: np.ndarray, target: np.ndarray, period: float = 0.0) -> scipy.sparse.csr_array:
+def linear_matrix(source: np.ndarray, target: np.ndarray, period: float = 0.0) -> 'scipy.sparse.csr_array':
     """Linear interpolation from points `source` [n] (monotonic) to `target` [m], as a sparse [m, n] matrix.
 
     Targets up to half a cell outside take the end value; further out the row is empty. With a period (360 for
@@ -116,7 +115,7 @@ def linear_matrix(source: np.ndarray, target: np.ndarray, period: float = 0.0) -
     return matrix.tocsr()
 
 
-def apply_matrices(along_y: scipy.sparse.csr_array, along_x: scipy.sparse.csr_array, x: np.ndarray) -> np.ndarray:
+def apply_matrices(along_y: 'scipy.sparse.csr_array', along_x: 'scipy.sparse.csr_array', x: np.ndarray) -> np.ndarray:
     """[..., H, W] -> [..., H', W'], one matrix along each axis."""
     lead, (h, w) = x.shape[:-2], x.shape[-2:]
     x = (along_x @ x.reshape(-1, w).T).T.reshape(-1, h, along_x.shape[0])
@@ -125,12 +124,12 @@ def apply_matrices(along_y: scipy.sparse.csr_array, along_x: scipy.sparse.csr_ar
     return np.moveaxis(x, 0, 1).reshape(*lead, along_y.shape[0], along_x.shape[0])
 
 
-def _apply_matrix(matrix: scipy.sparse.csr_array, shape: tuple[int, int], x: np.ndarray) -> np.ndarray:
+def _apply_matrix(matrix: 'scipy.sparse.csr_array', shape: tuple[int, int], x: np.ndarray) -> np.ndarray:
     """[..., h, w] -> [..., H, W], one matrix [H W, h w] over all cells."""
     return (matrix @ x.reshape(-1, matrix.shape[1]).T).T.reshape(*x.shape[:-2], *shape)
 
 
-def plane_matrix(source: np.ndarray, target: np.ndarray, cell: np.ndarray) -> scipy.sparse.csr_array:
+def plane_matrix(source: np.ndarray, target: np.ndarray, cell: np.ndarray) -> 'scipy.sparse.csr_array':
     """Barycentric weights [H W, h w] from points `source` [h, w, 3] to `target` [H, W, 3] on the unit sphere.
 
     A fine domain within 75 degrees of its centre is mapped to one plane, where linear fields are exact; a larger one is
@@ -152,7 +151,7 @@ def plane_matrix(source: np.ndarray, target: np.ndarray, cell: np.ndarray) -> sc
 
 def _one_plane(
     points: np.ndarray, targets: np.ndarray, cell: np.ndarray, centre: np.ndarray, chosen: np.ndarray
-) -> scipy.sparse.csr_array:
+) -> 'scipy.sparse.csr_array':
     """The rows `chosen` of `plane_matrix`; the others are empty."""
     # three cells around the domain suffice; beyond a hemisphere the projection would separate neighbours
     reach = np.arccos(np.clip((targets[chosen] @ centre).min(), -1, 1)) + 3 * np.nanmax(cell)

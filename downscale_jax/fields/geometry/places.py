@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy.spatial
+import scipy
 import xarray as xr
 
 from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM, cell_sizes_km

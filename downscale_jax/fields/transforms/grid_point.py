@@ -5,6 +5,7 @@ split and stored with the static variables of its grid, so that other regions do
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,11 +18,45 @@ def names(variables: Sequence[str]) -> tuple[str, ...]:
     return tuple(f'{kind}_{v}' for kind in ('offset', 'scale') for v in variables)
 
 
-def fit(fields: Iterable[np.ndarray], kind: str) -> np.ndarray:
-    """Offsets and scales [H, W, 2 V] float32 of a series of fields [H, W, V]; 0 and 1 where all values are missing.
+@dataclass(frozen=True)
+class PointMoments:
+    """Moments and extremes of each grid point [H, W, V] over the valid values of a series of fields."""
 
-    A z-score rescaled to its range equals the value rescaled to its range, so one offset and scale serve either kind.
-    """
+    count: np.ndarray
+    mean: np.ndarray
+    square: np.ndarray  # sum of squared deviations from the mean
+    low: np.ndarray
+    high: np.ndarray
+
+    def merged(self, later: 'PointMoments') -> 'PointMoments':
+        """Of both series (Chan et al. 1983, equation 2.1)."""
+        count = self.count + later.count
+        away, share = later.mean - self.mean, later.count / np.maximum(count, 1)
+        return PointMoments(
+            count,
+            self.mean + away * share,
+            self.square + later.square + away**2 * share * self.count,
+            np.where(later.count > 0, np.where(self.count > 0, np.minimum(self.low, later.low), later.low), self.low),
+            np.where(
+                later.count > 0, np.where(self.count > 0, np.maximum(self.high, later.high), later.high), self.high
+            ),
+        )
+
+    def planes(self, kind: str) -> np.ndarray:
+        """Offsets and scales [H, W, 2 V] float32; 0 and 1 where all values are missing.
+
+        A z-score rescaled to its range equals the value rescaled to its range, so one offset and scale serve either.
+        """
+        standard = kind == 'standard'
+        scale = np.sqrt(self.square / np.maximum(self.count, 1)) if standard else self.high - self.low
+        known = self.count > 0
+        scale = np.where(known, np.maximum(scale, LEAST * typical(scale)), 1)
+        offset = np.where(known, self.mean if standard else self.low, 0)
+        return np.concatenate([offset, scale], -1).astype(np.float32)
+
+
+def moments(fields: Iterable[np.ndarray]) -> PointMoments:
+    """Of a series of fields [H, W, V]."""
     count, mean, square, low, high = (np.zeros(()) for _ in range(5))
     for x in fields:
         known = np.isfinite(x)
@@ -33,12 +68,7 @@ def fit(fields: Iterable[np.ndarray], kind: str) -> np.ndarray:
         seen = count > known
         low = np.where(known, np.where(seen, np.minimum(low, x), x), low)
         high = np.where(known, np.where(seen, np.maximum(high, x), x), high)
-    standard = kind == 'standard'
-    scale = np.sqrt(square / np.maximum(count, 1)) if standard else high - low
-    known = count > 0
-    scale = np.where(known, np.maximum(scale, LEAST * typical(scale)), 1)
-    offset = np.where(known, mean if standard else low, 0)
-    return np.concatenate([offset, scale], -1).astype(np.float32)
+    return PointMoments(count, mean, square, low, high)
 
 
 def typical(scale: np.ndarray) -> np.ndarray:

@@ -32,9 +32,14 @@ def regressors(predictors: np.ndarray, time: Any) -> np.ndarray:
 class NormalEquations:
     """Sums over times from which the coefficients follow; their size does not depend on the number of times."""
 
-    def __init__(self, shape: tuple[int, int], regressors: int, targets: int):
-        self.squares = np.zeros((regressors + 1, regressors + 1, *shape))
-        self.products = np.zeros((regressors + 1, targets, *shape))
+    def __init__(self, squares: np.ndarray, products: np.ndarray):
+        self.squares, self.products = squares, products  # [R + 1, R + 1, H, W], lower triangle, and [R + 1, V, H, W]
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int], regressors: int, targets: int) -> 'NormalEquations':
+        """Of no times."""
+        squares = np.zeros((regressors + 1, regressors + 1, *shape))
+        return cls(squares, np.zeros((regressors + 1, targets, *shape)))
 
     def add(self, regressors: np.ndarray, targets: np.ndarray) -> None:
         """regressors [H, W, R] and transformed targets [H, W, V]; a grid point counts where it has all of them."""

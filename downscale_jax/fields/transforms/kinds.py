@@ -18,6 +18,7 @@ TRANSFORMS: dict[str, type[Transform]] = {
     'block_means': BlockMeans,  # fine fields, coarse ones being their block means
     'pairs': PairTransform,  # fine targets and coarse predictors, each on its own grid
     'lag_pairs': Standardisation,  # pairs of patches
+    'scenes': Standardisation,  # multispectral images and elevation
 }
 
 

@@ -14,8 +14,18 @@ def per_channel(values: Any, x: Any) -> Any:
 class Moments:
     """Mean and standard deviation over the valid values of a stream of arrays, in float64."""
 
-    def __init__(self):
-        self.count, self.total, self.squares = 0, 0.0, 0.0
+    def __init__(self, sums: np.ndarray | None = None):
+        """`sums` [3] of another stream, of which this is the continuation."""
+        self.count, self.total, self.squares = (0, 0.0, 0.0) if sums is None else (int(sums[0]), *sums[1:])
+
+    @property
+    def sums(self) -> np.ndarray:
+        """[3]: the number of values, their sum, and that of their squares."""
+        return np.array([self.count, self.total, self.squares])
+
+    def merged(self, other: 'Moments') -> 'Moments':
+        """Of both streams."""
+        return Moments(self.sums + other.sums)
 
     def add(self, values: np.ndarray) -> None:
         values = values[np.isfinite(values)].astype(np.float64)

@@ -82,9 +82,15 @@ class RefinementTransform:
 class RefinementFit:
     """Fits a `RefinementTransform` to the training split, added chunk by chunk."""
 
-    def __init__(self, channel: int, inputs: int, anomaly: bool):
+    def __init__(self, channel: int, inputs: int, anomaly: bool, sums: np.ndarray | None = None):
+        """`sums` of another fit, of which this is the continuation."""
         self._channel, self._anomaly = channel, anomaly
-        self._inputs, self._target = [Moments() for _ in range(inputs)], Moments()
+        *self._inputs, self._target = [Moments(None if sums is None else sums[i]) for i in range(inputs + 1)]
+
+    @property
+    def sums(self) -> np.ndarray:
+        """[Cin + 1, 3]: those of the moments of the inputs, then of the target."""
+        return np.stack([moments.sums for moments in (*self._inputs, self._target)])
 
     def add(self, fine: np.ndarray, coarse: np.ndarray) -> None:
         """fine [..., H, W], coarse [..., H, W, Cin], physical."""

@@ -4,17 +4,18 @@ The two-stage logarithmic transform of AtmoDist (docs/systems/atmodist.md), for 
 its special cases: the plain z-score, and ln(1 + x) for rain.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from downscale_jax.fields.transforms.moments import channel_moments, per_channel
+from downscale_jax.fields.transforms.moments import Moments, per_channel
 
 COMPRESSIONS = {'log': 0.2, 'standard': 0.0, 'log1p': 1.0}  # c of each transform (data.transform)
 COMPRESSION = COMPRESSIONS['log']
+Function = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -71,26 +72,25 @@ class Standardisation:
 
 
 def fit(
-    fields: Callable[[], Iterable[np.ndarray]],
+    moments_of: Callable[[Function], list[Moments]],
     variables: tuple[str, ...],
     units: tuple[str, ...],
     names: Sequence[str] = ('log',),
 ) -> Standardisation:
-    """Fitted in two passes: each call of `fields` gives the same stream of arrays [..., C], one in memory at a time.
+    """Fitted in two passes: `moments_of(function)` gives those of each channel of function(x) over the same fields x.
 
     names: keys of COMPRESSIONS, one for all variables or one each.
     """
     names = tuple(names) * (len(variables) // len(names))
     compression = tuple(COMPRESSIONS[name] for name in names)
-    first = channel_moments(fields(), len(variables))
+    first = moments_of(lambda x: x)
     raw = [name == 'log1p' for name in names]  # not standardised before the logarithm
     mean = tuple(0.0 if is_raw else moments.mean for moments, is_raw in zip(first, raw, strict=True))
     std = tuple(1.0 if is_raw else moments.std for moments, is_raw in zip(first, raw, strict=True))
     zeros, ones = (0.0,) * len(variables), (1.0,) * len(variables)
     if not any(compression):  # z-scores throughout
         return Standardisation(variables, units, mean, std, zeros, ones, compression)
-    compressed = (_compress((x - np.array(mean)) / np.array(std), compression) for x in fields())
-    second = channel_moments(compressed, len(variables))
+    second = moments_of(lambda x: _compress((x - np.array(mean)) / np.array(std), compression))
     log_mean = tuple(moments.mean if c else 0.0 for moments, c in zip(second, compression, strict=True))
     log_std = tuple(moments.std if c else 1.0 for moments, c in zip(second, compression, strict=True))
     return Standardisation(variables, units, mean, std, log_mean, log_std, compression)

@@ -13,7 +13,8 @@ from downscale_jax.downscale.settings import GenerationSettings, Partition, Samp
 from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
-from downscale_jax.tasks.diffusion import Diffusion, Params
+from downscale_jax.tasks.diffusion import Diffusion
+from downscale_jax.tasks.first_guess import Params
 from downscale_jax.training.optimizer import Phase
 from experiments.benchmarks import samplers
 

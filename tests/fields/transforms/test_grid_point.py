@@ -20,10 +20,10 @@ VALUES = Standardisation(('a', 'b'), ('K', 'K'), (280.0,) * V, (10.0,) * V, (0.0
 
 @pytest.mark.parametrize('series', [SERIES, GAPS], ids=['whole', 'gaps'])
 def test_fitted_in_one_pass(series):
-    offset, scale = np.split(grid_point.fit(iter(series), 'standard'), 2, -1)
+    offset, scale = np.split(grid_point.moments(iter(series)).planes('standard'), 2, -1)
     np.testing.assert_allclose(offset, np.nanmean(series.astype('f8'), 0), rtol=1e-6)
     np.testing.assert_allclose(scale, np.nanstd(series.astype('f8'), 0), rtol=1e-5)
-    offset, scale = np.split(grid_point.fit(iter(series), 'range'), 2, -1)
+    offset, scale = np.split(grid_point.moments(iter(series)).planes('range'), 2, -1)
     np.testing.assert_array_equal(offset, np.nanmin(series, 0))
     np.testing.assert_allclose(scale, np.nanmax(series, 0) - np.nanmin(series, 0), rtol=1e-6)
 
@@ -31,7 +31,7 @@ def test_fitted_in_one_pass(series):
 def test_a_z_score_and_then_its_range_are_the_range():
     z = (SERIES - SERIES.mean(0)) / SERIES.std(0)
     published = (z - z.min(0)) / (z.max(0) - z.min(0))
-    offset, scale = np.split(grid_point.fit(iter(SERIES), 'range'), 2, -1)
+    offset, scale = np.split(grid_point.moments(iter(SERIES)).planes('range'), 2, -1)
     np.testing.assert_allclose((SERIES - offset) / scale, published, atol=1e-4)
 
 
@@ -39,12 +39,12 @@ def test_a_z_score_and_then_its_range_are_the_range():
 def test_points_that_never_change_and_points_without_values(kind):
     series = SERIES.copy()
     series[:, 0, 0], series[:, 1, 1] = 5, np.nan
-    offset, scale = np.split(grid_point.fit(iter(series), kind), 2, -1)
+    offset, scale = np.split(grid_point.moments(iter(series)).planes(kind), 2, -1)
     np.testing.assert_array_equal(offset[[0, 1], [0, 1]], [[5, 5], [0, 0]])
     np.testing.assert_array_equal(scale[1, 1], 1)
     assert (scale[0, 0] > 0).all()
     np.testing.assert_allclose(scale[0, 0], 0.1 * np.median(scale[scale[..., 0] != 1][1:], 0), rtol=0.2)
-    dead = grid_point.fit(iter(np.zeros((3, H, W, V), 'f4')), kind)
+    dead = grid_point.moments(iter(np.zeros((3, H, W, V), 'f4'))).planes(kind)
     np.testing.assert_array_equal(dead[..., V:], 1)
 
 
@@ -52,7 +52,7 @@ def test_points_that_never_change_and_points_without_values(kind):
 def test_where_most_points_never_change_the_others_are_normalised(kind):
     series = 0.01 * SERIES
     series[:, :, 1:] = 0
-    offset, scale = np.split(grid_point.fit(iter(series), kind), 2, -1)
+    offset, scale = np.split(grid_point.moments(iter(series)).planes(kind), 2, -1)
     found = (series[:, :, 0] - offset[:, 0]) / scale[:, 0]
     measure = np.std if kind == 'standard' else np.ptp
     np.testing.assert_allclose(measure(found, 0), 1, rtol=1e-2)
@@ -65,7 +65,7 @@ def test_where_most_points_never_change_the_others_are_normalised(kind):
 @pytest.mark.parametrize('anomaly', [False, True])
 def test_what_a_network_sees(xp, anomaly):
     """Fine and interpolated fields by point, the repeated one by block; and back."""
-    points = grid_point.fit(map(VALUES.encode, SERIES), 'standard')
+    points = grid_point.moments(map(VALUES.encode, SERIES)).planes('standard')
     names = grid_point.names(('a', 'b'))
     assert names == ('offset_a', 'offset_b', 'scale_a', 'scale_b')
     one = BlockMeans(
@@ -88,3 +88,12 @@ def test_what_a_network_sees(xp, anomaly):
     assert one.planes == ('height', *names)
     plain = dataclasses.replace(one, points=())
     assert plain.condition(lifted[..., : 2 * V + 1], mask).shape == shown.shape
+
+
+@pytest.mark.parametrize('kind', ['standard', 'range'])
+def test_parts_of_a_series_merge_to_the_whole(kind):
+    series = SERIES.copy()
+    series[:4, 0, 0], series[3:, 1, 1], series[:, 0, 1] = np.nan, np.nan, np.nan
+    parts = [grid_point.moments(iter(part)) for part in (series[:3], series[3:4], series[4:])]
+    merged = parts[0].merged(parts[1].merged(parts[2])).planes(kind)
+    np.testing.assert_allclose(merged, grid_point.moments(iter(series)).planes(kind), rtol=1e-6)

@@ -23,7 +23,7 @@ def series():
 
 
 def fitted(predictors, targets):
-    equations = NormalEquations(predictors.shape[1:3], predictors.shape[-1], targets.shape[-1])
+    equations = NormalEquations.empty(predictors.shape[1:3], predictors.shape[-1], targets.shape[-1])
     for x, y in zip(predictors, targets, strict=True):
         equations.add(x, y)
     return equations.solve()

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-import dask.array
 import numpy as np
 import xarray as xr
 
@@ -35,6 +34,9 @@ class RecentBlocks:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._blocks: OrderedDict[Hashable, dict[Hashable, _Part]] = OrderedDict()
+
+    def __reduce__(self) -> tuple[type['RecentBlocks'], tuple[()]]:
+        return RecentBlocks, ()  # another process reads for itself
 
     def get(self, block: Hashable, part: Hashable, read: Callable[[], np.ndarray]) -> np.ndarray:
         """The part of a block, read unless it is kept; by one thread where several want it."""
@@ -100,6 +102,8 @@ def lazy(dataset: xr.Dataset, source: str, whole_planes: bool, recent: dict[Hash
     With `whole_planes` they are multiples of the stored ones and extend over the grid; those of larger stored chunks,
     and of stores that are read chunk by chunk, are parts of a stored one. `recent` is shared by files that are joined.
     """
+    import dask.array
+
     dim = next((name for name in dataset.sizes if role_of(dataset, name) == 'time'), None)
     limit = SHARE * memory.of_host()
     chunked = {}

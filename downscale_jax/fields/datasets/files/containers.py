@@ -5,7 +5,7 @@ import warnings
 import zipfile
 from typing import Any
 
-import scipy.io
+import scipy
 import xarray as xr
 
 from downscale_jax.fields.datasets.files import grib

@@ -6,8 +6,6 @@ Only what is read has to agree: a variable whose files contradict each other rai
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
-import dask
-import dask.array
 import numpy as np
 import xarray as xr
 
@@ -164,6 +162,8 @@ def _equal(a: np.ndarray, b: np.ndarray) -> bool:
 
 def _series(pieces: Sequence[Piece], dim: Hashable) -> tuple[xr.Variable, np.ndarray]:
     """The pieces of a variable along time, each time once. An error is raised when the result is read."""
+    import dask.array
+
     name, first = pieces[0].array.name, pieces[0].array
     try:
         series = in_one_calendar([piece.times for piece in pieces])
@@ -271,6 +271,8 @@ def _refused(like: xr.Variable, message: str) -> xr.Variable:
 
     def fail() -> np.ndarray:
         raise UserError(message)
+
+    import dask.array
 
     data = dask.array.from_delayed(dask.delayed(fail)(), like.shape, like.dtype)
     return xr.Variable(like.dims, data, like.attrs, like.encoding)

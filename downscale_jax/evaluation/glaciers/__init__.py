@@ -1,0 +1,1 @@
+"""Evaluation of glacier outlines and of area change."""

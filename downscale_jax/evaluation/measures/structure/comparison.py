@@ -1,0 +1,74 @@
+"""Sums of every complete method beside those of the truth, and their summaries as a table of the report."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from downscale_jax.evaluation.protocol import Setting
+from downscale_jax.evaluation.results import Estimate, Table
+from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
+
+TRUTH = 'truth'
+Summarise = Callable[[Sums], Mapping[str, np.ndarray]]
+Score = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+
+
+class Compared(NamedTuple):
+    """Scores by method, and quantities [n, 3] by method and variable, the truth among the methods."""
+
+    scores: Mapping[str, Mapping[str, Estimate]]
+    quantities: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
+
+
+class Comparison:
+    """Sums of members and of the truth by method and variable; `score(found, truth)` compares their summaries."""
+
+    def __init__(self, setting: Setting, summarise: Summarise, score: Score) -> None:
+        self._setting, self._summarise, self._score, self.sums = setting, summarise, score, Accumulator()
+
+    def add(self, method: str, index: int, stamp: int, found: Sums, truth: Sums) -> None:
+        """The sums of one method and those of the truth at one time."""
+        self.sums.add((method, index), stamp, {**found, **{(TRUTH, name): value for name, value in truth.items()}})
+
+    def result(self) -> Compared:
+        setting = self._setting
+        scores: dict[str, dict[str, Estimate]] = {}
+        quantities: dict[str, dict[str, dict[str, Estimate]]] = {}
+        for (method, index), estimates in self.sums.all_estimates(self._both).items():
+            variable = setting.variables[index]
+            for name, estimate in estimates.items():
+                kind, _, quantity = name.partition(' ')
+                if kind == 'score':
+                    scores.setdefault(method, {})[setting.name(quantity, variable)] = estimate
+                else:
+                    row = quantities.setdefault(variable.name, {}).setdefault(TRUTH if kind == TRUTH else method, {})
+                    row[quantity] = estimate
+        return Compared(scores, quantities)
+
+    def _both(self, sums: Sums) -> dict[str, np.ndarray]:
+        found = self._summarise({name: value for name, value in sums.items() if not isinstance(name, tuple)})
+        truth = self._summarise({name[1]: value for name, value in sums.items() if isinstance(name, tuple)})
+        return {
+            **{f'score {name}': value for name, value in self._score(found, truth).items()},
+            **{f'{TRUTH} {name}': value for name, value in truth.items()},
+            **{f'method {name}': value for name, value in found.items()},
+        }
+
+
+def tables(
+    compared: Compared, setting: Setting, title: str, columns: Mapping[str, Sequence[str]], note: str
+) -> list[Table]:
+    """A table per variable: one row per method, the truth first; `columns` labels the entries of each quantity."""
+    labels = [label for entries in columns.values() for label in entries]
+    made = []
+    for variable in setting.variables:
+        rows = {
+            method: [cell for name in columns for cell in np.atleast_2d(row[name])]
+            for method, row in sorted(
+                compared.quantities.get(variable.name, {}).items(), key=lambda item: item[0] != TRUTH
+            )
+        }
+        if rows:
+            made.append(Table(f'{title}: {variable.label}', 'Fields', labels, rows, note))
+    return made

@@ -1,0 +1,14 @@
+"""Tables of things by name whose modules are imported when they are first used, since all of them take seconds."""
+
+from collections import UserDict
+from pkgutil import resolve_name
+from typing import Any
+
+
+class ImportedOnUse(UserDict[str, Any]):
+    """Values by name; a text 'module:attribute' stands for the attribute until it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        if isinstance(value := self.data[name], str):
+            value = self.data[name] = resolve_name(value)
+        return value

@@ -1,0 +1,1 @@
+"""Measurements of work on archives: preparation by Dask, inference by many processes."""
