@@ -41,7 +41,7 @@ def photographs(path: str, label: str) -> np.ndarray:
 def simulated(habit: str, count: int, seed: int) -> np.ndarray:
     """Silhouettes [N, H, W] of as many particles of a habit."""
     found = particles.simulate(seed, (habit,), count, 1, PIXELS)
-    return np.stack([example.image[..., 0] for example in found.examples()])
+    return np.stack([example.image[..., 0] for example in found.examples(range(count))])
 
 
 def nearest_share(distance: np.ndarray, mine: np.ndarray) -> float:

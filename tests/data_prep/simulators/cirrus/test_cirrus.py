@@ -108,7 +108,7 @@ def test_a_crystal_without_wind_or_fall_takes_what_exceeds_saturation(members):
 
 def test_an_ensemble_as_images():
     found = ensemble.simulate(0, 3, 3, 2)
-    examples = list(found.examples())
+    examples = list(found.examples(range(6)))
     assert [example.group for example in examples] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     assert [example.seconds for example in examples[:2]] == [600, 1200]
     np.testing.assert_array_equal(found.group_labels, [0, 0, 0, 1, 1, 1])
