@@ -38,9 +38,11 @@ def check_batch(config: Config, shapes: Shapes) -> None:
         )
     needed = rows * sum(prod(array.shape) * array.dtype.itemsize for array in shapes.values())
     if needed > (free := memory.available()):
+        sizes = [f'data.{key}={config["data"][key]}' for key in ('patch', 'size') if key in config['data']]
+        patches = f' with {sizes[0]}' if sizes else ''
         raise UserError(
-            f'training.batch_size={size} with data.patch={config["data"].get("patch")} needs {format_bytes(needed)} of '
-            f'memory on each device, but {format_bytes(free)} are free: choose smaller ones'
+            f'training.batch_size={size}{patches} needs {format_bytes(needed)} of memory on each device, but '
+            f'{format_bytes(free)} are free: choose a smaller one'
         )
 
 
