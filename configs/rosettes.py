@@ -49,7 +49,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.validation_batches = 8
     config.training.keep = 2
     config.training.phases = ('main',)
-    config.training.main = ConfigDict({'steps': 2000, 'learning_rate': 1e-3, 'warmup': 100, 'weight_decay': 1e-3})
+    config.training.main = ConfigDict({'steps': 3000, 'learning_rate': 1e-3, 'warmup': 100, 'weight_decay': 1e-3})
 
     config.evaluation = ConfigDict()
     config.evaluation.trees = 200  # of the random forest

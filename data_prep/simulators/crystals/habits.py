@@ -55,8 +55,9 @@ def draw_rosette(arms: int, rng: np.random.Generator) -> Rosette:
     a, aspect = rng.uniform(*HALF_WIDTH), rng.uniform(*ASPECT)
     f_r0, f_hp, f_h0 = rng.uniform(*SPREAD, 3)
     f_a, f_c = rng.uniform(*SPREAD, (2, arms))
+    directions = perturbed(spherical_code(arms), rng)
     turns = rng.uniform(0, np.pi / 3, arms)
-    return Rosette(a, aspect * a, f_r0, f_hp, f_h0, f_a, f_c, perturbed(spherical_code(arms), rng), turns)
+    return Rosette(a, aspect * a, f_r0, f_hp, f_h0, f_a, f_c, directions, turns)
 
 
 def rosette_mesh(rosette: Rosette) -> Trimesh | None:
