@@ -26,9 +26,10 @@ from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
-from downscale_jax.systems import calibrated, checks, load, packing, system_of
-from downscale_jax.systems.claim import check_config, check_data, claim
+from downscale_jax.systems import calibrated, checks, load, system_of
 from downscale_jax.systems.downscaler import Downscaler, check_drawn
+from downscale_jax.systems.storage import packing
+from downscale_jax.systems.storage.claim import check_config, check_data, claim
 from downscale_jax.systems.system import Config, Given, Trained
 from downscale_jax.systems.workdir import WorkDirectory, best_step, restore
 from downscale_jax.training.log import Log

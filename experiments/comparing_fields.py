@@ -28,10 +28,10 @@ from data_prep.sources import open_series
 from downscale_jax.evaluation.measures.examples import liveliest
 from downscale_jax.evaluation.measures.structure import features as of_features
 from downscale_jax.evaluation.measures.structure import increments as of_increments
-from downscale_jax.evaluation.statistics import features, increments, scattering
 from downscale_jax.evaluation.statistics import similarity as images
 from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.evaluation.statistics.spectra import spectral_distance
+from downscale_jax.evaluation.statistics.structure import features, increments, scattering
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.datasets.dates import iso, select_dates

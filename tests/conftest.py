@@ -28,6 +28,7 @@ REAL = ROOT.parent / 'shared' / 'data'
 # slowest files first, so that two workers finish together
 SLOW = (
     'test_main.py',
+    'test_mistakes.py',
     'test_main_systems.py',
     'test_pairs_main.py',
     'test_dpdm_main.py',

@@ -6,11 +6,9 @@ process spends five seconds on imports alone.
 
 import json
 import re
-import runpy
 import shutil
 import signal
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -20,69 +18,20 @@ import xarray as xr
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import load
 from downscale_jax.systems.downscaler import Downscaler
-
-ROOT = Path(__file__).parents[1]
-SIZE, DAYS = 48, 30
-CONFIG = f'--config={ROOT}/configs/diffusion_sit.py:smoke'
-SETTINGS = {
-    'data.inputs': ('sit', 'sic'),
-    'data.kernel_km': (40.0, 24.0),
-    'data.spacing_km': (20.0, 12.0),
-    'data.train': (('2020-01-01', '2020-01-20'),),
-    'data.validation': (('2020-01-22', '2020-01-24'),),
-    'data.test': (('2020-01-26', '2020-01-30'),),
-    'training.main.steps': 10,
-    'evaluation.window': 24,
-    'evaluation.measures': ('examples', 'pointwise', 'spectra'),
-}
-
-
-def red_noise(shape, seed):
-    """Unit variance, power falling as the third power of the wavenumber."""
-    wavenumber = np.hypot(np.fft.fftfreq(shape[-2])[:, None], np.fft.rfftfreq(shape[-1])) + 1 / 64
-    field = np.fft.irfft2(np.fft.rfft2(np.random.default_rng(seed).normal(size=shape)) * wavenumber**-1.5, shape[-2:])
-    return (field - field.mean()) / field.std()
+from tests.small_sea_ice import SETTINGS, SIZE, command_of, config_of, write_files
 
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """fields.nc: thickness and concentration with a coast; coarse.nc: two days of them on cells of 20 km."""
+    """Files of sea ice; the work directory is beside them."""
     folder = tmp_path_factory.mktemp('main')
-    fields = red_noise((2, DAYS, SIZE, SIZE), 0).astype(np.float32)
-    fields[..., :12, :16] = np.nan
-    dataset = xr.Dataset(
-        {
-            'sit': (('time', 'y', 'x'), np.maximum(1.5 + 0.5 * fields[0], 0), {'units': 'm'}),
-            'sic': (('time', 'y', 'x'), np.clip(0.8 + 0.1 * fields[1], 0, 1), {'units': '1'}),
-        },
-        {
-            'time': np.datetime64('2020-01-01', 'ns') + np.timedelta64(1, 'D') * np.arange(DAYS),
-            **{name: (name, 4e3 * np.arange(SIZE), {'units': 'm'}) for name in 'yx'},
-        },
-    )
-    dataset.to_netcdf(folder / 'fields.nc')
-    coarse = dataset.isel(time=[26, 27]).coarsen(x=5, y=5, boundary='trim').mean(keep_attrs=True)
-    coarse.to_netcdf(folder / 'coarse.nc')
-    coarse.drop_vars('sic').to_netcdf(folder / 'sit_only.nc')
-    whole = (folder / 'fields.nc').read_bytes()
-    (folder / 'cut.nc').write_bytes(whole[: len(whole) // 2])
+    write_files(folder)
     return folder
 
 
 @pytest.fixture(scope='module')
 def settings(folder):
     return {**SETTINGS, 'data.path': str(folder / 'fields.nc')}
-
-
-def command_of(settings):
-    return (CONFIG, *(f'--config.{key}={value}' for key, value in settings.items()))
-
-
-def config_of(settings):
-    """What main.py makes of that command."""
-    config = runpy.run_path(str(ROOT / 'configs' / 'diffusion_sit.py'))['get_config']('smoke')
-    config.update_from_flattened_dict(settings)
-    return config.to_dict()
 
 
 @pytest.fixture(scope='module')
@@ -98,58 +47,8 @@ def trained(run_anew, folder, common):
     return folder / 'run'
 
 
-def nothing_left(folder):
-    left = [str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file()]
-    assert not [name for name in left if not name.startswith('data/')], left  # prepared data are kept
-    assert not [name for name in left if 'partial' in name], left
-
-
-@pytest.mark.parametrize(
-    ('key', 'value', 'parts'),
-    [
-        ('training.validate_every', 7, ['training.validate_every=7', 'training.log_every=5']),
-        ('data.path', 'nowhere.nc', ['nowhere.nc', 'no such file']),
-        ('data.target', 'thickness', ['data.inputs', "lack data.target='thickness'"]),
-        ('data.patch', 64, ['data.patch', '64', '48 x 48']),
-        ('data.patch', 30, ['data.patch', '30', '16']),
-        ('data.test', (('1999-01-01', '1999-02-01'),), ["split 'test'", 'is empty', '2020-01-01']),
-        ('training.main.optimizer', 'adam', ['optimizer', "'adam'", "'adamw'"]),
-        ('diffusion.prediction', 'noise', ["'noise'", 'eps, v, x0']),
-        ('sampling.overlap', 300, ['overlap', '300']),
-    ],
-)
-def test_mistakes_in_the_config(settings, tmp_path, key, value, parts):
-    from data_prep.prepare import prepare
-    from downscale_jax.run import train
-
-    with pytest.raises(UserError) as error:
-        train(config_of({**settings, key: value}), tmp_path / 'run', prepare)
-    assert all(part in str(error.value) for part in parts), error.value
-    assert '\n' not in str(error.value)
-    nothing_left(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ('key', 'value', 'devices', 'parts'),
-    [
-        ('training.batch_size', 12, 8, ['batch size 12', '8 devices', 'for example 16']),
-        ('data.patch', 64, 1, ['data.patch', '64', '48 x 48']),  # found when TensorFlow has been imported
-    ],
-)
-def test_a_mistake_in_the_config_is_one_line(error_line, settings, tmp_path, key, value, devices, parts):
-    line = error_line(*command_of({**settings, key: value}), f'--workdir={tmp_path / "run"}', devices=devices)
-    assert all(part in line for part in parts), line
-    nothing_left(tmp_path)
-
-
-def test_a_truncated_file(error_line, settings, folder, tmp_path):
-    line = error_line(*command_of({**settings, 'data.path': folder / 'cut.nc'}), f'--workdir={tmp_path / "run"}')
-    assert 'cut.nc' in line
-    assert not list((tmp_path / 'data').glob('*'))
-
-
 def test_training_writes_what_the_contract_says(trained):
-    from downscale_jax.systems.migration import VERSION
+    from downscale_jax.systems.storage.migration import VERSION
 
     config = json.loads((trained / 'config.json').read_text())
     assert config['version'] == VERSION
@@ -194,7 +93,8 @@ def test_one_pass_by_one_setting(settings, trained, folder):
 
 
 def test_a_packed_model_is_the_same(trained, tmp_path, monkeypatch):
-    from downscale_jax.systems import load, packing
+    from downscale_jax.systems import load
+    from downscale_jax.systems.storage import packing
 
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     packing.pack(trained, tmp_path / 'model.zip')
@@ -265,7 +165,7 @@ def test_a_work_directory_of_version_0_1_0(settings, trained, folder, as_first_v
     from data_prep.prepare import prepare
     from downscale_jax import load
     from downscale_jax.run import describe, evaluate
-    from downscale_jax.systems.claim import check_config
+    from downscale_jax.systems.storage.claim import check_config
 
     first = shutil.copytree(trained, folder / 'first')
     as_first_version(first)

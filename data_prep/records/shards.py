@@ -70,6 +70,8 @@ class Summary(NamedTuple):
 
 def write_records(directory: Path, records: Records, candidates: Mapping[str, int]) -> Summary:
     """Writes the shards that `directory`/records lacks and completes the data set; `candidates` by split."""
+    # while TFDS is imported, `import` is another function for all threads: imports of xarray's would fail
+    features(records.shapes)
     folder = directory.resolve() / 'records' / NAME
     writer = ShardWriter(folder, records)
     writer.marks.mkdir(parents=True, exist_ok=True)

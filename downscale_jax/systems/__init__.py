@@ -11,7 +11,7 @@ from typing import Any, overload
 from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.runtime.tables import ImportedOnUse
 from downscale_jax.settings.check import check
-from downscale_jax.systems.packing import unpacked
+from downscale_jax.systems.storage.packing import unpacked
 from downscale_jax.systems.system import Config, Given, OpenedT, System
 from downscale_jax.systems.workdir import WorkDirectory, read_config
 

@@ -15,7 +15,7 @@ from downscale_jax.runtime.errors import NotProvidedError, UserError
 from downscale_jax.runtime.files import RESTORE, Section, read_json, reading
 from downscale_jax.runtime.settings import flatten
 from downscale_jax.settings.check import check
-from downscale_jax.systems.migration import migrate
+from downscale_jax.systems.storage.migration import migrate
 from downscale_jax.systems.system import Config, Given, Init, Shapes, System, TaskT
 from downscale_jax.training.loop import Task, abstract_state
 from downscale_jax.training.state import State

@@ -39,7 +39,7 @@ def run(monkeypatch):
             **settings,
         }
         generators = {name: SimpleNamespace(draws=store.sizes['member'] > 1) for name, store in stores.items()}
-        config = {'evaluation': evaluation, 'seed': 0, 'data': {'patch': 16}}
+        config = {'system': 'diffusion', 'evaluation': evaluation, 'seed': 0, 'data': {'patch': 16}}
         return fields.evaluate(generators, case.prepared, config, folder)
 
     monkeypatch.setattr(fields, 'with_units_of', lambda _, generator: generator)

@@ -30,7 +30,7 @@ from downscale_jax.runtime.errors import UserError, exit_on_user_error
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
 from downscale_jax.systems.downscaler import Downscaler
-from downscale_jax.systems.migration import versioned
+from downscale_jax.systems.storage.migration import versioned
 from downscale_jax.systems.workdir import read_config
 from experiments import reconstruction
 from experiments.climate import archive

@@ -15,7 +15,7 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.systems import dpdm
 from downscale_jax.systems.calibrated import Calibrated
-from downscale_jax.systems.migration import versioned
+from downscale_jax.systems.storage.migration import versioned
 from downscale_jax.systems.workdir import zeros
 from experiments import zero_shot
 

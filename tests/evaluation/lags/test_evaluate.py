@@ -96,7 +96,7 @@ class Evaluated(NamedTuple):
 def evaluated(tmp_path_factory):
     folder = tmp_path_factory.mktemp('lags')
     waves().to_netcdf(folder / 'waves.nc')
-    config = {'data': data(folder / 'waves.nc'), 'evaluation': {'pairs': 200}}
+    config = {'system': 'atmodist', 'seed': 0, 'data': data(folder / 'waves.nc'), 'evaluation': {'pairs': 200}}
     prepared = prepare(config['data'], 0, folder / 'data')
     workdir = folder / 'work'
     workdir.mkdir()

@@ -16,8 +16,8 @@ from downscale_jax.fields.datasets import store
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import load
 from downscale_jax.systems.calibrated import Calibrated
-from downscale_jax.systems.claim import claim
 from downscale_jax.systems.downscaler import Downscaler
+from downscale_jax.systems.storage.claim import claim
 from downscale_jax.systems.workdir import zeros
 from experiments.configs import read_config
 from experiments.cordex_bench.__main__ import main

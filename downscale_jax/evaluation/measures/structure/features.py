@@ -7,8 +7,8 @@ import numpy as np
 from downscale_jax.evaluation.measures.structure.comparison import Comparison, tables
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Result
-from downscale_jax.evaluation.statistics import features
 from downscale_jax.evaluation.statistics.bootstrap import ratio
+from downscale_jax.evaluation.statistics.structure import features
 
 NOTE = (
     'Features of the anomaly (field minus coarse field): connected cells below the 5 % or above the 95 % quantile of '

@@ -7,8 +7,8 @@ import numpy as np
 from downscale_jax.evaluation.measures.structure.comparison import Comparison, tables
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Result
-from downscale_jax.evaluation.statistics import increments
 from downscale_jax.evaluation.statistics.bootstrap import ratio
+from downscale_jax.evaluation.statistics.structure import increments
 
 NOTE = (
     'Kurtosis of first and skewness of second differences along rows and columns. Gaussian fields have 3 and 0; leads, '

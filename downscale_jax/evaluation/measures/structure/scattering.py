@@ -7,7 +7,7 @@ import numpy as np
 from downscale_jax.evaluation.measures.structure.comparison import Comparison, tables
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Result
-from downscale_jax.evaluation.statistics import scattering
+from downscale_jax.evaluation.statistics.structure import scattering
 from downscale_jax.evaluation.statistics.windows import tapered, windows
 
 MEMBERS = 4  # of an ensemble that are scored, at most: the coefficients of one member are averages already

@@ -10,10 +10,10 @@ from data_prep.prepare import name_of
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.settings import flatten
 from downscale_jax.systems import system_of
-from downscale_jax.systems.migration import MEASURES, VERSION, migrate, versioned
+from downscale_jax.systems.storage.migration import MEASURES, VERSION, migrate, versioned
 from downscale_jax.systems.workdir import read_config
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # as config.json of the first version held it: no version, zero for "not set"
 FIRST = {

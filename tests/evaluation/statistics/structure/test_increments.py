@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.stats
 
-from downscale_jax.evaluation.statistics.increments import LAGS, day_sums, summarise
+from downscale_jax.evaluation.statistics.structure.increments import LAGS, day_sums, summarise
 
 
 def test_against_scipy():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation.statistics.scattering import (
+from downscale_jax.evaluation.statistics.structure.scattering import (
     ORIENTATIONS,
     distance,
     scales_of,

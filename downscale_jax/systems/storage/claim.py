@@ -9,7 +9,7 @@ from downscale_jax.pipeline.records import COARSE_GRID, STATICS, Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_json
 from downscale_jax.runtime.settings import flatten
-from downscale_jax.systems.migration import versioned
+from downscale_jax.systems.storage.migration import versioned
 from downscale_jax.systems.system import Config
 from downscale_jax.systems.workdir import REPLACEABLE, read_config
 

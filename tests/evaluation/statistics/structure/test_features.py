@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 from skimage import measure
 
-from downscale_jax.evaluation.statistics.features import day_sums, features, summarise, thresholds
+from downscale_jax.evaluation.statistics.structure.features import day_sums, features, summarise, thresholds
 
 
 def test_against_scikit_image():

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.systems import packing
+from downscale_jax.systems.storage import packing
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Statistics of structure beyond power spectra: increments, connected features, scattering."""
