@@ -41,8 +41,16 @@ def fields(clouds):
 def test_scores_of_a_latent_metric(clouds):
     table = json.loads((clouds / 'scores.json').read_text())
     assert list(table) == ['vae_2', 'vae_3', 'pca_2', 'pca_3', 'pixels', 'untrained']
-    assert set(table['vae_2']) == {'explained', 'active', 'parameter_rank', 'roughness', 'separation', 'p_value'}
-    assert set(table['pixels']) == {'parameter_rank', 'roughness', 'separation', 'p_value'}
+    assert set(table['vae_2']) == {
+        'explained',
+        'active',
+        'parameter_rank',
+        'mean_rank',
+        'roughness',
+        'separation',
+        'p_value',
+    }
+    assert set(table['pixels']) == {'parameter_rank', 'mean_rank', 'roughness', 'separation', 'p_value'}
     assert 0 < table['pca_2']['explained'] <= table['pca_3']['explained'] < 1
     figures = {path.stem for path in (clouds / 'figures').glob('*.png')}
     assert figures == {'reconstructions', 'trajectories', 'distances', 'training'}

@@ -95,10 +95,12 @@ def untrained(model: CloudModel, test: Ensemble, truth: np.ndarray, prepared: Pr
 def scores(codes: np.ndarray, test: Ensemble, config: Mapping[str, Any]) -> dict[str, Estimate]:
     """Scores of distances by a method's codes [M, T, F]."""
     apart, bulk = between(codes), test.label == 0
+    of_means = between(codes[bulk].mean(1))
     parameters = distances.of_parameters(test.values[bulk])
     schemes = separation(apart, test.label, config['evaluation']['permutations'], config['seed'])
     return {
         'parameter_rank': distances.rank_correlation(apart[np.ix_(bulk, bulk)], parameters),
+        'mean_rank': distances.rank_correlation(of_means, parameters),
         'roughness': distances.roughness(codes),
         'separation': certain(schemes.share),
         'p_value': certain(schemes.p_value),

@@ -34,7 +34,7 @@ def facts(scores: Mapping[str, Mapping[str, Estimate]], main: str) -> dict[str, 
         'Explained variance': f'{own["explained"][0]:.2f}',
         **{
             f'{DEFINITIONS[name].long_name}; {PIXELS}': f'{own[name][0]:.2f}; {pixels[name][0]:.2f}'
-            for name in ('parameter_rank', 'roughness', 'separation')
+            for name in ('parameter_rank', 'mean_rank', 'roughness', 'separation')
         },
     }
 
