@@ -114,6 +114,8 @@ def parse(argv: list[str]) -> CommandLine:
     CONFIG.value.update_from_flattened_dict(dict.fromkeys(unset))
     config = CONFIG.value.to_dict()
     given = {key: value for key, value in flatten(config).items() if key in overrides}
+    if '://' in FLAGS.workdir:
+        raise UserError(f"--workdir '{FLAGS.workdir}' is a URL: work directories are folders")
     name = '-'.join(filter(None, [Path(path).stem, variant]))
     return CommandLine(config, given, Path(FLAGS.workdir or Path('runs') / name))
 

@@ -63,7 +63,9 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
 
-    config.one_pass = ConfigDict({'members': 2})  # of each example in training
+    config.one_pass = ConfigDict()
+    config.one_pass.members = 2  # of each example in training
+    config.one_pass.steps_share = 0.5  # of the steps of each phase: training takes as long as that of the diffusion
 
     config.training = ConfigDict()
     config.training.batch_size = 16

@@ -19,6 +19,7 @@ from downscale_jax.downscale.dataset import export_netcdf
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.files.paths import is_url
 from downscale_jax.pipeline.batches import Batch, batches
 from downscale_jax.pipeline.batches import Source as Examples
 from downscale_jax.pipeline.records import Prepared
@@ -161,6 +162,8 @@ class Downscaling:
     def check(self) -> None:
         """Raises UserError for arguments that are invalid whatever the model."""
         path = Path(self.output)
+        if is_url(self.output):
+            raise UserError(f"--output '{self.output}' is a URL: write to a folder, and copy the finished store")
         if path.suffix not in ('.nc', '.zarr'):
             raise UserError(f"--output '{path}' must end in .zarr or .nc")
         check_drawn(self.members, self.seed, '--')

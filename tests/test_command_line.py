@@ -28,6 +28,7 @@ CONFIG = f'--config={ROOT}/configs/diffusion_sit.py:smoke'
         ([CONFIG, '--config.seed=None'], ['config.seed', 'None']),
         ([CONFIG, '--mode=downscale', '--output=x.zarr'], ['--mode=downscale needs --input']),
         ([CONFIG, '--mode=downscale', '--input=x.nc'], ['--mode=downscale needs --output']),
+        ([CONFIG, '--workdir=s3://bucket/run'], ["--workdir 's3://bucket/run' is a URL", 'folders']),
     ],
 )
 def test_mistakes_on_the_command_line(error_line, arguments, parts):
@@ -55,6 +56,8 @@ def test_nothing_trained_yet(tmp_path):
     from data_prep.prepare import prepare
     from downscale_jax.run import Downscaling, downscale, evaluate
 
+    with pytest.raises(UserError, match=r"--output 's3://bucket/out\.zarr' is a URL"):
+        downscale(tmp_path / 'run', {}, Downscaling('coarse.nc', 's3://bucket/out.zarr'))
     with pytest.raises(UserError, match=r'is no work directory.*train first'):
         downscale(tmp_path / 'run', {}, Downscaling('coarse.nc', str(tmp_path / 'out.zarr')))
     with pytest.raises(UserError, match=r'is no work directory.*train first'):

@@ -5,9 +5,10 @@ of a record alone, and its content from its candidates, so that files are the sa
 written aside and renamed; its summary, beside it until the data set is complete, marks it as done.
 
 Files are array_record, each record a chunk of its own (random access), compressed by Snappy: TFDS's own writer
-compresses by zstd, which takes nine tenths of its time (docs/studies/speed.md).
+compresses by zstd, which takes three quarters of its time (docs/studies/speed.md).
 """
 
+import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,10 +21,13 @@ import numpy as np
 from data_prep import engine
 from data_prep.records.statistics import Statistics
 from downscale_jax.pipeline.record_files import NAME, Shape, features
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.memory import format_bytes
 
 SPLITS = ('train', 'validation', 'test')
 SHARD_BYTES = 2**27
+LARGE = 2**32  # bytes of records: below, their size is not reported
 OPTIONS = 'group_size:1,snappy'
 TEMPLATE = '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}'
 
@@ -78,6 +82,7 @@ def write_records(directory: Path, records: Records, candidates: Mapping[str, in
     size = sum(4 * int(np.prod(shape)) for shape in records.shapes.values())
     shards = shards_of(candidates, size)
     sizes = [size * (shard.stop - shard.start) for shard in shards]
+    report_disk(folder, sum(sizes))
     summary = engine.map_reduce(writer, shards, Summary.merged, sizes, 'preparing')
     missing = [shard for shard in shards if not writer.path(shard).is_file()]
     if missing:
@@ -87,6 +92,19 @@ def write_records(directory: Path, records: Records, candidates: Mapping[str, in
         )
     write_metadata(folder, records, summary)
     return summary
+
+
+def report_disk(folder: Path, needed: int) -> None:
+    """Reports the size of large records, and warns where it exceeds the space that is free."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        messages.warning(
+            f'records take up to {format_bytes(needed)}, but {format_bytes(free)} are free in {folder}: choose a '
+            '--workdir on another disk, or fewer dates (data.train); compression saves space only where values repeat, '
+            'as over land'
+        )
+    elif needed > LARGE:
+        messages.info(f'records take up to {format_bytes(needed)} of {format_bytes(free)} that are free in {folder}')
 
 
 def finish(directory: Path) -> None:
@@ -123,6 +141,12 @@ class ShardWriter:
     def _features(self) -> Any:
         return features(self.records.shapes)
 
+    @cached_property
+    def _serialiser(self) -> Any:
+        from tensorflow_datasets.core.example_serializer import ExampleSerializer
+
+        return ExampleSerializer(self._features.get_serialized_info())
+
     def path(self, shard: Shard) -> Path:
         return self.folder / f'{self.folder.parent.name}-{shard.split}.array_record-{shard.number:05}'
 
@@ -146,7 +170,8 @@ class ShardWriter:
 
             def add(**record: np.ndarray | int) -> None:
                 nonlocal count, size
-                serialised = self._features.serialize_example(record)
+                example = self._serialiser.get_tf_example(self._features.encode_example(record))
+                serialised = example.SerializeToString(deterministic=True)  # in an order that is not the process's own
                 writer.write(serialised)
                 count, size = count + 1, size + len(serialised)
 

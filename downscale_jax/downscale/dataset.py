@@ -44,7 +44,7 @@ def in_memory(ensemble: Ensemble, provenance: Provenance = NO_PROVENANCE) -> xr.
     targets, times = ensemble.generator.transform.targets, len(ensemble.inputs)
     values = np.full((ensemble.members, times, *ensemble.area.shape, len(targets)), np.nan, np.float32)
     shares = []
-    for generated in generate(ensemble, ensemble.units()):
+    for generated in generate(ensemble, ensemble.units(), len(ensemble.units())):
         values[generated.members, generated.unit.time] = generated.fields
         shares.append(generated.clipped_share)
     dataset = empty_dataset(ensemble, provenance)

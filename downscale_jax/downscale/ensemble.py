@@ -1,8 +1,9 @@
 """An ensemble as a definition: any part of it, computed anywhere and in any order, has the same bits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import NamedTuple
 
 import jax
@@ -61,6 +62,11 @@ class Ensemble:
         size = self.generator.partition.members
         return slice(unit.group * size, min((unit.group + 1) * size, self.members))
 
+    def member_count(self, unit: WorkUnit) -> int:
+        """How many members a unit computes."""
+        members = self.members_of(unit)
+        return members.stop - members.start
+
     def with_partition(self, **changes) -> 'Ensemble':
         """The same ensemble in other tiles or work units."""
         return replace(self, generator=self.generator.with_partition(**changes))
@@ -70,23 +76,23 @@ class Ensemble:
         return self.with_partition(members=-(-self.members // self.groups))
 
 
-def generate(ensemble: Ensemble, units: list[WorkUnit]) -> Iterator[GeneratedUnit]:
-    """Generates these work units, in order, on the devices of this process.
+def generate(ensemble: Ensemble, units: Iterable[WorkUnit], total: int) -> Iterator[GeneratedUnit]:
+    """Generates these work units, of which there are about `total`, in order, on the devices of this process.
 
     As many units run at once as there are devices; the last batch is filled up with repetitions. If there are few, they
     run one after the other and the devices share their tiles. Inputs are read while the previous batch computes, since
     JAX returns before its results are ready.
     """
     generator, inputs, domain = ensemble.generator, ensemble.inputs, ensemble.inputs.domain
-    split = generator.split(domain, len(units))
+    split = generator.split(domain, total)
     at_once, layout = (1, parallel.replicate) if split == 'tiles' else (jax.local_device_count(), parallel.split_rows)
     size, stamps = generator.partition.members, encode_times(inputs.times)
     shared = parallel.replicate(
         SharedInputs(ensemble.area[..., None], np.uint32(ensemble.seed), np.float32(generator.temperature)), local=True
     )
     pending: tuple[list[WorkUnit], UnitOutputs] | None = None
-    for first in range(0, len(units), at_once):
-        batch = units[first : first + at_once]
+    remaining = iter(units)
+    while batch := list(islice(remaining, at_once)):
         filled = batch + [batch[-1]] * (at_once - len(batch))
         rows = [
             UnitInputs(
@@ -108,7 +114,6 @@ def generate(ensemble: Ensemble, units: list[WorkUnit]) -> Iterator[GeneratedUni
 def _fetch(ensemble: Ensemble, units: list[WorkUnit], outputs: UnitOutputs) -> Iterator[GeneratedUnit]:
     """Waits for the outputs of a batch and splits them into units, without repetitions and surplus members."""
     for unit, fields, outside, finite in zip(units, *map(np.asarray, outputs), strict=False):
-        members = ensemble.members_of(unit)
-        count = members.stop - members.start
+        members, count = ensemble.members_of(unit), ensemble.member_count(unit)
         share = float(outside[:count].sum() / max(finite[:count].sum(), 1))
         yield GeneratedUnit(unit, members, fields[:count], share)

@@ -1,7 +1,9 @@
 """An ensemble written to a Zarr store; a run that was killed resumes where it stopped."""
 
 import dataclasses
-from collections.abc import Iterable
+import shutil
+import time
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
@@ -9,15 +11,18 @@ from time import perf_counter
 import jax
 from tqdm import tqdm
 
+from downscale_jax.downscale.claims import Claims
 from downscale_jax.downscale.dataset import NO_PROVENANCE, Provenance
 from downscale_jax.downscale.ensemble import Ensemble, WorkUnit, generate
-from downscale_jax.downscale.fitting import USABLE_SHARE, format_bytes, free_memory, memory_needed
+from downscale_jax.downscale.fitting import USABLE_SHARE, free_memory, memory_needed
 from downscale_jax.downscale.request import Source, StoreRequest
-from downscale_jax.downscale.zarr_store import EnsembleStore, begin_or_resume
+from downscale_jax.downscale.zarr_store import EnsembleStore, begin_or_resume, remove_leftovers
 from downscale_jax.runtime import memory, messages, parallel
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.memory import format_bytes
 
 LONG = 100e6  # cells times evaluations, about three minutes on two cores: below, no duration is announced
+POLL = 0.5  # seconds between looks at units that other processes compute
 SHORT = 10  # seconds of an evaluation that is cheap enough to be repeated
 
 
@@ -26,36 +31,60 @@ def to_store(
 ) -> None:
     """Fills the Zarr store at `path`, resuming where an earlier run with the same request stopped.
 
-    A store of another request is removed if `replace`, without progress messages; otherwise UserError is raised. Each
-    of several processes fills its share of the units; the first begins the store.
+    A store of another request is removed if `replace`, without progress messages; otherwise UserError is raised. Any
+    number of processes with the same request share the units (`downscale.claims`), those of one distributed run and
+    independent ones.
     """
     request, free = StoreRequest.of(ensemble, source), free_memory()
     store = begin_or_resume(path, ensemble.balanced(), request, provenance, USABLE_SHARE * free, replace)
-    units = store.remaining[jax.process_index() :: jax.process_count()]
     if store.remaining:
-        parallel.on_all_processes(lambda: check_memory(store, units, free))
-    if units and not replace:
-        announce(store, units)
-    fill(store, units)
+        parallel.on_all_processes(lambda: check_memory(store, free))
+        if not replace:
+            announce(store)
+        fill(store)
     parallel.barrier('the store is filled')
 
 
-def fill(store: EnsembleStore, units: list[WorkUnit]) -> None:
-    """Generates and writes these units."""
-    fields = [members.stop - members.start for members in map(store.ensemble.members_of, units)]
-    if not units:
-        return
-    with tqdm(total=sum(fields), desc=f'downscaling to {store.path.name}', unit='fields', disable=None) as bar:
-        for generated in generate(store.ensemble, units):
-            store.write(generated)
-            memory.trim()
-            bar.update(len(generated.fields))
+def fill(store: EnsembleStore) -> None:
+    """Generates and writes the remaining units together with any other process; returns when all are written."""
+    remaining, total = store.remaining, len(store.remaining)
+    fields = sum(store.ensemble.member_count(unit) for unit in remaining)
+    bar = tqdm(total=fields, desc=f'downscaling to {store.path.name}', unit='fields', disable=None)
+    with bar, Claims(store.path) as claims:
+        while remaining:
+            for generated in generate(store.ensemble, available(store, claims, remaining), total):
+                store.write(generated)
+                claims.release(name_of(generated.unit))
+                memory.trim()
+                bar.update(len(generated.fields))
+            left = [unit for unit in remaining if not store.is_done(unit)]
+            if len(left) == len(remaining):  # all of them are being computed by other processes
+                time.sleep(POLL)
+            remaining = left
+        if not claims.others():
+            remove_leftovers(store.path)
+            claims.remove()
 
 
-def check_memory(store: EnsembleStore, units: list[WorkUnit], free: float) -> None:
+def available(store: EnsembleStore, claims: Claims, units: list[WorkUnit]) -> Iterator[WorkUnit]:
+    """Claims one after the other those of the units that no living process computes or has written."""
+    for unit in units:
+        if claims.take(name_of(unit)):
+            if store.is_done(unit):  # by another process, before it was claimed here
+                claims.release(name_of(unit))
+            else:
+                yield unit
+
+
+def name_of(unit: WorkUnit) -> str:
+    """Of its claim."""
+    return f'{unit.group}.{unit.time}'
+
+
+def check_memory(store: EnsembleStore, free: float) -> None:
     """Raises UserError where a unit of a store that was begun needs more memory than is free."""
     ensemble = store.ensemble
-    needed = memory_needed(ensemble.generator, ensemble.inputs.domain, len(units)) if units else 0
+    needed = memory_needed(ensemble.generator, ensemble.inputs.domain, len(store.remaining))
     if needed > free:
         raise UserError(
             f'{store.path} was begun with units that need {format_bytes(needed)} of memory, but {format_bytes(free)} '
@@ -63,25 +92,30 @@ def check_memory(store: EnsembleStore, units: list[WorkUnit], free: float) -> No
         )
 
 
-def announce(store: EnsembleStore, units: list[WorkUnit]) -> None:
-    """Reports the work of this process, its memory and disk space and, if it is long, its duration."""
+def announce(store: EnsembleStore) -> None:
+    """Reports the work, its memory and disk space and, if it is long, its duration."""
     ensemble, domain = store.ensemble, store.ensemble.inputs.domain
     generator, (rows, columns) = ensemble.generator, domain.shape
     times, targets = len(ensemble.inputs), len(generator.transform.targets)
     disk = ensemble.members * times * targets * rows * columns * 4
     tile = ' x '.join(map(str, generator.tiling(domain).sizes))
-    needed = memory_needed(generator, domain, len(units))
+    needed = memory_needed(generator, domain, len(store.remaining))
     messages.info(
         f'{ensemble.members} members x {times} times of {rows} x {columns} cells: {len(store.remaining)} of '
-        f'{len(ensemble.units())} units to do, {len(units)} here; {store.path.name} takes at most '
+        f'{len(ensemble.units())} units to do; {store.path.name} takes at most '
         f'{format_bytes(disk)}, a unit of {generator.partition.members} members in tiles of {tile} cells '
         f'{format_bytes(needed)} of memory'
     )
-    seconds = estimated_seconds(ensemble, units)
+    if disk > (free := shutil.disk_usage(store.path).free):
+        messages.warning(
+            f'--output {store.path} takes up to {format_bytes(disk)}, but {format_bytes(free)} are free on '
+            'its disk: choose another, or fewer --members'
+        )
+    seconds = estimated_seconds(ensemble, store.remaining[:: jax.process_count()])
     if seconds is not None:
         messages.info(
-            f'about {timedelta(seconds=round(seconds))} (hours:minutes:seconds) for all units here, estimated from one '
-            'evaluation of the network'
+            f'about {timedelta(seconds=round(seconds))} (hours:minutes:seconds) by the processes of this command, '
+            'estimated from one evaluation of the network'
         )
 
 
@@ -100,9 +134,9 @@ def estimated_seconds(ensemble: Ensemble, units: list[WorkUnit]) -> float | None
     single = generator.with_sampling(steps=1) if generator.sampling else generator
     single.program(domain, split)  # compiles
     probe, few = dataclasses.replace(ensemble, generator=single), units[:at_once]
-    whole = _seconds(generate(probe, few))
+    whole = _seconds(generate(probe, few, len(units)))
     if whole < SHORT:  # the first run takes a second or two longer
-        whole = _seconds(generate(probe, few))
+        whole = _seconds(generate(probe, few, len(units)))
     reading = _seconds(ensemble.inputs[unit.time] for unit in few)
     return batches * max(reading, steps * (whole - reading))
 

@@ -9,6 +9,7 @@ from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.tiles import Domain
 from downscale_jax.runtime import memory, messages, parallel
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.memory import format_bytes
 
 USABLE_SHARE = 0.8  # of the free memory; the rest holds results that wait to be written and inputs of the next units
 
@@ -62,8 +63,3 @@ def fit_to_memory(ensemble: Ensemble, available: float, processes: int = 1) -> E
                 f'sampling.{name}={before} does not fit into {format_bytes(available)} of free memory: using {after}'
             )
     return ensemble
-
-
-def format_bytes(size: float) -> str:
-    """In GiB or TiB."""
-    return f'{size / 2**30:.3g} GiB' if size < 2**40 else f'{size / 2**40:.3g} TiB'

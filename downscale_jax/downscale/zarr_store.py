@@ -5,8 +5,11 @@ of a unit's valid values that fell outside the physical bounds before clipping. 
 so a finite share also marks the unit as done.
 """
 
+import errno
+import glob
 import json
 import shutil
+import uuid
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +66,10 @@ class EnsembleStore:
     shares: zarr.Array
     remaining: list[WorkUnit]  # when it was opened, of all processes
 
+    def is_done(self, unit: WorkUnit) -> bool:
+        """Whether any process has written the unit."""
+        return bool(np.isfinite(self.shares[unit.group, unit.time]))
+
     def write(self, generated: GeneratedUnit) -> None:
         """Raises UserError where the disk refuses."""
         time, group = generated.unit
@@ -77,7 +84,7 @@ class EnsembleStore:
 def begin_or_resume(
     path: Path, ensemble: Ensemble, request: StoreRequest, provenance: Provenance, available: float, replace: bool
 ) -> EnsembleStore:
-    """Opens the store at `path`, which the first process begins if there is none; by all processes together.
+    """Opens the store at `path`, which the first process begins if there is none; by all processes of a run together.
 
     A new store gets units that fit into `available` bytes of memory; one that was begun keeps its own. Raises UserError
     where it holds another request or other tiles, unless the first process may `replace` it, and before anything is
@@ -93,9 +100,7 @@ def begin_or_resume(
             if conflict or not path.exists():
                 fitted = fit_to_memory(ensemble, available, jax.process_count())
                 attributes = {'request': request.to_json(), 'unit': StoreUnit.of(fitted).to_json()}
-                write_empty(empty_dataset(fitted, provenance, attributes), path)
-            for partial in path.rglob('*.partial'):  # left by a killed run
-                partial.unlink()
+                write_empty(empty_dataset(fitted, provenance, attributes), path, replaced=conflict is not None)
 
     def open_begun() -> EnsembleStore:
         if conflict := conflict_with(path, request):  # this process may have another request than the first
@@ -142,18 +147,31 @@ def conflict_of_tiles(path: Path, ensemble: Ensemble) -> UserError | None:
     return UserError(f'{path} was begun in other tiles by another version: choose another --output or remove it')
 
 
-def write_empty(empty: xr.Dataset, path: Path) -> None:
-    """Writes the store of an empty data set, whole or not at all, in the place of any other."""
-    partial = path.with_name(f'.{path.name}.partial')
-    shutil.rmtree(partial, ignore_errors=True)
+def write_empty(empty: xr.Dataset, path: Path, replaced: bool) -> None:
+    """Writes the store of an empty data set, whole or not at all; in the place of another, if that is `replaced`.
+
+    A store that another process has begun meanwhile is left alone.
+    """
+    partial = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.partial')
     try:
         with warnings.catch_warnings():
             # zarr warns of consolidated metadata, which version 3 does not specify; xarray warns where they are missing
             warnings.filterwarnings('ignore', 'Consolidated metadata', zarr.errors.ZarrUserWarning)
             empty.to_zarr(partial, compute=False, consolidated=True, zarr_format=3)
-        shutil.rmtree(path, ignore_errors=True)
+        if replaced:
+            shutil.rmtree(path, ignore_errors=True)
         partial.rename(path)
     except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return
         raise UserError(f'cannot write {path}: {error.strerror or error}; check space and permissions') from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes what killed processes left of files and of stores that they were writing; no other may live."""
+    for partial in path.rglob('*.partial'):
+        partial.unlink()
+    for begun in path.parent.glob(f'.{glob.escape(path.name)}.*.partial'):
+        shutil.rmtree(begun)

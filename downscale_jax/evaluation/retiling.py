@@ -72,6 +72,6 @@ def in_tiles(generator: FieldGenerator, strides: int) -> FieldGenerator:
 def generated(ensemble: Ensemble) -> np.ndarray:
     """Members of all times [T, M, H, W, V]; the tile is as given, whatever memory is free."""
     members: list[list[np.ndarray]] = [[] for _ in ensemble.inputs.times]
-    for part in generate(ensemble, ensemble.units()):
+    for part in generate(ensemble, ensemble.units(), len(ensemble.units())):
         members[part.unit.time].append(part.fields)
     return np.stack([np.concatenate(parts) for parts in members])

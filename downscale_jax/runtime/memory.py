@@ -67,3 +67,8 @@ def _read(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ''
+
+
+def format_bytes(size: float) -> str:
+    """In GiB or TiB."""
+    return f'{size / 2**30:.3g} GiB' if size < 2**40 else f'{size / 2**40:.3g} TiB'

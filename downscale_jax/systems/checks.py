@@ -11,11 +11,11 @@ from typing import Any
 
 import jax
 
-from downscale_jax.downscale.fitting import format_bytes
 from downscale_jax.fields.geometry import places
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import memory, parallel
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.memory import format_bytes
 from downscale_jax.settings.check import check
 from downscale_jax.systems.system import Config, Shapes, System
 

@@ -1,6 +1,7 @@
 """Super-resolution by diffusion or in one pass, from a regression as first guess (docs/systems/sea_ice.md)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -55,7 +56,9 @@ def generator_of(
 ) -> GeneratorTask:
     """The task that `config.generator` names; `common` are the fields that it shares with the regression."""
     if config['generator'] == 'one_pass':
-        return OnePass(**common, regression=regression, members=config['one_pass']['members'])
+        members, share = config['one_pass']['members'], config['one_pass']['steps_share']
+        shortened = tuple(replace(phase, steps=max(1, round(share * phase.steps))) for phase in common['phases'])
+        return OnePass(**{**common, 'phases': shortened}, regression=regression, members=members)
     diffusion = config['diffusion']
     return Diffusion(
         **common,

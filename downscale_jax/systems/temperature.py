@@ -23,7 +23,8 @@ def fit(generator: FieldGenerator, prepared: Prepared, records: int, members: in
     """Fits the factor of the noise on `records` records of validation, evenly spread, with `members` each.
 
     The spread is nearly proportional to the temperature while the ensemble's mean, which follows the condition, hardly
-    moves, so T / (spread/skill at T) is next; one or two rounds bring spread/skill within 2 % of 1. Of several
+    moves, so T / (spread/skill at T) is next; one or two rounds bring spread/skill within 2 % of 1. The spread of a
+    one-pass generator grows more slowly, with about the square root: three or four rounds. Of several
     variables it is the geometric mean of theirs that counts. Returns temperature, records, members, and the scores on
     these records `before` (T = 1) and `after`, of all variables in the geometric mean.
     """

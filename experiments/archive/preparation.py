@@ -32,7 +32,9 @@ def main() -> None:
         speed = in_new_process(write_alone, name, 64, (512, 512))['mb_per_s']
         print(f'writer of {name}, fields of 1 MB from memory: {speed:.0f} MB/s of CPU time')
     print(
-        f'{"times":>6} {"workers":>8} {"MB/s per core":>14} {"seconds":>8} {"speed-up":>9} {"peak MiB":>9}', flush=True
+        f'{"times":>6} {"workers":>8} {"MB/s per core":>14} {"CPU s":>6} '
+        f'{"seconds":>8} {"speed-up":>9} {"peak MiB":>9}',
+        flush=True,
     )
     with tempfile.TemporaryDirectory() as folder:
         for times in options.times:
@@ -42,7 +44,7 @@ def main() -> None:
             alone = results[options.workers[0]]
             for count, result in results.items():
                 print(
-                    f'{times:6} {count:8} {result.mb_per_s:14.0f} {result.seconds:8.1f} '
+                    f'{times:6} {count:8} {result.mb_per_s:14.0f} {result.processor:6.1f} {result.seconds:8.1f} '
                     f'{alone.seconds / result.seconds:9.2f} {result.peak_mib:9.0f}',
                     flush=True,
                 )
@@ -139,6 +141,7 @@ class Measured(NamedTuple):
     """Of a preparation."""
 
     seconds: float
+    processor: float  # seconds of CPU
     mb_per_s: float  # of CPU time
     peak_mib: float
     digest: str  # of the record files
@@ -182,7 +185,7 @@ def prepare_fields(path: str, folder: str, workers: int) -> Measured:
         digest.update(file.read_bytes())
     megabytes = 4 * np.prod(prepared.mask.shape) * len(stamps) / 1e6
     shutil.rmtree(root)
-    return Measured(seconds, float(megabytes / processor), peak_mib(), digest.hexdigest())
+    return Measured(seconds, processor, float(megabytes / processor), peak_mib(), digest.hexdigest())
 
 
 if __name__ == '__main__':

@@ -1,16 +1,20 @@
 """Samplers against the number of evaluations: how few does a good ensemble need?
 
     python -m experiments.benchmarks.samplers [--workdir=runs/diffusion_sit] [--days 2] [--members 8] [--crop 128]
+    python -m experiments.benchmarks.samplers --one_pass=runs/one_pass     a one-pass generator beside them
 
 Draws ensembles of the diffusion in a work directory on days of the test split, in the square of --crop cells whose
 truth differs most from the coarse field: every sampler at its usual spacing of noise levels, temperature 1, the same
 noise for all. Prints scores as Markdown tables and draws them (--figure): fair CRPS, RMSE of the ensemble mean,
 spread/skill, and the mean |ln(power / truth's power)| of the members' anomaly from the kernel of the coarse input down
-to four cells. The last line sets DPM-Solver++(2M) with 10 evaluations against DDIM with 100. Seven minutes of CPU time
-in all with the network of the default config.
+to four cells; and CPU seconds of an ensemble, the least over the days, so that compilation does not count. The last
+line sets DPM-Solver++(2M) with 10 evaluations against DDIM with 100. Seven minutes of CPU time in all with the network
+of the default config.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +50,17 @@ SAMPLERS = {  # sampler, spacing, eta
     'DPM-Solver++(2M)': ('dpm_solver', 'half_log_snr', 0.0),
     'SDE-DPM-Solver++(2M)': ('dpm_solver_sde', 'half_log_snr', 0.0),
 }
-COLOURS = ('#0072b2', '#56b4e9', '#009e73', '#cc79a7', '#d55e00', '#e69f00')
+COLOURS = ('#0072b2', '#56b4e9', '#009e73', '#cc79a7', '#d55e00', '#e69f00', '#000000')
 SCORES = {
     'crps': 'CRPS [{unit}]',
     'rmse': 'RMSE of the mean [{unit}]',
     'spread_skill': 'spread/skill',
     'power': 'mean distance of ln power from the truth',
 }
+SECONDS = 'CPU seconds of an ensemble'
+ONE_PASS = 'one pass'
 SEED = 0
+Draw = Callable[[np.ndarray, np.ndarray, int], np.ndarray]  # (coarse, known, seconds) -> members [M, H, W]
 FIGURE = Path(__file__).parents[2] / 'docs' / 'figures' / 'samplers.png'
 
 
@@ -61,6 +68,7 @@ def main() -> None:
     messages.to_terminal()
     parser = Parser(__doc__)
     parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_sit'))
+    parser.add_argument('--one_pass', type=Path, help='work directory of a one-pass generator on the same data')
     parser.add_argument('--days', type=at_least(1), default=2)
     parser.add_argument('--members', type=at_least(1), default=8)
     parser.add_argument('--crop', type=at_least(1), default=128, help='cells a side')
@@ -74,15 +82,20 @@ def main() -> None:
     crop = min(options.crop, *prepared.mask.shape) // stride * stride
     if options.members < 2 or min(options.days, *options.evaluations) < 1 or crop < 4:
         parser.error('at least 2 members, a day, an evaluation and a square of the stride of the network are needed')
-    found = measure(generator, prepared, options.days, options.members, crop, options.evaluations, min(window, crop))
+    draws = sampler_draws(generator, options.members, crop, options.evaluations)
+    if options.one_pass:
+        other = load(options.one_pass, kind=Downscaler)
+        draws[ONE_PASS, 1] = one_pass_of(other.generator(other.last), options.members, crop)
+    found = measure(draws, prepared, options.days, crop, min(window, crop))
     known = next(iter(found['DDIM'].values()))  # without a window free of land there is no spectrum
     unit = prepared.transform_as(RefinementTransform).units
     labels = {score: label.format(unit=unit) for score, label in SCORES.items() if np.isfinite(known[score])}
-    for score, label in labels.items():
+    for score, label in {**labels, 'seconds': SECONDS}.items():
         print(f'\n| {label} | ' + ' | '.join(map(str, options.evaluations)) + ' |')
         print('|---' * (1 + len(options.evaluations)) + '|')
         for name, row in found.items():
-            print(f'| {name} | ' + ' | '.join(f'{numbers[score]:.3g}' for numbers in row.values()) + ' |')
+            cells = [f'{row[steps][score]:.3g}' if steps in row else '' for steps in options.evaluations]
+            print(f'| {name} | ' + ' | '.join(cells) + ' |')
     options.figure.parent.mkdir(parents=True, exist_ok=True)
     of = f'{options.days} test days, {options.members} members, {crop} x {crop} cells'
     draw(found, labels, of).savefig(options.figure, dpi=130, metadata={'Software': None})
@@ -92,23 +105,17 @@ def main() -> None:
 
 
 def measure(
-    generator: FieldGenerator,
-    prepared: Prepared,
-    count: int,
-    members: int,
-    crop: int,
-    evaluations: Sequence[int],
-    window: int,
+    draws: Mapping[tuple[str, int], Draw], prepared: Prepared, count: int, crop: int, window: int
 ) -> dict[str, dict[int, dict[str, float]]]:
-    """{sampler: {evaluations: {score: number}}} over `count` test days; window: cells a side for the spectra."""
+    """{method: {evaluations: {score: number}}} over `count` test days; window: cells a side for the spectra."""
     split, transform = prepared.split('test'), prepared.transform_as(RefinementTransform)
     low, high = transform.limits[:, 0]
     times = encode_times(split.times)
     area = prepared.statics['cell_area'].values.astype(np.float64)
     cell, kernel = cell_km(prepared), prepared.meta['kernel_km'][transform.channel]
     rings = scales.scored(spectra.wavelengths(window, cell), kernel, cell)
-    solve = solver_of(generator, members, crop)
-    sums: dict[tuple[str, int], list] = {(name, steps): [] for name in SAMPLERS for steps in evaluations}
+    sums: dict[tuple[str, int], list] = {method: [] for method in draws}
+    seconds: dict[tuple[str, int], list[float]] = {method: [] for method in draws}
     for day in evenly(len(split), count):
         truth, coarse = split[day]['fine'], split[day]['coarse']
         row, column, _ = liveliest(truth - coarse[..., transform.channel], prepared.mask, crop)
@@ -118,19 +125,62 @@ def measure(
         known = prepared.mask[place] & np.isfinite(truth) & np.isfinite(base)
         weight, everywhere = np.where(known, area[place], 0), np.ones((1, crop, crop), bool)
         origins = spectra.windows(known, known, window)
-        for (name, steps), parts in sums.items():
-            sampler, spacing, eta = SAMPLERS[name]
-            drawn = solve(coarse, known, int(times[day]), Solver(sampler, steps, spacing, eta))
+        for method, draw_members in draws.items():
+            start = time.process_time()
+            drawn = draw_members(coarse, known, int(times[day]))
+            seconds[method].append(time.process_time() - start)
             fields = {scales.COARSE: base[None], 'members': np.clip(drawn, low, high)}
             cells = scores.day_sums(fields['members'], truth, weight, everywhere, np.random.default_rng(0))
-            parts.append(cells | scales.day_powers(truth, fields, '', origins, window))
-    found: dict[str, dict[int, dict[str, float]]] = {name: {} for name in SAMPLERS}
+            sums[method].append(cells | scales.day_powers(truth, fields, '', origins, window))
+    found: dict[str, dict[int, dict[str, float]]] = {name: {} for name, _ in draws}
     for (name, steps), parts in sums.items():
         whole = total(parts)
         power = float(spectral_distance(scales.summarise(whole)['power members'][rings], np.ones(rings.sum()), share=1))
         numbers = {score: float(value[0]) for score, value in scores.summarise(whole).items()}
-        found[name][steps] = {**numbers, 'power': power}
+        found[name][steps] = {**numbers, 'power': power, 'seconds': min(seconds[name, steps])}
     return found
+
+
+def sampler_draws(
+    generator: FieldGenerator, members: int, crop: int, evaluations: Sequence[int]
+) -> dict[tuple[str, int], Draw]:
+    """Every sampler with every number of evaluations."""
+    solve = solver_of(generator, members, crop)
+    return {
+        (name, steps): partial(solve, solver=Solver(sampler, steps, spacing, eta))
+        for name, (sampler, spacing, eta) in SAMPLERS.items()
+        for steps in evaluations
+    }
+
+
+def one_pass_of(generator: FieldGenerator, members: int, crop: int) -> Draw:
+    """Members of a one-pass generator."""
+    task, params, transform = generator.task, generator.params, generator.transform
+
+    @jax.jit
+    def sample(condition, valid, kernel):
+        return task.sample(params, condition, valid, lambda i: drawn_noise(task, members, crop, i, kernel), whole, None)
+
+    def draw_members(coarse, known, seconds):
+        valid = known[..., None]
+        fields = sample(transform.condition(coarse, valid)[None], valid, noise.time_kernel(seconds, 0.0))
+        return np.asarray(transform.decode(fields, coarse[None]))[..., 0]
+
+    return draw_members
+
+
+def whole(network: Callable, *fields: jax.Array) -> jax.Array:
+    """`apply` of a domain that is one tile."""
+    return network(*fields)
+
+
+def drawn_noise(task: Any, members: int, crop: int, i: Any, kernel: noise.TimeKernel) -> jax.Array:
+    """Standard normals [M, H, W, C] of the draw i."""
+
+    def of_member(member):
+        return noise.field(jnp.uint32(SEED), member, kernel, i, (crop, crop), task.network.channels)
+
+    return jax.vmap(of_member)(jnp.arange(members, dtype=jnp.uint32))
 
 
 def solver_of(generator: FieldGenerator, members: int, crop: int) -> Callable[..., np.ndarray]:
@@ -141,7 +191,6 @@ def solver_of(generator: FieldGenerator, members: int, crop: int) -> Callable[..
     """
     task: Any = generator.task  # a Diffusion
     params, transform = generator.params, generator.transform
-    shape, channels = (crop, crop), task.network.channels
 
     def compiled(function):
         jitted = jax.jit(function)
@@ -159,12 +208,7 @@ def solver_of(generator: FieldGenerator, members: int, crop: int) -> Callable[..
         shown = jnp.broadcast_to(shown, (members, *shown.shape[1:]))
         return jnp.where(valid[None], task.denoise(params, z, jnp.full(members, gamma), shown), 0)
 
-    @compiled
-    def drawn(i, kernel):
-        def of_member(member):
-            return noise.field(jnp.uint32(SEED), member, kernel, i, shape, channels)
-
-        return jax.vmap(of_member)(jnp.arange(members, dtype=jnp.uint32))
+    drawn = compiled(partial(drawn_noise, task, members, crop))
 
     def solve(coarse, known, seconds, solver):
         valid = known[..., None]
@@ -192,19 +236,19 @@ def draw(found: dict[str, dict[int, dict[str, float]]], labels: dict[str, str], 
     for place, (score, label) in enumerate(labels.items(), 1):
         axes = figure.add_subplot(2, 2, place)
         lines = {name: [numbers[score] for numbers in row.values()] for name, row in found.items()}
-        for (name, values), colour in zip(lines.items(), COLOURS, strict=True):
+        for (name, values), colour in zip(lines.items(), COLOURS, strict=False):
             axes.plot(list(found[name]), values, 'o-', color=colour, ms=4, label=name)
         if score == 'spread_skill':
             axes.axhline(1, color='0.6', lw=0.8)
         # what is far worse than a single evaluation, Heun's giant steps, leaves the frame
-        first, least = lines['DDIM'][0], np.nanmin(list(lines.values()))
+        first, least = lines['DDIM'][0], np.nanmin(np.concatenate(list(lines.values())))
         top = 1.6 if score == 'spread_skill' else 1.3 * first
         axes.set(title=label, xscale='log', ylim=(0 if score == 'spread_skill' else 0.95 * least, top))
         axes.set_xticks(list(found['DDIM']), list(map(str, found['DDIM'])))
         axes.minorticks_off()
         axes.spines[['top', 'right']].set_visible(False)
     handles = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc='outside lower center', ncols=len(found) // 2, frameon=False)
+    figure.legend(*handles, loc='outside lower center', ncols=-(-len(found) // 2), frameon=False)
     return figure
 
 

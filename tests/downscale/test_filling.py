@@ -89,7 +89,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(generator, store, sto
         assert int(np.isfinite(dataset['clipped_share'].values).sum()) == units
     left = []
     generate = filling.generate
-    monkeypatch.setattr(filling, 'generate', lambda *args: left.extend(args[-1]) or generate(*args))
+    monkeypatch.setattr(filling, 'generate', lambda *args: (left.append(unit) or unit for unit in generate(*args)))
     store(generator, path)
     # three times, two units of two members each
     assert len(left) == 6 - units
@@ -267,11 +267,11 @@ def test_work_and_duration_are_announced(generator, store, tmp_path, monkeypatch
     caplog.set_level(logging.INFO, 'downscale_jax')
     store(generator, tmp_path / 'out.zarr')
     first, second = caplog.messages
-    assert first.startswith('3 members x 3 times of 30 x 38 cells: 6 of 6 units to do, 6 here; out.zarr takes at most')
+    assert first.startswith('3 members x 3 times of 30 x 38 cells: 6 of 6 units to do; out.zarr takes at most')
     assert first.endswith('GiB of memory')
     assert 'a unit of 2 members in tiles of 20 x 24 cells' in first
     duration = timedelta(seconds=max(6 * 6 * generator.sampling.steps, 6 * seconds[-1]))  # of six units
-    assert second.startswith(f'about {duration} (hours:minutes:seconds) for all units here')
+    assert second.startswith(f'about {duration} (hours:minutes:seconds) by the processes')
     monkeypatch.undo()
     caplog.clear()
     store(generator, tmp_path / 'again.zarr')

@@ -97,6 +97,23 @@ def test_killed_downscaling_ends_with_the_same_bytes(whole, tmp_path):
     assert contents(path) == whole
 
 
+def test_independent_processes_with_random_kills_fill_one_store(whole, tmp_path):
+    path, rng = tmp_path / 'out.zarr', np.random.default_rng(0)
+    running = [Forked(__file__, path) for _ in range(4)]
+    for _ in range(2):  # kills
+        before = marks(path)
+        while marks(path) == before and any(process.poll() is None for process in running):
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.3))
+        victim = running.pop(rng.integers(len(running)))
+        victim.kill()
+        assert victim.wait() in (0, -signal.SIGKILL)
+        running.append(Forked(__file__, path))
+    assert [process.wait(timeout=120) for process in running] == [0] * 4
+    assert contents(path) == whole
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_cut_chunk_without_its_mark_is_computed_again(whole, tmp_path):
     path = tmp_path / 'out.zarr'
     fill(path)

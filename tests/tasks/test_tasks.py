@@ -10,6 +10,7 @@ import pytest
 
 from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.diffusion.schedule import CosineSchedule
+from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
 from downscale_jax.tasks.diffusion import Diffusion
@@ -240,6 +241,20 @@ def test_members_in_training_have_noise_of_their_own():
     noise = np.asarray(rows(guess(), example(), jax.random.key(0))['noise'])
     assert noise.shape == (8, 2, SIZE, SIZE, 1)
     assert len(np.unique(noise)) == noise.size
+
+
+def test_dropout_in_one_pass():
+    """Every row has a key of its own, and its members different masks."""
+    network = DpdmUNet(1, inner=32, multipliers=(1,), blocks=1, attention=(), dropout=0.5)
+    task = replace(ONE_PASS, network=network)
+    params = draw(jax.eval_shape(task.init, jax.random.key(0), example(), guess()).params)
+    noise, shown = np.ones((2, 2, SIZE, SIZE, 1), 'f4'), np.ones((2, 1, SIZE, SIZE, 5), 'f4')
+    generate = jax.jit(jax.vmap(lambda noise, shown, key: task.generate(params, noise, shown, key)))
+    found = np.asarray(generate(noise, shown, jax.random.split(jax.random.key(0), 2))).reshape(4, -1)
+    assert len(np.unique(found, axis=0)) == 4
+    rows = {'noise': noise, 'shown': shown[:, 0], 'residual': noise[:, 0], 'mask': noise[:, 0] > 0}
+    keys = jax.random.split(jax.random.key(0), 2)
+    assert jax.eval_shape(task.losses, params, {**rows, 'dropout': keys})[0].shape == (2,)
 
 
 def test_the_size_of_the_error_is_learnt_and_the_mean_does_not_see_it():

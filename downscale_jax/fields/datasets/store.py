@@ -4,6 +4,7 @@ Opening is lazy: dask arrays in chunks of time. Every fault of a user's file bec
 """
 
 import os
+import uuid
 import warnings
 from collections.abc import Hashable
 from pathlib import Path
@@ -123,7 +124,7 @@ def write_netcdf(dataset: xr.Dataset, path) -> None:
     for name, array in dataset.data_vars.items():
         if array.dtype.kind == 'f' and name not in bounds:
             encoding[name] = {'dtype': 'float32', 'zlib': True, 'complevel': 4, '_FillValue': np.float32(np.nan)}
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    partial = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.tmp')
     try:
         dataset.drop_encoding().to_netcdf(partial, engine='netcdf4', encoding=encoding)
         os.replace(partial, path)

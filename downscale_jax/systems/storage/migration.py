@@ -50,7 +50,7 @@ MEASURES = (
     'examples', 'pointwise', 'anomaly_correlation', 'similarity', 'scales', 'spectra', 'semivariogram',
     'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
 )  # fmt: skip
-_GENERATOR = {'generator': 'diffusion', 'one_pass': {'members': 2}}
+_GENERATOR = {'generator': 'diffusion', 'one_pass': {'members': 2, 'steps_share': 0.5}}
 # {version: {system: settings that the version left behind did not have, as it worked}}
 _OF_ALL = {'measures': MEASURES, 'subsets': (), 'window': 40, 'regimes': (), 'zones': (), 'places': ''}
 ADDED: dict[int, dict[str, dict[str, Any]]] = {

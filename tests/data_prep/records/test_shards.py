@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import dask
 import numpy as np
@@ -121,6 +122,17 @@ def test_shards_hold_the_records_of_the_whole(data, tmp_path, monkeypatch):
         np.testing.assert_allclose(several.meta['transform'][name], single.meta['transform'][name], rtol=1e-12)
 
 
+def test_bytes_do_not_depend_on_the_process(data, tmp_path):
+    """The order of the entries of a protobuf map does, unless it is serialised deterministically."""
+    from array_record.python.array_record_data_source import ArrayRecordDataSource
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    folder = prepare(data, 0, tmp_path / 'prepared').directory / 'records' / 'fields' / '1.0.0'
+    for record in ArrayRecordDataSource([str(folder / 'fields-train.array_record-00000')]):
+        example = tf_example_pb2.Example.FromString(record)
+        assert record == example.SerializeToString(deterministic=True)
+
+
 def test_tfds_reads_them(data, tmp_path):
     import tensorflow_datasets as tfds
 
@@ -181,6 +193,15 @@ def test_a_cluster_writes_the_same_bytes(data, tmp_path):
         on_cluster = prepare(data, 0, tmp_path / 'cluster').directory
     assert digests(on_cluster) == alone
     assert engine._active_client() is None
+
+
+def test_records_that_the_disk_does_not_hold(data, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(shards.shutil, 'disk_usage', lambda folder: SimpleNamespace(free=1000))
+    prepare(data, 0, tmp_path / 'prepared')
+    (message,) = [record.message for record in caplog.records if record.levelname == 'WARNING']
+    # 38 times of two inputs and a target on 16 x 16 cells, and the time
+    assert f'records take up to {38 * 4 * (3 * SIZE**2 + 1) / 2**30:.3g} GiB' in message
+    assert 'data.train' in message
 
 
 def test_no_scheduler_answers(monkeypatch):

@@ -143,9 +143,9 @@ def predict(workdir, name='Pairs-v1-orog', *options):
 def test_a_killed_prediction_goes_on_and_has_no_faults(workdir, root, monkeypatch):
     generate, numbers = filling.generate, []
 
-    def killed(ensemble, units):
-        numbers.append(len(units))
-        for number, unit in enumerate(generate(ensemble, units)):
+    def killed(ensemble, units, total):
+        numbers.append(total)
+        for number, unit in enumerate(generate(ensemble, units, total)):
             if number == 10:
                 raise KeyboardInterrupt
             yield unit
@@ -155,9 +155,9 @@ def test_a_killed_prediction_goes_on_and_has_no_faults(workdir, root, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         predict_case(entry, CASES['perfect'])
 
-    def counted(ensemble, units):
-        numbers.append(len(units))
-        return generate(ensemble, units)
+    def counted(ensemble, units, total):
+        numbers.append(total)
+        return generate(ensemble, units, total)
 
     monkeypatch.setattr(filling, 'generate', counted)
     for case in CASES.values():

@@ -10,6 +10,7 @@ from downscale_jax.evaluation.results import Estimate, Table
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
 
 TRUTH = 'truth'
+MEMBERS = 4  # of an ensemble that are scored, at most: statistics of one member are averages already
 Summarise = Callable[[Sums], Mapping[str, np.ndarray]]
 Score = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 

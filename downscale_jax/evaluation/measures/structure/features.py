@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from downscale_jax.evaluation.measures.structure.comparison import Comparison, tables
+from downscale_jax.evaluation.measures.structure.comparison import MEMBERS, Comparison, tables
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Result
 from downscale_jax.evaluation.statistics.bootstrap import ratio
@@ -18,7 +18,7 @@ NOTE = (
 
 
 class ConnectedFeatures:
-    """Of single fields and of members."""
+    """Of single fields and of the first members."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self._comparison = setting, Comparison(setting, features.summarise, compare)
@@ -30,7 +30,7 @@ class ConnectedFeatures:
             limits = features.thresholds(anomaly)
             expected = features.day_sums(anomaly[None], limits)
             for method in self._setting.complete:
-                members = np.where(np.isfinite(anomaly), sample.methods[method][..., index] - coarse, np.nan)
+                members = np.where(np.isfinite(anomaly), sample.methods[method][:MEMBERS, ..., index] - coarse, np.nan)
                 found = features.day_sums(members, limits)
                 self._comparison.add(method, index, sample.stamp, found, expected)
 

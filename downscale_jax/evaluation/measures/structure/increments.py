@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from downscale_jax.evaluation.measures.structure.comparison import Comparison, tables
+from downscale_jax.evaluation.measures.structure.comparison import MEMBERS, Comparison, tables
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Result
 from downscale_jax.evaluation.statistics.bootstrap import ratio
@@ -17,7 +17,7 @@ NOTE = (
 
 
 class Increments:
-    """Of single fields and of members."""
+    """Of single fields and of the first members."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self._comparison = setting, Comparison(setting, increments.summarise, compare)
@@ -28,7 +28,7 @@ class Increments:
             known = np.isfinite(truth) & (self._setting.weight > 0)
             expected = increments.day_sums(truth[None], known)
             for method in self._setting.complete:
-                found = increments.day_sums(sample.methods[method][..., index], known)
+                found = increments.day_sums(sample.methods[method][:MEMBERS, ..., index], known)
                 self._comparison.add(method, index, sample.stamp, found, expected)
 
     def result(self) -> Result:

@@ -1,16 +1,17 @@
 """Wavelet scattering in windows free of missing cells: amplitude, sparsity and shape by scale."""
 
 from collections.abc import Mapping
+from itertools import combinations
 
 import numpy as np
 
-from downscale_jax.evaluation.measures.structure.comparison import Comparison, tables
+from downscale_jax.evaluation.measures.structure.comparison import MEMBERS, Comparison, tables
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Result
+from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.structure import scattering
 from downscale_jax.evaluation.statistics.windows import tapered, windows
 
-MEMBERS = 4  # of an ensemble that are scored, at most: the coefficients of one member are averages already
 NOTE = (
     'Scattering coefficients of the field by the wavelength of the wavelets in cells, means over the windows. '
     'Sparsity: second over first order. Shape: parallel over perpendicular wavelets, above that of a field with random '
@@ -33,19 +34,19 @@ class Scattering:
             origins = windows(known, zone, size)
             origins = origins[(origins % size == 0).all(-1)]  # of windows that do not overlap
 
-            def sums(fields, origins=origins):
-                return scattering.scattering(np.concatenate([tapered(field, origins, size) for field in fields]))
+            def sums(field, origins=origins):
+                return scattering.scattering(tapered(field, origins, size))
 
-            expected = sums(truth[None])
+            expected = sums(truth)
             for method in self._setting.complete:
                 members = sample.methods[method][:MEMBERS, ..., index]
-                found = {name: value / len(members) for name, value in sums(members).items()}
-                self._comparison.add(method, index, sample.stamp, found, expected)
+                mean = {name: value / len(members) for name, value in total([sums(one) for one in members]).items()}
+                self._comparison.add(method, index, sample.stamp, mean, expected)
 
     def result(self) -> Result:
         compared, size = self._comparison.result(), self._setting.window
         cells = [f'{cells:.2g}' for cells in scattering.wavelengths(size)]
-        pairs = [f'{first}, {second}' for k, second in enumerate(cells) for first in cells[:k]]
+        pairs = [', '.join(pair) for pair in combinations(cells, 2)]
         columns = {
             'amplitude': [f'Amplitude, {cell}' for cell in cells],
             'sparsity': [f'Sparsity, {pair}' for pair in pairs],

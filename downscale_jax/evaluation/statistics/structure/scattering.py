@@ -4,7 +4,7 @@ With Morlet wavelets psi(j, l) of scales 2^j and L orientations,
 
     S1(j, l) = mean |x * psi(j, l)|        S2(j, l, k, m) = mean ||x * psi(j, l)| * psi(k, m)|,  k > j
 
-The summary follows Cheng and Menard (2021, https://arxiv.org/abs/2112.01288): `amplitude` S1(j), the mean over
+The summary follows Cheng and Ménard (2021, https://arxiv.org/abs/2112.01288): `amplitude` S1(j), the mean over
 orientations; `sparsity` S2(j, k) / S1(j), larger where activity is concentrated; `shape` S2 of parallel over S2 of
 perpendicular wavelets, larger where it lies along lines. A field with random phases and the power of the truth has the
 amplitude of the truth, but neither its sparsity nor its shape.
@@ -56,7 +56,10 @@ def wavelets(size: int) -> np.ndarray:
 
 
 def scattering(windows: np.ndarray) -> dict[str, np.ndarray]:
-    """{'first': S1 [J, L], 'second': S2 [J, L, J, L]} SUMMED over windows [K, N, N]; second is 0 where k <= j."""
+    """{'windows': K, 'first': S1 [J, L], 'second': S2 [J, L, J, L]}, SUMMED over windows [K, N, N].
+
+    S2 is 0 for k <= j.
+    """
     size = windows.shape[-1]
     bank = wavelets(size)
     count = len(bank)
@@ -68,12 +71,14 @@ def scattering(windows: np.ndarray) -> dict[str, np.ndarray]:
         if j < count - 1:
             inner = scipy.fft.fft2(response)[:, None, None] * bank[j + 1 :]
             second[j, l, j + 1 :] = np.abs(scipy.fft.ifft2(inner)).mean((-2, -1)).sum(0)
-    return {'first': first, 'second': second}
+    return {'windows': np.array(float(len(windows))), 'first': first, 'second': second}
 
 
 def summarise(sums: Sums) -> dict[str, np.ndarray]:
-    """{'amplitude': [..., J], 'sparsity': [..., P], 'shape': [..., P]} of the P pairs of scales j < k, all positive; of
-    sums with any leading axes, and NaN where nothing varies."""
+    """{'amplitude': [..., J], 'sparsity': [..., P], 'shape': [..., P]} from sums with any leading axes.
+
+    P pairs of scales (0, 1), (0, 2), .. (1, 2), ..; NaN where nothing varies.
+    """
     first, second = np.asarray(sums['first']), np.asarray(sums['second'])
     pairs = np.triu_indices(first.shape[-2], 1)
     by_turn = np.stack(  # [..., J, J, L]: mean over orientations, by the angle between the two wavelets
@@ -81,7 +86,7 @@ def summarise(sums: Sums) -> dict[str, np.ndarray]:
     )[..., *pairs, :]
     sparsity = ratio(by_turn.mean(-1), first.mean(-1)[..., pairs[0]])
     return {
-        'amplitude': first.mean(-1),
+        'amplitude': ratio(first.mean(-1), np.asarray(sums['windows'])[..., None]),
         'sparsity': sparsity,
         'shape': ratio(by_turn[..., 0], by_turn[..., ORIENTATIONS // 2]),
     }

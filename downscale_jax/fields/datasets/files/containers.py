@@ -8,7 +8,7 @@ from typing import Any
 import scipy
 import xarray as xr
 
-from downscale_jax.fields.datasets.files import grib
+from downscale_jax.fields.datasets.files import grib, object_stores
 from downscale_jax.fields.datasets.files.paths import is_url
 from downscale_jax.runtime.errors import UserError
 
@@ -40,6 +40,7 @@ def open_file(file: str) -> list[xr.Dataset]:
     if kind == 'GRIB':
         return grib.open_grib(file)
     if kind == 'Zarr':
+        object_stores.register(file)
         # Unconsolidated metadata is read group by group: nothing on a local disk, and no warning when it is absent.
         options = _OPTIONS | {'engine': 'zarr', 'consolidated': None if is_url(file) else False}
         dataset = (_open_zip if file.endswith('.zip') else xr.open_dataset)(file, **options)
