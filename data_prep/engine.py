@@ -6,7 +6,6 @@ its workers, which need the same code, the files of the data under the same name
 depend on the pieces only: results are the same bits on any number of workers.
 """
 
-import operator
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 import dask
 from dask.callbacks import Callback
 from dask.system import CPU_COUNT
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from downscale_jax.runtime import messages
@@ -57,7 +57,7 @@ def map_reduce(
     `sizes`, the bytes of the pieces, drive a progress bar with the `label`, which a terminal shows.
     """
     shared = dask.delayed(work, traverse=False)
-    leaves = [dask.delayed(operator.call)(shared, piece) for piece in pieces]
+    leaves = [dask.delayed(_alone)(shared, piece) for piece in pieces]
     by_key = dict(zip([leaf.key for leaf in leaves], sizes, strict=True))
     bar = tqdm(
         total=sum(sizes), desc=label, unit='B', unit_scale=True, leave=False, disable=None if label else True
@@ -69,6 +69,12 @@ def map_reduce(
             return _on_cluster(client, leaves, root, by_key, bar)
         with ThreadPoolExecutor(dask.config.get('num_workers', CPU_COUNT)) as pool, _Progress(by_key, bar):
             return root.compute(scheduler='threads', pool=pool)
+
+
+def _alone(work: Callable[[PieceT], ResultT], piece: PieceT) -> ResultT:
+    """`work(piece)` with BLAS on one thread from now on: other numbers of threads give other last bits."""
+    threadpool_limits(1)
+    return work(piece)
 
 
 def _tree(leaves: list[Any], merge: Any) -> Any:
@@ -96,8 +102,9 @@ def _on_cluster(client: Any, leaves: list[Any], root: Any, sizes: dict[Any, int]
         for future in as_completed(running):
             bar.update(sizes[future.key])
         return result.result()
-    finally:
+    except BaseException:
         client.cancel([*running, result])
+        raise
 
 
 def _active_client() -> Any:

@@ -11,6 +11,8 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
+from threadpoolctl import threadpool_limits
+
 from data_prep.records import block_means, images, lag_pairs, pairs, refinement, scenes, shards
 from downscale_jax.fields.datasets.files import paths
 from downscale_jax.pipeline.records import Prepared
@@ -41,7 +43,8 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
         partial = directory.with_name(f'.{directory.name}.partial')
         try:
             partial.mkdir(parents=True, exist_ok=True)
-            kind.write(data, seed, partial, directory.name)
+            with threadpool_limits(1):  # of BLAS, as on workers: other numbers of threads give other last bits
+                kind.write(data, seed, partial, directory.name)
             shards.finish(partial)
             partial.rename(directory)
         except Exception as error:  # of the system, or of TFDS around it

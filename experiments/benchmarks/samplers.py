@@ -243,7 +243,8 @@ def draw(found: dict[str, dict[int, dict[str, float]]], labels: dict[str, str], 
         # what is far worse than a single evaluation, Heun's giant steps, leaves the frame
         first, least = lines['DDIM'][0], np.nanmin(np.concatenate(list(lines.values())))
         top = 1.6 if score == 'spread_skill' else 1.3 * first
-        axes.set(title=label, xscale='log', ylim=(0 if score == 'spread_skill' else 0.95 * least, top))
+        bottom = 0 if score in ('spread_skill', 'power') else 0.95 * least
+        axes.set(title=label, xscale='log', ylim=(bottom, top))
         axes.set_xticks(list(found['DDIM']), list(map(str, found['DDIM'])))
         axes.minorticks_off()
         axes.spines[['top', 'right']].set_visible(False)
