@@ -19,7 +19,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data = ConfigDict()
     config.data.kind = 'images'  # a record: ice mass, number and density in a slice of a cloud
     config.data.world = 'cirrus'
-    config.data.simulate = ConfigDict({'members': 100, 'lagrangian': 20, 'times': 12})
+    config.data.simulate = ConfigDict({'members': 100, 'lagrangian': 20, 'times': 8})
     config.data.validation_share = 0.1
     config.data.test_share = 0.3
     config.data.split_by = 'group'  # all images of a member in one split
@@ -30,17 +30,17 @@ def get_config(variant: str = '') -> ConfigDict:
     config.model.latents = (2, 16)  # one autoencoder each
 
     config.training = ConfigDict()
-    config.training.batch_size = 32
+    config.training.batch_size = 16
     config.training.accumulate = 1
     config.training.kl_weight = 1.0
-    config.training.kl_warmup = 200
+    config.training.kl_warmup = 100
     config.training.ema_decay = 0.99
     config.training.log_every = 50
-    config.training.validate_every = 200
+    config.training.validate_every = 100
     config.training.validation_batches = 8
     config.training.keep = 2
     config.training.phases = ('main',)
-    config.training.main = ConfigDict({'steps': 1200, 'learning_rate': 2e-3, 'warmup': 50})
+    config.training.main = ConfigDict({'steps': 500, 'learning_rate': 2e-3, 'warmup': 50})
 
     config.evaluation = ConfigDict()
     config.evaluation.permutations = 1000
@@ -48,7 +48,7 @@ def get_config(variant: str = '') -> ConfigDict:
     if variant == 'smoke':
         config.data.simulate = ConfigDict({'members': 7, 'lagrangian': 4, 'times': 2})
         config.data.update({'validation_share': 0.2, 'test_share': 0.5})
-        config.model.update({'widths': (4, 8), 'latents': (2, 3)})
+        config.model.update({'widths': (4, 8), 'latents': (2,)})
         config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})
         config.training.update({'kl_warmup': 0})
         config.training.main.update({'steps': 10, 'warmup': 5})

@@ -41,14 +41,14 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.batch_size = 64
     config.training.accumulate = 1
     config.training.kl_weight = 1.0
-    config.training.kl_warmup = 300
+    config.training.kl_warmup = 100
     config.training.ema_decay = 0.99
     config.training.log_every = 50
     config.training.validate_every = 200
     config.training.validation_batches = 4
     config.training.keep = 2
     config.training.phases = ('main',)
-    config.training.main = ConfigDict({'steps': 1500, 'learning_rate': 2e-3, 'warmup': 50})
+    config.training.main = ConfigDict({'steps': 800, 'learning_rate': 2e-3, 'warmup': 50})
 
     config.evaluation = ConfigDict()
     config.evaluation.images = 2000  # of each split

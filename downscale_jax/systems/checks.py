@@ -4,7 +4,8 @@
 the values; the `build` and the `check` of a system cover what needs its networks or other files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from math import prod
 from typing import Any
 
@@ -37,9 +38,11 @@ def check_batch(config: Config, shapes: Shapes) -> None:
         )
     needed = rows * sum(prod(array.shape) * array.dtype.itemsize for array in shapes.values())
     if needed > (free := memory.available()):
+        sizes = [f'data.{key}={config["data"][key]}' for key in ('patch', 'size') if key in config['data']]
+        patches = f' with {sizes[0]}' if sizes else ''
         raise UserError(
-            f'training.batch_size={size} with data.patch={config["data"].get("patch")} needs {format_bytes(needed)} of '
-            f'memory on each device, but {format_bytes(free)} are free: choose smaller ones'
+            f'training.batch_size={size}{patches} needs {format_bytes(needed)} of memory on each device, but '
+            f'{format_bytes(free)} are free: choose a smaller one'
         )
 
 
@@ -68,3 +71,10 @@ def check_multiple(key: str, value: int, divisor: int, what: str) -> None:
         below = value // divisor * divisor
         valid = ' or '.join(str(number) for number in (below, below + divisor) if number)
         raise UserError(f'{key}={value} is not a multiple of {divisor}, {what}: use {valid}')
+
+
+def check_extra(extra: str, modules: Iterable[str]) -> None:
+    """Raises UserError where a module that comes with an extra of this package is not installed."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise UserError(f"{', '.join(missing)} not installed: run pip install 'downscale_jax[{extra}]'")

@@ -13,6 +13,7 @@ from downscale_jax.pipeline.images import Images
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.settings.vae import CrystalVaeSettings
 from downscale_jax.systems import latents
+from downscale_jax.systems.checks import check_extra
 from downscale_jax.systems.latents import LatentSpace
 from downscale_jax.systems.system import Config, Scores, Shapes, System
 from downscale_jax.tasks.vae import Vae
@@ -29,7 +30,9 @@ def build(config: Config) -> dict[str, Vae]:
 
 
 def check(config: Config, training: bool = False) -> None:
-    """See `system.Check`: nothing beyond the description."""
+    """See `system.Check`: the extra that simulates particles."""
+    if training and not config['data']['path']:
+        check_extra('crystals', ('manifold3d', 'trimesh'))
 
 
 def shapes(config: Config) -> Shapes:

@@ -19,6 +19,7 @@ from downscale_jax.models.properties import Cnn, PropertyNetwork, ResNet, Variab
 from downscale_jax.pipeline.images import Images
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.settings.rosettes import RosettesSettings
+from downscale_jax.systems.checks import check_extra
 from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
 from downscale_jax.systems.workdir import WorkDirectory
 from downscale_jax.tasks.properties import Properties
@@ -43,7 +44,9 @@ def build(config: Config) -> dict[str, Properties]:
 
 
 def check(config: Config, training: bool = False) -> None:
-    """See `system.Check`: nothing beyond the description."""
+    """See `system.Check`: the extra that simulates crystals, and measures silhouettes for the rivals."""
+    if training:
+        check_extra('crystals', ('manifold3d', 'shapely', 'trimesh'))
 
 
 def shapes(config: Config) -> Shapes:

@@ -8,7 +8,7 @@ import pytest
 
 from downscale_jax.runtime import memory, parallel
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.systems.checks import check_batch, check_grid, check_multiple
+from downscale_jax.systems.checks import check_batch, check_extra, check_grid, check_multiple
 
 SHAPES = {
     'target': jax.ShapeDtypeStruct((32, 32, 1), np.float32),
@@ -73,3 +73,9 @@ def test_processes_of_the_environment(environment, expected):
 def test_processes_that_cannot_be(environment, message):
     with pytest.raises(UserError, match=message):
         parallel.processes_of(environment)
+
+
+def test_a_missing_extra_is_named():
+    check_extra('crystals', ('json',))
+    with pytest.raises(UserError, match=r"no_such_module not installed: run pip install 'downscale_jax\[crystals\]'"):
+        check_extra('crystals', ('json', 'no_such_module'))

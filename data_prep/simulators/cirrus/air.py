@@ -24,11 +24,16 @@ PERIOD = 2400.0  # s, after which an eddy has moved by its wavelength
 R_DRY, R_VAPOUR, GRAVITY = 287.0, 461.5, 9.81
 SUBLIMATION = 2.836e6  # J kg-1
 
+
+def over_ice(kelvin: np.ndarray) -> np.ndarray:
+    """Saturation vapour pressure over ice, Pa (Murphy and Koop 2005, equation 7)."""
+    return np.exp(9.550426 - 5723.265 / kelvin + 3.53068 * np.log(kelvin) - 0.00728332 * kelvin)
+
+
 height = BOTTOM + DZ * (np.arange(CELLS) + 0.5)
 temperature = 253.0 - 7.5e-3 * (height - BOTTOM)  # K
 pressure = 5.0e4 * (temperature / temperature[0]) ** (GRAVITY / (R_DRY * 7.5e-3))  # Pa, hydrostatic
-# over ice, Pa (Murphy and Koop 2005, equation 7)
-vapour_pressure = np.exp(9.550426 - 5723.265 / temperature + 3.53068 * np.log(temperature) - 0.00728332 * temperature)
+vapour_pressure = over_ice(temperature)
 saturation = 0.622 * vapour_pressure / pressure  # kg kg-1
 
 
@@ -46,7 +51,7 @@ def flow(ascent: jax.Array, phases: jax.Array, seconds: jax.Array) -> Flow:
     envelope = jnp.exp(-jnp.square((faces - LAYER[0]) / (1.5 * LAYER[1])))
     x = DX * jnp.arange(CELLS)
     numbers = 2 * jnp.pi * jnp.array(WAVES, jnp.float32) / (CELLS * DX)
-    angle = numbers[:, None] * x - 2 * jnp.pi * seconds / PERIOD
+    angle = numbers[:, None] * x[None] - 2 * jnp.pi * seconds / PERIOD
     waves = jnp.sin(angle[None] + phases[..., None]) / numbers[None, :, None]  # [M, waves, x]
     stream = EDDY / len(WAVES) ** 0.5 * waves.sum(1)[:, None, :] * envelope[None, :, None]
     shear = SHEAR * (jnp.asarray(height, jnp.float32) - LAYER[0])

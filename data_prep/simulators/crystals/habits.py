@@ -17,6 +17,7 @@ HALF_WIDTH = (9.44, 33.90)  # range of a
 ASPECT = (1.19, 5.75)  # range of c / a
 SPREAD = (0.8, 1.2)  # range of the factors f
 ARMS = (4, 10)  # fewest and most arms
+ROUNDNESS = (0.85, 1.0)  # range of the axes of a frozen droplet, relative to a sphere
 HEXAGON = np.pi / 3 * np.arange(6)
 
 
@@ -54,8 +55,9 @@ def draw_rosette(arms: int, rng: np.random.Generator) -> Rosette:
     a, aspect = rng.uniform(*HALF_WIDTH), rng.uniform(*ASPECT)
     f_r0, f_hp, f_h0 = rng.uniform(*SPREAD, 3)
     f_a, f_c = rng.uniform(*SPREAD, (2, arms))
+    directions = perturbed(spherical_code(arms), rng)
     turns = rng.uniform(0, np.pi / 3, arms)
-    return Rosette(a, aspect * a, f_r0, f_hp, f_h0, f_a, f_c, perturbed(spherical_code(arms), rng), turns)
+    return Rosette(a, aspect * a, f_r0, f_hp, f_h0, f_a, f_c, directions, turns)
 
 
 def rosette_mesh(rosette: Rosette) -> Trimesh | None:
@@ -89,8 +91,8 @@ def prism(a: float, length: float) -> np.ndarray:
 
 
 def sphere(rng: np.random.Generator) -> Trimesh | None:
-    """A frozen droplet."""
-    return union([ball(rng.uniform(*HALF_WIDTH))])
+    """A frozen droplet, somewhat deformed."""
+    return union([ball(rng.uniform(*HALF_WIDTH)).scale(rng.uniform(*ROUNDNESS, 3))])
 
 
 def column(rng: np.random.Generator) -> Trimesh | None:

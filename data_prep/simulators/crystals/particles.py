@@ -1,4 +1,4 @@
-"""Simulated silhouettes of particles of several habits at random distances from the camera."""
+"""Simulated silhouettes of particles of several habits."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,11 +9,9 @@ from data_prep.simulators.crystals.habits import HABITS
 from data_prep.simulators.crystals.silhouettes import outline, project, views
 from downscale_jax.runtime import messages
 
-FILLED = (0.5, 0.95)  # range of the longest side of a silhouette over the side of the image
-
 
 def simulate(seed: int, habits: Sequence[str], crystals: int, orientations: int, size: int) -> ImageSet:
-    """`crystals` particles of each habit, each in `orientations` random orientations and at random sizes.
+    """`crystals` particles of each habit, each in `orientations` random orientations, framed as images of users.
 
     A particle is a function of (seed, its number).
     """
@@ -27,8 +25,8 @@ def simulate(seed: int, habits: Sequence[str], crystals: int, orientations: int,
                 failures += 1
             solid = outline(mesh)
             (rotations,) = views(orientations, 1, 0.0, rng)
-            for rotation, filled in zip(rotations, rng.uniform(*FILLED, orientations), strict=True):
-                yield Example(project(solid, rotation, size, filled)[0, ..., None], (), group)
+            for image in project(solid, rotations, size):
+                yield Example(image[..., None], (), group)
         if failures:
             messages.warning(f'{failures} unions of {len(groups) + failures} failed: those crystals were drawn anew')
 

@@ -9,14 +9,6 @@ from downscale_jax.evaluation.statistics.bootstrap import Sums, estimates, ratio
 SAMPLES = 500
 
 
-def between(codes: np.ndarray) -> np.ndarray:
-    """[M, M] root of the squared distance of members' codes [M, T, F], averaged over equal times and features."""
-    flat = codes.reshape(len(codes), -1).astype(np.float64)
-    squares = np.square(flat).sum(1)
-    squared = squares[:, None] + squares - 2 * flat @ flat.T
-    return np.sqrt(np.maximum(squared, 0) / flat.shape[1])
-
-
 def of_parameters(values: np.ndarray) -> np.ndarray:
     """[M, M] Euclidean distance of parameters [M, K], each in units of its standard deviation."""
     scaled = (values - values.mean(0)) / values.std(0)

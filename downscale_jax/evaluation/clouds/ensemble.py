@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.pipeline.records import Prepared
 
 
@@ -36,8 +35,3 @@ def read(prepared: Prepared, split: str) -> Ensemble:
         np.array([int(record['label']) for record in first]),
         np.array([int(record['seconds']) for record in listed[:times]]) / 60,
     )
-
-
-def standardised(images: np.ndarray, prepared: Prepared) -> np.ndarray:
-    """Flattened images as networks see them, [N, H W C]."""
-    return prepared.transform_as(ImageTransform).channels.encode(images).reshape(len(images), -1)

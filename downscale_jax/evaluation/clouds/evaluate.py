@@ -6,15 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from downscale_jax.evaluation.clouds import distances, report, rivals
-from downscale_jax.evaluation.clouds.ensemble import Ensemble, read, standardised
-from downscale_jax.evaluation.clouds.rivals import PIXELS, UNTRAINED
+from downscale_jax.evaluation.clouds import distances, report
+from downscale_jax.evaluation.clouds.ensemble import Ensemble, read
+from downscale_jax.evaluation.latents.components import PIXELS, UNTRAINED, active, fit, standardised
 from downscale_jax.evaluation.report.publish import Scores, publish
 from downscale_jax.evaluation.results import Estimate, Publication, certain
-from downscale_jax.evaluation.statistics.energy import separation
+from downscale_jax.evaluation.statistics.energy import between, separation
 from downscale_jax.pipeline.records import Prepared
-
-ACTIVE = 0.01  # variance of the mean code of a latent that carries information
 
 
 class CloudModel(NamedTuple):
@@ -48,7 +46,7 @@ def evaluate(model: CloudModel, prepared: Prepared, config: dict[str, Any], work
     for name, share in explained.items():
         table[name] = {'explained': share['all'], **table[name]}
     for name in model.names:
-        table[name]['active'] = certain(float((methods[name].codes.var((0, 1)) > ACTIVE).sum()))
+        table[name]['active'] = certain(active(methods[name].codes))
     summary = report.Summary(table, {name: share['channel'] for name, share in explained.items()}, test, truth)
     publication = Publication(
         title='A latent metric for simulations of clouds',
@@ -85,7 +83,7 @@ def untrained(model: CloudModel, test: Ensemble, truth: np.ndarray, prepared: Pr
     result: dict[str, Method] = {}
     for name in model.names:
         latents = int(name.rpartition('_')[2])
-        components = rivals.fit(flat, latents, seed)
+        components = fit(flat, latents, seed)
         codes = components.codes(truth.reshape(-1, truth.shape[-1]))
         images = components.images(codes).reshape(*truth.shape[:2], -1, test.images.shape[-1])
         result[f'pca_{latents}'] = Method(codes.reshape(*truth.shape[:2], -1), images)
@@ -96,12 +94,14 @@ def untrained(model: CloudModel, test: Ensemble, truth: np.ndarray, prepared: Pr
 
 def scores(codes: np.ndarray, test: Ensemble, config: Mapping[str, Any]) -> dict[str, Estimate]:
     """Scores of distances by a method's codes [M, T, F]."""
-    between, bulk = distances.between(codes), test.label == 0
+    apart, bulk = between(codes), test.label == 0
+    of_means = between(codes[bulk].mean(1))
     parameters = distances.of_parameters(test.values[bulk])
-    apart = separation(between, test.label, config['evaluation']['permutations'], config['seed'])
+    schemes = separation(apart, test.label, config['evaluation']['permutations'], config['seed'])
     return {
-        'parameter_rank': distances.rank_correlation(between[np.ix_(bulk, bulk)], parameters),
+        'parameter_rank': distances.rank_correlation(apart[np.ix_(bulk, bulk)], parameters),
+        'mean_rank': distances.rank_correlation(of_means, parameters),
         'roughness': distances.roughness(codes),
-        'separation': certain(apart.share),
-        'p_value': certain(apart.p_value),
+        'separation': certain(schemes.share),
+        'p_value': certain(schemes.p_value),
     }

@@ -6,9 +6,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from downscale_jax.evaluation.clouds.distances import between, of_parameters
+from downscale_jax.evaluation.clouds.distances import of_parameters
 from downscale_jax.evaluation.clouds.ensemble import Ensemble
 from downscale_jax.evaluation.drawing.style import INK, LINES, LOOK, QUIET, blank
+from downscale_jax.evaluation.statistics.energy import between
 
 LATE = 0.75  # of the times: the one whose reconstruction is shown
 MARKS = ('-', '--')  # bulk, particles

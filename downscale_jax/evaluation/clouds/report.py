@@ -8,8 +8,8 @@ import numpy as np
 
 from downscale_jax.evaluation.clouds import figures as drawing
 from downscale_jax.evaluation.clouds.ensemble import Ensemble
-from downscale_jax.evaluation.clouds.rivals import PIXELS
 from downscale_jax.evaluation.drawing import training
+from downscale_jax.evaluation.latents.components import PIXELS
 from downscale_jax.evaluation.results import Estimate, Figure, Table, read_definitions
 from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.pipeline.records import Prepared
@@ -34,7 +34,7 @@ def facts(scores: Mapping[str, Mapping[str, Estimate]], main: str) -> dict[str, 
         'Explained variance': f'{own["explained"][0]:.2f}',
         **{
             f'{DEFINITIONS[name].long_name}; {PIXELS}': f'{own[name][0]:.2f}; {pixels[name][0]:.2f}'
-            for name in ('parameter_rank', 'roughness', 'separation')
+            for name in ('parameter_rank', 'mean_rank', 'roughness', 'separation')
         },
     }
 
@@ -63,8 +63,8 @@ def figures(
         ),
         Figure(
             'trajectories',
-            'Codes of test members in time by their two leading principal directions; dots: the first time; colour: '
-            'time.',
+            'Codes of test members in time by their two leading principal directions; black dots: the first time; '
+            'colour: time; solid lines: bulk scheme, dashed: particles.',
             drawing.trajectories(
                 {name: methods[name].codes for name in names},
                 test.minutes,

@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from downscale_jax.evaluation.clouds import rivals
-from downscale_jax.evaluation.clouds.ensemble import standardised
-from downscale_jax.evaluation.clouds.evaluate import ACTIVE
 from downscale_jax.evaluation.clusters import report, scores
+from downscale_jax.evaluation.latents.components import PIXELS, active, fit, standardised
 from downscale_jax.evaluation.report.publish import Scores, publish
 from downscale_jax.evaluation.results import Publication, certain
 from downscale_jax.fields.datasets.times import evenly
@@ -52,7 +50,7 @@ def evaluate(model: LatentModel, prepared: Prepared, config: dict[str, Any], wor
     found = {name: scores.clusters(of, len(present), seed) for name, of in codes.items()}
     table = {name: scores.scores(of, found[name], label, test.group) for name, of in codes.items()}
     for name in model.names:
-        table[name]['active'] = certain(float((codes[name].var(0) > ACTIVE).sum()))
+        table[name]['active'] = certain(active(codes[name]))
     summary = report.Summary(
         codes={name: codes[name] for name in model.names},
         cluster={name: scores.matched(found[name], label, len(present)) for name in model.names},
@@ -94,5 +92,5 @@ def codes_of(model: LatentModel, images: np.ndarray, prepared: Prepared, seed: i
     codes = {name: model.codes(images, name) for name in model.names}
     for name in model.names:
         latents = codes[name].shape[1]
-        codes[f'pca_{latents}'] = rivals.fit(standardised(train, prepared), latents, seed).codes(flat)
-    return {**codes, rivals.PIXELS: flat}
+        codes[f'pca_{latents}'] = fit(standardised(train, prepared), latents, seed).codes(flat)
+    return {**codes, PIXELS: flat}

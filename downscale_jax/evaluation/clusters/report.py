@@ -8,8 +8,8 @@ import numpy as np
 
 from downscale_jax.evaluation.clusters import figures as drawing
 from downscale_jax.evaluation.clusters.scores import DEFINITIONS, contingency
-from downscale_jax.evaluation.crystals.figures import confusion
 from downscale_jax.evaluation.drawing import training
+from downscale_jax.evaluation.drawing.confusion import confusion
 from downscale_jax.evaluation.results import Estimate, Figure
 from downscale_jax.training.log import read
 

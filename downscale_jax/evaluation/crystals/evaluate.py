@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from downscale_jax.evaluation.crystals import report, rivals, scores
-from downscale_jax.evaluation.crystals.features import features
 from downscale_jax.evaluation.crystals.rivals import Answer
 from downscale_jax.evaluation.crystals.sample import read
 from downscale_jax.evaluation.crystals.scores import DEFINITIONS, by_class, by_crystal
@@ -33,6 +32,8 @@ def evaluate(model: PropertyModel, prepared: Prepared, config: dict[str, Any], w
 
     Rivals are fitted to RIVAL_IMAGES images of the training split, evenly spread, or to all if there are fewer.
     """
+    from downscale_jax.evaluation.crystals.features import features  # here: it needs the extra [crystals]
+
     known, test = (read(prepared, split, model.numbers, most) for split, most in (('train', RIVAL_IMAGES), ('test', 0)))
     names = prepared.transform_as(ImageTransform).labels
     fitted = rivals.fit(

@@ -1,6 +1,6 @@
 """Figures of crystal properties: examples, scatter, confusion matrices, errors by orientation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -13,7 +13,6 @@ from downscale_jax.evaluation.statistics.bootstrap import bootstrap, ratio
 
 TITLES = ('effective density', 'effective surface')
 BINS = 10
-SHARES = (0.0, 1.0)
 ROWS, COLUMNS = 2, 7
 
 
@@ -50,33 +49,12 @@ def scatter(answer: Answer, truth: Answer, title: str = '', subtitle: str = '') 
 
 
 def plain_ticks(panel, low: float, high: float) -> None:
-    """Ticks at 1, 2 and 5 times powers of ten within the range, as plain numbers."""
-    at = [m * 10.0**e for e in range(-4, 1) for m in (1, 2, 5) if low <= m * 10.0**e <= high]
+    """Plain numbers as ticks within the range."""
+    at = [m * 10.0**e for e in range(-4, 1) for m in (1, 2, 3, 5, 7) if low <= m * 10.0**e <= high]
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_locator(matplotlib.ticker.FixedLocator(at))
         axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f'{value:g}'))
         axis.set_minor_locator(matplotlib.ticker.NullLocator())
-
-
-@matplotlib.rc_context(LOOK)
-def confusion(matrices: Mapping[str, np.ndarray], names: Sequence[str], title: str = '', subtitle: str = '') -> Figure:
-    """Shares of the images of each true class (row of [K, K]) by predicted class, one panel per method."""
-    figure = blank(4.3, title, subtitle)
-    axes = figure.subplots(1, len(matrices), squeeze=False)[0]
-    for panel, (name, matrix) in zip(axes, matrices.items(), strict=True):
-        shares = ratio(matrix, matrix.sum(1, keepdims=True))
-        panel.imshow(shares, vmin=SHARES[0], vmax=SHARES[1], cmap='Blues')
-        for (row, column), share in np.ndenumerate(shares):
-            if share >= 0.005:
-                color = 'white' if share > 0.6 else INK
-                panel.text(column, row, f'{share:.2f}', ha='center', va='center', fontsize=8, color=color)
-        panel.set(xlabel='predicted', ylabel='true', xticks=range(len(names)), yticks=range(len(names)))
-        panel.set_xticklabels(names)
-        panel.set_yticklabels(names)
-        panel.set_title(name, loc='left')
-        panel.tick_params(length=0)
-        panel.spines[:].set_visible(False)
-    return figure
 
 
 @matplotlib.rc_context(LOOK)

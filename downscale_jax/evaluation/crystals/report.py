@@ -10,6 +10,7 @@ from downscale_jax.evaluation.crystals import figures as drawing
 from downscale_jax.evaluation.crystals.rivals import FOREST, LINEAR, MEAN, Answer
 from downscale_jax.evaluation.crystals.sample import Sample
 from downscale_jax.evaluation.drawing import training
+from downscale_jax.evaluation.drawing.confusion import confusion
 from downscale_jax.evaluation.results import Estimate, Figure, Table
 from downscale_jax.training.log import read
 
@@ -68,7 +69,7 @@ def figures(summary: Summary, answer: Answer, test: Sample, names: Sequence[str]
         Figure(
             'confusion',
             'Share of the images of each true number of arms by predicted number.',
-            drawing.confusion(shown, names, 'Number of arms', subtitle),
+            confusion(shown, names, 'Number of arms', subtitle),
         ),
         Figure(
             'orientation',

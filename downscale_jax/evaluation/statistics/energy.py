@@ -1,8 +1,16 @@
-"""Energy distance between two groups of items, with a permutation test (Székely and Rizzo 2013)."""
+"""Distances between items, and the energy distance of two groups with a permutation test (Székely and Rizzo 2013)."""
 
 from typing import NamedTuple
 
 import numpy as np
+
+
+def between(codes: np.ndarray) -> np.ndarray:
+    """[M, M] root of the squared distance of items [M, ..., F], averaged over all axes but the first."""
+    flat = codes.reshape(len(codes), -1).astype(np.float64)
+    squares = np.square(flat).sum(1)
+    squared = squares[:, None] + squares - 2 * flat @ flat.T
+    return np.sqrt(np.maximum(squared, 0) / flat.shape[1])
 
 
 class Separation(NamedTuple):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from downscale_jax.evaluation.clouds import distances
-from downscale_jax.evaluation.statistics.energy import separation
+from downscale_jax.evaluation.statistics.energy import between, separation
 
 
 def test_distances_are_root_mean_squares():
     codes = np.random.default_rng(0).normal(size=(4, 3, 5))
-    found = distances.between(codes)
+    found = between(codes)
     assert found[1, 2] == pytest.approx(np.sqrt(np.square(codes[1] - codes[2]).mean()))
     np.testing.assert_allclose(np.diag(found), 0, atol=1e-6)
 
@@ -34,9 +34,9 @@ def test_roughness_is_one_for_random_times_and_small_for_curves():
 
 def test_separation():
     label = np.repeat([0, 1], [20, 15])
-    together = distances.between(np.random.default_rng(0).normal(size=(35, 1, 3)))
+    together = between(np.random.default_rng(0).normal(size=(35, 1, 3)))
     assert separation(together, label, 200, 0).p_value > 0.05
-    apart = distances.between(np.random.default_rng(0).normal(size=(35, 1, 3)) + 9.0 * label[:, None, None])
+    apart = between(np.random.default_rng(0).normal(size=(35, 1, 3)) + 9.0 * label[:, None, None])
     found = separation(apart, label, 200, 0)
     assert found.p_value == pytest.approx(1 / 201)
     assert found.share > 0.8

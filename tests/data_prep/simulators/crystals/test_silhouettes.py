@@ -108,11 +108,10 @@ def test_a_simulation_is_a_function_of_its_seed():
         assert 0 <= one.values[2] <= 90
 
 
-def test_particles_of_all_sizes():
-    found = particles.simulate(0, ('sphere', 'column'), 2, 4, 28)
-    discs = [
-        example for example in found.examples(range(len(found.group_labels))) if found.group_labels[example.group] == 0
-    ]
-    widths = [example.image[..., 0].max(0).sum() for example in discs]
-    assert np.ptp(widths) > 2
-    assert 0.45 * 28 < min(widths) < max(widths) < 28
+def test_particles_are_framed():
+    found = particles.simulate(0, ('sphere', 'column'), 2, 4, 40)
+    images = np.stack([example.image[..., 0] for example in found.examples(range(4))])
+    longest = np.maximum((images > 0.1).any(1).sum(1), (images > 0.1).any(2).sum(1))
+    assert ((longest >= 36) & (longest <= 38)).all()  # 0.9 of 40 pixels, and parts of pixels
+    droplets, columns = (images[np.repeat(found.group_labels == label, 4)].mean((1, 2)) for label in (0, 1))
+    assert droplets.min() > columns.mean()

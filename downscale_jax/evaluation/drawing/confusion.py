@@ -1,0 +1,33 @@
+"""Confusion matrices of classes with names."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from downscale_jax.evaluation.drawing.style import INK, LOOK, blank
+from downscale_jax.evaluation.statistics.bootstrap import ratio
+
+LEAST = 0.005  # share that is printed as a number
+
+
+@matplotlib.rc_context(LOOK)
+def confusion(matrices: Mapping[str, np.ndarray], names: Sequence[str], title: str = '', subtitle: str = '') -> Figure:
+    """Shares of the images of each true class (row of [K, K]) by predicted class, one panel per method."""
+    figure = blank(4.3, title, subtitle)
+    axes = figure.subplots(1, len(matrices), squeeze=False)[0]
+    for panel, (name, matrix) in zip(axes, matrices.items(), strict=True):
+        shares = ratio(matrix, matrix.sum(1, keepdims=True))
+        panel.imshow(shares, vmin=0, vmax=1, cmap='Blues')
+        for (row, column), share in np.ndenumerate(shares):
+            if share >= LEAST:
+                color = 'white' if share > 0.6 else INK
+                panel.text(column, row, f'{share:.2f}', ha='center', va='center', fontsize=8, color=color)
+        panel.set(xlabel='predicted', ylabel='true', xticks=range(len(names)), yticks=range(len(names)))
+        panel.set_xticklabels(names)
+        panel.set_yticklabels(names)
+        panel.set_title(name, loc='left')
+        panel.tick_params(length=0)
+        panel.spines[:].set_visible(False)
+    return figure

@@ -1,0 +1,1 @@
+"""What evaluations of latent spaces share: principal components as rivals, standardised images, active latents."""
