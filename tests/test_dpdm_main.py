@@ -108,12 +108,14 @@ def test_what_training_leaves(trained):
 
 def test_a_work_directory_of_version_0_1_0(trained, folder, as_first_version):
     from downscale_jax.systems import load
+    from downscale_jax.systems.storage.migration import MEASURES
 
     first = shutil.copytree(trained, folder / 'first')
     as_first_version(first)
     found, expected = load(first), load(trained)
     assert found.prepared.field_transform == expected.prepared.field_transform
     config = json.loads(json.dumps(expected.config))
+    config['evaluation']['measures'] = list(MEASURES)  # it had no choice of them
     config['model']['unet']['turns'] = 1000.0  # the noise embedding that 0.1.0 was trained with
     assert json.loads(json.dumps(found.config)) == config
     assert found.best().transform == expected.best().transform

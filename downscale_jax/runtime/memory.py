@@ -8,6 +8,7 @@ import jax
 
 PROC, GROUPS = Path('/proc'), Path('/sys/fs/cgroup')
 UNLIMITED = float('inf')
+UNITS = {10: 'KiB', 20: 'MiB', 30: 'GiB', 40: 'TiB'}  # by their power of two
 
 
 def available() -> float:
@@ -70,5 +71,6 @@ def _read(path: Path) -> str:
 
 
 def format_bytes(size: float) -> str:
-    """In GiB or TiB."""
-    return f'{size / 2**30:.3g} GiB' if size < 2**40 else f'{size / 2**40:.3g} TiB'
+    """In KiB to TiB, to three digits."""
+    power = next((power for power in (40, 30, 20) if size >= 2**power), 10)
+    return f'{size / 2**power:.3g} {UNITS[power]}'

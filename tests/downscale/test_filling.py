@@ -268,7 +268,7 @@ def test_work_and_duration_are_announced(generator, store, tmp_path, monkeypatch
     store(generator, tmp_path / 'out.zarr')
     first, second = caplog.messages
     assert first.startswith('3 members x 3 times of 30 x 38 cells: 6 of 6 units to do; out.zarr takes at most')
-    assert first.endswith('GiB of memory')
+    assert first.endswith('iB of memory')
     assert 'a unit of 2 members in tiles of 20 x 24 cells' in first
     duration = timedelta(seconds=max(6 * 6 * generator.sampling.steps, 6 * seconds[-1]))  # of six units
     assert second.startswith(f'about {duration} (hours:minutes:seconds) by the processes')

@@ -40,7 +40,7 @@ def test_units_shrink_until_they_fit_members_first(generators, caplog):
         assert (fitted.members, fitted.tile) == (members, tile)
         assert ('sampling.members=2 does not fit' in caplog.text) == (members < 2)
         assert ('free memory: using 16' in caplog.text) == (tile < 24)
-    with pytest.raises(UserError, match=r'one member on 30 x 38 cells in tiles of 16 needs .* GiB'):
+    with pytest.raises(UserError, match=r'one member on 30 x 38 cells in tiles of 16 needs .* [KMG]iB'):
         fitting.fit_to_memory(ensemble_of(generator, domain), smaller / 2)
 
 

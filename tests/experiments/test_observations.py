@@ -100,7 +100,7 @@ class Generator:
     def tiling(self, domain):
         return Tiling(domain.shape, 1, 64, 4)
 
-    def generate(self, ensemble, units):
+    def generate(self, ensemble, units, total):
         for unit in units:
             self.generated.append(unit)
             field = np.where(ensemble.area, ensemble.inputs[unit.time][..., 0] + 0.5, np.nan)
@@ -143,7 +143,7 @@ def test_from_products_to_the_report(tmp_path, monkeypatch, capsys, caplog, made
     caplog.set_level('INFO', 'downscale_jax')
     run(members=3)
     table = capsys.readouterr().out
-    assert caplog.messages[0].startswith('3 members x 2 times of 64 x 64 cells: 4 of 4 units to do, 4 here')
+    assert caplog.messages[0].startswith('3 members x 2 times of 64 x 64 cells: 4 of 4 units to do; ')
     assert table.count('\n') == 6  # two days, all, the truth
     report = json.loads((tmp_path / 'consistency.json').read_text())
     assert report['all']['bias'] == pytest.approx(0.5, abs=0.02)

@@ -84,3 +84,11 @@ def test_of_an_accelerator(kernel, monkeypatch, stats, expected):
 def test_here():
     assert 2**20 < memory.available() < 2**50
     assert jax.local_devices()
+
+
+@pytest.mark.parametrize(
+    ('size', 'text'),
+    [(0, '0 KiB'), (1536, '1.5 KiB'), (5 * 2**20, '5 MiB'), (2**30, '1 GiB'), (3.5 * 2**40, '3.5 TiB')],
+)
+def test_sizes_in_words(size, text):
+    assert memory.format_bytes(size) == text

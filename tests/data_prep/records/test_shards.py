@@ -200,7 +200,7 @@ def test_records_that_the_disk_does_not_hold(data, tmp_path, monkeypatch, caplog
     prepare(data, 0, tmp_path / 'prepared')
     (message,) = [record.message for record in caplog.records if record.levelname == 'WARNING']
     # 38 times of two inputs and a target on 16 x 16 cells, and the time
-    assert f'records take up to {38 * 4 * (3 * SIZE**2 + 1) / 2**30:.3g} GiB' in message
+    assert f'records take up to {38 * 4 * (3 * SIZE**2 + 1) / 2**10:.3g} KiB' in message
     assert 'data.train' in message
 
 

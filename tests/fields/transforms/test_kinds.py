@@ -17,6 +17,7 @@ VALUES = Standardisation(('a', 'b'), ('K', 'm'), (0.0, 1.0), (2.0, 3.0), (0.0, 0
 EXAMPLES = {
     'images': ImageTransform(VALUES, VALUES, ('sphere', 'rosette')),
     'lag_pairs': VALUES,
+    'scenes': VALUES,
     'refinement': RefinementTransform(
         'sit', 'm', ('sic', 'sit'), ('1', 'm'), True, ((0.0, 9.0),), (0.5, 1.0), (1.0, 2.0), 0.0, 0.3
     ),
