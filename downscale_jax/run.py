@@ -27,7 +27,7 @@ from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.files import write_json
+from downscale_jax.runtime.files import check_output, write_json
 from downscale_jax.systems import calibrated, checks, load, system_of
 from downscale_jax.systems.downscaler import Downscaler, check_drawn
 from downscale_jax.systems.glacier_map import GlacierMap
@@ -163,10 +163,7 @@ class MapFiles:
 def map_glaciers(workdir: Path, given: Given, wanted: MapFiles) -> None:
     """Scenes and outlines in, areas of glaciers out: a GeoPackage."""
     output = Path(wanted.output)
-    if output.suffix != '.gpkg':
-        raise UserError(f"--output '{output}' must end in .gpkg")
-    if not output.parent.is_dir():
-        raise UserError(f"--output '{output}': there is no folder '{output.parent}': make it first")
+    check_output(output, '.gpkg')
     model = load(workdir, given, kind=GlacierMap)
     frame = model.map(wanted.input, wanted.outlines, wanted.elevation)
     write_package(frame, output)
@@ -189,11 +186,8 @@ class Downscaling:
         path = Path(self.output)
         if is_url(self.output):
             raise UserError(f"--output '{self.output}' is a URL: write to a folder, and copy the finished store")
-        if path.suffix not in ('.nc', '.zarr'):
-            raise UserError(f"--output '{path}' must end in .zarr or .nc")
+        check_output(path, '.zarr', '.nc')
         check_drawn(self.members, self.seed, '--')
-        if not path.parent.is_dir():
-            raise UserError(f"--output '{path}': there is no folder '{path.parent}': make it first")
         if path.suffix == '.nc' and path.exists() and not self.store.exists():
             raise UserError(
                 f'{path} exists, but {self.store}, from which it is written, does not: use another --output'

@@ -63,7 +63,7 @@ class Ensemble:
         return slice(unit.group * size, min((unit.group + 1) * size, self.members))
 
     def member_count(self, unit: WorkUnit) -> int:
-        """How many members a unit computes."""
+        """Number of members that a unit computes."""
         members = self.members_of(unit)
         return members.stop - members.start
 

@@ -40,6 +40,14 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1) + '\n')
 
 
+def check_output(path: Path, *suffixes: str) -> None:
+    """Raises UserError where --output has none of the suffixes, or lies in a folder that does not exist."""
+    if path.suffix not in suffixes:
+        raise UserError(f"--output '{path}' must end in {' or '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise UserError(f"--output '{path}': there is no folder '{path.parent}': make it first")
+
+
 class Section(dict[str, Any]):
     """An object of a JSON file, with its inner objects. Raises UserError, not KeyError, for a missing key."""
 

@@ -18,15 +18,16 @@ from downscale_jax.diffusion.schedule import Prediction, Schedule, clean
 from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
-from downscale_jax.tasks.first_guess import Conditioned, FirstGuess, Params, conditioned, conditioned_over
+from downscale_jax.tasks.first_guess import FirstGuess, Params, conditioned_over
 from downscale_jax.tasks.regression import Batch, Regression
+from downscale_jax.tasks.residual import Residual
 from downscale_jax.training import state as states
-from downscale_jax.training.optimizer import Phase, create, gradient_step
+from downscale_jax.training.optimizer import Phase, create
 from downscale_jax.training.state import State
 
 
 @dataclass(frozen=True)
-class Diffusion:
+class Diffusion(Residual):
     """Learns to denoise. `regression` is the task that provides the first guess.
 
     Samplers depend on `denoise` alone.
@@ -51,10 +52,6 @@ class Diffusion:
         z, condition = jnp.zeros((*shape, batch['target'].shape[-1])), jnp.zeros((*shape, channels))
         params = self.network.init(key, z, condition, jnp.zeros(1))
         return states.create(params, create(self.phases[0]), frozen=guess)
-
-    def condition(self, guess: FirstGuess | None, condition: jax.Array) -> Conditioned:
-        """What the network is given of a condition [B, H, W, Cc]."""
-        return conditioned(self.regression, guess, condition, self.hidden, self.network.channels)
 
     def output(self, unet: Any, z: jax.Array, gamma: jax.Array, shown: jax.Array) -> jax.Array:
         return jnp.asarray(self.network.apply(unet, z, shown, self.schedule.level(gamma)))
@@ -102,19 +99,6 @@ class Diffusion:
             't': parallel.row_uniforms(time_key, len(residual)),
             'noise': parallel.row_normals(noise_key, residual.shape),
         }
-
-    def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:
-        rows = self.rows(state.frozen, batch, key)
-        if self.network.dropout:
-            rows['dropout'] = parallel.row_keys(jax.random.fold_in(key, 1), len(rows['residual']))
-        return gradient_step(self.losses, state, rows, phase, self.accumulate, self.ema_decay)
-
-    def eval_step(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
-        """The loss per example, [B], with averaged parameters."""
-        return self.losses(state.ema_params, self.rows(state.frozen, batch, key))[1]
-
-    def inference_params(self, state: State) -> Params:
-        return Params(state.ema_params, state.frozen)
 
     def sample(
         self, params: Params, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver

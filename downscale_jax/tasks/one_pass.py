@@ -18,15 +18,16 @@ from downscale_jax.models.dpdm import DpdmUNet
 from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
 from downscale_jax.tasks.ensemble_score import ensemble_score
-from downscale_jax.tasks.first_guess import Conditioned, FirstGuess, Params, conditioned, conditioned_over
+from downscale_jax.tasks.first_guess import FirstGuess, Params, conditioned_over
 from downscale_jax.tasks.regression import Batch, Regression
+from downscale_jax.tasks.residual import Residual
 from downscale_jax.training import state as states
-from downscale_jax.training.optimizer import Phase, create, gradient_step
+from downscale_jax.training.optimizer import Phase, create
 from downscale_jax.training.state import State
 
 
 @dataclass(frozen=True)
-class OnePass:
+class OnePass(Residual):
     """Learns to generate. `regression` is the task that provides the first guess."""
 
     network: UNet | DpdmUNet
@@ -45,10 +46,6 @@ class OnePass:
         shape = (1, *batch['target'].shape[1:3])
         params = self.network.init(key, jnp.zeros((*shape, targets)), jnp.zeros((*shape, channels)))
         return states.create(params, create(self.phases[0]), frozen=guess)
-
-    def condition(self, guess: FirstGuess, condition: jax.Array) -> Conditioned:
-        """What the network is given of a condition [B, H, W, Cc]."""
-        return conditioned(self.regression, guess, condition, self.hidden, self.network.channels)
 
     def generate(self, unet: Any, noise: jax.Array, shown: jax.Array, dropout: jax.Array | None = None) -> jax.Array:
         """Members of the residual [M, H, W, C] from noise [M, H, W, C] and what is shown [M or 1, H, W, Cs], in
@@ -77,19 +74,6 @@ class OnePass:
         shape = (len(residual), self.members, *residual.shape[1:])
         noise = parallel.row_normals(key, shape)
         return {'mask': batch['mask'], 'shown': given.shown, 'residual': residual, 'noise': noise}
-
-    def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:
-        rows = self.rows(state.frozen, batch, key)
-        if self.network.dropout:
-            rows['dropout'] = parallel.row_keys(jax.random.fold_in(key, 1), len(rows['residual']))
-        return gradient_step(self.losses, state, rows, phase, self.accumulate, self.ema_decay)
-
-    def eval_step(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
-        """The loss per example, [B], with averaged parameters."""
-        return self.losses(state.ema_params, self.rows(state.frozen, batch, key))[1]
-
-    def inference_params(self, state: State) -> Params:
-        return Params(state.ema_params, state.frozen)
 
     def sample(
         self, params: Params, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver

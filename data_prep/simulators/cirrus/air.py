@@ -99,8 +99,8 @@ def limited(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def difference(through: jax.Array, axis: int, periodic: bool) -> jax.Array:
-    """What leaves each cell, from the flux through lower faces; without `periodic` the bottom lets fall out what
-    falls, and nothing passes the top."""
+    """Net loss of each cell, from the flux through its lower face. Unless `periodic`, falling ice leaves through the
+    bottom, and nothing enters through the top."""
     upper = jnp.roll(through, -1, axis)
     if not periodic:
         top = jnp.arange(CELLS) == CELLS - 1

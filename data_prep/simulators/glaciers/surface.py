@@ -23,7 +23,7 @@ TREELINE = 600.0  # m below the equilibrium line
 
 
 class Ground(NamedTuple):
-    """What does not change from year to year, all (y, x)."""
+    """Surface properties that are constant over the years, each (y, x)."""
 
     bed: np.ndarray  # m
     equilibrium_line: np.ndarray  # m

@@ -26,7 +26,7 @@ class CloudModel(NamedTuple):
 
 
 class Method(NamedTuple):
-    """What a method makes of the members of the test split."""
+    """Results of one method for the members of the test split."""
 
     codes: np.ndarray  # [M, T, F]
     images: np.ndarray | None  # reconstructions, standardised [M, T, H W, C]; None without any

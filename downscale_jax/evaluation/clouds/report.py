@@ -88,7 +88,7 @@ def figures(
 
 
 def notes(summary: Summary, provenance: str, permutations: int) -> list[str]:
-    """What the reader must know to trust the numbers."""
+    """Notes on how the numbers were obtained, for the report."""
     bulk, others = (int((summary.test.label == label).sum()) for label in (0, 1))
     return [
         f'{bulk} members with a bulk scheme and {others} with particles, none of them seen in training, at '

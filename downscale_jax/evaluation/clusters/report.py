@@ -63,7 +63,7 @@ def figures(summary: Summary, model: Any, workdir: Path) -> list[Figure]:
 
 
 def notes(summary: Summary, provenance: str, splits: Sequence[str], idealised: bool) -> list[str]:
-    """What the reader must know to trust the numbers."""
+    """Notes on how the numbers were obtained, for the report."""
     counts = np.bincount(summary.label, minlength=len(summary.names))
     classes = ', '.join(f'{count} {name}' for name, count in zip(summary.names, counts, strict=True))
     seen = ' Images of training are among them; their labels were not used.' if 'train' in splits else ''

@@ -87,7 +87,7 @@ def figures(summary: Summary, answer: Answer, test: Sample, names: Sequence[str]
 
 
 def notes(summary: Summary, provenance: str, split_by: str) -> list[str]:
-    """What the reader must know to trust the numbers."""
+    """Notes on how the numbers were obtained, for the report."""
     split = (
         'No crystal of the test split was seen in training.'
         if split_by == 'group'

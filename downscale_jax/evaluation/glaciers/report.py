@@ -132,7 +132,7 @@ def regional_rates(outcome: Outcome) -> dict[str, np.ndarray]:
 
 
 def notes(outcome: Outcome, provenance: str) -> list[str]:
-    """What the reader must know to trust the numbers."""
+    """Notes on how the numbers were obtained, for the report."""
     result = [f'Network: {provenance}. Intervals: 5–95 % over resampled glaciers.']
     if outcome.change is not None:
         change = outcome.change

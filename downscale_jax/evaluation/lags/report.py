@@ -133,7 +133,7 @@ def errors_by_class(summary: Summary, method: str) -> dict[str, Estimate]:
 
 
 def notes(summary: Summary, provenance: str, probed: str | None, fitted: int) -> list[str]:
-    """What the reader must know to trust the numbers; `fitted`: pairs that the classifier was fitted to."""
+    """Notes on how the numbers were obtained, for the report; `fitted`: pairs that the classifier was fitted to."""
     labels, constant = summary.labels, summary.constant
     probe = f' Its tail was trained on the finished encoder of {probed}.' if probed else ''
     return [

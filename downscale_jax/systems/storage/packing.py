@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.files import disk_error
+from downscale_jax.runtime.files import check_output, disk_error
 from downscale_jax.systems.workdir import best_step, read_config
 
 NEEDED = ('config.json', 'prepared.json')
@@ -30,12 +30,9 @@ def pack(workdir: Path, output: Path) -> None:
     Raises UserError for a folder that is no trained work directory, an output that exists or does not end in .zip, and
     on a disk error.
     """
-    if output.suffix != '.zip':
-        raise UserError(f"--output '{output}' must end in .zip")
+    check_output(output, '.zip')
     if output.exists():
         raise UserError(f'--output {output} exists already: choose another name, or delete it first')
-    if not output.parent.is_dir():
-        raise UserError(f"--output '{output}': there is no folder '{output.parent}': make it first")
     files = files_of(workdir)
     aside = output.with_name(f'.{output.name}.partial')
     try:
