@@ -1,4 +1,4 @@
-"""Settings of the system `pairs`: what is empty or None is chosen from the two files."""
+"""Settings of the system `pairs`: empty values and None are chosen from the two files."""
 
 from typing import Annotated, ClassVar, Self
 

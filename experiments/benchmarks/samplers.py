@@ -86,7 +86,9 @@ def main() -> None:
     for workdir in options.fewer:
         other = load(workdir, kind=Downscaler)
         task: Any = other.tasks[other.last]
-        draws[other.last.replace('_', ' '), task.evaluations] = own_draw(other.generator(other.last), options.members, crop)
+        draws[other.last.replace('_', ' '), task.evaluations] = own_draw(
+            other.generator(other.last), options.members, crop
+        )
     columns = sorted({steps for _, steps in draws})
     found = measure(draws, prepared, options.days, crop, min(window, crop))
     known = next(iter(found['DDIM'].values()))  # without a window free of land there is no spectrum
@@ -242,7 +244,7 @@ def draw(found: dict[str, dict[int, dict[str, float]]], labels: dict[str, str], 
             axes.plot(list(found[name]), values, 'o-', color=colour, ms=4, label=name)
         if score == 'spread_skill':
             axes.axhline(1, color='0.6', lw=0.8)
-        # what is far worse than a single evaluation, Heun's giant steps, leaves the frame
+        # scores far worse than those of a single evaluation, Heun's giant steps, leave the frame
         first, least = lines['DDIM'][0], np.nanmin(np.concatenate(list(lines.values())))
         top = 1.6 if score == 'spread_skill' else 1.3 * first
         bottom = 0 if score in ('spread_skill', 'power') else 0.95 * least

@@ -39,7 +39,9 @@ def example():
 
 def task(evaluations, teacher_evaluations):
     phases = (Phase('main', 5, 1e-2),)
-    return Distilled(Gaussian(), phases, CosineSchedule(), evaluations=evaluations, teacher_evaluations=teacher_evaluations)
+    return Distilled(
+        Gaussian(), phases, CosineSchedule(), evaluations=evaluations, teacher_evaluations=teacher_evaluations
+    )
 
 
 def rows_of(distilled):
