@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from data_prep.records.serialisation import serialised
 
+from data_prep.records.serialisation import serialised
 from downscale_jax.pipeline.record_files import features
 
 
