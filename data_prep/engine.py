@@ -2,9 +2,9 @@
 
 Without a cluster the tasks run on as many workers as DASK_NUM_WORKERS says, by default one per core: in threads of this
 process or, from LARGE bytes on, in processes, since writing records and reading NetCDF hold locks that threads share.
-With an active `dask.distributed` client, however it was made (`connect`, a LocalCluster, dask-jobqueue), they run on its
-workers, which need the same code, the files of the data under the same names, and the work directory. The merges depend
-on the pieces only: results are the same bits on any number of workers.
+With an active `dask.distributed` client, however it was made (`connect`, a LocalCluster, dask-jobqueue), they run on
+its workers, which need the same code, the files of the data under the same names, and the work directory. The merges
+depend on the pieces only: results are the same bits on any number of workers.
 """
 
 import sys
