@@ -28,8 +28,10 @@ Pieces = list[bytes | memoryview]
 
 
 def _entry(name: str, value: np.ndarray | int) -> Pieces:
+    kind: int
+    content: bytes | memoryview
     if isinstance(value, np.ndarray):
-        kind, content = BYTES_LIST, memoryview(np.ascontiguousarray(value, np.float32).reshape(-1).view(np.uint8))
+        kind, content = BYTES_LIST, np.ascontiguousarray(value, np.float32).reshape(-1).view(np.uint8).data
     else:
         kind, content = INT64_LIST, _varint(int(value) % 2**64)
     return [*_field(KEY, [name.encode()]), *_field(VALUE, _field(kind, _field(LIST, [content])))]

@@ -11,7 +11,7 @@ from typing import Any
 from downscale_jax.runtime.errors import UserError
 
 PROTOCOLS = ('s3', 'gs', 'abfs')
-RETRIES = {'max_retries': 5, 'retry_timeout': timedelta(seconds=60)}  # obstore's own are ten in three minutes
+RETRIES: Any = {'max_retries': 5, 'retry_timeout': timedelta(seconds=60)}  # obstore's own are ten in three minutes
 
 
 def register(url: str) -> None:
