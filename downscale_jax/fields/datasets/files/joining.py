@@ -12,10 +12,12 @@ import xarray as xr
 from downscale_jax.fields.datasets import archives
 from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, gridded, role_of
 from downscale_jax.fields.datasets.dates import iso
+from downscale_jax.fields.datasets.levels import single_level
 from downscale_jax.fields.datasets.times import encode_times, in_one_calendar
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
 
+MEMBERS = {'number', 'member', 'realization', 'realisation', 'ensemble', 'ensemble_member', 'ens'}
 TOLERANCE = 1e-3  # of a cell, between the axes of two files
 ROUNDING = 1e-6  # of the largest value, between two files that hold the same
 AT_ONCE = 2**23  # bytes of an overlap that are compared at once
@@ -170,6 +172,9 @@ def _series(pieces: Sequence[Piece], dim: Hashable) -> tuple[xr.Variable, np.nda
     except ValueError as error:
         listed = f'{pieces[0].source} and {pieces[-1].source}'
         raise UserError(f'{listed} are in different calendars ({error}): convert one of them beforehand') from error
+    for piece in pieces[1:]:
+        if (problem := _other_field(first, piece.array)) is not None:
+            return _refused(first.variable, f"{pieces[0].source} and {piece.source}: '{name}' {problem}"), series[0]
     try:
         arrays = [_in_units_of(first, piece).transpose(*first.dims) for piece in pieces]
     except UserError as error:
@@ -202,6 +207,17 @@ def _series(pieces: Sequence[Piece], dim: Hashable) -> tuple[xr.Variable, np.nda
         sorting = np.argsort(stamped, kind='stable')
         variable, times = variable.isel({dim: sorting}), times[sorting]
     return variable, times
+
+
+def _other_field(a: xr.DataArray, b: xr.DataArray) -> str | None:
+    """What shows that two arrays are other fields, although their times may continue each other."""
+    levels = single_level(a), single_level(b)
+    if None not in levels and not np.isclose(*levels):
+        return f'is at the levels {levels[0]:g} and {levels[1]:g}: give the files of one level'
+    for name in MEMBERS & set(map(str, a.coords)) & set(map(str, b.coords)):
+        if a[name].ndim == b[name].ndim == 0 and a[name].values != b[name].values:
+            return f"is of the members {a[name].values} and {b[name].values} ('{name}'): give the files of one member"
+    return None
 
 
 def _in_units_of(first: xr.DataArray, piece: Piece) -> xr.DataArray:
