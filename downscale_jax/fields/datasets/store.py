@@ -22,7 +22,8 @@ from downscale_jax.runtime.errors import UserError, WrongTypeError
 
 
 def open_dataset(paths: Paths) -> xr.Dataset:
-    """Opens NetCDF, Zarr (a folder, a zip file, kerchunk's JSON), GRIB, or a URL: s3 and *.zarr are Zarr, other http OPeNDAP.
+    """Opens NetCDF, Zarr (a folder, a zip file, kerchunk's JSON), GRIB, or a URL: s3 and *.zarr are Zarr, other http
+    OPeNDAP.
 
     `paths` is a path, a pattern, or a list of either; several files are joined (`joining`). Values stay on disk, in
     dask chunks along time of at most about 8 MiB (`chunks`); reading one time costs a chunk. Times are decoded in any

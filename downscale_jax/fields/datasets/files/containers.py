@@ -57,10 +57,7 @@ def open_file(file: str) -> list[xr.Dataset]:
         _check_length(file)
     if kind == 'GRIB':
         return grib.open_grib(file)
-    if kind == 'Zarr':
-        dataset = zarr_stores.open_store(file, _OPTIONS)
-    else:
-        dataset = xr.open_dataset(file, **_OPTIONS)
+    dataset = zarr_stores.open_store(file, _OPTIONS) if kind == 'Zarr' else xr.open_dataset(file, **_OPTIONS)
     if not dataset.variables:
         raise UserError(f'{file}: {_groups(file, kind)}')
     for name, variable in dataset.variables.items():
@@ -74,7 +71,7 @@ def open_file(file: str) -> list[xr.Dataset]:
 
 def _groups(file: str, kind: str) -> str:
     """What a file without variables in its root holds, with what to do."""
-    options = {'engine': 'zarr', 'consolidated': False} if kind == 'Zarr' else {}
+    options: dict[str, Any] = {'engine': 'zarr', 'consolidated': False} if kind == 'Zarr' else {}
     names = [name for name, group in xr.open_groups(file, **_OPTIONS, **options).items() if group.variables]
     if not names:
         return 'holds no variables; check how it was made'

@@ -19,7 +19,14 @@ from downscale_jax.runtime.errors import UserError
 CALENDARS = (
     'standard', 'gregorian', 'proleptic_gregorian', 'julian', 'noleap', '365_day', '360_day', 'all_leap', '366_day',
 )  # fmt: skip
-_ALIASES = {'': 'standard', '360': '360_day', '365': 'noleap', '366': 'all_leap', 'no_leap': 'noleap', 'none': 'standard'}
+_ALIASES = {
+    '': 'standard',
+    '360': '360_day',
+    '365': 'noleap',
+    '366': 'all_leap',
+    'no_leap': 'noleap',
+    'none': 'standard',
+}
 _BY_CALENDAR = re.compile(r'\s*(months?|years?)\s+since\s+(.+)', re.IGNORECASE)
 _ABSOLUTE = re.compile(r'\s*(day|month|year)\s+as\s+%Y(%m)?(%d)?(\.%f)?\s*', re.IGNORECASE)
 _MONTHS = {'month': 1, 'year': 12}
