@@ -137,8 +137,8 @@ def _axis(dataset: xr.Dataset, dim: Hashable, role: str, source: str, is_rotated
 def _check_partner(axis: xr.DataArray, source: str, optional: bool) -> None:
     """Raises UserError for an axis in degrees that is taken for one in metres, as the other axis is no angle."""
     if not optional and str(axis.attrs.get('units', '')).lower().startswith('degree'):
-        raise UserError(f"{source}: '{axis.name}' is in {axis.attrs['units']}, but the fields do not have both a latitude "
-                        'and a longitude: name them by their CF units, degrees_north and degrees_east')  # fmt: skip
+        raise UserError(f"{source}: '{axis.name}' is in {axis.attrs['units']}, but the fields do not have both a "
+                        'latitude and a longitude: name them by CF units, degrees_north and degrees_east')  # fmt: skip
 
 
 def _attributes(name: str) -> dict[str, Any]:

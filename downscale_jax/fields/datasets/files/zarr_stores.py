@@ -33,13 +33,13 @@ def open_store(file: str, options: Mapping[str, Any]) -> xr.Dataset:
     elif os.path.isdir(file):
         _check_folder(file)
     dataset = xr.open_dataset(store, **options)
-    zeros = [name for name, variable in dataset.variables.items() if _has_default_fill(name, variable)]
+    zeros = [str(name) for name, variable in dataset.variables.items() if _has_default_fill(name, variable)]
     if not zeros:
         return dataset
     dataset = xr.open_dataset(store, mask_and_scale=dict.fromkeys(zeros, False), **options)
     for name in zeros:
         del dataset[name].attrs['_FillValue']
-    if fields := [str(name) for name in zeros if dataset[name].ndim > 1]:
+    if fields := [name for name in zeros if dataset[name].ndim > 1]:
         messages.warning(
             f'{file}: zeros of {", ".join(fields)} are taken as values, since 0 is the fill value of Zarr 2 where a '
             'program sets none; give them another _FillValue if they are missing'

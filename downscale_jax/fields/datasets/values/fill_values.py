@@ -56,10 +56,10 @@ def declared(attrs: Mapping[Hashable, Any], encoding: Mapping[Hashable, Any]) ->
     return Declared(tuple(unmasked), low, high)
 
 
-def check_packing(encoding: Mapping[Hashable, Any], what: str) -> None:
+def check_packing(array: xr.DataArray, what: str) -> None:
     """Raises UserError for a scale or an offset that is no finite number, and for a scale of zero."""
     for key, valid in (('scale_factor', 'a finite number other than 0'), ('add_offset', 'a finite number')):
-        value = np.ravel(encoding.get(key, 1))[0]
+        value = np.ravel({**array.attrs, **array.encoding}.get(key, 1))[0]
         if isinstance(value, str) or not np.isfinite(value) or (value == 0 and key == 'scale_factor'):
             raise UserError(f'{what} has {key} = {value}; {valid} was expected: correct the attribute')
 

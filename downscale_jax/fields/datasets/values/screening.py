@@ -73,7 +73,6 @@ def screened(variable: xr.Variable, original: xr.DataArray, source: str) -> xr.V
     what, count = f"{source}: '{original.name}'", variable.sizes.get('time', 1)
     if not count:
         raise UserError(f'{what} has no times: its time axis is empty; check how the file was made')
-    fill_values.check_packing(original.encoding, what)
     declared = fill_values.declared(original.attrs, original.encoding)
     common = fill_values.common(original.encoding)
     limits = plausibility.limits_of(str(original.name), {**original.attrs, **variable.attrs})
