@@ -54,7 +54,7 @@ figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharex=True, sharey=True, la
 shown = {'truth': truth['t2m'].isel(time=0), 'member 1': fine['t2m'].isel(time=0, member=0)}
 for panel, (name, field) in zip(axes, shown.items(), strict=True):
     cold = departures(field).ravel()
-    offset, slope = np.polynomial.Polynomial.fit(height, cold, 1).convert().coef
+    offset, slope = map(float, np.polynomial.Polynomial.fit(height, cold, 1).convert().coef)
     panel.plot(height, cold, '.', markersize=2, alpha=0.4)
     panel.axline((0, offset), slope=slope, color='black', label=f'{1000 * slope:.1f} K/km')
     panel.set_title(name, loc='left')

@@ -24,7 +24,7 @@ import matplotlib.pyplot as plt
 from shared_runs import ROOT, RUNS, train
 
 settings = {
-    'data.simulate': {'crystals': 40, 'orientations': 2},
+    'data.simulate.crystals': 40,
     'training.main.steps': 120,
     'training.validate_every': 40,
     'training.log_every': 5,
@@ -38,7 +38,7 @@ process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
 while not (workdir / 'checkpoints' / 'vae_2' / '40').exists() and process.poll() is None:
     time.sleep(0.01)
 process.send_signal(signal.SIGKILL)
-print('exit status', process.wait())
+print('ended by', signal.Signals(-process.wait()).name)
 
 
 def losses(folder):

@@ -65,7 +65,7 @@ maps(detail, 'temperature minus the ensemble mean (K)', cmap='RdBu_r', vmin=-1.5
 figure, axes = plt.subplots(figsize=(7, 3.6), layout='constrained')
 for name, field in ways.items():
     deviation = field - field.mean('member')
-    step = np.abs(deviation.diff('lon')).mean(('member', 'time', 'lat'))
+    step = abs(deviation.diff('lon')).mean(('member', 'time', 'lat'))
     axes.plot(np.arange(1, 120), step, label=name)
 axes.axvline(60, color='0.6', linewidth=0.8, linestyle=':')
 axes.set(xlabel='column', ylabel='mean step between columns (K)', ylim=(0, None))

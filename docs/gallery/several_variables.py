@@ -20,8 +20,7 @@ from downscale_jax.systems.downscaler import Downscaler
 model = downscale_jax.load(train('diffusion_dpdm:smoke', MOUNTAINS, 'mountains'), Downscaler)
 coarse, truth = held_out(model, 6)
 fine = model.downscale(coarse, members=8, seed=0)
-temperature, rain = fine['t2m'], np.log1p(fine['tp'])
-true_temperature, true_rain = truth['t2m'], np.log1p(truth['tp'])
+fine, truth = (fields.assign(rain=np.log1p(fields['tp'])) for fields in (fine, truth))  # rain is skewed
 
 # %%
 # Two correlations
@@ -47,15 +46,16 @@ def by_month(first, second):
 
 
 inside = {
-    'truth': by_month(within_blocks(true_temperature), within_blocks(true_rain)),
-    'members': by_month(within_blocks(temperature), within_blocks(rain)),
+    name: by_month(within_blocks(fields['t2m']), within_blocks(fields['rain']))
+    for name, fields in {'truth': truth, 'members': fine}.items()
 }
-spread = (temperature - temperature.mean('member')).values, (rain - rain.mean('member')).values
-missed = true_temperature.values - temperature.mean('member').values, true_rain.values - rain.mean('member').values
+mean = fine.mean('member')
+temperature, rain = ((fine[name] - mean[name]).values for name in ('t2m', 'rain'))
+missed = ((truth[name] - mean[name]).values for name in ('t2m', 'rain'))
 noise = {
     'truth': by_month(*missed),
-    'members': by_month(*spread),
-    'drawn apart': by_month(spread[0], np.roll(spread[1], 1, axis=0)),
+    'members': by_month(temperature, rain),
+    'drawn apart': by_month(temperature, np.roll(rain, 1, axis=0)),
 }
 
 # %%
