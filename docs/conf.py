@@ -36,6 +36,7 @@ sphinx_gallery_conf = {
     'image_srcset': ['2x'],
     'parallel': 2,
     'download_all_examples': False,
+    'notebook_extensions': set(),
     'show_signature': False,
 }
 

@@ -24,9 +24,9 @@ coarse, truth = held_out(model, 2)
 whole = model.downscale(coarse, members=4)['t2m']
 
 # %%
-# **In one piece**, above, is what tiles should reproduce. **Fused**: tiles of at most 80 cells share at least 24; after every
-# evaluation of the network their predictions are averaged where they overlap, and the noise belongs to the place, so
-# that neighbours work on the same field.
+# **In one piece**, above, is what tiles should reproduce. **Fused**: tiles of at most 80 cells share at least 24; after
+# every evaluation of the network their predictions are averaged where they overlap, and the noise belongs to the place,
+# so that neighbours work on the same field.
 
 tiles = {'sampling.tile': 80, 'sampling.overlap': 24}
 fused = downscale_jax.systems.load(workdir, tiles, kind=Downscaler).downscale(coarse, members=4)['t2m']

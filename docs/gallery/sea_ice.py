@@ -45,8 +45,8 @@ print(fine)
 # Look
 # ----
 #
-# Members are as rough as the truth, and none of them is the truth. Their mean is smooth where nothing is known about
-# the place of leads and ridges; their spread says how much is unknown.
+# Each member is a field that could be true. Their mean is smooth where nothing is known about the place of leads and
+# ridges; their spread says how much is unknown.
 
 day = fine.isel(time=0)
 maps(
@@ -61,8 +61,8 @@ maps(
 )
 
 # %%
-# Look at the narrow dark lines: they are in the members and in the truth, in different places, and not in the mean. A
-# network trained for seconds draws them as blobs; the :doc:`default configuration </systems/sea_ice_results>` trains
+# Look at the roughness of the thick ice: members have it, the mean does not. The truth has lines, leads and ridges; a
+# network trained for seconds draws texture instead. The :doc:`default configuration </systems/sea_ice_results>` trains
 # for minutes.
 #
 # Read on: how to tell whether the spread is right (:doc:`calibration`), and how the same model is applied to
