@@ -20,6 +20,7 @@ exclude_patterns = ['_build', 'gallery', 'static', 'templates', 'sg_execution_ti
 templates_path = ['templates']
 
 myst_enable_extensions = ['colon_fence']
+smartquotes = False  # quoted values of settings can be copied
 myst_heading_anchors = 3  # links to sections, as on GitHub
 
 GALLERY = (

@@ -47,8 +47,6 @@ def losses(folder):
     return [(row['step'], row['train/loss']) for row in rows if 'train/loss' in row]
 
 
-before = losses(workdir)
-
 # %%
 # Resumed
 # -------
@@ -70,7 +68,7 @@ print('same scores:', (workdir / 'scores.json').read_bytes() == (unbroken / 'sco
 figure, axes = plt.subplots(figsize=(7, 3.6), layout='constrained')
 axes.plot(*zip(*losses(unbroken), strict=True), color='0.75', linewidth=5, label='without a break')
 axes.plot(*zip(*after, strict=True), color='#0072b2', label='killed and resumed')
-axes.axvline(before[-1][0], color='#d55e00', linestyle=':', label='last step logged before the kill')
+axes.axvline(40, color='#d55e00', linestyle=':', label='checkpoint at which it was killed')
 axes.set(xlabel='step', ylabel='training loss')
 axes.legend(frameon=False)
 
