@@ -1,4 +1,4 @@
-"""The fields that a `data` section asks for, opened lazily: from files, or simulated where data.path is empty."""
+"""The fields named by a `data` section, opened lazily: from files, or simulated where data.path is empty."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,8 +1,8 @@
 """Spellings of units in files of climate data, read as one factor and one unit of a closed registry (`units.txt`).
 
 CF, UDUNITS, ECMWF's Climate Data Store, GRIB, CRU, Daymet, WRF, NOAA and the like write the same unit in many ways. A
-spelling is normalised to one expression, whose symbols must all be in the registry: what is unknown is refused, never
-read as another unit by chance. Months and years keep dimensions of their own until the calendar gives their length; in
+spelling is normalised to one expression, whose symbols must all be in the registry: unknown spellings are refused and
+never read as another unit. Months and years keep dimensions of their own until the calendar gives their length; in
 UDUNITS a month is a twelfth of a mean year.
 """
 
