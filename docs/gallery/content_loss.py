@@ -23,6 +23,7 @@ encoder = train('atmodist:smoke', ATMOSPHERE, 'atmosphere')
 settings = {
     'contents': ('mse', 'atmodist'),
     'content.workdir': str(encoder),
+    'content.model.widths': ATMOSPHERE['model.widths'],
     'data.simulate': {**ATMOSPHERE['data.simulate'], 'seed': 0},
     **{f'data.{split}': ATMOSPHERE[f'data.{split}'] for split in ('train', 'validation', 'test')},
     'training.mse.steps': 200,
