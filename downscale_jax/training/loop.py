@@ -246,7 +246,9 @@ def add_metrics(sums: dict[str, jax.Array], metrics: dict[str, jax.Array]) -> di
 def zero_sums(task: Task, state: State, batch: Any, seed: int) -> dict[str, jax.Array]:
     """The sums before the first step; the arguments may be abstract."""
     _, metrics = jax.eval_shape(train_program(task, task.phases[0], seed), state, batch)
-    return parallel.replicate({name: np.zeros(m.shape, m.dtype) for name, m in metrics.items()} | {STEPS: np.float32(0)})
+    return parallel.replicate(
+        {name: np.zeros(m.shape, m.dtype) for name, m in metrics.items()} | {STEPS: np.float32(0)}
+    )
 
 
 def _means(sums: dict[str, np.ndarray]) -> dict[str, float]:
