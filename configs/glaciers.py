@@ -61,6 +61,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
     config.evaluation = ConfigDict()
     config.evaluation.zone = 300.0  # m around the glaciers
+    config.evaluation.buffer = 60.0  # m around the outlines, twice their usual error of a cell
     config.evaluation.forest_pixels = 30_000
     config.evaluation.outlier = 5.0
 

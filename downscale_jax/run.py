@@ -18,7 +18,6 @@ from downscale_jax.describe import described
 from downscale_jax.downscale.dataset import export_netcdf
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.request import Source, file_state
-from downscale_jax.evaluation.glaciers.tables import write_package
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.files.paths import is_url
 from downscale_jax.pipeline.batches import Batch, batches
@@ -30,7 +29,6 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import check_output, write_json
 from downscale_jax.systems import calibrated, checks, load, system_of
 from downscale_jax.systems.downscaler import Downscaler, check_drawn
-from downscale_jax.systems.glacier_map import GlacierMap
 from downscale_jax.systems.storage import packing
 from downscale_jax.systems.storage.claim import check_config, check_data, claim
 from downscale_jax.systems.system import Config, Given, Trained
@@ -162,6 +160,10 @@ class MapFiles:
 
 def map_glaciers(workdir: Path, given: Given, wanted: MapFiles) -> None:
     """Scenes and outlines in, areas of glaciers out: a GeoPackage."""
+    # only glaciers need these modules
+    from downscale_jax.evaluation.glaciers.tables import write_package
+    from downscale_jax.systems.glacier_map import GlacierMap
+
     output = Path(wanted.output)
     check_output(output, '.gpkg')
     model = load(workdir, given, kind=GlacierMap)

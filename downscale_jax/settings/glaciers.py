@@ -109,6 +109,9 @@ class GlacierEvaluation(Section):
     """Evaluation of outlines and of area change."""
 
     zone: Annotated[float, above(0, 100_000)] = about('distance in m around a glacier within which cells are scored')
+    buffer: Annotated[float, within(0, 100_000)] = about(
+        'distance in m around an outline within which ice counts in the change of area; up to evaluation.zone'
+    )
     forest_pixels: Annotated[int, within(1, 10_000_000)] = about('training pixels of the random forest')
     outlier: Annotated[float, above(0, 100)] = about(
         'rate of area change, in robust standard deviations from the median, beyond which a glacier is an outlier'

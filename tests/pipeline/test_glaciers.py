@@ -6,7 +6,7 @@ import xarray as xr
 
 from downscale_jax.fields.rasters.grid import RasterGrid
 from downscale_jax.fields.transforms.standardisation import Standardisation
-from downscale_jax.pipeline.glaciers import GlacierPatches, Glaciers, split_of
+from downscale_jax.pipeline.glaciers import GlacierPatches, Glaciers, scenes_of, split_of
 from downscale_jax.runtime.errors import UserError
 
 SHAPE = (24, 40)
@@ -22,7 +22,13 @@ class Fake:
         self.records = [{'bands': band, 'cloud': cloud}, {'bands': -band, 'cloud': cloud}]
         place = RasterGrid('EPSG:32632', 0.0, 0.0, 10.0, SHAPE).coordinates()
         slope = np.tile(5 * np.arange(SHAPE[1], dtype=np.float32), (SHAPE[0], 1))
-        self.statics = xr.Dataset({'elevation': (('y', 'x'), slope)}, place)
+        fields = {
+            'elevation': (('y', 'x'), slope),
+            'scene': (('date', 'glacier'), [[0, 1], [3, 3]]),
+            'candidate': ('candidate', [0, 1, 2]),
+            'hidden': (('candidate', 'glacier'), [[0.0, 0.6], [0.7, 0.1], [0.5, 1.0]]),
+        }
+        self.statics = xr.Dataset(fields, place)
 
     def transform_as(self, kind):
         zeros, ones = (0.0,) * 3, (1.0,) * 3
@@ -44,7 +50,7 @@ def glaciers():
 
 def patches(glaciers, chosen, size=8, jitter=0.0):
     data = {'patch': size, 'patches_per_glacier': 3, 'jitter': jitter}
-    return GlacierPatches(Fake(), glaciers, np.array(chosen), data, seed=0)
+    return GlacierPatches(Fake(), glaciers, np.array(chosen), glaciers.scene, data, seed=0)
 
 
 def test_patches_are_centred_on_the_glaciers_of_the_split(glaciers):
@@ -86,6 +92,18 @@ def test_patches_are_a_pure_function(glaciers):
 def test_a_patch_that_does_not_fit(glaciers):
     with pytest.raises(UserError, match=r'data\.patch=32 does not fit the scenes of 24 x 40 cells'):
         patches(glaciers, [True, True], 32)
+
+
+def test_training_sees_all_scenes_that_show_half_of_a_glacier():
+    assert scenes_of(Fake(), 'train').tolist() == [[0, 1], [0, 1], [2, 1]]
+    assert scenes_of(Fake(), 'validation').tolist() == [[0, 1]]
+
+
+def test_patches_come_from_all_scenes_of_a_glacier(glaciers):
+    data = {'patch': 8, 'patches_per_glacier': 3, 'jitter': 0.0}
+    source = GlacierPatches(Fake(), glaciers, np.array([True, False]), np.array([[0, 1], [1, 1]]), data, seed=0)
+    bands = source.batch(np.arange(40), np.zeros(40, int))['image'][..., 0]
+    assert 10 < (bands.max((1, 2)) > 0).sum() < 30  # the second scene is negative
 
 
 @pytest.mark.parametrize('count', [2, 3, 5])
