@@ -85,4 +85,5 @@ def get_config(variant: str = '') -> ConfigDict:
         config.training.second = ConfigDict({**rule, 'steps': 500, 'learning_rate': 1e-3, 'keep_moments': True})
         config.training.third = ConfigDict({**rule, 'steps': 2500, 'learning_rate': 1e-4, 'keep_moments': True})
         config.sampling.update({'tile': 256, 'overlap': 112, 'orientations': 1})
+        config.evaluation.buffer = 0.0
     return config

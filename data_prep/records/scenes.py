@@ -6,7 +6,7 @@ training sees. Folds are no part of the records: all folds share them.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from downscale_jax.fields.rasters.outlines import counted, rasterised
 from downscale_jax.fields.rasters.region import ELEVATION, SLOPE, Region, Scene, relief
 from downscale_jax.fields.transforms import standardisation
 from downscale_jax.fields.transforms.moments import Moments, channel_moments
+from downscale_jax.fields.transforms.scenes import SceneTransform, decorrelation
 from downscale_jax.pipeline.records import OUTLINES
 from downscale_jax.runtime.errors import UserError
 
@@ -118,8 +119,8 @@ def statics_of(region: Region, glacier: np.ndarray, choices: list[Choice], used:
     return xr.Dataset(variables, region.grid.coordinates())
 
 
-def fit(region: Region, used: list[int]) -> standardisation.Standardisation:
-    """Standardised logarithms of the bands, over clear cells, and z-scores of elevation and slope.
+def fit(region: Region, used: list[int]) -> SceneTransform:
+    """Decorrelated logarithms of the bands and z-scores of elevation and slope, over clear cells.
 
     The light on a slope is a factor of its reflectance, so that ratios of bands, in which rock and debris-covered ice
     differ by a tenth, are differences of logarithms: ln(1 + x / s), where s, OFFSET of the mean of the band, bounds the
@@ -128,18 +129,19 @@ def fit(region: Region, used: list[int]) -> standardisation.Standardisation:
     names, bands = (*region.bands, ELEVATION, SLOPE), len(region.bands)
     below = relief(region.elevation, region.grid.cell)
 
+    def cells() -> Iterator[np.ndarray]:
+        for index in used:
+            scene = region.scenes[index]
+            image = np.concatenate([scene.read(), below], -1)
+            yield image[scene.valid() & np.isfinite(below).all(-1)]
+
     def moments_of(function: standardisation.Function) -> list[Moments]:
-        def values():
-            for index in used:
-                scene = region.scenes[index]
-                image = np.concatenate([scene.read(), below], -1)
-                yield function(image[scene.valid() & np.isfinite(below).all(-1)])
+        return channel_moments((function(image / unit) for image in cells()), len(names))
 
-        return channel_moments(values(), len(names))
-
-    unit = np.array([OFFSET * moments.mean for moments in moments_of(lambda x: x)[:bands]] + [1.0, 1.0])
-    fitted = standardisation.fit(
-        lambda function: moments_of(lambda x: function(x / unit)),
-        names, ('1',) * bands + ('m', '1'), ('log1p',) * bands + ('standard',) * 2,
-    )  # fmt: skip
-    return replace(fitted, mean=tuple((fitted.mean * unit).tolist()), std=tuple((fitted.std * unit).tolist()))
+    unit = np.ones(len(names))
+    unit[:bands] = [OFFSET * moments.mean for moments in moments_of(lambda x: x)[:bands]]
+    kinds = ('log1p',) * bands + ('standard',) * 2
+    fitted = standardisation.fit(moments_of, names, ('1',) * bands + ('m', '1'), kinds)
+    mean, std = (tuple((values * unit).tolist()) for values in (fitted.mean, fitted.std))
+    channels = replace(fitted, mean=mean, std=std)
+    return SceneTransform(channels, decorrelation(channels.encode(image)[:, :bands] for image in cells()))

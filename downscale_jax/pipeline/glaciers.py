@@ -9,7 +9,7 @@ import numpy as np
 from downscale_jax.fields.rasters.grid import RasterGrid
 from downscale_jax.fields.rasters.outlines import folds, nearest
 from downscale_jax.fields.rasters.region import ELEVATION, clear, relief
-from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.fields.transforms.scenes import SceneTransform
 from downscale_jax.pipeline.batches import Batch
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
@@ -94,7 +94,7 @@ class GlacierPatches:
                 f'data.patch={size} does not fit the scenes of {rows} x {columns} cells: choose a smaller one'
             )
         self.glaciers, self.scenes, self.size, self.seed = glaciers, scenes, size, seed
-        self.transform = prepared.transform_as(Standardisation)
+        self.transform = prepared.transform_as(SceneTransform)
         imagery = imagery_of(prepared)
         self.relief = imagery.relief
         self.own = glaciers.cells_of(chosen)
@@ -159,6 +159,6 @@ def imagery_of(prepared: Prepared) -> Imagery:
     return Imagery(grid, relief(statics[ELEVATION].values, grid.cell), scene, ice, debris)
 
 
-def inputs(transform: Standardisation, image: np.ndarray) -> np.ndarray:
+def inputs(transform: SceneTransform, image: np.ndarray) -> np.ndarray:
     """Bands, elevation and slope [..., C] as the network sees them: normalised, zero where missing."""
     return np.nan_to_num(transform.encode(image), nan=0.0)

@@ -15,7 +15,7 @@ from downscale_jax.fields.rasters.choice import Choice, choose
 from downscale_jax.fields.rasters.opening import read_region, region_of
 from downscale_jax.fields.rasters.outlines import counted, nearest, rasterised, read_outlines
 from downscale_jax.fields.rasters.region import Region, relief
-from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.fields.transforms.scenes import SceneTransform
 from downscale_jax.pipeline.glaciers import Glaciers, Imagery
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.workdir import WorkDirectory
@@ -87,7 +87,7 @@ class GlacierMap(WorkDirectory[Segmentation]):
         below = relief(region.elevation, region.grid.cell)
         imagery = Imagery(region.grid, below, lambda i: (region.scenes[i].read(), region.scenes[i].valid()))
         everything, zone = np.ones(len(area), bool), self.config['evaluation']['zone']
-        transform = self.prepared.transform_as(Standardisation)
+        transform = self.prepared.transform_as(SceneTransform)
         return [view(imagery, glaciers, everything, date, zone, transform, self.mapper) for date in range(len(choices))]
 
 

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from downscale_jax.fields.rasters.grid import RasterGrid
+from downscale_jax.fields.transforms.scenes import SceneTransform
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.pipeline.glaciers import GlacierPatches, Glaciers, scenes_of, split_of
 from downscale_jax.runtime.errors import UserError
@@ -32,7 +33,8 @@ class Fake:
 
     def transform_as(self, kind):
         zeros, ones = (0.0,) * 3, (1.0,) * 3
-        return Standardisation(('red', 'elevation', 'slope'), ('1', 'm', '1'), zeros, ones, zeros, ones, 0.0)
+        names, units = ('red', 'elevation', 'slope'), ('1', 'm', '1')
+        return SceneTransform(Standardisation(names, units, zeros, ones, zeros, ones, 0.0), ((1.0,),))
 
     def split(self, name):
         return self.records

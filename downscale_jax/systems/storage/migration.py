@@ -13,7 +13,7 @@ import numpy as np
 
 from downscale_jax.runtime.errors import UserError
 
-VERSION = 4
+VERSION = 5
 
 
 class Change(NamedTuple):
@@ -66,6 +66,7 @@ ADDED: dict[int, dict[str, dict[str, Any]]] = {
         'srgan': {'model': {'biases': 'zero'}, 'content': {'scale': 'network'}},
     },
     3: {'diffusion': _GENERATOR, 'dpdm': _GENERATOR, 'pairs': _GENERATOR},
+    4: {'glaciers': {'evaluation': {'buffer': 0.0}}},
 }
 
 

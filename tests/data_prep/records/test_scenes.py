@@ -34,13 +34,13 @@ def region(*drawn):
 def test_light_is_a_shift_of_all_bands():
     """The ratio of two bands, whatever the light, is a difference of their logarithms."""
     given = region(scene('2015-08-20', 1.0), scene('2015-08-21', 0.5))
-    transform = scenes.fit(given, [0, 1])
+    channels = scenes.fit(given, [0, 1]).channels
     image = np.concatenate([given.scenes[0].read(), np.ones((20, 30, 2))], -1)
-    logarithm = transform.encode(image)[..., :2] * np.array(transform.log_std[:2]) + np.array(transform.log_mean[:2])
+    logarithm = channels.encode(image)[..., :2] * np.array(channels.log_std[:2]) + np.array(channels.log_mean[:2])
     # ln(1 + 10 x / mean): both bands have the same light and hence the same relative values
     np.testing.assert_allclose(logarithm[..., 0], logarithm[..., 1], atol=1e-5)
     np.testing.assert_allclose(logarithm[..., 0], np.log1p(image[..., 0] / (0.1 * 0.75 * 0.4 * 1.05)), rtol=1e-5)
-    normalised = np.stack([transform.encode(np.concatenate([one.read(), image[..., 2:]], -1)) for one in given.scenes])
+    normalised = np.stack([channels.encode(np.concatenate([one.read(), image[..., 2:]], -1)) for one in given.scenes])
     np.testing.assert_allclose(normalised[..., :2].mean((0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(normalised[..., :2].std((0, 1, 2)), 1, rtol=1e-5)
 
