@@ -42,8 +42,8 @@ def glaciers_of(prepared: Prepared, count: int) -> Glaciers:
     fold = folds(statics['longitude'].values, area, count)
     if empty := sorted(set(range(count)) - set(fold)):
         raise UserError(
-            f'data.folds={count} of equal area: no glacier falls into fold {empty[0]} of the {len(area)} glaciers, since '
-            'large ones fill the folds beside it; choose fewer folds'
+            f'data.folds={count} of equal area: fold {empty[0]} has no glacier, since a large one fills it and its '
+            'neighbours; choose fewer folds'
         )
     outline = statics['outline'].values.astype(bool)
     return Glaciers(outline, number, nearest(number), area, fold, statics['scene'].values)

@@ -38,8 +38,9 @@ def read_outlines(path: str) -> 'geopandas.GeoDataFrame':
 def fitted(outlines: 'geopandas.GeoDataFrame', grid: RasterGrid, source: str) -> 'geopandas.GeoDataFrame':
     """Outlines that reach into the grid, in its coordinates, with `id` and `area_km2`.
 
-    RGI 6 and 7 bring identifiers and areas; a missing area is that of the outline. Outlines that intersect themselves are repaired. Raises UserError where
-    they have no coordinate reference system or none reaches into the grid; `source` names them in messages.
+    RGI 6 and 7 bring identifiers and areas; a missing area is that of the outline. Outlines that intersect themselves
+    are repaired. Raises UserError where they have no coordinate reference system or none reaches into the grid;
+    `source` names them in messages.
     """
     import geopandas
     import pandas

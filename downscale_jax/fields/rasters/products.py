@@ -63,7 +63,9 @@ def table(path: Path) -> list[Product]:
         raise UserError(f'{path} cannot be read as a table ({first_line(error)}): save it as CSV in UTF-8') from error
     columns = reader.fieldnames or ()
     if DATE not in columns:
-        raise UserError(f"{path} has no column '{DATE}', only {', '.join(columns) or 'none'}: separate columns by commas")
+        raise UserError(
+            f"{path} has no column '{DATE}', only {', '.join(columns) or 'none'}: separate columns by commas"
+        )
     if not rows:
         raise UserError(f'{path}: no scene; give a header with {DATE} and the bands, and one row per scene')
     products = []

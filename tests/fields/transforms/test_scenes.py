@@ -17,7 +17,9 @@ def test_components_have_unit_variance_and_no_correlation():
     components = spectra @ np.array(decorrelation([spectra[:5000], spectra[5000:]]))
     np.testing.assert_allclose(components.T @ components / len(spectra), np.eye(2), atol=1e-6)
     # by decreasing variance: the common light, then the difference
-    np.testing.assert_allclose(abs(components.T @ np.stack([light, rest / 0.05], -1)) / len(spectra), np.eye(2), atol=0.03)
+    np.testing.assert_allclose(
+        abs(components.T @ np.stack([light, rest / 0.05], -1)) / len(spectra), np.eye(2), atol=0.03
+    )
 
 
 def test_equal_bands_are_not_divided_by_zero():
