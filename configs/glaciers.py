@@ -32,9 +32,9 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.least_km2 = 0.1
     config.data.folds = 5  # of equal glacier area, from west to east
     config.data.fold = 0  # is tested, the next one validates
-    config.data.patch = 96  # cells per side
+    config.data.patch = 64  # cells per side
     config.data.patches_per_glacier = 8
-    config.data.jitter = 0.15  # of the brightness of training patches
+    config.data.jitter = 0.05  # of the brightness of training patches
 
     config.model = ConfigDict()
     config.model.network = 'unet'
@@ -50,11 +50,11 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.accumulate = 1
     config.training.ema_decay = 0.99
     config.training.log_every = 50
-    config.training.validate_every = 100
+    config.training.validate_every = 200
     config.training.validation_batches = 16
     config.training.keep = 2
     config.training.phases = ('main',)
-    main = ConfigDict({'steps': 500, 'learning_rate': 2e-3, 'warmup': 100, 'weight_decay': 1e-4})
+    main = ConfigDict({'steps': 1200, 'learning_rate': 3e-3, 'warmup': 100, 'weight_decay': 1e-4})
     config.training.main = ConfigDict({**main, 'optimizer': 'adamw'})
 
     config.sampling = ConfigDict({'tile': 128, 'overlap': 32, 'orientations': 8})
@@ -82,7 +82,7 @@ def get_config(variant: str = '') -> ConfigDict:
         # 50 epochs; the rate falls to a tenth after the 10th and the 25th
         rule = {'optimizer': 'sgd', 'momentum': 0.95, 'nesterov': True, 'schedule': 'constant', 'clip': 0.0}
         config.training.first = ConfigDict({**rule, 'steps': 1000, 'learning_rate': 1e-2})
-        config.training.second = ConfigDict({**rule, 'steps': 500, 'learning_rate': 1e-3, 'keep_moments': True})
+        config.training.second = ConfigDict({**rule, 'steps': 1500, 'learning_rate': 1e-3, 'keep_moments': True})
         config.training.third = ConfigDict({**rule, 'steps': 2500, 'learning_rate': 1e-4, 'keep_moments': True})
         config.sampling.update({'tile': 256, 'overlap': 112, 'orientations': 1})
         config.evaluation.buffer = 0.0
