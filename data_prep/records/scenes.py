@@ -142,6 +142,6 @@ def fit(region: Region, used: list[int]) -> SceneTransform:
     unit[:bands] = [OFFSET * moments.mean for moments in moments_of(lambda x: x)[:bands]]
     kinds = ('log1p',) * bands + ('standard',) * 2
     fitted = standardisation.fit(moments_of, names, ('1',) * bands + ('m', '1'), kinds)
-    mean, std = (tuple((values * unit).tolist()) for values in (fitted.mean, fitted.std))
+    mean, std = (tuple((np.array(values) * unit).tolist()) for values in (fitted.mean, fitted.std))
     channels = replace(fitted, mean=mean, std=std)
     return SceneTransform(channels, decorrelation(channels.encode(image)[:, :bands] for image in cells()))

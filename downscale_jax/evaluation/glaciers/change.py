@@ -105,7 +105,7 @@ def change(
     true = [None if x is None else np.where(chosen, by_glacier(x, first.owner, count) * cell, np.nan) for x in ice]
     relative = ratio(observed[1] - observed[0], observed[0])
     outlier = outliers(relative, settings['outlier'])
-    return Change(outline, *observed, inside[1], sigma, outlier, years, *true)
+    return Change(outline, observed[0], observed[1], inside[1], sigma, outlier, years, *true)
 
 
 def outliers(values: np.ndarray, limit: float) -> np.ndarray:

@@ -33,5 +33,5 @@ def choose(scenes: Sequence[Scene], glacier: np.ndarray, date: np.datetime64, da
     best = by_region[hidden[by_region].argmin(0)]
     share = hidden / np.maximum(size, 1)
     clouded = share[best, np.arange(len(size))]
-    near = np.array(near)
-    return Choice(near[best], clouded, near[by_region], share[by_region])
+    index = np.array(near)
+    return Choice(index[best], clouded, index[by_region], share[by_region])
