@@ -66,7 +66,7 @@ ADDED: dict[int, dict[str, dict[str, Any]]] = {
         'srgan': {'model': {'biases': 'zero'}, 'content': {'scale': 'network'}},
     },
     3: {'diffusion': _GENERATOR, 'dpdm': _GENERATOR, 'pairs': _GENERATOR},
-    4: {'glaciers': {'evaluation': {'buffer': 0.0}}},
+    4: {'glaciers': {'data': {'lift': 0.0}, 'evaluation': {'buffer': 0.0}}},
 }
 
 
