@@ -168,3 +168,74 @@ def map_glaciers(workdir: Path, given: Given, wanted: MapFiles) -> None:
     """Scenes and outlines in, areas of glaciers out: a GeoPackage."""
     # only glaciers need these modules
     from downscale_jax.evaluation.glaciers.tables import write_package
+    from downscale_jax.systems.glacier_map import GlacierMap
+
+    output = Path(wanted.output)
+    check_output(output, '.gpkg')
+    model = load(workdir, given, kind=GlacierMap)
+    frame = model.map(wanted.input, wanted.outlines, wanted.elevation)
+    write_package(frame, output)
+    messages.info(f'{output}: {len(frame)} glaciers')
+
+
+@dataclass(frozen=True)
+class Downscaling:
+    """What `downscale` reads and writes."""
+
+    input: str  # coarse data set: file, glob, Zarr store or URL
+    output: str  # ensemble, .zarr or .nc, or the URL of a .zarr
+    statics: str = ''  # file of another fine grid, with the static fields that networks see; empty: that of training
+    members: int = 16
+    seed: int = 0
+    overlap: tuple[str, ...] = ()  # first and last date over which another source is corrected to that of training
+
+    def check(self) -> None:
+        """Raises UserError for arguments that are invalid whatever the model."""
+        check_drawn(self.members, self.seed, '--')
+        if is_url(self.output):
+            return object_stores.check_output(self.output)
+        path = Path(self.output)
+        check_output(path, '.zarr', '.nc')
+        if path.suffix == '.nc' and path.exists() and not Path(self.store).exists():
+            raise UserError(
+                f'{path} exists, but {self.store}, from which it is written, does not: use another --output'
+            )
+
+    @property
+    def store(self) -> str:
+        """The Zarr store: the output itself or, beside a NetCDF file, that from which it is written."""
+        return str(Path(self.output).with_suffix('.zarr')) if self.output.endswith('.nc') else self.output
+
+
+def downscale(workdir: Path, given: Given, wanted: Downscaling) -> None:
+    """Coarse data set in, ensemble out: a Zarr store, from which a NetCDF file is written where `output` ends in .nc.
+
+    Any number of processes share the work, each with its own devices.
+    """
+    from downscale_jax.downscale.filling import to_store  # Zarr takes a while to import
+
+    wanted.check()
+    model = load(workdir, given, kind=Downscaler)
+    model.system.check(model.config)
+    dataset = store.open_dataset(wanted.input)
+    fine = model.prepared.statics
+    if wanted.statics:
+        fine = model.fine_grid(store.open_dataset(wanted.statics), wanted.statics)
+        report_statics(fine, wanted.statics)
+    generator = model.best()
+    members = wanted.members if generator.draws else 1
+    source = Source(wanted.input, file_state(wanted.input), wanted.statics, file_state(wanted.statics), wanted.overlap)
+    correction = model.correction(dataset, wanted.overlap, wanted.input)
+    inputs = model.open_inputs(dataset, fine, wanted.input, correction)
+    ensemble = Ensemble(generator, inputs, fine, members, wanted.seed)
+    to_store(ensemble, wanted.store, source, model.attributes())
+    output = Path(wanted.output)
+    if output.suffix == '.nc' and not output.exists() and jax.process_index() == 0:
+        export_netcdf(Path(wanted.store), output)
+
+
+def report_statics(fine: Any, source: str) -> None:
+    """Prints which variables of a file serve as static fields under other names."""
+    renamed = [f'{name} {array.attrs["comment"]}' for name, array in fine.data_vars.items() if 'comment' in array.attrs]
+    if renamed:
+        messages.info(f'{source}: {", ".join(renamed)}')
