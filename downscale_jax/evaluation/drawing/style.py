@@ -29,6 +29,7 @@ from downscale_jax.evaluation.labels import shortened
 from downscale_jax.runtime.files import write_bytes
 
 WIDTH, DPI = 9.0, 160
+NO_VERSION: Any = {'Software': None}  # equal figures give equal bytes
 INK, QUIET, LAND, NOTHING = '#1a1a1a', '#5f6368', '#b9bcc0', '#eef0f2'
 LOOK: dict[Any, Any] = {
     'font.size': 10, 'axes.titlesize': 10.5, 'axes.labelsize': 9.5, 'xtick.labelsize': 9, 'ytick.labelsize': 9,
@@ -81,7 +82,7 @@ def save(figure: Figure, path: str | Path) -> None:
         figure.set_dpi(DPI)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()  # once, with the layout; `savefig` draws twice
-        imsave(png, canvas.buffer_rgba(), format='png', dpi=DPI, metadata={'Software': None})
+        imsave(png, canvas.buffer_rgba(), format='png', dpi=DPI, metadata=NO_VERSION)
     write_bytes(Path(path), png.getvalue())
 
 
