@@ -28,6 +28,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.model.widths = (16, 32, 64)
     config.model.blocks = 0
     config.model.latents = (2, 16)  # one autoencoder each
+    config.model.translations = 8  # along x, over which codes are averaged: where an eddy is does not count
 
     config.training = ConfigDict()
     config.training.batch_size = 16
@@ -48,7 +49,7 @@ def get_config(variant: str = '') -> ConfigDict:
     if variant == 'smoke':
         config.data.simulate = ConfigDict({'members': 7, 'lagrangian': 4, 'times': 2})
         config.data.update({'validation_share': 0.2, 'test_share': 0.5})
-        config.model.update({'widths': (4, 8), 'latents': (2,)})
+        config.model.update({'widths': (4, 8), 'latents': (2,), 'translations': 2})
         config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})
         config.training.update({'kl_warmup': 0})
         config.training.main.update({'steps': 10, 'warmup': 5})

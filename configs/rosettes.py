@@ -22,13 +22,13 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data = ConfigDict()
     config.data.kind = 'images'  # a record: silhouettes of a crystal, and what is known about it
     config.data.world = 'rosettes'
-    config.data.simulate = ConfigDict({'crystals': 200, 'orientations': 12})  # crystals for each number of arms
+    config.data.simulate = ConfigDict({'crystals': 700, 'orientations': 6})  # crystals for each number of arms
     config.data.arms = (4, 5, 6, 7, 8, 9, 10)
     config.data.size = 48  # pixels per side
     config.data.views = 1
     config.data.angle = 90.0  # between two views, in degrees
-    config.data.validation_share = 0.1
-    config.data.test_share = 0.2
+    config.data.validation_share = 0.05
+    config.data.test_share = 0.1
     config.data.split_by = 'group'  # all images of a crystal in one split
 
     config.model = ConfigDict()
@@ -49,7 +49,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.validation_batches = 8
     config.training.keep = 2
     config.training.phases = ('main',)
-    config.training.main = ConfigDict({'steps': 3000, 'learning_rate': 1e-3, 'warmup': 100, 'weight_decay': 1e-3})
+    config.training.main = ConfigDict({'steps': 3000, 'learning_rate': 2e-3, 'warmup': 100, 'weight_decay': 1e-3})
 
     config.evaluation = ConfigDict()
     config.evaluation.trees = 200  # of the random forest
@@ -66,7 +66,7 @@ def get_config(variant: str = '') -> ConfigDict:
     if variant == 'paper':
         resnet(config, widths=(64, 128, 256, 512), blocks=2, stem=7, pool=True)
         config.data.simulate = ConfigDict({'crystals': 200, 'orientations': 50})
-        config.data.size = 224
+        config.data.update({'size': 224, 'validation_share': 0.1, 'test_share': 0.2})
         config.training.update({'batch_size': 128, 'validate_every': 1000, 'validation_batches': 64})
         config.training.main.update({'steps': 40_000, 'warmup': 500})
     return config

@@ -1,5 +1,7 @@
 """Cloud VAE: a latent metric for simulations of clouds (docs/systems/cloud_vae.md)."""
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 import xarray as xr
@@ -35,20 +37,28 @@ def shapes(config: Config) -> Shapes:
 
 
 def examples(config: Config, prepared: Prepared, split: str) -> Images:
-    """Images of one split."""
-    return Images(prepared, split, config['seed'])
+    """Images of one split, in training translated at random where codes are averaged over translations."""
+    periodic = config['model']['translations'] > 1
+    return Images(prepared, split, config['seed'], symmetry='translated' if periodic and split == 'train' else '')
 
 
 class CloudLatents(LatentSpace):
     """A trained latent metric."""
 
+    def translated(self, codes: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
+        """Codes [N, L] of images [N, z, x, C], averaged over `model.translations` evenly spaced translations in x."""
+        count, cells = self.config['model']['translations'], images.shape[2]
+        return np.mean([codes(np.roll(images, cells * k // count, 2)) for k in range(count)], 0)
+
     def embed(self, fields: store.Given) -> xr.DataArray:
-        """Codes (time, latent) of fields (time, z, x) with the variables and the size of training.
+        """Codes (time, latent) of fields (time, z, x), periodic in x, with the variables and the size of training.
+
+        They are averaged over translations in x (`model.translations`): where in the domain an eddy is does not count.
 
         Raises UserError for missing variables or values, units that cannot be converted, and another size.
         """
         dataset = store.as_dataset(fields, 'fields')
-        codes = self.codes(self._stacked(dataset))
+        codes = self.translated(self.codes, self._stacked(dataset))
         coords = {'time': dataset['time'].values} if 'time' in dataset.coords else {}
         return xr.DataArray(codes, coords, ('time', 'latent'), 'code')
 
@@ -85,7 +95,12 @@ class CloudLatents(LatentSpace):
 def evaluate(opened: CloudLatents, prepared: Prepared) -> Scores:
     """Scores reconstruction, distances and their smoothness on the members of the test split."""
     model = CloudModel(
-        list(opened.tasks), opened.codes, opened.untrained_codes, opened.images, opened.provenance(opened.last)
+        names=list(opened.tasks),
+        codes=opened.codes,
+        untrained=opened.untrained_codes,
+        images=opened.images,
+        translated=opened.translated,
+        provenance=opened.provenance(opened.last),
     )
     return cloud_evaluation.evaluate(model, prepared, opened.config, opened.workdir)
 

@@ -61,8 +61,8 @@ def shapes(config: Config) -> Shapes:
 
 def examples(config: Config, prepared: Prepared, split: str) -> Images:
     """Images of one split; in training with the symmetries that keep the views consistent."""
-    symmetries = 1 if split != 'train' else 8 if config['data']['views'] == 1 else 2
-    return Images(prepared, split, config['seed'], NUMBERS, symmetries)
+    symmetry = '' if split != 'train' else 'rotated' if config['data']['views'] == 1 else 'reflected'
+    return Images(prepared, split, config['seed'], NUMBERS, symmetry)
 
 
 def initialise(name: str, tasks: Mapping[str, Properties], trained: Trained | None = None) -> Init:

@@ -43,9 +43,9 @@ def properties(mesh: Trimesh) -> Properties:
     return Properties(float(mesh.area), float(mesh.volume), float(radius))
 
 
-def ball(radius: float) -> Part:
-    """A sphere about the origin."""
-    return Manifold.sphere(radius, SEGMENTS)
+def ball(radius: float, segments: int = SEGMENTS) -> Part:
+    """A sphere about the origin, a polyhedron with this number of segments in its great circles."""
+    return Manifold.sphere(radius, segments)
 
 
 def hull(points: np.ndarray) -> Part:

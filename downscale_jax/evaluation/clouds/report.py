@@ -87,7 +87,7 @@ def figures(
     ]
 
 
-def notes(summary: Summary, provenance: str, permutations: int) -> list[str]:
+def notes(summary: Summary, provenance: str, permutations: int, translations: int) -> list[str]:
     """Notes on how the numbers were obtained, for the report."""
     bulk, others = (int((summary.test.label == label).sum()) for label in (0, 1))
     return [
@@ -95,5 +95,6 @@ def notes(summary: Summary, provenance: str, permutations: int) -> list[str]:
         f'{len(summary.test.minutes)} times each. The clouds are idealised: a vertical slice in a prescribed flow. '
         f'Intervals: 5–95 % over resampled members. p-values: {permutations} permutations of the members.',
         f'The autoencoder: {provenance}. pca_N: the N leading principal components of the training split. pixels: root '
-        'mean square difference of standardised images. untrained: the encoder with random weights.',
+        'mean square difference of standardised images; profiles: of their means over x. untrained: the encoder with '
+        f'random weights. Codes are means over {translations} translations of an image in x, those of pixels excepted.',
     ]
