@@ -19,6 +19,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data = ConfigDict()
     config.data.kind = 'images'  # a record: ice mass, number and density in a slice of a cloud
     config.data.world = 'cirrus'
+    config.data.path = ''  # a simulated liquid cloud, `lwc` and `reff` (z, y, x); empty: cirrus are simulated
     config.data.simulate = ConfigDict({'members': 100, 'lagrangian': 20, 'times': 8})
     config.data.validation_share = 0.1
     config.data.test_share = 0.3

@@ -13,13 +13,14 @@ from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.pipeline.images import Images
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.settings.images import CLOUD_SHAPE
 from downscale_jax.settings.vae import CloudVaeSettings
 from downscale_jax.systems import latents
 from downscale_jax.systems.latents import LatentSpace
 from downscale_jax.systems.system import Config, Scores, Shapes, System
 from downscale_jax.tasks.vae import Vae
 
-SHAPE = (64, 64, 3)  # of the simulated cirrus
+SHAPE = (*CLOUD_SHAPE, 3)
 
 
 def build(config: Config) -> dict[str, Vae]:

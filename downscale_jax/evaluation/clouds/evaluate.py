@@ -59,7 +59,7 @@ def evaluate(model: CloudModel, prepared: Prepared, config: dict[str, Any], work
     summary = report.Summary(table, {name: share['channel'] for name, share in explained.items()}, test, truth)
     publication = Publication(
         title='A latent metric for simulations of clouds',
-        lead='Autoencoders compress images of idealised cirrus to a few latents, in which simulations are compared. '
+        lead='Autoencoders compress images of simulated clouds to a few latents, in which simulations are compared. '
         'Principal components, pixels and an untrained encoder are the rivals.',
         scores=table,
         definitions=report.DEFINITIONS,
@@ -68,7 +68,7 @@ def evaluate(model: CloudModel, prepared: Prepared, config: dict[str, Any], work
         tables=report.tables(summary, prepared),
         figures=report.figures(summary, methods, model.names, prepared, workdir),
         notes=report.notes(
-            summary, model.provenance, config['evaluation']['permutations'], config['model']['translations']
+            summary, prepared, model.provenance, config['evaluation']['permutations'], config['model']['translations']
         ),
         config=config,
     )
@@ -114,15 +114,14 @@ def rivals(model: CloudModel, test: Ensemble, truth: np.ndarray, prepared: Prepa
 
 
 def scores(codes: np.ndarray, test: Ensemble, config: Mapping[str, Any]) -> dict[str, Estimate]:
-    """Scores of distances by a method's codes [M, T, F]."""
+    """Scores of distances by a method's codes [M, T, F]; those that need two times or two schemes only with them."""
     apart, bulk = between(codes), test.label == 0
-    of_means = between(codes[bulk].mean(1))
     parameters = distances.of_parameters(test.values[bulk])
-    schemes = separation(apart, test.label, config['evaluation']['permutations'], config['seed'])
-    return {
-        'parameter_rank': distances.rank_correlation(apart[np.ix_(bulk, bulk)], parameters),
-        'mean_rank': distances.rank_correlation(of_means, parameters),
-        'roughness': distances.roughness(codes),
-        'separation': certain(schemes.share),
-        'p_value': certain(schemes.p_value),
-    }
+    result = {'parameter_rank': distances.rank_correlation(apart[np.ix_(bulk, bulk)], parameters)}
+    if codes.shape[1] > 1:
+        result['mean_rank'] = distances.rank_correlation(between(codes[bulk].mean(1)), parameters)
+        result['roughness'] = distances.roughness(codes)
+    if not bulk.all():
+        schemes = separation(apart, test.label, config['evaluation']['permutations'], config['seed'])
+        result |= {'separation': certain(schemes.share), 'p_value': certain(schemes.p_value)}
+    return result
