@@ -15,7 +15,7 @@ from downscale_jax.fields.images.reading import as_views
 from downscale_jax.fields.images.silhouettes import framed
 from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.models.atmodist import Encoder
-from downscale_jax.models.properties import Cnn, PropertyNetwork, ResNet, Variables
+from downscale_jax.models.properties import Cnn, PolarCnn, PropertyNetwork, ResNet, Variables
 from downscale_jax.pipeline.images import Images
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.settings.rosettes import RosettesSettings
@@ -34,8 +34,9 @@ BATCH = 64  # images at once
 def build(config: Config) -> dict[str, Properties]:
     """A single task."""
     training, model = config['training'], config['model']
-    trunks: dict[str, Callable[[], Cnn | ResNet]] = {
+    trunks: dict[str, Callable[[], Cnn | PolarCnn | ResNet]] = {
         'cnn': lambda: Cnn(tuple(model['widths']), tuple(model['dense'])),
+        'polar': lambda: PolarCnn(tuple(model['widths']), tuple(model['dense'])),
         'resnet': lambda: ResNet(Encoder(tuple(model['widths']), model['blocks'], model['stem'], model['pool'])),
     }
     network = PropertyNetwork(trunks[model['trunk']](), len(NUMBERS), len(config['data']['arms']))

@@ -8,7 +8,15 @@ import numpy as np
 
 from downscale_jax.evaluation.clouds import distances, report
 from downscale_jax.evaluation.clouds.ensemble import Ensemble, read
-from downscale_jax.evaluation.latents.components import PIXELS, PROFILES, UNTRAINED, Components, active, fit, standardised
+from downscale_jax.evaluation.latents.components import (
+    PIXELS,
+    PROFILES,
+    UNTRAINED,
+    Components,
+    active,
+    fit,
+    standardised,
+)
 from downscale_jax.evaluation.report.publish import Scores, publish
 from downscale_jax.evaluation.results import Estimate, Publication, certain
 from downscale_jax.evaluation.statistics.energy import between, separation
