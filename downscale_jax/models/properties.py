@@ -47,10 +47,11 @@ def halved(x: jax.Array) -> jax.Array:
 
 
 class PolarCnn(nn.Module):
-    """The same in polar coordinates about the centroid, with batch normalisation: [B, H, W, V] -> [B, features].
+    """conv3 - BN - ReLU - max pooling for each width on polar maps of silhouettes: [B, H, W, V] -> [B, features].
 
     The arms of a rosette start near its centre: on a map of angle and radius they lie side by side, all in one
-    direction. The map is periodic in the angle. Views go through the same convolutions.
+    direction. The map is periodic in the angle, and the mean and the maximum over all angles hardly change when the
+    crystal is turned. Views go through the same layers, and are joined before the dense layers but the first.
     """
 
     widths: tuple[int, ...] = (16, 32, 64)
@@ -65,9 +66,11 @@ class PolarCnn(nn.Module):
             x = jnp.concatenate([x[:, -1:], x, x[:, :1]], 1)
             x = conv(width, (3, 3), padding=((0, 0), (1, 1)), use_bias=False, name=f'conv{i}')(x)
             x = halved(nn.relu(batch_norm(train, MOMENTUM, jnp.float32, f'norm{i}')(x)))
-        x = x.reshape(b, -1)
+        x = x.reshape(*x.shape[:2], -1)  # 8 angles
         for i, width in enumerate(self.dense):
             x = nn.relu(nn.Dense(width, kernel_init=nn.initializers.he_normal(), name=f'dense{i}')(x))
+            if i == 0:
+                x = jnp.concatenate([x.mean(1), x.max(1)], -1).reshape(b, -1)
         return x
 
 

@@ -14,7 +14,7 @@ class PropertyNetworkSettings(Section):
         'kind of network; polar: a CNN on silhouettes in polar coordinates'
     )
     widths: Widths = about('channels after each halving of the resolution')
-    dense: Annotated[tuple[Width, ...], entries(0, 12)] = about('of cnn and polar: widths of the dense layers')
+    dense: Annotated[tuple[Width, ...], entries(1, 12)] = about('of cnn and polar: widths of the dense layers')
     blocks: Blocks = about('of resnet: residual blocks per stage')
     stem: Annotated[int, within(1, 64)] = about('of resnet: pixels per side of the first convolution')
     pool: bool = about('of resnet: halve the resolution once more before the first stage')

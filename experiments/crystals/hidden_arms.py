@@ -2,8 +2,8 @@
 
     python -m experiments.crystals.hidden_arms [--crystals 30] [--orientations 20] [--pixels 1]        under a minute
 
-An arm is visible where it covers at least --pixels pixels that no other part of the crystal covers. Prints, by number of
-arms and for one view and two views, the share of images that show all arms, and the balanced accuracy of an observer
+An arm is visible where it covers at least --pixels pixels that no other part of the crystal covers. Prints, by number
+of arms and for one view and two views, the share of images that show all arms, and the balanced accuracy of an observer
 who counts all visible arms and answers with the number of arms that shows this count most often.
 """
 

@@ -22,7 +22,6 @@ from downscale_jax.evaluation.results import Estimate, Publication, certain
 from downscale_jax.evaluation.statistics.energy import between, separation
 from downscale_jax.pipeline.records import Prepared
 
-
 Codes: TypeAlias = Callable[[np.ndarray], np.ndarray]  # of physical images [N, H, W, C], [N, L]
 
 
