@@ -1,6 +1,6 @@
 """How many arms of a bullet rosette does its silhouette show?
 
-    python -m experiments.crystals.hidden_arms [--crystals 30] [--orientations 20] [--pixels 1]        under a minute
+    python -m experiments.crystals.hidden_arms [--crystals 20] [--orientations 20] [--pixels 1]        under a minute
 
 An arm is visible where it covers at least --pixels pixels that no other part of the crystal covers. Prints, by number
 of arms and for one view and two views, the share of images that show all arms, and the balanced accuracy of an observer
@@ -76,7 +76,7 @@ def balanced_accuracy(observed: Observed) -> float:
 
 def main() -> int:
     parser = Parser(__doc__)
-    parser.add_argument('--crystals', type=at_least(1), default=30, help='of every number of arms')
+    parser.add_argument('--crystals', type=at_least(1), default=20, help='of every number of arms')
     parser.add_argument('--orientations', type=at_least(1), default=20)
     parser.add_argument('--size', type=at_least(8), default=48, help='pixels per side')
     parser.add_argument('--pixels', type=float, default=1.0, help='least area of a visible arm')
