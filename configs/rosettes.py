@@ -23,7 +23,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data = ConfigDict()
     config.data.kind = 'images'  # a record: silhouettes of a crystal, and what is known about it
     config.data.world = 'rosettes'
-    config.data.simulate = ConfigDict({'crystals': 700, 'orientations': 6})  # crystals for each number of arms
+    config.data.simulate = ConfigDict({'crystals': 400, 'orientations': 8})  # crystals for each number of arms
     config.data.arms = (4, 5, 6, 7, 8, 9, 10)
     config.data.size = 48  # pixels per side
     config.data.views = 1
@@ -50,7 +50,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.validation_batches = 8
     config.training.keep = 2
     config.training.phases = ('main',)
-    config.training.main = ConfigDict({'steps': 3000, 'learning_rate': 3e-3, 'warmup': 100, 'weight_decay': 1e-3})
+    config.training.main = ConfigDict({'steps': 1500, 'learning_rate': 3e-3, 'warmup': 100, 'weight_decay': 1e-3})
 
     config.evaluation = ConfigDict()
     config.evaluation.trees = 200  # of the random forest
