@@ -73,5 +73,5 @@ def get_config(variant: str = '') -> ConfigDict:
         config.data.simulate = ConfigDict({'crystals': 200, 'orientations': 50})
         config.data.update({'size': 224, 'validation_share': 0.1, 'test_share': 0.2})
         config.training.update({'batch_size': 128, 'validate_every': 1000, 'validation_batches': 64})
-        config.training.main.update({'steps': 40_000, 'warmup': 500})
+        config.training.main.update({'steps': 40_000, 'learning_rate': 1e-3, 'warmup': 500})
     return config
