@@ -36,11 +36,19 @@ def surface(part: Part) -> trimesh.Trimesh:
     return trimesh.Trimesh(solid.vert_properties, solid.tri_verts, process=False)
 
 
+def joined(parts: Sequence[trimesh.Trimesh]) -> trimesh.Trimesh:
+    """All faces of overlapping parts: their silhouette is that of the union."""
+    mesh = trimesh.util.concatenate(list(parts))
+    assert isinstance(mesh, trimesh.Trimesh)
+    return mesh
+
+
 def visible_areas(rosette: Rosette, rotations: Sequence[Rotation], size: int) -> np.ndarray:
     """[arms, N, V] pixels of each arm that no other part covers, in N orientations and V views on a common scale."""
     arms = zip(rosette.f_a, rosette.f_c, rosette.turns, frames(rosette.directions), strict=True)
     parts = [surface(bullet(rosette, *arm)) for arm in arms]
-    whole = trimesh.util.concatenate([*parts, surface(ball(rosette.radius, CENTRAL_SEGMENTS))])
+    centre = surface(ball(rosette.radius, CENTRAL_SEGMENTS))
+    whole = joined([*parts, centre])
     wholes = [Projection(outline(whole), rotation) for rotation in rotations]
     side = np.max([projection.extent for projection in wholes], 0) / FILL
 
@@ -52,7 +60,7 @@ def visible_areas(rosette: Rosette, rotations: Sequence[Rotation], size: int) ->
         return np.stack([projection.rasterised(size, side) for projection in projections], 1)
 
     everything = seen(whole)
-    others = [trimesh.util.concatenate([p for p in parts if p is not part]) for part in parts]
+    others = [joined([p for p in (*parts, centre) if p is not part]) for part in parts]
     return np.stack([np.maximum(everything - seen(rest), 0).sum((2, 3)) for rest in others])
 
 
