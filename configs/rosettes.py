@@ -21,7 +21,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.seed = 0
 
     config.data = ConfigDict()
-    config.data.kind = 'images'  # a record: silhouettes of a crystal, and what is known about it
+    config.data.kind = 'images'  # a record: silhouettes of a crystal with their labels
     config.data.world = 'rosettes'
     config.data.simulate = ConfigDict({'crystals': 400, 'orientations': 8})  # crystals for each number of arms
     config.data.arms = (4, 5, 6, 7, 8, 9, 10)

@@ -1,4 +1,4 @@
-"""The fields that a `data` section asks for, opened lazily: from files, or simulated where data.path is empty."""
+"""The fields named by a `data` section, opened lazily: from files, or simulated where data.path is empty."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,7 +18,7 @@ def open_series(data: dict, seed: int) -> xr.Dataset:
     """Canonical data.variables in time, in data.units where given, with the statics of data.context that exist."""
     fields = _simulated_series(data, seed) if not data['path'] else _read_series(data)
     units = zip(data['variables'], data.get('units', ()), strict=False)
-    return fields.assign({name: convert_units(fields[name], unit) for name, unit in units})
+    return fields.assign({name: convert_units(fields[name], unit, data['path']) for name, unit in units})
 
 
 def check_patch(grid: Sequence[int], data: dict) -> None:

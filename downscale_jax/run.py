@@ -20,6 +20,7 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.evaluation.glaciers.tables import write_package
 from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.files import object_stores
 from downscale_jax.fields.datasets.files.paths import is_url
 from downscale_jax.pipeline.batches import Batch, batches
 from downscale_jax.pipeline.batches import Source as Examples
@@ -175,7 +176,7 @@ class Downscaling:
     """What `downscale` reads and writes."""
 
     input: str  # coarse data set: file, glob, Zarr store or URL
-    output: str  # ensemble, .zarr or .nc
+    output: str  # ensemble, .zarr or .nc, or the URL of a .zarr
     statics: str = ''  # file of another fine grid, with the static fields that networks see; empty: that of training
     members: int = 16
     seed: int = 0
@@ -183,20 +184,20 @@ class Downscaling:
 
     def check(self) -> None:
         """Raises UserError for arguments that are invalid whatever the model."""
-        path = Path(self.output)
-        if is_url(self.output):
-            raise UserError(f"--output '{self.output}' is a URL: write to a folder, and copy the finished store")
-        check_output(path, '.zarr', '.nc')
         check_drawn(self.members, self.seed, '--')
-        if path.suffix == '.nc' and path.exists() and not self.store.exists():
+        if is_url(self.output):
+            return object_stores.check_output(self.output)
+        path = Path(self.output)
+        check_output(path, '.zarr', '.nc')
+        if path.suffix == '.nc' and path.exists() and not Path(self.store).exists():
             raise UserError(
                 f'{path} exists, but {self.store}, from which it is written, does not: use another --output'
             )
 
     @property
-    def store(self) -> Path:
+    def store(self) -> str:
         """The Zarr store: the output itself or, beside a NetCDF file, that from which it is written."""
-        return Path(self.output).with_suffix('.zarr')
+        return str(Path(self.output).with_suffix('.zarr')) if self.output.endswith('.nc') else self.output
 
 
 def downscale(workdir: Path, given: Given, wanted: Downscaling) -> None:
@@ -222,8 +223,8 @@ def downscale(workdir: Path, given: Given, wanted: Downscaling) -> None:
     ensemble = Ensemble(generator, inputs, fine, members, wanted.seed)
     to_store(ensemble, wanted.store, source, model.attributes())
     output = Path(wanted.output)
-    if output != wanted.store and not output.exists() and jax.process_index() == 0:
-        export_netcdf(wanted.store, output)
+    if output.suffix == '.nc' and not output.exists() and jax.process_index() == 0:
+        export_netcdf(Path(wanted.store), output)
 
 
 def report_statics(fine: Any, source: str) -> None:

@@ -1,4 +1,4 @@
-"""Settings of `data` for labelled images: what is simulated, sizes, and the split by groups."""
+"""Settings of `data` for labelled images: simulation, sizes, and the split by groups."""
 
 from typing import Annotated, Self
 
@@ -29,7 +29,7 @@ class ImagesData(Section):
     validation_share: Share = about('share of the groups of each class for validation')
     test_share: Share = about('share of the groups of each class for the test; the rest is for training')
     split_by: Annotated[str, OneOf(('group', 'image'))] = about(
-        'what is dealt out to the splits: whole groups, or single images, which leaks: only to show what that claims'
+        'units of the split: whole groups, or single images, which leaks and serves only to show the effect'
     )
 
     @model_validator(mode='after')

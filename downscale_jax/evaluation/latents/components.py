@@ -1,4 +1,4 @@
-"""Rivals of autoencoders, principal components and pixels, and what is asked of all codes."""
+"""Principal components and pixels as rivals of autoencoders, and the scores of all codes."""
 
 from typing import NamedTuple
 
