@@ -56,13 +56,7 @@ def reflected(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return image[:: 1 - 2 * rng.integers(0, 2)]
 
 
-def translated(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random translation along the columns of a periodic domain."""
-    return np.roll(image, rng.integers(image.shape[1]), 1)
-
-
 SYMMETRIES: Mapping[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     'rotated': rotated,
     'reflected': reflected,
-    'translated': translated,
 }

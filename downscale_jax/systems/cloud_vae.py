@@ -38,9 +38,8 @@ def shapes(config: Config) -> Shapes:
 
 
 def examples(config: Config, prepared: Prepared, split: str) -> Images:
-    """Images of one split, in training translated at random where codes are averaged over translations."""
-    periodic = config['model']['translations'] > 1
-    return Images(prepared, split, config['seed'], symmetry='translated' if periodic and split == 'train' else '')
+    """Images of one split."""
+    return Images(prepared, split, config['seed'])
 
 
 class CloudLatents(LatentSpace):
