@@ -35,12 +35,12 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.patch = 64  # cells per side
     config.data.patches_per_glacier = 8
     config.data.jitter = 0.05  # of the brightness of training patches
-    config.data.lift = 0.0  # m, of their elevation
+    config.data.lift = 200.0  # m, of their elevation: places are not recognised by their height
 
     config.model = ConfigDict()
     config.model.network = 'unet'
-    config.model.widths = (24, 32, 48)
-    config.model.bottleneck = 64
+    config.model.widths = (24, 32)
+    config.model.bottleneck = 48
     config.model.blocks = 1
     config.model.stem = 2  # 2 x 2 cells enter together
     config.model.tail = 24
