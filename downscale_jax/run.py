@@ -51,9 +51,10 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
             f'trained on {jax.process_count()} processes; evaluate on one: --mode=evaluate --workdir={workdir}'
         )
         return
+    opened, prepared = open_trained('evaluate', workdir, {}, prepare)
     if system.calibrate and calibrated.is_wanted(config):
-        calibrate(workdir, {}, prepare)
-    evaluate(workdir, {}, prepare)
+        system.calibrate(opened, prepared)
+    score(opened, prepared)
 
 
 def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: Mapping[str, Task]) -> None:
@@ -125,7 +126,11 @@ def calibrate(workdir: Path, given: Given, prepare: Prepare) -> None:
 
 def evaluate(workdir: Path, given: Given, prepare: Prepare) -> None:
     """Scores the trained tasks beside baselines on the test split: scores.json, figures, report.html."""
-    opened, prepared = open_trained('evaluate', workdir, given, prepare)
+    score(*open_trained('evaluate', workdir, given, prepare))
+
+
+def score(opened: WorkDirectory[Any], prepared: Prepared) -> None:
+    """Evaluates an opened work directory."""
     checks.check_grid(opened.config, prepared)
     opened.system.evaluate(opened, prepared)
 
