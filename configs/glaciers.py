@@ -35,12 +35,11 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.patch = 64  # cells per side
     config.data.patches_per_glacier = 8
     config.data.jitter = 0.05  # of the brightness of training patches
-    config.data.lift = 200.0  # m, of their elevation: places are not recognised by their height
 
     config.model = ConfigDict()
     config.model.network = 'unet'
-    config.model.widths = (24, 32)
-    config.model.bottleneck = 48
+    config.model.widths = (24, 32, 48)
+    config.model.bottleneck = 64
     config.model.blocks = 1
     config.model.stem = 2  # 2 x 2 cells enter together
     config.model.tail = 24
@@ -75,7 +74,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.sampling.update({'tile': 64, 'overlap': 16, 'orientations': 2})
         config.evaluation.forest_pixels = 1000
     if variant == 'paper':
-        config.data.update({'patch': 256, 'days': 15, 'patches_per_glacier': 16, 'jitter': 0.0, 'lift': 0.0})
+        config.data.update({'patch': 256, 'days': 15, 'patches_per_glacier': 16, 'jitter': 0.0})
         config.data.simulate.columns = 4096  # of simulated data
         config.model.network = 'resnet34'
         config.training.update({'batch_size': 64, 'ema_decay': 0.0, 'phases': ('first', 'second', 'third')})
