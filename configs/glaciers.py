@@ -35,7 +35,6 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.patch = 64  # cells per side
     config.data.patches_per_glacier = 8
     config.data.jitter = 0.05  # of the brightness of training patches
-    config.data.lift = 0.0  # m, of their elevation
 
     config.model = ConfigDict()
     config.model.network = 'unet'
@@ -75,7 +74,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.sampling.update({'tile': 64, 'overlap': 16, 'orientations': 2})
         config.evaluation.forest_pixels = 1000
     if variant == 'paper':
-        config.data.update({'patch': 256, 'days': 15, 'patches_per_glacier': 16, 'jitter': 0.0, 'lift': 0.0})
+        config.data.update({'patch': 256, 'days': 15, 'patches_per_glacier': 16, 'jitter': 0.0})
         config.data.simulate.columns = 4096  # of simulated data
         config.model.network = 'resnet34'
         config.training.update({'batch_size': 64, 'ema_decay': 0.0, 'phases': ('first', 'second', 'third')})

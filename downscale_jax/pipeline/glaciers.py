@@ -86,8 +86,8 @@ class GlacierPatches:
         seed: int,
     ):  # fmt: skip
         """`chosen` [N] bool: glaciers of the split; `scenes` [S, N]: see `scenes_of`; `data`: patch,
-        patches_per_glacier, jitter and lift of a config."""
-        size, self.jitter, self.lift = data['patch'], data['jitter'], data['lift']
+        patches_per_glacier and jitter of a config."""
+        size, self.jitter = data['patch'], data['jitter']
         if size > min(glaciers.number.shape):
             rows, columns = glaciers.number.shape
             raise UserError(
@@ -123,8 +123,7 @@ class GlacierPatches:
         window = tuple(slice(at, at + self.size) for at in place)
         scene = self.scenes[rng.integers(len(self.scenes)), glacier]
         image, known = (array[window] for array in self._scene(int(scene)))
-        lifted = self.relief[window] + np.array([self.lift * rng.standard_normal(), 0], np.float32)
-        image = np.concatenate([image * self.gain(rng, image.shape[-1]), lifted], -1)
+        image = np.concatenate([image * self.gain(rng, image.shape[-1]), self.relief[window]], -1)
         label = self.glaciers.outline[window][..., None].astype(np.float32)
         valid = (known & self.own[window])[..., None]
         turns, mirrored = map(int, rng.integers((4, 2)))

@@ -73,9 +73,6 @@ class ScenesData(Section):
     jitter: Annotated[float, within(0, 10)] = about(
         'standard deviation of the logarithm of the random factor of the brightness of training patches; 0: none'
     )
-    lift: Annotated[float, within(0, 10_000)] = about(
-        'standard deviation in m of a random height that is added to the elevation of a training patch; 0: none'
-    )
 
     @model_validator(mode='after')
     def consistent(self) -> Self:

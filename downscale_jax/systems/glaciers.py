@@ -68,11 +68,11 @@ def examples(config: Config, prepared: Prepared, split: str) -> GlacierPatches:
     data = config['data']
     glaciers = glaciers_of(prepared, data['folds'])
     chosen = split_of(glaciers.fold, data['fold'], data['folds'], split)
-    augmented = data if split == 'train' else {**data, 'jitter': 0.0, 'lift': 0.0}
+    jitter = data['jitter'] if split == 'train' else 0.0
     if not chosen.any():
         raise UserError(f'data.folds={data["folds"]}: no glacier is left for {split}: add outlines and scenes')
     scenes = scenes_of(prepared, split)
-    return GlacierPatches(prepared, glaciers, chosen, scenes, augmented, config['seed'])
+    return GlacierPatches(prepared, glaciers, chosen, scenes, {**data, 'jitter': jitter}, config['seed'])
 
 
 def initialise(name: str, tasks: Mapping[str, Segmentation], trained: Trained | None = None) -> Init:

@@ -50,8 +50,8 @@ def glaciers():
     return Glaciers(outline, number, owner, np.array([20, 32.0]), np.array([0, 1]), np.array([[0, 1]]))
 
 
-def patches(glaciers, chosen, size=8, jitter=0.0, lift=0.0):
-    data = {'patch': size, 'patches_per_glacier': 3, 'jitter': jitter, 'lift': lift}
+def patches(glaciers, chosen, size=8, jitter=0.0):
+    data = {'patch': size, 'patches_per_glacier': 3, 'jitter': jitter}
     return GlacierPatches(Fake(), glaciers, np.array(chosen), glaciers.scene, data, seed=0)
 
 
@@ -83,15 +83,6 @@ def test_brightness_varies_from_patch_to_patch(glaciers):
     np.testing.assert_array_equal(bright[..., 1:], plain[..., 1:])
 
 
-def test_elevation_is_lifted_as_a_whole(glaciers):
-    many = np.arange(300)
-    plain, lifted = (patches(glaciers, [False, True], lift=x).batch(many, many % 3)['image'] for x in (0, 200.0))
-    height = (lifted - plain)[..., 1]
-    np.testing.assert_allclose(height.std((1, 2)), 0, atol=1e-3)
-    assert height[:, 0, 0].std() == pytest.approx(200, rel=0.1)
-    np.testing.assert_array_equal(lifted[..., ::2], plain[..., ::2])
-
-
 def test_patches_are_a_pure_function(glaciers):
     one, other = patches(glaciers, [True, True]), patches(glaciers, [True, True])
     epochs, indices = np.array([0, 5, 2]), np.array([3, 1, 0])
@@ -111,7 +102,7 @@ def test_training_sees_all_scenes_that_show_half_of_a_glacier():
 
 
 def test_patches_come_from_all_scenes_of_a_glacier(glaciers):
-    data = {'patch': 8, 'patches_per_glacier': 3, 'jitter': 0.0, 'lift': 0.0}
+    data = {'patch': 8, 'patches_per_glacier': 3, 'jitter': 0.0}
     source = GlacierPatches(Fake(), glaciers, np.array([True, False]), np.array([[0, 1], [1, 1]]), data, seed=0)
     bands = source.batch(np.arange(40), np.zeros(40, int))['image'][..., 0]
     assert 10 < (bands.max((1, 2)) > 0).sum() < 30  # the second scene is negative

@@ -71,7 +71,7 @@ ADDED: dict[int, dict[str, dict[str, Any]]] = {
         'diffusion': _DISTILLATION,
         'dpdm': _DISTILLATION,
         'pairs': _DISTILLATION,
-        'glaciers': {'data': {'lift': 0.0}, 'evaluation': {'buffer': 0.0}},
+        'glaciers': {'evaluation': {'buffer': 0.0}},
     },
 }
 
