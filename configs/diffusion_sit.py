@@ -21,7 +21,9 @@ def get_config(variant: str = '') -> ConfigDict:
     config = ConfigDict()
     config.system = 'diffusion'
     config.seed = 0
-    config.generator = 'diffusion'  # or 'one_pass': members in one evaluation of the network
+    config.generator = (
+        'diffusion'  # or 'distilled', to a few evaluations of the network; or 'one_pass', to a single one
+    )
 
     config.data = ConfigDict()
     config.data.kind = 'refinement'  # a record: a fine field and its coarse inputs
@@ -66,6 +68,11 @@ def get_config(variant: str = '') -> ConfigDict:
     config.one_pass = ConfigDict()
     config.one_pass.members = 2  # of each example in training
     config.one_pass.steps_share = 0.5  # of the steps of each phase: training takes as long as that of the diffusion
+
+    config.distillation = ConfigDict()
+    config.distillation.evaluations = 4  # of the network per member
+    config.distillation.teacher_evaluations = 16  # of the diffusion per member, which they replace
+    config.distillation.steps_share = 0.5  # of the steps of each phase
 
     config.training = ConfigDict()
     config.training.batch_size = 16

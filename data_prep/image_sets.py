@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Example(NamedTuple):
-    """One image and what is known about it."""
+    """One image with its labels."""
 
     image: np.ndarray  # [H, W, C] float32, physical
     values: tuple[float, ...]  # one for each of `ImageSet.values`

@@ -18,7 +18,6 @@ from downscale_jax.describe import described
 from downscale_jax.downscale.dataset import export_netcdf
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.request import Source, file_state
-from downscale_jax.evaluation.glaciers.tables import write_package
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.files import object_stores
 from downscale_jax.fields.datasets.files.paths import is_url
@@ -31,7 +30,6 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import check_output, write_json
 from downscale_jax.systems import calibrated, checks, load, system_of
 from downscale_jax.systems.downscaler import Downscaler, check_drawn
-from downscale_jax.systems.glacier_map import GlacierMap
 from downscale_jax.systems.storage import packing
 from downscale_jax.systems.storage.claim import check_config, check_data, claim
 from downscale_jax.systems.system import Config, Given, Trained
@@ -53,9 +51,10 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
             f'trained on {jax.process_count()} processes; evaluate on one: --mode=evaluate --workdir={workdir}'
         )
         return
+    opened, prepared = open_trained('evaluate', workdir, {}, prepare)
     if system.calibrate and calibrated.is_wanted(config):
-        calibrate(workdir, {}, prepare)
-    evaluate(workdir, {}, prepare)
+        system.calibrate(opened, prepared)
+    score(opened, prepared)
 
 
 def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: Mapping[str, Task]) -> None:
@@ -127,7 +126,11 @@ def calibrate(workdir: Path, given: Given, prepare: Prepare) -> None:
 
 def evaluate(workdir: Path, given: Given, prepare: Prepare) -> None:
     """Scores the trained tasks beside baselines on the test split: scores.json, figures, report.html."""
-    opened, prepared = open_trained('evaluate', workdir, given, prepare)
+    score(*open_trained('evaluate', workdir, given, prepare))
+
+
+def score(opened: WorkDirectory[Any], prepared: Prepared) -> None:
+    """Evaluates an opened work directory."""
     checks.check_grid(opened.config, prepared)
     opened.system.evaluate(opened, prepared)
 
@@ -163,6 +166,10 @@ class MapFiles:
 
 def map_glaciers(workdir: Path, given: Given, wanted: MapFiles) -> None:
     """Scenes and outlines in, areas of glaciers out: a GeoPackage."""
+    # only glaciers need these modules
+    from downscale_jax.evaluation.glaciers.tables import write_package
+    from downscale_jax.systems.glacier_map import GlacierMap
+
     output = Path(wanted.output)
     check_output(output, '.gpkg')
     model = load(workdir, given, kind=GlacierMap)

@@ -42,7 +42,7 @@ from downscale_jax.systems.atmodist import LearnedDistance
 from experiments.command_line import Parser, figure_file, run_program
 
 SHIFT = 1  # cells: even so little costs a rough field more than a blur by two
-MARGIN = 16  # cells around what is scored, so that no distortion feels an edge
+MARGIN = 16  # cells around the scored square, so that no distortion reaches an edge
 FINEST = 4  # cells: the shortest wavelength of the spectral distance
 FIGURES = Path(__file__).parents[1] / 'docs' / 'figures'
 
@@ -57,7 +57,7 @@ class State(NamedTuple):
     units: str
     label: str
     cell_km: float  # from row to row
-    size: int  # cells a side of what is scored, unless another is asked for
+    size: int  # cells a side of the scored square by default
     distortions: Distortions
     learned: dict[str, Distance]  # distances that know these variables
 
@@ -344,7 +344,7 @@ def main() -> None:
     parser.add_argument('--variable', default='')
     parser.add_argument('--time', default='', help='an ISO date; the first time by default')
     parser.add_argument('--workdir', type=Path, nargs='?', const=Path('runs/atmodist'), help='of AtmoDist')
-    parser.add_argument('--size', type=int, help='cells a side of what is scored; 96, or the patch of AtmoDist')
+    parser.add_argument('--size', type=int, help='cells a side of the scored square; 96, or the patch of AtmoDist')
     parser.add_argument('--figure', type=figure_file)
     options = parser.parse_args()
     if options.path and not options.variable:

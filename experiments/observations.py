@@ -7,7 +7,7 @@ Thickness is CS2SMOS, concentration OSI SAF (without it that beside the thicknes
 `data_prep.readers.products`. Without files they are made up: the idealised ice on days of the test split as products
 of that form, 25 km thickness with a swath and the coast missing, 25 km concentration, 62.5 km deformation.
 `data_prep.readers.observed` brings them to the fine grid and to the smoothness of training. An ensemble of every day
-goes to --output/fine.zarr (a killed run goes on where it was); what it is when filtered back to the kernel is set
+goes to --output/fine.zarr (a killed run resumes); what it is when filtered back to the kernel is set
 beside the input: a table,
 consistency.json, consistency.png. The made-up truth itself is filtered back too (`truth`): nothing can be much more
 consistent.

@@ -320,7 +320,7 @@ def main() -> int:
     parser = Parser(__doc__)
     parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_dpdm'))
     parser.add_argument('--input', default='', help='monthly means: a file, glob, Zarr store or URL')
-    parser.add_argument('--output', type=Path, help='folder of what is written; by default the work directory')
+    parser.add_argument('--output', type=Path, help='output folder; by default the work directory')
     for name, default in (('start', 1960), ('years', 40), ('members', 3)):
         parser.add_argument(f'--{name}', type=int, default=default)
     parser.add_argument('--overlap', default='', help='START,END: dates over which the bias is corrected to training')

@@ -122,6 +122,7 @@ def error_line(run):
 
 SINCE_THE_FIRST_VERSION = (
     'training.joint', 'diffusion.level', 'model.unet.turns', 'model.biases', 'content.scale', 'generator', 'one_pass',
+    'distillation',
 )  # fmt: skip
 
 

@@ -92,6 +92,27 @@ def test_one_pass_by_one_setting(settings, trained, folder):
     assert whole.std('member').mean() > 0
 
 
+def test_a_trained_diffusion_is_distilled(settings, trained, folder):
+    from data_prep.prepare import prepare
+    from downscale_jax.run import train
+
+    workdir = folder / 'distilled'
+    shutil.copytree(trained, workdir)
+    few = {'generator': 'distilled', 'distillation.evaluations': 2, 'distillation.teacher_evaluations': 4}
+    train(config_of({**settings, **few}), workdir, prepare)
+    scores, before = (json.loads((path / 'scores.json').read_text()) for path in (workdir, trained))
+    assert list(scores) == ['coarse', 'regression', 'diffusion', 'distilled', 'calibrated']
+    assert scores['diffusion'] == before['diffusion']
+    assert scores['distilled']['crps'] not in (scores['diffusion']['crps'], before['calibrated']['crps'])
+    model = load(workdir, kind=Downscaler)
+    assert model.last == 'distilled'
+    assert model.tasks['distilled'].phases[0].steps == 5  # half of those of the diffusion
+    teacher, started = model.restored('diffusion').ema_params, model.restored('distilled').frozen.unet
+    jax.tree.map(np.testing.assert_array_equal, teacher, started)
+    ensemble = model.downscale(folder / 'coarse.nc', members=3)['sit']
+    assert ensemble.std('member').mean() > 0
+
+
 def test_a_packed_model_is_the_same(trained, tmp_path, monkeypatch):
     from downscale_jax.systems import load
     from downscale_jax.systems.storage import packing

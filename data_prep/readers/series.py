@@ -78,7 +78,7 @@ def read_series(
             raise UserError(
                 f'{path}: both winds{" on levels" if level else ""}, or {"both " if len(wanted) > 1 else ""}'
                 f'{" and ".join(wanted)}, were expected, found {present}; '
-                f'the file has {", ".join(sorted(map(str, data.data_vars)))}: add what is missing'
+                f'the file has {", ".join(sorted(map(str, data.data_vars)))}: add the missing variables'
             )
         fields = _canonical(data, winds + others, level, path, held)
         derived = vorticity_divergence(_in_few_times(fields[winds]), *winds)
@@ -114,7 +114,7 @@ def _find(data: xr.Dataset, kind: str, level: float, source: str) -> str:
 def _canonical(
     data: xr.Dataset, names: list[str], level: float, source: str, statics: Sequence[str] = ()
 ) -> xr.Dataset:
-    names = list(dict.fromkeys(names))  # winds may be requested beside what is derived from them
+    names = list(dict.fromkeys(names))  # winds may be requested beside variables derived from them
     for name in names:
         if name not in data:
             raise UserError(f"{source} has no variable '{name}': {suggestion(name, map(str, data.data_vars))}")

@@ -82,6 +82,16 @@ def dpm_solver(denoise: Denoise, noise: Noise, gammas: jax.Array, stochastic: bo
     The stochastic form, SDE-DPM-Solver++(2M) of the same paper, solves the reverse SDE:
     z' = (sigma'/sigma) exp(-h) z + alpha' (1 - exp(-2h)) D + sigma' sqrt(1 - exp(-2h)) noise.
     """
+    return denoise(dpm_solver_steps(denoise, noise, noise(0), gammas, stochastic), gammas[-1])
+
+
+def dpm_solver_steps(
+    denoise: Denoise, noise: Noise, start: jax.Array, gammas: jax.Array, stochastic: bool = False
+) -> jax.Array:
+    """The noisy field at `gammas[-1]` of the solution that is `start` [B, H, W, C] at `gammas[0]`.
+
+    `gammas` [n], or [n, B, 1, 1, 1] where every row has angles of its own.
+    """
     rate = 2 if stochastic else 1
 
     def half_log_snr(gamma):
@@ -99,10 +109,9 @@ def dpm_solver(denoise: Denoise, noise: Noise, gammas: jax.Array, stochastic: bo
             z += jnp.sin(next_gamma) * jnp.sqrt(-jnp.expm1(-2 * h)) * noise(i)
         return (z, x0, h), None
 
-    start = noise(0)
     before = jnp.zeros_like(start), jnp.full_like(gammas[0], jnp.inf)  # an infinite previous step has no weight
     (z, _, _), _ = jax.lax.scan(step, (start, *before), _intervals(gammas))
-    return denoise(z, gammas[-1])
+    return z
 
 
 def _intervals(gammas: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -25,7 +25,7 @@ class WorkUnit(NamedTuple):
 
 
 class GeneratedUnit(NamedTuple):
-    """The members of a work unit. `fields` may be a view of device memory: copy what is to be modified."""
+    """The members of a work unit. `fields` may be a view of device memory: copy before modifying."""
 
     unit: WorkUnit
     members: slice  # of the ensemble

@@ -1,4 +1,4 @@
-"""AtmoDist's networks: an encoder of atmospheric fields, and what is put behind it to train it.
+"""AtmoDist's networks: an encoder of atmospheric fields, and the tails with which it is trained.
 
 Hoffmann and Lessig 2022, https://arxiv.org/abs/2202.01897 (docs/systems/atmodist.md). Maps are [B, H, W, C]; shapes in
 comments are those of the published patch, 160 x 160 x 2. Strides round up (SAME padding), so that patches of any side

@@ -81,7 +81,7 @@ class UNet(nn.Module):
         if self.tail:
             h = jnp.concatenate([pixel_norm(h), inputs], -1)
             h = nn.silu(nn.Conv(self.tail, (3, 3), dtype=self.dtype, name='tail_conv')(h))
-        # zero at the start: the network begins by predicting zero, in v the mean of what it is asked for
+        # zero at the start: the network begins by predicting zero, which is the mean of v
         size = (1, 1) if self.stem == 1 else (3, 3)
         h = nn.Conv(
             self.channels * self.stem**2, size, dtype=self.dtype, kernel_init=nn.initializers.zeros, name='out_conv'

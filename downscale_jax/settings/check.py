@@ -61,7 +61,7 @@ def chosen(section: type[Section]) -> type[Section] | None:
 
 
 def fault(details: Any, settings: Any, known: Mapping[str, Setting], prefix: str) -> str:
-    """One error of pydantic as a message: the key, its value, what is valid."""
+    """One error of pydantic as a message: key, value, valid values."""
     if details['type'] == CONFLICT:
         return details['msg']
     path = tuple(takewhile(lambda part: isinstance(part, str), details['loc']))

@@ -6,9 +6,9 @@ from pydantic import Field, model_validator
 
 from downscale_jax.diffusion.schedule import LEVELS, Prediction
 from downscale_jax.settings.data import RefinementData
+from downscale_jax.settings.generators import DistillationSettings, Generator, OnePassSettings
 from downscale_jax.settings.kinds import Dtype, OneOf, Section, Seed, about, conflict, in_words
 from downscale_jax.settings.networks import UNetSettings
-from downscale_jax.settings.one_pass import Generator, OnePassSettings
 from downscale_jax.settings.training import AveragedTraining
 from downscale_jax.settings.use import Diffused, RefinementEvaluation, check_targets
 
@@ -49,11 +49,14 @@ class SeaIceSettings(Section):
 
     system: Annotated[str, OneOf(('diffusion',))] = about('the system')
     seed: Seed = about('seed of weights, data, and noise')
-    generator: Generator = about('how members are generated: by repeated denoising or in one pass')
+    generator: Generator = about(
+        'how members are generated: by repeated denoising, by few evaluations distilled from it, or in one pass'
+    )
     data: RefinementData
     model: DenoiserSettings
     diffusion: ContinuousDiffusion
     one_pass: OnePassSettings
+    distillation: DistillationSettings
     training: AveragedTraining
     sampling: Diffused
     evaluation: RefinementEvaluation

@@ -8,6 +8,7 @@ from pydantic import model_validator
 from downscale_jax.diffusion.discrete import BETAS
 from downscale_jax.settings.data import RegionalData
 from downscale_jax.settings.diffusion import DiffusionSettings
+from downscale_jax.settings.generators import DistillationSettings, Generator, OnePassSettings
 from downscale_jax.settings.kinds import (
     Blocks,
     Distinct,
@@ -24,7 +25,6 @@ from downscale_jax.settings.kinds import (
     within,
 )
 from downscale_jax.settings.networks import Factors, UNetSettings
-from downscale_jax.settings.one_pass import Generator, OnePassSettings
 from downscale_jax.settings.training import AveragedTraining
 from downscale_jax.settings.use import DiffusedBlocks, EnsembleEvaluation, check_conserved, check_targets
 
@@ -83,7 +83,9 @@ class DpdmSettings(Section):
 
     system: Annotated[str, OneOf(('dpdm',))] = about('the system')
     seed: Seed = about('seed of weights, data, and noise')
-    generator: Generator = about('how members are generated: by repeated denoising or in one pass')
+    generator: Generator = about(
+        'how members are generated: by repeated denoising, by few evaluations distilled from it, or in one pass'
+    )
     rivals: Annotated[tuple[Annotated[str, OneOf(RIVALS)], ...], entries(), Distinct()] = about(
         "baselines to train as well, 'edsr' first; (): none"
     )
@@ -91,6 +93,7 @@ class DpdmSettings(Section):
     model: Networks
     diffusion: DiscreteDiffusion
     one_pass: OnePassSettings
+    distillation: DistillationSettings
     edsr: EdsrSettings
     training: AveragedTraining
     sampling: DiffusedBlocks

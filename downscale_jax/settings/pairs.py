@@ -1,4 +1,4 @@
-"""Settings of the system `pairs`: what is empty or None is chosen from the two files."""
+"""Settings of the system `pairs`: empty values and None are chosen from the two files."""
 
 from typing import Annotated, ClassVar, Self
 
@@ -8,8 +8,8 @@ from downscale_jax.fields.transforms.standardisation import COMPRESSIONS
 from downscale_jax.runtime.errors import suggestion
 from downscale_jax.settings.data import Bounds, Splits, check_bounds
 from downscale_jax.settings.diffusion import ContinuousDiffusion, DenoiserSettings
+from downscale_jax.settings.generators import DistillationSettings, Generator, OnePassSettings
 from downscale_jax.settings.kinds import Cells, Distinct, Name, OneOf, Section, Seed, about, conflict, entries, within
-from downscale_jax.settings.one_pass import Generator, OnePassSettings
 from downscale_jax.settings.training import AveragedTraining
 from downscale_jax.settings.use import Diffused, PairsEvaluation, check_targets
 
@@ -86,11 +86,14 @@ class PairsSettings(Section):
 
     system: Annotated[str, OneOf(('pairs',))] = about('the system')
     seed: Seed = about('seed of weights, data, and noise')
-    generator: Generator = about('how members are generated: by repeated denoising or in one pass')
+    generator: Generator = about(
+        'how members are generated: by repeated denoising, by few evaluations distilled from it, or in one pass'
+    )
     data: PairsData
     model: PairsNetwork
     diffusion: ContinuousDiffusion
     one_pass: OnePassSettings
+    distillation: DistillationSettings
     training: AveragedTraining
     sampling: Diffused
     evaluation: PairsEvaluation

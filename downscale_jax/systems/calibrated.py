@@ -24,7 +24,7 @@ REFIT = 'remove it and fit it again (--mode=calibrate)'
 class Calibration(NamedTuple):
     """A fitted noise temperature, as calibration.json holds it."""
 
-    request: dict[str, Any]  # what it was fitted to
+    request: dict[str, Any]  # network and solver that it was fitted to
     temperature: float
     records: int
     before: float  # spread/skill on these records of validation at temperature 1

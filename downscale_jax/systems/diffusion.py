@@ -1,4 +1,5 @@
-"""Super-resolution by diffusion or in one pass, from a regression as first guess (docs/systems/sea_ice.md)."""
+"""Super-resolution by a generator, a diffusion or in fewer evaluations, from a regression as first guess
+(docs/systems/sea_ice.md)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,11 +19,12 @@ from downscale_jax.systems.calibrated import Calibrated, calibrate
 from downscale_jax.systems.checks import check_multiple, check_places
 from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
 from downscale_jax.tasks.diffusion import Diffusion
+from downscale_jax.tasks.distilled import Distilled
 from downscale_jax.tasks.first_guess import FirstGuess
 from downscale_jax.tasks.one_pass import OnePass
 from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.loop import eval_program
-from downscale_jax.training.optimizer import phases
+from downscale_jax.training.optimizer import Phase, phases
 from downscale_jax.training.state import State
 
 GeneratorTask = Diffusion | OnePass
@@ -30,7 +32,7 @@ DiffusionTask = Regression | GeneratorTask
 
 
 def build(config: Config) -> dict[str, DiffusionTask]:
-    """The regression and the generator, in this order. Raises UserError for settings that contradict."""
+    """The regression and then the generator. Raises UserError for settings that contradict."""
     return tasks_of(config, targets=1)
 
 
@@ -48,25 +50,36 @@ def tasks_of(config: Config, targets: int) -> dict[str, DiffusionTask]:
     Tiling((patch, patch), stride, config['sampling']['tile'], config['sampling']['overlap'])  # raises if they clash
     regression = Regression(**{**common, 'network': common['network'].clone(channels=2 * targets)})
     schedule = CosineSchedule(tuple(diffusion['signal_rates']), diffusion['level'])
-    return {'regression': regression, config['generator']: generator_of(config, regression, schedule, common)}
+    return {'regression': regression, **generators_of(config, regression, schedule, common)}
 
 
-def generator_of(
-    config: Config, regression: Regression, schedule: Schedule, common: Mapping[str, Any]
-) -> GeneratorTask:
-    """The task that `config.generator` names; `common` are the fields that it shares with the regression."""
+def generators_of(
+    config: Config, regression: Regression, schedule: Schedule, common: Mapping[str, Any], name: str = 'diffusion'
+) -> dict[str, GeneratorTask]:
+    """The generator that `config.generator` names, last, after the diffusion `name` where that is its teacher; `common`
+    are the fields that they share with the regression."""
     if config['generator'] == 'one_pass':
-        members, share = config['one_pass']['members'], config['one_pass']['steps_share']
-        shortened = tuple(replace(phase, steps=max(1, round(share * phase.steps))) for phase in common['phases'])
-        return OnePass(**{**common, 'phases': shortened}, regression=regression, members=members)
-    diffusion = config['diffusion']
-    return Diffusion(
-        **common,
-        schedule=schedule,
-        prediction=diffusion['prediction'],
-        weighting=diffusion['weighting'],
-        regression=regression if diffusion['first_guess'] else None,
-    )
+        shorter = shortened(common['phases'], config['one_pass']['steps_share'])
+        members = config['one_pass']['members']
+        return {'one_pass': OnePass(**{**common, 'phases': shorter}, regression=regression, members=members)}
+    section = config['diffusion']
+    learnt = {
+        'schedule': schedule,
+        'prediction': section['prediction'],
+        'weighting': section['weighting'],
+        'regression': regression if section['first_guess'] else None,
+    }
+    generators: dict[str, GeneratorTask] = {name: Diffusion(**common, **learnt)}
+    if config['generator'] == 'distilled':
+        numbers = dict(config['distillation'])
+        shorter = shortened(common['phases'], numbers.pop('steps_share'))
+        generators['distilled'] = Distilled(**{**common, 'phases': shorter}, **learnt, **numbers)
+    return generators
+
+
+def shortened(given: tuple[Phase, ...], share: float) -> tuple[Phase, ...]:
+    """Phases of training with a share of their steps."""
+    return tuple(replace(phase, steps=max(1, round(share * phase.steps))) for phase in given)
 
 
 def check(config: Config, training: bool = False) -> None:
@@ -93,27 +106,39 @@ def examples(config: Config, prepared: Prepared, split: str) -> Patches:
 
 
 def initialise(name: str, tasks: Mapping[str, DiffusionTask], trained: Trained | None = None) -> Init:
-    """See `system.Initialise`: a generator starts from the best state of the regression, its first guess.
+    """See `system.Initialise`: a generator starts from the best state of the regression, its first guess, and one that
+    is distilled from that of the diffusion.
 
     The unit of the residual is the regression's expected error times a scale, the root of the mean ratio of squared to
     expected squared error in batches of training data: the model then learns to generate fields of unit variance.
     """
     task = tasks[name]
+    if isinstance(task, Distilled):
+        return distilled_from(task, list(tasks)[list(tasks).index(name) - 1], tasks, trained)
     if isinstance(task, Regression) or task.regression is None:
         return task.init
     first = task.regression
     if trained is None:
         return lambda key, batch: task.init(key, batch, FirstGuess(first.init(key, batch).params, np.float32(1)))
-    state, evaluate = trained.restored('regression'), eval_program(first, jax.random.key(0))
+    state, evaluate = trained.restored('regression'), eval_program(first, 0)
     ratios = [evaluate(state, parallel.split_rows(batch), n)['calibration'] for n, batch in enumerate(trained.batches)]
     guess = FirstGuess(jax.device_get(state.ema_params), np.sqrt(np.float32(np.mean(jax.device_get(ratios)))))
     return lambda key, batch: task.init(key, batch, guess)
 
 
+def distilled_from(task: Distilled, teacher: str, tasks: Mapping[str, DiffusionTask], trained: Trained | None) -> Init:
+    """`initialise` of a task that is distilled from the task `teacher`."""
+    other = tasks[teacher]
+    if trained is None:
+        init = initialise(teacher, tasks)
+        return lambda key, batch: task.begin(other.inference_params(init(key, batch)))
+    params = jax.device_get(other.inference_params(trained.restored(teacher)))
+    return lambda key, batch: task.begin(params)
+
+
 def networks(states: Mapping[str, State]) -> dict[str, Any]:
     """Parameters by network, the U-Net of the generator last."""
-    generator = next(state for name, state in states.items() if name != 'regression')
-    return {'regression': states['regression'].params, 'unet': generator.params}
+    return {'regression': states['regression'].params, 'unet': list(states.values())[-1].params}
 
 
 def evaluate(opened: Calibrated, prepared: Prepared) -> Scores:

@@ -49,9 +49,8 @@ def build(config: Config) -> dict[str, DpdmTask]:
     }
     regression = Regression(network.clone(channels=2 * count), **common)
     schedule = DiscreteSchedule(section['steps'], section['betas'], network.noise)
-    generator = diffusion.generator_of(config, regression, schedule, {'network': network, **common})
-    name = DPDM if config['generator'] == 'diffusion' else config['generator']
-    return {**rivals(config, count), REGRESSION: regression, name: generator}
+    generators = diffusion.generators_of(config, regression, schedule, {'network': network, **common}, DPDM)
+    return {**rivals(config, count), REGRESSION: regression, **generators}
 
 
 def network_of(model: Mapping[str, Any], count: int) -> Any:
@@ -113,14 +112,15 @@ def examples(config: Config, prepared: Prepared, split: str) -> Patches:
 
 
 def initialise(name: str, tasks: Mapping[str, DpdmTask], trained: Trained | None = None) -> Init:
-    """See `system.Initialise`: EDSR-GAN starts from EDSR, the generator from the regression."""
+    """See `system.Initialise`: EDSR-GAN starts from EDSR, the generators as `diffusion.initialise` says."""
     task = tasks[name]
     if isinstance(task, Gan) and trained is not None:
         generator = jax.device_get(trained.restored(EDSR)).params
         return lambda key, batch: task.init(key, batch, generator)
     if isinstance(task, Gan | SuperResolution):
         return task.init
-    return diffusion.initialise(name, {name: task}, trained)
+    diffusions = {name: task for name, task in tasks.items() if not isinstance(task, Gan | SuperResolution)}
+    return diffusion.initialise(name, diffusions, trained)
 
 
 def networks(states: Mapping[str, State]) -> dict[str, Any]:

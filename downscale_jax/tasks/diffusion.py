@@ -79,24 +79,24 @@ class Diffusion(Residual):
             network,
             rows['residual'],
             rows['mask'],
-            self.schedule.gamma(rows['t']),
+            rows['gamma'],
             rows['noise'],
             self.prediction,
             self.weighting,
         )
         return loss, {'loss': loss}
 
-    def rows(self, guess: FirstGuess | None, batch: Batch, key: jax.Array) -> Batch:
-        """All that the loss needs besides parameters: mask, condition and residual of the batch, t [B], and noise like
-        the target; random numbers are keyed by the index in the global batch."""
-        given = self.condition(guess, batch['condition'])
+    def rows(self, frozen: Any, batch: Batch, key: jax.Array) -> Batch:
+        """All that the loss needs besides parameters: mask, condition and residual of the batch, angles gamma [B], and
+        noise like the target; random numbers are keyed by the index in the global batch. Frozen is the first guess."""
+        given = self.condition(frozen, batch['condition'])
         residual = given.residual(batch)
         time_key, noise_key = jax.random.split(key)
         return {
             'mask': batch['mask'],
             'shown': given.shown,
             'residual': residual,
-            't': parallel.row_uniforms(time_key, len(residual)),
+            'gamma': self.schedule.gamma(parallel.row_uniforms(time_key, len(residual))),
             'noise': parallel.row_normals(noise_key, residual.shape),
         }
 

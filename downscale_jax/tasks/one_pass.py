@@ -39,6 +39,7 @@ class OnePass(Residual):
     hidden: int = 0  # leading channels of the condition that this network does not see
 
     draws = True  # members differ by their noise
+    evaluations = 1  # per member
 
     def init(self, key: jax.Array, batch: Batch, guess: FirstGuess | None = None) -> State:
         targets = batch['target'].shape[-1]

@@ -1,7 +1,7 @@
 """Samplers against the number of evaluations: how few does a good ensemble need?
 
     python -m experiments.benchmarks.samplers [--workdir=runs/diffusion_sit] [--days 2] [--members 8] [--crop 128]
-    python -m experiments.benchmarks.samplers --one_pass=runs/one_pass     a one-pass generator beside them
+    python -m experiments.benchmarks.samplers --fewer runs/one_pass runs/distilled     such generators beside them
 
 Draws ensembles of the diffusion in a work directory on days of the test split, in the square of --crop cells whose
 truth differs most from the coarse field: every sampler at its usual spacing of noise levels, temperature 1, the same
@@ -58,7 +58,6 @@ SCORES = {
     'power': 'mean distance of ln power from the truth',
 }
 SECONDS = 'CPU seconds of an ensemble'
-ONE_PASS = 'one pass'
 SEED = 0
 Draw = Callable[[np.ndarray, np.ndarray, int], np.ndarray]  # (coarse, known, seconds) -> members [M, H, W]
 FIGURE = Path(__file__).parents[2] / 'docs' / 'figures' / 'samplers.png'
@@ -68,7 +67,8 @@ def main() -> None:
     messages.to_terminal()
     parser = Parser(__doc__)
     parser.add_argument('--workdir', type=Path, default=Path('runs/diffusion_sit'))
-    parser.add_argument('--one_pass', type=Path, help='work directory of a one-pass generator on the same data')
+    fewer = 'work directories of one-pass or distilled generators on the same data'
+    parser.add_argument('--fewer', type=Path, nargs='+', default=(), help=fewer)
     parser.add_argument('--days', type=at_least(1), default=2)
     parser.add_argument('--members', type=at_least(1), default=8)
     parser.add_argument('--crop', type=at_least(1), default=128, help='cells a side')
@@ -83,18 +83,22 @@ def main() -> None:
     if options.members < 2 or min(options.days, *options.evaluations) < 1 or crop < 4:
         parser.error('at least 2 members, a day, an evaluation and a square of the stride of the network are needed')
     draws = sampler_draws(generator, options.members, crop, options.evaluations)
-    if options.one_pass:
-        other = load(options.one_pass, kind=Downscaler)
-        draws[ONE_PASS, 1] = one_pass_of(other.generator(other.last), options.members, crop)
+    for workdir in options.fewer:
+        other = load(workdir, kind=Downscaler)
+        task: Any = other.tasks[other.last]
+        draws[other.last.replace('_', ' '), task.evaluations] = own_draw(
+            other.generator(other.last), options.members, crop
+        )
+    columns = sorted({steps for _, steps in draws})
     found = measure(draws, prepared, options.days, crop, min(window, crop))
     known = next(iter(found['DDIM'].values()))  # without a window free of land there is no spectrum
     unit = prepared.transform_as(RefinementTransform).units
     labels = {score: label.format(unit=unit) for score, label in SCORES.items() if np.isfinite(known[score])}
     for score, label in {**labels, 'seconds': SECONDS}.items():
-        print(f'\n| {label} | ' + ' | '.join(map(str, options.evaluations)) + ' |')
-        print('|---' * (1 + len(options.evaluations)) + '|')
+        print(f'\n| {label} | ' + ' | '.join(map(str, columns)) + ' |')
+        print('|---' * (1 + len(columns)) + '|')
         for name, row in found.items():
-            cells = [f'{row[steps][score]:.3g}' if steps in row else '' for steps in options.evaluations]
+            cells = [f'{row[steps][score]:.3g}' if steps in row else '' for steps in columns]
             print(f'| {name} | ' + ' | '.join(cells) + ' |')
     options.figure.parent.mkdir(parents=True, exist_ok=True)
     of = f'{options.days} test days, {options.members} members, {crop} x {crop} cells'
@@ -153,8 +157,8 @@ def sampler_draws(
     }
 
 
-def one_pass_of(generator: FieldGenerator, members: int, crop: int) -> Draw:
-    """Members of a one-pass generator."""
+def own_draw(generator: FieldGenerator, members: int, crop: int) -> Draw:
+    """Members of a generator whose number of evaluations is its own: in one pass, or distilled."""
     task, params, transform = generator.task, generator.params, generator.transform
 
     @jax.jit
@@ -240,7 +244,7 @@ def draw(found: dict[str, dict[int, dict[str, float]]], labels: dict[str, str], 
             axes.plot(list(found[name]), values, 'o-', color=colour, ms=4, label=name)
         if score == 'spread_skill':
             axes.axhline(1, color='0.6', lw=0.8)
-        # what is far worse than a single evaluation, Heun's giant steps, leaves the frame
+        # scores far worse than those of a single evaluation, Heun's giant steps, leave the frame
         first, least = lines['DDIM'][0], np.nanmin(np.concatenate(list(lines.values())))
         top = 1.6 if score == 'spread_skill' else 1.3 * first
         bottom = 0 if score in ('spread_skill', 'power') else 0.95 * least

@@ -108,7 +108,7 @@ def measure(config: dict, size: int, members: int, rounds: int) -> dict[str, Any
             results.append(denoise(*inputs[1]).block_until_ready())
         return results[-1]
 
-    plain()  # what is first is slow
+    plain()  # the first call is slow
     tiles = len(tiling.origins)
     some = min(tiles, TILES)
     unit, network = in_turns([lambda: program(*arguments), lambda: [plain() for _ in range(some)]], rounds)

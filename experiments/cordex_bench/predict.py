@@ -68,7 +68,7 @@ def predict(
 def open_entry(
     workdir: Path, submission: Path, members: int, seed: int, root: Path | None, given: Given | None
 ) -> Entry:
-    """The trained model and what it is to predict, checked."""
+    """The trained model and the files to predict, checked."""
     model = load(workdir, given, kind=Downscaler)
     model.system.check(model.config)
     data = model.config['data']
@@ -136,7 +136,7 @@ def digest(request: StoreRequest, predictors: Path) -> str:
 
 
 def check_predicted(path: Path, request: str) -> None:
-    """Raises UserError where an existing prediction is not what is requested."""
+    """Raises UserError where an existing prediction was made with other settings."""
     with xr.open_dataset(path) as dataset:
         held = dataset.attrs.get('request')
     if held != request:

@@ -1,1 +1,1 @@
-"""Independent implementations in PyTorch of what is published, and the cases on which they are compared with ours."""
+"""Independent PyTorch implementations of the published networks, and the cases on which they are compared with ours."""

@@ -74,7 +74,7 @@ def transport(cloud: Cloud, members: Members, seconds: jax.Array) -> Cloud:
 
 
 def cleared(cloud: Cloud) -> Cloud:
-    """Without what is too little to be a cloud; its mass returns to the vapour."""
+    """Removes traces of ice too thin to be a cloud; their mass returns to the vapour."""
     present = cloud.mass > LEAST
     mass, number, volume = (jnp.where(present, x, 0.0) for x in (cloud.mass, cloud.number, cloud.volume))
     return Cloud(cloud.vapour + jnp.where(present, 0.0, cloud.mass), mass, number, volume)

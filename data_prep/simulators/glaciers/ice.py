@@ -133,7 +133,7 @@ def _upstream(cells, flow, axis):
 
 
 def _coarse(fine: np.ndarray) -> np.ndarray:
-    """Means over COARSE x COARSE cells; what is left over at the far edges is dropped."""
+    """Means over COARSE x COARSE cells; incomplete blocks at the far edges are dropped."""
     rows, columns = (n // COARSE for n in fine.shape)
     return fine[: rows * COARSE, : columns * COARSE].reshape(rows, COARSE, columns, COARSE).mean((1, 3))
 

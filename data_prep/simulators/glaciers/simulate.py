@@ -34,7 +34,7 @@ def simulate(seed: int, rows: int, columns: int, years: tuple[int, ...], scenes_
     glaciation = ice.glaciate(for_ice, bed, float(np.quantile(bed, LINE)), supply, years)
     first = glaciation.thickness[years[0]]
     glacier = basins.divide(first > 0, bed + first, grid.cell_km2)
-    # what is too small for the inventory is no ice at all: no reference lists it
+    # ice too small for the inventory counts as none: no reference lists it
     thickness = {year: np.where(glacier > 0, depth, 0) for year, depth in glaciation.thickness.items()}
     ground = surface.ground(for_ground, bed, glaciation.equilibrium_line, supply)
     debris = surface.debris_cover(ground, thickness[years[0]])

@@ -1,4 +1,4 @@
-"""Images of a split and what is known about them."""
+"""Images of a split with their labels."""
 
 from typing import NamedTuple
 

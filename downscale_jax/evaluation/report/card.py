@@ -1,4 +1,4 @@
-"""The model card of a run: what was trained on which data, how well it did, what it is for, and its limits.
+"""The model card of a run: model, data, scores, intended use, and limits.
 
 After Mitchell et al. (2019), Model cards for model reporting, https://doi.org/10.1145/3287560.3287596.
 """

@@ -135,7 +135,7 @@ def column(definition: Definition) -> Column:
 
 
 def cell(estimate: Estimate | None, is_best: bool = False) -> Cell:
-    """A dash stands for what is undefined."""
+    """A dash stands for an undefined value."""
     if estimate is None or not math.isfinite(estimate[0]):
         return Cell('–', '', False)
     value, low, high = (float(number) for number in estimate)

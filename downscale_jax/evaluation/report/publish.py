@@ -17,7 +17,7 @@ Scores = dict[str, dict[str, float]]  # {method: {score: number}}
 
 
 def publish(publication: Publication, workdir: Path) -> Scores:
-    """Writes all files and returns {method: {score: number}} without what is undefined, as in scores.json.
+    """Writes all files and returns {method: {score: number}} without undefined scores, as in scores.json.
 
     details.json holds the scores with their intervals, {'scores': {method: {score: [3]}}}, beside the publication's
     details. Raises UserError if a file cannot be written.
@@ -36,7 +36,7 @@ def publish(publication: Publication, workdir: Path) -> Scores:
 
 
 def numbers(scores: Mapping[str, Mapping[str, Estimate]], definitions: Mapping[str, Definition]) -> Scores:
-    """{method: {score: number}} in the order of the definitions, without what is undefined."""
+    """{method: {score: number}} in the order of the definitions, without undefined scores."""
     return {
         method: {name: float(row[name][0]) for name in definitions if name in row and np.isfinite(row[name][0])}
         for method, row in scores.items()

@@ -21,10 +21,13 @@ def check_config(config: Config, workdir: Path) -> None:
     if not (workdir / 'config.json').exists():
         return
     ours, theirs = flatten(json.loads(json.dumps(config))), flatten(read_config(workdir))
+    free = {*REPLACEABLE}
+    if (theirs.get('generator'), ours.get('generator')) == ('diffusion', 'distilled'):
+        free |= {'generator', 'distillation'}  # the diffusion stays, as the teacher
     differ = [
         f'{key} was {theirs.get(key)!r}, is now {ours.get(key)!r}'
         for key in sorted({*theirs, *ours})
-        if theirs.get(key) != ours.get(key) and key.split('.')[0] not in REPLACEABLE
+        if theirs.get(key) != ours.get(key) and key.split('.')[0] not in free
     ]
     if differ:
         raise UserError(f'{workdir} was made with another config ({", ".join(differ[:3])}): choose another --workdir')

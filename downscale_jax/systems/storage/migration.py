@@ -13,7 +13,7 @@ import numpy as np
 
 from downscale_jax.runtime.errors import UserError
 
-VERSION = 4
+VERSION = 5
 
 
 class Change(NamedTuple):
@@ -51,6 +51,7 @@ MEASURES = (
     'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
 )  # fmt: skip
 _GENERATOR = {'generator': 'diffusion', 'one_pass': {'members': 2, 'steps_share': 0.5}}
+_DISTILLATION = {'distillation': {'evaluations': 4, 'teacher_evaluations': 16, 'steps_share': 0.5}}
 # {version: {system: settings that the version left behind did not have, as it worked}}
 _OF_ALL = {'measures': MEASURES, 'subsets': (), 'window': 40, 'regimes': (), 'zones': (), 'places': ''}
 ADDED: dict[int, dict[str, dict[str, Any]]] = {
@@ -66,6 +67,12 @@ ADDED: dict[int, dict[str, dict[str, Any]]] = {
         'srgan': {'model': {'biases': 'zero'}, 'content': {'scale': 'network'}},
     },
     3: {'diffusion': _GENERATOR, 'dpdm': _GENERATOR, 'pairs': _GENERATOR},
+    4: {
+        'diffusion': _DISTILLATION,
+        'dpdm': _DISTILLATION,
+        'pairs': _DISTILLATION,
+        'glaciers': {'data': {'lift': 0.0}, 'evaluation': {'buffer': 0.0}},
+    },
 }
 
 

@@ -23,7 +23,7 @@ class Conv(nn.Conv2d):
 
 
 def batch_norm(width: int, momentum: float) -> nn.BatchNorm2d:
-    # PyTorch's momentum is the weight of what is new
+    # PyTorch's momentum is the weight of the new value
     return nn.BatchNorm2d(width, eps=1.001e-5, momentum=1 - momentum)
 
 

@@ -14,6 +14,7 @@ from downscale_jax.fields.datasets.times import encode_times
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
 from downscale_jax.tasks.diffusion import Diffusion
+from downscale_jax.tasks.distilled import Distilled
 from downscale_jax.tasks.first_guess import FirstGuess, Params
 from downscale_jax.tasks.one_pass import OnePass
 from downscale_jax.tasks.regression import Regression
@@ -37,6 +38,12 @@ def one_pass():
     task = OnePass(NETWORK, regression.phases, regression)
     guess = FirstGuess(drawn(regression, None, np.tile(PLANE, 2)), np.float32(0.5))
     return untrained(task, guess, PLANE, np.tile(PLANE, 4))
+
+
+@pytest.fixture(scope='module')
+def distilled():
+    task = Distilled(NETWORK, (Phase('main', 1, 0.1),), CosineSchedule(), evaluations=3)
+    return untrained(task, None, PLANE, np.tile(PLANE, 2), np.zeros(1))
 
 
 def drawn(task, *inputs):
@@ -79,7 +86,9 @@ def test_loops_in_python_draw_what_compiled_programs_draw(generator, day, name, 
     np.testing.assert_allclose(found[:, known], expected[:, known], rtol=1e-3, atol=1e-4)
 
 
-def test_one_pass_draws_what_compiled_programs_draw(one_pass, day):
+@pytest.mark.parametrize('name', ['one_pass', 'distilled'])
+def test_own_draws_are_what_compiled_programs_draw(name, day, request):
+    generator = request.getfixturevalue(name)
     coarse, known, dataset, _ = day
-    found = samplers.one_pass_of(one_pass, MEMBERS, SIZE)(coarse, known, int(encode_times(dataset['time'].values)[0]))
-    np.testing.assert_allclose(found[:, known], compiled(one_pass, day)[:, known], rtol=1e-3, atol=1e-4)
+    found = samplers.own_draw(generator, MEMBERS, SIZE)(coarse, known, int(encode_times(dataset['time'].values)[0]))
+    np.testing.assert_allclose(found[:, known], compiled(generator, day)[:, known], rtol=1e-3, atol=1e-4)
