@@ -32,8 +32,7 @@ class Claims:
         self._ended = threading.Event()
 
     def __enter__(self) -> 'Claims':
-        self.folder.mkdir(exist_ok=True)
-        self._locked = os.open(self._lease, os.O_CREAT | os.O_RDWR)
+        self._locked = self._open_lease()
         fcntl.flock(self._locked, fcntl.LOCK_EX)
         self._renewal = threading.Thread(target=self._renew, daemon=True)
         self._renewal.start()
@@ -44,6 +43,14 @@ class Claims:
         self._renewal.join()
         self._lease.unlink(missing_ok=True)
         os.close(self._locked)
+
+    def _open_lease(self) -> int:
+        while True:
+            self.folder.mkdir(exist_ok=True)
+            try:
+                return os.open(self._lease, os.O_CREAT | os.O_RDWR)
+            except FileNotFoundError:  # another process has filled the store and removed the folder
+                continue
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEWAL):
@@ -56,14 +63,21 @@ class Claims:
             claim.symlink_to(self._lease.name)
             return True
         except FileExistsError:
+            return self._take_over(claim)
+        except FileNotFoundError:  # the store is full, and another process has removed the folder
+            return False
+
+    def _take_over(self, claim: Path) -> bool:
+        """Whether the claim was that of a dead process and now is that of this process."""
+        try:
             with self._alone_taking_over():
                 if not self._is_dead(claim.readlink()):
                     return False
-                aside = self._lease.with_suffix(f'.{unit}')
+                aside = self._lease.with_suffix(f'.{claim.name}')
                 aside.symlink_to(self._lease.name)
                 aside.replace(claim)
                 return True
-        except FileNotFoundError:  # the store is full, and another process has removed the folder
+        except FileNotFoundError:  # its process has meanwhile released it, or removed the folder
             return False
 
     def release(self, unit: str) -> None:

@@ -55,27 +55,31 @@ def in_memory(ensemble: Ensemble, provenance: Provenance = NO_PROVENANCE) -> xr.
 
 
 def empty_dataset(
-    ensemble: Ensemble, provenance: Provenance, store_attributes: Mapping[str, str] | None = None
+    ensemble: Ensemble, provenance: Provenance, store_attributes: Mapping[str, str] | None = None, shard_length: int = 1
 ) -> xr.Dataset:
-    """The data set to be filled: lazy NaN, one chunk per work unit, with `clipped_share` (unit, time)."""
+    """The data set to be filled: lazy NaN, with `clipped_share` (unit, time).
+
+    One chunk per work unit; those of `shard_length` consecutive times form a shard.
+    """
     generator, statics = ensemble.generator, ensemble.statics
     grid, times = grid_of(statics), ensemble.inputs.times
     dims = grid['mask'].dims
     members = np.arange(ensemble.members, dtype=np.int32)
     shape = (ensemble.members, len(times), *ensemble.area.shape)
-    chunks = (generator.partition.members, 1, *ensemble.area.shape)
+    chunks, shard = ((generator.partition.members, times, *ensemble.area.shape) for times in (1, shard_length))
+    encoding = {'chunks': chunks, 'shards': shard} if shard_length > 1 else {}
     attributes = variable_attributes(generator, provenance)
     mapping = {'grid_mapping': name} if (name := mapping_name(statics)) else {}
     return xr.Dataset(
         {
             **{
-                name: (('member', 'time', *dims), _lazy_nan(shape, chunks), attributes[name] | mapping)
+                name: (('member', 'time', *dims), _lazy_nan(shape, shard), attributes[name] | mapping, encoding)
                 for name in generator.transform.targets
             },
             **{name: variable.variable for name, variable in grid.data_vars.items() if name != 'mask'},
             CLIPPED_SHARE: (
                 ('unit', 'time'),
-                _lazy_nan((ensemble.groups, len(times)), (1, 1)),
+                _lazy_nan((ensemble.groups, len(times)), (1, shard_length)),
                 {'units': '1', 'long_name': 'share of values outside the physical bounds before clipping'},
             ),
         },

@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 from time import perf_counter
 
@@ -12,12 +13,12 @@ from tqdm import tqdm
 
 from downscale_jax.downscale.claims import Claims
 from downscale_jax.downscale.dataset import NO_PROVENANCE, Provenance
-from downscale_jax.downscale.ensemble import Ensemble, WorkUnit, generate
+from downscale_jax.downscale.ensemble import Ensemble, GeneratedUnit, WorkUnit, generate
 from downscale_jax.downscale.fitting import USABLE_SHARE, free_memory, memory_needed
 from downscale_jax.downscale.object_claims import ObjectClaims
 from downscale_jax.downscale.places import place_of
 from downscale_jax.downscale.request import Source, StoreRequest
-from downscale_jax.downscale.zarr_store import EnsembleStore, begin_or_resume
+from downscale_jax.downscale.zarr_store import EnsembleStore, Shard, begin_or_resume
 from downscale_jax.runtime import memory, messages, parallel
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import first_line
@@ -34,7 +35,7 @@ def to_store(
     """Fills the Zarr store at a path or URL, resuming where an earlier run with the same request stopped.
 
     A store of another request is removed if `replace`, without progress messages; otherwise UserError is raised. Any
-    number of processes with the same request share the units (`downscale.claims`), those of one distributed run and
+    number of processes with the same request share the work (`downscale.claims`), those of one distributed run and
     independent ones.
     """
     request, free, place = StoreRequest.of(ensemble, source), free_memory(), place_of(path)
@@ -57,12 +58,16 @@ def fill(store: EnsembleStore) -> None:
     bar = tqdm(total=fields, desc=f'downscaling to {store.place.name}', unit='fields', disable=None)
     with bar, store.place.claims() as claims:
         while remaining:
+            shard: list[GeneratedUnit] = []
             for generated in generate(store.ensemble, available(store, claims, remaining), total):
-                store.write(generated)
-                claims.release(name_of(generated.unit))
+                shard.append(generated)
+                if store.completes_shard(generated.unit):
+                    store.write(shard)
+                    claims.release(name_of(store.shard_of(generated.unit)))
+                    shard = []
                 memory.trim()
                 bar.update(len(generated.fields))
-            left = [unit for unit in remaining if not store.is_done(unit)]
+            left = store.undone(remaining)
             if len(left) == len(remaining):  # all of them are being computed by other processes
                 time.sleep(POLL)
             remaining = left
@@ -72,18 +77,18 @@ def fill(store: EnsembleStore) -> None:
 
 
 def available(store: EnsembleStore, claims: Claims | ObjectClaims, units: list[WorkUnit]) -> Iterator[WorkUnit]:
-    """Claims one after the other those of the units that no living process computes or has written."""
-    for unit in units:
-        if claims.take(name_of(unit)):
-            if store.is_done(unit):  # by another process, before it was claimed here
-                claims.release(name_of(unit))
+    """Claims shard after shard of the units those that no living process computes or has written."""
+    for shard, of_shard in groupby(units, key=store.shard_of):
+        if claims.take(name_of(shard)):
+            if store.is_done(shard):  # by another process, before it was claimed here
+                claims.release(name_of(shard))
             else:
-                yield unit
+                yield from of_shard
 
 
-def name_of(unit: WorkUnit) -> str:
+def name_of(shard: Shard) -> str:
     """Of its claim."""
-    return f'{unit.group}.{unit.time}'
+    return f'{shard.group}.{shard.number}'
 
 
 def check_memory(store: EnsembleStore, free: float) -> None:

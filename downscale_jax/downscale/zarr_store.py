@@ -1,12 +1,15 @@
 """The Zarr store of an ensemble: begun or resumed, and marked as it is filled.
 
 The store holds every target (member, time, y, x), one chunk per work unit, and `clipped_share` (unit, time): the share
-of a unit's valid values that fell outside the physical bounds before clipping. It is written after the unit's values,
-so a finite share also marks the unit as done.
+of a unit's valid values that fell outside the physical bounds before clipping.
+
+Small units are written in shards: consecutive times of a group of members in one object, by one process. The shares of
+a shard are a chunk, which is written after its values, so that finite shares also mark it as done.
 """
 
+import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -22,6 +25,16 @@ from downscale_jax.downscale.places import Place
 from downscale_jax.downscale.request import StoreRequest
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
+
+SHARD_BYTES = 2**25  # a size that file systems and object stores handle well
+CLAIMS = 256  # least number of shards: processes share them out, and a kill loses those that are begun
+
+
+class Shard(NamedTuple):
+    """Consecutive times of one group of members, which one process computes."""
+
+    group: int
+    number: int
 
 
 class StoreUnit(NamedTuple):
@@ -61,21 +74,41 @@ class EnsembleStore:
     shares: zarr.Array
     remaining: list[WorkUnit]  # when it was opened, of all processes
 
-    def is_done(self, unit: WorkUnit) -> bool:
-        """Whether any process has written the unit."""
-        return bool(np.isfinite(self.shares[unit.group, unit.time]))
+    def shard_of(self, unit: WorkUnit) -> Shard:
+        return Shard(unit.group, unit.time // self.shares.chunks[1])
 
-    def write(self, generated: GeneratedUnit) -> None:
-        """Raises UserError where the disk refuses."""
-        time, group = generated.unit
+    def completes_shard(self, unit: WorkUnit) -> bool:
+        """Whether the unit is the last of its shard."""
+        return (unit.time + 1) % self.shares.chunks[1] == 0 or unit.time + 1 == self.shares.shape[1]
+
+    def is_done(self, shard: Shard) -> bool:
+        """Whether any process has written the shard."""
+        return bool(np.isfinite(self.shares[shard.group, shard.number * self.shares.chunks[1]]))
+
+    def undone(self, units: list[WorkUnit]) -> list[WorkUnit]:
+        """Those of the units that no process has written, shard after shard."""
+        where = [unit.group for unit in units], [unit.time for unit in units]
+        done = np.isfinite(np.asarray(self.shares.get_coordinate_selection(where)))
+        return sorted(itertools.compress(units, ~done), key=lambda unit: (*reversed(self.shard_of(unit)), unit.time))
+
+    def write(self, generated: list[GeneratedUnit]) -> None:
+        """Writes the units of a shard. Raises UserError where the disk refuses."""
+        first, last = generated[0], generated[-1]
+        times = slice(first.unit.time, last.unit.time + 1)
         try:
             for channel, field in enumerate(self.fields):
-                field[generated.members, time] = generated.fields[..., channel]
-            self.shares[group, time] = generated.clipped_share  # after the values: marks them as done
+                field[first.members, times] = np.stack([one.fields[..., channel] for one in generated], 1)
+            self.shares[first.unit.group, times] = np.array([one.clipped_share for one in generated], np.float32)
         except OSError as error:
             raise UserError(
                 f'cannot write {self.place}: {error.strerror or error}; finished fields are kept'
             ) from error
+
+
+def shard_length(ensemble: Ensemble) -> int:
+    """Times in a shard of a new store: of SHARD_BYTES, but so few that CLAIMS shards can be shared out."""
+    unit_bytes = 4 * ensemble.generator.partition.members * ensemble.area.size
+    return max(1, min(SHARD_BYTES // unit_bytes, len(ensemble.units()) // CLAIMS, len(ensemble.inputs)))
 
 
 def begin_or_resume(
@@ -97,7 +130,8 @@ def begin_or_resume(
             if conflict or not place.exists():
                 fitted = fit_to_memory(ensemble, available, jax.process_count())
                 attributes = {'request': request.to_json(), 'unit': StoreUnit.of(fitted).to_json()}
-                place.begin(empty_dataset(fitted, provenance, attributes), replaced=conflict is not None)
+                empty = empty_dataset(fitted, provenance, attributes, shard_length(fitted))
+                place.begin(empty, replaced=conflict is not None)
 
     def open_begun() -> EnsembleStore:
         if conflict := conflict_with(place, request):  # this process may have another request than the first
@@ -115,9 +149,8 @@ def open_store(place: Place, ensemble: Ensemble) -> EnsembleStore:
     unit = StoreUnit.from_attributes(group.attrs)
     ensemble = ensemble.with_partition(tile=unit.tile, members=unit.members)
     *fields, shares = (cast(zarr.Array, group[name]) for name in (*ensemble.generator.transform.targets, CLIPPED_SHARE))
-    done = np.isfinite(np.asarray(shares))
-    remaining = [todo for todo in ensemble.units() if not done[todo.group, todo.time]]
-    return EnsembleStore(place, ensemble, fields, shares, remaining)
+    store = EnsembleStore(place, ensemble, fields, shares, [])
+    return replace(store, remaining=store.undone(ensemble.units()))
 
 
 def conflict_with(place: Place, request: StoreRequest) -> UserError | None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -61,6 +62,32 @@ def test_a_lease_does_not_outlive_its_process(path, holder):
 def test_a_process_that_failed_gives_back_its_claims(path):
     with Claims(path) as failed:
         assert failed.take('0.0')
+    with Claims(path) as own:
+        assert own.take('0.0')
+
+
+def test_a_claim_that_is_released_while_it_is_looked_at(path, monkeypatch):
+    with Claims(path) as owner, Claims(path) as own:
+        assert owner.take('0.0')
+
+        @contextmanager
+        def late():
+            owner.release('0.0')
+            yield
+
+        monkeypatch.setattr(own, '_alone_taking_over', late)
+        assert not own.take('0.0')
+
+
+def test_a_folder_that_is_removed_while_a_process_starts(path, monkeypatch):
+    open_file = os.open
+
+    def late(name, flags):
+        monkeypatch.undo()
+        name.parent.rmdir()
+        return open_file(name, flags)
+
+    monkeypatch.setattr(claims.os, 'open', late)
     with Claims(path) as own:
         assert own.take('0.0')
 

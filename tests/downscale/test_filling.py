@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from downscale_jax.downscale import filling, fitting
+from downscale_jax.downscale import filling, fitting, zarr_store
 from downscale_jax.downscale.dataset import Provenance, export_netcdf, in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.opening import open_inputs
@@ -30,6 +30,11 @@ def ensemble_of(generator, coarse, statics, members=MEMBERS, seed=0):
 @pytest.fixture(scope='module')
 def whole(generator, coarse, statics):
     return in_memory(ensemble_of(generator, coarse, statics), Provenance(title='a test'))
+
+
+@pytest.fixture(scope='module')
+def whole_diffusion(generators, coarse, statics):
+    return in_memory(ensemble_of(generators['diffusion'], coarse, statics))
 
 
 @pytest.fixture
@@ -94,6 +99,41 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(generator, store, sto
     # three times, two units of two members each
     assert len(left) == 6 - units
     assert contents(path) == contents(stored)
+
+
+@pytest.mark.parametrize(('claims', 'length', 'computed'), [(3, 2, 4), (1, 3, 3)])
+def test_shards_hold_the_same_values_and_are_resumed(
+    generators, store, whole_diffusion, tmp_path, monkeypatch, claims, length, computed
+):
+    """Three times of two groups of members, in shards of two times and of one, or of three."""
+    monkeypatch.setattr(zarr_store, 'CLAIMS', claims)
+    generator, alone, path = generators['diffusion'], tmp_path / 'alone.zarr', tmp_path / 'out.zarr'
+    store(generator, alone)
+    generate, left = filling.generate, []
+    monkeypatch.setattr(filling, 'generate', killed_after(3))
+    with pytest.raises(KilledError):
+        store(generator, path)
+    monkeypatch.setattr(filling, 'generate', lambda *args: (left.append(unit) or unit for unit in generate(*args)))
+    store(generator, path)
+    assert len(left) == computed
+    assert contents(path) == contents(alone)
+    assert len([name for name in contents(path) if name.startswith('sit/c/')]) == 2 * -(-TIMES // length)
+    array = zarr.open_group(path, mode='r')['sit']
+    assert (array.chunks, array.shards) == ((2, 1, H, W), (2, length, H, W))
+    with xr.open_zarr(path, consolidated=False) as dataset:
+        np.testing.assert_array_equal(dataset['sit'].values, whole_diffusion['sit'].values)
+        assert np.isfinite(dataset['clipped_share'].values).all()
+
+
+def test_length_of_shards(generators, coarse, statics, monkeypatch):
+    ensemble = ensemble_of(generators['diffusion'], coarse, statics).balanced()  # six units of two members
+    assert zarr_store.shard_length(ensemble) == 1
+    monkeypatch.setattr(zarr_store, 'CLAIMS', 3)
+    assert zarr_store.shard_length(ensemble) == 2
+    monkeypatch.setattr(zarr_store, 'SHARD_BYTES', 2 * 2 * 4 * H * W - 1)
+    assert zarr_store.shard_length(ensemble) == 1
+    monkeypatch.setattr(zarr_store, 'SHARD_BYTES', 10)
+    assert zarr_store.shard_length(ensemble) == 1
 
 
 def test_a_unit_without_its_mark_is_computed_again(generator, store, stored, tmp_path):
