@@ -34,4 +34,4 @@ format: $(INSTALLED)  ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 
 clean:  ## remove everything that is made again, the environment included; runs/ stays
-	rm -rf .venv build docs/_build docs/reference/generated *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv build docs/_build docs/examples docs/reference/generated *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

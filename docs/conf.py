@@ -5,17 +5,41 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sphinx_gallery.sorting import ExplicitOrder
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 project = 'downscale_jax'
 author = copyright = 'The downscale_jax developers'
-extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sphinx_copybutton', 'sphinx_design']
-exclude_patterns = ['_build', 'static', 'templates']
+extensions = [
+    'myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sphinx_copybutton', 'sphinx_design',
+    'sphinx_gallery.gen_gallery',
+]  # fmt: skip
+exclude_patterns = ['_build', 'gallery', 'static', 'templates', 'sg_execution_times.rst']
 templates_path = ['templates']
 
 myst_enable_extensions = ['colon_fence']
+smartquotes = False  # quoted values of settings can be copied
 myst_heading_anchors = 3  # links to sections, as on GitHub
+
+GALLERY = (
+    'own_files', 'sea_ice', 'calibration', 'observations', 'several_variables', 'another_region', 'patches_and_seams',
+    'atmodist_distance', 'content_loss', 'crystals', 'glaciers', 'kill_and_resume', 'new_measure', 'new_system',
+)  # fmt: skip
+# every page of the gallery is a script that is executed when it is built
+sphinx_gallery_conf = {
+    'examples_dirs': 'gallery',
+    'gallery_dirs': 'examples',
+    'filename_pattern': '/(own|kill|several|another|atmodist|crystals|new_system)',
+    'ignore_pattern': r'shared_runs\.py',
+    'within_subsection_order': ExplicitOrder([f'{name}.py' for name in GALLERY]),
+    'image_srcset': ['2x'],
+    'parallel': 2,
+    'download_all_examples': False,
+    'notebook_extensions': set(),
+    'show_signature': False,
+}
 
 # a page of the API describes the modules of a package, not the packages in it
 autosummary_context = {

@@ -10,6 +10,7 @@ PACKAGES = ('data_prep', 'downscale_jax')
 FOLDERS = 'configs|data_prep|docs|downscale_jax|experiments|tests'
 PAGES = sorted(ROOT.glob('docs/**/*.md'))
 DOCUMENTS = sorted([*ROOT.glob('*.md'), *PAGES])
+GALLERY = sorted(ROOT.glob('docs/gallery/*.*'))  # scripts, whose links Sphinx checks
 SOURCES = sorted(path for folder in FOLDERS.split('|') for path in ROOT.glob(f'{folder}/**/*.py'))
 
 
@@ -24,7 +25,7 @@ def test_links_and_figures_exist(document):
     assert [target for target in local if not (document.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize('document', DOCUMENTS, ids=relative(DOCUMENTS))
+@pytest.mark.parametrize('document', [*DOCUMENTS, *GALLERY], ids=relative([*DOCUMENTS, *GALLERY]))
 def test_files_named_in_documents_exist(document):
     named = re.findall(rf'(?<![\w./-])(?:{FOLDERS})/[\w./-]*\w', document.read_text())
     made = ('NAME', 'docs/_build')  # a placeholder, and what a command writes

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
+DOCUMENTS = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md'), *ROOT.glob('docs/gallery/*.*')])
 # a process of its own for each command: the flags of absl are global
 PARSER = """
 import json, multiprocessing, sys
@@ -36,7 +36,13 @@ def commands_of(text):
     return [arguments for line in lines + quoted if (arguments := shlex.split(line, comments=True))]
 
 
-COMMANDS = [command for document in DOCUMENTS for command in commands_of(document.read_text())]
+def text_of(document):
+    """The text of a document; that of a script of the gallery stands in its comments."""
+    text = document.read_text()
+    return re.sub('\n# ', '\n', text) if document.suffix == '.py' else text
+
+
+COMMANDS = [command for document in DOCUMENTS for command in commands_of(text_of(document))]
 MODULES = sorted({command[2] for command in COMMANDS if command[:2] == ['python', '-m']} - {'experiments.NAME'})
 
 

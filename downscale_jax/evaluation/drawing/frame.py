@@ -1,11 +1,16 @@
-"""Axes of maps: degrees where the grid is one of latitudes and longitudes, else kilometres from its corner."""
+"""Axes of maps: degrees where the grid is one of latitudes and longitudes, else kilometres from its corner; the coast.
 
-from typing import NamedTuple
+The coast is the outline of the static field `land` of the data, where they have one, on their own cells.
+"""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from downscale_jax.evaluation.drawing.style import INK
 
 EVEN = 0.05  # steps of coordinates differ by less than this share
 WIDEST = 2.5  # largest ratio of the sides of a degree that maps show, that at 66 degrees
@@ -21,6 +26,7 @@ class Frame(NamedTuple):
     y_up: bool = True  # whether the first row is the lowest
     degrees: bool = False
     aspect: float = 1.0
+    land: np.ndarray | None = None  # [H, W], 1 on land, else 0
 
     def extent(self, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
         """(left, right, bottom, top) of a field [H, W], as imshow takes it."""
@@ -37,6 +43,14 @@ class Frame(NamedTuple):
         bottom = self.bottom + (row if self.y_up else height - row - cells) * self.up
         return left, left + cells * self.across, bottom, bottom + cells * self.up
 
+    def draw_coast(self, axes: Axes) -> None:
+        """Draws the outline of the land, if the domain has both land and sea."""
+        if self.land is not None and self.land.min() < 0.5 < self.land.max():
+            origin: Any = 'lower' if self.y_up else 'upper'
+            axes.contour(
+                self.land, [0.5], colors=INK, linewidths=0.6, extent=self.extent(self.land.shape), origin=origin
+            )
+
     def label(self, axes: Axes) -> None:
         """Sets round ticks, in degrees with their hemisphere."""
         for axis, count, name in ((axes.xaxis, 3, longitude), (axes.yaxis, 4, latitude)):
@@ -46,20 +60,21 @@ class Frame(NamedTuple):
                 axis.set_major_formatter(FuncFormatter(name))
 
 
-def in_km(cell_km: float, y_up: bool = True) -> Frame:
+def in_km(cell_km: float, y_up: bool = True, land: np.ndarray | None = None) -> Frame:
     """Of square cells, from their lower left corner."""
-    return Frame(0.0, 0.0, cell_km, cell_km, y_up)
+    return Frame(0.0, 0.0, cell_km, cell_km, y_up, land=land)
 
 
 def frame_of(grid: xr.Dataset, cell_km: float, y_up: bool) -> Frame:
     """In degrees on an even grid of latitudes and eastward longitudes, true to scale at its middle; else in km."""
+    land = grid['land'].values if 'land' in grid else None
     lat, lon = (grid[name].values if name in grid.coords else np.zeros(0) for name in ('lat', 'lon'))
     if lat.ndim != 1 or min(lat.size, lon.size) < 2 or not (_is_even(lat) and _is_even(lon) and lon[0] < lon[-1]):
-        return in_km(cell_km, y_up)
+        return in_km(cell_km, y_up, land)
     up, across = (float(abs(axis[-1] - axis[0]) / (axis.size - 1)) for axis in (lat, lon))
     middle = np.cos(np.deg2rad((lat[0] + lat[-1]) / 2))
     aspect = 1 / max(float(middle), 1 / WIDEST)
-    return Frame(float(lon[0]) - across / 2, float(lat.min()) - up / 2, across, up, y_up, True, aspect)
+    return Frame(float(lon[0]) - across / 2, float(lat.min()) - up / 2, across, up, y_up, True, aspect, land)
 
 
 def _is_even(axis: np.ndarray) -> bool:

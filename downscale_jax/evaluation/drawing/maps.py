@@ -96,6 +96,7 @@ def _map(axes: Axes, values: np.ndarray, name: str, ocean: np.ndarray, frame: Fr
     axes.imshow(ocean, cmap=ListedColormap([LAND, NOTHING]), vmin=0, vmax=1, **placed)
     shown = np.ma.masked_where(~ocean | ~np.isfinite(values), values)
     image = axes.imshow(shown, **placed, **look)
+    frame.draw_coast(axes)
     axes.set_title(name, loc='left')
     frame.label(axes)
     axes.spines[:].set_visible(False)

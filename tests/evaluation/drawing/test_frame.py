@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
 from downscale_jax.evaluation.drawing.frame import frame_of, in_km, latitude, longitude
 
@@ -39,3 +40,20 @@ def test_kilometres(other):
 def test_labels():
     assert [latitude(value) for value in (-33.5, 0, 10)] == ['33.5°S', '0°', '10°N']
     assert [longitude(value) for value in (0, 350, 190, 180, 10)] == ['0°', '10°W', '170°W', '180°', '10°E']
+
+
+@pytest.mark.parametrize('y_up', [True, False])
+def test_the_coast_is_the_edge_of_the_land(y_up):
+    """Two columns of land and two of sea, cells of 4 km: the coast is at 8 km, in rows that run either way."""
+    statics = xr.Dataset({'land': (('y', 'x'), np.tile(np.int8([1, 1, 0, 0]), (3, 1)))})
+    axes = Figure().subplots()
+    frame_of(statics, 4.0, y_up).draw_coast(axes)
+    ((x, *_),) = [path.vertices.T for path in axes.collections[0].get_paths()]
+    np.testing.assert_allclose(x, 8.0)
+
+
+@pytest.mark.parametrize('land', [None, np.ones((3, 4), np.int8)])
+def test_no_coast(land):
+    axes = Figure().subplots()
+    in_km(4.0, land=land).draw_coast(axes)
+    assert not axes.collections
