@@ -127,8 +127,8 @@ def test_an_interrupt_while_the_others_have_not_started(tmp_path):
         env = {'JAX_COORDINATOR_ADDRESS': address, 'JAX_NUM_PROCESSES': '2', 'JAX_PROCESS_ID': '1'}
         arguments = '--config=configs/diffusion_sit.py:smoke', f'--workdir={tmp_path / "run"}'
         waiting = Forked('main.py', *arguments, cwd=TOY.parents[1], env=env, stderr=tmp_path / 'errors')
-        coordinator.accept()
-        waiting.send_signal(signal.SIGINT)
-        assert waiting.wait(timeout=60) == 130
+        with coordinator.accept()[0]:
+            waiting.send_signal(signal.SIGINT)
+            assert waiting.wait(timeout=60) == 130
     assert (tmp_path / 'errors').read_text().splitlines() == ['stopped by SIGINT: run the same command to resume']
     assert not (tmp_path / 'run').exists()
