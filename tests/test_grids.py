@@ -135,3 +135,19 @@ def test_a_system_on_a_grid(system, kind, tmp_path):
     if system != 'diffusion_sit':  # whose fields conserve the means of their own cells
         means = block_mean(found['t2m'].values[0][..., None], FACTOR, model.prepared.area)[..., 0]
         np.testing.assert_allclose(means, coarse['t2m'].values[:, ::-1], rtol=1e-5)
+
+
+@pytest.mark.parametrize('kind', ['rotated', 'lambert', 'curvilinear'])
+@pytest.mark.parametrize('system', ['atmodist', 'srgan', 'diffusion_dpdm', 'diffusion_sit'])
+def test_positions_and_areas_of_prepared_data(system, kind, tmp_path):
+    from data_prep.prepare import prepare
+    from downscale_jax.fields.geometry.grid import valid_area
+
+    dataset(kind).to_netcdf(tmp_path / 'fine.nc')
+    settings = config(system, tmp_path / 'fine.nc')
+    statics = prepare(settings['data'], settings['seed'], tmp_path / 'data').statics
+    for name, (_, values, _) in grid(kind).items():
+        np.testing.assert_allclose(statics[name], values * (1000 if name in ('y', 'x') else 1))
+    rlat = -2 + 0.11 * np.arange(ROWS)[::-1, None]
+    expected = (0.11 * np.pi / 180 * 6371) ** 2 * np.cos(np.deg2rad(rlat))  # km2
+    np.testing.assert_allclose(valid_area(statics), np.broadcast_to(expected, (ROWS, COLUMNS)), rtol=0.01)

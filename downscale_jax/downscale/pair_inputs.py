@@ -18,7 +18,8 @@ from downscale_jax.fields.transforms.lifting import Lifter, interpolate_fields
 from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
 
-BLOCK_BYTES = 2**26  # of fields that are read together: a file's chunk of many small fields is decompressed once
+# of fields that are read together: dask takes 48 ms of CPU to select one time of 20 predictors, 1 ms within a block
+BLOCK_BYTES = 2**26
 
 
 class GridCorrection(NamedTuple):

@@ -12,6 +12,7 @@ import os
 import platform
 import zlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -38,7 +39,9 @@ def initialize() -> None:
     if is_multiprocess():
         count, index = processes_of(os.environ)
         peers.watch()
-        jax.distributed.initialize(num_processes=count, process_id=index)
+        # JAX waits for the others in C++ for up to five minutes, in which the main thread would heed no signal
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(jax.distributed.initialize, num_processes=count, process_id=index).result()
 
 
 def processes_of(environment: Mapping[str, str]) -> tuple[int | None, int | None]:

@@ -76,7 +76,7 @@ def _like(dataset: xr.Dataset, others: Sequence[xr.Dataset]) -> xr.Dataset:
     known = {dim for other in others for dim in other.dims}
     for other in others:
         axes = {role_of(other, dim): dim for dim in other.dims}
-        for dim in set(dataset.dims) - known:
+        for dim in (dim for dim in dataset.dims if dim not in known):
             same = axes.get(role_of(dataset, dim)) if role_of(dataset, dim) in NAMES else None
             if (
                 same is not None
