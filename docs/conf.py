@@ -31,7 +31,7 @@ GALLERY = (
 sphinx_gallery_conf = {
     'examples_dirs': 'gallery',
     'gallery_dirs': 'examples',
-    'filename_pattern': '/(own|kill|several|another|atmodist|crystals|new_system)',
+    'filename_pattern': '/',
     'ignore_pattern': r'shared_runs\.py',
     'within_subsection_order': ExplicitOrder([f'{name}.py' for name in GALLERY]),
     'image_srcset': ['2x'],

@@ -14,7 +14,6 @@ returns scores at the end. This page asks how much ice is thicker than 2 m, sinc
 # through an `Accumulator`, which also resamples times to give each score an interval. Ratios are formed last, from sums
 # over all times.
 
-import json
 import shutil
 
 import matplotlib.pyplot as plt
@@ -22,12 +21,13 @@ import numpy as np
 from shared_runs import RUNS, SEA_ICE, train
 
 from data_prep.prepare import prepare
-from downscale_jax import run
 from downscale_jax.evaluation.fields import DEFINITIONS
 from downscale_jax.evaluation.measures import MEASURES
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Definition, Result
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, ratio
+from downscale_jax.systems import load
+from downscale_jax.systems.downscaler import Downscaler
 
 LIMIT = 2.0  # m
 
@@ -68,15 +68,16 @@ DEFINITIONS['thick_ice'] = Definition(
 # Use it
 # ------
 #
-# On the command line: ``--mode=evaluate --config.evaluation.measures="('thick_ice',)"``. The ensembles of the
-# evaluation are in their stores already, so that no field is generated again. (The copy keeps the scores of the model
-# for the other pages of the gallery.)
+# In the package: ``--mode=evaluate --config.evaluation.measures="('thick_ice',)"``. Here the setting is made on the
+# opened model, because settings are checked against the measures of the package. The ensembles of the evaluation are in
+# their stores already, so that no field is generated again. (The copy keeps the scores of the model for other pages.)
 
 workdir = train('diffusion_sit:smoke', SEA_ICE, 'sea_ice')
-copy = shutil.copytree(workdir, RUNS / 'new_measure', dirs_exist_ok=True)
-run.evaluate(copy, {'evaluation.measures': ('thick_ice',)}, prepare)
-scores = json.loads((copy / 'scores.json').read_text())
-print(scores)
+model = load(shutil.copytree(workdir, RUNS / 'new_measure', dirs_exist_ok=True), kind=Downscaler)
+model.config = {**model.config, 'evaluation': {**model.config['evaluation'], 'measures': ('thick_ice',)}}
+scores = model.system.evaluate(model, prepare(model.config['data'], model.config['seed'], RUNS / 'data'))
+for method, row in scores.items():
+    print(f'{method:11}', row)
 
 # %%
 # Look
