@@ -11,7 +11,7 @@ are too narrow and too wide on purpose, to show what they look like there.
 # ---------------
 #
 # The model is that of :doc:`sea_ice`. A factor of the noise, the temperature, sets the spread of its members. A run
-# fits it on the validation split; here it is also set to 0.4, and to 1, the noise of training.
+# fits it on the validation split; here it is also set too low and too high.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,7 +22,7 @@ from downscale_jax.systems.downscaler import Downscaler
 
 workdir = train('diffusion_sit:smoke', SEA_ICE, 'sea_ice')
 coarse, truth = held_out(load(workdir, kind=Downscaler), 2)
-names = {'temperature 0.4': 0.4, 'fitted': None, 'temperature 1': 1.0}
+names = {'too narrow': 0.4, 'fitted': None, 'too wide': 1.3}
 ensembles = {
     name: load(workdir, {'sampling.temperature': factor}, kind=Downscaler).downscale(coarse, members=8)['sit'].values
     for name, factor in names.items()
@@ -64,7 +64,7 @@ reliability.set(xlim=(0, 1), ylim=(0, 1), aspect='equal')
 for name, members in ensembles.items():
     spread = 9 / 8 * members[:, icy].var(0, ddof=1).mean()  # the mean of 8 members has an error of its own
     error = np.square(members.mean(0) - truth['sit'].values)[icy].mean()
-    print(f'{name:15} spread/skill {np.sqrt(spread / error):.2f}')
+    print(f'{name:10} spread/skill {np.sqrt(spread / error):.2f}')
 
 # %%
 # Look at the ends of the rank histogram first. The fitted temperature makes it as flat as the shape of the ensemble
