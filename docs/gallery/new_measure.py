@@ -3,7 +3,7 @@ Extending: a measure
 ====================
 
 Scores answer questions, and yours may be missing. A measure is one class: it adds up what it needs time by time and
-returns scores at the end. This page asks how much ice is thicker than 2 m, since that is what stops ships.
+returns scores at the end. This page asks how much ice is thicker than 3.2 m, since thick ice stops ships.
 """
 
 # %%
@@ -29,7 +29,7 @@ from downscale_jax.evaluation.statistics.bootstrap import Accumulator, ratio
 from downscale_jax.systems import load
 from downscale_jax.systems.downscaler import Downscaler
 
-LIMIT = 2.0  # m
+LIMIT = 3.2  # m
 
 
 class ThickIce:
