@@ -37,7 +37,9 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string('outlines', '', 'map: glacier outlines, a shapefile or GeoPackage.')
 flags.DEFINE_string('elevation', '', 'map: elevation, a raster.')
-flags.DEFINE_string('output', '', 'downscale: ensemble to write, .zarr or .nc; pack: file to write, .zip; map: .gpkg.')
+flags.DEFINE_string(
+    'output', '', 'downscale: ensemble to write, .zarr, its URL, or .nc; pack: file to write, .zip; map: .gpkg.'
+)
 flags.DEFINE_string(
     'statics', '', 'downscale: file of another fine grid with its static fields; empty: that of training.'
 )

@@ -11,14 +11,14 @@ from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.settings.data import ATMOSPHERE, MOUNTAINS
-from downscale_jax.settings.images import CIRRUS, ROSETTES
+from downscale_jax.settings.images import CIRRUS, CLOUD_SHAPE, ROSETTES
 
 
 def open_series(data: dict, seed: int) -> xr.Dataset:
     """Canonical data.variables in time, in data.units where given, with the statics of data.context that exist."""
     fields = _simulated_series(data, seed) if not data['path'] else _read_series(data)
     units = zip(data['variables'], data.get('units', ()), strict=False)
-    return fields.assign({name: convert_units(fields[name], unit) for name, unit in units})
+    return fields.assign({name: convert_units(fields[name], unit, data['path']) for name, unit in units})
 
 
 def check_patch(grid: Sequence[int], data: dict) -> None:
@@ -65,6 +65,10 @@ def open_images(data: dict, seed: int) -> ImageSet:
         camera = data['views'], float(data['angle'])
         return rosettes.simulate(seed, data['arms'], **numbers(data), camera=camera, size=data['size'])
     if data['world'] == CIRRUS:
+        if data['path']:
+            from data_prep.readers import cloud_levels
+
+            return cloud_levels.read(data['path'], CLOUD_SHAPE)
         from data_prep.simulators.cirrus import ensemble
 
         settings = {'seed': seed, **data['simulate']}

@@ -16,7 +16,7 @@ from downscale_jax.systems import system_of
 from downscale_jax.systems.checks import before_training
 from downscale_jax.systems.system import Config
 from downscale_jax.systems.workdir import zeros
-from downscale_jax.training.loop import abstract_state, train_program, zero_sums
+from downscale_jax.training.loop import abstract_state, train_program
 
 
 def describe(config: Config, workdir: Path) -> None:
@@ -32,7 +32,7 @@ def described(config: Config) -> dict[str, Any]:
 
     Raises UserError for invalid settings, and for a training step that needs more memory than is free.
     """
-    system, key = system_of(config), jax.random.key(0)
+    system = system_of(config)
     tasks = before_training(system, config)
     rows = config['training']['batch_size'] // jax.device_count()
     batch = parallel.abstract(zeros(system.shapes(config), rows * jax.device_count()), parallel.SHARDED_ROWS)
@@ -40,8 +40,7 @@ def described(config: Config) -> dict[str, Any]:
     cost: dict[str, float] = {}
     for name, task in tasks.items():
         states[name] = abstract_state(task, system.initialise(name, tasks), batch, 0)
-        sums = zero_sums(task, states[name], batch, key)
-        step = train_program(task, task.phases[0], key).lower(states[name], sums, batch).compile()
+        step = train_program(task, task.phases[0], config['seed']).lower(states[name], batch).compile()
         cost, temporary = step.cost_analysis(), step.memory_analysis().temp_size_in_bytes
         messages.info(
             f'{name}: {size(states[name].params):,} parameters; a step of {rows} examples per device: '
@@ -55,7 +54,7 @@ def described(config: Config) -> dict[str, Any]:
                 'smaller one, or raise training.accumulate'
             )
         steps = sum(phase.steps for phase in task.phases)
-        seconds = step_seconds(step, states[name], batch, sums)
+        seconds = step_seconds(step, states[name], batch)
         messages.info(
             f'{name}: {steps:,} steps of {seconds:.3g} s, one of which was measured: about '
             f'{timedelta(seconds=round(steps * seconds))} (hours:minutes:seconds) on this machine'
@@ -73,7 +72,7 @@ def described(config: Config) -> dict[str, Any]:
     }
 
 
-def step_seconds(step: Any, state: Any, batch: Any, sums: Any) -> float:
+def step_seconds(step: Any, state: Any, batch: Any) -> float:
     """Of a compiled training step, the second of two, on zeros of these shapes."""
     processes = jax.process_count()
     state = parallel.replicate(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state))
@@ -82,8 +81,7 @@ def step_seconds(step: Any, state: Any, batch: Any, sums: Any) -> float:
     )
     for _ in range(2):
         start = perf_counter()
-        state, sums, loss = step(state, sums, rows)
-        jax.block_until_ready(loss)
+        state, _ = jax.block_until_ready(step(state, rows))
     return perf_counter() - start
 
 

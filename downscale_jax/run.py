@@ -18,8 +18,8 @@ from downscale_jax.describe import described
 from downscale_jax.downscale.dataset import export_netcdf
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.request import Source, file_state
-from downscale_jax.evaluation.glaciers.tables import write_package
 from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.files import object_stores
 from downscale_jax.fields.datasets.files.paths import is_url
 from downscale_jax.pipeline.batches import Batch, batches
 from downscale_jax.pipeline.batches import Source as Examples
@@ -30,7 +30,6 @@ from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import check_output, write_json
 from downscale_jax.systems import calibrated, checks, load, system_of
 from downscale_jax.systems.downscaler import Downscaler, check_drawn
-from downscale_jax.systems.glacier_map import GlacierMap
 from downscale_jax.systems.storage import packing
 from downscale_jax.systems.storage.claim import check_config, check_data, claim
 from downscale_jax.systems.system import Config, Given, Trained
@@ -52,9 +51,10 @@ def train(config: Config, workdir: Path, prepare: Prepare) -> None:
             f'trained on {jax.process_count()} processes; evaluate on one: --mode=evaluate --workdir={workdir}'
         )
         return
+    opened, prepared = open_trained('evaluate', workdir, {}, prepare)
     if system.calibrate and calibrated.is_wanted(config):
-        calibrate(workdir, {}, prepare)
-    evaluate(workdir, {}, prepare)
+        system.calibrate(opened, prepared)
+    score(opened, prepared)
 
 
 def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: Mapping[str, Task]) -> None:
@@ -126,7 +126,11 @@ def calibrate(workdir: Path, given: Given, prepare: Prepare) -> None:
 
 def evaluate(workdir: Path, given: Given, prepare: Prepare) -> None:
     """Scores the trained tasks beside baselines on the test split: scores.json, figures, report.html."""
-    opened, prepared = open_trained('evaluate', workdir, given, prepare)
+    score(*open_trained('evaluate', workdir, given, prepare))
+
+
+def score(opened: WorkDirectory[Any], prepared: Prepared) -> None:
+    """Evaluates an opened work directory."""
     checks.check_grid(opened.config, prepared)
     opened.system.evaluate(opened, prepared)
 
@@ -162,6 +166,10 @@ class MapFiles:
 
 def map_glaciers(workdir: Path, given: Given, wanted: MapFiles) -> None:
     """Scenes and outlines in, areas of glaciers out: a GeoPackage."""
+    # only glaciers need these modules
+    from downscale_jax.evaluation.glaciers.tables import write_package
+    from downscale_jax.systems.glacier_map import GlacierMap
+
     output = Path(wanted.output)
     check_output(output, '.gpkg')
     model = load(workdir, given, kind=GlacierMap)
@@ -175,7 +183,7 @@ class Downscaling:
     """What `downscale` reads and writes."""
 
     input: str  # coarse data set: file, glob, Zarr store or URL
-    output: str  # ensemble, .zarr or .nc
+    output: str  # ensemble, .zarr or .nc, or the URL of a .zarr
     statics: str = ''  # file of another fine grid, with the static fields that networks see; empty: that of training
     members: int = 16
     seed: int = 0
@@ -183,20 +191,20 @@ class Downscaling:
 
     def check(self) -> None:
         """Raises UserError for arguments that are invalid whatever the model."""
-        path = Path(self.output)
-        if is_url(self.output):
-            raise UserError(f"--output '{self.output}' is a URL: write to a folder, and copy the finished store")
-        check_output(path, '.zarr', '.nc')
         check_drawn(self.members, self.seed, '--')
-        if path.suffix == '.nc' and path.exists() and not self.store.exists():
+        if is_url(self.output):
+            return object_stores.check_output(self.output)
+        path = Path(self.output)
+        check_output(path, '.zarr', '.nc')
+        if path.suffix == '.nc' and path.exists() and not Path(self.store).exists():
             raise UserError(
                 f'{path} exists, but {self.store}, from which it is written, does not: use another --output'
             )
 
     @property
-    def store(self) -> Path:
+    def store(self) -> str:
         """The Zarr store: the output itself or, beside a NetCDF file, that from which it is written."""
-        return Path(self.output).with_suffix('.zarr')
+        return str(Path(self.output).with_suffix('.zarr')) if self.output.endswith('.nc') else self.output
 
 
 def downscale(workdir: Path, given: Given, wanted: Downscaling) -> None:
@@ -222,8 +230,8 @@ def downscale(workdir: Path, given: Given, wanted: Downscaling) -> None:
     ensemble = Ensemble(generator, inputs, fine, members, wanted.seed)
     to_store(ensemble, wanted.store, source, model.attributes())
     output = Path(wanted.output)
-    if output != wanted.store and not output.exists() and jax.process_index() == 0:
-        export_netcdf(wanted.store, output)
+    if output.suffix == '.nc' and not output.exists() and jax.process_index() == 0:
+        export_netcdf(Path(wanted.store), output)
 
 
 def report_statics(fine: Any, source: str) -> None:

@@ -56,8 +56,9 @@ def test_nothing_trained_yet(tmp_path):
     from data_prep.prepare import prepare
     from downscale_jax.run import Downscaling, downscale, evaluate
 
-    with pytest.raises(UserError, match=r"--output 's3://bucket/out\.zarr' is a URL"):
-        downscale(tmp_path / 'run', {}, Downscaling('coarse.nc', 's3://bucket/out.zarr'))
+    for output, reason in {'memory://out.zarr': 'is read only', 's3://bucket/out.nc': r'must end in \.zarr'}.items():
+        with pytest.raises(UserError, match=f"--output '{output}'.*{reason}"):
+            downscale(tmp_path / 'run', {}, Downscaling('coarse.nc', output))
     with pytest.raises(UserError, match=r'is no work directory.*train first'):
         downscale(tmp_path / 'run', {}, Downscaling('coarse.nc', str(tmp_path / 'out.zarr')))
     with pytest.raises(UserError, match=r'is no work directory.*train first'):

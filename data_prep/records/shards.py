@@ -12,13 +12,13 @@ import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from data_prep import engine
+from data_prep.records.serialisation import serialised
 from data_prep.records.statistics import Statistics
 from downscale_jax.pipeline.record_files import NAME, Shape, features
 from downscale_jax.runtime import messages
@@ -74,8 +74,6 @@ class Summary(NamedTuple):
 
 def write_records(directory: Path, records: Records, candidates: Mapping[str, int]) -> Summary:
     """Writes the shards that `directory`/records lacks and completes the data set; `candidates` by split."""
-    # while TFDS is imported, `import` is another function for all threads: imports of xarray's would fail
-    features(records.shapes)
     folder = directory.resolve() / 'records' / NAME
     writer = ShardWriter(folder, records)
     writer.marks.mkdir(parents=True, exist_ok=True)
@@ -137,16 +135,6 @@ class ShardWriter:
         """Folder of the summaries of finished shards."""
         return self.folder / '.marks'
 
-    @cached_property
-    def _features(self) -> Any:
-        return features(self.records.shapes)
-
-    @cached_property
-    def _serialiser(self) -> Any:
-        from tensorflow_datasets.core.example_serializer import ExampleSerializer
-
-        return ExampleSerializer(self._features.get_serialized_info())
-
     def path(self, shard: Shard) -> Path:
         return self.folder / f'{self.folder.parent.name}-{shard.split}.array_record-{shard.number:05}'
 
@@ -163,17 +151,18 @@ class ShardWriter:
     def _write(self, shard: Shard, mark: Path) -> None:
         from array_record.python.array_record_module import ArrayRecordWriter
 
-        path, count, size = self.path(shard), 0, 0
+        path, shapes, count, size = self.path(shard), dict(self.records.shapes), 0, 0
         aside = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.partial')  # a task may run twice, if a worker is lost
         try:
             writer = ArrayRecordWriter(str(aside), OPTIONS)
 
             def add(**record: np.ndarray | int) -> None:
                 nonlocal count, size
-                example = self._serialiser.get_tf_example(self._features.encode_example(record))
-                serialised = example.SerializeToString(deterministic=True)  # in an order that is not the process's own
-                writer.write(serialised)
-                count, size = count + 1, size + len(serialised)
+                if (given := {name: np.shape(value) for name, value in record.items()}) != shapes:
+                    raise ValueError(f'a record has the shapes {given}, not {shapes}')
+                example = serialised(record)
+                writer.write(example)
+                count, size = count + 1, size + len(example)
 
             statistics = self.records.write(shard, add)
             writer.close()

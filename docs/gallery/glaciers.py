@@ -23,7 +23,7 @@ from shared_runs import RUNS, train
 
 import downscale_jax
 from data_prep.prepare import prepare
-from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.fields.transforms.scenes import SceneTransform
 from downscale_jax.pipeline.glaciers import imagery_of, inputs
 from downscale_jax.systems.glacier_map import GlacierMap
 
@@ -60,7 +60,7 @@ prepared = prepare(model.config['data'], model.config['seed'], RUNS / 'data')
 imagery = imagery_of(prepared)
 bands, clear = max((imagery.scene(index) for index in (2, 3)), key=lambda scene: scene[1][west].mean())
 image = np.concatenate([bands, imagery.relief], -1)
-probability = model.mapper.probability(inputs(prepared.transform_as(Standardisation), image), clear)
+probability = model.mapper.probability(inputs(prepared.transform_as(SceneTransform), image), clear)
 
 # %%
 # Scores count cells up to 300 m from a glacier, so that only those are drawn. In false colours, short-wave and near

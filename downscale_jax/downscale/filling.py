@@ -1,7 +1,6 @@
 """An ensemble written to a Zarr store; a run that was killed resumes where it stopped."""
 
 import dataclasses
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -15,10 +14,13 @@ from downscale_jax.downscale.claims import Claims
 from downscale_jax.downscale.dataset import NO_PROVENANCE, Provenance
 from downscale_jax.downscale.ensemble import Ensemble, WorkUnit, generate
 from downscale_jax.downscale.fitting import USABLE_SHARE, free_memory, memory_needed
+from downscale_jax.downscale.object_claims import ObjectClaims
+from downscale_jax.downscale.places import place_of
 from downscale_jax.downscale.request import Source, StoreRequest
-from downscale_jax.downscale.zarr_store import EnsembleStore, begin_or_resume, remove_leftovers
+from downscale_jax.downscale.zarr_store import EnsembleStore, begin_or_resume
 from downscale_jax.runtime import memory, messages, parallel
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.files import first_line
 from downscale_jax.runtime.memory import format_bytes
 
 LONG = 100e6  # cells times evaluations, about three minutes on two cores: below, no duration is announced
@@ -27,21 +29,24 @@ SHORT = 10  # seconds of an evaluation that is cheap enough to be repeated
 
 
 def to_store(
-    ensemble: Ensemble, path: Path, source: Source, provenance: Provenance = NO_PROVENANCE, replace: bool = False
+    ensemble: Ensemble, path: Path | str, source: Source, provenance: Provenance = NO_PROVENANCE, replace: bool = False
 ) -> None:
-    """Fills the Zarr store at `path`, resuming where an earlier run with the same request stopped.
+    """Fills the Zarr store at a path or URL, resuming where an earlier run with the same request stopped.
 
     A store of another request is removed if `replace`, without progress messages; otherwise UserError is raised. Any
     number of processes with the same request share the units (`downscale.claims`), those of one distributed run and
     independent ones.
     """
-    request, free = StoreRequest.of(ensemble, source), free_memory()
-    store = begin_or_resume(path, ensemble.balanced(), request, provenance, USABLE_SHARE * free, replace)
-    if store.remaining:
-        parallel.on_all_processes(lambda: check_memory(store, free))
-        if not replace:
-            announce(store)
-        fill(store)
+    request, free, place = StoreRequest.of(ensemble, source), free_memory(), place_of(path)
+    try:
+        store = begin_or_resume(place, ensemble.balanced(), request, provenance, USABLE_SHARE * free, replace)
+        if store.remaining:
+            parallel.on_all_processes(lambda: check_memory(store, free))
+            if not replace:
+                announce(store)
+            fill(store)
+    except place.failures as error:
+        raise UserError(f'{place}: {first_line(error)}; check the URL, the credentials and the permissions') from error
     parallel.barrier('the store is filled')
 
 
@@ -49,8 +54,8 @@ def fill(store: EnsembleStore) -> None:
     """Generates and writes the remaining units together with any other process; returns when all are written."""
     remaining, total = store.remaining, len(store.remaining)
     fields = sum(store.ensemble.member_count(unit) for unit in remaining)
-    bar = tqdm(total=fields, desc=f'downscaling to {store.path.name}', unit='fields', disable=None)
-    with bar, Claims(store.path) as claims:
+    bar = tqdm(total=fields, desc=f'downscaling to {store.place.name}', unit='fields', disable=None)
+    with bar, store.place.claims() as claims:
         while remaining:
             for generated in generate(store.ensemble, available(store, claims, remaining), total):
                 store.write(generated)
@@ -62,11 +67,11 @@ def fill(store: EnsembleStore) -> None:
                 time.sleep(POLL)
             remaining = left
         if not claims.others():
-            remove_leftovers(store.path)
+            store.place.remove_leftovers()
             claims.remove()
 
 
-def available(store: EnsembleStore, claims: Claims, units: list[WorkUnit]) -> Iterator[WorkUnit]:
+def available(store: EnsembleStore, claims: Claims | ObjectClaims, units: list[WorkUnit]) -> Iterator[WorkUnit]:
     """Claims one after the other those of the units that no living process computes or has written."""
     for unit in units:
         if claims.take(name_of(unit)):
@@ -87,7 +92,7 @@ def check_memory(store: EnsembleStore, free: float) -> None:
     needed = memory_needed(ensemble.generator, ensemble.inputs.domain, len(store.remaining))
     if needed > free:
         raise UserError(
-            f'{store.path} was begun with units that need {format_bytes(needed)} of memory, but {format_bytes(free)} '
+            f'{store.place} was begun with units that need {format_bytes(needed)} of memory, but {format_bytes(free)} '
             'are free: resume where more is free, or choose another --output'
         )
 
@@ -102,13 +107,13 @@ def announce(store: EnsembleStore) -> None:
     needed = memory_needed(generator, domain, len(store.remaining))
     messages.info(
         f'{ensemble.members} members x {times} times of {rows} x {columns} cells: {len(store.remaining)} of '
-        f'{len(ensemble.units())} units to do; {store.path.name} takes at most '
+        f'{len(ensemble.units())} units to do; {store.place.name} takes at most '
         f'{format_bytes(disk)}, a unit of {generator.partition.members} members in tiles of {tile} cells '
         f'{format_bytes(needed)} of memory'
     )
-    if disk > (free := shutil.disk_usage(store.path).free):
+    if disk > (free := store.place.free()):
         messages.warning(
-            f'--output {store.path} takes up to {format_bytes(disk)}, but {format_bytes(free)} are free on '
+            f'--output {store.place} takes up to {format_bytes(disk)}, but {format_bytes(free)} are free on '
             'its disk: choose another, or fewer --members'
         )
     seconds = estimated_seconds(ensemble, store.remaining[:: jax.process_count()])

@@ -125,5 +125,5 @@ def checked(dataset: xr.Dataset, transform: FieldTransform, source: str) -> xr.D
     fields = canonical(dataset, list(transform.inputs), source=source)
     check_times(fields, transform.inputs, source)
     for name, units in zip(transform.inputs, transform.input_units, strict=True):
-        fields[name] = convert_units(fields[name], units)
+        fields[name] = convert_units(fields[name], units, source)
     return fields

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 from downscale_jax.downscale.ensemble import Ensemble
@@ -68,19 +67,19 @@ class StoreRequest:
         }
         return json.dumps(values)
 
-    def conflict(self, stored: str, path: Path) -> UserError | None:
-        """The error to raise if the store at `path` holds another request, `stored` as JSON; None if it holds this."""
+    def conflict(self, stored: str, place: str) -> UserError | None:
+        """The error to raise if the store at `place` holds another request, `stored` as JSON; None if it holds this."""
         theirs, ours = (flatten(json.loads(text)) for text in (stored, self.to_json()))
         if theirs.keys() != ours.keys():
             return UserError(
-                f'{path} was begun by another version of downscale_jax or with another kind of model: choose another '
+                f'{place} was begun by another version of downscale_jax or with another kind of model: choose another '
                 '--output or remove it'
             )
         differences = {key: (theirs[key], ours[key]) for key in ours if theirs[key] != ours[key]}
         for name in ('input', 'statics'):
             if f'{name}_state' in differences and name not in differences:
                 return UserError(
-                    f'{theirs[name]} has changed since {path} was begun: choose another --output or remove it'
+                    f'{theirs[name]} has changed since {place} was begun: choose another --output or remove it'
                 )
         if {'input', 'statics'} & differences.keys():  # another file has another state and possibly other times
             for consequence in ('input_state', 'statics_state', 'times'):
@@ -89,5 +88,5 @@ class StoreRequest:
             return None
         listed = ', '.join(f'{key}: {a!r} in the store, {b!r} requested' for key, (a, b) in sorted(differences.items()))
         return UserError(
-            f'{path} holds an ensemble of another request ({listed}): choose another --output or remove it'
+            f'{place} holds an ensemble of another request ({listed}): choose another --output or remove it'
         )

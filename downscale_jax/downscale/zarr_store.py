@@ -5,25 +5,20 @@ of a unit's valid values that fell outside the physical bounds before clipping. 
 so a finite share also marks the unit as done.
 """
 
-import errno
-import glob
 import json
-import shutil
-import uuid
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
-import xarray as xr
 import zarr
 
 from downscale_jax.downscale.dataset import CLIPPED_SHARE, Provenance, empty_dataset
 from downscale_jax.downscale.ensemble import Ensemble, GeneratedUnit, WorkUnit
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.fitting import fit_to_memory
+from downscale_jax.downscale.places import Place
 from downscale_jax.downscale.request import StoreRequest
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
@@ -60,7 +55,7 @@ def with_units_of(store: Path, generator: FieldGenerator) -> FieldGenerator:
 class EnsembleStore:
     """A store that is being filled."""
 
-    path: Path
+    place: Place
     ensemble: Ensemble  # in the units that the store was begun with
     fields: list[zarr.Array]  # by target
     shares: zarr.Array
@@ -78,13 +73,15 @@ class EnsembleStore:
                 field[generated.members, time] = generated.fields[..., channel]
             self.shares[group, time] = generated.clipped_share  # after the values: marks them as done
         except OSError as error:
-            raise UserError(f'cannot write {self.path}: {error.strerror or error}; finished fields are kept') from error
+            raise UserError(
+                f'cannot write {self.place}: {error.strerror or error}; finished fields are kept'
+            ) from error
 
 
 def begin_or_resume(
-    path: Path, ensemble: Ensemble, request: StoreRequest, provenance: Provenance, available: float, replace: bool
+    place: Place, ensemble: Ensemble, request: StoreRequest, provenance: Provenance, available: float, replace: bool
 ) -> EnsembleStore:
-    """Opens the store at `path`, which the first process begins if there is none; by all processes of a run together.
+    """Opens the store at a place, which the first process begins if there is none; by all processes of a run together.
 
     A new store gets units that fit into `available` bytes of memory; one that was begun keeps its own. Raises UserError
     where it holds another request or other tiles, unless the first process may `replace` it, and before anything is
@@ -94,84 +91,54 @@ def begin_or_resume(
     def begin() -> None:
         _ = ensemble.inputs[0]  # raises
         if jax.process_index() == 0:
-            conflict = conflict_with(path, request) or conflict_of_tiles(path, ensemble)
+            conflict = conflict_with(place, request) or conflict_of_tiles(place, ensemble)
             if conflict and not replace:
                 raise conflict
-            if conflict or not path.exists():
+            if conflict or not place.exists():
                 fitted = fit_to_memory(ensemble, available, jax.process_count())
                 attributes = {'request': request.to_json(), 'unit': StoreUnit.of(fitted).to_json()}
-                write_empty(empty_dataset(fitted, provenance, attributes), path, replaced=conflict is not None)
+                place.begin(empty_dataset(fitted, provenance, attributes), replaced=conflict is not None)
 
     def open_begun() -> EnsembleStore:
-        if conflict := conflict_with(path, request):  # this process may have another request than the first
+        if conflict := conflict_with(place, request):  # this process may have another request than the first
             raise conflict
-        return open_store(path, ensemble)
+        return open_store(place, ensemble)
 
     parallel.on_all_processes(begin)
     # together: a process that opened the store after another had begun to fill it would see other remaining units
     return parallel.on_all_processes(open_begun)
 
 
-def open_store(path: Path, ensemble: Ensemble) -> EnsembleStore:
-    """The store at `path`, with the ensemble in its units even if more memory is free now."""
-    group = zarr.open_group(path, mode='r+')
+def open_store(place: Place, ensemble: Ensemble) -> EnsembleStore:
+    """The store at a place, with the ensemble in its units even if more memory is free now."""
+    group = zarr.open_group(place.store(), mode='r+')
     unit = StoreUnit.from_attributes(group.attrs)
     ensemble = ensemble.with_partition(tile=unit.tile, members=unit.members)
     *fields, shares = (cast(zarr.Array, group[name]) for name in (*ensemble.generator.transform.targets, CLIPPED_SHARE))
     done = np.isfinite(np.asarray(shares))
     remaining = [todo for todo in ensemble.units() if not done[todo.group, todo.time]]
-    return EnsembleStore(path, ensemble, fields, shares, remaining)
+    return EnsembleStore(place, ensemble, fields, shares, remaining)
 
 
-def conflict_with(path: Path, request: StoreRequest) -> UserError | None:
-    """The error to raise if `path` holds anything but this request, begun or finished."""
-    if not path.exists():
+def conflict_with(place: Place, request: StoreRequest) -> UserError | None:
+    """The error to raise if a place holds anything but this request, begun or finished."""
+    if not place.exists():
         return None
     try:
-        stored = str(zarr.open_group(path, mode='r').attrs['request'])
+        stored = str(zarr.open_group(place.store(), mode='r').attrs['request'])
         json.loads(stored)
     except Exception:
-        return UserError(f'{path} exists but holds no ensemble of downscale_jax: choose another --output')
-    return request.conflict(stored, path)
+        return UserError(f'{place} exists but holds no ensemble of downscale_jax: choose another --output')
+    return request.conflict(stored, str(place))
 
 
-def conflict_of_tiles(path: Path, ensemble: Ensemble) -> UserError | None:
+def conflict_of_tiles(place: Place, ensemble: Ensemble) -> UserError | None:
     """The error to raise if an unfinished store was begun in tiles that this version would not continue with."""
-    if not path.exists():
+    if not place.exists():
         return None
-    group = zarr.open_group(path, mode='r')
+    group = zarr.open_group(place.store(), mode='r')
     unit = StoreUnit.from_attributes(group.attrs)
     resumed = StoreUnit.of(ensemble.with_partition(tile=unit.tile, members=unit.members))
     if np.isfinite(np.asarray(group[CLIPPED_SHARE])).all() or resumed == unit:
         return None
-    return UserError(f'{path} was begun in other tiles by another version: choose another --output or remove it')
-
-
-def write_empty(empty: xr.Dataset, path: Path, replaced: bool) -> None:
-    """Writes the store of an empty data set, whole or not at all; in the place of another, if that is `replaced`.
-
-    A store that another process has begun meanwhile is left alone.
-    """
-    partial = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.partial')
-    try:
-        with warnings.catch_warnings():
-            # zarr warns of consolidated metadata, which version 3 does not specify; xarray warns where they are missing
-            warnings.filterwarnings('ignore', 'Consolidated metadata', zarr.errors.ZarrUserWarning)
-            empty.to_zarr(partial, compute=False, consolidated=True, zarr_format=3)
-        if replaced:
-            shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            return
-        raise UserError(f'cannot write {path}: {error.strerror or error}; check space and permissions') from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def remove_leftovers(path: Path) -> None:
-    """Removes what killed processes left of files and of stores that they were writing; no other may live."""
-    for partial in path.rglob('*.partial'):
-        partial.unlink()
-    for begun in path.parent.glob(f'.{glob.escape(path.name)}.*.partial'):
-        shutil.rmtree(begun)
+    return UserError(f'{place} was begun in other tiles by another version: choose another --output or remove it')

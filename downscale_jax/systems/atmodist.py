@@ -160,7 +160,7 @@ class LearnedDistance(WorkDirectory[AtmoDistTask]):
         dataset = canonical(fields, list(transform.variables), source='the fields')
         check_times(dataset, transform.variables, 'the fields')
         for name, units in zip(transform.variables, transform.units, strict=True):
-            dataset[name] = convert_units(dataset[name], units)
+            dataset[name] = convert_units(dataset[name], units, 'the fields')
         return oriented(dataset, self.prepared.statics, 'the fields')
 
     def _batches(self, fields: xr.Dataset) -> Iterator[np.ndarray]:

@@ -120,7 +120,7 @@ def initialise(name: str, tasks: Mapping[str, DiffusionTask], trained: Trained |
     first = task.regression
     if trained is None:
         return lambda key, batch: task.init(key, batch, FirstGuess(first.init(key, batch).params, np.float32(1)))
-    state, evaluate = trained.restored('regression'), eval_program(first, jax.random.key(0))
+    state, evaluate = trained.restored('regression'), eval_program(first, 0)
     ratios = [evaluate(state, parallel.split_rows(batch), n)['calibration'] for n, batch in enumerate(trained.batches)]
     guess = FirstGuess(jax.device_get(state.ema_params), np.sqrt(np.float32(np.mean(jax.device_get(ratios)))))
     return lambda key, batch: task.init(key, batch, guess)

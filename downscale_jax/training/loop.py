@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -31,10 +32,12 @@ STEPS = 'steps'  # entry of the sums that counts the summed steps
 
 
 class Task(Protocol):
-    """The part of a task that the loop depends on. Steps run inside `parallel.sharded`."""
+    """The part of a task that the loop depends on: hashable by value. Steps run inside `parallel.sharded`."""
 
     @property
     def phases(self) -> tuple[Phase, ...]: ...
+
+    def __hash__(self) -> int: ...
 
     def train_step(
         self, state: State, batch: Any, key: jax.Array, phase: Phase
@@ -104,23 +107,21 @@ class _Trainer:
         self.task, self.name, self.data, self.settings = task, name, data, settings
         self.checkpoints, self.log = checkpoints, log
         self.ends = np.cumsum([phase.steps for phase in task.phases]).tolist()
-        self.key = jax.random.key(settings.seed)
         self.validation = [parallel.split_rows(rows) for rows in data.validation]
-        self.evaluate = eval_program(task, self.key)
+        self.evaluate = eval_program(task, settings.seed)
 
     def start(self, init: Init, step: int) -> None:
         """Initialises the state, or restores the checkpoint of `step`."""
         task, self.step = self.task, step
         self._feed(task.phases[_phase_of(task, self.step + 1)])
-        self.sums = zero_sums(task, abstract_state(task, init, self.batch, 0), self.batch, self.key)
+        initialise = jax.jit(init)  # traced once for shapes and values
+        self.sums = zero_sums(task, abstract_state(task, initialise, self.batch, 0), self.batch, self.settings.seed)
         if self.step:
-            state = abstract_state(task, init, self.batch, self.step)
+            state = abstract_state(task, initialise, self.batch, self.step)
             self.state, self.sums = self.checkpoints.restore(self.step, state, self.sums)
         else:
-            # weights from the hardware's generator: threefry over all their shapes takes 10 s longer to compile
-            weights_key = jax.random.key(self.settings.seed, impl='unsafe_rbg')
             zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.batch)
-            self.state = parallel.replicate(jax.jit(init)(weights_key, zeros))
+            self.state = parallel.replicate(initialise(weights_key(self.settings.seed), zeros))
         self.last_row = time.perf_counter(), self.step
 
     def run(self) -> None:
@@ -138,14 +139,15 @@ class _Trainer:
                 self._run_phase(phase, end, bar, termination)
 
     def _run_phase(self, phase: Phase, end: int, bar: tqdm, termination: '_Termination') -> None:
-        advance, previous = train_program(self.task, phase, self.key), None
+        advance, previous = train_program(self.task, phase, self.settings.seed), None
         while self.step < end:
-            self.state, self.sums, loss = advance(self.state, self.sums, self.batch)
+            self.state, metrics = advance(self.state, self.batch)
+            self.sums = add_metrics(self.sums, metrics)
             self.step += 1
             if self.step < self.ends[-1]:
                 self.batch = next(self.feed)
             jax.block_until_ready(previous)  # the host stays one step ahead of the devices, no more
-            previous = loss
+            previous = metrics['loss']
             bar.update()
             if self.step % self.settings.log_every == 0 or self.step == end:
                 bar.set_postfix(loss=f'{self._write_row(phase):.4g}', refresh=False)
@@ -206,14 +208,18 @@ class _Trainer:
             )
 
 
+def weights_key(seed: int) -> jax.Array:
+    """The key of initial weights, for the hardware's generator: threefry over all shapes compiles 10 s longer."""
+    return jax.random.key(seed, impl='unsafe_rbg')
+
+
 def abstract_state(task: Task, init: Init, batch: Batch, step: int) -> State:
     """Shapes and shardings of the state after `step`, into which a checkpoint is restored."""
-
-    def make(key, batch):
-        state, last = init(key, batch), _phase_of(task, step)
-        return enter_phase(state, last, create(task.phases[last])) if last else state
-
-    return parallel.abstract(jax.eval_shape(make, jax.random.key(0), batch))
+    unsharded = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch)
+    state, last = jax.eval_shape(init, weights_key(0), unsharded), _phase_of(task, step)
+    if last:
+        state = jax.eval_shape(lambda state: enter_phase(state, last, create(task.phases[last])), state)
+    return parallel.abstract(state)
 
 
 def _phase_of(task: Task, step: int) -> int:
@@ -222,38 +228,41 @@ def _phase_of(task: Task, step: int) -> int:
     return int(np.searchsorted(ends, max(step, 1)))
 
 
-def train_program(task: Task, phase: Phase, key: jax.Array) -> Any:
-    """Training step (state, sums, batch) -> (state, sums, loss) on all devices.
+@lru_cache(maxsize=16)  # the description of a run and its training share what they trace and compile
+def train_program(task: Task, phase: Phase, seed: int) -> Any:
+    """Training step (state, batch) -> (state, metrics) on all devices."""
+    key = jax.random.key(seed)
 
-    Metrics are summed on the devices and fetched once per row of the log; the loss only serves to wait for the step.
-    """
+    def advance(state, batch):
+        return task.train_step(state, batch, jax.random.fold_in(key, state.step), phase)
 
-    def advance(state, sums, batch):
-        state, metrics = task.train_step(state, batch, jax.random.fold_in(key, state.step), phase)
-        return state, jax.tree.map(jnp.add, sums, {**metrics, STEPS: jnp.ones(())}), metrics['loss']
-
-    return parallel.sharded(advance, (REPLICATED, REPLICATED, SHARDED_ROWS), REPLICATED, donate=(0, 1))
+    return parallel.sharded(advance, (REPLICATED, SHARDED_ROWS), REPLICATED, donate=(0,))
 
 
-def zero_sums(task: Task, state: State, batch: Any, key: jax.Array) -> dict[str, jax.Array]:
+@partial(jax.jit, donate_argnums=0)
+def add_metrics(sums: dict[str, jax.Array], metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Sums on the devices, fetched once per row of the log, with those of one more step."""
+    return jax.tree.map(jnp.add, sums, {**metrics, STEPS: jnp.ones(())})
+
+
+def zero_sums(task: Task, state: State, batch: Any, seed: int) -> dict[str, jax.Array]:
     """The sums before the first step; the arguments may be abstract."""
-
-    def metrics(state, batch):
-        return {**task.train_step(state, batch, key, task.phases[0])[1], STEPS: jnp.ones(())}
-
-    shapes = jax.eval_shape(parallel.sharded(metrics, (REPLICATED, SHARDED_ROWS), REPLICATED), state, batch)
-    return parallel.replicate(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes))
+    _, metrics = jax.eval_shape(train_program(task, task.phases[0], seed), state, batch)
+    return parallel.replicate(
+        {name: np.zeros(m.shape, m.dtype) for name, m in metrics.items()} | {STEPS: np.float32(0)}
+    )
 
 
 def _means(sums: dict[str, np.ndarray]) -> dict[str, float]:
     return {f'train/{k}': float(v / max(sums[STEPS], 1)) for k, v in sums.items() if k != STEPS}
 
 
-def eval_program(task: Task, key: jax.Array) -> Callable:
+def eval_program(task: Task, seed: int) -> Callable:
     """Validation step (state, batch, batch index) -> {name: mean over the global batch}; the index fixes the noise."""
+    key = jax.random.fold_in(jax.random.key(seed), VALIDATION)
 
     def evaluate(state, batch, index):
-        metrics = task.eval_step(state, batch, jax.random.fold_in(jax.random.fold_in(key, VALIDATION), index))
+        metrics = task.eval_step(state, batch, jax.random.fold_in(key, index))
         return jax.lax.pmean(jax.tree.map(jnp.mean, metrics), parallel.AXIS)
 
     return parallel.sharded(evaluate, (REPLICATED, SHARDED_ROWS, REPLICATED), REPLICATED)

@@ -1,15 +1,18 @@
 """Preparation of records: MB/s of a core, scaling over workers, memory against the length of the archive.
 
-    python -m experiments.archive.preparation [--times 48 192] [--workers 1 2] [--rows 1280] [--columns 2560]
+    python -m experiments.archive.preparation [--times 48 192] [--workers 1 2] [--kinds threads processes]
+        [--rows 1280] [--columns 2560]
 
 Writes made-up fields of one variable as an uncompressed Zarr store, one time per chunk, and prepares it as records of
-block means, in a new process for each number of times and of workers. MB/s per core are bytes of records over seconds
-of CPU of the whole preparation; speed-up is by the wall clock and needs idle cores. The record files of all numbers of
-workers are compared byte by byte. `writer`: the same fields from memory through the writer alone, beside TFDS's own.
-About two minutes on 2 CPU cores; 10 GB of disk.
+block means, in a new process for each number of times and of workers, which are threads or processes. MB/s per core are
+bytes of records over seconds of CPU of the whole preparation, that of its processes included; memory is that of the
+largest process. Speed-up is by the wall clock and needs idle cores: `others` is the share of the cores' time that other
+programs took meanwhile. The record files of all runs are compared byte by byte. `writer`: the same fields from memory
+through the writer alone, beside TFDS's own. About three minutes on 2 CPU cores; 10 GB of disk.
 """
 
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
@@ -19,11 +22,14 @@ from typing import NamedTuple
 from experiments.benchmarks.processes import in_new_process, peak_mib
 from experiments.command_line import Parser, at_least, run_program
 
+KINDS = ('threads', 'processes')
+
 
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument('--times', type=at_least(8), nargs='+', default=[48, 192])
     parser.add_argument('--workers', type=at_least(1), nargs='+', default=[1, 2])
+    parser.add_argument('--kinds', choices=KINDS, nargs='+', default=KINDS)
     parser.add_argument('--rows', type=at_least(8), default=1280)
     parser.add_argument('--columns', type=at_least(8), default=2560)
     options = parser.parse_args()
@@ -32,23 +38,24 @@ def main() -> None:
         speed = in_new_process(write_alone, name, 64, (512, 512))['mb_per_s']
         print(f'writer of {name}, fields of 1 MB from memory: {speed:.0f} MB/s of CPU time')
     print(
-        f'{"times":>6} {"workers":>8} {"MB/s per core":>14} {"CPU s":>6} '
-        f'{"seconds":>8} {"speed-up":>9} {"peak MiB":>9}',
+        f'{"times":>6} {"workers":>12} {"MB/s per core":>14} {"CPU s":>6} {"seconds":>8} {"speed-up":>9} {"others":>7} '
+        f'{"peak MiB":>9}',
         flush=True,
     )
+    runs = [(kind, count) for kind in options.kinds for count in options.workers if count > 1 or kind == 'threads']
     with tempfile.TemporaryDirectory() as folder:
         for times in options.times:
             path = Path(folder) / f'fields_{times}.zarr'
             in_new_process(write_fields, str(path), times, shape)
-            results = {count: in_new_process(prepare_fields, str(path), folder, count) for count in options.workers}
-            alone = results[options.workers[0]]
-            for count, result in results.items():
+            results = [in_new_process(prepare_fields, str(path), folder, *run) for run in runs]
+            for (kind, count), result in zip(runs, results, strict=True):
                 print(
-                    f'{times:6} {count:8} {result.mb_per_s:14.0f} {result.processor:6.1f} {result.seconds:8.1f} '
-                    f'{alone.seconds / result.seconds:9.2f} {result.peak_mib:9.0f}',
+                    f'{times:6} {count:2} {kind:>9} {result.mb_per_s:14.0f} {result.processor:6.1f} '
+                    f'{result.seconds:8.1f} {results[0].seconds / result.seconds:9.2f} {result.others:7.2f} '
+                    f'{result.peak_mib:9.0f}',
                     flush=True,
                 )
-            if len({result.digest for result in results.values()}) > 1:
+            if len({result.digest for result in results}) > 1:
                 sys.exit(f'{times} times: the records differ between numbers of workers')
             shutil.rmtree(path)
 
@@ -143,18 +150,23 @@ class Measured(NamedTuple):
     seconds: float
     processor: float  # seconds of CPU
     mb_per_s: float  # of CPU time
+    others: float  # share of the cores' time that other programs took
     peak_mib: float
     digest: str  # of the record files
 
 
-def prepare_fields(path: str, folder: str, workers: int) -> Measured:
+def prepare_fields(path: str, folder: str, kind: str, workers: int) -> Measured:
     import time
 
     import dask
     import numpy as np
+    import tensorflow_datasets  # noqa: F401  before the clock starts
     import xarray as xr
 
+    from data_prep import engine
     from data_prep.prepare import prepare
+
+    engine.LARGE = 0 if kind == 'processes' else 2**62
 
     with xr.open_zarr(path, consolidated=False) as fields:
         stamps = fields['time'].values
@@ -176,16 +188,30 @@ def prepare_fields(path: str, folder: str, workers: int) -> Measured:
         'bounds': ((0.0, float('inf')),),
     }
     root = Path(folder) / f'prepared-{workers}'
-    start, processor = time.perf_counter(), time.process_time()
+    start, processor, busy = time.perf_counter(), processor_seconds(), busy_seconds()
     with dask.config.set(num_workers=workers):
         prepared = prepare(data, 0, root)
-    seconds, processor = time.perf_counter() - start, time.process_time() - processor
+    seconds = time.perf_counter() - start
+    processor, busy = processor_seconds() - processor, busy_seconds() - busy
     digest = hashlib.sha256()
     for file in sorted((prepared.directory / 'records').rglob('*.array_record*')):
         digest.update(file.read_bytes())
     megabytes = 4 * np.prod(prepared.mask.shape) * len(stamps) / 1e6
     shutil.rmtree(root)
-    return Measured(seconds, processor, float(megabytes / processor), peak_mib(), digest.hexdigest())
+    others = (busy - processor) / seconds / (os.cpu_count() or 1)
+    return Measured(seconds, processor, float(megabytes / processor), others, peak_mib(), digest.hexdigest())
+
+
+def processor_seconds() -> float:
+    """Of CPU that this process and its finished children have taken."""
+    times = os.times()
+    return sum(times[:4])
+
+
+def busy_seconds() -> float:
+    """Of CPU that all programs of this machine have taken (Linux)."""
+    user, nice, system = map(int, Path('/proc/stat').read_text().split()[1:4])
+    return (user + nice + system) / os.sysconf('SC_CLK_TCK')
 
 
 if __name__ == '__main__':

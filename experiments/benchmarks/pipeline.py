@@ -18,7 +18,7 @@ from data_prep.prepare import prepare
 from downscale_jax.pipeline.batches import batches
 from downscale_jax.runtime import parallel
 from downscale_jax.systems.diffusion import build, examples
-from downscale_jax.training.loop import train_program, zero_sums
+from downscale_jax.training.loop import add_metrics, train_program, zero_sums
 from experiments.command_line import Parser, at_least, run_program
 from experiments.configs import read_config
 
@@ -39,8 +39,8 @@ def main() -> None:
     batch, key = next(fed), jax.random.key(0)
     task = build(config)['regression']
     state = parallel.replicate(task.init(key, jax.device_get(batch)))
-    advance = train_program(task, task.phases[0], key)
-    sums = zero_sums(task, state, batch, key)
+    advance = train_program(task, task.phases[0], config['seed'])
+    sums = zero_sums(task, state, batch, config['seed'])
 
     def stretch(source) -> float:
         """Seconds a step, the next batch taken while the device works, as training does."""
@@ -49,10 +49,11 @@ def main() -> None:
         for step in range(options.steps + DRAINED):
             if step == DRAINED:
                 start = time.perf_counter()
-            state, sums, loss = advance(state, sums, rows)
+            state, metrics = advance(state, rows)
+            sums = add_metrics(sums, metrics)
             rows = next(source)
             jax.block_until_ready(running)
-            running = loss
+            running = metrics['loss']
         jax.block_until_ready(running)
         return (time.perf_counter() - start) / options.steps
 

@@ -17,8 +17,10 @@ import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, NullFormatter, NullLocator
@@ -26,7 +28,8 @@ from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, NullFormat
 from downscale_jax.evaluation.labels import shortened
 from downscale_jax.runtime.files import write_bytes
 
-WIDTH = 9.0
+WIDTH, DPI = 9.0, 160
+NO_VERSION: Any = {'Software': None}  # equal figures give equal bytes
 INK, QUIET, LAND, NOTHING = '#1a1a1a', '#5f6368', '#b9bcc0', '#eef0f2'
 LOOK: dict[Any, Any] = {
     'font.size': 10, 'axes.titlesize': 10.5, 'axes.labelsize': 9.5, 'xtick.labelsize': 9, 'ytick.labelsize': 9,
@@ -76,7 +79,10 @@ def save(figure: Figure, path: str | Path) -> None:
     png = BytesIO()
     with matplotlib.rc_context(LOOK), warnings.catch_warnings():  # the ticks are made now
         warnings.filterwarnings('ignore', 'Glyph .* missing from|constrained_layout not applied')
-        figure.savefig(png, dpi=160, format='png', metadata={'Software': None})
+        figure.set_dpi(DPI)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()  # once, with the layout; `savefig` draws twice
+        imsave(png, canvas.buffer_rgba(), format='png', dpi=DPI, metadata=NO_VERSION)
     write_bytes(Path(path), png.getvalue())
 
 

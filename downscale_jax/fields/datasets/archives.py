@@ -14,7 +14,7 @@ from downscale_jax.runtime.errors import UserError
 
 _PRESSURE_UNITS = {'pa', 'hpa', 'mb', 'mbar', 'millibar', 'millibars'}
 _HEIGHT_COORDINATES = {'height', 'heightaboveground', 'level', 'lev'}
-_HEIGHT = 'height_above_ground'  # attribute of a variable whose scalar coordinate is dropped
+HEIGHT = 'height_above_ground'  # attribute of a variable whose scalar coordinate is dropped
 
 
 class Kind(NamedTuple):
@@ -92,7 +92,7 @@ def _is_near_surface(array: xr.DataArray, height: float | None) -> bool:
         return False
     names = ('height', 'heightaboveground')
     given = [float(c) for n, c in array.coords.items() if str(n).lower() in names and c.size == 1]
-    given += [array.attrs[_HEIGHT]] if _HEIGHT in array.attrs else []
+    given += [array.attrs[HEIGHT]] if HEIGHT in array.attrs else []
     elsewhere = height is not None and any(value not in (0.0, height) for value in given)
     extreme = any(word in str(array.attrs.get('cell_methods', '')) for word in ('maximum', 'minimum'))
     return not elsewhere and not extreme
@@ -117,7 +117,8 @@ def joinable(dataset: xr.Dataset) -> xr.Dataset:
     for name in height:
         if 'height' in str(name).lower():
             value = float(dataset[name])
-            dataset = dataset.map(lambda array, value=value: array.assign_attrs({_HEIGHT: value}), keep_attrs=True)
+            fields = {key: array.assign_attrs({HEIGHT: value}) for key, array in dataset.data_vars.items()}
+            dataset = dataset.assign(fields)
     dataset = dataset.drop_vars(height)
     if {str(a.attrs.get('GRIB_stepType')) for a in dataset.data_vars.values()} & {'avgad', 'avgid'}:
         times = [n for n, c in dataset.coords.items() if c.dims == (n,) and c.dtype.kind == 'M']

@@ -17,7 +17,7 @@ from downscale_jax.fields.datasets.masks import valid_cells
 from downscale_jax.fields.datasets.periods import bounds_of_time
 from downscale_jax.fields.datasets.sizes import check_fits
 from downscale_jax.fields.datasets.store import load
-from downscale_jax.fields.datasets.values.fill_values import decoded
+from downscale_jax.fields.datasets.values.fill_values import check_packing, decoded
 from downscale_jax.fields.datasets.values.screening import screened
 from downscale_jax.runtime.errors import UserError, suggestion
 
@@ -47,6 +47,8 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
                 + suggestion(name, present, 'rename one, or add it')
             )
     check_fits(dataset, names, source)
+    for name in names:
+        check_packing(dataset[name], f"{source}: '{name}'")
     dataset = decoded(dataset, names)
     fields = {name: _ordered(dataset, name, source) for name in names}
     first = fields[names[0]]

@@ -7,9 +7,10 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.fields.datasets import projections
-from downscale_jax.fields.datasets.axes import NAMES, role_of, roles_of
+from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, role_of, roles_of
 from downscale_jax.fields.datasets.store import load
 from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 
 Coordinates = dict[str, tuple[tuple[str, ...], Any, dict[str, Any]]]  # {name: (dimensions, values, attributes)}
@@ -23,6 +24,7 @@ _NAMES_AND_UNITS = {
     'rlon': {'standard_name': 'grid_longitude', 'units': 'degrees'},
 }
 _ROTATED = {'y': 'rlat', 'x': 'rlon'}
+POLE, FARTHEST = 90.01, 1080.0  # degrees, beyond which a latitude and a longitude are none
 GAP = 1.5  # longitudes are cut open at a gap of so many steps
 
 
@@ -107,11 +109,14 @@ def _axis(dataset: xr.Dataset, dim: Hashable, role: str, source: str, is_rotated
     axis = dataset[dim]
     is_rotated |= 'grid_' in axis.attrs.get('standard_name', '') or dim in _ROTATED.values()
     name = _ROTATED[role] if role in _ROTATED and is_rotated else role
+    if axis.dtype.kind not in NUMERIC_KINDS:
+        raise UserError(f"{source}: the axis '{dim}' has type {axis.dtype}; numbers were expected: convert it")
     if name in ('y', 'x'):
+        _check_partner(axis, source, optional)
         if 'units' not in axis.attrs and (np.diff(axis.values.astype(float)) == 1).all():
             return {}
         try:
-            axis = convert_units(axis, 'm')
+            axis = convert_units(axis, 'm', source)
         except UserError:
             if optional:  # cell numbers or scan angles beside latitudes and longitudes
                 return {}
@@ -122,8 +127,18 @@ def _axis(dataset: xr.Dataset, dim: Hashable, role: str, source: str, is_rotated
     if not _is_monotonic(values):
         raise UserError(f"{source}: '{dim}' is not monotonic (from {axis.values[0]:g} to {axis.values[-1]:g}); its "
                         'values must increase or decrease throughout')  # fmt: skip
+    if name == 'lat' and np.abs(values).max() > POLE:
+        raise UserError(f"{source}: '{dim}' goes from {values.min():g} to {values.max():g}; latitudes from -90 to 90 "
+                        'were expected: correct them, or their scale_factor')  # fmt: skip
     coords: Coordinates = {name: ((role,), values, _attributes(name))}
     return coords | _bounds(dataset, dataset[dim], coords, source) if name in ('lat', 'lon') else coords
+
+
+def _check_partner(axis: xr.DataArray, source: str, optional: bool) -> None:
+    """Raises UserError for an axis in degrees that is taken for one in metres, as the other axis is no angle."""
+    if not optional and str(axis.attrs.get('units', '')).lower().startswith('degree'):
+        raise UserError(f"{source}: '{axis.name}' is in {axis.attrs['units']}, but the fields do not have both a "
+                        'latitude and a longitude: name them by CF units, degrees_north and degrees_east')  # fmt: skip
 
 
 def _attributes(name: str) -> dict[str, Any]:
@@ -149,7 +164,25 @@ def _planes(dataset: xr.Dataset, array: xr.DataArray, dims: Mapping[str, Hashabl
         if plane is not None:
             one: Coordinates = {role: (('y', 'x'), _degrees(load(plane, source)), _attributes(role))}
             coords |= one | _bounds(dataset, plane, one, source)
-    return coords
+    return coords | _without_fill(coords, source)
+
+
+def _without_fill(coords: Coordinates, source: str) -> Coordinates:
+    """2-D latitudes and longitudes with NaN where they are none: NEMO writes 0 N, 0 E on land, others fill values."""
+    if not {'lat', 'lon'} <= set(coords):
+        return {}
+    lat, lon = coords['lat'][1], coords['lon'][1]
+    missing = (np.abs(lat) > POLE) | (np.abs(lon) > FARTHEST)
+    origin = (lat == 0) & (lon == 0)
+    missing |= origin if origin.sum() > 1 else False
+    if not missing.any():
+        return {}
+    if missing.all():
+        raise UserError(f'{source}: none of its latitudes is between -90 and 90: correct their units or scale_factor')
+    messages.warning(f'{source}: latitudes and longitudes of {missing.sum()} cells are fill values: taken as missing')
+    return {
+        name: (coords[name][0], np.where(missing, np.nan, coords[name][1]), coords[name][2]) for name in ('lat', 'lon')
+    }
 
 
 def _plane(

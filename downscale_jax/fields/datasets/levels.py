@@ -5,6 +5,8 @@ from collections.abc import Hashable
 import numpy as np
 import xarray as xr
 
+from downscale_jax.fields.datasets.archives import HEIGHT
+from downscale_jax.fields.datasets.axes import NUMERIC_KINDS
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
 
@@ -27,6 +29,14 @@ def level_name(array: xr.DataArray) -> Hashable | None:
 def _is_vertical(array: xr.DataArray, name: Hashable) -> bool:
     attrs = array[name].attrs if name in array.coords else {}
     return str(name).lower() in NAMES or attrs.get('axis') == 'Z' or attrs.get('positive') in ('up', 'down')
+
+
+def single_level(array: xr.DataArray) -> float | None:
+    """The level of a field with one: hPa of a pressure, otherwise in its own unit; None where it is not known."""
+    if (height := array.attrs.get(HEIGHT)) is not None:
+        return float(height)
+    levels = (c for name, c in array.coords.items() if c.ndim == 0 and _is_vertical(array, name))
+    return next((float(_values(c)) for c in levels if c.dtype.kind in NUMERIC_KINDS), None)
 
 
 def levels_as_variables(dataset: xr.Dataset, source: str) -> xr.Dataset:

@@ -55,7 +55,8 @@ def days_in(array: xr.DataArray, kind: str) -> xr.DataArray | None:
     """
     time = array.coords.get('time')
     if START in array.coords:
-        time = array[START] + (array[END] - array[START]) / 2
+        start, end = array[START], array[END]
+        time = start.copy(data=start.values + (end.values - start.values) / 2)
     if time is None or not _is_time(time.variable):
         return None
     days = time.dt.days_in_month if kind == 'month' else time.dt.days_in_year

@@ -92,6 +92,8 @@ def parse_units(units: str) -> Spelled:
     if re.search(rf'[*x×]\s*{_NUMBER}$', text) and not re.search(r'\*\*\s*[+-]?\d+$', text):
         raise UserError(_UNCLEAR)
     factor, text = _leading_number(text)
+    if (repeated := _repeated(text)) is not None:
+        return repeated
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     factor, text = _inner_numbers(factor, text.strip('*'))
@@ -102,6 +104,18 @@ def parse_units(units: str) -> Spelled:
     if factor > 1 and '[temperature]' in unit.dimensionality:
         raise UserError(_UNCLEAR)
     return Spelled(factor, unit)
+
+
+def _repeated(text: str) -> Spelled | None:
+    """A unit that brackets repeat, as in 'Kelvin (K)' and 'percent (%)', which is not its square."""
+    match = re.fullmatch(r'([^()[\]]+)[([]([^()[\]]+)[)\]]', text)
+    if not match:
+        return None
+    try:
+        first, second = (parse_units(part) for part in match.groups())
+    except UserError:
+        return None
+    return first if first == second else None
 
 
 def _without_brackets(text: str) -> str:

@@ -15,14 +15,15 @@ import xarray as xr
 
 from downscale_jax.fields.datasets.files import time_axes
 from downscale_jax.fields.datasets.files.chunks import RecentBlocks, lazy, reading_failed
-from downscale_jax.fields.datasets.files.containers import kind_of, open_file
+from downscale_jax.fields.datasets.files.containers import content_of, kind_of, open_file
 from downscale_jax.fields.datasets.files.joining import joined
 from downscale_jax.fields.datasets.files.paths import Paths, files_of, name_of
 from downscale_jax.runtime.errors import UserError, WrongTypeError
 
 
 def open_dataset(paths: Paths) -> xr.Dataset:
-    """Opens NetCDF, Zarr (a folder, a zip file), GRIB, or a URL: s3 and *.zarr are Zarr, other http OPeNDAP.
+    """Opens NetCDF, Zarr (a folder, a zip file, kerchunk's JSON), GRIB, or a URL: s3 and *.zarr are Zarr, other http
+    OPeNDAP.
 
     `paths` is a path, a pattern, or a list of either; several files are joined (`joining`). Values stay on disk, in
     dask chunks along time of at most about 8 MiB (`chunks`); reading one time costs a chunk. Times are decoded in any
@@ -80,7 +81,8 @@ def _open(file: str, recent: dict[Hashable, RecentBlocks]) -> list[xr.Dataset]:
         raise UserError(f'{file}: cannot be opened ({error}); install the missing library') from error
     except Exception as error:  # each reader raises its own kind: OSError, or errors of zarr, eccodes, pydap
         if 'installed IO backends' in str(error):  # xarray's message for a file that no reader recognises
-            raise UserError(f'{file}: is no {kind} by its content; check the file and its suffix') from error
+            held = content_of(file) or f'no {kind} by its content; check the file and its suffix'
+            raise UserError(f'{file}: is {held}') from error
         raise UserError(f'{file}: cannot be read as {kind} ({_first_line(error)}); check the file') from error
 
 

@@ -1,5 +1,6 @@
 """Time stamps: their encoding as seconds since 1970-01-01 of the data's own calendar, and matching of several axes."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,13 +10,14 @@ import numpy as np
 EPOCH = 'seconds since 1970-01-01'
 STANDARD = ('standard', 'gregorian', 'proleptic_gregorian')
 REFORM = -12219292800  # 1582-10-15 in seconds: the standard calendar is Julian before
+NEAR = datetime.timedelta(milliseconds=1)  # floating-point days since the year 1 are rounded to hundredths of it
 NANOSECONDS = (-9214560000, 9214646400)  # 1678 and 2262 in seconds: the whole years that int64 nanoseconds hold
 
 
 def encode_times(times: np.ndarray) -> np.ndarray:
-    """Time stamps (datetime64 or cftime) -> int64 seconds."""
+    """Time stamps (datetime64 or cftime) -> int64 seconds, the nearest."""
     if np.issubdtype(times.dtype, np.datetime64):
-        return times.astype('datetime64[s]').astype(np.int64)
+        return (times.astype('datetime64[ms]') + np.timedelta64(500, 'ms')).astype('datetime64[s]').astype(np.int64)
     return np.round(cftime.date2num(times, EPOCH, calendar=times[0].calendar)).astype(np.int64)
 
 
@@ -32,10 +34,15 @@ def nanoseconds(times: np.ndarray) -> np.ndarray:
     """Time stamps as datetime64[ns] where the calendar is standard and all are between 1678 and 2261, else as cftime.
 
     A datetime64 beyond, of coarser units, is in the proleptic Gregorian calendar. Without this, years such as 850 or
-    2300 would overflow to others.
+    2300 would overflow to others. Stamps within a millisecond of a whole second are rounded to it: files hold times as
+    floating-point numbers.
     """
-    if not times.size or times.dtype == np.dtype('datetime64[ns]'):
+    if not times.size:
         return times
+    if times.dtype == np.dtype('datetime64[ns]'):
+        return _rounded(times)
+    if times.dtype.kind == 'O':
+        times = np.array([_rounded_date(time) for time in times.ravel()], object).reshape(times.shape)
     calendar = 'proleptic_gregorian' if times.dtype.kind == 'M' else times.flat[0].calendar
     if calendar not in STANDARD:
         return times
@@ -44,6 +51,17 @@ def nanoseconds(times: np.ndarray) -> np.ndarray:
         return decode_times(seconds, calendar).reshape(times.shape) if times.dtype.kind == 'M' else times
     texts = times if times.dtype.kind == 'M' else [time.isoformat() for time in times.ravel()]
     return np.array(texts, 'datetime64[ns]').reshape(times.shape)
+
+
+def _rounded(times: np.ndarray) -> np.ndarray:
+    nearest = (times + np.timedelta64(500, 'ms')).astype('datetime64[s]').astype(times.dtype)
+    return np.where(np.abs(times - nearest) <= np.timedelta64(NEAR), nearest, times)
+
+
+def _rounded_date(time: Any) -> Any:
+    above = datetime.timedelta(microseconds=time.microsecond)
+    below = datetime.timedelta(seconds=1) - above
+    return time - above if above <= NEAR else time + below if below <= NEAR else time
 
 
 def in_one_calendar(series: Sequence[np.ndarray]) -> list[np.ndarray]:

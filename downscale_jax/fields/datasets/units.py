@@ -24,8 +24,8 @@ class Conversion(NamedTuple):
     accumulated: bool = False
 
 
-def convert_units(array: xr.DataArray, units: str) -> xr.DataArray:
-    """`array` in `units`, lazily; the same object where they are equal or `units` is ''.
+def convert_units(array: xr.DataArray, units: str, source: str = '') -> xr.DataArray:
+    """`array` in `units`, lazily; the same object where they are equal or `units` is ''. `source` begins its messages.
 
     The mass of water per area and its depth are equivalent, and so are their rates: 1 kg m-2 is 1 mm, 1 kg m-2 s-1 is
     86400 mm day-1. Months and years have the lengths of the calendar at the times of the array. An amount becomes a
@@ -35,6 +35,13 @@ def convert_units(array: xr.DataArray, units: str) -> xr.DataArray:
     Raises UserError where the array has no units, where units are unknown (`spellings`) or cannot be converted, and for
     units per month or year without times.
     """
+    try:
+        return _converted(array, units)
+    except UserError as error:
+        raise UserError(f'{source}: {error}' if source else str(error)) from error
+
+
+def _converted(array: xr.DataArray, units: str) -> xr.DataArray:
     name, own = str(array.name or 'the array'), array.attrs.get('units')
     if own == units or units == '':
         return array

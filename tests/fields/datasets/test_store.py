@@ -79,7 +79,7 @@ class TestOpen:
         assert "did you mean 'thickness.nc'" in error_of(store.open_dataset, tmp_path / 'thicknes.nc')
         assert 'no folder' in error_of(store.open_dataset, tmp_path / 'no' / 'a.nc')
         assert 'no file matches' in error_of(store.open_dataset, str(tmp_path / '*.nc4'))
-        assert 'cannot be read as Zarr' in error_of(store.open_dataset, tmp_path)
+        assert 'without a Zarr store' in error_of(store.open_dataset, tmp_path)
 
     def test_text_is_no_netcdf(self, tmp_path):
         (tmp_path / 'a.nc').write_text('time,y,x\n')

@@ -1,19 +1,23 @@
-"""Opening of one file of each container: NetCDF, Zarr (a folder, a zip file, a URL), GRIB, OPeNDAP."""
+"""Opening of one file of each container: NetCDF, Zarr (a folder, a zip file, a URL, references), GRIB, OPeNDAP."""
 
 import os
 import warnings
-import zipfile
 from typing import Any
 
 import scipy
 import xarray as xr
 
-from downscale_jax.fields.datasets.files import grib, object_stores
+from downscale_jax.fields.datasets.files import grib, zarr_stores
 from downscale_jax.fields.datasets.files.paths import is_url
 from downscale_jax.runtime.errors import UserError
 
 MOST_TIMES = 2**24  # of an axis: 1900 years of hours; the longest axis that is read into memory
 _GRIB_SUFFIXES = ('.grib', '.grb', '.grib2', '.grb2', '.grib1')
+_CONTENTS = {
+    b'\x1f\x8b': 'compressed by gzip: unpack it first',
+    b'PK': 'a zip file: unpack it first; only Zarr stores are read from files named *.zip',
+    b'<': 'a web page, such as the error of a download: fetch the file again',
+}
 _OPTIONS: dict[str, Any] = {
     'chunks': None, 'decode_times': False, 'decode_timedelta': False, 'create_default_indexes': False,
 }  # fmt: skip
@@ -23,9 +27,23 @@ def kind_of(file: str) -> str:
     """'NetCDF', 'Zarr', 'GRIB' or 'OPeNDAP'."""
     if is_url(file):
         return 'Zarr' if not file.startswith('http') or '.zarr' in file else 'OPeNDAP'
-    if os.path.isdir(file) or file.endswith('.zip'):
+    if os.path.isdir(file) or file.endswith(('.zip', '.json')):
         return 'Zarr'
-    return 'GRIB' if file.endswith(_GRIB_SUFFIXES) else 'NetCDF'
+    return 'GRIB' if file.endswith(_GRIB_SUFFIXES) or _beginning(file) == b'GRIB' else 'NetCDF'
+
+
+def content_of(file: str) -> str:
+    """What a file that is no NetCDF holds, with what to do, by its first bytes; '' where they say nothing."""
+    magic = _beginning(file)
+    return next((words for start, words in _CONTENTS.items() if magic.startswith(start)), '')
+
+
+def _beginning(file: str) -> bytes:
+    try:
+        with open(file, 'rb') as stream:
+            return stream.read(4)
+    except OSError:  # the reader says why
+        return b''
 
 
 def open_file(file: str) -> list[xr.Dataset]:
@@ -39,13 +57,9 @@ def open_file(file: str) -> list[xr.Dataset]:
         _check_length(file)
     if kind == 'GRIB':
         return grib.open_grib(file)
-    if kind == 'Zarr':
-        object_stores.register(file)
-        # Unconsolidated metadata is read group by group: nothing on a local disk, and no warning when it is absent.
-        options = _OPTIONS | {'engine': 'zarr', 'consolidated': None if is_url(file) else False}
-        dataset = (_open_zip if file.endswith('.zip') else xr.open_dataset)(file, **options)
-    else:
-        dataset = xr.open_dataset(file, **_OPTIONS)
+    dataset = zarr_stores.open_store(file, _OPTIONS) if kind == 'Zarr' else xr.open_dataset(file, **_OPTIONS)
+    if not dataset.variables:
+        raise UserError(f'{file}: {_groups(file, kind)}')
     for name, variable in dataset.variables.items():
         if variable.dims == (name,) and variable.size > MOST_TIMES:
             raise UserError(
@@ -55,23 +69,19 @@ def open_file(file: str) -> list[xr.Dataset]:
     return [dataset]
 
 
-def _open_zip(file: str, **options: Any) -> xr.Dataset:
-    """A zipped Zarr store, whose group may lie in a folder of the zip file."""
-    from zarr.storage import ZipStore
-
-    with zipfile.ZipFile(file) as archive:
-        marks = [name for name in archive.namelist() if os.path.basename(name) in ('zarr.json', '.zgroup')]
-    if not marks:
-        raise UserError(f'{file}: holds no Zarr store; only Zarr is read from a zip file: unpack other files first')
-    group = os.path.dirname(min(marks, key=lambda name: name.count('/')))
-    store: Any = ZipStore(file, mode='r')  # xarray's annotation lacks zarr's stores
-    return xr.open_dataset(store, group=group or None, **options)
+def _groups(file: str, kind: str) -> str:
+    """What a file without variables in its root holds, with what to do."""
+    options: dict[str, Any] = {'engine': 'zarr', 'consolidated': False} if kind == 'Zarr' else {}
+    names = [name for name, group in xr.open_groups(file, **_OPTIONS, **options).items() if group.variables]
+    if not names:
+        return 'holds no variables; check how it was made'
+    return f'its variables are in the groups {", ".join(names)}: write the one wanted to a file of its own'
 
 
 def _check_length(file: str) -> None:
     # HDF5 itself refuses a truncated file; libnetcdf reads the missing end of NetCDF 3 as zeros, cfgrib skips it.
+    magic = _beginning(file)
     with open(file, 'rb') as stream:
-        magic = stream.read(4)
         stream.seek(max(0, os.path.getsize(file) - 4096))
         end = stream.read().rstrip(b'\0')
     if magic in (b'CDF\x01', b'CDF\x02') and not _is_whole(file):

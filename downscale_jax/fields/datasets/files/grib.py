@@ -5,8 +5,10 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 
 # Messages that differ in one of these are fields of different variables
@@ -33,8 +35,46 @@ def open_grib(path: str) -> list[xr.Dataset]:
     groups = list(_groups(index))
     if not groups:
         raise UserError(f'{path}: holds no GRIB message; check the file')
-    datasets = [_open(index.subindex(kind)) for kind in groups]
+    indices = [index.subindex(kind) for kind in groups]
+    repeated = [_repeated(one, path) for one in indices]
+    if any(repeated):
+        problem = (
+            f'{path}: {", ".join(filter(None, repeated))} left out: several messages of one time and level have '
+            'different values; keep one of them'
+        )
+        if all(repeated):
+            raise UserError(problem)
+        messages.warning(problem)
+    datasets = [_open(one) for one, name in zip(indices, repeated, strict=True) if not name]
+    for dataset in datasets:
+        _check_scanning(dataset, path)
     return [_named(dataset, datasets) for dataset in datasets]
+
+
+def _repeated(index: Any, path: str) -> str:
+    """The name of a variable with several messages of one time and level that differ, of which cfgrib takes one; or ''.
+
+    Sums over different periods that end at the same time are an example.
+    """
+    from cfgrib.messages import Message
+
+    for _, offsets in index.iter_index():
+        if len(offsets) > 1:
+            with open(path, 'rb') as stream:
+                first, *others = (Message.from_file(stream, offset) for offset in offsets)
+            if any(not np.array_equal(first['values'], other['values']) for other in others):
+                return str(first['shortName'])
+    return ''
+
+
+def _check_scanning(dataset: xr.Dataset, path: str) -> None:
+    """Raises UserError for orders of cells in which cfgrib misplaces them."""
+    for name, array in dataset.data_vars.items():
+        columns = array.attrs.get('GRIB_jPointsAreConsecutive')
+        if columns or (array.attrs.get('GRIB_iScansNegatively') and 'longitude' in array.dims):
+            order = 'column by column' if columns else 'from east to west'
+            raise UserError(f"{path}: the cells of '{name}' are stored {order}, which is not read: store rows from "
+                            'west to east, as cdo does')  # fmt: skip
 
 
 def _groups(index: Any) -> Iterator[dict[str, Hashable]]:

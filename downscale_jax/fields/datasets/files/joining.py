@@ -12,10 +12,12 @@ import xarray as xr
 from downscale_jax.fields.datasets import archives
 from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, gridded, role_of
 from downscale_jax.fields.datasets.dates import iso
+from downscale_jax.fields.datasets.levels import single_level
 from downscale_jax.fields.datasets.times import encode_times, in_one_calendar
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
 
+MEMBERS = {'number', 'member', 'realization', 'realisation', 'ensemble', 'ensemble_member', 'ens'}
 TOLERANCE = 1e-3  # of a cell, between the axes of two files
 ROUNDING = 1e-6  # of the largest value, between two files that hold the same
 AT_ONCE = 2**23  # bytes of an overlap that are compared at once
@@ -71,9 +73,10 @@ def with_time_axis(dataset: xr.Dataset) -> xr.Dataset:
 def _like(dataset: xr.Dataset, others: Sequence[xr.Dataset]) -> xr.Dataset:
     """With the names that the files before have for the same axes and variables."""
     names: dict[Hashable, Hashable] = {}
+    known = {dim for other in others for dim in other.dims}
     for other in others:
         axes = {role_of(other, dim): dim for dim in other.dims}
-        for dim in dataset.dims:
+        for dim in set(dataset.dims) - known:
             same = axes.get(role_of(dataset, dim)) if role_of(dataset, dim) in NAMES else None
             if (
                 same is not None
@@ -170,6 +173,9 @@ def _series(pieces: Sequence[Piece], dim: Hashable) -> tuple[xr.Variable, np.nda
     except ValueError as error:
         listed = f'{pieces[0].source} and {pieces[-1].source}'
         raise UserError(f'{listed} are in different calendars ({error}): convert one of them beforehand') from error
+    for piece in pieces[1:]:
+        if contrast := _other_field(first, piece.array):
+            return _refused(first.variable, f"{pieces[0].source} and {piece.source}: '{name}' {contrast}"), series[0]
     try:
         arrays = [_in_units_of(first, piece).transpose(*first.dims) for piece in pieces]
     except UserError as error:
@@ -204,6 +210,17 @@ def _series(pieces: Sequence[Piece], dim: Hashable) -> tuple[xr.Variable, np.nda
     return variable, times
 
 
+def _other_field(a: xr.DataArray, b: xr.DataArray) -> str:
+    """What shows that two arrays are different fields, although their times may continue each other; '' otherwise."""
+    one, other = single_level(a), single_level(b)
+    if one is not None and other is not None and not np.isclose(one, other):
+        return f'is at the levels {one:g} and {other:g}: give the files of one level'
+    for name in MEMBERS & set(map(str, a.coords)) & set(map(str, b.coords)):
+        if a[name].ndim == b[name].ndim == 0 and a[name].values != b[name].values:
+            return f"is of the members {a[name].values} and {b[name].values} ('{name}'): give the files of one member"
+    return ''
+
+
 def _in_units_of(first: xr.DataArray, piece: Piece) -> xr.DataArray:
     units, own = archives.units_of(first), archives.units_of(piece.array)
     if own == units or piece.array.dtype.kind not in NUMERIC_KINDS:
@@ -213,10 +230,7 @@ def _in_units_of(first: xr.DataArray, piece: Piece) -> xr.DataArray:
             f"'{first.name}' has the units '{own or units}' in one of the files and none in another ({piece.source}): "
             'add the attribute'
         )
-    try:
-        return convert_units(piece.array.assign_attrs(units=own), units)
-    except UserError as error:
-        raise UserError(f'{piece.source}: {error}') from error
+    return convert_units(piece.array.assign_attrs(units=own), units, piece.source)
 
 
 def _difference(

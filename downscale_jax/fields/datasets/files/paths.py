@@ -18,8 +18,9 @@ def is_url(path: str) -> bool:
 
 
 def as_list(paths: Paths) -> list[str]:
-    """One path or several, as strings."""
-    return [os.fspath(paths)] if isinstance(paths, str | os.PathLike) else [os.fspath(path) for path in paths]
+    """One path or several, as strings, also of URLs of local files."""
+    listed = [paths] if isinstance(paths, str | os.PathLike) else paths
+    return [os.fspath(path).removeprefix('file://') for path in listed]
 
 
 def name_of(paths: Paths) -> str:
@@ -43,13 +44,16 @@ def files_of(paths: Paths) -> list[str]:
 
 def fingerprint(paths: Paths) -> list[tuple[str, int, int]]:
     """(name, size, modification time in ns) of every local file behind the paths; empty for a URL or no path."""
-    named = [Path(match) for path in as_list(paths) if path for match in matches(path.removeprefix('file://'))]
+    named = [Path(match) for path in as_list(paths) if path for match in matches(path)]
     files = [file for path in named for file in (sorted(path.rglob('*')) if path.is_dir() else [path])]
     return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
 
 
 def _local(path: str) -> list[str]:
     if files := matches(path):
+        for file in files:
+            if not (os.path.isfile(file) or os.path.isdir(file)):
+                raise UserError(f'{file}: is neither a file nor a folder, nor a link to one: check the path')
         return files
     if glob.has_magic(path):
         raise UserError(f'{path}: no file matches; check the pattern')
@@ -57,5 +61,5 @@ def _local(path: str) -> list[str]:
     if not os.path.isdir(folder):
         raise UserError(f"{path}: no such file, and no folder '{folder}'; check the path")
     listed = os.listdir(folder)
-    near = suggestion(os.path.basename(path), listed) if len(listed) < LISTED else 'check the path'
+    near = suggestion(os.path.basename(path), listed) if 0 < len(listed) < LISTED else 'check the path'
     raise UserError(f'{path}: no such file; {near}')

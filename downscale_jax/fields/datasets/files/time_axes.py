@@ -12,18 +12,29 @@ import cftime
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields.datasets.axes import is_valid_time
+from downscale_jax.fields.datasets.axes import is_valid_time, role_of
 from downscale_jax.fields.datasets.times import nanoseconds
 from downscale_jax.runtime.errors import UserError
 
 CALENDARS = (
     'standard', 'gregorian', 'proleptic_gregorian', 'julian', 'noleap', '365_day', '360_day', 'all_leap', '366_day',
 )  # fmt: skip
-_ALIASES = {'360': '360_day', '365': 'noleap', '366': 'all_leap', 'no_leap': 'noleap', 'none': 'standard'}
+_ALIASES = {
+    '': 'standard',
+    '360': '360_day',
+    '365': 'noleap',
+    '366': 'all_leap',
+    'no_leap': 'noleap',
+    'none': 'standard',
+}
 _BY_CALENDAR = re.compile(r'\s*(months?|years?)\s+since\s+(.+)', re.IGNORECASE)
 _ABSOLUTE = re.compile(r'\s*(day|month|year)\s+as\s+%Y(%m)?(%d)?(\.%f)?\s*', re.IGNORECASE)
 _MONTHS = {'month': 1, 'year': 12}
 _HUNDREDTHS = {'day': 2, 'month': 1, 'year': 0}  # pairs of digits after the year
+# an offset from UTC behind the reference date, as in '... 00:00:00 -6:00'; 'UTC' and 'Z' say none
+_OFFSET = re.compile(r'(.*\d:\d\S*?)\s*([+-])(\d{1,2})(?::?(\d\d))?\s*')
+_ISO = re.compile(r'(\d{4})-(\d\d)(?:-(\d\d)(?:[T _](\d\d)(?::(\d\d)(?::(\d\d)(?:\.\d+)?)?)?Z?)?)?')
+LARGEST = 1e30  # of a number that is a time: fill values of NetCDF are larger
 SMALL_PART = 1e-6  # of a month or a year: a rounding error
 
 
@@ -37,9 +48,9 @@ def decoded(dataset: xr.Dataset, source: str) -> xr.Dataset:
     times = {name: v for name, v in dataset.variables.items() if _is_time(v)}
     for variable in list(times.values()):
         bounds = dataset.variables.get(variable.attrs.get('bounds'))
-        if bounds is not None and 'units' not in bounds.attrs:
+        if bounds is not None and bounds.dtype.kind in 'iuf':
             inherited = {key: variable.attrs[key] for key in ('units', 'calendar') if key in variable.attrs}
-            times[variable.attrs['bounds']] = bounds.copy(deep=False)._replace(attrs=bounds.attrs | inherited)
+            times[variable.attrs['bounds']] = bounds.copy(deep=False)._replace(attrs=inherited | bounds.attrs)
     replaced = {name: _decode(variable, f"{source}: '{name}'") for name, variable in times.items()}
     coords = {name: replaced.pop(name) for name in list(replaced) if name in dataset.coords}
     dataset = dataset.assign(replaced).assign_coords(coords)
@@ -47,7 +58,7 @@ def decoded(dataset: xr.Dataset, source: str) -> xr.Dataset:
 
 
 def _is_time(variable: xr.Variable) -> bool:
-    units = str(variable.attrs.get('units', ''))
+    units = str(variable.attrs.get('units', '')).lower()
     return variable.ndim <= 2 and variable.dtype.kind in 'iuf' and (' since ' in units or bool(_ABSOLUTE.match(units)))
 
 
@@ -56,13 +67,18 @@ def _decode(variable: xr.Variable, what: str) -> xr.Variable:
     calendar = _ALIASES.get(given, given)
     if calendar not in CALENDARS:
         raise UserError(f"{what} has the calendar '{given}'; valid are {', '.join(CALENDARS)}: correct the attribute")
+    utc, offset = _without_offset(units)
     try:
-        if match := _BY_CALENDAR.fullmatch(units):
+        if match := _BY_CALENDAR.fullmatch(utc):
             values = _each(variable.values, _since(match[1], match[2], calendar))
         elif match := _ABSOLUTE.fullmatch(units):
             values = _each(variable.values, _absolute(match[1].lower(), calendar))
         else:
-            values = _by_xarray(variable, calendar)
+            values = _by_xarray(variable.values, utc, calendar)
+        if values.dtype.kind == 'M':
+            values = values - np.timedelta64(offset)
+        elif offset:
+            values = np.vectorize(lambda date: date and date - offset, otypes=[object])(values)
     except UserError:
         raise
     except Exception as error:  # cftime, pandas and xarray each raise their own kind, with advice for programmers
@@ -74,12 +90,21 @@ def _decode(variable: xr.Variable, what: str) -> xr.Variable:
     return xr.Variable(variable.dims, values, attrs, {'units': units, 'calendar': calendar})
 
 
-def _by_xarray(variable: xr.Variable, calendar: str) -> np.ndarray:
+def _without_offset(units: str) -> tuple[str, datetime.timedelta]:
+    """Units since a date in UTC, and its offset: cftime ignores it, xarray only sometimes."""
+    match = _OFFSET.fullmatch(units)
+    if not match:
+        return units, datetime.timedelta(0)
+    offset = datetime.timedelta(hours=int(match[3]), minutes=int(match[4] or 0))
+    return match[1], -offset if match[2] == '-' else offset
+
+
+def _by_xarray(values: np.ndarray, units: str, calendar: str) -> np.ndarray:
     """Dates of units of a fixed length. A reference date before 1582 is in the calendar that the file names: times
     since 1-1-1 of the standard calendar, which is Julian then, are two days off in the proleptic one."""
-    attrs = {'units': variable.attrs['units'], 'calendar': calendar}
-    values = variable.values
-    finite = np.isfinite(values) if values.dtype.kind == 'f' else np.ones(values.shape, bool)
+    unit, since, reference = re.split(r'(\s+since\s+)', units, maxsplit=1, flags=re.IGNORECASE)
+    attrs = {'units': f'{unit.lower()}{since.lower()}{reference}', 'calendar': calendar}
+    finite = np.abs(values) < LARGEST if values.dtype.kind == 'f' else np.ones(values.shape, bool)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # that dates are beyond nanoseconds, and become cftime
         plain = xr.Dataset({'t': ('n', values[finite], attrs)})
@@ -134,13 +159,14 @@ def _shifted(date: cftime.datetime, months: int) -> cftime.datetime:
 
 def _with_time_coordinates(dataset: xr.Dataset, source: str) -> xr.Dataset:
     for dim in dataset.dims:
-        if dim in dataset.variables:
-            continue
         along = {name: v for name, v in dataset.variables.items() if v.dims == (dim,)}
-        strings = [v for name, v in along.items() if str(name) == 'Times' and v.dtype.kind in 'SU']
+        own = 'Times' if dim not in along else dim if role_of(dataset, dim) == 'time' else None
+        strings = [v for name, v in along.items() if name == own and _holds_strings(v)]
+        if dim in along and not strings:
+            continue
         dates = [v for name, v in along.items() if _holds_dates(v) and not is_valid_time(dataset[name], dim)]
         if strings:
-            times = _of_strings(strings[0], f"{source}: 'Times'")
+            times = _of_strings(strings[0], f"{source}: '{own}'")
         elif len(dates) == 1:
             times = dates[0].values
         else:
@@ -155,11 +181,26 @@ def _holds_dates(variable: xr.Variable) -> bool:
     )
 
 
+def _holds_strings(variable: xr.Variable) -> bool:
+    return variable.dtype.kind in 'SUT' or (variable.dtype.kind == 'O' and isinstance(variable.values.flat[0], str))
+
+
 def _of_strings(variable: xr.Variable, what: str) -> np.ndarray:
-    """WRF's '2000-01-31_06:00:00'."""
-    texts = [text.decode() if isinstance(text, bytes) else str(text) for text in variable.values]
-    try:
-        dates = [cftime.datetime.strptime(text.strip(), '%Y-%m-%d_%H:%M:%S', calendar='standard') for text in texts]
-    except ValueError as error:
-        raise UserError(f'{what}: {error}; dates such as 2000-01-31_06:00:00 were expected') from error
+    """ISO 8601, and WRF's '2000-01-31_06:00:00'."""
+    calendar = str(variable.attrs.get('calendar', 'standard')).lower()
+    dates = []
+    for value in variable.values:
+        text = value.decode() if isinstance(value, bytes) else str(value)
+        try:
+            dates.append(_of_text(text.strip(), calendar))
+        except ValueError as error:
+            raise UserError(f"{what} holds '{text}'; dates such as 2000-01-31T06:00:00 were expected") from error
     return nanoseconds(np.array(dates, object))
+
+
+def _of_text(text: str, calendar: str) -> cftime.datetime:
+    match = _ISO.fullmatch(text)
+    if not match:
+        raise ValueError
+    parts = [int(part or least) for part, least in zip(match.groups(), (1, 1, 1, 0, 0, 0), strict=True)]
+    return cftime.datetime(*parts, calendar=calendar)

@@ -1,12 +1,15 @@
 """Missing values: those that a file declares, also where xarray does not apply them, and common undeclared ones."""
 
 import functools
+import re
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+
+from downscale_jax.runtime.errors import UserError
 
 # of archives and programs: hand-made, NetCDF's and Fortran's defaults, GrADS, GRIB, Ferret, GDAL
 _DECIMAL = (99.0, 99.9, 99.99, 999.0, 999.9, 999.99, 9999.0, 9999.9, 9999.99, 99999.0, 999999.0, 88888.0, 32766.0)
@@ -53,6 +56,14 @@ def declared(attrs: Mapping[Hashable, Any], encoding: Mapping[Hashable, Any]) ->
     return Declared(tuple(unmasked), low, high)
 
 
+def check_packing(array: xr.DataArray, what: str) -> None:
+    """Raises UserError for a scale or an offset that is no finite number, and for a scale of zero."""
+    for key, valid in (('scale_factor', 'a finite number other than 0'), ('add_offset', 'a finite number')):
+        value = np.ravel({**array.attrs, **array.encoding}.get(key, 1))[0]
+        if isinstance(value, str) or not np.isfinite(value) or (value == 0 and key == 'scale_factor'):
+            raise UserError(f'{what} has {key} = {value}; {valid} was expected: correct the attribute')
+
+
 def common(encoding: Mapping[Hashable, Any]) -> np.ndarray:
     """Common fill values as they stand in the field of a variable with this encoding, also those that were packed."""
     stored = np.dtype(encoding.get('dtype', np.float32))
@@ -76,6 +87,8 @@ def equal(values: np.ndarray, fills: Iterable[float]) -> np.ndarray:
 
 def _valid_range(attrs: Mapping[Hashable, Any], encoding: Mapping[Hashable, Any]) -> tuple[float, float]:
     pair = np.ravel(attrs.get('valid_range', ()))
+    if pair.dtype.kind == 'U' and pair.size == 1:  # as in valid_range = "0, 400"
+        pair = np.array([item.rstrip('fFdD') for item in re.split(r'[,\s]+', pair[0].strip())])
     low, high = pair if pair.size == 2 else (None, None)
     given = [np.ravel(attrs.get(key, value)) for key, value in (('valid_min', low), ('valid_max', high))]
     ends = []

@@ -1,10 +1,6 @@
-"""Zarr stores behind URLs: in memory, and on a local server with the reading half of S3."""
+"""Zarr stores behind URLs: in memory, and in a bucket of a local server."""
 
-import http.server
-import threading
-import urllib.parse
 import warnings
-from typing import ClassVar
 
 import fsspec
 import numpy as np
@@ -13,6 +9,7 @@ import xarray as xr
 
 from downscale_jax.fields.datasets import store
 from downscale_jax.runtime.errors import UserError
+from tests.bucket import bucket
 
 VALUES = np.random.default_rng(0).normal(280, 9, (4, 6, 8)).astype(np.float32)
 
@@ -31,52 +28,15 @@ def fields():
     )
 
 
-class Bucket(http.server.BaseHTTPRequestHandler):
-    """Objects by key, in one bucket; whole or in ranges."""
-
-    objects: ClassVar[dict[str, bytes]] = {}
-    protocol_version = 'HTTP/1.1'
-
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        key = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path).split('/', 2)[-1]
-        data = self.objects.get(key)
-        status, headers = (200, {}) if data is not None else (404, {})
-        if data is not None and (asked := self.headers.get('Range')):
-            first, _, last = asked.removeprefix('bytes=').partition('-')
-            begin = int(first) if first else len(data) - int(last)
-            end = int(last) + 1 if first and last else len(data)
-            status, headers = 206, {'Content-Range': f'bytes {begin}-{end - 1}/{len(data)}'}
-            data = data[begin:end]
-        self.send_response(status)
-        times = {'ETag': '"0"', 'Last-Modified': 'Mon, 01 Jan 2024 00:00:00 GMT'}
-        for name, value in {'Content-Length': str(len(data or b'')), **times, **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == 'GET' and data:
-            self.wfile.write(data)
-
-    do_HEAD = do_GET
-
-
 @pytest.fixture
 def server(fields, tmp_path, monkeypatch):
     """The store `era5.zarr` in a bucket."""
     fields.to_zarr(tmp_path / 'era5.zarr', zarr_format=2, consolidated=True)
-    files = [path for path in tmp_path.rglob('*') if path.is_file()]
-    monkeypatch.setattr(Bucket, 'objects', {str(path.relative_to(tmp_path)): path.read_bytes() for path in files})
-    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Bucket) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        environment = {
-            'AWS_ENDPOINT_URL': f'http://127.0.0.1:{server.server_port}', 'AWS_ALLOW_HTTP': 'true',
-            'AWS_SKIP_SIGNATURE': 'true', 'AWS_REGION': 'us-east-1',
-        }  # fmt: skip
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        yield server
-        server.shutdown()
+    with bucket(monkeypatch) as objects:
+        objects |= {
+            str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()
+        }
+        yield
 
 
 def test_s3(server):
