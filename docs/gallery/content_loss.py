@@ -54,12 +54,13 @@ axes.set(xlabel='waves around the globe', ylabel='power of vorticity / truth', y
 axes.legend(frameon=False)
 
 # %%
-# The price of structure is a larger error: structure in the wrong place counts twice.
+# Structure in the wrong place counts twice in the squared error, so that a GAN may pay for it. The weight of the
+# adversarial loss is small here, and the content loss goes on training: the GANs have the smaller error.
 
 for method, scores in json.loads((workdir / 'scores.json').read_text()).items():
     print(f'{method:14} RMSE of vorticity {scores["rmse_vorticity"]:.2e} s-1')
 
 # %%
-# Look at the right end of the curves, where interpolation and squared error lose most of their power. After so few
-# steps the GANs have moved a little from their start; :doc:`/systems/srgan_results` compares them after minutes and
-# hours.
+# Look at 10 to 16 waves, where the interpolation has lost half of the power and the generators keep most of it. Beyond
+# that the truth has hardly any power, and they overshoot. After so few steps the GANs have moved little from their start;
+# :doc:`/systems/srgan_results` compares them after minutes.

@@ -90,7 +90,7 @@ axes.invert_yaxis()
 axes.set(xlabel=f'area of ice thicker than {LIMIT:g} m, over the truth')
 
 # %%
-# The coarse field and the regression are means, which know few extremes; members have an area of their own each, and
-# are right where their bar reaches the line.
+# The coarse field and the regression are means, and know no extremes. Members have an area of thick ice of their own:
+# here too much of it, less so at the fitted temperature. A score of your own shows what the usual ones hide.
 #
 # Read on: :doc:`/scores` for all scores that exist, :doc:`/about/contributing` for the steps in the package.
