@@ -62,5 +62,5 @@ for method, scores in json.loads((workdir / 'scores.json').read_text()).items():
 
 # %%
 # Look at 10 to 16 waves, where the interpolation has lost half of the power and the generators keep most of it. Beyond
-# that the truth has hardly any power, and they overshoot. After so few steps the GANs have moved little from their start;
-# :doc:`/systems/srgan_results` compares them after minutes.
+# that the truth has hardly any power, and they overshoot. After so few steps the GANs have moved little from their
+# start; :doc:`/systems/srgan_results` compares them after minutes.
