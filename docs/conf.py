@@ -16,7 +16,7 @@ extensions = [
     'myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sphinx_copybutton', 'sphinx_design',
     'sphinx_gallery.gen_gallery',
 ]  # fmt: skip
-exclude_patterns = ['_build', 'gallery', 'static', 'templates', 'sg_execution_times.rst']
+exclude_patterns = ['_build', 'gallery', 'static', 'templates']
 templates_path = ['templates']
 
 myst_enable_extensions = ['colon_fence']
@@ -31,7 +31,7 @@ GALLERY = (
 sphinx_gallery_conf = {
     'examples_dirs': 'gallery',
     'gallery_dirs': 'examples',
-    'filename_pattern': '/(own|kill|several|another|atmodist|crystals|new_system)',
+    'filename_pattern': '/',
     'ignore_pattern': r'shared_runs\.py',
     'within_subsection_order': ExplicitOrder([f'{name}.py' for name in GALLERY]),
     'image_srcset': ['2x'],
@@ -39,6 +39,7 @@ sphinx_gallery_conf = {
     'download_all_examples': False,
     'notebook_extensions': set(),
     'show_signature': False,
+    'write_computation_times': False,
 }
 
 # a page of the API describes the modules of a package, not the packages in it

@@ -22,7 +22,7 @@ from downscale_jax.systems.downscaler import Downscaler
 
 workdir = train('diffusion_sit:smoke', SEA_ICE, 'sea_ice')
 coarse, truth = held_out(load(workdir, kind=Downscaler), 2)
-names = {'too narrow': 0.6, 'fitted': None, 'too wide': 1.6}
+names = {'too narrow': 0.4, 'fitted': None, 'too wide': 1.3}
 ensembles = {
     name: load(workdir, {'sampling.temperature': factor}, kind=Downscaler).downscale(coarse, members=8)['sit'].values
     for name, factor in names.items()

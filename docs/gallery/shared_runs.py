@@ -112,7 +112,10 @@ def maps(fields: Mapping[str, xr.DataArray], label: str, **look: Any) -> Figure:
     """Maps side by side with one colour bar, by default on the scale of the last; `look` goes to pcolormesh."""
     last = list(fields.values())[-1]
     low, high = np.nanquantile(last, (0.01, 0.99))
-    figure, axes = plt.subplots(1, len(fields), figsize=(10, 10 / len(fields) + 0.8), layout='constrained')
+    up, across = (np.ptp(last[dim].values) for dim in last.dims)
+    width = min(10, 4 * len(fields))
+    height = width / len(fields) * up / across + 1.2  # with title, ticks and colour bar
+    figure, axes = plt.subplots(1, len(fields), figsize=(width, height), layout='constrained')
     for panel, (name, field) in zip(axes, fields.items(), strict=True):
         y, x = (field[dim] for dim in field.dims)
         unit = 1000 if x.attrs.get('units') == 'm' else 1
