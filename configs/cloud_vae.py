@@ -19,6 +19,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data = ConfigDict()
     config.data.kind = 'images'  # a record: ice mass, number and density in a slice of a cloud
     config.data.world = 'cirrus'
+    config.data.path = ''  # a simulated liquid cloud, `lwc` and `reff` (z, y, x); empty: cirrus are simulated
     config.data.simulate = ConfigDict({'members': 100, 'lagrangian': 20, 'times': 8})
     config.data.validation_share = 0.1
     config.data.test_share = 0.3
@@ -28,6 +29,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.model.widths = (16, 32, 64)
     config.model.blocks = 0
     config.model.latents = (2, 16)  # one autoencoder each
+    config.model.translations = 8  # along x, over which codes are averaged: where an eddy is does not count
 
     config.training = ConfigDict()
     config.training.batch_size = 16
@@ -48,7 +50,7 @@ def get_config(variant: str = '') -> ConfigDict:
     if variant == 'smoke':
         config.data.simulate = ConfigDict({'members': 7, 'lagrangian': 4, 'times': 2})
         config.data.update({'validation_share': 0.2, 'test_share': 0.5})
-        config.model.update({'widths': (4, 8), 'latents': (2,)})
+        config.model.update({'widths': (4, 8), 'latents': (2,), 'translations': 2})
         config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})
         config.training.update({'kl_warmup': 0})
         config.training.main.update({'steps': 10, 'warmup': 5})

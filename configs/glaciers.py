@@ -32,9 +32,10 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.least_km2 = 0.1
     config.data.folds = 5  # of equal glacier area, from west to east
     config.data.fold = 0  # is tested, the next one validates
-    config.data.patch = 96  # cells per side
+    config.data.patch = 64  # cells per side
     config.data.patches_per_glacier = 8
-    config.data.jitter = 0.15  # of the brightness of training patches
+    config.data.jitter = 0.05  # of the brightness of training patches
+    config.data.lift = 0.0  # m, of their elevation
 
     config.model = ConfigDict()
     config.model.network = 'unet'
@@ -50,17 +51,18 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.accumulate = 1
     config.training.ema_decay = 0.99
     config.training.log_every = 50
-    config.training.validate_every = 100
+    config.training.validate_every = 200
     config.training.validation_batches = 16
     config.training.keep = 2
     config.training.phases = ('main',)
-    main = ConfigDict({'steps': 500, 'learning_rate': 2e-3, 'warmup': 100, 'weight_decay': 1e-4})
+    main = ConfigDict({'steps': 1200, 'learning_rate': 3e-3, 'warmup': 100, 'weight_decay': 1e-4})
     config.training.main = ConfigDict({**main, 'optimizer': 'adamw'})
 
     config.sampling = ConfigDict({'tile': 128, 'overlap': 32, 'orientations': 8})
 
     config.evaluation = ConfigDict()
     config.evaluation.zone = 300.0  # m around the glaciers
+    config.evaluation.buffer = 60.0  # m around the outlines, twice their usual error of a cell
     config.evaluation.forest_pixels = 30_000
     config.evaluation.outlier = 5.0
 
@@ -73,7 +75,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.sampling.update({'tile': 64, 'overlap': 16, 'orientations': 2})
         config.evaluation.forest_pixels = 1000
     if variant == 'paper':
-        config.data.update({'patch': 256, 'days': 15, 'patches_per_glacier': 16, 'jitter': 0.0})
+        config.data.update({'patch': 256, 'days': 15, 'patches_per_glacier': 16, 'jitter': 0.0, 'lift': 0.0})
         config.data.simulate.columns = 4096  # of simulated data
         config.model.network = 'resnet34'
         config.training.update({'batch_size': 64, 'ema_decay': 0.0, 'phases': ('first', 'second', 'third')})
@@ -81,7 +83,8 @@ def get_config(variant: str = '') -> ConfigDict:
         # 50 epochs; the rate falls to a tenth after the 10th and the 25th
         rule = {'optimizer': 'sgd', 'momentum': 0.95, 'nesterov': True, 'schedule': 'constant', 'clip': 0.0}
         config.training.first = ConfigDict({**rule, 'steps': 1000, 'learning_rate': 1e-2})
-        config.training.second = ConfigDict({**rule, 'steps': 500, 'learning_rate': 1e-3, 'keep_moments': True})
+        config.training.second = ConfigDict({**rule, 'steps': 1500, 'learning_rate': 1e-3, 'keep_moments': True})
         config.training.third = ConfigDict({**rule, 'steps': 2500, 'learning_rate': 1e-4, 'keep_moments': True})
         config.sampling.update({'tile': 256, 'overlap': 112, 'orientations': 1})
+        config.evaluation.buffer = 0.0
     return config

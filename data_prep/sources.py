@@ -11,7 +11,7 @@ from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.settings.data import ATMOSPHERE, MOUNTAINS
-from downscale_jax.settings.images import CIRRUS, ROSETTES
+from downscale_jax.settings.images import CIRRUS, CLOUD_SHAPE, ROSETTES
 
 
 def open_series(data: dict, seed: int) -> xr.Dataset:
@@ -65,6 +65,10 @@ def open_images(data: dict, seed: int) -> ImageSet:
         camera = data['views'], float(data['angle'])
         return rosettes.simulate(seed, data['arms'], **numbers(data), camera=camera, size=data['size'])
     if data['world'] == CIRRUS:
+        if data['path']:
+            from data_prep.readers import cloud_levels
+
+            return cloud_levels.read(data['path'], CLOUD_SHAPE)
         from data_prep.simulators.cirrus import ensemble
 
         settings = {'seed': seed, **data['simulate']}

@@ -166,9 +166,8 @@ class MapFiles:
 
 def map_glaciers(workdir: Path, given: Given, wanted: MapFiles) -> None:
     """Scenes and outlines in, areas of glaciers out: a GeoPackage."""
-    from downscale_jax.evaluation.glaciers.tables import (
-        write_package,
-    )  # as the next, imports SciPy, which takes a while
+    # only glaciers need these modules
+    from downscale_jax.evaluation.glaciers.tables import write_package
     from downscale_jax.systems.glacier_map import GlacierMap
 
     output = Path(wanted.output)

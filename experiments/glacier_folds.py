@@ -3,23 +3,29 @@
     python -m experiments.glacier_folds --config=configs/glaciers.py --root=runs/glacier_folds
 
 Folds share the prepared data. A fold that is finished is not run again, and a killed one resumes. Under the root:
-folds.csv (scores by fold and of all folds together, with 5 and 95 % quantiles over resampled glaciers), areas.csv and
-areas.gpkg (all glaciers), and a table on the terminal. The regional rate of all folds is that of the whole region.
+folds.csv (scores by fold and of all folds together, with 5 and 95 % quantiles over resampled glaciers), classes.csv
+(IoU of all folds by size and debris cover), areas.csv and areas.gpkg (all glaciers), and tables on the terminal. The
+regional rate of all folds is that of the whole region.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from downscale_jax.evaluation.glaciers import scores as outline_scores
 from downscale_jax.evaluation.glaciers.change import Change
 from downscale_jax.evaluation.glaciers.outcome import Outcome, all_scores
+from downscale_jax.evaluation.glaciers.report import classes_of
 from downscale_jax.evaluation.glaciers.tables import write_package
 from downscale_jax.runtime.errors import UserError
 from experiments.command_line import Parser, run_program
 from experiments.many_runs import Run, markdown, parse_overrides, resolve, run_all, show, write_csv
+
+if TYPE_CHECKING:
+    import geopandas
 
 COLUMNS = ('fold', 'method', 'iou', 'precision', 'recall', 'f1', 'accuracy', 'boundary', 'debris_recall', 'rate',
            'rate_error')  # fmt: skip
@@ -34,8 +40,8 @@ def arms(config: str, overrides: Mapping[str, Any]) -> list[Run]:
     return [Run(f'fold_{fold}', {**overrides, 'data.fold': fold}) for fold in range(count)]
 
 
-def outcome(details: Mapping[str, Any]) -> Outcome:
-    """The test glaciers that a details.json holds."""
+def outcome(details: Mapping[str, Any], area: np.ndarray) -> Outcome:
+    """The test glaciers that a details.json holds; their `area` [N] in km2."""
     held = details['glaciers']
     count = len(held['index'])
     missing = np.full((1, count), np.nan)
@@ -52,7 +58,7 @@ def outcome(details: Mapping[str, Any]) -> Outcome:
         later=arrays(held['later']),
         change=Change(**change) if change else None,
         chosen=np.ones(count, bool),
-        area=np.full(count, np.nan),
+        area=area,
         displacement=np.nan,
         clouded=missing,
         clouded_one_scene=missing,
@@ -77,8 +83,8 @@ def together(outcomes: Sequence[Outcome]) -> Outcome:
             for name, value in parts[0].items()
         }
         change = Change(**fields)
-    chosen = np.concatenate([o.chosen for o in outcomes])
-    return first._replace(counts=joined('counts'), later=joined('later'), change=change, chosen=chosen)
+    chosen, area = (np.concatenate([getattr(o, name) for o in outcomes]) for name in ('chosen', 'area'))
+    return first._replace(counts=joined('counts'), later=joined('later'), change=change, chosen=chosen, area=area)
 
 
 def rows(fold: str, scores: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:
@@ -91,12 +97,24 @@ def rows(fold: str, scores: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict
     return table
 
 
-def merge_areas(folders: Sequence[Path], root: Path) -> None:
+def class_rows(everything: Outcome) -> list[dict[str, Any]]:
+    """One row per class of size and of debris cover: {'by', 'class', 'glaciers', method: IoU, method_5, method_95}."""
+    table = []
+    for title, classes, names in classes_of(everything):
+        for name, found in outline_scores.by_class(everything.counts, classes, names).items():
+            cells = {f'{method}{suffix}': float(value) for method, estimate in found.items()
+                     for suffix, value in zip(('', '_5', '_95'), estimate, strict=True)}  # fmt: skip
+            number = int((classes == names.index(name)).sum())
+            table.append({'by': title, 'class': name, 'glaciers': number, **cells})
+    return table
+
+
+def merge_areas(frames: 'Sequence[geopandas.GeoDataFrame]', root: Path) -> None:
     """Writes the glaciers of all folds to one table and one GeoPackage."""
     import geopandas
     import pandas
 
-    frame = pandas.concat([geopandas.read_file(folder / 'areas.gpkg') for folder in folders], ignore_index=True)
+    frame = pandas.concat(frames, ignore_index=True)
     write_package(geopandas.GeoDataFrame(frame), root / 'areas.gpkg')
     frame.drop(columns='geometry').to_csv(root / 'areas.csv', index=False)
 
@@ -114,14 +132,27 @@ def main() -> int:
     finished = run_all(runs, options.config, options.root)
     if len(finished) < len(runs):
         return 1
-    folders = [options.root / run.name for run in runs]
-    outcomes = [outcome(json.loads((folder / 'details.json').read_text())) for folder in folders]
-    table = [row for run, one in zip(runs, outcomes, strict=True) for row in rows(run.name, all_scores(one))]
-    table += rows(TOGETHER, all_scores(together(outcomes)))
-    write_csv(options.root / 'folds.csv', table)
-    merge_areas(folders, options.root)
-    print(f'\n{markdown(table, COLUMNS)}\n')
+    publish([options.root / run.name for run in runs], options.root)
     return 0
+
+
+def publish(folders: Sequence[Path], root: Path) -> None:
+    """Writes and prints the tables of the finished folds."""
+    import geopandas
+
+    frames = [geopandas.read_file(folder / 'areas.gpkg') for folder in folders]
+    outcomes = [
+        outcome(json.loads((folder / 'details.json').read_text()), frame['area_km2'].values)
+        for folder, frame in zip(folders, frames, strict=True)
+    ]
+    everything = together(outcomes)
+    table = [row for folder, one in zip(folders, outcomes, strict=True) for row in rows(folder.name, all_scores(one))]
+    table += rows(TOGETHER, all_scores(everything))
+    classes = class_rows(everything)
+    write_csv(root / 'folds.csv', table)
+    write_csv(root / 'classes.csv', classes)
+    merge_areas(frames, root)
+    print(f'\n{markdown(table, COLUMNS)}\n\n{markdown(classes, ("by", "class", "glaciers", *everything.counts))}\n')
 
 
 if __name__ == '__main__':

@@ -24,7 +24,7 @@ def workdir(run, tmp_path_factory):
 
 def test_scores_figures_and_report(workdir):
     table = json.loads((workdir / 'scores.json').read_text())
-    assert list(table) == ['mean', 'linear', 'random_forest', 'cnn']
+    assert list(table) == ['mean', 'linear', 'random_forest', 'polar']
     assert all(
         set(row) == {'r2_density', 'r2_surface', 'rmse_density', 'rmse_surface', 'balanced_accuracy'}
         for row in table.values()

@@ -18,7 +18,7 @@ from downscale_jax.fields.transforms.moments import Moments
 from downscale_jax.fields.transforms.standardisation import COMPRESSIONS, Standardisation
 from downscale_jax.runtime.errors import UserError
 
-VERSION = 2  # of the records: raise it when they change
+VERSION = 3  # of the records: raise it when they change
 PATHS = ('path',)
 KEYS = (
     'path', 'world', 'simulate', 'size', 'validation_share', 'test_share', 'split_by', 'arms', 'views', 'angle',

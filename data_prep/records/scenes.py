@@ -1,12 +1,13 @@
-"""Records of multispectral scenes of a region with glaciers, one record per scene that a glacier uses.
+"""Records of multispectral scenes of a region with glaciers, one record per scene that is used.
 
 Beside them stand the outlines (`outlines.gpkg`), the elevation and the numbers of the glaciers on the grid, and for
-each glacier and date of `data.dates` the scene chosen for it. Folds are no part of the records: all folds share them.
+each glacier and date of `data.dates` the scene chosen for it, and the candidates of the first date, all of which
+training sees. Folds are no part of the records: all folds share them.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,14 @@ from downscale_jax.fields.rasters.outlines import counted, rasterised
 from downscale_jax.fields.rasters.region import ELEVATION, SLOPE, Region, Scene, relief
 from downscale_jax.fields.transforms import standardisation
 from downscale_jax.fields.transforms.moments import Moments, channel_moments
+from downscale_jax.fields.transforms.scenes import SceneTransform, decorrelation
 from downscale_jax.pipeline.records import OUTLINES
 from downscale_jax.runtime.errors import UserError
 
-VERSION = 1  # of the records: raise it when they change
+VERSION = 2  # of the records: raise it when they change
 PATHS = ('path', 'outlines', 'elevation')
 KEYS = ('path', 'outlines', 'elevation', 'simulate', 'bands', 'dates', 'days', 'candidates', 'least_km2')
+OFFSET = 0.1  # of the logarithm of a band, relative to its mean
 SPLIT = 'train'  # splits are folds of glaciers, which share the scenes
 
 
@@ -38,9 +41,13 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         raise UserError(f'{data["outlines"]}: no glacier of {data["least_km2"]:g} km2 or more lies within the scenes')
     dates = [np.datetime64(date) for date in data['dates']]
     choices = [choose(region.scenes, glacier, date, data['days'], data['candidates']) for date in dates]
-    if all(choice.clouded.min() == 1 for choice in choices):
-        raise UserError(f'{data["path"]}: every glacier is under cloud in all scenes near data.dates')
-    used = sorted({int(scene) for choice in choices for scene in choice.scene})
+    for date, choice in zip(dates, choices, strict=True):
+        if choice.clouded.min() == 1:
+            raise UserError(
+                f'{data["path"]}: in all scenes within {data["days"]} days of {date} every glacier is under cloud or '
+                'without data: add clearer scenes, raise data.days, or change data.dates'
+            )
+    used = sorted({int(scene) for choice in choices for scene in choice.scene} | set(choices[0].candidates.tolist()))
     outlines.to_file(directory / OUTLINES, driver='GPKG')
     statics = statics_of(region, glacier, choices, used)
     # smaller glaciers are ice in the labels as well, but are not counted
@@ -102,7 +109,9 @@ def statics_of(region: Region, glacier: np.ndarray, choices: list[Choice], used:
         'area': ('glacier', region.grid.cell_km2 * size, {'units': 'km2'}),
         'scene': (table, np.stack([np.searchsorted(used, choice.scene) for choice in choices])),
         'clouded': (table, np.stack([choice.clouded for choice in choices])),
-        'clouded_one_scene': (table, np.stack([choice.best_clouded for choice in choices])),
+        'clouded_one_scene': (table, np.stack([choice.hidden[0] for choice in choices])),
+        'candidate': ('candidate', np.searchsorted(used, choices[0].candidates)),
+        'hidden': (('candidate', 'glacier'), choices[0].hidden),
     }
     if region.truth is not None:
         variables['ice'] = (('date', *place), np.stack(list(region.truth.ice.values())).astype(np.int8))
@@ -110,18 +119,29 @@ def statics_of(region: Region, glacier: np.ndarray, choices: list[Choice], used:
     return xr.Dataset(variables, region.grid.coordinates())
 
 
-def fit(region: Region, used: list[int]) -> standardisation.Standardisation:
-    """z-scores of the bands, over clear cells, and of elevation and slope; labels have no part in them."""
-    names = (*region.bands, ELEVATION, SLOPE)
+def fit(region: Region, used: list[int]) -> SceneTransform:
+    """Decorrelated logarithms of the bands and z-scores of elevation and slope, over clear cells.
+
+    The light on a slope is a factor of its reflectance, so that ratios of bands, in which rock and debris-covered ice
+    differ by a tenth, are differences of logarithms: ln(1 + x / s), where s, OFFSET of the mean of the band, bounds the
+    noise of shadows. Labels have no part in the statistics.
+    """
+    names, bands = (*region.bands, ELEVATION, SLOPE), len(region.bands)
     below = relief(region.elevation, region.grid.cell)
 
-    def images():
+    def cells() -> Iterator[np.ndarray]:
         for index in used:
-            image = region.scenes[index].read()
-            values = np.concatenate([image, below], -1)
-            yield values[region.scenes[index].valid() & np.isfinite(below).all(-1)]
+            scene = region.scenes[index]
+            image = np.concatenate([scene.read(), below], -1)
+            yield image[scene.valid() & np.isfinite(below).all(-1)]
 
     def moments_of(function: standardisation.Function) -> list[Moments]:
-        return channel_moments(map(function, images()), len(names))
+        return channel_moments((function(image / unit) for image in cells()), len(names))
 
-    return standardisation.fit(moments_of, names, ('1',) * len(region.bands) + ('m', '1'), ('standard',))
+    unit = np.ones(len(names))
+    unit[:bands] = [OFFSET * moments.mean for moments in moments_of(lambda x: x)[:bands]]
+    kinds = ('log1p',) * bands + ('standard',) * 2
+    fitted = standardisation.fit(moments_of, names, ('1',) * bands + ('m', '1'), kinds)
+    mean, std = (tuple((np.array(values) * unit).tolist()) for values in (fitted.mean, fitted.std))
+    channels = replace(fitted, mean=mean, std=std)
+    return SceneTransform(channels, decorrelation(channels.encode(image)[:, :bands] for image in cells()))

@@ -22,7 +22,7 @@ from shared_runs import RUNS, train
 
 import downscale_jax
 from data_prep.prepare import prepare
-from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.fields.transforms.scenes import SceneTransform
 from downscale_jax.pipeline.glaciers import imagery_of, inputs
 from downscale_jax.systems.glacier_map import GlacierMap
 
@@ -58,7 +58,7 @@ prepared = prepare(model.config['data'], model.config['seed'], RUNS / 'data')
 imagery = imagery_of(prepared)
 bands, clear = imagery.scene(0)
 image = np.concatenate([bands, imagery.relief], -1)
-probability = model.mapper.probability(inputs(prepared.transform_as(Standardisation), image), clear)
+probability = model.mapper.probability(inputs(prepared.transform_as(SceneTransform), image), clear)
 
 # %%
 # False colours: short-wave and near infrared show ice in blue, rock in brown and grass in green.

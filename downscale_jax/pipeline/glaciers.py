@@ -9,12 +9,13 @@ import numpy as np
 from downscale_jax.fields.rasters.grid import RasterGrid
 from downscale_jax.fields.rasters.outlines import folds, nearest
 from downscale_jax.fields.rasters.region import ELEVATION, clear, relief
-from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.fields.transforms.scenes import SceneTransform
 from downscale_jax.pipeline.batches import Batch
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 
 CACHE_BYTES = 2**31  # of scenes kept in memory
+LEAST_CLEAR = 0.5  # share of a glacier that a scene must show to train on it
 
 
 class Glaciers(NamedTuple):
@@ -33,12 +34,17 @@ class Glaciers(NamedTuple):
 
 
 def glaciers_of(prepared: Prepared, count: int) -> Glaciers:
-    """The glaciers of prepared data in `count` folds. Raises UserError where there are fewer glaciers than folds."""
+    """The glaciers of prepared data in `count` folds. Raises UserError where a fold has no glacier."""
     statics = prepared.statics
     number, area = statics['number'].values, statics['area'].values.astype(np.float64)
     if len(area) < count:
         raise UserError(f'data.folds={count}, but the region has {len(area)} glaciers: choose fewer folds')
     fold = folds(statics['longitude'].values, area, count)
+    if empty := sorted(set(range(count)) - set(fold)):
+        raise UserError(
+            f'data.folds={count} of equal area: fold {empty[0]} has no glacier, since a large one fills it and its '
+            'neighbours; choose fewer folds'
+        )
     outline = statics['outline'].values.astype(bool)
     return Glaciers(outline, number, nearest(number), area, fold, statics['scene'].values)
 
@@ -54,6 +60,20 @@ def split_of(fold: np.ndarray, test: int, count: int, split: str) -> np.ndarray:
     return {'test': tested, 'validation': validates}.get(split, ~tested & ~validates)
 
 
+def scenes_of(prepared: Prepared, split: str) -> np.ndarray:
+    """[S, N]: records of the scenes of the first date in which the patches of a split show each glacier.
+
+    Training sees all candidates that show at least half of a glacier, since seasonal snow, sun and haze differ from one
+    to the next; the other splits, and glaciers without such a candidate, see the chosen scene alone.
+    """
+    statics = prepared.statics
+    chosen = statics['scene'].values[:1]
+    if split != 'train':
+        return chosen
+    shown = statics['hidden'].values <= 1 - LEAST_CLEAR
+    return np.where(shown, statics['candidate'].values[:, None], chosen)
+
+
 class GlacierPatches:
     """Patches of one split, centred on a random cell of a glacier, turned and mirrored at random.
 
@@ -61,16 +81,20 @@ class GlacierPatches:
     cells with data, without cloud, and nearer to a glacier of the split than to any other.
     """
 
-    def __init__(self, prepared: Prepared, glaciers: Glaciers, chosen: np.ndarray, data: Mapping[str, Any], seed: int):
-        """`chosen` [N] bool: glaciers of the split; `data`: patch, patches_per_glacier and jitter of a config."""
-        size, self.jitter = data['patch'], data['jitter']
+    def __init__(
+        self, prepared: Prepared, glaciers: Glaciers, chosen: np.ndarray, scenes: np.ndarray, data: Mapping[str, Any],
+        seed: int,
+    ):  # fmt: skip
+        """`chosen` [N] bool: glaciers of the split; `scenes` [S, N]: see `scenes_of`; `data`: patch,
+        patches_per_glacier, jitter and lift of a config."""
+        size, self.jitter, self.lift = data['patch'], data['jitter'], data['lift']
         if size > min(glaciers.number.shape):
             rows, columns = glaciers.number.shape
             raise UserError(
                 f'data.patch={size} does not fit the scenes of {rows} x {columns} cells: choose a smaller one'
             )
-        self.glaciers, self.size, self.seed = glaciers, size, seed
-        self.transform = prepared.transform_as(Standardisation)
+        self.glaciers, self.scenes, self.size, self.seed = glaciers, scenes, size, seed
+        self.transform = prepared.transform_as(SceneTransform)
         imagery = imagery_of(prepared)
         self.relief = imagery.relief
         self.own = glaciers.cells_of(chosen)
@@ -97,8 +121,10 @@ class GlacierPatches:
             for at, n in zip(np.unravel_index(cell, self.own.shape), self.own.shape, strict=True)
         ]
         window = tuple(slice(at, at + self.size) for at in place)
-        image, known = (array[window] for array in self._scene(int(self.glaciers.scene[0, glacier])))
-        image = np.concatenate([image * self.gain(rng, image.shape[-1]), self.relief[window]], -1)
+        scene = self.scenes[rng.integers(len(self.scenes)), glacier]
+        image, known = (array[window] for array in self._scene(int(scene)))
+        lifted = self.relief[window] + np.array([self.lift * rng.standard_normal(), 0], np.float32)
+        image = np.concatenate([image * self.gain(rng, image.shape[-1]), lifted], -1)
         label = self.glaciers.outline[window][..., None].astype(np.float32)
         valid = (known & self.own[window])[..., None]
         turns, mirrored = map(int, rng.integers((4, 2)))
@@ -134,6 +160,6 @@ def imagery_of(prepared: Prepared) -> Imagery:
     return Imagery(grid, relief(statics[ELEVATION].values, grid.cell), scene, ice, debris)
 
 
-def inputs(transform: Standardisation, image: np.ndarray) -> np.ndarray:
+def inputs(transform: SceneTransform, image: np.ndarray) -> np.ndarray:
     """Bands, elevation and slope [..., C] as the network sees them: normalised, zero where missing."""
     return np.nan_to_num(transform.encode(image), nan=0.0)

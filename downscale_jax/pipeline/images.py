@@ -1,6 +1,6 @@
-"""Examples of labelled images, with symmetries of silhouettes drawn anew in every epoch."""
+"""Examples of labelled images, with symmetries drawn anew in every epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -15,13 +15,12 @@ CACHE_BYTES = 2**30  # of images kept in memory
 class Images:
     """Images of one split: image [B, H, W, C] and the named `values` [B, K] standardised, label [B] int32.
 
-    symmetries: 8 for rotations by right angles and reflections, 2 for reflections of rows alone, 1 for none. Two views
-    by cameras side by side stay consistent under the reflection of rows only.
+    symmetry: see `SYMMETRIES`; '' for none.
     """
 
-    def __init__(self, prepared: Prepared, split: str, seed: int, values: Sequence[str] = (), symmetries: int = 1):
+    def __init__(self, prepared: Prepared, split: str, seed: int, values: Sequence[str] = (), symmetry: str = ''):
         self.records, self.transform = prepared.split(split), prepared.transform_as(ImageTransform)
-        self.count, self.seed, self.symmetries = len(self.records), seed, symmetries
+        self.count, self.seed, self.symmetry = len(self.records), seed, SYMMETRIES.get(symmetry)
         self.columns = [self.transform.values.variables.index(name) for name in values]
         self.numbers = self.transform.of_values(values)
         kept = CACHE_BYTES // self.records[0]['image'].nbytes
@@ -40,11 +39,24 @@ class Images:
 
     def _turned(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
         """A random symmetry of the image, a function of (seed, epoch, index)."""
-        if self.symmetries == 1:
+        if self.symmetry is None:
             return image
-        rows, columns, transpose = np.random.default_rng((self.seed, epoch, index)).integers(0, 2, 3)
-        turned = image[:: 1 - 2 * rows]
-        if self.symmetries == 8:
-            turned = turned[:, :: 1 - 2 * columns]
-            turned = turned.swapaxes(0, 1) if transpose else turned
-        return turned
+        return self.symmetry(image, np.random.default_rng((self.seed, epoch, index)))
+
+
+def rotated(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random one of the rotations by right angles and their reflections."""
+    columns, transpose = rng.integers(0, 2, 2)
+    turned = reflected(image, rng)[:, :: 1 - 2 * columns]
+    return turned.swapaxes(0, 1) if transpose else turned
+
+
+def reflected(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rows in their order or reversed: two views by cameras side by side stay consistent."""
+    return image[:: 1 - 2 * rng.integers(0, 2)]
+
+
+SYMMETRIES: Mapping[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    'rotated': rotated,
+    'reflected': reflected,
+}

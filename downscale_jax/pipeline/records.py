@@ -33,6 +33,7 @@ from downscale_jax.fields.transforms.kinds import FieldTransform, Transform, rea
 from downscale_jax.fields.transforms.lifting import Lifter
 from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.refinement import RefinementTransform
+from downscale_jax.fields.transforms.scenes import SceneTransform
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.fields.transforms.training_range import TrainingRange, probable_extremes, standardised_extremes
 from downscale_jax.pipeline.record_files import RecordFiles
@@ -81,7 +82,7 @@ class Prepared:
     @property
     def field_transform(self) -> FieldTransform:
         """`transform` of data for downscaling. Raises UserError for data of other kinds."""
-        if isinstance(self.transform, Standardisation | ImageTransform):
+        if isinstance(self.transform, Standardisation | SceneTransform | ImageTransform):
             raise UserError(f'{self.directory} holds data of kind {self.kind}, not fields to downscale')
         return self.transform
 
@@ -94,7 +95,7 @@ class Prepared:
             extremes = probable_extremes(transform.input_mean, transform.input_std)
             extremes[transform.channel] = self.meta['range']  # of the other inputs they are not stored
             return TrainingRange(transform.inputs, transform.input_units, extremes)
-        if isinstance(transform, ImageTransform):
+        if isinstance(transform, ImageTransform | SceneTransform):
             values = transform.channels
         else:
             values = transform.predictors if isinstance(transform, PairTransform) else transform

@@ -73,6 +73,9 @@ class ScenesData(Section):
     jitter: Annotated[float, within(0, 10)] = about(
         'standard deviation of the logarithm of the random factor of the brightness of training patches; 0: none'
     )
+    lift: Annotated[float, within(0, 10_000)] = about(
+        'standard deviation in m of a random height that is added to the elevation of a training patch; 0: none'
+    )
 
     @model_validator(mode='after')
     def consistent(self) -> Self:
@@ -109,6 +112,9 @@ class GlacierEvaluation(Section):
     """Evaluation of outlines and of area change."""
 
     zone: Annotated[float, above(0, 100_000)] = about('distance in m around a glacier within which cells are scored')
+    buffer: Annotated[float, within(0, 100_000)] = about(
+        'distance in m around an outline within which ice counts in the change of area; up to evaluation.zone'
+    )
     forest_pixels: Annotated[int, within(1, 10_000_000)] = about('training pixels of the random forest')
     outlier: Annotated[float, above(0, 100)] = about(
         'rate of area change, in robust standard deviations from the median, beyond which a glacier is an outlier'

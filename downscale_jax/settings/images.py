@@ -7,6 +7,7 @@ from pydantic import model_validator
 from downscale_jax.settings.kinds import Distinct, OneOf, Section, Seed, about, above, conflict, entries, within
 
 ROSETTES, PARTICLES, CIRRUS = 'rosettes', 'particles', 'cirrus'
+CLOUD_SHAPE = (64, 64)  # rows and columns of an image of a cloud
 HABITS = ('sphere', 'bullet_rosette', 'column', 'plate', 'aggregate')  # of simulated particles
 Arms = Annotated[int, within(4, 10)]
 Share = Annotated[float, above(0, 0.9)]
@@ -80,4 +81,8 @@ class CirrusData(ImagesData):
     """Images of an ensemble of cloud simulations."""
 
     world: Annotated[str, OneOf((CIRRUS,))] = about('the simulated world')
-    simulate: CirrusSimulation = about('the simulation')
+    path: str = about(
+        'a file with `lwc` and `reff` (z, y, x) of a simulated liquid cloud, whose levels are the images; empty: '
+        'simulated'
+    )
+    simulate: CirrusSimulation = about('the simulation, where path is empty')

@@ -10,9 +10,11 @@ from downscale_jax.settings.training import AveragedTraining
 class PropertyNetworkSettings(Section):
     """The network: `models.properties`."""
 
-    trunk: Annotated[str, OneOf(('cnn', 'resnet'))] = about('kind of network')
+    trunk: Annotated[str, OneOf(('cnn', 'polar', 'resnet'))] = about(
+        'kind of network; polar: a CNN on silhouettes in polar coordinates'
+    )
     widths: Widths = about('channels after each halving of the resolution')
-    dense: Annotated[tuple[Width, ...], entries(0, 12)] = about('of cnn: widths of the dense layers')
+    dense: Annotated[tuple[Width, ...], entries(1, 12)] = about('of cnn and polar: widths of the dense layers')
     blocks: Blocks = about('of resnet: residual blocks per stage')
     stem: Annotated[int, within(1, 64)] = about('of resnet: pixels per side of the first convolution')
     pool: bool = about('of resnet: halve the resolution once more before the first stage')

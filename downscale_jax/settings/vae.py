@@ -26,6 +26,15 @@ class VaeTraining(AveragedTraining):
     kl_warmup: Annotated[int, within(0, 1_000_000)] = about('steps over which this weight rises from zero')
 
 
+class CloudVaeNetwork(VaeSettings):
+    """The autoencoder of clouds, and how its codes become a metric."""
+
+    translations: Annotated[int, within(1, 1024)] = about(
+        'translations along the periodic axis x over which the codes of an image are averaged, so that places do not '
+        'count; 1: the code of the image alone'
+    )
+
+
 class CloudEvaluation(Section):
     """Evaluation of a latent metric."""
 
@@ -38,7 +47,7 @@ class CloudVaeSettings(Section):
     system: Annotated[str, OneOf(('cloud_vae',))] = about('the system')
     seed: Seed = about('seed of weights, data, and noise')
     data: CirrusData
-    model: VaeSettings
+    model: CloudVaeNetwork
     training: VaeTraining
     evaluation: CloudEvaluation
 

@@ -1,5 +1,7 @@
 """Cloud VAE: a latent metric for simulations of clouds (docs/systems/cloud_vae.md)."""
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 import xarray as xr
@@ -11,13 +13,14 @@ from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.pipeline.images import Images
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.settings.images import CLOUD_SHAPE
 from downscale_jax.settings.vae import CloudVaeSettings
 from downscale_jax.systems import latents
 from downscale_jax.systems.latents import LatentSpace
 from downscale_jax.systems.system import Config, Scores, Shapes, System
 from downscale_jax.tasks.vae import Vae
 
-SHAPE = (64, 64, 3)  # of the simulated cirrus
+SHAPE = (*CLOUD_SHAPE, 3)
 
 
 def build(config: Config) -> dict[str, Vae]:
@@ -42,13 +45,20 @@ def examples(config: Config, prepared: Prepared, split: str) -> Images:
 class CloudLatents(LatentSpace):
     """A trained latent metric."""
 
+    def translated(self, codes: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
+        """Codes [N, L] of images [N, z, x, C], averaged over `model.translations` evenly spaced translations in x."""
+        count, cells = self.config['model']['translations'], images.shape[2]
+        return np.mean([codes(np.roll(images, cells * k // count, 2)) for k in range(count)], 0)
+
     def embed(self, fields: store.Given) -> xr.DataArray:
-        """Codes (time, latent) of fields (time, z, x) with the variables and the size of training.
+        """Codes (time, latent) of fields (time, z, x), periodic in x, with the variables and the size of training.
+
+        They are averaged over translations in x (`model.translations`): where in the domain an eddy is does not count.
 
         Raises UserError for missing variables or values, units that cannot be converted, and another size.
         """
         dataset = store.as_dataset(fields, 'fields')
-        codes = self.codes(self._stacked(dataset))
+        codes = self.translated(self.codes, self._stacked(dataset))
         coords = {'time': dataset['time'].values} if 'time' in dataset.coords else {}
         return xr.DataArray(codes, coords, ('time', 'latent'), 'code')
 
@@ -85,7 +95,12 @@ class CloudLatents(LatentSpace):
 def evaluate(opened: CloudLatents, prepared: Prepared) -> Scores:
     """Scores reconstruction, distances and their smoothness on the members of the test split."""
     model = CloudModel(
-        list(opened.tasks), opened.codes, opened.untrained_codes, opened.images, opened.provenance(opened.last)
+        names=list(opened.tasks),
+        codes=opened.codes,
+        untrained=opened.untrained_codes,
+        images=opened.images,
+        translated=opened.translated,
+        provenance=opened.provenance(opened.last),
     )
     return cloud_evaluation.evaluate(model, prepared, opened.config, opened.workdir)
 

@@ -42,7 +42,7 @@ def shapes(config: Config) -> Shapes:
 
 def examples(config: Config, prepared: Prepared, split: str) -> Images:
     """Images of one split, in training turned and reflected."""
-    return Images(prepared, split, config['seed'], symmetries=8 if split == 'train' else 1)
+    return Images(prepared, split, config['seed'], symmetry='rotated' if split == 'train' else '')
 
 
 class CrystalLatents(LatentSpace):

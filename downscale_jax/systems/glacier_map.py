@@ -15,7 +15,7 @@ from downscale_jax.fields.rasters.choice import Choice, choose
 from downscale_jax.fields.rasters.opening import read_region, region_of
 from downscale_jax.fields.rasters.outlines import counted, nearest, rasterised, read_outlines
 from downscale_jax.fields.rasters.region import Region, relief
-from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.fields.transforms.scenes import SceneTransform
 from downscale_jax.pipeline.glaciers import Glaciers, Imagery
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.workdir import WorkDirectory
@@ -40,13 +40,15 @@ class GlacierMap(WorkDirectory[Segmentation]):
     def map(
         self, scenes: 'str | xr.Dataset', outlines: 'str | geopandas.GeoDataFrame', elevation: str = ''
     ) -> 'geopandas.GeoDataFrame':
-        """Areas of glaciers inside `outlines` in each year that has scenes, and their rates from the first to the last.
+        """Areas of glaciers in each year that has scenes, and their rates from the first to the last.
+
+        Ice is counted inside `outlines` and up to evaluation.buffer around them.
 
         scenes: a table of scenes or Sentinel-2 products (`fields.rasters.products`) with an `elevation`, or a data set
         with the bands of training (`fields.rasters.opening.region_of`). Of each year every glacier has the clearest of
         the data.candidates least cloudy scenes. Columns: id, area_km2 of the outline, and for each year area_YEAR_km2
-        inside it and cloud_YEAR, the share of the outline under cloud; with two years or more
-        rate_km2_per_year and rate_percent_per_year. NaN where less than half of an outline is clear.
+        and cloud_YEAR, the share of the outline under cloud; with two years or more rate_km2_per_year and
+        rate_percent_per_year. NaN where less than half of the cells are clear.
 
         Raises UserError where files cannot be read or do not fit, and where every glacier is under cloud.
         """
@@ -58,7 +60,7 @@ class GlacierMap(WorkDirectory[Segmentation]):
         years = sorted({int(str(scene.date)[:4]) for scene in region.scenes})
         choices = [choose_in(region, number, year, data['candidates']) for year in years]
         views = self._views(region, number, choices)
-        areas = area_change.areas(views, len(outlines))
+        areas = area_change.areas(views, len(outlines), self.config['evaluation']['buffer'])
         if not np.isfinite(areas).any():
             raise UserError('every glacier is under cloud, or without data, in all scenes: add clearer ones')
         frame = outlines[['id', 'area_km2', 'geometry']].copy()
@@ -85,7 +87,7 @@ class GlacierMap(WorkDirectory[Segmentation]):
         below = relief(region.elevation, region.grid.cell)
         imagery = Imagery(region.grid, below, lambda i: (region.scenes[i].read(), region.scenes[i].valid()))
         everything, zone = np.ones(len(area), bool), self.config['evaluation']['zone']
-        transform = self.prepared.transform_as(Standardisation)
+        transform = self.prepared.transform_as(SceneTransform)
         return [view(imagery, glaciers, everything, date, zone, transform, self.mapper) for date in range(len(choices))]
 
 

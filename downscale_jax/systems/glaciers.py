@@ -10,7 +10,7 @@ from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation.glaciers import evaluate as glacier_evaluation
 from downscale_jax.models.resnet import ResNetUNet
 from downscale_jax.models.unet import UNet
-from downscale_jax.pipeline.glaciers import GlacierPatches, glaciers_of, split_of
+from downscale_jax.pipeline.glaciers import GlacierPatches, glaciers_of, scenes_of, split_of
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.settings.glaciers import GlacierSettings
@@ -64,12 +64,15 @@ def shapes(config: Config) -> Shapes:
 
 
 def examples(config: Config, prepared: Prepared, split: str) -> GlacierPatches:
-    """Patches of the glaciers of one split."""
+    """Patches of the glaciers of one split. Raises UserError where it has none."""
     data = config['data']
     glaciers = glaciers_of(prepared, data['folds'])
     chosen = split_of(glaciers.fold, data['fold'], data['folds'], split)
-    jitter = data['jitter'] if split == 'train' else 0.0
-    return GlacierPatches(prepared, glaciers, chosen, {**data, 'jitter': jitter}, config['seed'])
+    augmented = data if split == 'train' else {**data, 'jitter': 0.0, 'lift': 0.0}
+    if not chosen.any():
+        raise UserError(f'data.folds={data["folds"]}: no glacier is left for {split}: add outlines and scenes')
+    scenes = scenes_of(prepared, split)
+    return GlacierPatches(prepared, glaciers, chosen, scenes, augmented, config['seed'])
 
 
 def initialise(name: str, tasks: Mapping[str, Segmentation], trained: Trained | None = None) -> Init:

@@ -65,21 +65,33 @@ class LatentSpace(WorkDirectory[Vae]):
     def codes(self, images: np.ndarray, name: str = '') -> np.ndarray:
         """Codes [N, L] of physical images [N, H, W, C] by one of the autoencoders, by default the last."""
         name = name or self.last
-        apply = jax.jit(self.tasks[name].encode)
+        apply = self._encode[name]
         return in_batches(lambda x: apply(self.params[name], x), self.transform.channels.encode(images))
 
     def untrained_codes(self, images: np.ndarray) -> np.ndarray:
         """Likewise by the last autoencoder with random weights."""
-        task, x = self.tasks[self.last], self.transform.channels.encode(images)
-        weights = jax.jit(task.init)(jax.random.key(self.config['seed']), {'image': x[:1]}).params
-        apply = jax.jit(task.encode)
-        return in_batches(lambda x: apply(weights, x), x)
+        x = self.transform.channels.encode(images)
+        return in_batches(lambda x: self._encode[self.last](self._random_weights, x), x)
 
     def images(self, codes: np.ndarray, name: str = '') -> np.ndarray:
         """Standardised images [N, H, W, C] of codes [N, L]."""
         name = name or self.last
         apply = jax.jit(self.tasks[name].decode)
         return in_batches(lambda z: apply(self.params[name], z), codes.astype(np.float32))
+
+    @cached_property
+    def _encode(self) -> Mapping[str, Any]:
+        """Compiled encoders."""
+        return {name: jax.jit(task.encode) for name, task in self.tasks.items()}
+
+    @cached_property
+    def _random_weights(self) -> Any:
+        """Initial parameters of the last autoencoder."""
+        return jax.jit(self.tasks[self.last].init)(jax.random.key(self.config['seed']), self._example).params
+
+    @property
+    def _example(self) -> Mapping[str, np.ndarray]:
+        return {'image': np.zeros((1, *self.tasks[self.last].network.decoder.shape), np.float32)}
 
 
 def in_batches(apply: Any, rows: np.ndarray) -> np.ndarray:

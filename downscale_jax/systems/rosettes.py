@@ -15,7 +15,7 @@ from downscale_jax.fields.images.reading import as_views
 from downscale_jax.fields.images.silhouettes import framed
 from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.models.atmodist import Encoder
-from downscale_jax.models.properties import Cnn, PropertyNetwork, ResNet, Variables
+from downscale_jax.models.properties import Cnn, PolarCnn, PropertyNetwork, ResNet, Variables
 from downscale_jax.pipeline.images import Images
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.settings.rosettes import RosettesSettings
@@ -34,8 +34,9 @@ BATCH = 64  # images at once
 def build(config: Config) -> dict[str, Properties]:
     """A single task."""
     training, model = config['training'], config['model']
-    trunks: dict[str, Callable[[], Cnn | ResNet]] = {
+    trunks: dict[str, Callable[[], Cnn | PolarCnn | ResNet]] = {
         'cnn': lambda: Cnn(tuple(model['widths']), tuple(model['dense'])),
+        'polar': lambda: PolarCnn(tuple(model['widths']), tuple(model['dense'])),
         'resnet': lambda: ResNet(Encoder(tuple(model['widths']), model['blocks'], model['stem'], model['pool'])),
     }
     network = PropertyNetwork(trunks[model['trunk']](), len(NUMBERS), len(config['data']['arms']))
@@ -61,8 +62,8 @@ def shapes(config: Config) -> Shapes:
 
 def examples(config: Config, prepared: Prepared, split: str) -> Images:
     """Images of one split; in training with the symmetries that keep the views consistent."""
-    symmetries = 1 if split != 'train' else 8 if config['data']['views'] == 1 else 2
-    return Images(prepared, split, config['seed'], NUMBERS, symmetries)
+    symmetry = '' if split != 'train' else 'rotated' if config['data']['views'] == 1 else 'reflected'
+    return Images(prepared, split, config['seed'], NUMBERS, symmetry)
 
 
 def initialise(name: str, tasks: Mapping[str, Properties], trained: Trained | None = None) -> Init:

@@ -53,11 +53,12 @@ def nearest_share(distance: np.ndarray, mine: np.ndarray) -> float:
 @matplotlib.rc_context(style.LOOK)
 def draw(codes: np.ndarray, real: np.ndarray, label: str, path: Path) -> None:
     """Codes [N, L] in the two directions of largest variance."""
-    figure = style.blank(4.2, f'{label}: photographed and simulated', 'codes, by their two leading directions')
+    title = f'Photographed and simulated: {label.replace("_", " ")}'
+    figure = style.blank(4.2, title, 'codes, by their two leading directions')
     axes = figure.subplots()
-    for mine, name, color in ((~real, 'simulated', COLOURS[0]), (real, 'photographed', COLOURS[1])):
+    for mine, name, color, size in ((~real, 'simulated', COLOURS[0], 16), (real, 'photographed', COLOURS[1], 44)):
         x, y = plane(codes)[mine].T
-        axes.scatter(x, y, s=16, linewidth=0, alpha=0.7, color=color, label=name)
+        axes.scatter(x, y, s=size, linewidth=0, alpha=0.8, color=color, label=name)
     axes.set(xlabel='first direction', ylabel='second direction')
     axes.legend(frameon=False)
     style.save(figure, path)

@@ -4,7 +4,7 @@
 
     leakage     a split by crystal, and one by image, in which crystals of the test were seen from other sides
     views       one view, and two views 90 and 120 degrees apart
-    networks    the CNN and the small ResNet
+    networks    the polar CNN, the CNN and the small ResNet
 
 Every variant is a run of main.py in a process of its own and in runs/rosettes/GROUP-VARIANT. Prints a table per group
 and writes GROUP.csv with every score of every method.
@@ -26,8 +26,9 @@ GROUPS: Mapping[str, Mapping[str, dict[str, Any]]] = {
         'two_120': {'data.views': 2, 'data.angle': 120.0},
     },
     'networks': {
-        'cnn': {},
-        'resnet': {'model.trunk': 'resnet', 'model.blocks': 2, 'training.ema_decay': 0.0},
+        'polar': {},
+        'cnn': {'model.trunk': 'cnn', 'training.ema_decay': 0.999, 'training.main.learning_rate': 2e-3},
+        'resnet': {'model.trunk': 'resnet'},
     },
 }
 COLUMNS = ('run', 'method', 'r2_density', 'r2_surface', 'rmse_density', 'rmse_surface', 'balanced_accuracy')

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from downscale_jax.evaluation.statistics.energy import between
 from downscale_jax.runtime.errors import UserError
 from experiments.benchmarks.crystals import silhouettes
-from experiments.crystals import real_and_simulated, rosettes
+from experiments.crystals import hidden_arms, real_and_simulated, rosettes
 from experiments.many_runs import resolve
 
 
@@ -32,6 +33,27 @@ def test_what_is_refused(tmp_path):
     assert real_and_simulated.photographs(tmp_path / 'a.npz', 'plate').shape == (2, 8, 8)
     with pytest.raises(UserError, match=r"--label=colum: .* has 0 such images: did you mean 'column'"):
         real_and_simulated.photographs(tmp_path / 'a.npz', 'colum')
+
+
+def test_arms_behind_others_are_hidden():
+    from data_prep.simulators.crystals.habits import Rosette
+
+    one = np.ones(3)
+    rosette = Rosette(10.0, 40.0, 1.0, 1.0, 1.0, one, one, np.array([[1.0, 0, 0], [0, 0, 1], [0, 0, -1]]), 0 * one)
+    along_z = [Rotation.identity(1)]
+    across = [Rotation.from_euler('x', 90, degrees=True) * Rotation.identity(1)]
+    seen, turned = (hidden_arms.visible_areas(rosette, view, 48)[:, 0, 0] for view in (along_z, across))
+    assert seen[0] > 50
+    assert seen[1:].max() < 5  # one behind the other, except for the corners of the hexagons
+    assert turned.min() > 50
+
+
+def test_an_observer_confuses_what_looks_alike():
+    numbers = np.arange(4, 11)
+    all_seen = hidden_arms.Observed(numbers, numbers)
+    assert hidden_arms.balanced_accuracy(all_seen) == 1
+    one_hidden = hidden_arms.Observed(np.repeat(numbers, 2), np.concatenate([[n, n - 1] for n in numbers]))
+    assert hidden_arms.balanced_accuracy(one_hidden) == pytest.approx(8 * 0.5 / 7)
 
 
 def test_the_benchmark_counts_silhouettes():

@@ -5,8 +5,9 @@ import pytest
 import xarray as xr
 
 from downscale_jax.fields.rasters.grid import RasterGrid
+from downscale_jax.fields.transforms.scenes import SceneTransform
 from downscale_jax.fields.transforms.standardisation import Standardisation
-from downscale_jax.pipeline.glaciers import GlacierPatches, Glaciers, split_of
+from downscale_jax.pipeline.glaciers import GlacierPatches, Glaciers, scenes_of, split_of
 from downscale_jax.runtime.errors import UserError
 
 SHAPE = (24, 40)
@@ -22,11 +23,18 @@ class Fake:
         self.records = [{'bands': band, 'cloud': cloud}, {'bands': -band, 'cloud': cloud}]
         place = RasterGrid('EPSG:32632', 0.0, 0.0, 10.0, SHAPE).coordinates()
         slope = np.tile(5 * np.arange(SHAPE[1], dtype=np.float32), (SHAPE[0], 1))
-        self.statics = xr.Dataset({'elevation': (('y', 'x'), slope)}, place)
+        fields = {
+            'elevation': (('y', 'x'), slope),
+            'scene': (('date', 'glacier'), [[0, 1], [3, 3]]),
+            'candidate': ('candidate', [0, 1, 2]),
+            'hidden': (('candidate', 'glacier'), [[0.0, 0.6], [0.7, 0.1], [0.5, 1.0]]),
+        }
+        self.statics = xr.Dataset(fields, place)
 
     def transform_as(self, kind):
         zeros, ones = (0.0,) * 3, (1.0,) * 3
-        return Standardisation(('red', 'elevation', 'slope'), ('1', 'm', '1'), zeros, ones, zeros, ones, 0.0)
+        names, units = ('red', 'elevation', 'slope'), ('1', 'm', '1')
+        return SceneTransform(Standardisation(names, units, zeros, ones, zeros, ones, 0.0), ((1.0,),))
 
     def split(self, name):
         return self.records
@@ -42,9 +50,9 @@ def glaciers():
     return Glaciers(outline, number, owner, np.array([20, 32.0]), np.array([0, 1]), np.array([[0, 1]]))
 
 
-def patches(glaciers, chosen, size=8, jitter=0.0):
-    data = {'patch': size, 'patches_per_glacier': 3, 'jitter': jitter}
-    return GlacierPatches(Fake(), glaciers, np.array(chosen), data, seed=0)
+def patches(glaciers, chosen, size=8, jitter=0.0, lift=0.0):
+    data = {'patch': size, 'patches_per_glacier': 3, 'jitter': jitter, 'lift': lift}
+    return GlacierPatches(Fake(), glaciers, np.array(chosen), glaciers.scene, data, seed=0)
 
 
 def test_patches_are_centred_on_the_glaciers_of_the_split(glaciers):
@@ -75,6 +83,15 @@ def test_brightness_varies_from_patch_to_patch(glaciers):
     np.testing.assert_array_equal(bright[..., 1:], plain[..., 1:])
 
 
+def test_elevation_is_lifted_as_a_whole(glaciers):
+    many = np.arange(300)
+    plain, lifted = (patches(glaciers, [False, True], lift=x).batch(many, many % 3)['image'] for x in (0, 200.0))
+    height = (lifted - plain)[..., 1]
+    np.testing.assert_allclose(height.std((1, 2)), 0, atol=1e-3)
+    assert height[:, 0, 0].std() == pytest.approx(200, rel=0.1)
+    np.testing.assert_array_equal(lifted[..., ::2], plain[..., ::2])
+
+
 def test_patches_are_a_pure_function(glaciers):
     one, other = patches(glaciers, [True, True]), patches(glaciers, [True, True])
     epochs, indices = np.array([0, 5, 2]), np.array([3, 1, 0])
@@ -86,6 +103,18 @@ def test_patches_are_a_pure_function(glaciers):
 def test_a_patch_that_does_not_fit(glaciers):
     with pytest.raises(UserError, match=r'data\.patch=32 does not fit the scenes of 24 x 40 cells'):
         patches(glaciers, [True, True], 32)
+
+
+def test_training_sees_all_scenes_that_show_half_of_a_glacier():
+    assert scenes_of(Fake(), 'train').tolist() == [[0, 1], [0, 1], [2, 1]]
+    assert scenes_of(Fake(), 'validation').tolist() == [[0, 1]]
+
+
+def test_patches_come_from_all_scenes_of_a_glacier(glaciers):
+    data = {'patch': 8, 'patches_per_glacier': 3, 'jitter': 0.0, 'lift': 0.0}
+    source = GlacierPatches(Fake(), glaciers, np.array([True, False]), np.array([[0, 1], [1, 1]]), data, seed=0)
+    bands = source.batch(np.arange(40), np.zeros(40, int))['image'][..., 0]
+    assert 10 < (bands.max((1, 2)) > 0).sum() < 30  # the second scene is negative
 
 
 @pytest.mark.parametrize('count', [2, 3, 5])

@@ -206,7 +206,7 @@ FAULTS = [
     ('rosettes', 'data.arms', (4, 4)),
     ('rosettes', 'data.views', 3),
     ('rosettes', 'data.angle', 180.0),
-    ('rosettes', 'data.test_share', 0.85),
+    ('rosettes', 'data.test_share', 0.88),
     ('rosettes', 'data.split_by', 'images'),
     ('rosettes', 'data.size', 4),
     ('rosettes', 'model.trunk', 'resnet18'),

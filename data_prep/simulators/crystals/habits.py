@@ -19,6 +19,9 @@ SPREAD = (0.8, 1.2)  # range of the factors f
 ARMS = (4, 10)  # fewest and most arms
 ROUNDNESS = (0.85, 1.0)  # range of the axes of a frozen droplet, relative to a sphere
 HEXAGON = np.pi / 3 * np.arange(6)
+# of the central sphere, which the bullets cover in the main: with 72 the properties of a rosette change by less than
+# 0.1 %, and a union takes three times as long
+CENTRAL_SEGMENTS = 24
 
 
 class Rosette(NamedTuple):
@@ -63,7 +66,7 @@ def draw_rosette(arms: int, rng: np.random.Generator) -> Rosette:
 def rosette_mesh(rosette: Rosette) -> Trimesh | None:
     """The union of the central sphere and the bullets; None where it fails."""
     arms = zip(rosette.f_a, rosette.f_c, rosette.turns, frames(rosette.directions), strict=True)
-    return union([ball(rosette.radius), *(bullet(rosette, *arm) for arm in arms)])
+    return union([ball(rosette.radius, CENTRAL_SEGMENTS), *(bullet(rosette, *arm) for arm in arms)])
 
 
 def bullet(rosette: Rosette, width: float, length: float, turn: float, frame: np.ndarray) -> Part:

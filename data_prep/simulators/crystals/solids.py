@@ -43,9 +43,9 @@ def properties(mesh: Trimesh) -> Properties:
     return Properties(float(mesh.area), float(mesh.volume), float(radius))
 
 
-def ball(radius: float) -> Part:
-    """A sphere about the origin."""
-    return Manifold.sphere(radius, SEGMENTS)
+def ball(radius: float, segments: int = SEGMENTS) -> Part:
+    """A sphere about the origin, a polyhedron with this number of segments in its great circles."""
+    return Manifold.sphere(radius, segments)
 
 
 def hull(points: np.ndarray) -> Part:
@@ -65,7 +65,8 @@ def union(parts: Sequence[Part]) -> Trimesh | None:
 
 
 def read(path: str | Path) -> Trimesh:
-    """The mesh of a file (STL, PLY, OBJ). Raises UserError where it cannot be read or is not watertight."""
+    """The mesh of a file (STL, PLY, OBJ). Raises UserError where it cannot be read, is not watertight, or
+    holds several bodies."""
     try:
         mesh = trimesh.load_mesh(path)
     except Exception as error:  # trimesh raises whatever its parsers do
@@ -76,6 +77,8 @@ def read(path: str | Path) -> Trimesh:
     if not mesh.is_watertight:
         open_edges = len(trimesh.grouping.group_rows(mesh.edges_sorted, require_count=1))
         raise UserError(f'{path} is not watertight ({open_edges} open edges): repair the mesh, volume is undefined')
+    if mesh.body_count > 1:
+        raise UserError(f'{path} holds {mesh.body_count} bodies: export a single crystal')
     if mesh.volume < 0:
         mesh.invert()
     return mesh

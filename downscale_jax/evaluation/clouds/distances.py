@@ -25,13 +25,14 @@ def rank_correlation(distance: np.ndarray, parameters: np.ndarray, seed: int = 0
 
 
 def spearman(a: np.ndarray, b: np.ndarray, chosen: np.ndarray) -> float:
-    """Over the distinct pairs of chosen members; NaN for fewer than three pairs."""
+    """Over the distinct pairs of chosen members; NaN for fewer than three pairs and for equal distances."""
     first, second = np.triu_indices(len(chosen), 1)
     pairs = chosen[first], chosen[second]
     apart = pairs[0] != pairs[1]
-    if apart.sum() < 3:
+    first_ranks, second_ranks = (rankdata(x[pairs][apart]) for x in (a, b))
+    if apart.sum() < 3 or not (np.ptp(first_ranks) and np.ptp(second_ranks)):
         return np.nan
-    return float(np.corrcoef(*(rankdata(x[pairs][apart]) for x in (a, b)))[0, 1])
+    return float(np.corrcoef(first_ranks, second_ranks)[0, 1])
 
 
 def roughness(codes: np.ndarray) -> Estimate:

@@ -35,9 +35,10 @@ def reconstructions(
             panel.set(xticks=(), yticks=())
             if row == 0:
                 panel.set_title(name, loc='left')
-        axes[row, 0].set_ylabel(channel)
+        axes[row, 0].set_ylabel(channel.replace('_', ' '))
         bar = figure.colorbar(image, ax=list(axes[row]), shrink=0.9, pad=0.02)
         bar.outline.set_visible(False)
+        bar.set_label('standardised')
     return figure
 
 

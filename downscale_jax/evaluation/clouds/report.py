@@ -35,6 +35,7 @@ def facts(scores: Mapping[str, Mapping[str, Estimate]], main: str) -> dict[str, 
         **{
             f'{DEFINITIONS[name].long_name}; {PIXELS}': f'{own[name][0]:.2f}; {pixels[name][0]:.2f}'
             for name in ('parameter_rank', 'mean_rank', 'roughness', 'separation')
+            if name in own
         },
     }
 
@@ -50,50 +51,59 @@ def figures(
     summary: Summary, methods: Mapping[str, Any], names: Sequence[str], prepared: Prepared, workdir: Path
 ) -> list[Figure]:
     """All figures; the autoencoders are `names`, the last is the one that is used."""
-    test = summary.test
-    subtitle = f'Idealised cirrus, {len(test.label)} test members at {len(test.minutes)} times'
+    test, subtitle = summary.test, subject(summary.test, prepared)
     channels = prepared.transform_as(ImageTransform).channels.variables
     shape = test.images.shape[2:]
     shown = {'truth': summary.truth, **{name: methods[name].images for name in names}}
-    return [
-        Figure(
-            'reconstructions',
-            'A late time of a test member, standardised, and its reconstructions by channel.',
-            drawing.reconstructions(shown, channels, shape, 'Reconstructions', subtitle),
+    compared = {name: methods[name].codes for name in (names[-1], PIXELS)}
+    reconstructions = Figure(
+        'reconstructions',
+        'A test image, standardised, and its reconstructions by channel; of a series in time, a late image.',
+        drawing.reconstructions(shown, channels, shape, 'Reconstructions', subtitle),
+    )
+    trajectories = Figure(
+        'trajectories',
+        'Codes of test members in time by their two leading principal directions; black dots: the first time; '
+        'colour: time; solid lines: bulk scheme, dashed: particles.',
+        drawing.trajectories(
+            {name: methods[name].codes for name in names},
+            test.minutes,
+            test.label,
+            'Evolution in the latent space',
+            subtitle,
         ),
-        Figure(
-            'trajectories',
-            'Codes of test members in time by their two leading principal directions; black dots: the first time; '
-            'colour: time; solid lines: bulk scheme, dashed: particles.',
-            drawing.trajectories(
-                {name: methods[name].codes for name in names},
-                test.minutes,
-                test.label,
-                'Evolution in the latent space',
-                subtitle,
-            ),
-        ),
-        Figure(
-            'distances',
-            'Distance between members of the bulk scheme against the distance of their parameters, one dot per pair.',
-            drawing.parameter_distances(
-                {name: methods[name].codes for name in (names[-1], PIXELS)},
-                test,
-                'Distance against parameters',
-                subtitle,
-            ),
-        ),
-        Figure('training', 'Losses.', training.training(read(workdir / 'metrics.jsonl'), 'Training', subtitle)),
-    ]
+    )
+    distances = Figure(
+        'distances',
+        'Distance between test members of the first scheme, or between levels, against the distance of their '
+        'parameters, or heights, one dot per pair.',
+        drawing.parameter_distances(compared, test, 'Distance against parameters', subtitle),
+    )
+    losses = Figure('training', 'Losses.', training.training(read(workdir / 'metrics.jsonl'), 'Training', subtitle))
+    return [reconstructions, *([trajectories] if len(test.minutes) > 1 else []), distances, losses]
 
 
-def notes(summary: Summary, provenance: str, permutations: int) -> list[str]:
+def subject(test: Ensemble, prepared: Prepared) -> str:
+    """What was tested."""
+    if prepared.meta['idealised']:
+        return f'Idealised cirrus, {len(test.label)} test members at {len(test.minutes)} times'
+    return f'{len(test.label)} test levels of a simulated liquid cloud'
+
+
+def notes(summary: Summary, prepared: Prepared, provenance: str, permutations: int, translations: int) -> list[str]:
     """Notes on how the numbers were obtained, for the report."""
     bulk, others = (int((summary.test.label == label).sum()) for label in (0, 1))
-    return [
+    members = (
         f'{bulk} members with a bulk scheme and {others} with particles, none of them seen in training, at '
         f'{len(summary.test.minutes)} times each. The clouds are idealised: a vertical slice in a prescribed flow. '
-        f'Intervals: 5–95 % over resampled members. p-values: {permutations} permutations of the members.',
+        f'p-values: {permutations} permutations of the members.'
+        if prepared.meta['idealised']
+        else f'{bulk} horizontal levels of one cloud; their parameter is the height. Levels between them were seen in '
+        'training: this shows how a file is used, not how well the metric generalises.'
+    )
+    return [
+        f'{members} Intervals: 5–95 % over resampled members or levels.',
         f'The autoencoder: {provenance}. pca_N: the N leading principal components of the training split. pixels: root '
-        'mean square difference of standardised images. untrained: the encoder with random weights.',
+        'mean square difference of standardised images; profiles: of their means over x. untrained: the encoder with '
+        f'random weights. Codes are means over {translations} translations of an image in x, those of pixels excepted.',
     ]

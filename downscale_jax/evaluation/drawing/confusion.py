@@ -10,6 +10,7 @@ from downscale_jax.evaluation.drawing.style import INK, LOOK, blank
 from downscale_jax.evaluation.statistics.bootstrap import ratio
 
 LEAST = 0.005  # share that is printed as a number
+WIDTH = 60  # characters that fit side by side
 
 
 @matplotlib.rc_context(LOOK)
@@ -17,6 +18,9 @@ def confusion(matrices: Mapping[str, np.ndarray], names: Sequence[str], title: s
     """Shares of the images of each true class (row of [K, K]) by predicted class, one panel per method."""
     figure = blank(4.3, title, subtitle)
     axes = figure.subplots(1, len(matrices), squeeze=False)[0]
+    labels = [name.replace('_', ' ') for name in names]
+    long = len(matrices) * len(labels) * max(map(len, labels)) > WIDTH
+    turned = {'rotation': 40, 'ha': 'right', 'rotation_mode': 'anchor'} if long else {}
     for panel, (name, matrix) in zip(axes, matrices.items(), strict=True):
         shares = ratio(matrix, matrix.sum(1, keepdims=True))
         panel.imshow(shares, vmin=0, vmax=1, cmap='Blues')
@@ -25,8 +29,8 @@ def confusion(matrices: Mapping[str, np.ndarray], names: Sequence[str], title: s
                 color = 'white' if share > 0.6 else INK
                 panel.text(column, row, f'{share:.2f}', ha='center', va='center', fontsize=8, color=color)
         panel.set(xlabel='predicted', ylabel='true', xticks=range(len(names)), yticks=range(len(names)))
-        panel.set_xticklabels(names)
-        panel.set_yticklabels(names)
+        panel.set_xticklabels(labels, **turned)
+        panel.set_yticklabels(labels)
         panel.set_title(name, loc='left')
         panel.tick_params(length=0)
         panel.spines[:].set_visible(False)

@@ -1,7 +1,9 @@
 """Area change of glaciers from predictions at two dates, whose systematic errors cancel (Diaconu and Bamber 2023).
 
-Both areas are counted inside the outline of the inventory, over the cells that are valid at both dates, so that what
-the network always misses or adds is the same at both dates. The rate of a glacier and its uncertainty are
+Both areas are counted over the same cells, those within a buffer around the outline of the inventory that are valid at
+both dates, so that what the network always misses or adds is the same at both dates. The paper counts inside the
+outline. Where it was drawn a cell too far inside the ice, the ice that is lost first lies outside of it; the buffer
+covers this error. The rate of a glacier and its uncertainty are
 
     (A1 - A0) / (y1 - y0),    sqrt(s0^2 + s1^2) / (y1 - y0)
 
@@ -9,10 +11,11 @@ The paper leaves open where the uncertainty s of an area comes from. Here it is 
 displacement of the boundary that explains the differences between prediction and outlines on the validation fold.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from downscale_jax.evaluation.glaciers.scores import by_glacier
 from downscale_jax.evaluation.glaciers.view import View
@@ -27,8 +30,9 @@ class Change(NamedTuple):
     """Areas in km2 and rates in km2 per year, [N]; NaN for glaciers that were not observed."""
 
     outline: np.ndarray  # area of the outline
-    first: np.ndarray  # predicted area inside the outline
+    first: np.ndarray  # predicted area within the buffer around the outline
     later: np.ndarray
+    inside: np.ndarray  # predicted area inside the outline at the later date
     sigma: np.ndarray  # of the rate
     outlier: np.ndarray  # bool
     years: float
@@ -41,8 +45,8 @@ class Change(NamedTuple):
 
     @property
     def naive(self) -> np.ndarray:
-        """Rate of the later prediction against the outline."""
-        return (self.later - self.outline) / self.years
+        """Rate of the later prediction inside the outline against the area of the outline."""
+        return (self.inside - self.outline) / self.years
 
     @property
     def true(self) -> np.ndarray:
@@ -75,26 +79,33 @@ def perimeter(view: View, glaciers: int) -> np.ndarray:
     return np.pi / 4 * by_glacier(np.asarray(faces), view.owner, glaciers) * view.grid.cell / 1000
 
 
-def areas(views: Sequence[View], count: int) -> np.ndarray:
-    """[D, N] predicted areas in km2 inside the outlines at each date, from the cells that are clear at all dates, as a
-    share of the outline; NaN where less than FEWEST_VALID of it is clear."""
-    cell, own = views[0].grid.cell_km2, views[0].own
-    clear = own & np.all([view.valid for view in views], 0)
-    outline, seen = (by_glacier(cells, views[0].owner, count) * cell for cells in (own, clear))
+def areas(views: Sequence[View], count: int, buffer: float) -> np.ndarray:
+    """[D, N] predicted areas in km2 within `buffer` metres around the outlines at each date, from the cells that are
+    clear at all dates, as a share of all cells; NaN where less than FEWEST_VALID of them is clear."""
+    first, cell = views[0], views[0].grid.cell_km2
+    within = (first.owner >= 0) & (distance_transform_edt(~first.own) * first.grid.cell <= buffer)
+    clear = within & np.all([view.valid for view in views], 0)
+    whole, seen = (by_glacier(cells, first.owner, count) * cell for cells in (within, clear))
     predicted = [by_glacier(clear & (view.probability > 0.5), view.owner, count) * cell for view in views]
-    return np.where(seen > FEWEST_VALID * outline, ratio(np.array(predicted) * outline, seen), np.nan)
+    return np.where(seen > FEWEST_VALID * whole, ratio(np.array(predicted) * whole, seen), np.nan)
 
 
-def change(first: View, later: View, chosen: np.ndarray, years: float, width: float, outlier: float) -> Change:
-    """Change of the glaciers `chosen` [N] bool; `width`: see `displacement`; `outlier`: see `outliers`."""
+def change(
+    first: View, later: View, chosen: np.ndarray, years: float, width: float, settings: Mapping[str, Any]
+) -> Change:
+    """Change of the glaciers `chosen` [N] bool; `width`: see `displacement`; `settings`: buffer and outlier of a
+    config."""
     count, cell = len(chosen), first.grid.cell_km2
     outline = by_glacier(first.own, first.owner, count) * cell
-    observed = np.where(chosen, areas((first, later), count), np.nan)
+    observed, inside = (
+        np.where(chosen, areas((first, later), count, buffer), np.nan) for buffer in (settings['buffer'], 0.0)
+    )
     sigma = np.where(np.isfinite(observed[0]), np.sqrt(2) * width * perimeter(first, count) / years, np.nan)
     ice = [view.ice for view in (first, later)]
     true = [None if x is None else np.where(chosen, by_glacier(x, first.owner, count) * cell, np.nan) for x in ice]
     relative = ratio(observed[1] - observed[0], observed[0])
-    return Change(outline, observed[0], observed[1], sigma, outliers(relative, outlier), years, *true)
+    outlier = outliers(relative, settings['outlier'])
+    return Change(outline, observed[0], observed[1], inside[1], sigma, outlier, years, *true)
 
 
 def outliers(values: np.ndarray, limit: float) -> np.ndarray:

@@ -6,12 +6,14 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from downscale_jax.evaluation.drawing.style import INK, LINES, LOOK, QUIET, blank, legend, looks
 from downscale_jax.evaluation.glaciers.change import Change
 from downscale_jax.evaluation.glaciers.view import View
 
 SIDE = 320  # cells per side of the part that is shown
+HALO = (withStroke(linewidth=2.0, foreground='#20242a'),)  # keeps white lines visible on snow and in the legend
 COLOURS = {'network': '#ffdd00', 'inventory': '#ff3fa4', 'true ice': '#ffffff'}
 FALSE_COLOURS = ('swir', 'nir', 'green'), ('nir', 'red', 'green')  # the first of which all bands exist
 
@@ -27,13 +29,12 @@ def outlines(views: Sequence[View], bands: Sequence[str], dates: Sequence[str], 
         panel.imshow(colours(view, bands)[window], interpolation='nearest')
         masks = {'network': np.nan_to_num(view.probability) > 0.5, 'inventory': view.outline, 'true ice': view.ice}
         for name, colour in reversed(shown.items()):
-            panel.contour(masks[name][window], [0.5], colors=colour, linewidths=0.9)
+            panel.contour(masks[name][window], [0.5], colors=colour, linewidths=0.9).set(path_effects=HALO)
         panel.set_title(date, loc='left')
         panel.set(xticks=(), yticks=())
         panel.spines[:].set_visible(False)
         scale_bar(panel, view.grid.cell, masks['inventory'][window].shape)
-    legend(figure, [Line2D([], [], color='#d9b800' if name == 'network' else c if c != '#ffffff' else QUIET, label=name)
-                    for name, c in shown.items()])  # fmt: skip
+    legend(figure, [Line2D([], [], color=c, path_effects=HALO, label=name) for name, c in shown.items()])
     return figure
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from downscale_jax.downscale.probability import Mapper
 from downscale_jax.evaluation.glaciers.view import View, view
-from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.fields.transforms.scenes import SceneTransform
 from downscale_jax.pipeline.glaciers import Glaciers, Imagery, glaciers_of, imagery_of, split_of
 from downscale_jax.pipeline.records import Prepared
 
@@ -36,6 +36,6 @@ class Fold:
 
     def view(self, split: str, date: int, mapped: bool = True) -> View:
         """The surroundings of the glaciers of a split; without `mapped` the network is not applied."""
-        zone, transform = self.config['evaluation']['zone'], self.prepared.transform_as(Standardisation)
+        zone, transform = self.config['evaluation']['zone'], self.prepared.transform_as(SceneTransform)
         mapper = self.mapper if mapped else None
         return view(self.imagery, self.glaciers, self.members(split), date, zone, transform, mapper)

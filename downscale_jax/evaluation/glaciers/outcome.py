@@ -47,7 +47,7 @@ def outcome_of(views: Sequence[View], masks: Mapping[str, np.ndarray], fold: Fol
         width = area_change.displacement(fold.view('validation', 0), count)
         first, last = (date.fromisoformat(text) for text in fold.config['data']['dates'])
         years = (last - first).days / 365.25
-        change = area_change.change(views[0], views[1], chosen, years, width, fold.config['evaluation']['outlier'])
+        change = area_change.change(views[0], views[1], chosen, years, width, fold.config['evaluation'])
         if views[1].ice is not None:
             later = {MAIN: scores.count(views[1].probability > 0.5, views[1], count)}
             later[INVENTORY] = scores.count(views[1].outline, views[1], count)

@@ -115,9 +115,9 @@ def figures(outcome: Outcome, views: Sequence[View], fold: Fold, workdir: Path) 
         result.append(
             Figure(
                 'change',
-                'Left: rates of area change of the glaciers. Right: the regional rate by predictions at both dates, by '
-                'the later prediction against the outlines (naive) and, in a simulation, the true one. Bars: 5–95 % '
-                'interval.',
+                'Left: rates of area change of the glaciers, the extreme ones in the outermost bars. Right: the '
+                'regional rate by predictions at both dates, by the later prediction against the outlines (naive) and, '
+                'in a simulation, the true one. Bars: 5–95 % interval.',
                 drawing.change(outcome.change, regional_rates(outcome), 'Area change', subtitle),
             )
         )

@@ -7,7 +7,7 @@ from scipy.ndimage import distance_transform_edt
 
 from downscale_jax.downscale.probability import Mapper
 from downscale_jax.fields.rasters.grid import RasterGrid
-from downscale_jax.fields.transforms.standardisation import Standardisation
+from downscale_jax.fields.transforms.scenes import SceneTransform
 from downscale_jax.pipeline.glaciers import Glaciers, Imagery, inputs
 
 
@@ -41,7 +41,7 @@ def view(
     chosen: np.ndarray,
     date: int,
     zone: float,
-    transform: Standardisation,
+    transform: SceneTransform,
     mapper: Mapper | None = None,
 ) -> View:
     """The surroundings of the glaciers `chosen` [N] bool at the date with this index, up to `zone` metres from them."""

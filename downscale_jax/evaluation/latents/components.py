@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.pipeline.records import Prepared
 
-PIXELS, UNTRAINED = 'pixels', 'untrained'
+PIXELS, PROFILES, UNTRAINED = 'pixels', 'profiles', 'untrained'
 ACTIVE = 0.01  # variance of the mean code of a latent that carries information
 
 

@@ -1,8 +1,9 @@
 """Reading of images of particles from PNG files, NumPy archives, and Zarr stores."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import matplotlib.image
 import numpy as np
@@ -12,6 +13,7 @@ from downscale_jax.fields.datasets.files.paths import files_of
 from downscale_jax.runtime.errors import UserError, WrongTypeError
 
 Given: TypeAlias = str | os.PathLike[str] | np.ndarray | xr.DataArray
+T = TypeVar('T')
 FORMS = 'a folder of PNG files, an .npz file or a Zarr store'
 
 
@@ -50,14 +52,32 @@ def read(path: str | os.PathLike[str]) -> Labelled:
     """
     (name,) = files_of(path)
     if name.endswith('.npz'):
-        with np.load(name, allow_pickle=False) as archive:
-            return labelled({key: archive[key] for key in archive.files}, name)
+        return labelled(opened(name, 'an .npz file of numbers and text', read_archive), name)
     if Path(name, 'zarr.json').is_file() or name.endswith('.zarr'):
-        with xr.open_zarr(name, consolidated=False) as store:
-            return labelled({str(key): array.values for key, array in store.variables.items()}, name)
+        return labelled(opened(name, 'a Zarr store', read_store), name)
     if Path(name).is_dir():
         return read_folder(Path(name))
     raise UserError(f'{name} holds no images that can be read: give {FORMS}')
+
+
+def opened(name: str, form: str, reader: Callable[[str], T]) -> T:
+    """The content of a file in a form. Raises UserError where its reader fails."""
+    try:
+        return reader(name)
+    except Exception as error:  # libraries raise whatever their parsers do
+        raise UserError(f'{name} cannot be read as {form}: write it anew') from error
+
+
+def read_archive(name: str) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, which may hold numbers and text, but no pickled objects."""
+    with np.load(name, allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def read_store(name: str) -> dict[str, np.ndarray]:
+    """The arrays of a Zarr store."""
+    with xr.open_zarr(name, consolidated=False) as store:
+        return {str(key): array.values for key, array in store.variables.items()}
 
 
 def labelled(arrays: dict[str, np.ndarray], name: str) -> Labelled:
@@ -75,7 +95,7 @@ def read_folder(folder: Path) -> Labelled:
     files = sorted(file for file in folder.rglob('*') if file.suffix.lower() == '.png')
     if not files:
         raise UserError(f'{folder} holds no PNG files: give {FORMS}')
-    images = [grey(matplotlib.image.imread(file)) for file in files]
+    images = [grey(opened(str(file), 'a PNG file', matplotlib.image.imread)) for file in files]
     for file, image in zip(files, images, strict=True):
         if image.shape != images[0].shape:
             raise UserError(
@@ -92,7 +112,9 @@ def grey(image: np.ndarray) -> np.ndarray:
 
 
 def checked(images: np.ndarray, name: str) -> np.ndarray:
-    """Images as float32. Raises UserError for other shapes, no images, and values that are not finite."""
+    """Images as float32. Raises UserError for other types and shapes, no images, and values that are not finite."""
+    if images.dtype.kind not in 'biuf':
+        raise UserError(f'{name}: images are of type {images.dtype}: grey values as real numbers are needed')
     if images.ndim not in (3, 4) or not images.size:
         raise UserError(f'{name}: images have the shape {images.shape}: (image, y, x) or (image, view, y, x) is needed')
     images = images.astype(np.float32)

@@ -14,8 +14,8 @@ class Choice(NamedTuple):
 
     scene: np.ndarray  # [N] index in the region's scenes, for each glacier
     clouded: np.ndarray  # [N] share of each glacier in its scene
-    best_scene: int  # the scene that one would take for the whole region
-    best_clouded: np.ndarray  # [N] share of each glacier in that scene
+    candidates: np.ndarray  # [K] the scenes to choose from, the least cloudy of the region first
+    hidden: np.ndarray  # [K, N] share of each glacier in each of them
 
 
 def choose(scenes: Sequence[Scene], glacier: np.ndarray, date: np.datetime64, days: int, candidates: int) -> Choice:
@@ -32,5 +32,6 @@ def choose(scenes: Sequence[Scene], glacier: np.ndarray, date: np.datetime64, da
     by_region = np.argsort(hidden.sum(1), kind='stable')[:candidates]
     best = by_region[hidden[by_region].argmin(0)]
     share = hidden / np.maximum(size, 1)
-    index = np.arange(len(size))
-    return Choice(np.array(near)[best], share[best, index], near[by_region[0]], share[by_region[0]])
+    clouded = share[best, np.arange(len(size))]
+    index = np.array(near)
+    return Choice(index[best], clouded, index[by_region], share[by_region])

@@ -20,24 +20,30 @@ AREAS = ('area_km2', 'Area')
 
 def read_outlines(path: str) -> 'geopandas.GeoDataFrame':
     """Outlines of a shapefile, GeoPackage, or any other file that GDAL reads. Raises UserError where it cannot be
-    read."""
+    read or holds no polygon."""
     import geopandas
 
     if not Path(path).exists():
         raise UserError(f'{path}: no such file')
     try:
-        return geopandas.read_file(path)
+        frame = geopandas.read_file(path)
     except Exception as error:  # of GDAL, of many kinds
         raise UserError(f'{path} cannot be read as outlines ({first_line(error)}): check the file') from error
+    kinds = set(frame.geom_type.dropna()) if isinstance(frame, geopandas.GeoDataFrame) else set()
+    if not kinds & {'Polygon', 'MultiPolygon'}:
+        raise UserError(f'{path} holds no polygon, only {", ".join(sorted(kinds)) or "none"}: give glacier outlines')
+    return frame
 
 
 def fitted(outlines: 'geopandas.GeoDataFrame', grid: RasterGrid, source: str) -> 'geopandas.GeoDataFrame':
     """Outlines that reach into the grid, in its coordinates, with `id` and `area_km2`.
 
-    RGI 6 and 7 bring identifiers and areas. Outlines that intersect themselves are repaired. Raises UserError where
-    they have no coordinate reference system or none reaches into the grid; `source` names them in messages.
+    RGI 6 and 7 bring identifiers and areas; a missing area is that of the outline. Outlines that intersect themselves
+    are repaired. Raises UserError where they have no coordinate reference system or none reaches into the grid;
+    `source` names them in messages.
     """
     import geopandas
+    import pandas
     from shapely.geometry import box
 
     if outlines.crs is None:
@@ -53,7 +59,8 @@ def fitted(outlines: 'geopandas.GeoDataFrame', grid: RasterGrid, source: str) ->
     if len(kept) < len(frame):
         messages.info(f'{source}: {len(kept)} of {len(frame)} outlines reach into the scenes')
     named = next((kept[name].astype(str) for name in IDENTIFIERS if name in kept), None)
-    areas = next((kept[name].astype(float) for name in AREAS if name in kept), kept.geometry.area / 1e6)
+    stated = next((kept[name] for name in AREAS if name in kept), kept.geometry.area / 1e6)
+    areas = pandas.to_numeric(stated, errors='coerce').fillna(kept.geometry.area / 1e6)
     columns = {'id': kept.index.astype(str) if named is None else named, 'area_km2': areas}
     return geopandas.GeoDataFrame(columns, geometry=kept.geometry, crs=kept.crs).reset_index(drop=True)
 

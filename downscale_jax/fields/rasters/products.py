@@ -21,6 +21,7 @@ from downscale_jax.fields.rasters.grid import RasterGrid
 from downscale_jax.fields.rasters.rasters import Layer
 from downscale_jax.fields.rasters.region import Scene
 from downscale_jax.runtime.errors import UserError, suggestion
+from downscale_jax.runtime.files import first_line
 
 SENTINEL_2 = {'blue': 'B02', 'green': 'B03', 'red': 'B04', 'nir': 'B08', 'swir': 'B12'}
 NUMBERS = {'B02': 1, 'B03': 2, 'B04': 3, 'B08': 7, 'B12': 12}  # band_id of the offsets in the metadata
@@ -53,20 +54,34 @@ def find(path: str) -> list[Product]:
 
 
 def table(path: Path) -> list[Product]:
-    """The scenes of a CSV table. Raises UserError where it has no date or no scene."""
-    with path.open(newline='') as file:
-        rows = list(csv.DictReader(file))
+    """The scenes of a CSV table. Raises UserError where it is no such table or has no scene."""
+    try:
+        with path.open(newline='', encoding='utf-8-sig') as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f'{path} cannot be read as a table ({first_line(error)}): save it as CSV in UTF-8') from error
+    columns = reader.fieldnames or ()
+    if DATE not in columns:
+        raise UserError(
+            f"{path} has no column '{DATE}', only {', '.join(columns) or 'none'}: separate columns by commas"
+        )
     if not rows:
         raise UserError(f'{path}: no scene; give a header with {DATE} and the bands, and one row per scene')
     products = []
     for number, row in enumerate(rows, 2):
         try:
-            date = np.datetime64(row.get(DATE) or '', 'D')
+            date = np.datetime64(row[DATE] or '', 'D')
         except ValueError:
             date = np.datetime64('NaT')
         if np.isnat(date):
-            raise UserError(f"{path}, line {number}: {DATE}='{row.get(DATE)}' is no date: write it as 2015-08-30")
-        nodata = float(row[NODATA]) if row.get(NODATA) else None
+            raise UserError(f"{path}, line {number}: {DATE}='{row[DATE]}' is no date: write it as 2015-08-30")
+        try:
+            nodata = float(row[NODATA]) if row.get(NODATA) else None
+        except ValueError as error:
+            raise UserError(
+                f"{path}, line {number}: {NODATA}='{row[NODATA]}' is no number: give the fill value, or nothing"
+            ) from error
         layers = {
             key: _layer(path.parent, text, nodata)
             for key, text in row.items()

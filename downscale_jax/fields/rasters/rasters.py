@@ -93,7 +93,8 @@ def opened(path: Path):
         source = rasterio.open(path)
     except rasterio.errors.RasterioIOError as error:
         raise unreadable(path, error) from error
-    if source.crs is None:
+    # a local system ("engineering") is no place on the Earth
+    if source.crs is None or not (source.crs.is_projected or source.crs.is_geographic):
         source.close()
         raise UserError(f'{path} has no coordinate reference system: assign one, for example with gdal_edit.py -a_srs')
     return source

@@ -3,22 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.refinement import RefinementTransform
+from downscale_jax.fields.transforms.scenes import SceneTransform
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError, suggestion
 
 FieldTransform = RefinementTransform | BlockMeans | PairTransform  # of downscalers: fine targets and coarse inputs
-Transform = FieldTransform | ImageTransform | Standardisation
+Transform = FieldTransform | ImageTransform | SceneTransform | Standardisation
 TRANSFORMS: dict[str, type[Transform]] = {
     'images': ImageTransform,  # labelled images
     'refinement': RefinementTransform,  # fine fields and their coarse inputs
     'block_means': BlockMeans,  # fine fields, coarse ones being their block means
     'pairs': PairTransform,  # fine targets and coarse predictors, each on its own grid
     'lag_pairs': Standardisation,  # pairs of patches
-    'scenes': Standardisation,  # multispectral images and elevation
+    'scenes': SceneTransform,  # multispectral images and elevation
 }
 
 
@@ -33,8 +36,10 @@ def read_transform(kind: str, values: Mapping[str, Any]) -> Transform:
 
 
 def _migrated(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Version 0.1.0 stored a single pair of bounds for all variables."""
+    """Version 0.1.0 stored a single pair of bounds for all variables; scenes were standardised without mixing."""
     migrated = dict(values)
+    if kind == 'scenes' and 'channels' not in migrated:
+        return {'channels': migrated, 'mixing': np.eye(len(migrated['variables']) - 2).tolist()}
     bounds = migrated.get('bounds')
     if bounds is None or kind == 'pairs':
         return migrated

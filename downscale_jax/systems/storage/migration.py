@@ -67,7 +67,12 @@ ADDED: dict[int, dict[str, dict[str, Any]]] = {
         'srgan': {'model': {'biases': 'zero'}, 'content': {'scale': 'network'}},
     },
     3: {'diffusion': _GENERATOR, 'dpdm': _GENERATOR, 'pairs': _GENERATOR},
-    4: {'diffusion': _DISTILLATION, 'dpdm': _DISTILLATION, 'pairs': _DISTILLATION},
+    4: {
+        'diffusion': _DISTILLATION,
+        'dpdm': _DISTILLATION,
+        'pairs': _DISTILLATION,
+        'glaciers': {'data': {'lift': 0.0}, 'evaluation': {'buffer': 0.0}},
+    },
 }
 
 

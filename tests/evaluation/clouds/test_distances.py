@@ -18,6 +18,7 @@ def test_rank_correlation_of_a_metric_with_itself_and_with_noise():
     values = np.random.default_rng(0).normal(size=(20, 2))
     parameters = distances.of_parameters(values)
     np.testing.assert_allclose(distances.rank_correlation(parameters**3, parameters), 1)
+    assert np.isnan(distances.spearman(parameters, parameters, np.array([0, 0, 1, 1])))  # a single pair, four times
     noise = np.random.default_rng(1).random((20, 20))
     value, low, high = distances.rank_correlation(noise + noise.T, parameters)
     assert low < value < high

@@ -9,6 +9,7 @@ from downscale_jax.fields.rasters.grid import RasterGrid
 
 SHAPE = (40, 60)
 GRID = RasterGrid('EPSG:32632', 0.0, 0.0, 30.0, SHAPE)
+EXACT = {'buffer': 0.0, 'outlier': 5.0}  # counts inside the outlines
 
 
 def block(row, column, height, width):
@@ -69,7 +70,7 @@ def test_what_is_always_missed_cancels_in_the_rate():
     strip = block(5, 5, 4, 10) | block(5, 40, 4, 10)
     later = block(5, 5, 16, 10) | block(5, 40, 18, 10)
     views = view(outline & ~strip, outline, ice=outline), view(later & ~strip, outline, ice=later)
-    found = change.change(*views, np.ones(2, bool), 8.0, 0.01, 5.0)
+    found = change.change(*views, np.ones(2, bool), 8.0, 0.01, EXACT)
     cell = 0.0009
     np.testing.assert_allclose(found.rate, [-40 * cell / 8, -20 * cell / 8])
     np.testing.assert_allclose(found.true, found.rate)
@@ -84,12 +85,24 @@ def test_areas_are_compared_where_both_dates_are_clear():
     outline = block(5, 5, 20, 10)
     half = ~block(5, 5, 10, 10)
     views = view(outline, outline, valid=half), view(outline, outline)
-    found = change.change(*views, np.array([True, False]), 8.0, 0.01, 5.0)
+    found = change.change(*views, np.array([True, False]), 8.0, 0.01, EXACT)
     assert np.isnan(found.rate[0])  # half of it is not enough
     views = view(outline, outline, valid=~block(5, 5, 4, 10)), view(block(5, 5, 16, 10), outline)
-    found = change.change(*views, np.array([True, False]), 8.0, 0.01, 5.0)
+    found = change.change(*views, np.array([True, False]), 8.0, 0.01, EXACT)
     assert found.first[0] == pytest.approx(200 * 0.0009)
     assert found.later[0] == pytest.approx(200 * 0.0009 * 120 / 160)
+
+
+def test_a_buffer_holds_the_losses_outside_of_an_outline_that_was_drawn_too_small():
+    """The glacier loses two rows of ten cells, the first of which lies outside of the outline."""
+    outline, ice, later = block(6, 5, 18, 10), block(5, 5, 20, 10), block(7, 5, 18, 10)
+    views = view(ice, outline), view(later, outline)
+    rates = {}
+    for buffer in (0.0, 30.0, 60.0):
+        found = change.change(*views, np.array([True, False]), 8.0, 0.01, {**EXACT, 'buffer': buffer})
+        rates[buffer] = found.rate[0] * 8 / 0.0009
+        assert found.naive[0] * 8 / 0.0009 == pytest.approx(-10)
+    assert rates == pytest.approx({0.0: -10, 30.0: -20, 60.0: -20})
 
 
 def test_outliers():

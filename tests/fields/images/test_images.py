@@ -81,12 +81,20 @@ def test_what_is_refused(tmp_path, forms):
         matplotlib.image.imsave(sizes / f'{k}.png', np.eye(size))
     np.savez(tmp_path / 'other.npz', pictures=discs())
     np.savez(tmp_path / 'labels.npz', images=discs(), labels=['a'])
-    (tmp_path / 'empty').mkdir()
+    np.savez(tmp_path / 'objects.npz', images=np.array([discs()[0], 'a'], object))
+    (tmp_path / 'text.npz').write_text('no archive')
+    for folder in ('empty', 'empty.zarr', 'broken'):
+        (tmp_path / folder).mkdir()
+    (tmp_path / 'broken' / '0.png').write_text('no image')
     for path, message in (
         (sizes, r'1\.png has 12 x 12 pixels, but .*0\.png has 10 x 10: bring all images to one size'),
         (tmp_path / 'other.npz', r"other\.npz has no array 'images', but pictures"),
         (tmp_path / 'labels.npz', r'labels of shape \(1,\) do not fit 3 images'),
         (tmp_path / 'empty', 'holds no PNG files'),
+        (tmp_path / 'objects.npz', r'objects\.npz cannot be read as an \.npz file'),
+        (tmp_path / 'text.npz', r'text\.npz cannot be read as an \.npz file'),
+        (tmp_path / 'empty.zarr', r'empty\.zarr cannot be read as a Zarr store'),
+        (tmp_path / 'broken', r'0\.png cannot be read as a PNG file'),
         (tmp_path / 'none.npz', r'none\.npz: no such file'),
     ):
         with pytest.raises(UserError, match=message):
@@ -99,5 +107,7 @@ def test_what_is_refused(tmp_path, forms):
         as_images(discs()[0])
     with pytest.raises(UserError, match='of the pixels have no value'):
         as_images(np.full((1, 4, 4), np.nan))
+    with pytest.raises(UserError, match='images are of type complex128'):
+        as_images(np.zeros((1, 4, 4), complex))
     with pytest.raises(WrongTypeError, match='images are a int'):
         as_images(3)

@@ -31,14 +31,14 @@ def test_each_glacier_has_its_clearest_scene():
     assert choice.scene[1] == 0
     assert choice.scene[0] in (1, 2)
     np.testing.assert_allclose(choice.clouded, 0)
-    assert choice.best_scene == 2
-    np.testing.assert_allclose(choice.best_clouded, [0, 1 / 3])
+    assert choice.candidates.tolist() == [2, 0, 1]
+    np.testing.assert_allclose(choice.hidden, [[0, 1 / 3], [1, 0], [0, 2 / 3]])
 
 
 def test_only_the_least_cloudy_scenes_are_candidates():
     choice = choose(SCENES, GLACIER, np.datetime64('2015-08-10'), 15, 1)
     assert choice.scene.tolist() == [2, 2]
-    np.testing.assert_allclose(choice.clouded, choice.best_clouded)
+    np.testing.assert_allclose(choice.clouded, choice.hidden[0])
 
 
 def test_no_scene_near_the_date():

@@ -74,15 +74,24 @@ def test_other_coordinates_are_reprojected_and_knots_repaired(tmp_path, caplog):
     assert '2 of 3 outlines reach into the scenes' in caplog.text
 
 
+def test_an_area_that_is_no_number_is_that_of_the_outline():
+    given = frame(square(2, 3, 5), square(10, 3, 5))
+    given['Area'] = ['2.5', 'unknown']
+    np.testing.assert_allclose(fitted(given, GRID, 'rgi')['area_km2'], [2.5, 0.0025])
+
+
 def test_files_that_cannot_be_used(tmp_path):
     frame(square(1000, 0, 5)).to_file(tmp_path / 'elsewhere.gpkg', driver='GPKG')
     with pytest.warns(UserWarning, match='crs'):
         frame(square(2, 3, 5), crs=None).to_file(tmp_path / 'unplaced.gpkg', driver='GPKG')
     (tmp_path / 'text.gpkg').write_text('no outlines')
+    points = frame(square(2, 3, 5))
+    points.set_geometry(points.centroid).to_file(tmp_path / 'points.gpkg', driver='GPKG')
     for name, message in (
         ('elsewhere', 'none of the 1 outlines lies within the scenes'),
         ('unplaced', 'no coordinate reference system'),
         ('text', 'cannot be read as outlines'),
+        ('points', 'holds no polygon, only Point'),
         ('missing', 'no such file'),
     ):
         with pytest.raises(UserError, match=message):

@@ -98,11 +98,16 @@ def test_a_raster_of_another_projection(table):
         ('date,green,swir\n', 'no scene'),
         ('date,green,swir\n2000-10-30,bare.tif,swir.tif\n', 'bare.tif has no coordinate reference system'),
         ('date,green,swir\n2000-10-30,scenes.csv,swir.tif\n', 'cannot be read as a raster'),
+        ('date,green,swir\n2000-10-30,local.tif,swir.tif\n', 'local.tif has no coordinate reference system'),
+        ('date,green,swir,nodata\n2000-10-30,rgb.tif,swir.tif,none\n', "line 2: nodata='none' is no number"),
+        ('date;green;swir\n2000-10-30;rgb.tif;swir.tif\n', "no column 'date', only date;green;swir"),
+        ('\0date,green\ud800', 'cannot be read as a table'),
     ],
 )
 def test_tables_that_cannot_be_used(table, text, message):
     write(table.parent / 'bare.tif', np.zeros((4, 4), np.uint8), crs=None)
-    table.write_text(text)
+    write(table.parent / 'local.tif', np.zeros((4, 4), np.uint8), crs='LOCAL_CS["local",UNIT["metre",1]]')
+    table.write_bytes(text.encode(errors='surrogatepass'))
     with pytest.raises(UserError, match=message):
         scenes_of(find(str(table)), BANDS)[1][0].read()
 

@@ -93,6 +93,13 @@ def test_todays_version_stays_as_it_is(tmp_path):
     assert read_config(tmp_path) == config
 
 
+def test_glaciers_of_version_4_count_inside_the_outlines(tmp_path):
+    stored = {'version': 4, 'system': 'glaciers', 'training': {}, 'evaluation': {'zone': 300.0}}
+    migrated = migrate(stored, tmp_path)
+    assert migrated['evaluation'] == {'zone': 300.0, 'buffer': 0.0}
+    assert migrated['data'] == {'lift': 0.0}
+
+
 def test_an_older_published_network_is_refused(tmp_path):
     stored = {'version': 2, 'system': 'dpdm', 'model': {'network': 'dpdm', 'unet': {}}, 'training': {}}
     with pytest.raises(UserError, match='dpdm: train anew'):

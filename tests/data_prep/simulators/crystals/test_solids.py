@@ -127,6 +127,10 @@ def test_a_mesh_that_is_not_closed(tmp_path):
     mesh.export(tmp_path / 'open.stl')
     with pytest.raises(UserError, match=r'open\.stl is not watertight \(3 open edges\)'):
         solids.read(tmp_path / 'open.stl')
+    pair = trimesh.util.concatenate([trimesh.creation.box(), trimesh.creation.box().apply_translation((5, 0, 0))])
+    pair.export(tmp_path / 'pair.stl')
+    with pytest.raises(UserError, match=r'pair\.stl holds 2 bodies'):
+        solids.read(tmp_path / 'pair.stl')
     (tmp_path / 'bad.stl').write_text('no mesh')
     with pytest.raises(UserError, match=r'bad\.stl'):
         solids.read(tmp_path / 'bad.stl')

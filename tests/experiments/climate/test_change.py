@@ -1,7 +1,7 @@
 import numpy as np
 
 from downscale_jax.evaluation.statistics.change import periods
-from experiments import climate_change
+from experiments.climate import change
 from experiments.many_runs import resolve
 
 
@@ -10,7 +10,7 @@ def months(*blocks):
 
 
 def test_both_runs_see_as_many_months_and_none_of_the_test():
-    history, both = climate_change.runs({'training.main.steps': 10})
+    history, both = change.runs({'training.main.steps': 10})
     assert (history.name, both.name) == ('history', 'both')
     settings = [resolve('configs/pairs.py:smoke', run.overrides) for run in (history, both)]
     trained = [months(*found['data.train']) for found in settings]

@@ -1,6 +1,6 @@
 """Does a model that learned from the past alone reproduce the change to a warmer climate?
 
-    python -m experiments.climate_change [--dry-run] [--root=DIR] [--config.KEY=VALUE ..]
+    python -m experiments.climate.change [--dry-run] [--root=DIR] [--config.KEY=VALUE ..]
 
 Two runs of configs/pairs.py on 50 years of the simulated climate, which warms by 0.02 K a year, and on the same climate
 as a biased coarse model sees it: `history` is trained on 16 years at the beginning, `both` on as many months, half of
