@@ -15,6 +15,7 @@ from tests.forked import Forked
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
+os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 # in the environment, so that subprocesses inherit it
 os.environ.setdefault('JAX_NUMPY_RANK_PROMOTION', 'raise')
 # tests spend their time compiling: compile fast and keep compiled programs

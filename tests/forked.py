@@ -19,7 +19,8 @@ IMPORTED = (
     # imported by the program when they are used
     *(f'downscale_jax.systems.{name}' for name in ('atmodist', 'diffusion', 'dpdm', 'pairs', 'srgan')),
     'downscale_jax.downscale.filling', 'downscale_jax.evaluation.fields', 'downscale_jax.evaluation.lags.evaluate',
-    'downscale_jax.evaluation.measures.examples', 'dask.array', 'scipy.ndimage', 'scipy.spatial', 'scipy.sparse',
+    *(f'downscale_jax.evaluation.measures.{name}' for name in ('examples', 'pointwise', 'spectra')),
+    'dask.array', 'distributed', 'netCDF4', 'pint', 'scipy.ndimage', 'scipy.sparse', 'scipy.spatial', 'tensorboardX',
 )  # fmt: skip
 INSIDE = 'forked'  # the name under which this file runs in a forked process
 CONTEXT = multiprocessing.get_context('forkserver')

@@ -74,6 +74,7 @@ def _tensorflow():
     """TensorFlow, silenced and without the accelerators, which belong to JAX."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # it would announce itself on stderr
+    os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')  # not installed: else all of Keras is imported, half of the time
     import tensorflow as tf
 
     tf.config.set_visible_devices([], 'GPU')
