@@ -212,7 +212,7 @@ def downscale(workdir: Path, given: Given, wanted: Downscaling) -> None:
 
     Any number of processes share the work, each with its own devices.
     """
-    from downscale_jax.downscale.filling import to_store  # Zarr takes a while to import
+    from downscale_jax.downscale.output.filling import to_store  # Zarr takes a while to import
 
     wanted.check()
     model = load(workdir, given, kind=Downscaler)

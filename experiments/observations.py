@@ -29,8 +29,8 @@ from data_prep.readers import products
 from data_prep.readers.observed import Observed, to_inputs
 from data_prep.simulators.sea_ice import simulate
 from downscale_jax.downscale.ensemble import Ensemble
-from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.opening import open_inputs
+from downscale_jax.downscale.output.filling import to_store
 from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.consistency import consistency

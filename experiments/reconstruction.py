@@ -35,9 +35,9 @@ from matplotlib.figure import Figure
 
 from data_prep.prepare import prepare
 from downscale_jax.downscale.ensemble import Ensemble
-from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.inputs import checked as checked_inputs
 from downscale_jax.downscale.opening import open_inputs
+from downscale_jax.downscale.output.filling import to_store
 from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.request import Source
 from downscale_jax.evaluation.drawing import style as look

@@ -18,7 +18,8 @@ IMPORTED = (
     'numpy', 'jax', 'tensorflow_datasets', 'data_prep.choices', 'data_prep.prepare', 'downscale_jax.run',
     # imported by the program when they are used
     *(f'downscale_jax.systems.{name}' for name in ('atmodist', 'diffusion', 'dpdm', 'pairs', 'srgan')),
-    'downscale_jax.downscale.filling', 'downscale_jax.evaluation.fields', 'downscale_jax.evaluation.lags.evaluate',
+    'downscale_jax.downscale.output.filling', 'downscale_jax.evaluation.fields',
+    'downscale_jax.evaluation.lags.evaluate',
     *(f'downscale_jax.evaluation.measures.{name}' for name in ('examples', 'pointwise', 'spectra')),
     'dask.array', 'distributed', 'netCDF4', 'pint', 'scipy.ndimage', 'scipy.sparse', 'scipy.spatial', 'tensorboardX',
 )  # fmt: skip

@@ -14,7 +14,7 @@ from downscale_jax.runtime.peers import LINE
 from downscale_jax.training.log import read
 from tests.forked import Forked
 
-TOY = Path(__file__).with_name('train_toy.py')
+TOY = Path(__file__).parent / 'training' / 'train_toy.py'
 SETTINGS = ('steps=50', 'sgd=1')  # Adam would hide gradients that are wrong by a factor
 
 

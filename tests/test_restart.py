@@ -12,7 +12,7 @@ import pytest
 
 from tests.forked import Forked
 
-TOY = Path(__file__).with_name('train_toy.py')
+TOY = Path(__file__).parent / 'training' / 'train_toy.py'
 SETTINGS = ('steps=8', 'pause=0.03')
 SEEDS = (0, 1)  # killed in training, killed while it starts
 

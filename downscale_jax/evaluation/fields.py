@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from downscale_jax.downscale.field_generator import FieldGenerator
-from downscale_jax.downscale.zarr_store import with_units_of
+from downscale_jax.downscale.output.zarr_store import with_units_of
 from downscale_jax.evaluation import retiling
 from downscale_jax.evaluation.baselines import Baselines
 from downscale_jax.evaluation.drawing import training as drawing

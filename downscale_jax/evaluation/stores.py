@@ -10,8 +10,8 @@ import xarray as xr
 from downscale_jax.downscale.dataset import Provenance
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
-from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.opening import open_inputs
+from downscale_jax.downscale.output.filling import to_store
 from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.request import Source
 from downscale_jax.pipeline.records import Prepared, Split

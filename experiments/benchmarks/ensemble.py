@@ -52,8 +52,8 @@ def measure(path: str, size: int, members: int, days: int, unit: int = 0, evalua
     import xarray as xr
 
     from downscale_jax.downscale.ensemble import Ensemble
-    from downscale_jax.downscale.filling import to_store
     from downscale_jax.downscale.opening import open_inputs
+    from downscale_jax.downscale.output.filling import to_store
     from downscale_jax.downscale.request import Source
 
     config = read_config(path)

@@ -10,8 +10,8 @@ import jax
 import xarray as xr
 
 from downscale_jax.downscale.ensemble import Ensemble
-from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.opening import open_inputs
+from downscale_jax.downscale.output.filling import to_store
 from downscale_jax.downscale.request import Source, StoreRequest, file_state
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.files import paths

@@ -22,8 +22,8 @@ import zarr
 from downscale_jax.diffusion.discrete import DiscreteSchedule
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
-from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.opening import open_inputs
+from downscale_jax.downscale.output.filling import to_store
 from downscale_jax.downscale.request import Source
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.fields.transforms.block_means import BlockMeans

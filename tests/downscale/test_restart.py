@@ -19,8 +19,8 @@ import xarray as xr
 from downscale_jax.diffusion.schedule import CosineSchedule
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
-from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.opening import open_inputs
+from downscale_jax.downscale.output.filling import to_store
 from downscale_jax.downscale.request import Source
 from downscale_jax.downscale.settings import GenerationSettings, Partition, Sampling
 from downscale_jax.fields.transforms.refinement import RefinementTransform

@@ -7,8 +7,8 @@ import xarray as xr
 
 from downscale_jax.downscale.dataset import Provenance, export_netcdf
 from downscale_jax.downscale.ensemble import Ensemble
-from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.opening import open_inputs
+from downscale_jax.downscale.output.filling import to_store
 from downscale_jax.downscale.request import Source
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical

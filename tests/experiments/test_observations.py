@@ -10,9 +10,9 @@ import xarray as xr
 import downscale_jax
 from data_prep.readers import products
 from data_prep.simulators.sea_ice import simulate
-from downscale_jax.downscale import filling, zarr_store
 from downscale_jax.downscale.dataset import Provenance
 from downscale_jax.downscale.ensemble import GeneratedUnit
+from downscale_jax.downscale.output import filling, zarr_store
 from downscale_jax.downscale.settings import Partition, Sampling
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.transforms.refinement import RefinementTransform

@@ -16,9 +16,9 @@ import pytest
 import xarray as xr
 
 from data_prep.prepare import prepare
-from downscale_jax.downscale import filling, zarr_store
 from downscale_jax.downscale.dataset import Provenance
 from downscale_jax.downscale.ensemble import GeneratedUnit, WorkUnit
+from downscale_jax.downscale.output import filling, zarr_store
 from downscale_jax.downscale.settings import Partition, Sampling
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation.statistics.bootstrap import total

@@ -11,7 +11,8 @@ import xarray as xr
 
 from data_prep.choices import choose
 from data_prep.prepare import prepare
-from downscale_jax.downscale import filling, pair_inputs
+from downscale_jax.downscale import pair_inputs
+from downscale_jax.downscale.output import filling
 from downscale_jax.fields.datasets import store
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import load

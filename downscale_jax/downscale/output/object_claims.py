@@ -10,7 +10,7 @@ import threading
 import uuid
 from typing import Any
 
-from downscale_jax.downscale.claims import RENEWAL, SILENCE
+from downscale_jax.downscale.output.claims import RENEWAL, SILENCE
 
 
 class ObjectClaims:

@@ -5,11 +5,11 @@ import threading
 import pytest
 import xarray as xr
 
-from downscale_jax.downscale import filling, places
 from downscale_jax.downscale.dataset import Provenance
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.opening import open_inputs
-from downscale_jax.downscale.places import place_of
+from downscale_jax.downscale.output import filling, places
+from downscale_jax.downscale.output.places import place_of
 from downscale_jax.downscale.request import Source
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.files import object_stores

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from downscale_jax.downscale import object_claims
-from downscale_jax.downscale.object_claims import ObjectClaims
+from downscale_jax.downscale.output import object_claims
+from downscale_jax.downscale.output.object_claims import ObjectClaims
 
 pytest.importorskip('obstore')
 

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from downscale_jax.downscale import claims
-from downscale_jax.downscale.claims import Claims
+from downscale_jax.downscale.output import claims
+from downscale_jax.downscale.output.claims import Claims
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from downscale_jax.downscale.claims import Claims
+from downscale_jax.downscale.output.claims import Claims
 with Claims(Path(sys.argv[1])) as held:
     print(held.take('0.0'), flush=True)
     time.sleep(60)

@@ -21,7 +21,7 @@ from downscale_jax.downscale.dataset import CLIPPED_SHARE, Provenance, empty_dat
 from downscale_jax.downscale.ensemble import Ensemble, GeneratedUnit, WorkUnit
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.fitting import fit_to_memory
-from downscale_jax.downscale.places import Place
+from downscale_jax.downscale.output.places import Place
 from downscale_jax.downscale.request import StoreRequest
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError

@@ -19,8 +19,8 @@ import zarr
 from zarr.abc.store import Store
 from zarr.storage import MemoryStore, ObjectStore
 
-from downscale_jax.downscale.claims import Claims
-from downscale_jax.downscale.object_claims import ObjectClaims
+from downscale_jax.downscale.output.claims import Claims
+from downscale_jax.downscale.output.object_claims import ObjectClaims
 from downscale_jax.fields.datasets.files import object_stores
 from downscale_jax.fields.datasets.files.paths import is_url
 from downscale_jax.runtime.errors import UserError

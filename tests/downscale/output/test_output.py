@@ -10,8 +10,8 @@ import xarray as xr
 
 from downscale_jax.downscale.dataset import Provenance, export_netcdf, in_memory
 from downscale_jax.downscale.ensemble import Ensemble
-from downscale_jax.downscale.filling import to_store
 from downscale_jax.downscale.inputs import CoarseInputs
+from downscale_jax.downscale.output.filling import to_store
 from downscale_jax.downscale.request import Source
 from downscale_jax.fields.datasets.projections import geographic
 

@@ -11,12 +11,13 @@ import pytest
 import xarray as xr
 import zarr
 
-from downscale_jax.downscale import filling, fitting, zarr_store
+from downscale_jax.downscale import fitting
 from downscale_jax.downscale.dataset import Provenance, export_netcdf, in_memory
 from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.opening import open_inputs
+from downscale_jax.downscale.output import filling, zarr_store
+from downscale_jax.downscale.output.zarr_store import with_units_of
 from downscale_jax.downscale.request import Source, file_state
-from downscale_jax.downscale.zarr_store import with_units_of
 from downscale_jax.runtime.errors import UserError
 
 H, W, TIMES, MEMBERS = 30, 38, 3, 3

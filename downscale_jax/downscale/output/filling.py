@@ -11,14 +11,14 @@ from time import perf_counter
 import jax
 from tqdm import tqdm
 
-from downscale_jax.downscale.claims import Claims
 from downscale_jax.downscale.dataset import NO_PROVENANCE, Provenance
 from downscale_jax.downscale.ensemble import Ensemble, GeneratedUnit, WorkUnit, generate
 from downscale_jax.downscale.fitting import USABLE_SHARE, free_memory, memory_needed
-from downscale_jax.downscale.object_claims import ObjectClaims
-from downscale_jax.downscale.places import place_of
+from downscale_jax.downscale.output.claims import Claims
+from downscale_jax.downscale.output.object_claims import ObjectClaims
+from downscale_jax.downscale.output.places import place_of
+from downscale_jax.downscale.output.zarr_store import EnsembleStore, Shard, begin_or_resume
 from downscale_jax.downscale.request import Source, StoreRequest
-from downscale_jax.downscale.zarr_store import EnsembleStore, Shard, begin_or_resume
 from downscale_jax.runtime import memory, messages, parallel
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import first_line
