@@ -38,6 +38,8 @@ sphinx_gallery_conf = {
     'parallel': 2,
     'download_all_examples': False,
     'notebook_extensions': set(),
+    'capture_repr': (),  # pages print what they show
+    'min_reported_time': 600,  # s
     'show_signature': False,
     'write_computation_times': False,
 }
