@@ -126,7 +126,7 @@ def test_an_interrupt_while_the_others_have_not_started(tmp_path):
         address = f'127.0.0.1:{coordinator.getsockname()[1]}'
         env = {'JAX_COORDINATOR_ADDRESS': address, 'JAX_NUM_PROCESSES': '2', 'JAX_PROCESS_ID': '1'}
         arguments = '--config=configs/diffusion_sit.py:smoke', f'--workdir={tmp_path / "run"}'
-        waiting = Forked('main.py', *arguments, cwd=TOY.parents[1], env=env, stderr=tmp_path / 'errors')
+        waiting = Forked('main.py', *arguments, cwd=Path(__file__).parents[1], env=env, stderr=tmp_path / 'errors')
         with coordinator.accept()[0]:
             waiting.send_signal(signal.SIGINT)
             assert waiting.wait(timeout=60) == 130

@@ -1,6 +1,6 @@
 """Claims on the work units of a store in an object store, where files have neither links nor locks.
 
-They are those of `downscale.output.claims` with other means. A lease is an object that its process writes anew every RENEWAL
+They follow the rules of `output.claims` by other means. A lease is an object that its process writes anew every RENEWAL
 seconds, and a claim an object that holds the name of the lease. It is created only where none exists, and taken over
 only where it has not changed since it was read, which the server decides (conditional writes). A process is dead once
 its lease has not been renewed for SILENCE seconds by the clock of the server.

@@ -9,6 +9,7 @@ from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.fields.transforms.kinds import TRANSFORMS, read_transform
 from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.refinement import RefinementTransform
+from downscale_jax.fields.transforms.scenes import SceneTransform
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.runtime.errors import UserError
 
@@ -17,7 +18,7 @@ VALUES = Standardisation(('a', 'b'), ('K', 'm'), (0.0, 1.0), (2.0, 3.0), (0.0, 0
 EXAMPLES = {
     'images': ImageTransform(VALUES, VALUES, ('sphere', 'rosette')),
     'lag_pairs': VALUES,
-    'scenes': VALUES,
+    'scenes': SceneTransform(VALUES, ((1.0, 0.5), (0.0, 2.0))),
     'refinement': RefinementTransform(
         'sit', 'm', ('sic', 'sit'), ('1', 'm'), True, ((0.0, 9.0),), (0.5, 1.0), (1.0, 2.0), 0.0, 0.3
     ),
