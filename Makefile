@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+GALLERY ?= /
 
 .PHONY: install demo test docs lint format clean
 
@@ -19,9 +20,10 @@ demo: $(INSTALLED)  ## the main job on the embedded default: under 10 minutes on
 test: $(INSTALLED)  ## all tests, their files shared by two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-docs: $(INSTALLED)  ## the documentation, in docs/_build/html; warnings are errors
+docs: $(INSTALLED)  ## the documentation, in docs/_build/html; warnings are errors; GALLERY: pattern of the executed pages
 	rm -rf docs/reference/generated
-	$(BIN)/python -m sphinx --builder html --fail-on-warning --quiet -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --quiet -d docs/_build/doctrees \
+	  -D sphinx_gallery_conf.filename_pattern='$(GALLERY)' docs docs/_build/html
 
 lint: $(INSTALLED)  ## check format, style, types and import contracts; changes nothing
 	$(BIN)/ruff format --check .
