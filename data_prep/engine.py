@@ -1,7 +1,7 @@
 """Preparation by Dask: work on pieces of the data, merged in a tree, on the cores of this machine or on a cluster.
 
 Without a cluster the tasks run on as many workers as DASK_NUM_WORKERS says, by default one per core: in threads of this
-process or, from LARGE bytes on, in processes, since writing records and reading NetCDF hold locks that threads share.
+process or, from LARGE bytes on, in processes, which share no locks but cost twice the CPU time.
 With an active `dask.distributed` client, however it was made (`connect`, a LocalCluster, dask-jobqueue), they run on
 its workers, which need the same code, the files of the data under the same names, and the work directory. The merges
 depend on the pieces only: results are the same bits on any number of workers.
@@ -24,7 +24,8 @@ from downscale_jax.runtime.errors import UserError
 
 PieceT = TypeVar('PieceT')
 ResultT = TypeVar('ResultT')
-LARGE = 2**31  # bytes of the pieces from which processes are worth their start of two seconds each
+# bytes of the pieces; on two cores threads were twice as fast as processes up to 2**33 (docs/studies/speed.md)
+LARGE = 2**36
 SECONDS = 30  # until a scheduler has to answer
 
 
