@@ -73,7 +73,7 @@ axes.set(xlabel='column', ylabel='mean step between columns (K)', ylim=(0, None)
 axes.legend(frameon=False, loc='upper right')
 
 # %%
-# Look at column 60: the peak belongs to the halves that were generated apart. The fused tiles cannot be told from the
-# domain in one piece, in the figure or in the maps.
+# Look at column 60: only the halves that were generated separately have a peak there. The fused tiles are
+# indistinguishable from the domain in one piece, both in this figure and in the maps.
 #
 # Read on: :doc:`/concepts/tiles` for the method, :doc:`/studies/seams` for measurements with the default size.

@@ -1,4 +1,4 @@
-"""What tasks share that generate the residual of a first guess: condition, training and evaluation of a step."""
+"""Common steps of tasks that generate the residual of a first guess: condition, training step, evaluation step."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ class Residual:
         losses: Any
 
     def condition(self, guess: FirstGuess | None, condition: jax.Array) -> Conditioned:
-        """What the network is given of a condition [B, H, W, Cc]."""
+        """The input of the network for a condition [B, H, W, Cc], with location and scale of the target."""
         return conditioned(self.regression, guess, condition, self.hidden, self.network.channels)
 
     def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:

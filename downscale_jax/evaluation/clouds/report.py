@@ -84,7 +84,7 @@ def figures(
 
 
 def subject(test: Ensemble, prepared: Prepared) -> str:
-    """What was tested."""
+    """The test data in words, for subtitles."""
     if prepared.meta['idealised']:
         return f'Idealised cirrus, {len(test.label)} test members at {len(test.minutes)} times'
     return f'{len(test.label)} test levels of a simulated liquid cloud'

@@ -33,7 +33,7 @@ def kind_of(file: str) -> str:
 
 
 def content_of(file: str) -> str:
-    """What a file that is no NetCDF holds, with what to do, by its first bytes; '' where they say nothing."""
+    """The content of a file that is not NetCDF, identified by its first bytes, with advice; '' if unknown."""
     magic = _beginning(file)
     return next((words for start, words in _CONTENTS.items() if magic.startswith(start)), '')
 
@@ -70,7 +70,7 @@ def open_file(file: str) -> list[xr.Dataset]:
 
 
 def _groups(file: str, kind: str) -> str:
-    """What a file without variables in its root holds, with what to do."""
+    """The content of a file without variables in its root group, with advice."""
     options: dict[str, Any] = {'engine': 'zarr', 'consolidated': False} if kind == 'Zarr' else {}
     names = [name for name, group in xr.open_groups(file, **_OPTIONS, **options).items() if group.variables]
     if not names:

@@ -211,7 +211,7 @@ def _series(pieces: Sequence[Piece], dim: Hashable) -> tuple[xr.Variable, np.nda
 
 
 def _other_field(a: xr.DataArray, b: xr.DataArray) -> str:
-    """What shows that two arrays are different fields, although their times may continue each other; '' otherwise."""
+    """Why two arrays are different fields, even if their times would join, with advice; '' if they are not."""
     one, other = single_level(a), single_level(b)
     if one is not None and other is not None and not np.isclose(one, other):
         return f'is at the levels {one:g} and {other:g}: give the files of one level'
