@@ -19,6 +19,8 @@ _STANDARD_NAMES = {
 _DEGREES = {
     **dict.fromkeys(('degrees_north', 'degree_north', 'degree_n', 'degrees_n', 'degreen', 'degreesn'), 'lat'),
     **dict.fromkeys(('degrees_east', 'degree_east', 'degree_e', 'degrees_e', 'degreee', 'degreese'), 'lon'),
+    **dict.fromkeys(('degrees_south', 'degree_south', 'degrees_s', 'degree_s'), 'lat'),
+    **dict.fromkeys(('degrees_west', 'degree_west', 'degrees_w', 'degree_w'), 'lon'),
 }
 
 

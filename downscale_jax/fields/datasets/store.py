@@ -73,6 +73,7 @@ def _open(file: str, recent: dict[Hashable, RecentBlocks]) -> list[xr.Dataset]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', xr.SerializationWarning)  # several fill values, all of which count
+            warnings.filterwarnings('ignore', 'Duplicate dimension names')
             opened = open_file(file)
         return [lazy(indexed(time_axes.decoded(part, file)), file, kind != 'Zarr', recent) for part in opened]
     except UserError:
