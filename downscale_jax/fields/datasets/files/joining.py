@@ -45,8 +45,13 @@ def joined(files: Sequence[xr.Dataset], sources: Sequence[str]) -> xr.Dataset:
     if len(files) == 1:
         return files[0]
     renamed: list[xr.Dataset] = []
+    layouts: dict[frozenset[Hashable], xr.Dataset] = {}  # files of one layout need not be compared with each other
     for dataset in files:
-        renamed.append(_like(in_one_run(with_time_axis(archives.joinable(dataset))), renamed))
+        dataset = in_one_run(with_time_axis(archives.joinable(dataset)))
+        if frozenset(dataset.variables) not in layouts:
+            dataset = _like(dataset, list(layouts.values()))
+            layouts.setdefault(frozenset(dataset.variables), dataset)
+        renamed.append(dataset)
     tiles: list[tuple[list[xr.Dataset], list[str]]] = []
     for dataset, source in zip(renamed, sources, strict=True):
         for members, names in tiles:
@@ -114,7 +119,8 @@ def _on_axes_of(first: xr.Dataset, dataset: xr.Dataset) -> xr.Dataset | None:
             dataset = dataset.isel({dim: slice(None, None, -1)})
         elif _distance(axis, other, circle) > TOLERANCE * scale:
             return None
-        dataset = dataset.assign_coords({dim: first[dim].variable})
+        if not np.array_equal(axis, dataset[dim].values):
+            dataset = dataset.assign_coords({dim: first[dim].variable})
     return in_order_of(first, dataset)
 
 
@@ -193,11 +199,14 @@ def _series(pieces: Sequence[Piece], dim: Hashable) -> tuple[xr.Variable, np.nda
         return _refused(first.variable, str(error)), series[0]
     seconds = [encode_times(times) if len(times) else np.empty(0, int) for times in series]
     order = sorted(range(len(pieces)), key=lambda i: seconds[i][:1].tolist())
+    ends = np.array([[s.min(), s.max()] if len(s) else [0, -1] for s in seconds])
     kept: list[xr.DataArray] = []
     stamps: list[np.ndarray] = []
     for place, i in enumerate(order):
         new = np.ones(len(seconds[i]), bool)
-        for j in order[:place]:
+        first_time, last_time = ends[i]
+        before = np.array(order[:place], int)
+        for j in before[(ends[before, 0] <= last_time) & (ends[before, 1] >= first_time)]:
             shared = np.isin(seconds[i], seconds[j])
             if shared.any():
                 problem = _difference(arrays[j], arrays[i], seconds[j], seconds[i], dim)
