@@ -103,8 +103,7 @@ def lazy(dataset: xr.Dataset, source: str, whole_planes: bool, recent: dict[Hash
     """The data set of a file, opened without dask and indexes, with both: dask arrays in chunks along time.
 
     With `whole_planes` they are multiples of the stored ones and extend over the grid; those of larger stored chunks,
-    and of stores that are read chunk by chunk, are parts of a stored one, or several small ones. `recent` is shared by
-    files that are joined.
+    and of stores that are read chunk by chunk, are parts of a stored one. `recent` is shared by files that are joined.
     """
     import dask.array
 
@@ -136,10 +135,11 @@ def lazy(dataset: xr.Dataset, source: str, whole_planes: bool, recent: dict[Hash
 
 def _lengths(variable: xr.Variable, dim: Hashable, stored: int, whole_planes: bool) -> tuple[int, int]:
     """(times in a chunk, times that are decoded together)."""
+    if stored == 1 and not whole_planes:
+        return 1, 1
     plane = max(1, variable.nbytes // max(1, variable.sizes[dim]))
-    most = READ if whole_planes else SMALL
-    if stored * plane <= most:
-        chunk = stored * (most // plane // stored)
+    if whole_planes and stored * plane <= READ:
+        chunk = stored * (READ // plane // stored)
         return chunk, chunk
     longest = max(1, PART // plane)
     return max(length for length in range(1, min(longest, stored) + 1) if stored % length == 0), stored

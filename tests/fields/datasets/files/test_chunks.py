@@ -43,7 +43,6 @@ def decoded(monkeypatch):
 def test_every_chunk_is_decoded_once(tmp_path, monkeypatch, decoded, form, length, at_once):
     monkeypatch.setattr(chunks, 'PART', 4 * 4 * 6 * 7)  # so that parts of a stored chunk are read
     monkeypatch.setattr(chunks, 'READ', 4 * 4 * 6 * 10)
-    monkeypatch.setattr(chunks, 'SMALL', 4 * 4 * 6 * 5)
     path = str(tmp_path / f'a.{form}')
     if form == 'zarr':
         data().to_zarr(path, encoding={'t2m': {'chunks': (length, 2, 6)}}, zarr_format=2, consolidated=False)
@@ -58,15 +57,6 @@ def test_every_chunk_is_decoded_once(tmp_path, monkeypatch, decoded, form, lengt
     np.testing.assert_array_equal(found, data()['t2m'])
     parts = 2 if form == 'zarr' else 1
     assert max(decoded.values(), default=0) <= parts * (1 if length > 1 else 2)
-
-
-def test_small_chunks_of_a_store_are_read_together(tmp_path, monkeypatch, decoded):
-    monkeypatch.setattr(chunks, 'SMALL', 4 * 4 * 6 * 8)
-    data().to_zarr(tmp_path / 'a.zarr', encoding={'t2m': {'chunks': (2, 4, 6)}}, zarr_format=2, consolidated=False)
-    opened = store.open_dataset(tmp_path / 'a.zarr')
-    assert opened['t2m'].chunks[0] == (8,) * 6 + (2,)
-    np.testing.assert_array_equal(opened['t2m'][9], data()['t2m'][9])
-    assert sorted(decoded) == list(range(8, 16))
 
 
 def test_a_block_that_does_not_fit_is_not_kept(tmp_path, monkeypatch):
