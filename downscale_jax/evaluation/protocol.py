@@ -139,11 +139,6 @@ class Setting:
         return bool(y.size < 2 or y[0] < y[-1])
 
     @property
-    def upwards(self) -> slice:
-        """Orders rows as a map shows them, the southernmost or lowest first."""
-        return slice(None, None, 1 if self.rows_run_up else -1)
-
-    @property
     def title(self) -> str:
         """The targets in words."""
         text = ', '.join(variable.label for variable in self.variables)

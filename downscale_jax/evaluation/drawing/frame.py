@@ -43,6 +43,22 @@ class Frame(NamedTuple):
         bottom = self.bottom + (row if self.y_up else height - row - cells) * self.up
         return left, left + cells * self.across, bottom, bottom + cells * self.up
 
+    def part(self, rows: slice, columns: slice, height: int) -> 'Frame':
+        """The frame of a square window of a map of `height` rows."""
+        left, _, bottom, _ = self.box(rows.start, columns.start, rows.stop - rows.start, height)
+        land = None if self.land is None else self.land[rows, columns]
+        return self._replace(left=left, bottom=bottom, land=land)
+
+    def show(self, axes: Axes, values: np.ndarray, **look: Any) -> Any:
+        """Draws a field [H, W], whose rows run as those of the map, with coast and ticks; returns the image."""
+        origin: Any = 'lower' if self.y_up else 'upper'
+        image = axes.imshow(values, origin=origin, extent=self.extent(values.shape), aspect=self.aspect, **look)
+        self.draw_coast(axes)
+        self.label(axes)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=2.5)
+        return image
+
     def draw_coast(self, axes: Axes) -> None:
         """Draws the outline of the land, if the domain has both land and sea."""
         if self.land is not None and self.land.min() < 0.5 < self.land.max():
