@@ -249,7 +249,6 @@ def case_study(panels: Mapping[str, np.ndarray], prepared: Prepared, month: str)
             rmse = np.sqrt(np.average(np.nan_to_num(field - truth) ** 2, weights=weight))
             acc = correlation.summarise(correlation.day_sums(field, truth, weight, climatology[..., v]))['acc']
             panel.set_title(name + f'\nRMSE {rmse:.2f}, ACC {acc:.2f}' * (name != TRUTH), loc='left', fontsize=9)
-            panel.label_outer()
         bar = figure.colorbar(image, ax=lines, shrink=0.6, pad=0.01, extend='both')
         look.label_bar(bar, units[v], label(names[v], attributes[names[v]]))
     return figure
@@ -268,7 +267,6 @@ def compound_maps(shares: Mapping[str, np.ndarray], prepared: Prepared) -> Figur
     for panel, (name, share) in zip(line, shares.items(), strict=True):
         image = maps.show(panel, 100 * share, vmin=0, vmax=high or 1, cmap='magma')
         panel.set_title(name, loc='left', fontsize=9)
-        panel.label_outer()
     figure.colorbar(image, ax=line, shrink=0.8, pad=0.01, extend='max').set_label('%')
     return figure
 

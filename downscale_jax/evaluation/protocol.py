@@ -118,6 +118,11 @@ class Setting:
         return [variable.label for variable in self.variables]
 
     @property
+    def titles(self) -> dict[str, str]:
+        """{variable: its name in words, or its name where others share the words}."""
+        return {v.name: v.label if self.labels.count(v.label) == 1 else v.name for v in self.variables}
+
+    @property
     def units(self) -> list[str]:
         """Of the variables."""
         return [variable.units for variable in self.variables]

@@ -26,7 +26,7 @@ def fields(
     height, width = shown['truth'].shape[:2]
     rows, columns = window(shown['truth'], max(1, min(height, width) // 2))
     part = frame.part(rows, columns, height)
-    size = WIDTH / (len(names) + 1.4)  # and the width of the colour bar and the latitudes
+    size = WIDTH / (len(names) + 2)  # and the width of the colour bar and the latitudes
     figure = blank((size * part.relative_height((1, 1)) + 0.2) * len(variables) + 0.4, title, subtitle)
     axes = figure.subplots(len(variables), len(names), squeeze=False)
     for v, variable in enumerate(variables):
@@ -42,7 +42,6 @@ def fields(
         }
         for panel, name in zip(axes[v], names, strict=True):
             image = part.show(panel, shown[name][rows, columns, v], interpolation='nearest', **scale)
-            panel.label_outer()
             if v == 0:
                 panel.set_title(NAMES.get(name, name), loc='left', fontsize=9.5)
         axes[v, 0].set_ylabel(in_lines(variable))
@@ -70,14 +69,13 @@ def bias(
     """Maps {method: {'mean', 'standard_deviation': [H, W, V]}}: two rows per variable, one column per method."""
     rows = [(v, kind) for v in range(len(variables)) for kind in ('mean', 'standard_deviation')]
     shape = next(iter(maps.values()))['mean'].shape
-    size = WIDTH / (len(maps) + 0.8) * min(frame.relative_height(shape), 1.0)
+    size = WIDTH / (len(maps) + 1.6) * min(frame.relative_height(shape), 1.0)
     figure = blank((size + 0.15) * len(rows) + 0.45, title, subtitle)
     axes = figure.subplots(len(rows), len(maps), squeeze=False)
     for line, (v, kind) in zip(axes, rows, strict=True):
         limit = max(top_of_scale(np.abs(statistics[kind][..., v]), 0.99) for statistics in maps.values())
         for panel, (name, statistics) in zip(line, maps.items(), strict=True):
             image = frame.show(panel, statistics[kind][..., v], vmin=-limit, vmax=limit, cmap='RdBu_r')
-            panel.label_outer()
             if (v, kind) == rows[0]:
                 panel.set_title(name, loc='left')
         line[0].set_ylabel(f'{in_lines(variables[v])}\n{kind.replace("_", " ")}', fontsize=8.5)

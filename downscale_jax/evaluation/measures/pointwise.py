@@ -145,12 +145,15 @@ class Pointwise:
     def _by_size(self, generator: str, methods: Sequence[str], known: Sequence[Variable], scores: Scores) -> Figure:
         """RMSE of the mean by number of members."""
         setting = self._setting
+        titles = setting.titles
         errors = {
-            v.name: {int(method.rpartition('_')[2]): scores[method][setting.name('rmse', v)] for method in methods}
+            titles[v.name]: {
+                int(method.rpartition('_')[2]): scores[method][setting.name('rmse', v)] for method in methods
+            }
             for v in known
         }
-        spreads = {v.name: float(scores[methods[-1]][setting.name('spread', v)][0]) for v in known}
-        units = {v.name: v.units for v in known}
+        spreads = {titles[v.name]: float(scores[methods[-1]][setting.name('spread', v)][0]) for v in known}
+        units = {titles[v.name]: v.units for v in known}
         return Figure(
             f'members_{generator}',
             'Error of the mean of n members, and the error expected if the truth were a member (dotted).',

@@ -112,11 +112,9 @@ class Spectra:
         """
         truth = {key: power for key, power in self.truth().items() if np.isfinite(power).all()}
         units = {KINETIC: 'm² s⁻²'} | {variable.name: squared(variable.units) for variable in self._setting.variables}
-        names = {KINETIC: 'kinetic energy'}  # labels of several variables would overlap
+        names = {KINETIC: 'kinetic energy', **self._setting.titles}
         return [
-            drawing.Curves(names.get(key, key), unit, truth[key], curves[key])
-            for key, unit in units.items()
-            if key in truth
+            drawing.Curves(names[key], unit, truth[key], curves[key]) for key, unit in units.items() if key in truth
         ]
 
     def resolved(self) -> int:
