@@ -17,6 +17,8 @@ from downscale_jax.evaluation.results import Estimate, Result
 from downscale_jax.evaluation.statistics.compound import HotDry
 from downscale_jax.fields.geometry.places import Places
 
+LONGEST_TITLES = 80  # characters that fit over panels side by side
+
 
 class Zone(NamedTuple):
     """The cells whose coarse field exceeds a threshold, such as ice. The coarse field is known beforehand: a zone
@@ -117,10 +119,12 @@ class Setting:
         """The variables in words."""
         return [variable.label for variable in self.variables]
 
-    @property
-    def titles(self) -> dict[str, str]:
-        """{variable: its name in words, or its name where others share the words}."""
-        return {v.name: v.label if self.labels.count(v.label) == 1 else v.name for v in self.variables}
+    def panel_title(self, name: str) -> str:
+        """The variable `name` in words, or its name where the words of all variables do not fit beside each other or
+        are those of several."""
+        words = dict(zip(self.names, self.labels, strict=True))
+        fit = sum(map(len, self.labels)) <= LONGEST_TITLES and len(set(self.labels)) == len(self.labels)
+        return words[name] if fit else name
 
     @property
     def units(self) -> list[str]:

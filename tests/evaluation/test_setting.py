@@ -78,9 +78,9 @@ def test_names_of_scores_and_rows(of_setting):
     estimates = {('net', 0): {'a': np.ones(3), 'b': np.zeros(3)}, ('net', 1): {'a': np.full(3, 2.0)}}
     assert {m: list(row) for m, row in two.named(estimates).items()} == {'net': ['a_t', 'b_t', 'a_r']}
     assert list(two.named(estimates, 'b')['net']) == ['b_t']
-    assert two.titles == dict(zip(two.names, two.labels, strict=True))
+    assert [two.panel_title(name) for name in two.names] == two.labels
     same = replace(two, variables=tuple(v._replace(label='wind') for v in two.variables))
-    assert same.titles == {name: name for name in two.names}
+    assert [same.panel_title(name) for name in two.names] == two.names
     assert one.rows_run_up
     down = of_setting(1, statics=one.statics.isel(y=slice(None, None, -1)))
     assert not down.rows_run_up

@@ -9,17 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from downscale_jax.evaluation.drawing.style import (
-    LINES,
-    LOOK,
-    QUIET,
-    blank,
-    in_lines,
-    label_ends,
-    logarithmic,
-    looks,
-    ticks,
-)
+from downscale_jax.evaluation.drawing.style import LINES, LOOK, QUIET, blank, label_ends, logarithmic, looks, ticks
 
 
 class Curves(NamedTuple):
@@ -69,8 +59,7 @@ def _above_and_below(x: np.ndarray, panels: Sequence[Curves], title: str, subtit
     low, high = (shown.min(), shown.max()) if shown.size else (1.0, 1.0)
     for column, panel in zip(axes.T, panels, strict=True):
         above, below = column
-        name = in_lines(panel.name, 64 // len(panels))  # names of neighbours would overlap
-        above.set_title(name if panel.unit == '1' else f'{name}, {panel.unit}', loc='left')
+        above.set_title(panel.name if panel.unit == '1' else f'{panel.name}, {panel.unit}', loc='left')
         above.plot(x, panel.truth, **LINES['truth'])
         styles = looks(panel.ratios)
         for name, ratios in panel.ratios.items():
