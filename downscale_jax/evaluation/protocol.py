@@ -17,6 +17,8 @@ from downscale_jax.evaluation.results import Estimate, Result
 from downscale_jax.evaluation.statistics.compound import HotDry
 from downscale_jax.fields.geometry.places import Places
 
+LONGEST_TITLES = 80  # characters that fit over panels side by side
+
 
 class Zone(NamedTuple):
     """The cells whose coarse field exceeds a threshold, such as ice. The coarse field is known beforehand: a zone
@@ -116,6 +118,11 @@ class Setting:
     def labels(self) -> list[str]:
         """The variables in words."""
         return [variable.label for variable in self.variables]
+
+    def panel_title(self, name: str) -> str:
+        """The variable `name` in words, or its name where the words of all variables do not fit beside each other."""
+        words = dict(zip(self.names, self.labels, strict=True))
+        return words[name] if sum(map(len, self.labels)) <= LONGEST_TITLES else name
 
     @property
     def units(self) -> list[str]:

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from downscale_jax.evaluation.drawing.frame import Frame
 from downscale_jax.evaluation.drawing.style import INK, LAND, LOOK, NOTHING, WIDTH, blank, label_bar, top_of_scale
 
-GAP = 0.1  # between rows, in inches: titles stay clear of the ticks above
+GAP = 0.13  # between rows, in inches: titles stay clear of the ticks above
 MARGIN = 0.9  # width of labels and gaps, in inches
 
 

@@ -62,7 +62,7 @@ class Examples:
             variable.label,
             variable.units,
             title=f'{"Idealised " * setting.idealised}{variable.label}',
-            subtitle=f'{sample.label}, the scored time at which the coarse field errs most'
+            subtitle=f'{sample.label}, the time of the largest error of the coarse field'
             + (f'; {len(field.members)} members' if len(field.members) > 1 else ''),
             baseline=(single[0], sample.methods[single[0]][0, ..., index]) if single else None,
             zoom=liveliest(field.truth - field.coarse, mask, size),

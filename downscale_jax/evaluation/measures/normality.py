@@ -46,7 +46,7 @@ class Normality:
             details.setdefault(method, {})[variable.name] = estimates
             rows[f'{method}, {variable.label}'] = [estimates['normal']]
         for method, by_variable in details.items():
-            drawn = {name: estimates['quantiles'][:, 0] for name, estimates in by_variable.items()}
+            drawn = {setting.panel_title(name): estimates['quantiles'][:, 0] for name, estimates in by_variable.items()}
             normal = expected(self._members)
             figures.append(
                 Figure(

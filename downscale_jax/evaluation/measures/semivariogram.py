@@ -45,7 +45,9 @@ class Semivariogram:
             sums = self.sums.total((method, index))  # those of the truth are the same for every method
             truth[name] = summarise({**sums, 'squared_difference': sums['truth_difference']})['semivariogram']
         panels = [
-            drawing.Curves(v.label, '1', truth[v.name], {m: curves[m][v.name] for m in setting.shown})
+            drawing.Curves(
+                setting.panel_title(v.name), '1', truth[v.name], {m: curves[m][v.name] for m in setting.shown}
+            )
             for v in setting.variables
         ]
         figure = Figure(

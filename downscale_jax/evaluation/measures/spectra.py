@@ -112,9 +112,10 @@ class Spectra:
         """
         truth = {key: power for key, power in self.truth().items() if np.isfinite(power).all()}
         units = {KINETIC: 'm² s⁻²'} | {variable.name: squared(variable.units) for variable in self._setting.variables}
-        names = {KINETIC: 'kinetic energy'}  # labels of several variables would overlap
         return [
-            drawing.Curves(names.get(key, key), unit, truth[key], curves[key])
+            drawing.Curves(
+                'kinetic energy' if key == KINETIC else self._setting.panel_title(key), unit, truth[key], curves[key]
+            )
             for key, unit in units.items()
             if key in truth
         ]

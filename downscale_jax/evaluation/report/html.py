@@ -114,7 +114,9 @@ def score_grid(group: str, scores: Mapping[str, Mapping[str, Estimate]], definit
         for method, row in scores.items()
         if any(name in row for name in definitions)
     }
-    return Grid(group, 'Method', [column(definition) for definition in definitions.values()], rows)
+    return Grid(
+        group[:1].upper() + group[1:], 'Method', [column(definition) for definition in definitions.values()], rows
+    )
 
 
 def detail_grid(table: Table) -> Grid:

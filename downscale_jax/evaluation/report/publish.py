@@ -32,6 +32,7 @@ def publish(publication: Publication, workdir: Path) -> Scores:
     html.write(workdir / 'report.html', publication, folder)
     card.write(workdir / 'card.md', publication, html.score_grids(publication))
     messages.info(text_table(table, publication.definitions))
+    messages.info(f'\nreport: {workdir / "report.html"}')
     return table
 
 

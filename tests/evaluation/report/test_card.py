@@ -55,7 +55,7 @@ def test_tables_and_notes(tmp_path):
     assert rows['targets'] == ['t2m, tp']
     assert rows['train split'] == ['1981 to 1990, 1992 to 1993']
     assert rows['test split'] == ['every fifth crystal']
-    assert rows['accuracy'] == ['CRPS, mm ↓']
+    assert rows['Accuracy'] == ['CRPS, mm ↓']
     assert rows['a'] == ['1.00 (0.900…1.10)']
     assert rows['b'] == ['2.00']
     assert '- Scored over land.' in text

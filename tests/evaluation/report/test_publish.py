@@ -78,7 +78,8 @@ def test_figures_and_report(published):
 
 
 def test_the_table_on_the_terminal(published):
-    table, _, (message,) = published
+    table, workdir, (message, place) = published
+    assert str(workdir / 'report.html') in place
     assert message == text_table(table, DEFINITIONS)
     head, *rows = message.strip('\n').splitlines()
     assert head.split() == ['coarse', 'diffusion']
