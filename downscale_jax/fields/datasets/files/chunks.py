@@ -18,9 +18,6 @@ from downscale_jax.runtime import memory
 from downscale_jax.runtime.errors import UserError
 
 READ, PART = 2**23, 2**21  # bytes of a chunk: of whole stored chunks, of parts of a stored one
-SMALL = (
-    2**19
-)  # bytes of a chunk of several stored ones of a store that is read chunk by chunk: a task of Dask costs 1 ms
 KEPT = 2  # blocks of time of a variable: readers may cross from one to the next
 SHARE = 1 / 8  # of the free memory that the kept blocks of a variable may fill, if they are larger than usual
 
