@@ -114,7 +114,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
     if variant == 'smoke':
         config.data.simulate.update({'rows': 32, 'columns': 40, 'months': 60})
-        config.model.update({'widths': (16, 16), 'bottleneck': 16, 'blocks': 1, 'tail': 16})
+        config.model.update({'widths': (16,), 'bottleneck': 16, 'blocks': 1, 'tail': 16})
         config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})
         config.training.main.update({'steps': 10, 'warmup': 5})
         config.sampling.update({'steps': 4, 'members': 2})

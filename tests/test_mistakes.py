@@ -25,7 +25,7 @@ def settings(folder):
         ('data.path', 'nowhere.nc', ['nowhere.nc', 'no such file']),
         ('data.target', 'thickness', ['data.inputs', "lack data.target='thickness'"]),
         ('data.patch', 64, ['data.patch', '64', '48 x 48']),
-        ('data.patch', 30, ['data.patch', '30', '16']),
+        ('data.patch', 30, ['data.patch=30', 'multiple of 8', '24 or 32']),
         ('data.test', (('1999-01-01', '1999-02-01'),), ["split 'test'", 'is empty', '2020-01-01']),
         ('training.main.optimizer', 'adam', ['optimizer', "'adam'", "'adamw'"]),
         ('diffusion.prediction', 'noise', ["'noise'", 'eps, v, x0']),
