@@ -1,7 +1,6 @@
 """Preparation by Dask: work on pieces of the data, merged in a tree, on the cores of this machine or on a cluster.
 
-Without a cluster the tasks run on as many workers as DASK_NUM_WORKERS says, by default one per core: in threads of this
-process or, from LARGE bytes on, in processes, which share no locks but cost twice the CPU time.
+Without a cluster the tasks run on as many threads of this process as DASK_NUM_WORKERS says, by default one per core.
 With an active `dask.distributed` client, however it was made (`connect`, a LocalCluster, dask-jobqueue), they run on
 its workers, which need the same code, the files of the data under the same names, and the work directory. The merges
 depend on the pieces only: results are the same bits on any number of workers.
@@ -18,14 +17,11 @@ from dask.system import CPU_COUNT
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from data_prep import local_processes
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 
 PieceT = TypeVar('PieceT')
 ResultT = TypeVar('ResultT')
-# bytes of the pieces; on two cores threads were twice as fast as processes up to 2**33 (docs/studies/speed.md)
-LARGE = 2**36
 SECONDS = 30  # until a scheduler has to answer
 
 
@@ -65,18 +61,15 @@ def map_reduce(
     )  # only on a terminal: a log on stderr is for errors
     client = _active_client()
     workers = dask.config.get('num_workers', CPU_COUNT)
-    in_processes = client is None and workers > 1 and sum(sizes) >= LARGE
-    task = dask.delayed(_alone)
-    shared = local_processes.run if in_processes else dask.delayed(work, traverse=False)
+    task, shared = dask.delayed(_alone), dask.delayed(work, traverse=False)
     leaves = [task(shared, piece) for piece in pieces]
     root = _tree(leaves, dask.delayed(merge))
     by_key = dict(zip([leaf.key for leaf in leaves], sizes, strict=True))
     with bar:
         if client is not None:
             return _on_cluster(client, leaves, root, by_key, bar)
-        pool = local_processes.pool(workers, work) if in_processes else ThreadPoolExecutor(workers)
-        with pool as executor, _Progress(by_key, bar):
-            return root.compute(scheduler='processes' if in_processes else 'threads', pool=executor, chunksize=1)
+        with ThreadPoolExecutor(workers) as pool, _Progress(by_key, bar):
+            return root.compute(scheduler='threads', pool=pool)
 
 
 def _alone(work: Callable[[PieceT], ResultT], piece: PieceT) -> ResultT:

@@ -13,7 +13,6 @@ from types import ModuleType
 
 from threadpoolctl import threadpool_limits
 
-from data_prep import local_processes
 from data_prep.records import block_means, images, lag_pairs, pairs, refinement, scenes, shards
 from downscale_jax.fields.datasets.files import paths
 from downscale_jax.pipeline.records import Prepared
@@ -48,8 +47,6 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
                 kind.write(data, seed, partial, directory.name)
             shards.finish(partial)
             partial.rename(directory)
-        except local_processes.LostProcessError:
-            raise
         except Exception as error:  # of the system, or of TFDS around it
             shutil.rmtree(partial, ignore_errors=True)
             if reason := disk_error(error):

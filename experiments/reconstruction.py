@@ -11,7 +11,7 @@ corrected. --config.sampling.correlation_hours=720 correlates the noise of membe
 of `sampling` are overridden in the same way.
 
 reconstruction.md compares the ensemble with the truth of an idealised archive and with the linearly interpolated
-archive (Lerp): area mean and extremes by decade, their trends (in brackets the range of the members, or of a single
+archive: area mean and extremes by decade, their trends (in brackets the range of the members, or of a single
 series 5 to 95 %), the frequency of months that are both hot and dry by the thresholds of the training split, the
 correlation of anomalies from month to month, values out of bounds; compound.png maps the hot and dry months,
 case_study.png one month, by default the wettest of the test split. All lie in the work directory, or in --output.
@@ -24,13 +24,12 @@ several processes share them as a --mode=downscale.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
 import xarray as xr
 import zarr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data_prep.prepare import prepare
@@ -41,8 +40,9 @@ from downscale_jax.downscale.output.filling import to_store
 from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.request import Source
 from downscale_jax.evaluation.drawing import style as look
+from downscale_jax.evaluation.drawing.frame import Frame, frame_of
 from downscale_jax.evaluation.reference import reference
-from downscale_jax.evaluation.setting import attributes_of
+from downscale_jax.evaluation.setting import attributes_of, cell_km, label
 from downscale_jax.evaluation.statistics import compound, correlation
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.fields.datasets import dates, store
@@ -68,7 +68,7 @@ PORTION = 120  # times of an archive that are read at once
 HOT, DRY, STORE = 't2m', 'tp', 'reconstruction.zarr'
 BAND = 2**28  # bytes of the training split in memory
 COLUMNS = 3  # of maps in the case study
-TRUTH, ENSEMBLE, LERP, RAW = 'truth', 'ensemble', 'Lerp, corrected', 'Lerp, uncorrected'
+TRUTH, ENSEMBLE, LERP, RAW = 'truth', 'ensemble', 'interpolation, corrected', 'interpolation, uncorrected'
 Month = tuple[str, dict[str, np.ndarray]]
 
 
@@ -223,23 +223,20 @@ def case_of(prepared: Prepared, wanted: str, years: range) -> tuple[str, np.ndar
     return month, field(month)
 
 
-def origin(prepared: Prepared) -> Literal['lower', 'upper']:
+def frame(prepared: Prepared) -> Frame:
+    """Place of the cells on a map."""
     y = prepared.statics[prepared.statics['mask'].dims[0]].values
-    return 'lower' if y[0] < y[-1] else 'upper'
-
-
-def bare(panel: Axes) -> None:
-    panel.set(xticks=[], yticks=[])
-    panel.spines[:].set_visible(False)
+    return frame_of(prepared.statics, cell_km(prepared), bool(y[0] < y[-1]))
 
 
 @matplotlib.rc_context(look.LOOK)
 def case_study(panels: Mapping[str, np.ndarray], prepared: Prepared, month: str) -> Figure:
     """Maps {name: [H, W, V]} of a month, YYYY-MM, TRUTH among them, rows of a few for each variable."""
     names, units = prepared.transform_as(BlockMeans).targets, prepared.transform_as(BlockMeans).target_units
-    climatology = reference(prepared, attributes_of(prepared)).climatology[int(month[-2:]) - 1]
+    attributes, maps = attributes_of(prepared), frame(prepared)
+    climatology = reference(prepared, attributes).climatology[int(month[-2:]) - 1]
     rows = -(-len(panels) // COLUMNS)
-    figure = look.blank(2.3 * rows * len(names), f'{month}, reconstructed', 'scores of this month alone')
+    figure = look.blank(2.4 * rows * len(names), f'{month}, reconstructed', 'scores of this month alone')
     for v, lines in enumerate(np.split(figure.subplots(rows * len(names), COLUMNS, squeeze=False), len(names))):
         truth = panels[TRUTH][..., v]
         low, high = np.nanquantile(truth, (0.005, 0.995))
@@ -248,13 +245,12 @@ def case_study(panels: Mapping[str, np.ndarray], prepared: Prepared, month: str)
             panel.axis('off')
         for panel, (name, values) in zip(lines.flat, panels.items(), strict=False):
             field = values[..., v]
-            image = panel.imshow(field, origin=origin(prepared), vmin=low, vmax=high)
+            image = maps.show(panel, field, vmin=low, vmax=high)
             rmse = np.sqrt(np.average(np.nan_to_num(field - truth) ** 2, weights=weight))
             acc = correlation.summarise(correlation.day_sums(field, truth, weight, climatology[..., v]))['acc']
             panel.set_title(name + f'\nRMSE {rmse:.2f}, ACC {acc:.2f}' * (name != TRUTH), loc='left', fontsize=9)
-            bare(panel)
         bar = figure.colorbar(image, ax=lines, shrink=0.6, pad=0.01, extend='both')
-        bar.set_label(f'{names[v]} ({units[v]})')
+        look.label_bar(bar, units[v], label(names[v], attributes[names[v]]))
     return figure
 
 
@@ -266,12 +262,11 @@ def compound_maps(shares: Mapping[str, np.ndarray], prepared: Prepared) -> Figur
     figure = look.blank(
         2.0, 'How often months are both hot and dry', f'{criterion}{100 * (1 - q) ** 2:.2g} % if independent'
     )
-    high = 100 * max(float(np.nanquantile(share, 0.99)) for share in shares.values())
+    high, maps = 100 * max(float(np.nanquantile(share, 0.99)) for share in shares.values()), frame(prepared)
     line = figure.subplots(1, len(shares), squeeze=False)[0]
     for panel, (name, share) in zip(line, shares.items(), strict=True):
-        image = panel.imshow(100 * share, origin=origin(prepared), vmin=0, vmax=high or 1, cmap='magma')
+        image = maps.show(panel, 100 * share, vmin=0, vmax=high or 1, cmap='magma')
         panel.set_title(name, loc='left', fontsize=9)
-        bare(panel)
     figure.colorbar(image, ax=line, shrink=0.8, pad=0.01, extend='max').set_label('%')
     return figure
 
@@ -293,7 +288,7 @@ def report(
                 one.add(when, field)
         if when == month:
             lerp, members = (fields[name] for name in (LERP if LERP in fields else RAW, ENSEMBLE))
-            panels = {'Lerp': lerp[0], f'mean of {len(members)} members': members.mean(0), TRUTH: truth}
+            panels = {'linear interpolation': lerp[0], f'mean of {len(members)} members': members.mean(0), TRUTH: truth}
             panels |= {f'member {number}': field for number, field in enumerate(members[:COLUMNS], 1)}
     outside = float(np.mean(np.asarray(zarr.open_group(folder / STORE, mode='r')['clipped_share'])))
     text = f'{tables(kept)}\nOut of the physical bounds: {outside:.2g} of all values before clipping, none after.\n'

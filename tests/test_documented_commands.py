@@ -50,7 +50,7 @@ def test_commands_are_collected():
     text = '```sh\npython main.py --a="(1, 2)" \\\n  --b  # why\n\nmake docs\n```\nor `python -m x.y --c`, not `x`'
     assert commands_of(text) == [['python', 'main.py', '--a=(1, 2)', '--b'], ['make', 'docs'],
                                  ['python', '-m', 'x.y', '--c']]  # fmt: skip
-    assert {command[0] for command in COMMANDS} <= {'python', 'make', 'pip', '.'}
+    assert {command[0] for command in COMMANDS} <= {'python', 'make', 'pip', 'dask', '.'}
 
 
 def test_main_accepts_the_commands():

@@ -93,8 +93,7 @@ def test_what_training_leaves(trained):
     assert (trained / 'figures' / 'members_dpdm.png').stat().st_size > 10_000
     report = (trained / 'report.html').read_text()
     assert all(
-        title in report
-        for title in ('Calibration of dpdm_4', 'Hot and dry at once', 'Extremes: lwe precipitation rate')
+        title in report for title in ('Calibration of dpdm_4', 'Hot and dry at once', 'Extremes: precipitation rate')
     )
     described = json.loads((trained / 'describe.json').read_text())
     assert set(described['parameters']) == {'edsr', 'regression', 'unet'}

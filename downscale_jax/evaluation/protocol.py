@@ -120,9 +120,11 @@ class Setting:
         return [variable.label for variable in self.variables]
 
     def panel_title(self, name: str) -> str:
-        """The variable `name` in words, or its name where the words of all variables do not fit beside each other."""
+        """The variable `name` in words, or its name where the words of all variables do not fit beside each other or
+        are those of several."""
         words = dict(zip(self.names, self.labels, strict=True))
-        return words[name] if sum(map(len, self.labels)) <= LONGEST_TITLES else name
+        fit = sum(map(len, self.labels)) <= LONGEST_TITLES and len(set(self.labels)) == len(self.labels)
+        return words[name] if fit else name
 
     @property
     def units(self) -> list[str]:
@@ -144,11 +146,6 @@ class Setting:
         """Whether the first row is the southernmost, or the lowest."""
         y = self.statics[self.statics['mask'].dims[0]].values
         return bool(y.size < 2 or y[0] < y[-1])
-
-    @property
-    def upwards(self) -> slice:
-        """Orders rows as a map shows them, the southernmost or lowest first."""
-        return slice(None, None, 1 if self.rows_run_up else -1)
 
     @property
     def title(self) -> str:

@@ -114,7 +114,8 @@ def variables_of(
 
 def label(name: str, attributes: Mapping[str, str]) -> str:
     """A variable in words."""
-    return shortened((attributes.get('standard_name') or attributes.get('long_name') or name).replace('_', ' '))
+    words = (attributes.get('standard_name') or attributes.get('long_name') or name).replace('_', ' ')
+    return shortened(words.removeprefix('lwe ') if 'precipitation' in words else words)
 
 
 def winds_of(attributes: Mapping[str, Mapping[str, str]]) -> tuple[str, str] | None:

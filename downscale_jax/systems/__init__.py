@@ -8,6 +8,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, overload
 
+from downscale_jax.fields.datasets.files.paths import is_url
 from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.runtime.tables import ImportedOnUse
 from downscale_jax.settings.check import check
@@ -50,13 +51,14 @@ def load(workdir: str | Path, given: Given | None = None, *, kind: type[OpenedT]
 
 
 def load(workdir: str | Path, given: Given | None = None, *, kind: type[Any] = WorkDirectory) -> Any:
-    """Opens a work directory or a packed model (.zip), with the settings `given` ({'sampling.steps': 20}) in place of
-    its own.
+    """Opens a work directory or a packed model (.zip, or its URL), with the settings `given` ({'sampling.steps': 20})
+    in place of its own.
 
     `kind` is the class that is needed, `systems.downscaler.Downscaler` or `systems.atmodist.LearnedDistance`. Raises
     UserError where the work directory is of another kind.
     """
-    folder = unpacked(Path(workdir)) if Path(workdir).is_file() else Path(workdir)
+    packed = is_url(str(workdir)) or Path(workdir).is_file()
+    folder = unpacked(workdir) if packed else Path(workdir)
     config = read_config(folder)
     opened = system_of(config).open(folder, given)
     if not isinstance(opened, kind):

@@ -1,14 +1,13 @@
 """Preparation of records: MB/s of a core, scaling over workers, memory against the length of the archive.
 
-    python -m experiments.archive.preparation [--times 48 192] [--workers 1 2] [--kinds threads processes]
-        [--rows 1280] [--columns 2560]
+    python -m experiments.archive.preparation [--times 48 192] [--workers 1 2] [--rows 1280] [--columns 2560]
 
 Writes made-up fields of one variable as an uncompressed Zarr store, one time per chunk, and prepares it as records of
-block means, in a new process for each number of times and of workers, which are threads or processes. MB/s per core are
-bytes of records over seconds of CPU of the whole preparation, that of its processes included; memory is that of the
-largest process. Speed-up is by the wall clock and needs idle cores: `others` is the share of the cores' time that other
-programs took meanwhile. The record files of all runs are compared byte by byte. `writer`: the same fields from memory
-through the writer alone, beside TFDS's own. About three minutes on 2 CPU cores; 10 GB of disk.
+block means, in a new process for each number of times and of workers, which are threads. MB/s per core are bytes of
+records over seconds of CPU of the whole preparation; memory is the peak of the process. Speed-up is by the wall clock
+and needs idle cores: `others` is the share of the cores' time that other programs took meanwhile. The record files of
+all runs are compared byte by byte. `writer`: the same fields from memory through the writer alone, beside TFDS's own.
+About three minutes on 2 CPU cores; 10 GB of disk.
 """
 
 import hashlib
@@ -22,14 +21,11 @@ from typing import NamedTuple
 from experiments.benchmarks.processes import in_new_process, peak_mib
 from experiments.command_line import Parser, at_least, run_program
 
-KINDS = ('threads', 'processes')
-
 
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument('--times', type=at_least(8), nargs='+', default=[48, 192])
     parser.add_argument('--workers', type=at_least(1), nargs='+', default=[1, 2])
-    parser.add_argument('--kinds', choices=KINDS, nargs='+', default=KINDS)
     parser.add_argument('--rows', type=at_least(8), default=1280)
     parser.add_argument('--columns', type=at_least(8), default=2560)
     options = parser.parse_args()
@@ -38,19 +34,18 @@ def main() -> None:
         speed = in_new_process(write_alone, name, 64, (512, 512))['mb_per_s']
         print(f'writer of {name}, fields of 1 MB from memory: {speed:.0f} MB/s of CPU time')
     print(
-        f'{"times":>6} {"workers":>12} {"MB/s per core":>14} {"CPU s":>6} {"seconds":>8} {"speed-up":>9} {"others":>7} '
+        f'{"times":>6} {"workers":>7} {"MB/s per core":>14} {"CPU s":>6} {"seconds":>8} {"speed-up":>9} {"others":>7} '
         f'{"peak MiB":>9}',
         flush=True,
     )
-    runs = [(kind, count) for kind in options.kinds for count in options.workers if count > 1 or kind == 'threads']
     with tempfile.TemporaryDirectory() as folder:
         for times in options.times:
             path = Path(folder) / f'fields_{times}.zarr'
             in_new_process(write_fields, str(path), times, shape)
-            results = [in_new_process(prepare_fields, str(path), folder, *run) for run in runs]
-            for (kind, count), result in zip(runs, results, strict=True):
+            results = [in_new_process(prepare_fields, str(path), folder, count) for count in options.workers]
+            for count, result in zip(options.workers, results, strict=True):
                 print(
-                    f'{times:6} {count:2} {kind:>9} {result.mb_per_s:14.0f} {result.processor:6.1f} '
+                    f'{times:6} {count:7} {result.mb_per_s:14.0f} {result.processor:6.1f} '
                     f'{result.seconds:8.1f} {results[0].seconds / result.seconds:9.2f} {result.others:7.2f} '
                     f'{result.peak_mib:9.0f}',
                     flush=True,
@@ -155,7 +150,7 @@ class Measured(NamedTuple):
     digest: str  # of the record files
 
 
-def prepare_fields(path: str, folder: str, kind: str, workers: int) -> Measured:
+def prepare_fields(path: str, folder: str, workers: int) -> Measured:
     import time
 
     import dask
@@ -163,10 +158,7 @@ def prepare_fields(path: str, folder: str, kind: str, workers: int) -> Measured:
     import tensorflow_datasets  # noqa: F401  before the clock starts
     import xarray as xr
 
-    from data_prep import engine
     from data_prep.prepare import prepare
-
-    engine.LARGE = 0 if kind == 'processes' else 2**62
 
     with xr.open_zarr(path, consolidated=False) as fields:
         stamps = fields['time'].values

@@ -1,5 +1,7 @@
 """What measures know of a run before its first time: methods, variables, winds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -76,9 +78,9 @@ def test_names_of_scores_and_rows(of_setting):
     estimates = {('net', 0): {'a': np.ones(3), 'b': np.zeros(3)}, ('net', 1): {'a': np.full(3, 2.0)}}
     assert {m: list(row) for m, row in two.named(estimates).items()} == {'net': ['a_t', 'b_t', 'a_r']}
     assert list(two.named(estimates, 'b')['net']) == ['b_t']
+    assert [two.panel_title(name) for name in two.names] == two.labels
+    same = replace(two, variables=tuple(v._replace(label='wind') for v in two.variables))
+    assert [same.panel_title(name) for name in two.names] == two.names
     assert one.rows_run_up
     down = of_setting(1, statics=one.statics.isel(y=slice(None, None, -1)))
     assert not down.rows_run_up
-    rows = one.statics['y'].values
-    np.testing.assert_array_equal(down.statics['y'].values[down.upwards], rows)
-    np.testing.assert_array_equal(rows[one.upwards], rows)

@@ -183,11 +183,11 @@ def test_thresholds_do_not_depend_on_the_rows_read_at_once(prepared, monkeypatch
 
 def test_the_case_study_has_a_row_of_the_means_and_one_of_members_for_each_variable(prepared):
     month, truth = reconstruction.case_of(prepared, '', range(1980, 1990))
-    names = ('Lerp', 'mean of 2 members', reconstruction.TRUTH, 'member 1', 'member 2')
-    figure = reconstruction.case_study({name: truth + (name == 'Lerp') for name in names}, prepared, month)
+    names = ('interpolation', 'mean of 2 members', reconstruction.TRUTH, 'member 1', 'member 2')
+    figure = reconstruction.case_study({name: truth + (name == 'interpolation') for name in names}, prepared, month)
     maps = [axes for axes in figure.axes if axes.get_title(loc='left')]
     assert [axes.get_title(loc='left').split('\n')[0] for axes in maps] == [*names] * 2
-    assert maps[0].get_title(loc='left').startswith('Lerp\nRMSE 1.00, ACC ')
+    assert maps[0].get_title(loc='left').startswith('interpolation\nRMSE 1.00, ACC ')
     assert {axes.get_subplotspec().rowspan.start for axes in maps} == {0, 1, 2, 3}
 
 
@@ -289,7 +289,7 @@ OVERLAP = '--overlap=1981-01,1982-06'
 
 
 def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, prepared):
-    """Members that are the interpolated input are Lerp, and a run that is done does nothing twice."""
+    """Members that are the interpolated input are interpolation, and a run that is done does nothing twice."""
     given = fake(monkeypatch.setattr, tmp_path, config, prepared)
     monkeypatch.setattr(Generator, 'generated', [])
 
@@ -301,7 +301,9 @@ def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, p
     told = run(*YEARS, OVERLAP)
     assert len(Generator.generated) == 60
     rain = told.split('\n\n')[3]
-    assert rain.startswith('| tp, mean (mm day-1) | truth | ensemble | Lerp, corrected | Lerp, uncorrected |')
+    assert rain.startswith(
+        '| tp, mean (mm day-1) | truth | ensemble | interpolation, corrected | interpolation, uncorrected |'
+    )
     truth, ensemble, lerp, raw = rain.splitlines()[3].strip('| ').split(' | ')[1:]
     assert ensemble == f'{lerp} ({lerp} to {lerp})'
     assert abs(float(lerp) - float(truth)) < 0.1 * abs(float(raw) - float(truth))
@@ -326,7 +328,7 @@ def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, p
     # a real archive has no truth; as it came the bias stays
     (tmp_path / 'other').mkdir()
     uncorrected = run(*YEARS, f'--input={tmp_path}/20cr_like.nc', f'--output={tmp_path / "other"}')
-    assert '| tp, mean (mm day-1) | ensemble | Lerp, uncorrected |' in uncorrected
+    assert '| tp, mean (mm day-1) | ensemble | interpolation, uncorrected |' in uncorrected
     assert f'| {raw} ({raw} to {raw}) | {raw} |' in uncorrected
     assert given[-1] == {}
 

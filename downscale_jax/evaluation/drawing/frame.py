@@ -43,6 +43,26 @@ class Frame(NamedTuple):
         bottom = self.bottom + (row if self.y_up else height - row - cells) * self.up
         return left, left + cells * self.across, bottom, bottom + cells * self.up
 
+    def part(self, rows: slice, columns: slice, height: int) -> 'Frame':
+        """The frame of a square window of a map of `height` rows."""
+        left, _, bottom, _ = self.box(rows.start, columns.start, rows.stop - rows.start, height)
+        land = None if self.land is None else self.land[rows, columns]
+        return self._replace(left=left, bottom=bottom, land=land)
+
+    def show(self, axes: Axes, values: np.ndarray, **look: Any) -> Any:
+        """Draws a small map of a field [H, W], whose rows run as those of the map; returns the image.
+
+        It has a coast and few ticks, labelled at the left and lower edges of the figure only.
+        """
+        origin: Any = 'lower' if self.y_up else 'upper'
+        image = axes.imshow(values, origin=origin, extent=self.extent(values.shape), aspect=self.aspect, **look)
+        self.draw_coast(axes)
+        self.label(axes, columns=2, rows=3)
+        axes.label_outer()
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=2.5, labelsize=8)
+        return image
+
     def draw_coast(self, axes: Axes) -> None:
         """Draws the outline of the land, if the domain has both land and sea."""
         if self.land is not None and self.land.min() < 0.5 < self.land.max():
@@ -51,11 +71,11 @@ class Frame(NamedTuple):
                 self.land, [0.5], colors=INK, linewidths=0.6, extent=self.extent(self.land.shape), origin=origin
             )
 
-    def label(self, axes: Axes) -> None:
-        """Sets round ticks, in degrees with their hemisphere."""
-        for axis, count, name in ((axes.xaxis, 3, longitude), (axes.yaxis, 4, latitude)):
+    def label(self, axes: Axes, columns: int = 3, rows: int = 4) -> None:
+        """Sets round ticks, in degrees with their hemisphere; `columns` and `rows` are the most intervals."""
+        for axis, count, name in ((axes.xaxis, columns, longitude), (axes.yaxis, rows, latitude)):
             steps = [1, 1.5, 2, 3, 5, 10] if self.degrees else [1, 2, 4, 5, 10]
-            axis.set_major_locator(MaxNLocator(count, steps=steps))
+            axis.set_major_locator(MaxNLocator(count, steps=steps, prune='both' if count < 3 else None))
             if self.degrees:
                 axis.set_major_formatter(FuncFormatter(name))
 

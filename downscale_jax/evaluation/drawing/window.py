@@ -7,20 +7,27 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from downscale_jax.evaluation.drawing.frame import Frame
 from downscale_jax.evaluation.drawing.style import LOOK, NAMES, WIDTH, blank, in_lines, label_bar, top_of_scale
 from downscale_jax.fields.geometry.boxes import box_sums
 
 
 @matplotlib.rc_context(LOOK)
 def fields(
-    shown: Mapping[str, np.ndarray], variables: Sequence[str], units: Sequence[str], title: str, subtitle: str
+    shown: Mapping[str, np.ndarray],
+    variables: Sequence[str],
+    units: Sequence[str],
+    title: str,
+    subtitle: str,
+    frame: Frame,
 ) -> Figure:
     """A window of one time: one row per variable, one column per method {name: [H, W, V]}, the truth last."""
     names = [name for name in shown if name != 'truth'] + ['truth']
-    side = min(shown['truth'].shape[:2])
-    rows, columns = window(shown['truth'], max(1, side // 2))
-    size = WIDTH / (len(names) + 1.1)  # and the width of the colour bar
-    figure = blank((size + 0.2) * len(variables) + 0.2, title, subtitle)
+    height, width = shown['truth'].shape[:2]
+    rows, columns = window(shown['truth'], max(1, min(height, width) // 2))
+    part = frame.part(rows, columns, height)
+    size = WIDTH / (len(names) + 2)  # and the width of the colour bar and the latitudes
+    figure = blank((size * part.relative_height((1, 1)) + 0.2) * len(variables) + 0.4, title, subtitle)
     axes = figure.subplots(len(variables), len(names), squeeze=False)
     for v, variable in enumerate(variables):
         values = shown['truth'][rows, columns, v]
@@ -34,9 +41,7 @@ def fields(
             'cmap': 'RdBu_r' if signed else 'viridis',
         }
         for panel, name in zip(axes[v], names, strict=True):
-            image = panel.imshow(shown[name][rows, columns, v], origin='lower', interpolation='nearest', **scale)
-            panel.set(xticks=[], yticks=[])
-            panel.spines[:].set_visible(False)
+            image = part.show(panel, shown[name][rows, columns, v], interpolation='nearest', **scale)
             if v == 0:
                 panel.set_title(NAMES.get(name, name), loc='left', fontsize=9.5)
         axes[v, 0].set_ylabel(in_lines(variable))
@@ -59,19 +64,18 @@ def bias(
     units: Sequence[str],
     title: str,
     subtitle: str,
+    frame: Frame,
 ) -> Figure:
     """Maps {method: {'mean', 'standard_deviation': [H, W, V]}}: two rows per variable, one column per method."""
     rows = [(v, kind) for v in range(len(variables)) for kind in ('mean', 'standard_deviation')]
     shape = next(iter(maps.values()))['mean'].shape
-    size = WIDTH / (len(maps) + 0.8) * min(shape[0] / shape[1], 1.0)
-    figure = blank((size + 0.15) * len(rows) + 0.25, title, subtitle)
+    size = WIDTH / (len(maps) + 1.6) * min(frame.relative_height(shape), 1.0)
+    figure = blank((size + 0.15) * len(rows) + 0.45, title, subtitle)
     axes = figure.subplots(len(rows), len(maps), squeeze=False)
     for line, (v, kind) in zip(axes, rows, strict=True):
         limit = max(top_of_scale(np.abs(statistics[kind][..., v]), 0.99) for statistics in maps.values())
         for panel, (name, statistics) in zip(line, maps.items(), strict=True):
-            image = panel.imshow(statistics[kind][..., v], origin='lower', vmin=-limit, vmax=limit, cmap='RdBu_r')
-            panel.set(xticks=[], yticks=[])
-            panel.spines[:].set_visible(False)
+            image = frame.show(panel, statistics[kind][..., v], vmin=-limit, vmax=limit, cmap='RdBu_r')
             if (v, kind) == rows[0]:
                 panel.set_title(name, loc='left')
         line[0].set_ylabel(f'{in_lines(variables[v])}\n{kind.replace("_", " ")}', fontsize=8.5)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from downscale_jax.evaluation.drawing import window as drawing
+from downscale_jax.evaluation.drawing.frame import frame_of
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Figure, Result, Table, certain
 from downscale_jax.evaluation.statistics import distributions
@@ -67,9 +68,8 @@ class Distribution:
         maps = {}
         for method in setting.shown:
             statistics = [distributions.bias_maps(self._maps[method, index]) for index in range(len(setting.variables))]
-            maps[method] = {
-                kind: np.stack([one[kind][setting.upwards] for one in statistics], -1) for kind in statistics[0]
-            }
+            maps[method] = {kind: np.stack([one[kind] for one in statistics], -1) for kind in statistics[0]}
         caption = 'Mean over times and standard deviation over times, of the method minus that of the truth.'
         title = 'Bias of mean and standard deviation'
-        return Figure('bias', caption, drawing.bias(maps, setting.labels, setting.units, title, setting.title))
+        frame = frame_of(setting.statics, setting.cell_km, setting.rows_run_up)
+        return Figure('bias', caption, drawing.bias(maps, setting.labels, setting.units, title, setting.title, frame))

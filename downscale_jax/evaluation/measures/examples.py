@@ -17,6 +17,7 @@ class Examples:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
+        self._frame = frame_of(setting.statics, setting.cell_km, setting.rows_run_up)
         self._worst = 0.0
         self._sample: Sample | None = None
 
@@ -33,15 +34,15 @@ class Examples:
         if sample is None:
             return Result()
         figures = [self._map(sample, index) for index in range(len(setting.variables))]
-        up = setting.upwards
-        shown = {'coarse': sample.coarse[up]}
-        shown |= {method: sample.methods[method][0][up] for method in setting.shown if method in setting.complete}
+        shown = {'coarse': sample.coarse}
+        shown |= {method: sample.methods[method][0] for method in setting.shown if method in setting.complete}
         drawn = window.fields(
-            {**shown, 'truth': sample.truth[up]},
+            {**shown, 'truth': sample.truth},
             setting.labels,
             setting.units,
             setting.title,
             f'{sample.label}, a window of the domain; of ensembles one member',
+            self._frame,
         )
         caption = 'The same time in a window of the domain, by every method; of ensembles the first member.'
         return Result(figures=[*figures, Figure('window', caption, drawn)])
@@ -58,7 +59,7 @@ class Examples:
             field.members,
             field.truth,
             mask,
-            frame_of(setting.statics, setting.cell_km, setting.rows_run_up),
+            self._frame,
             variable.label,
             variable.units,
             title=f'{"Idealised " * setting.idealised}{variable.label}',

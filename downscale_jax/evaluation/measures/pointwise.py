@@ -146,11 +146,13 @@ class Pointwise:
         """RMSE of the mean by number of members."""
         setting = self._setting
         errors = {
-            v.name: {int(method.rpartition('_')[2]): scores[method][setting.name('rmse', v)] for method in methods}
+            setting.panel_title(v.name): {
+                int(method.rpartition('_')[2]): scores[method][setting.name('rmse', v)] for method in methods
+            }
             for v in known
         }
-        spreads = {v.name: float(scores[methods[-1]][setting.name('spread', v)][0]) for v in known}
-        units = {v.name: v.units for v in known}
+        spreads = {setting.panel_title(v.name): float(scores[methods[-1]][setting.name('spread', v)][0]) for v in known}
+        units = {setting.panel_title(v.name): v.units for v in known}
         return Figure(
             f'members_{generator}',
             'Error of the mean of n members, and the error expected if the truth were a member (dotted).',

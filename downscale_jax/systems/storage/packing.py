@@ -4,13 +4,18 @@ Equal work directories give equal bytes. Opening a model unpacks it once into th
 """
 
 import hashlib
+import http.client
+import io
 import json
 import os
+import re
 import shutil
 import tempfile
+import urllib.request
 import zipfile
 from pathlib import Path
 
+from downscale_jax.fields.datasets.files.paths import is_url
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import check_output, disk_error
 from downscale_jax.systems.workdir import best_step, read_config
@@ -21,6 +26,8 @@ OTHERS = (
     'card.md', 'report.html',
 )  # fmt: skip
 MANIFEST = 'manifest.json'  # {file: SHA-256}
+DIGEST = '#sha256='  # after a URL, as pip writes it
+TIMEOUT = 60  # s, without a byte from a server
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date of the format
 
 
@@ -69,34 +76,53 @@ def files_of(workdir: Path) -> dict[str, Path]:
     return {path.relative_to(workdir).as_posix(): path for path in sorted(kept)}
 
 
-def unpacked(model: Path) -> Path:
+def unpacked(model: str | Path) -> Path:
     """The work directory in a packed model, in the cache of the user (`XDG_CACHE_HOME`, else ~/.cache).
 
-    Raises UserError for a file that is no packed model, or of which a file differs from its digest.
+    `model` is a file or a URL (https, http). A URL may end in #sha256=DIGEST, that of the file, which is then checked,
+    and the file is downloaded only once. Raises UserError for a file that is no packed model, or of which a file
+    differs from its digest, and where a URL cannot be read or has another digest.
     """
-    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    place, _, wanted = str(model).partition(DIGEST)
     cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'downscale_jax' / 'models'
+    if re.fullmatch('[0-9a-f]{64}', wanted) and (cache / wanted).is_dir():
+        return cache / wanted
+    content = _downloaded(place) if is_url(place) else Path(model).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if wanted and wanted != digest:
+        raise UserError(f'{place} has the SHA-256 digest {digest}, not {wanted}: check the digest, or get it again')
     folder = cache / digest
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=cache, prefix='.partial-'))
     try:
-        _extract(model, aside)
+        _extract(content, place, aside)
         aside.rename(folder)
     except OSError as error:  # another process may have been faster
         if not folder.is_dir():
-            raise UserError(f'cannot unpack {model} into {cache}: {disk_error(error)}') from error
+            raise UserError(f'cannot unpack {place} into {cache}: {disk_error(error)}') from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
 
 
-def _extract(model: Path, folder: Path) -> None:
+def _downloaded(url: str) -> bytes:
+    """Raises UserError where the URL cannot be read."""
+    if not url.startswith(('https://', 'http://')):
+        raise UserError(f'{url}: a packed model is opened from a file, https:// or http://; download it first')
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+            return response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise UserError(f'cannot read {url}: {error}') from error
+
+
+def _extract(content: bytes, model: str, folder: Path) -> None:
     """Unpacks into an empty folder what the manifest lists, each file compared with its digest."""
     damaged = f'{model} is no packed model, or damaged'
     try:
-        with zipfile.ZipFile(model) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             digests = json.loads(archive.read(MANIFEST))
             for name, digest in digests.items():
                 target = folder / name

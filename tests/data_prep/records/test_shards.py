@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_prep import engine, local_processes
-from data_prep.local_processes import LostProcessError
+from data_prep import engine
 from data_prep.prepare import prepare
 from data_prep.records import shards
 from data_prep.records.shards import Shard, Summary, shards_of
@@ -109,17 +108,6 @@ def test_any_number_of_workers_writes_the_same_bytes(data, tmp_path, workers):
     assert not [name for name in alone if '.marks' in name or 'partial' in name]
 
 
-def test_processes_write_the_same_bytes(data, tmp_path, monkeypatch):
-    shared = digests(prepare(data, 0, tmp_path / 'threads').directory)
-    monkeypatch.setattr(engine, 'LARGE', 100_000)  # of the passes over the data only that which writes has more
-    started = []
-    pool = local_processes.pool
-    monkeypatch.setattr(local_processes, 'pool', lambda count, work: started.append(count) or pool(count, work))
-    with dask.config.set(num_workers=2):
-        assert digests(prepare(data, 0, tmp_path / 'processes').directory) == shared
-    assert started == [2]
-
-
 def test_shards_hold_the_records_of_the_whole(data, tmp_path, monkeypatch):
     several = prepare(data, 0, tmp_path / 'several')
     monkeypatch.setattr(shards, 'SHARD_BYTES', 2**27)
@@ -156,20 +144,19 @@ def test_tfds_reads_them(data, tmp_path):
         np.testing.assert_array_equal(source[5]['fine'], prepared.split(split)[5]['fine'])
 
 
-@pytest.mark.parametrize('end', [KeyboardInterrupt, LostProcessError('a process was killed')])
-def test_a_killed_preparation_writes_the_missing_shards_only(data, tmp_path, monkeypatch, end):
+def test_a_killed_preparation_writes_the_missing_shards_only(data, tmp_path, monkeypatch):
     whole = prepare(data, 0, tmp_path / 'whole').directory
     written = []
     write = shards.ShardWriter._write
 
     def killed(self, shard, mark):
         if len(written) == 4:
-            raise end
+            raise KeyboardInterrupt
         written.append(shard)
         write(self, shard, mark)
 
     monkeypatch.setattr(shards.ShardWriter, '_write', killed)
-    with dask.config.set(num_workers=1), pytest.raises((KeyboardInterrupt, LostProcessError)):
+    with dask.config.set(num_workers=1), pytest.raises(KeyboardInterrupt):
         prepare(data, 0, tmp_path / 'killed')
     (folder,) = (tmp_path / 'killed').iterdir()
     assert folder.name == f'.{whole.name}.partial'

@@ -52,6 +52,18 @@ def test_the_coast_is_the_edge_of_the_land(y_up):
     np.testing.assert_allclose(x, 8.0)
 
 
+@pytest.mark.parametrize('y_up', [True, False])
+def test_a_window_lies_where_it_lies_in_the_whole_map(y_up):
+    land = np.tile(np.int8([0, 0, 1, 1]), (6, 1))
+    whole, rows, columns = in_km(4.0, y_up, land), slice(1, 3), slice(1, 3)
+    part, axes = whole.part(rows, columns, 6), Figure().subplots()
+    image = part.show(axes, np.arange(4).reshape(2, 2))
+    assert tuple(image.get_extent()) == whole.box(1, 1, 2, 6)
+    assert image.origin == ('lower' if y_up else 'upper')
+    ((x, *_),) = [path.vertices.T for path in axes.collections[0].get_paths()]
+    np.testing.assert_allclose(x, 8.0)
+
+
 @pytest.mark.parametrize('land', [None, np.ones((3, 4), np.int8)])
 def test_no_coast(land):
     axes = Figure().subplots()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from downscale_jax.evaluation.drawing import window
+from downscale_jax.evaluation.drawing.frame import in_km
 
 pytestmark = pytest.mark.filterwarnings('error')
 SHAPE = (16, 24)
@@ -16,13 +17,17 @@ def test_panels(count):
     variables, units, rng = ('a', 'b')[:count], ('s-1', 'K')[:count], np.random.default_rng(0)
     shown = {name: rng.normal(size=(*SHAPE, count)) for name in ('truth', 'coarse', 'bicubic')}
     shown['bicubic'][3, 4] = np.nan
-    figure = window.fields(shown, variables, units, 'title', 'subtitle')
+    frame = in_km(5.0)
+    figure = window.fields(shown, variables, units, 'title', 'subtitle', frame)
     figure.savefig(BytesIO(), dpi=30)
     assert len(figure.axes) == count * (3 + 1)  # and a colour bar
     assert [panel.get_title('left') for panel in figure.axes[:3]] == ['coarse', 'bicubic', 'truth']
+    row, column = (part.start for part in window.window(shown['truth'], 8))
+    assert figure.axes[0].get_xlim() == (5 * column, 5 * (column + 8))
+    assert figure.axes[0].get_ylim() == (5 * row, 5 * (row + 8))
     maps = {name: {kind: rng.normal(size=(*SHAPE, count)) for kind in ('mean', 'standard_deviation')} for name in 'mn'}
     maps['m']['mean'][:] = np.nan  # a method without a value
-    figure = window.bias(maps, variables, units, 'title', 'subtitle')
+    figure = window.bias(maps, variables, units, 'title', 'subtitle', frame)
     figure.savefig(BytesIO(), dpi=30)
     assert len(figure.axes) == 2 * count * (2 + 1)
 

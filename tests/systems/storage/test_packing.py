@@ -1,7 +1,11 @@
 """Packed models: equal bytes, digests, and a work directory after opening."""
 
+import hashlib
 import json
+import threading
 import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -78,6 +82,34 @@ def test_no_archive(workdir, tmp_path):
     (tmp_path / 'text.zip').write_text('no archive')
     with pytest.raises(UserError, match='no packed model'):
         packing.unpacked(tmp_path / 'text.zip')
+
+
+class Silent(SimpleHTTPRequestHandler):
+    """Serves files without a log."""
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_url_is_downloaded_once_and_compared_with_its_digest(workdir, tmp_path):
+    packing.pack(workdir, tmp_path / 'model.zip')
+    digest = hashlib.sha256((tmp_path / 'model.zip').read_bytes()).hexdigest()
+    with ThreadingHTTPServer(('127.0.0.1', 0), partial(Silent, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f'http://127.0.0.1:{server.server_port}/model.zip'
+        with pytest.raises(UserError, match=f'digest {digest}, not {"0" * 64}'):
+            packing.unpacked(f'{url}#sha256={"0" * 64}')
+        assert not (tmp_path / 'cache').exists()
+        opened = packing.unpacked(f'{url}#sha256={digest}')
+        assert packing.unpacked(url) == opened == packing.unpacked(tmp_path / 'model.zip')
+        with pytest.raises(UserError, match=r'cannot read .*none\.zip: .*404'):
+            packing.unpacked(url.replace('model', 'none'))
+        server.shutdown()
+    assert packing.unpacked(f'{url}#sha256={digest}') == opened  # from the cache
+    with pytest.raises(UserError, match=f'cannot read {url}: .*refused'):
+        packing.unpacked(url)
+    with pytest.raises(UserError, match=r'ftp://a/m\.zip: .*https://'):
+        packing.unpacked('ftp://a/m.zip')
 
 
 @pytest.mark.parametrize(
