@@ -81,8 +81,8 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.validation_batches = 8
     config.training.keep = 2
     config.training.phases = ('main',)
-    config.training.main = ConfigDict({'steps': 400, 'learning_rate': 3e-3, 'warmup': 50, 'clip': 1.0})
-    config.training.main.update({'weight_decay': 1e-4, 'optimizer': 'muon', 'beta2': 0.99})
+    config.training.main = ConfigDict({'steps': 400, 'learning_rate': 1e-3, 'warmup': 50, 'clip': 1.0})
+    config.training.main.update({'weight_decay': 1e-4, 'optimizer': 'adamw', 'beta2': 0.99})
 
     config.sampling = ConfigDict()
     config.sampling.sampler = 'dpm_solver'  # or 'dpm_solver_sde', 'heun', 'ddim', 'ddpm'
