@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,11 @@ os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 # in the environment, so that subprocesses inherit it
 os.environ.setdefault('JAX_NUMPY_RANK_PROMOTION', 'raise')
-# tests spend their time compiling: compile fast and keep compiled programs
-os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
+# tests spend their time compiling: compile fast and keep compiled programs; without the emitters of fusions, which
+# compile a piece of code for each of them, a training step compiles in half the time. Later versions of JAX have no
+# such flag and end where they meet it
+EMITTERS = ' --xla_cpu_use_fusion_emitters=false' if version('jaxlib').startswith('0.10.') else ''
+os.environ.setdefault('XLA_FLAGS', f'--xla_backend_optimization_level=0{EMITTERS}')
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path.home() / '.cache' / 'downscale_jax' / 'xla-tests'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 ROOT = Path(__file__).parents[1]

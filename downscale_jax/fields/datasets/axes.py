@@ -19,15 +19,18 @@ _STANDARD_NAMES = {
 _DEGREES = {
     **dict.fromkeys(('degrees_north', 'degree_north', 'degree_n', 'degrees_n', 'degreen', 'degreesn'), 'lat'),
     **dict.fromkeys(('degrees_east', 'degree_east', 'degree_e', 'degrees_e', 'degreee', 'degreese'), 'lon'),
+    **dict.fromkeys(('degrees_south', 'degree_south', 'degrees_s', 'degree_s'), 'lat'),
+    **dict.fromkeys(('degrees_west', 'degree_west', 'degrees_w', 'degree_w'), 'lon'),
 }
 
 
 def role_of(dataset: xr.Dataset, name: Hashable) -> str:
     """'time', 'lat', 'lon', 'y', 'x' or '' of a dimension; CF attributes take precedence over names."""
-    attrs = dataset[name].attrs if name in dataset.coords else {}
-    values = dataset[name].dtype if name in dataset.coords else None
+    # of variables: an array of each coordinate would be made anew, which takes most of the time of many files
+    coordinate = dataset.variables[name] if name in dataset.coords else None
+    attrs = coordinate.attrs if coordinate is not None else {}
     units = str(attrs.get('units', '')).lower()
-    if any(is_valid_time(c, name) for c in dataset.coords.values()):
+    if any(is_valid_time(dataset.variables[c], name) for c in dataset.coords):
         return 'time'  # also of forecasts with one start and many steps
     by_axis = {'T': 'time', 'Y': 'y', 'X': 'x'}.get(str(attrs.get('axis', '')).upper(), '')
     by_name = next((role for role, usual in NAMES.items() if str(name).lower() in usual), '')
@@ -36,7 +39,7 @@ def role_of(dataset: xr.Dataset, name: Hashable) -> str:
     return (
         _STANDARD_NAMES.get(str(attrs.get('standard_name', '')), '')
         or _DEGREES.get(units, '')
-        or ('time' if ' since ' in units or (values is not None and values.kind == 'M') else '')
+        or ('time' if ' since ' in units or (coordinate is not None and coordinate.dtype.kind == 'M') else '')
         or (by_name if by_name in ('lat', 'lon') else by_axis or by_name)
     )
 
@@ -52,7 +55,7 @@ def roles_of(dataset: xr.Dataset, dims: Iterable[Hashable]) -> dict[Hashable, st
     return roles
 
 
-def is_valid_time(coordinate: xr.DataArray, dim: Hashable) -> bool:
+def is_valid_time(coordinate: xr.Variable | xr.DataArray, dim: Hashable) -> bool:
     """Whether a coordinate holds the times of the fields along `dim`, rather than those when forecasts started."""
     return coordinate.dims == (dim,) and coordinate.attrs.get('standard_name') == 'time'
 

@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.fields.datasets import archives
+from downscale_jax.fields.datasets.angles import in_one_run
 from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, role_of, roles_of
-from downscale_jax.fields.datasets.coordinates import horizontal, in_one_run, mapping_of
+from downscale_jax.fields.datasets.coordinates import horizontal, mapping_of
 from downscale_jax.fields.datasets.field_times import scalar_time, with_common_times
 from downscale_jax.fields.datasets.masks import valid_cells
 from downscale_jax.fields.datasets.periods import bounds_of_time

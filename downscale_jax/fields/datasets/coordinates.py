@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.fields.datasets import projections
+from downscale_jax.fields.datasets.angles import degrees
 from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, role_of, roles_of
 from downscale_jax.fields.datasets.store import load
 from downscale_jax.fields.datasets.units import convert_units
@@ -25,40 +26,12 @@ _NAMES_AND_UNITS = {
 }
 _ROTATED = {'y': 'rlat', 'x': 'rlon'}
 POLE, FARTHEST = 90.01, 1080.0  # degrees, beyond which a latitude and a longitude are none
-GAP = 1.5  # longitudes are cut open at a gap of so many steps
-
-
-def in_one_run(dataset: xr.Dataset) -> xr.Dataset:
-    """The data set with its columns in the order of their neighbours: 0 to 9, 350 to 359 becomes -10 to 9.
-
-    Regions across Greenwich or the date line are stored so where a program sorted their longitudes.
-    """
-    for dim in dataset.dims:
-        if dim not in dataset.coords or role_of(dataset, dim) != 'lon':
-            continue
-        start = _start_of_run(dataset[dim].values.astype(float))
-        if start:
-            dataset = dataset.isel({dim: np.roll(np.arange(dataset.sizes[dim]), -start)})
-            values = np.unwrap(dataset[dim].values.astype(float), period=360.0)
-            values = values - 360 if values.mean() > 180 else values
-            dataset = dataset.assign_coords({dim: (dim, values, dataset[dim].attrs)})
-    return dataset
 
 
 def with_all_coordinates(dataset: xr.Dataset, names: Iterable[str]) -> xr.Dataset:
     """The named variables, in their order, with every coordinate: indexing by a list drops bounds."""
     chosen = dataset[list(names)]
     return chosen.assign_coords({name: c.variable for name, c in dataset.coords.items() if name not in chosen.coords})
-
-
-def _start_of_run(longitudes: np.ndarray) -> int:
-    """The index after the largest gap of longitudes [n] that go once round the circle; 0 where it is at their end."""
-    for direction in (1, -1):
-        steps = direction * (np.roll(longitudes, -1) - longitudes) % 360
-        gap = int(steps.argmax())
-        if abs(steps.sum() - 360) < 1e-3 and steps[gap] > GAP * max(np.median(steps), steps[-1]):
-            return (gap + 1) % longitudes.size
-    return 0
 
 
 def horizontal(dataset: xr.Dataset, array: xr.DataArray, space: tuple[str, str], source: str) -> Coordinates:
@@ -121,7 +94,7 @@ def _axis(dataset: xr.Dataset, dim: Hashable, role: str, source: str, is_rotated
             if optional:  # cell numbers or scan angles beside latitudes and longitudes
                 return {}
             raise
-    values = _degrees(axis) if name not in ('y', 'x') else axis.values.astype(np.float64)
+    values = degrees(axis, source) if name not in ('y', 'x') else axis.values.astype(np.float64)
     if name in ('lon', 'rlon') and not _is_monotonic(values):
         values = np.unwrap(values, period=360.0)
     if not _is_monotonic(values):
@@ -150,19 +123,13 @@ def _is_monotonic(values: np.ndarray) -> bool:
     return bool((steps > 0).all() or (steps < 0).all())
 
 
-def _degrees(array: xr.DataArray) -> np.ndarray:
-    """float64 degrees of an angle that may be in radians."""
-    values = array.values.astype(np.float64)
-    return np.rad2deg(values) if str(array.attrs.get('units', '')).lower().startswith('rad') else values
-
-
 def _planes(dataset: xr.Dataset, array: xr.DataArray, dims: Mapping[str, Hashable], source: str) -> Coordinates:
     """`lat` and `lon` (y, x) with their bounds, where the file has them in two dimensions."""
     coords: Coordinates = {}
     for role in ('lat', 'lon'):
         plane = _plane(dataset, array, role, dims, source)
         if plane is not None:
-            one: Coordinates = {role: (('y', 'x'), _degrees(load(plane, source)), _attributes(role))}
+            one: Coordinates = {role: (('y', 'x'), degrees(load(plane, source), source), _attributes(role))}
             coords |= one | _bounds(dataset, plane, one, source)
     return coords | _without_fill(coords, source)
 
@@ -221,7 +188,7 @@ def _bounds(dataset: xr.Dataset, array: xr.DataArray, coords: Coordinates, sourc
     bounds = str(array.attrs.get('bounds', array.encoding.get('bounds', '')))
     if bounds not in dataset.variables or dataset[bounds].dims[:-1] != array.dims:
         return {}
-    corners = _degrees(load(dataset[bounds], source))
+    corners = degrees(load(dataset[bounds], source).assign_attrs(units=array.attrs.get('units', '')), source)
     if name == 'lon':  # beside their centres, whichever way longitudes are counted
         corners = centres[..., None] + (corners - centres[..., None] + 180) % 360 - 180
     attributes['bounds'] = f'{name}_bnds'

@@ -73,8 +73,9 @@ def _open(file: str, recent: dict[Hashable, RecentBlocks]) -> list[xr.Dataset]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', xr.SerializationWarning)  # several fill values, all of which count
+            warnings.filterwarnings('ignore', 'Duplicate dimension names')
             opened = open_file(file)
-        return [lazy(indexed(time_axes.decoded(part, file)), file, kind != 'Zarr', recent) for part in opened]
+        return [lazy(time_axes.decoded(part, file), file, kind != 'Zarr', recent) for part in opened]
     except UserError:
         raise
     except ImportError as error:
@@ -84,11 +85,6 @@ def _open(file: str, recent: dict[Hashable, RecentBlocks]) -> list[xr.Dataset]:
             held = content_of(file) or f'no {kind} by its content; check the file and its suffix'
             raise UserError(f'{file}: is {held}') from error
         raise UserError(f'{file}: cannot be read as {kind} ({_first_line(error)}); check the file') from error
-
-
-def indexed(dataset: xr.Dataset) -> xr.Dataset:
-    """With an index for every dimension that has a coordinate."""
-    return dataset.assign_coords({d: dataset.variables[d] for d in dataset.dims if d in dataset.variables})
 
 
 def load(data, source: str = '', scheduler: str | None = None):

@@ -217,8 +217,10 @@ def test_limits_follow_the_units():
     limits = plausibility.limits_of('t2m', {'units': 'degrees C'})
     np.testing.assert_allclose([limits.low, limits.high], [-123.15, 76.85])
     limits = plausibility.limits_of('anything', {'units': 'kg m-2 s-1', 'standard_name': 'precipitation_flux'})
-    np.testing.assert_allclose([limits.low, limits.high], [-1 / 86400, 1e5 / 86400])
+    np.testing.assert_allclose([limits.low, limits.high], [-0.9 / 86400, 1e5 / 86400])
     assert plausibility.limits_of('t2m', {}) is None
+    limits = plausibility.limits_of('pr', {'units': 'mm/day'})
+    assert limits.low > -1  # a flag of missing values in radar products
 
 
 @pytest.fixture(autouse=True)

@@ -149,6 +149,8 @@ class TestCanonical:
     )
     def test_usual_names(self, names, expected):
         data = plane_data().rename(dict(zip(('time', 'y', 'x'), names, strict=True)))
+        if 'lat' in expected:
+            data[names[1]].attrs, data[names[2]].attrs = {}, {}  # not in km
         found = canonical(data.transpose(*names[::-1]), ['sit'])
         assert found.sit.dims == expected
         np.testing.assert_array_equal(found.sit.values, plane_data().sit.values)

@@ -5,6 +5,7 @@ import os
 import shutil
 
 import cftime
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -65,6 +66,9 @@ READ = {
     'capitals': raw(since='Hours Since 2000-02-28'),
     'text': raw().assign_coords(time=('time', ['2000-02-28T12:00', '2000-02-29 12:00Z', '2000-03-01_12:00:00'])),
     'descending longitudes': raw().isel(lon=slice(None, None, -1)),
+    'degrees west': raw().assign_coords(lon=('lon', -LON, {'units': 'degrees_west'})),
+    'degrees south': raw().assign_coords(lat=('lat', -LAT, {'units': 'degrees_south'})),
+    'arc minutes': raw().assign_coords(lat=('lat', 60 * LAT, {'units': 'arcminutes', 'standard_name': 'latitude'})),
     'packed axes': raw().assign_coords(lat=('lat', np.round(600 * LAT).astype('i2'), PACKED)),
 }  # fmt: skip
 
@@ -76,6 +80,7 @@ def test_read(tmp_path, form):
     turned = found.sortby(['lat', 'lon'])
     np.testing.assert_allclose(turned['t2m'], expected, atol=6e-4)
     np.testing.assert_allclose(turned['lat'], LAT, atol=1e-3)
+    np.testing.assert_allclose(turned['lon'], LON, atol=1e-3)
     assert [str(time)[:19] for time in found['time'].values] == [
         '2000-02-28T12:00:00', '2000-02-29T12:00:00', '2000-03-01T12:00:00',
     ]  # fmt: skip
@@ -84,6 +89,22 @@ def test_read(tmp_path, form):
 def test_offsets_from_utc_in_every_calendar(tmp_path):
     found = read(tmp_path, raw(since=f'{SINCE} 00:00:00 +1:00', calendar='360_day'))
     assert [time.isoformat() for time in found['time'].values][:2] == ['2000-02-28T11:00:00', '2000-02-29T11:00:00']
+
+
+def test_bounds_in_the_units_of_their_axis(tmp_path):
+    edges = np.deg2rad(np.stack([LON - 0.25, LON + 0.25], 1))
+    east = {'units': 'radians', 'standard_name': 'longitude', 'bounds': 'edges'}
+    found = read(tmp_path, raw().assign_coords(lon=('lon', np.deg2rad(LON), east)).assign(edges=(('lon', 'n'), edges)))
+    np.testing.assert_allclose(found['lon'], LON, atol=1e-9)
+    np.testing.assert_allclose(found['lon_bnds'], np.rad2deg(edges), atol=1e-9)
+
+
+def test_variables_that_repeat_a_dimension_are_left_out(tmp_path, caplog):
+    raw().to_netcdf(tmp_path / '0.nc')
+    with netCDF4.Dataset(tmp_path / '0.nc', 'a') as file:
+        file.createVariable('covariance', 'f4', ('lat', 'lat'))
+    np.testing.assert_array_equal(canonical(store.open_dataset(tmp_path / '0.nc'), ['t2m'])['t2m'], VALUES)
+    assert 'covariance left out' in caplog.text
 
 
 @pytest.mark.parametrize(('fill', 'cells'), [((0.0, 0.0), 2), ((-9999.0, -9999.0), 1)])
@@ -132,6 +153,7 @@ REFUSED = {
     'add_offset = nan': raw(add_offset=np.nan),
     'latitudes from -90 to 90': raw().assign_coords(lat=('lat', 10 * LAT, NORTH)),
     "axis 'lat' has type": raw().assign_coords(lat=('lat', [f'{value} N' for value in LAT])),
+    "'lat' has units 'km'": raw().assign_coords(lat=('lat', LAT, {'units': 'km', 'standard_name': 'latitude'})),
     "'lon' is in degrees_east, but": raw().drop_vars('lat'),
     'none of its latitudes': planes(np.full((4, 5), 1e3), np.full((4, 5), 1e3)),
     'dates such as': raw().assign_coords(time=('time', ['20000228', '20000229', '20000301'])),
@@ -198,7 +220,10 @@ def test_paths(tmp_path):
     raw().to_netcdf(tmp_path / 'a$x {y}.nc')
     for path in (tmp_path / 'a$x {y}.nc', f'file://{tmp_path}/a$x {{y}}.nc'):
         assert store.open_dataset(path).sizes['time'] == 3
+    raw().to_netcdf(tmp_path / 'wrong.grib')
+    assert store.open_dataset(tmp_path / 'wrong.grib').sizes['time'] == 3
     raw().to_netcdf(tmp_path / 'group.nc', group='inner')
+    (tmp_path / 'empty.nc').touch()
     (tmp_path / 'folder.nc').mkdir()
     (tmp_path / 'ice' / 'refs').mkdir(parents=True)
     (tmp_path / 'ice' / 'snapshots').mkdir()
@@ -208,7 +233,7 @@ def test_paths(tmp_path):
     shutil.make_archive(str(tmp_path / 'packed.nc'), 'gztar', tmp_path, 'folder.nc')
     refused = {
         'group.nc': 'groups /inner', 'folder.nc': 'without a Zarr store', 'ice': 'Icechunk',
-        'pipe.nc': 'neither a file', 'loop.nc': 'neither a file', 'page.nc': 'web page',
+        'pipe.nc': 'neither a file', 'empty.nc': 'is empty', 'loop.nc': 'neither a file', 'page.nc': 'web page',
         'packed.nc.tar.gz': 'gzip', 'a\0.nc': 'no such file',
     }  # fmt: skip
     for name, message in refused.items():

@@ -37,9 +37,9 @@ SPELLINGS = {
     (1000.0, 'hPa', 10.0): 'Pa|Pascals|pascal|PA|N m-2|N/m^2|N m**-2|newtons per square meter|kg m-1 s-2',
     (30.0, 'Pa', 101591.67): 'inHg|inches of mercury|in Hg|inches of Hg',
     (100.0, 'W m-2', 100.0): """W/m2|W/m^2|W/m**2|W m**-2|W m^-2|Wm-2|W.m-2|W m⁻²|W/m²|Watts/m2|watts m-2|J s-1 m-2|
-        watts per square meter|W per m2|W m$^{-2}$|J/m2/s|J m-2 s-1|w/m2|kg s-3""",
+        watt m-2|watts per square meter|W per m2|W m$^{-2}$|J/m2/s|J m-2 s-1|w/m2|kg s-3""",
     (8.64, 'W m-2', 100.0): 'MJ m-2 day-1|MJ/m2/d|MJ/m^2/day|MJ m**-2 d**-1|megajoules per square meter per day',
-    (2.4, 'W m-2', 100.0): 'kWh/m2/day|kWh m-2 d-1',
+    (2.4, 'W m-2', 100.0): 'kWh/m2/day|kWh m-2 d-1|kilowatt-hours/m2/day|1000 Wh m-2 day-1|1e3 watt hours m-2 d-1',
     (50.0, '1', 0.5): '%|percent|Percent|per cent|pct|percentage|PERCENT',
     (0.5, '%', 50.0): """1||0-1|0 - 1|(0 - 1)|[0-1]|fraction|Fraction|unitless|dimensionless|none|-|~|ratio|m3 m-3|
         m**3 m**-3|m3/m3|m2/m2""",

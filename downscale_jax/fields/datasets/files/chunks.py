@@ -19,7 +19,7 @@ from downscale_jax.runtime.errors import UserError
 
 READ, PART = 2**23, 2**21  # bytes of a chunk: of whole stored chunks, of parts of a stored one
 KEPT = 2  # blocks of time of a variable: readers may cross from one to the next
-SHARE = 1 / 8  # of the free memory that the kept blocks of a variable may fill
+SHARE = 1 / 8  # of the free memory that the kept blocks of a variable may fill, if they are larger than usual
 
 
 @dataclass
@@ -97,7 +97,7 @@ def reading_failed(source: str, error: Exception) -> UserError:
 
 
 def lazy(dataset: xr.Dataset, source: str, whole_planes: bool, recent: dict[Hashable, RecentBlocks]) -> xr.Dataset:
-    """The data set of a file, opened without dask, with dask arrays in chunks along time.
+    """The data set of a file, opened without dask and indexes, with both: dask arrays in chunks along time.
 
     With `whole_planes` they are multiples of the stored ones and extend over the grid; those of larger stored chunks,
     and of stores that are read chunk by chunk, are parts of a stored one. `recent` is shared by files that are joined.
@@ -105,7 +105,6 @@ def lazy(dataset: xr.Dataset, source: str, whole_planes: bool, recent: dict[Hash
     import dask.array
 
     dim = next((name for name in dataset.sizes if role_of(dataset, name) == 'time'), None)
-    limit = SHARE * memory.of_host()
     chunked = {}
     for name, variable in dataset.variables.items():
         if name in dataset.xindexes or name in dataset.dims or not variable.ndim:
@@ -116,15 +115,19 @@ def lazy(dataset: xr.Dataset, source: str, whole_planes: bool, recent: dict[Hash
         length = 1
         if dim in variable.dims:
             sizes[dim], length = _lengths(variable, dim, stored.get(dim, 1), whole_planes)
-            if length > 1 and KEPT * length * variable.nbytes / max(1, variable.sizes[dim]) <= limit:
+            kept = KEPT * length * variable.nbytes / max(1, variable.sizes[dim])
+            if length > 1 and (kept <= KEPT * READ or kept <= SHARE * memory.of_host()):
                 blocks = recent.setdefault(name, RecentBlocks())
         array = _Stored(variable, source, variable.dims.index(dim) if dim in variable.dims else 0, length, blocks)
         data = dask.array.from_array(
             array, tuple(max(1, sizes[d]) for d in variable.dims), name=f'{name}-{uuid.uuid4()}', meta=np.empty(0)
         )
         chunked[name] = xr.Variable(variable.dims, data, variable.attrs, variable.encoding)
-    coords = {name: chunked.pop(name) for name in list(chunked) if name in dataset.coords}
-    return dataset.assign(chunked).assign_coords(coords)
+    variables = {name: chunked.get(name, variable) for name, variable in dataset.variables.items()}
+    coords = {name: variables.pop(name) for name in dataset.coords}
+    result = xr.Dataset(variables, coords, dataset.attrs)
+    result.encoding = dataset.encoding
+    return result
 
 
 def _lengths(variable: xr.Variable, dim: Hashable, stored: int, whole_planes: bool) -> tuple[int, int]:
@@ -133,7 +136,7 @@ def _lengths(variable: xr.Variable, dim: Hashable, stored: int, whole_planes: bo
         return 1, 1
     plane = max(1, variable.nbytes // max(1, variable.sizes[dim]))
     if whole_planes and stored * plane <= READ:
-        chunk = stored * max(1, READ // plane // stored)
+        chunk = stored * (READ // plane // stored)
         return chunk, chunk
     longest = max(1, PART // plane)
     return max(length for length in range(1, min(longest, stored) + 1) if stored % length == 0), stored

@@ -9,9 +9,11 @@ import xarray as xr
 
 from downscale_jax.fields.datasets.files import grib, zarr_stores
 from downscale_jax.fields.datasets.files.paths import is_url
+from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 
 MOST_TIMES = 2**24  # of an axis: 1900 years of hours; the longest axis that is read into memory
+_NETCDF = (b'\x89HDF', b'CDF')
 _GRIB_SUFFIXES = ('.grib', '.grb', '.grib2', '.grb2', '.grib1')
 _CONTENTS = {
     b'\x1f\x8b': 'compressed by gzip: unpack it first',
@@ -27,9 +29,14 @@ def kind_of(file: str) -> str:
     """'NetCDF', 'Zarr', 'GRIB' or 'OPeNDAP'."""
     if is_url(file):
         return 'Zarr' if not file.startswith('http') or '.zarr' in file else 'OPeNDAP'
-    if os.path.isdir(file) or file.endswith(('.zip', '.json')):
+    if os.path.isdir(file):
         return 'Zarr'
-    return 'GRIB' if file.endswith(_GRIB_SUFFIXES) or _beginning(file) == b'GRIB' else 'NetCDF'
+    beginning = _beginning(file)
+    if beginning.startswith(_NETCDF):
+        return 'NetCDF'  # whatever its suffix
+    if beginning == b'GRIB' or file.endswith(_GRIB_SUFFIXES):
+        return 'GRIB'
+    return 'Zarr' if file.endswith(('.zip', '.json')) else 'NetCDF'
 
 
 def content_of(file: str) -> str:
@@ -53,6 +60,8 @@ def open_file(file: str) -> list[xr.Dataset]:
     raises.
     """
     kind = kind_of(file)
+    if os.path.isfile(file) and not os.path.getsize(file):
+        raise UserError(f'{file}: is empty (0 bytes): fetch or write it again')
     if kind in ('NetCDF', 'GRIB'):
         _check_length(file)
     if kind == 'GRIB':
@@ -66,7 +75,15 @@ def open_file(file: str) -> list[xr.Dataset]:
                 f"{file}: '{name}' claims {variable.size} values, of which at most {MOST_TIMES} can be read: the file "
                 'is probably damaged; check its dimensions, or split it'
             )
-    return [dataset]
+    return [_without_repeated_dimensions(dataset, file)]
+
+
+def _without_repeated_dimensions(dataset: xr.Dataset, file: str) -> xr.Dataset:
+    """Without variables such as covariances (x, x), which xarray cannot index."""
+    repeated = [str(name) for name, variable in dataset.variables.items() if len(set(variable.dims)) < variable.ndim]
+    if repeated:
+        messages.warning(f'{file}: {", ".join(repeated)} left out: a dimension occurs in them twice; rename one')
+    return dataset.drop_vars(repeated)
 
 
 def _groups(file: str, kind: str) -> str:

@@ -10,8 +10,10 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.fields.datasets import archives
+from downscale_jax.fields.datasets.angles import in_one_run
 from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, gridded, role_of
 from downscale_jax.fields.datasets.dates import iso
+from downscale_jax.fields.datasets.files.planes import in_order_of
 from downscale_jax.fields.datasets.levels import single_level
 from downscale_jax.fields.datasets.times import encode_times, in_one_calendar
 from downscale_jax.fields.datasets.units import convert_units
@@ -43,8 +45,13 @@ def joined(files: Sequence[xr.Dataset], sources: Sequence[str]) -> xr.Dataset:
     if len(files) == 1:
         return files[0]
     renamed: list[xr.Dataset] = []
+    layouts: dict[frozenset[Hashable], xr.Dataset] = {}  # files of one layout need not be compared with each other
     for dataset in files:
-        renamed.append(_like(with_time_axis(archives.joinable(dataset)), renamed))
+        dataset = in_one_run(with_time_axis(archives.joinable(dataset)))
+        if frozenset(dataset.variables) not in layouts:
+            dataset = _like(dataset, list(layouts.values()))
+            layouts.setdefault(frozenset(dataset.variables), dataset)
+        renamed.append(dataset)
     tiles: list[tuple[list[xr.Dataset], list[str]]] = []
     for dataset, source in zip(renamed, sources, strict=True):
         for members, names in tiles:
@@ -92,9 +99,10 @@ def _like(dataset: xr.Dataset, others: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _on_axes_of(first: xr.Dataset, dataset: xr.Dataset) -> xr.Dataset | None:
-    """With the axes of the first file, None where they differ by more than rounding."""
+    """With the axes of the first file, None where those of a grid differ by more than rounding."""
+    of_grids = _dims_of_grids(first) & _dims_of_grids(dataset)
     for dim in dataset.dims:
-        if dim not in first.dims or role_of(first, dim) == 'time':
+        if dim not in of_grids or role_of(first, dim) == 'time':
             continue
         if first.sizes[dim] != dataset.sizes[dim]:
             return None
@@ -111,8 +119,17 @@ def _on_axes_of(first: xr.Dataset, dataset: xr.Dataset) -> xr.Dataset | None:
             dataset = dataset.isel({dim: slice(None, None, -1)})
         elif _distance(axis, other, circle) > TOLERANCE * scale:
             return None
-        dataset = dataset.assign_coords({dim: first[dim].variable})
-    return dataset
+        if not np.array_equal(axis, dataset[dim].values):
+            dataset = dataset.assign_coords({dim: first[dim].variable})
+    return in_order_of(first, dataset)
+
+
+def _dims_of_grids(dataset: xr.Dataset) -> set[Hashable]:
+    """The dimensions of variables with two or more beside that of time: others, as of profiles, may differ."""
+    grids = (
+        v.dims for v in dataset.variables.values() if len([d for d in v.dims if role_of(dataset, d) != 'time']) > 1
+    )
+    return {dim for dims in grids for dim in dims}
 
 
 def _distance(a: np.ndarray, b: np.ndarray, circle: float) -> float:
@@ -182,11 +199,14 @@ def _series(pieces: Sequence[Piece], dim: Hashable) -> tuple[xr.Variable, np.nda
         return _refused(first.variable, str(error)), series[0]
     seconds = [encode_times(times) if len(times) else np.empty(0, int) for times in series]
     order = sorted(range(len(pieces)), key=lambda i: seconds[i][:1].tolist())
+    ends = np.array([[s.min(), s.max()] if len(s) else [0, -1] for s in seconds])
     kept: list[xr.DataArray] = []
     stamps: list[np.ndarray] = []
     for place, i in enumerate(order):
         new = np.ones(len(seconds[i]), bool)
-        for j in order[:place]:
+        first_time, last_time = ends[i]
+        before = np.array(order[:place], int)
+        for j in before[(ends[before, 0] <= last_time) & (ends[before, 1] >= first_time)]:
             shared = np.isin(seconds[i], seconds[j])
             if shared.any():
                 problem = _difference(arrays[j], arrays[i], seconds[j], seconds[i], dim)
@@ -212,6 +232,10 @@ def _series(pieces: Sequence[Piece], dim: Hashable) -> tuple[xr.Variable, np.nda
 
 def _other_field(a: xr.DataArray, b: xr.DataArray) -> str:
     """Why two arrays are different fields, even if their times would join, with advice; '' if they are not."""
+    if set(a.dims) != set(b.dims):
+        return f'lies on {", ".join(map(str, a.dims))} and on {", ".join(map(str, b.dims))}: give files of one grid'
+    if any(a.sizes[dim] != b.sizes[dim] for dim in a.dims if dim != _time_dim(a, a.dims)):
+        return f'has the sizes {dict(a.sizes)} and {dict(b.sizes)}: give files of one size'
     one, other = single_level(a), single_level(b)
     if one is not None and other is not None and not np.isclose(one, other):
         return f'is at the levels {one:g} and {other:g}: give the files of one level'

@@ -32,9 +32,14 @@ def name_of(paths: Paths) -> str:
 def matches(path: str) -> list[str]:
     """The existing file or folder of that very name, else the sorted matches of the pattern; possibly none.
 
-    Names may contain `[`, `*` and `?`, which a pattern reads differently.
+    Names may contain `[`, `*` and `?`, which a pattern reads differently; so may that of the folder of a pattern.
     """
-    return [path] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))
+    if os.path.lexists(path):
+        return [path]
+    folder = next((str(parent) for parent in Path(path).parents if parent.is_dir()), '')
+    literal = path.startswith(f'{folder}{os.sep}')
+    pattern = glob.escape(folder) + path.removeprefix(folder) if literal else path
+    return sorted(glob.glob(pattern, recursive=True))
 
 
 def files_of(paths: Paths) -> list[str]:

@@ -53,7 +53,7 @@ def decoded(dataset: xr.Dataset, source: str) -> xr.Dataset:
             times[variable.attrs['bounds']] = bounds.copy(deep=False)._replace(attrs=inherited | bounds.attrs)
     replaced = {name: _decode(variable, f"{source}: '{name}'") for name, variable in times.items()}
     coords = {name: replaced.pop(name) for name in list(replaced) if name in dataset.coords}
-    dataset = dataset.assign(replaced).assign_coords(coords)
+    dataset = (dataset.assign(replaced) if replaced else dataset).assign_coords(coords)
     return _with_time_coordinates(dataset, source)
 
 
@@ -107,8 +107,7 @@ def _by_xarray(values: np.ndarray, units: str, calendar: str) -> np.ndarray:
     finite = np.abs(values) < LARGEST if values.dtype.kind == 'f' else np.ones(values.shape, bool)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # that dates are beyond nanoseconds, and become cftime
-        plain = xr.Dataset({'t': ('n', values[finite], attrs)})
-        dates = xr.decode_cf(plain, decode_timedelta=False)['t'].values
+        dates = xr.coders.CFDatetimeCoder().decode(xr.Variable('n', values[finite], attrs)).values
     if finite.all():
         return dates.reshape(values.shape)
     result = np.full(values.shape, np.datetime64('NaT') if dates.dtype.kind == 'M' else None, dates.dtype)
@@ -164,7 +163,7 @@ def _with_time_coordinates(dataset: xr.Dataset, source: str) -> xr.Dataset:
         strings = [v for name, v in along.items() if name == own and _holds_strings(v)]
         if dim in along and not strings:
             continue
-        dates = [v for name, v in along.items() if _holds_dates(v) and not is_valid_time(dataset[name], dim)]
+        dates = [v for name, v in along.items() if _holds_dates(v) and not is_valid_time(v, dim)]
         if strings:
             times = _of_strings(strings[0], f"{source}: '{own}'")
         elif len(dates) == 1:

@@ -60,8 +60,9 @@ QUANTITIES = (
          'sea_surface_foundation_temperature', 'sea_water_temperature', 'brightness_temperature'},
         {'skt', 'ts', 'sst', 'tos', 'stl1'},
     )),
-    Quantity('precipitation', 'mm day-1', -1, 1e5, ('kg m-2 s-1', 'm s-1', 'm day-1', 'mm h-1'), _PRECIPITATION),
-    Quantity('precipitation', 'mm', -1, 1e5, ('m',), _PRECIPITATION),  # an amount
+    # above -1, by which radar products mark missing values
+    Quantity('precipitation', 'mm day-1', -0.9, 1e5, ('kg m-2 s-1', 'm s-1', 'm day-1', 'mm h-1'), _PRECIPITATION),
+    Quantity('precipitation', 'mm', -0.9, 1e5, ('m',), _PRECIPITATION),  # an amount
     Quantity('wind', 'm s-1', -200, 200, ('km h-1', 'knot'), Kind(
         {'eastward_wind', 'northward_wind', 'x_wind', 'y_wind', 'wind_speed', 'wind_speed_of_gust'},
         {'u10', '10u', 'uas', 'uwnd', '10m_u_component_of_wind', 'v10', '10v', 'vas', 'vwnd',

@@ -61,6 +61,7 @@ def test_every_chunk_is_decoded_once(tmp_path, monkeypatch, decoded, form, lengt
 
 def test_a_block_that_does_not_fit_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(chunks.memory, 'of_host', lambda: 1000.0)
+    monkeypatch.setattr(chunks, 'READ', 1)
     data().to_zarr(tmp_path / 'a.zarr', encoding={'t2m': {'chunks': (50, 4, 6)}}, zarr_format=2, consolidated=False)
     recent = {}
     opened = chunks.lazy(xr.open_zarr(tmp_path / 'a.zarr', chunks=None, consolidated=False), 'a.zarr', False, recent)

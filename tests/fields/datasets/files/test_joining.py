@@ -57,6 +57,49 @@ def test_unused_variables_are_not_compared(tmp_path):
         store.load(found['bnds'])
 
 
+def test_unused_profiles_may_differ_in_length(tmp_path):
+    parts = {name: data(days).assign(k=(('level',), np.ones(n)), w=(('time', 'level'), np.ones((3, n))))
+             for name, days, n in (('a', EARLY, 2), ('b', LATE, 3))}  # fmt: skip
+    found = joined(tmp_path, **parts)
+    np.testing.assert_array_equal(canonical(found, ['t2m'])['t2m'], VALUES)
+    with pytest.raises(UserError, match=r"'w' has the sizes .*2.* and .*3"):
+        store.load(found['w'])
+
+
+def test_columns_sorted_across_greenwich_in_one_of_the_files(tmp_path):
+    late = data(LATE).assign_coords(longitude=('longitude', LON % 360, {'units': 'degrees_east'})).sortby('longitude')
+    fields = canonical(joined(tmp_path, a=data(EARLY), b=late), ['t2m'])
+    np.testing.assert_array_equal(fields['t2m'], VALUES)
+    np.testing.assert_array_equal(fields['lon'], LON)
+
+
+def planes(days, lat=LAT, lon=LON, **axes):
+    north, east = np.meshgrid(lat, lon, indexing='ij')
+    places = {'lat': (('y', 'x'), north, {'units': 'degrees_north'}), 'lon': (('y', 'x'), east)}
+    return data(days).drop_vars(['latitude', 'longitude']).rename(latitude='y', longitude='x').assign_coords(
+        places | axes)  # fmt: skip
+
+
+@pytest.mark.parametrize('axes', [{}, {'y': np.arange(4), 'x': np.arange(6)}])
+def test_positions_in_the_order_of_the_first_file(tmp_path, axes):
+    late = planes(LATE, LAT + 1e-6, LON % 360).isel(y=slice(None, None, -1), x=slice(None, None, -1))
+    fields = canonical(joined(tmp_path, a=planes(EARLY, **axes), b=late.assign_coords(axes)), ['t2m'])
+    np.testing.assert_array_equal(fields['t2m'], VALUES)
+    np.testing.assert_array_equal(fields['lat'][:, 0], LAT)
+
+
+@pytest.mark.parametrize(
+    ('late', 'message'),
+    [
+        (planes(LATE, LAT + 1), r"'lat' differs between .*a\.nc and .*b\.nc"),
+        (data(LATE), "'t2m' lies on time, y, x and on time, latitude, longitude"),
+    ],
+)
+def test_positions_elsewhere(tmp_path, late, message):
+    with pytest.raises(UserError, match=message):
+        canonical(joined(tmp_path, a=planes(EARLY), b=late), ['t2m'])
+
+
 def test_unused_variables_need_no_common_units(tmp_path):
     early, late = (
         part.assign(tp=part['t2m'].assign_attrs(units=u)) for part, u in ((data(EARLY), 'm'), (data(LATE), 'K'))

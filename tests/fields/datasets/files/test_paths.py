@@ -23,6 +23,15 @@ def test_an_existing_file_is_no_pattern(tmp_path, name):
     assert [entry[0] for entry in fingerprint(path)] == [path]
 
 
+def test_a_pattern_in_a_folder_with_brackets(tmp_path):
+    for folder in ('run[1]', 'run1'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'a.nc').write_text(folder)
+    for pattern in ('run[1]/*.nc', 'run[1]/[a-c].nc', 'run[1]/**/a.nc'):
+        assert files_of(str(tmp_path / pattern)) == [str(tmp_path / 'run[1]' / 'a.nc')]
+    assert len(files_of(str(tmp_path / 'run*/a.nc'))) == 2
+
+
 def test_a_changed_file_is_noticed(tmp_path):
     path = str(tmp_path / 'tas_[r1i1p1].nc')
     data = {'kind': 'block_means', 'path': path, 'target': 'tas'}
