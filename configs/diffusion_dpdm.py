@@ -89,7 +89,8 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.phases = ('main',)
     common = {'learning_rate': 1e-3, 'warmup': 50, 'clip': 1.0, 'optimizer': 'adamw', 'beta2': 0.99}
     common['weight_decay'] = 1e-4
-    config.training.main = ConfigDict({**common, 'steps': 400})  # of the regression and of the diffusion model
+    muon = {'optimizer': 'muon', 'learning_rate': 3e-3}
+    config.training.main = ConfigDict({**common, **muon, 'steps': 400})  # of the regression and of the diffusion model
     config.training.edsr = ConfigDict({**common, 'steps': 300})
     config.training.edsr_gan = ConfigDict({**common, 'steps': 100, 'learning_rate': 2e-4, 'schedule': 'constant'})
 
@@ -147,7 +148,8 @@ def get_config(variant: str = '') -> ConfigDict:
         config.edsr.update({'width': 256, 'blocks': 32, 'discriminator': (64, 64, 128, 128, 256, 256), 'dense': 1024})
         config.diffusion.update({'prediction': 'eps', 'weighting': 'eps', 'first_guess': False})
         config.training.update({'batch_size': 128, 'ema_decay': 0.9999, 'validate_every': 2000, 'log_every': 100})
-        published = {'learning_rate': 1e-4, 'warmup': 0, 'clip': 0.0, 'weight_decay': 0.0, 'beta2': 0.999}
+        published = {'optimizer': 'adamw', 'beta2': 0.999, 'weight_decay': 0.0, 'clip': 0.0}
+        published |= {'learning_rate': 1e-4, 'warmup': 0}
         for phase in (config.training.main, config.training.edsr):
             phase.update({**published, 'steps': 100_000, 'final_rate': 1e-6})  # one cycle of the published restarts
         config.training.edsr_gan.update({**published, 'steps': 20_000})

@@ -85,12 +85,12 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.phases = ('main',)
     config.training.main = ConfigDict()
     config.training.main.steps = 400  # for the regression and for the diffusion
-    config.training.main.learning_rate = 1e-3
+    config.training.main.learning_rate = 3e-3
     config.training.main.warmup = 50
     config.training.main.clip = 1.0
     config.training.main.weight_decay = 1e-4
-    config.training.main.optimizer = 'adamw'
-    config.training.main.beta2 = 0.99
+    config.training.main.optimizer = 'muon'
+    config.training.main.beta2 = 0.99  # of the parameters that are no kernels
 
     config.sampling = ConfigDict()
     config.sampling.sampler = 'dpm_solver'  # or 'dpm_solver_sde', 'heun', 'ddim' (the published one), 'ddpm'
@@ -137,7 +137,8 @@ def get_config(variant: str = '') -> ConfigDict:
         config.diffusion.signal_rates = (0.95, 0.02)
         config.diffusion.update({'prediction': 'eps', 'weighting': 'eps', 'first_guess': False, 'level': 'variance'})
         config.training.update({'ema_decay': 0.999, 'validate_every': 1000, 'log_every': 100})
-        config.training.main.update({'steps': 200_000, 'warmup': 1000, 'learning_rate': 1e-4, 'beta2': 0.999})
+        published = {'optimizer': 'adamw', 'learning_rate': 1e-4, 'beta2': 0.999}
+        config.training.main.update({**published, 'steps': 200_000, 'warmup': 1000})
         config.sampling.update({'sampler': 'ddim', 'spacing': 't_open', 'steps': 50, 'members': 10})
         config.evaluation.update({'members': 30, 'records': None})
     return config

@@ -50,7 +50,8 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.validation_batches = 8
     config.training.keep = 2
     config.training.phases = ('main',)
-    config.training.main = ConfigDict({'steps': 1500, 'learning_rate': 3e-3, 'warmup': 100, 'weight_decay': 1e-3})
+    main = {'optimizer': 'muon', 'steps': 3000, 'learning_rate': 3e-3, 'warmup': 100, 'weight_decay': 1e-3}
+    config.training.main = ConfigDict(main)
 
     config.evaluation = ConfigDict()
     config.evaluation.trees = 200  # of the random forest
@@ -58,9 +59,10 @@ def get_config(variant: str = '') -> ConfigDict:
     if variant == 'cnn':
         config.model.trunk = 'cnn'
         config.training.ema_decay = 0.999
-        config.training.main.learning_rate = 2e-3
+        config.training.main.update({'optimizer': 'adamw', 'steps': 1500, 'learning_rate': 2e-3})
     if variant == 'resnet':
         config.model.update({'trunk': 'resnet', 'blocks': 1})
+        config.training.main.update({'optimizer': 'adamw', 'steps': 1500})
     if variant == 'smoke':
         config.data.simulate = ConfigDict({'crystals': 6, 'orientations': 4})
         config.data.update({'arms': (4, 6, 10), 'size': 16, 'validation_share': 0.2, 'test_share': 0.4})
@@ -73,5 +75,5 @@ def get_config(variant: str = '') -> ConfigDict:
         config.data.simulate = ConfigDict({'crystals': 200, 'orientations': 50})
         config.data.update({'size': 224, 'validation_share': 0.1, 'test_share': 0.2})
         config.training.update({'batch_size': 128, 'validate_every': 1000, 'validation_batches': 64})
-        config.training.main.update({'steps': 40_000, 'learning_rate': 1e-3, 'warmup': 500})
+        config.training.main.update({'optimizer': 'adamw', 'steps': 40_000, 'learning_rate': 1e-3, 'warmup': 500})
     return config

@@ -15,6 +15,8 @@ from downscale_jax.training.state import State, apply_gradients
 
 Loss = Callable[[Any, Any], tuple]
 
+ADAM_RMS = 0.2  # root mean square of the updates of AdamW over the learning rate, typically (Liu et al. 2025)
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -30,7 +32,7 @@ class Phase:
     clip_each: bool = False  # whether the norm is that of each tensor; False: the global norm
     weight_decay: float = 0.0
     beta2: float = 0.99  # decay of AdamW's second moments
-    optimizer: Literal['adamw', 'sgd'] = 'adamw'
+    optimizer: Literal['adamw', 'muon', 'sgd'] = 'adamw'
     momentum: float = 0.9  # of SGD
     nesterov: bool = False  # whether SGD looks ahead along its momentum
     keep_moments: bool = False  # start from the optimiser's moments at the end of the phase before
@@ -56,7 +58,7 @@ def phases(training: Mapping[str, Any], per_network: bool = False) -> tuple[Phas
 
 
 def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
-    """Clipping by norm, then AdamW or SGD with momentum, with linear warm-up and the schedule of the phase.
+    """Clipping by norm, then AdamW, Muon or SGD with momentum, with linear warm-up and the schedule of the phase.
 
     The plateau rule, if any, scales the updates last. It is that of Keras (ReduceLROnPlateau) with a threshold in units
     of the loss, which `update` takes as `value`.
@@ -71,6 +73,7 @@ def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
     }
     rules = {
         'adamw': lambda rate: optax.adamw(rate, b2=phase.beta2, weight_decay=phase.weight_decay),
+        'muon': lambda rate: muon(rate, phase),
         'sgd': lambda rate: optax.sgd(rate, momentum=phase.momentum, nesterov=phase.nesterov),
     }
     rule = rules[phase.optimizer](schedules[phase.schedule]())
@@ -91,6 +94,31 @@ def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
         rule = optax.chain(clip(phase.clip), rule)
     rule = optax.with_extra_args_support(rule)
     return _per_network(rule) if phase.per_network else rule
+
+
+def muon(rate: optax.Schedule, phase: Phase) -> optax.GradientTransformation:
+    """Muon for kernels, AdamW with Nesterov momentum for all other parameters.
+
+    The momentum of a kernel, as a matrix from its inputs (and places) to its outputs, is replaced by the nearest
+    semi-orthogonal matrix, so that all directions are learned equally fast (Jordan et al. 2024, Muon: an optimizer for
+    hidden layers in neural networks). Its scale is that of the updates of AdamW: both take the same learning rate (Liu
+    et al. 2025, arXiv:2502.16982).
+    """
+
+    def matrices(params):
+        return jax.tree.map(
+            lambda p: optax.contrib.MuonDimensionNumbers(tuple(range(p.ndim - 1)), p.ndim - 1) if p.ndim > 1 else None,
+            params,
+        )
+
+    return optax.contrib.muon(
+        rate,
+        weight_decay=phase.weight_decay,
+        adam_b2=phase.beta2,
+        adam_weight_decay=phase.weight_decay,
+        muon_weight_dimension_numbers=matrices,
+        consistent_rms=ADAM_RMS,
+    )
 
 
 def clip_each_by_norm(norm: float) -> optax.GradientTransformation:

@@ -106,6 +106,23 @@ def test_decay_of_second_moments(beta2):
     np.testing.assert_allclose(updates, -0.1 * first / np.sqrt(second), rtol=1e-4)
 
 
+def test_muon_learns_all_directions_of_a_kernel_equally():
+    # singular values of the gradient: 1, 0.1 and 0.01; those of the update are alike, its root mean square is 0.2
+    left, right = (
+        np.linalg.qr(np.random.default_rng(n).standard_normal((size, 3)))[0] for n, size in ((0, 36), (1, 3))
+    )
+    gradient = {'kernel': (left * [1, 0.1, 0.01] @ right.T).reshape(3, 3, 4, 3), 'bias': np.array([1.0, -2.0, 3.0])}
+    params = jax.tree.map(jnp.zeros_like, gradient)
+    rule = create(Phase('main', 4, 0.1, schedule='constant', clip=0.0, optimizer='muon'))
+    updates, _ = rule.update(jax.tree.map(jnp.float32, gradient), rule.init(params), params, value=1.0)
+    kernel = np.array(updates['kernel']).reshape(36, 3)
+    directions = np.diag(left.T @ kernel @ right) / np.sqrt(36)
+    np.testing.assert_allclose(directions, -0.1 * 0.2, rtol=0.35)  # five Newton-Schulz iterations
+    others = optax.nadamw(0.1, b2=0.99)
+    expected, _ = others.update(jnp.float32(gradient['bias']), others.init(params['bias']), params['bias'])
+    np.testing.assert_allclose(updates['bias'], expected, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ('phase', 'before'),
     [

@@ -39,7 +39,7 @@ def test_a_new_phase_keeps_the_statistics():
     assert states.create(START, RULE).stats is None
 
 
-@pytest.mark.parametrize('optimizer', ['sgd', 'adamw'])
+@pytest.mark.parametrize('optimizer', ['sgd', 'adamw', 'muon'])
 @pytest.mark.parametrize('keep', [False, True])
 def test_moments_across_phases(optimizer, keep):
     """Kept moments move the parameters although the gradient is zero; the schedule starts anew."""
