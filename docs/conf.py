@@ -13,8 +13,8 @@ sys.path.insert(0, str(ROOT))
 project = 'downscale_jax'
 author = copyright = 'The downscale_jax developers'
 extensions = [
-    'myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sphinx_copybutton', 'sphinx_design',
-    'sphinx_gallery.gen_gallery',
+    'myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sphinx.ext.intersphinx', 'sphinx_copybutton',
+    'sphinx_design', 'sphinx_gallery.gen_gallery',
 ]  # fmt: skip
 exclude_patterns = ['_build', 'gallery', 'static', 'templates']
 templates_path = ['templates']
@@ -43,6 +43,15 @@ sphinx_gallery_conf = {
     'show_signature': False,
     'write_computation_times': False,
 }
+
+# links from signatures to the classes of other packages; inventories of our own, so that the build needs no network
+SITES = {
+    'flax': 'https://flax-linen.readthedocs.io/en/latest/',
+    'jax': 'https://docs.jax.dev/en/latest/',
+    'numpy': 'https://numpy.org/doc/stable/',
+    'xarray': 'https://docs.xarray.dev/en/stable/',
+}
+intersphinx_mapping = {name: (site, f'inventories/{name}.txt') for name, site in SITES.items()}
 
 # a page of the API describes the modules of a package, not the packages in it
 autosummary_context = {

@@ -23,9 +23,14 @@ POLE = {
 LAMBERT = {'grid_mapping_name': 'lambert_conformal_conic', 'standard_parallel': 45.0}
 
 
-def grid(kind):
-    """Cells of 0.11 degrees in central Europe, described by a rotated pole, a Lambert projection or none."""
-    rlat, rlon = -2 + 0.11 * np.arange(ROWS)[::-1], -3 + 0.11 * np.arange(COLUMNS)
+def grid(kind, cell=1, around=0):
+    """Cells of 0.11 degrees in central Europe, described by a rotated pole, a Lambert projection or none; or of so
+    many of them a side, and so many more cells around."""
+    rlat, rlon = (
+        first + 0.11 * (cell * np.arange(-around, count // cell + around) + (cell - 1) / 2)
+        for first, count in ((-2, ROWS), (-3, COLUMNS))
+    )
+    rlat = rlat[::-1]
     lat, lon = geographic(rlat, rlon, POLE)
     planes = {'lat': (('y', 'x'), lat, {'units': 'degrees_north'}), 'lon': (('y', 'x'), lon, {'units': 'degrees_east'})}
     if kind == 'rotated':
@@ -135,6 +140,47 @@ def test_a_system_on_a_grid(system, kind, tmp_path):
     if system != 'diffusion_sit':  # whose fields conserve the means of their own cells
         means = block_mean(found['t2m'].values[0][..., None], FACTOR, model.prepared.area)[..., 0]
         np.testing.assert_allclose(means, coarse['t2m'].values[:, ::-1], rtol=1e-5)
+
+
+def on_the_sphere(lat, lon):
+    """A smooth field in K, the same function of place on every grid."""
+    north, east = np.deg2rad(lat), np.deg2rad(lon)
+    return 280 + 20 * np.sin(2 * north) + 15 * np.cos(north) * np.sin(3 * east)
+
+
+def smooth(path, kind, cell=1, around=0):
+    """Writes the field at two times; the regular grid lies within the others, or around them where it is coarse."""
+    if kind == 'regular':
+        north, east = ((49.5, 51.5), (15.2, 18.2)) if cell == 1 else ((45, 55), (10, 26))
+        axes = {'lat': ('lat', np.arange(*north, 0.11 * cell)), 'lon': ('lon', np.arange(*east, 0.15 * cell))}
+        dims, places = ('lat', 'lon'), np.meshgrid(axes['lat'][1], axes['lon'][1], indexing='ij')
+    else:
+        axes, dims = grid(kind, cell, around), ('y', 'x')
+        places = axes['lat'][1], axes['lon'][1]
+        axes['lon'] = (dims, axes['lon'][1] % 360, axes['lon'][2])
+    mapping = {'rotated': {'grid_mapping': 'rotated_pole'}, 'lambert': {'grid_mapping': 'crs'}}.get(kind, {})
+    values = np.stack([on_the_sphere(*places), on_the_sphere(*places) + 1])
+    time = np.array(['2000-01-01', '2000-01-02'], 'M8[ns]')
+    data = xr.Dataset({'t2m': (('time', *dims), values, {'units': 'K', **mapping})}, {'time': time, **axes})
+    data.to_netcdf(path)
+
+
+@pytest.mark.parametrize('kind', ['rotated', 'lambert', 'curvilinear'])
+@pytest.mark.parametrize('side', ['coarse', 'fine', 'both'])
+def test_a_pair_meets_where_it_lies_on_the_sphere(kind, side, tmp_path):
+    from data_prep.readers.pairs import read_pair
+    from data_prep.records.pairs import PairedFields, cut_around, grid_of
+
+    coarse, fine = ('regular' if side == other else kind for other in ('fine', 'coarse'))
+    smooth(tmp_path / 'coarse.nc', coarse, 4, 3)
+    smooth(tmp_path / 'fine.nc', fine)
+    data = {'member': 0, 'assume_units': False, 'predictors': ('t2m',), 'targets': ('t2m',)}
+    data |= {'predictor_units': ('K',), 'target_units': ('K',)}
+    data |= {name: str(tmp_path / f'{name}.nc') for name in ('coarse', 'fine')}
+    pair = read_pair(data)
+    fields = PairedFields(cut_around(pair.coarse, pair.fine), grid_of(pair.fine), data)
+    (first, _), (truth, _) = fields.coarse(cut_around(pair.coarse, pair.fine)), fields.fine(pair.fine)
+    np.testing.assert_allclose(fields.interpolated(first), truth, atol=0.02)  # cells differ by 0.1
 
 
 @pytest.mark.parametrize('kind', ['rotated', 'lambert', 'curvilinear'])

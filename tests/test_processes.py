@@ -115,3 +115,20 @@ def test_a_mistake_in_one_process_does_not_leave_the_other_waiting(tmp_path):
     assert told.read_text().splitlines()[-1] == 'error: asked to fail'
     assert second.wait(timeout=60) != 0
     assert time.monotonic() - ended < 30
+
+
+def test_an_interrupt_while_the_others_have_not_started(tmp_path):
+    """JAX waits for them in C++, for up to five minutes."""
+    with socket.socket() as coordinator:
+        coordinator.bind(('127.0.0.1', 0))
+        coordinator.listen()
+        coordinator.settimeout(200)
+        address = f'127.0.0.1:{coordinator.getsockname()[1]}'
+        env = {'JAX_COORDINATOR_ADDRESS': address, 'JAX_NUM_PROCESSES': '2', 'JAX_PROCESS_ID': '1'}
+        arguments = '--config=configs/diffusion_sit.py:smoke', f'--workdir={tmp_path / "run"}'
+        waiting = Forked('main.py', *arguments, cwd=Path(__file__).parents[1], env=env, stderr=tmp_path / 'errors')
+        with coordinator.accept()[0]:
+            waiting.send_signal(signal.SIGINT)
+            assert waiting.wait(timeout=60) == 130
+    assert (tmp_path / 'errors').read_text().splitlines() == ['stopped by SIGINT: run the same command to resume']
+    assert not (tmp_path / 'run').exists()

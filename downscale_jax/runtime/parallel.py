@@ -10,11 +10,12 @@ gradients comes out multiplied by the number of devices (Adam hides this factor,
 
 import os
 import platform
+import threading
 import zlib
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from downscale_jax.runtime import compiler, peers
 from downscale_jax.runtime.errors import UserError, is_multiprocess
 
+T = TypeVar('T')
+POLL = 0.2  # seconds after which a waiting main thread looks for signals
 AXIS = 'batch'
 REPLICATED = PartitionSpec()  # equal on all devices
 SHARDED_ROWS = PartitionSpec(AXIS)  # leading axis split over the devices
@@ -39,9 +42,25 @@ def initialize() -> None:
     if is_multiprocess():
         count, index = processes_of(os.environ)
         peers.watch()
-        # JAX waits for the others in C++ for up to five minutes, in which the main thread would heed no signal
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(jax.distributed.initialize, num_processes=count, process_id=index).result()
+        # JAX waits for the others for up to five minutes
+        heeding_signals(lambda: jax.distributed.initialize(num_processes=count, process_id=index))
+
+
+def heeding_signals(wait: Callable[[], T]) -> T:
+    """The result of a wait in C++, which another thread does, since the main thread would heed no signal meanwhile."""
+    done: futures.Future[T] = futures.Future()
+
+    def run() -> None:
+        try:
+            done.set_result(wait())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    while not done.done():
+        # without a limit, a signal that arrives just before the main thread begins to wait would not wake it
+        futures.wait([done], timeout=POLL)
+    return done.result()
 
 
 def processes_of(environment: Mapping[str, str]) -> tuple[int | None, int | None]:
@@ -95,9 +114,9 @@ def split_rows(tree: Any, local: bool = False) -> Any:
 
 
 def barrier(name: str) -> None:
-    """Waits for all processes."""
+    """Waits for all processes, however long; a signal ends the wait."""
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
+        heeding_signals(lambda: multihost_utils.sync_global_devices(name))
 
 
 def broadcast_from_first(number: int) -> int:
@@ -125,7 +144,9 @@ def max_over_processes(number: int) -> int:
 
 def any_process(flag: bool) -> bool:
     """Whether `flag` is set in any process; collective."""
-    return flag if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(flag)).any())
+    if jax.process_count() == 1:
+        return flag
+    return bool(heeding_signals(lambda: multihost_utils.process_allgather(np.array(flag))).any())
 
 
 def on_all_processes(work: Callable[[], Any]) -> Any:

@@ -1,6 +1,6 @@
 """Reading of stores with large chunks of time against small ones: seconds of CPU and peak memory.
 
-    python -m experiments.benchmarks.chunks [--times 960] [--rounds 3]
+    python -m experiments.benchmarks.chunks [--times 960] [--rows 90] [--rounds 3] [--forms zarr nc]
 
 Writes compressed stores of two variables, float32 on 90 x 180 cells, with 1 and 480 times in a chunk, as Zarr and
 as NetCDF, and reads each as preparation does (`data_prep.records.stream`, eight times at once) and as downscaling does
@@ -16,7 +16,6 @@ from experiments.benchmarks.processes import in_new_process, peak_mib
 from experiments.command_line import Parser, at_least, run_program
 
 GOAL = 1.5  # of the seconds with small chunks
-SHAPE = 90, 180
 FORMS = ('zarr', 'nc')
 LENGTHS = (1, 480)
 
@@ -24,15 +23,17 @@ LENGTHS = (1, 480)
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument('--times', type=at_least(1), default=960)
+    parser.add_argument('--rows', type=at_least(2), default=90, help='of the grid, which has twice as many columns')
     parser.add_argument('--rounds', type=at_least(1), default=3)
+    parser.add_argument('--forms', nargs='+', choices=FORMS, default=FORMS)
     options = parser.parse_args()
     print(f'{"form":>5} {"chunk":>5} {"eight at once":>14} {"one at once":>12} {"peak MiB":>9} {"ratio":>12}')
     with tempfile.TemporaryDirectory() as folder:
-        for form in FORMS:
+        for form in options.forms:
             small: tuple[float, float] = (0.0, 0.0)
             for length in LENGTHS:
                 path = f'{folder}/fields_{length}.{form}'
-                in_new_process(write, path, options.times, length)
+                in_new_process(write, path, (options.times, options.rows, 2 * options.rows), length)
                 found = [in_new_process(read, path, at_once) for at_once in (8, 1) for _ in range(options.rounds)]
                 halves = found[: options.rounds], found[options.rounds :]
                 eight, one = (min(result['seconds'] for result in half) for half in halves)
@@ -43,16 +44,17 @@ def main() -> None:
     print(f'goal: a ratio of at most {GOAL} to chunks of one time')
 
 
-def write(path: str, times: int, length: int) -> None:
+def write(path: str, shape: tuple[int, int, int], length: int) -> None:
     """Two smooth fields with noise of 12 bits, so that decoding has something to do."""
     import numpy as np
     import xarray as xr
 
     rng = np.random.default_rng(0)
-    lat, lon = np.linspace(89.5, -89.5, SHAPE[0]), np.arange(0.5, 360, 360 / SHAPE[1])
-    base = 280 + 20 * np.cos(np.deg2rad(lat))[:, None] * np.ones(SHAPE[1])
+    times, rows, columns = shape
+    lat, lon = np.linspace(89.5, -89.5, rows), np.arange(0.5, 360, 360 / columns)
+    base = 280 + 20 * np.cos(np.deg2rad(lat))[:, None] * np.ones(columns)
     values = {
-        name: (base + np.round(rng.standard_normal((times, *SHAPE), np.float32) * 16) / 16).astype(np.float32)
+        name: (base + np.round(rng.standard_normal(shape, np.float32) * 16) / 16).astype(np.float32)
         for name in ('t2m', 'skt')
     }
     axes = {
@@ -62,12 +64,12 @@ def write(path: str, times: int, length: int) -> None:
     }
     dims = ('time', 'lat', 'lon')
     data = xr.Dataset({name: (dims, array, {'units': 'K'}) for name, array in values.items()}, axes)
-    shape = (length, *SHAPE)
+    chunk = length, rows, columns
     if path.endswith('.zarr'):
-        encoding = {name: {'chunks': shape} for name in values}
+        encoding = {name: {'chunks': chunk} for name in values}
         data.to_zarr(path, encoding=encoding, zarr_format=3, consolidated=False)
     else:
-        data.to_netcdf(path, encoding={name: {'chunksizes': shape, 'zlib': True, 'complevel': 1} for name in values})
+        data.to_netcdf(path, encoding={name: {'chunksizes': chunk, 'zlib': True, 'complevel': 1} for name in values})
 
 
 def read(path: str, at_once: int) -> dict[str, float]:
