@@ -75,7 +75,7 @@ class Frame(NamedTuple):
         """Sets round ticks, in degrees with their hemisphere; `columns` and `rows` are the most intervals."""
         for axis, count, name in ((axes.xaxis, columns, longitude), (axes.yaxis, rows, latitude)):
             steps = [1, 1.5, 2, 3, 5, 10] if self.degrees else [1, 2, 4, 5, 10]
-            axis.set_major_locator(MaxNLocator(count, steps=steps, prune='both' if count < 3 else None))
+            axis.set_major_locator(MaxNLocator(count, steps=steps, prune='upper' if count < 3 else None))
             if self.degrees:
                 axis.set_major_formatter(FuncFormatter(name))
 
