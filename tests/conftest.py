@@ -175,7 +175,7 @@ def first_version():
                 section = section.get(inner, {})
             section.pop(name, None)
         for phase in old['training'].values():
-            if isinstance(phase, dict):
+            if isinstance(phase, dict) and phase.get('optimizer') == 'adamw':
                 phase.pop('beta2', None)
         if 'bounds' in data:
             data['bounds'] = one_pair(data['bounds'])

@@ -176,7 +176,7 @@ def test_a_work_directory_of_another_config(settings, trained):
     before = (trained / 'config.json').read_bytes()
     with pytest.raises(UserError) as error:
         train(config_of({**settings, 'training.main.learning_rate': 0.5}), trained, prepare)
-    assert 'training.main.learning_rate was 0.001, is now 0.5' in str(error.value)
+    assert 'training.main.learning_rate was 0.003, is now 0.5' in str(error.value)
     assert 'choose another --workdir' in str(error.value)
     assert (trained / 'config.json').read_bytes() == before
 
