@@ -26,13 +26,17 @@ START = np.array([0.5, -1.0, 2.0], np.float32)
 def test_a_signal_that_does_not_wake_the_main_thread_ends_its_wait():
     """It is delivered to the other thread, as if it had come just before the main thread began to wait."""
     released = threading.Event()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # other tests may have left another one
 
     def wait():
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
         return released.wait(60)
 
-    with pytest.raises(KeyboardInterrupt):
-        parallel.heeding_signals(wait)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            parallel.heeding_signals(wait)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not released.is_set()
     released.set()
 
