@@ -14,6 +14,7 @@ import cftime
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.image import imread
 
 from data_prep.prepare import prepare
 from downscale_jax.downscale.dataset import Provenance
@@ -383,8 +384,11 @@ def test_two_processes_share_the_units_and_the_first_tells(tmp_path, monkeypatch
     fake(monkeypatch.setattr, alone, config, prepared)
     monkeypatch.setattr('sys.argv', ['reconstruction.py', f'--workdir={alone}', *YEARS, OVERLAP])
     reconstruction.main()
-    for name in ('reconstruction.md', '20cr_like.nc', 'case_study.png', 'compound.png'):
+    for name in ('reconstruction.md', '20cr_like.nc'):
         assert (two / name).read_bytes() == (alone / name).read_bytes()
+    for name in ('case_study.png', 'compound.png'):
+        # the edges of coasts are shaded by fractions of a pixel, whose last bits depend on what a process drew before
+        np.testing.assert_allclose(imread(two / name), imread(alone / name), atol=3 / 255)
 
 
 if __name__ == '__main__':
