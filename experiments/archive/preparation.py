@@ -180,11 +180,11 @@ def prepare_fields(path: str, folder: str, workers: int) -> Measured:
         'bounds': ((0.0, float('inf')),),
     }
     root = Path(folder) / f'prepared-{workers}'
-    start, processor, busy = time.perf_counter(), processor_seconds(), busy_seconds()
+    start, processor, busy = time.perf_counter(), time.process_time(), busy_seconds()
     with dask.config.set(num_workers=workers):
         prepared = prepare(data, 0, root)
     seconds = time.perf_counter() - start
-    processor, busy = processor_seconds() - processor, busy_seconds() - busy
+    processor, busy = time.process_time() - processor, busy_seconds() - busy
     digest = hashlib.sha256()
     for file in sorted((prepared.directory / 'records').rglob('*.array_record*')):
         digest.update(file.read_bytes())
@@ -192,12 +192,6 @@ def prepare_fields(path: str, folder: str, workers: int) -> Measured:
     shutil.rmtree(root)
     others = (busy - processor) / seconds / (os.cpu_count() or 1)
     return Measured(seconds, processor, float(megabytes / processor), others, peak_mib(), digest.hexdigest())
-
-
-def processor_seconds() -> float:
-    """Of CPU that this process and its finished children have taken."""
-    times = os.times()
-    return sum(times[:4])
 
 
 def busy_seconds() -> float:

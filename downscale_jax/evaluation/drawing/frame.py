@@ -3,7 +3,7 @@
 The coast is the outline of the static field `land` of the data, where they have one, on their own cells.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -27,6 +27,11 @@ class Frame(NamedTuple):
     degrees: bool = False
     aspect: float = 1.0
     land: np.ndarray | None = None  # [H, W], 1 on land, else 0
+
+    @property
+    def origin(self) -> Literal['lower', 'upper']:
+        """Where the first row lies, as imshow takes it."""
+        return 'lower' if self.y_up else 'upper'
 
     def extent(self, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
         """(left, right, bottom, top) of a field [H, W], as imshow takes it."""
@@ -54,8 +59,7 @@ class Frame(NamedTuple):
 
         It has a coast and few ticks, labelled at the left and lower edges of the figure only.
         """
-        origin: Any = 'lower' if self.y_up else 'upper'
-        image = axes.imshow(values, origin=origin, extent=self.extent(values.shape), aspect=self.aspect, **look)
+        image = axes.imshow(values, origin=self.origin, extent=self.extent(values.shape), aspect=self.aspect, **look)
         self.draw_coast(axes)
         self.label(axes, columns=2, rows=3)
         axes.label_outer()
@@ -66,10 +70,8 @@ class Frame(NamedTuple):
     def draw_coast(self, axes: Axes) -> None:
         """Draws the outline of the land, if the domain has both land and sea."""
         if self.land is not None and self.land.min() < 0.5 < self.land.max():
-            origin: Any = 'lower' if self.y_up else 'upper'
-            axes.contour(
-                self.land, [0.5], colors=INK, linewidths=0.6, extent=self.extent(self.land.shape), origin=origin
-            )
+            extent = self.extent(self.land.shape)
+            axes.contour(self.land, [0.5], colors=INK, linewidths=0.6, extent=extent, origin=self.origin)
 
     def label(self, axes: Axes, columns: int = 3, rows: int = 4) -> None:
         """Sets round ticks, in degrees with their hemisphere; `columns` and `rows` are the most intervals."""

@@ -88,7 +88,7 @@ def _map(axes: Axes, values: np.ndarray, name: str, ocean: np.ndarray, frame: Fr
     """Draws one field; land is grey, sea without a value nearly white."""
     placed: dict[str, Any] = {
         'extent': frame.extent(values.shape),
-        'origin': 'lower' if frame.y_up else 'upper',
+        'origin': frame.origin,
         'aspect': frame.aspect,
         # cells wider than a pixel keep their edges; finer ones are averaged instead of subsampled
         'interpolation': 'nearest' if values.shape[1] <= 320 else 'auto',
