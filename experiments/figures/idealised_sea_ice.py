@@ -1,4 +1,4 @@
-"""Draws docs/figures/idealised_sea_ice.png: python -m experiments.figures.idealised_sea_ice (about a minute)."""
+"""Draws docs/figures/sea_ice/idealised_sea_ice.png: python -m experiments.figures.idealised_sea_ice (a minute)."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from data_prep.simulators.sea_ice import simulate
 from experiments.command_line import run_program
 
-OUT = Path(__file__).parents[2] / 'docs' / 'figures' / 'idealised_sea_ice.png'
+OUT = Path(__file__).parents[2] / 'docs' / 'figures' / 'sea_ice' / 'idealised_sea_ice.png'
 DATES = {'late winter': '2020-03-20T00', 'late summer': '2020-09-01T00'}
 PANELS = {  # label, colours, norm
     'sit': ('thickness [m]', cm.devon, matplotlib.colors.Normalize(0, 4)),
