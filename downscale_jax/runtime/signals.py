@@ -7,9 +7,11 @@ catches both signals itself and saves a checkpoint (`training.loop`). Imports no
 import os
 import signal
 import sys
+import threading
 from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+MOMENT = 0.05  # seconds
 
 
 class Interrupted(KeyboardInterrupt):
@@ -29,18 +31,19 @@ def exit_on_signals() -> None:
 def raise_on_signals() -> None:
     """From now on the first signal raises `Interrupted`, so that partial files are removed; another ends the process.
 
-    A library may drop the exception, in a destructor for instance: then the process ends at once, too.
+    A library may drop the exception, in a destructor for instance: then it is raised once more, a moment later.
     """
     report = sys.unraisablehook
 
-    def report_or_exit(event: Any) -> None:
-        if isinstance(event.exc_value, Interrupted):
-            leave(event.exc_value)
-        report(event)
+    def report_or_repeat(event: Any) -> None:
+        if not isinstance(event.exc_value, Interrupted):
+            return report(event)
+        _raise_on_first()
+        again = signal.pthread_kill, (threading.main_thread().ident, event.exc_value.number)
+        threading.Timer(MOMENT, *again).start()
 
-    sys.unraisablehook = report_or_exit
-    for number in SIGNALS:
-        signal.signal(number, _raise)
+    sys.unraisablehook = report_or_repeat
+    _raise_on_first()
 
 
 def leave(interrupted: Interrupted) -> NoReturn:
@@ -48,6 +51,11 @@ def leave(interrupted: Interrupted) -> NoReturn:
     sys.stdout.flush()
     print(interrupted, file=sys.stderr, flush=True)
     os._exit(128 + interrupted.number)
+
+
+def _raise_on_first() -> None:
+    for number in SIGNALS:
+        signal.signal(number, _raise)
 
 
 def _exit(number: int, frame: Any) -> NoReturn:

@@ -51,6 +51,6 @@ def test_start_up_ends_at_once():
     assert (status, out, len(lines)) == (130, '', 1)
 
 
-def test_a_dropped_exception_ends_the_program_all_the_same():
+def test_a_dropped_exception_is_raised_once_more():
     status, out, lines = stopped(signal.SIGINT, 'raise_on_signals()', IN_A_DESTRUCTOR)
-    assert (status, out, len(lines)) == (130, '', 1)
+    assert (status, out, len(lines)) == (130, 'tidied\n', 1)
