@@ -50,7 +50,7 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, as_first_ve
     workdir = tmp_path / 'srgan'
     steps = [f'--config.training.{phase}.steps=5' for phase in ('mse', 'gan', 'late')]
     measures = ('examples', 'pointwise', 'spectra')
-    command = ('--config=configs/srgan.py:smoke', f'--workdir={workdir}', *steps, '--config.data.simulate.rows=16')
+    command = ('--config=configs/srgan.py:smoke', f'--workdir={workdir}', *steps)
     few = f'--config.evaluation.measures={measures}'
     done = run(*command, few)
     assert done.returncode == 0, done.stderr
