@@ -13,7 +13,7 @@ from downscale_jax.fields.datasets import archives
 from downscale_jax.fields.datasets.angles import in_one_run
 from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, role_of, roles_of
 from downscale_jax.fields.datasets.coordinates import horizontal, mapping_of
-from downscale_jax.fields.datasets.field_times import scalar_time, with_common_times
+from downscale_jax.fields.datasets.field_times import report_unused_times, scalar_time, with_common_times
 from downscale_jax.fields.datasets.masks import valid_cells
 from downscale_jax.fields.datasets.periods import bounds_of_time
 from downscale_jax.fields.datasets.sizes import check_fits
@@ -64,6 +64,7 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
             if common[name].sizes == fields[name].sizes:
                 coords |= bounds_of_time(dataset, dataset[name], fields[name].attrs)
         fields |= common
+        report_unused_times(dataset, names, coords['time'].values, source)
     valid = xr.Variable(space, np.ones(first.shape[-2:], bool))
     if mask:
         valid = xr.Variable(space, _mask(dataset, mask, first, source))
