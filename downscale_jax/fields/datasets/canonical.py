@@ -12,7 +12,7 @@ import xarray as xr
 from downscale_jax.fields.datasets import archives
 from downscale_jax.fields.datasets.angles import in_one_run
 from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, role_of, roles_of
-from downscale_jax.fields.datasets.coordinates import horizontal, mapping_of
+from downscale_jax.fields.datasets.coordinates import horizontal, mapping_of, with_rotated_axes
 from downscale_jax.fields.datasets.field_times import report_unused_times, scalar_time, with_common_times
 from downscale_jax.fields.datasets.masks import valid_cells
 from downscale_jax.fields.datasets.periods import bounds_of_time
@@ -51,6 +51,7 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
     for name in names:
         check_packing(dataset[name], f"{source}: '{name}'")
     dataset = decoded(dataset, names)
+    dataset = with_rotated_axes(dataset, dataset[names[0]])
     fields = {name: _ordered(dataset, name, source) for name in names}
     first = fields[names[0]]
     space = ('lat', 'lon') if 'lat' in first.dims else ('y', 'x')

@@ -69,7 +69,9 @@ def test_unused_profiles_may_differ_in_length(tmp_path):
 def test_a_variable_that_changes_its_name_within_a_series(tmp_path, caplog):
     found = joined(tmp_path, a=data(EARLY), b=data(LATE, name='temperature_2m'))
     assert canonical(found, ['t2m']).sizes['time'] == 3
-    assert 'at 3 times from 2000-01-04T00:00:00 to 2000-01-06T00:00:00 it has only temperature_2m, not t2m' in caplog.text
+    assert (
+        'at 3 times from 2000-01-04T00:00:00 to 2000-01-06T00:00:00 it has only temperature_2m, not t2m' in caplog.text
+    )
     caplog.clear()
     (tmp_path / 'beside').mkdir()
     canonical(joined(tmp_path / 'beside', a=data(EARLY), b=data(name='skin')), ['t2m'])
