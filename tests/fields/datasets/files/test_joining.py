@@ -165,6 +165,13 @@ def test_tiles_of_a_grid(tmp_path):
     np.testing.assert_array_equal(canonical(joined(tmp_path, **parts), ['t2m'])['t2m'], VALUES)
 
 
+@pytest.mark.parametrize('names', ['ab', 'ba'])
+def test_grids_that_begin_at_one_cell_are_no_tiles(tmp_path, names):
+    coarse = data(values=VALUES).isel(latitude=slice(None, None, 2), longitude=slice(None, None, 2))
+    with pytest.raises(UserError, match=r"fields on different grids \('latitude' has . values and .\)"):
+        joined(tmp_path, **dict(zip(names, (data(), coarse), strict=True)))
+
+
 def test_different_calendars(tmp_path):
     late = data(LATE).convert_calendar('noleap')
     with pytest.raises(UserError, match='different calendars'):
