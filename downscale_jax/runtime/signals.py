@@ -7,9 +7,15 @@ catches both signals itself and saves a checkpoint (`training.loop`). Imports no
 import os
 import signal
 import sys
-from typing import Any, NoReturn
+import threading
+from collections.abc import Callable
+from concurrent import futures
+from typing import Any, NoReturn, TypeVar
 
+T = TypeVar('T')
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+POLL = 0.2  # seconds after which a waiting main thread looks for signals
+GRACE = 10.0  # seconds for the removal of partial files
 
 
 class Interrupted(KeyboardInterrupt):
@@ -29,7 +35,8 @@ def exit_on_signals() -> None:
 def raise_on_signals() -> None:
     """From now on the first signal raises `Interrupted`, so that partial files are removed; another ends the process.
 
-    A library may drop the exception, in a destructor for instance: then the process ends at once, too.
+    A library may drop the exception, in a destructor for instance: then the process ends at once, too. One that the
+    exception left with a locked lock may wait for it for ever: the process ends after `GRACE` seconds at the latest.
     """
     report = sys.unraisablehook
 
@@ -56,4 +63,28 @@ def _exit(number: int, frame: Any) -> NoReturn:
 
 def _raise(number: int, frame: Any) -> NoReturn:
     exit_on_signals()
+    limit = threading.Timer(GRACE, leave, [Interrupted(number)])
+    limit.daemon = True
+    limit.start()
     raise Interrupted(number)
+
+
+def heeding_signals(work: Callable[[], T]) -> T:
+    """The result of `work`, which another thread does, while the main thread heeds signals.
+
+    For waits in C++, in which the main thread would heed none, and for libraries with locks, which would stay locked
+    where a signal raises its exception within them.
+    """
+    done: futures.Future[T] = futures.Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    while not done.done():
+        # without a limit, a signal that arrives just before the main thread begins to wait would not wake it
+        futures.wait([done], timeout=POLL)
+    return done.result()

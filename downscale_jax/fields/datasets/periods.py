@@ -46,8 +46,8 @@ def lengths(array: xr.DataArray) -> xr.DataArray | None:
         days = abs(((array[END] - array[START]) / np.timedelta64(1, 'D')).astype(np.float64).drop_attrs())
         if not (days > 0).all():
             raise UserError(
-                f"'{array.name}' is a sum, but {int((~(days > 0)).sum())} of its {days.size} bounds of time are missing "
-                'or enclose no time: correct the bounds'
+                f"'{array.name}' is a sum, but {int((~(days > 0)).sum())} of its {days.size} bounds of time are "
+                'missing or enclose no time: correct the bounds'
             )
         return days
     time = array.coords.get('time')
