@@ -25,12 +25,15 @@ from downscale_jax.runtime.errors import UserError, exit_on_user_error, suggesti
 from downscale_jax.runtime.settings import flatten
 
 MODES = ('train', 'calibrate', 'evaluate', 'downscale', 'describe', 'pack', 'map')
+READING = ('downscale', 'pack', 'map')  # modes that leave the work directory as it is
 NEEDED = {'downscale': ('input', 'output'), 'pack': ('output',), 'map': ('input', 'outlines', 'output')}
 # settings that accept None, "not set"
 OPTIONAL = ('sampling.temperature', 'evaluation.records', 'data.patch', 'model.stem', 'evaluation.window')
 FLAGS = flags.FLAGS
 CONFIG = config_flags.DEFINE_config_file('config', None, 'configs/NAME.py[:smoke|:paper]')
-flags.DEFINE_string('workdir', '', 'Work directory; by default runs/NAME or runs/NAME-VARIANT.')
+flags.DEFINE_string(
+    'workdir', '', 'Work directory, a folder or its URL (s3, gs, abfs); by default runs/NAME or runs/NAME-VARIANT.'
+)
 flags.DEFINE_string('mode', 'train', f'One of {", ".join(MODES)}.')
 flags.DEFINE_string(
     'input', '', 'downscale: coarse data set: a file, glob, Zarr store or URL; map: a table of scenes or products.'
@@ -58,7 +61,7 @@ class CommandLine(NamedTuple):
 
     config: dict[str, Any]
     given: dict[str, Any]  # the settings that it sets, by dotted key
-    workdir: Path
+    workdir: str  # a folder or a URL
 
 
 def main(argv: list[str]) -> None:
@@ -66,13 +69,27 @@ def main(argv: list[str]) -> None:
     from downscale_jax.runtime import parallel
 
     parallel.initialize()
-    from downscale_jax import run
     from downscale_jax.runtime import messages
     from downscale_jax.runtime.checkpoints import silence_write_errors
 
     messages.to_terminal()
     silence_write_errors()
     raise_on_signals()
+    if '://' not in workdir:
+        return execute(config, given, Path(workdir))
+    from downscale_jax.systems import folder_of
+    from downscale_jax.systems.storage.mirror import Mirror
+
+    if FLAGS.mode in READING:
+        return execute(config, given, folder_of(workdir))
+    with Mirror(workdir) as copy:
+        execute(config, given, copy)
+
+
+def execute(config: dict[str, Any], given: dict[str, Any], workdir: Path) -> None:
+    """Does what --mode says in a work directory."""
+    from downscale_jax import run
+
     if FLAGS.mode == 'downscale':
         arguments = FLAGS.input, FLAGS.output, FLAGS.statics, FLAGS.members, FLAGS.seed, tuple(FLAGS.overlap)
         return run.downscale(workdir, given, run.Downscaling(*arguments))
@@ -127,10 +144,8 @@ def parse(argv: list[str]) -> CommandLine:
     CONFIG.value.update_from_flattened_dict(dict.fromkeys(unset))
     config = CONFIG.value.to_dict()
     given = {key: value for key, value in flatten(config).items() if key in overrides}
-    if '://' in FLAGS.workdir:
-        raise UserError(f"--workdir '{FLAGS.workdir}' is a URL: work directories are folders")
     name = '-'.join(filter(None, [Path(path).stem, variant]))
-    return CommandLine(config, given, Path(FLAGS.workdir or Path('runs') / name))
+    return CommandLine(config, given, FLAGS.workdir or f'runs/{name}')
 
 
 def config_file(argv: list[str]) -> str:

@@ -82,8 +82,14 @@ html_theme_options = {
 
 
 def setup(app: Any) -> None:
+    app.connect('source-read', link_to_pages)
     app.connect('autodoc-process-docstring', to_restructured_text)
     app.connect('autodoc-skip-member', skip_named_tuple_field)
+
+
+def link_to_pages(app: Any, name: str, source: list[str]) -> None:
+    """Leads links to scripts of the gallery, which also work on GitHub, to the pages made of them."""
+    source[0] = re.sub(r'\]\(((?:\.\./)*)gallery/(\w+)\.py\)', r'](\1examples/\2.rst)', source[0])
 
 
 def to_restructured_text(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:

@@ -25,6 +25,7 @@ from scipy import ndimage
 import downscale_jax
 from data_prep.simulators.sea_ice import simulate
 from data_prep.sources import open_series
+from downscale_jax.evaluation.drawing.colours import SIGNED
 from downscale_jax.evaluation.measures.examples import liveliest
 from downscale_jax.evaluation.measures.structure import features as of_features
 from downscale_jax.evaluation.measures.structure import increments as of_increments
@@ -317,7 +318,7 @@ def draw(
             axes[0].set_ylabel(f'{extent[3]:.0f} km')
             axes[1].axis('off')
         else:
-            apart = axes[1].imshow(field - truth, vmin=-most, vmax=most, cmap='RdBu_r', **look)
+            apart = axes[1].imshow(field - truth, vmin=-most, vmax=most, cmap=SIGNED, **look)
         for one in axes:
             one.set(xticks=[], yticks=[])
             one.spines[:].set_visible(False)

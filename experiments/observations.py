@@ -32,6 +32,7 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.output.filling import to_store
 from downscale_jax.downscale.request import Source, file_state
+from downscale_jax.evaluation.drawing.colours import SPREAD
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.consistency import consistency
 from downscale_jax.fields.datasets import store
@@ -218,7 +219,7 @@ def draw(coarse: np.ndarray, members: np.ndarray, rows: dict, statics: xr.Datase
         ('observed, as the model sees it', coarse, field),
         ('member 1', members[0], field),
         ('ensemble mean', members.mean(0), field),
-        ('spread of the members', members.std(0, ddof=1), {'vmin': 0, 'cmap': 'magma'}),
+        ('spread of the members', members.std(0, ddof=1), {'vmin': 0, 'cmap': SPREAD}),
     ]
     for axes, (title, values, colours) in zip(upper.subplots(1, 4), panels, strict=True):
         axes.imshow(np.where(statics['mask'], 1, 0), cmap=ListedColormap(['#b9bcc0', '#eef0f2']), **look)

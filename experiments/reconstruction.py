@@ -40,9 +40,10 @@ from downscale_jax.downscale.output.filling import to_store
 from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.downscale.request import Source
 from downscale_jax.evaluation.drawing import style as look
+from downscale_jax.evaluation.drawing.colours import SPREAD, of_quantity
 from downscale_jax.evaluation.drawing.frame import Frame, frame_of
 from downscale_jax.evaluation.reference import reference
-from downscale_jax.evaluation.setting import attributes_of, cell_km, label
+from downscale_jax.evaluation.setting import attributes_of, cell_km, label, quantity
 from downscale_jax.evaluation.statistics import compound, correlation
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.fields.datasets import dates, store
@@ -240,12 +241,13 @@ def case_study(panels: Mapping[str, np.ndarray], prepared: Prepared, month: str)
     for v, lines in enumerate(np.split(figure.subplots(rows * len(names), COLUMNS, squeeze=False), len(names))):
         truth = panels[TRUTH][..., v]
         low, high = np.nanquantile(truth, (0.005, 0.995))
+        colours = of_quantity(quantity(names[v], attributes[names[v]], units[v]))
         weight = prepared.area[..., 0] * np.isfinite(truth)
         for panel in lines.flat[len(panels) :]:
             panel.axis('off')
         for panel, (name, values) in zip(lines.flat, panels.items(), strict=False):
             field = values[..., v]
-            image = maps.show(panel, field, vmin=low, vmax=high)
+            image = maps.show(panel, field, vmin=low, vmax=high, cmap=colours)
             rmse = np.sqrt(np.average(np.nan_to_num(field - truth) ** 2, weights=weight))
             acc = correlation.summarise(correlation.day_sums(field, truth, weight, climatology[..., v]))['acc']
             panel.set_title(name + f'\nRMSE {rmse:.2f}, ACC {acc:.2f}' * (name != TRUTH), loc='left', fontsize=9)
@@ -265,7 +267,7 @@ def compound_maps(shares: Mapping[str, np.ndarray], prepared: Prepared) -> Figur
     high, maps = 100 * max(float(np.nanquantile(share, 0.99)) for share in shares.values()), frame(prepared)
     line = figure.subplots(1, len(shares), squeeze=False)[0]
     for panel, (name, share) in zip(line, shares.items(), strict=True):
-        image = maps.show(panel, 100 * share, vmin=0, vmax=high or 1, cmap='magma')
+        image = maps.show(panel, 100 * share, vmin=0, vmax=high or 1, cmap=SPREAD)
         panel.set_title(name, loc='left', fontsize=9)
     figure.colorbar(image, ax=line, shrink=0.8, pad=0.01, extend='max').set_label('%')
     return figure

@@ -28,7 +28,7 @@ CONFIG = f'--config={ROOT}/configs/diffusion_sit.py:smoke'
         ([CONFIG, '--config.seed=None'], ['config.seed', 'None']),
         ([CONFIG, '--mode=downscale', '--output=x.zarr'], ['--mode=downscale needs --input']),
         ([CONFIG, '--mode=downscale', '--input=x.nc'], ['--mode=downscale needs --output']),
-        ([CONFIG, '--workdir=s3://bucket/run'], ["--workdir 's3://bucket/run' is a URL", 'folders']),
+        ([CONFIG, '--workdir=ftp://host/run'], ["--workdir 'ftp://host/run'", 'read only', 's3://']),
     ],
 )
 def test_mistakes_on_the_command_line(error_line, arguments, parts):

@@ -16,6 +16,7 @@ import xarray as xr
 from shared_runs import MOUNTAINS, held_out, maps, train
 
 import downscale_jax
+from downscale_jax.evaluation.drawing.colours import SIGNED
 from downscale_jax.systems.downscaler import Downscaler
 
 workdir = train('diffusion_dpdm:smoke', MOUNTAINS, 'mountains')
@@ -54,7 +55,7 @@ apart = xr.concat(halves, 'lon')
 
 ways = {'in one piece': whole, 'fused': fused, 'each on its own': apart}
 detail = {name: (field - field.mean('member')).isel(member=0, time=0) for name, field in ways.items()}
-maps(detail, 'temperature minus the ensemble mean (K)', cmap='RdBu_r', vmin=-1.5, vmax=1.5)
+maps(detail, 'temperature minus the ensemble mean (K)', cmap=SIGNED, vmin=-1.5, vmax=1.5)
 
 # %%
 # What a number says

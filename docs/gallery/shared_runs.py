@@ -17,6 +17,8 @@ from data_prep.choices import choose
 from data_prep.prepare import prepare
 from downscale_jax import run
 from downscale_jax.downscale.records import coarse_dataset
+from downscale_jax.evaluation.drawing.colours import of_quantity
+from downscale_jax.evaluation.setting import quantity
 from downscale_jax.systems import check_settings
 from downscale_jax.systems.downscaler import Downscaler
 
@@ -111,6 +113,7 @@ def held_out(model: Downscaler, count: int) -> HeldOut:
 def maps(fields: Mapping[str, xr.DataArray], label: str, **look: Any) -> Figure:
     """Maps side by side with one colour bar, by default on the scale of the last; `look` goes to pcolormesh."""
     last = list(fields.values())[-1]
+    colours = of_quantity(quantity(str(last.name), last.attrs, last.attrs.get('units', '')))
     low, high = np.nanquantile(last, (0.01, 0.99))
     up, across = (np.ptp(last[dim].values) for dim in last.dims)
     width = min(10, 4 * len(fields))
@@ -119,7 +122,7 @@ def maps(fields: Mapping[str, xr.DataArray], label: str, **look: Any) -> Figure:
     for panel, (name, field) in zip(axes, fields.items(), strict=True):
         y, x = (field[dim] for dim in field.dims)
         unit = 1000 if x.attrs.get('units') == 'm' else 1
-        image = panel.pcolormesh(x / unit, y / unit, field, **{'vmin': low, 'vmax': high, **look})
+        image = panel.pcolormesh(x / unit, y / unit, field, **{'vmin': low, 'vmax': high, 'cmap': colours, **look})
         panel.set_title(name, loc='left')
         panel.set_aspect('equal')
         panel.tick_params(labelleft=panel is axes[0])

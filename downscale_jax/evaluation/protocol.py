@@ -37,6 +37,7 @@ class Variable(NamedTuple):
     data_range: float  # largest minus smallest value of the training split
     kernel_km: float  # width of the box that a coarse value is the mean of
     coarse_cells: int  # the same in fine cells
+    quantity: str = ''  # a label of `fields.datasets.values.plausibility`, empty for other quantities
     regimes: tuple[float, ...] = ()  # edges of classes of the coarse field
     zone: Zone | None = None
 

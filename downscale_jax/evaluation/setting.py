@@ -1,6 +1,6 @@
 """The setting of a run for its measures: grid, variables, methods, statistics of training."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from downscale_jax.evaluation.protocol import Reference, Retiled, Setting, Varia
 from downscale_jax.evaluation.reference import reference
 from downscale_jax.evaluation.statistics.change import periods
 from downscale_jax.fields.datasets.times import year_of
+from downscale_jax.fields.datasets.values.plausibility import limits_of
 from downscale_jax.fields.geometry import grid, places
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.pairs import PairTransform
@@ -108,6 +109,7 @@ def variables_of(
                 data_range=float(ranges[index, 1] - ranges[index, 0]),
                 kernel_km=kernel,
                 coarse_cells=cells,
+                quantity=quantity(name, attributes[name], units),
                 regimes=tuple(regimes),
                 zone=Zone(*zone) if zone else None,
             )
@@ -119,6 +121,12 @@ def label(name: str, attributes: Mapping[str, str]) -> str:
     """A variable in words."""
     words = (attributes.get('standard_name') or attributes.get('long_name') or name).replace('_', ' ')
     return shortened(words.removeprefix('lwe ') if 'precipitation' in words else words)
+
+
+def quantity(name: str, attributes: Mapping[str, str], units: str) -> str:
+    """The quantity of a variable in these units, '' where its values have no known limits."""
+    limits = limits_of(name, {**dict[Hashable, Any](attributes.items()), 'units': units})
+    return limits.quantity.label if limits else ''
 
 
 def winds_of(attributes: Mapping[str, Mapping[str, str]]) -> dict[str, str] | None:

@@ -40,6 +40,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1) + '\n')
 
 
+def cache_folder(name: str) -> Path:
+    """A folder of this project in the cache of the user (`XDG_CACHE_HOME`, else ~/.cache), which may not exist yet."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'downscale_jax' / name
+
+
 def check_output(path: Path, *suffixes: str) -> None:
     """Raises UserError where --output has none of the suffixes, or lies in a folder that does not exist."""
     if path.suffix not in suffixes:

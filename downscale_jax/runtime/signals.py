@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 T = TypeVar('T')
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+MOMENT = 0.05  # seconds
 POLL = 0.2  # seconds after which a waiting main thread looks for signals
 GRACE = 10.0  # seconds for the removal of partial files
 
@@ -35,19 +36,20 @@ def exit_on_signals() -> None:
 def raise_on_signals() -> None:
     """From now on the first signal raises `Interrupted`, so that partial files are removed; another ends the process.
 
-    A library may drop the exception, in a destructor for instance: then the process ends at once, too. One that the
-    exception left with a locked lock may wait for it for ever: the process ends after `GRACE` seconds at the latest.
+    A library may drop the exception, in a destructor for instance: then it is raised once more, a moment later. One that
+    it left with a locked lock may wait for it for ever: the process ends after `GRACE` seconds at the latest.
     """
     report = sys.unraisablehook
 
-    def report_or_exit(event: Any) -> None:
-        if isinstance(event.exc_value, Interrupted):
-            leave(event.exc_value)
-        report(event)
+    def report_or_repeat(event: Any) -> None:
+        if not isinstance(event.exc_value, Interrupted):
+            return report(event)
+        _raise_on_first()
+        again = signal.pthread_kill, (threading.main_thread().ident, event.exc_value.number)
+        threading.Timer(MOMENT, *again).start()
 
-    sys.unraisablehook = report_or_exit
-    for number in SIGNALS:
-        signal.signal(number, _raise)
+    sys.unraisablehook = report_or_repeat
+    _raise_on_first()
 
 
 def leave(interrupted: Interrupted) -> NoReturn:
@@ -55,6 +57,11 @@ def leave(interrupted: Interrupted) -> NoReturn:
     sys.stdout.flush()
     print(interrupted, file=sys.stderr, flush=True)
     os._exit(128 + interrupted.number)
+
+
+def _raise_on_first() -> None:
+    for number in SIGNALS:
+        signal.signal(number, _raise)
 
 
 def _exit(number: int, frame: Any) -> NoReturn:

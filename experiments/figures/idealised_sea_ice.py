@@ -1,8 +1,9 @@
-"""Draws docs/figures/idealised_sea_ice.png: python -m experiments.figures.idealised_sea_ice (about a minute)."""
+"""Draws docs/figures/sea_ice/idealised_sea_ice.png: python -m experiments.figures.idealised_sea_ice (a minute)."""
 
 from pathlib import Path
 
 import matplotlib
+from cmcrameri import cm
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
@@ -11,13 +12,17 @@ import numpy as np
 from data_prep.simulators.sea_ice import simulate
 from experiments.command_line import run_program
 
-OUT = Path(__file__).parents[2] / 'docs' / 'figures' / 'idealised_sea_ice.png'
+OUT = Path(__file__).parents[2] / 'docs' / 'figures' / 'sea_ice' / 'idealised_sea_ice.png'
 DATES = {'late winter': '2020-03-20T00', 'late summer': '2020-09-01T00'}
 PANELS = {  # label, colours, norm
-    'sit': ('thickness [m]', 'viridis', matplotlib.colors.Normalize(0, 4)),
-    'sic': ('concentration [1]', 'Blues_r', matplotlib.colors.Normalize(0.4, 1)),
-    'divergence': ('divergence [day$^{-1}$]', 'RdBu_r', matplotlib.colors.SymLogNorm(0.05, vmin=-0.5, vmax=0.5)),
-    'shear': ('shear [day$^{-1}$]', 'magma', matplotlib.colors.Normalize(0, 0.3)),
+    'sit': ('thickness [m]', cm.devon, matplotlib.colors.Normalize(0, 4)),
+    'sic': ('concentration [1]', cm.devon, matplotlib.colors.Normalize(0.4, 1)),
+    'divergence': (
+        'divergence [day$^{-1}$]',
+        cm.vik,
+        matplotlib.colors.SymLogNorm(0.05, vmin=-0.5, vmax=0.5),
+    ),
+    'shear': ('shear [day$^{-1}$]', cm.bilbao_r, matplotlib.colors.Normalize(0, 0.3)),
 }
 
 

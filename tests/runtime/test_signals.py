@@ -55,9 +55,9 @@ def test_start_up_ends_at_once():
     assert (status, out, len(lines)) == (130, '', 1)
 
 
-def test_a_dropped_exception_ends_the_program_all_the_same():
+def test_a_dropped_exception_is_raised_once_more():
     status, out, lines = stopped(signal.SIGINT, 'raise_on_signals()', IN_A_DESTRUCTOR)
-    assert (status, out, len(lines)) == (130, '', 1)
+    assert (status, out, len(lines)) == (130, 'tidied\n', 1)
 
 
 def test_a_clean_up_that_never_ends_is_cut_short():

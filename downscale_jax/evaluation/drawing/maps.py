@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from downscale_jax.evaluation.drawing.colours import SIGNED, SPREAD, of_quantity
 from downscale_jax.evaluation.drawing.frame import Frame
 from downscale_jax.evaluation.drawing.style import INK, LAND, LOOK, NOTHING, WIDTH, blank, label_bar, top_of_scale
+from downscale_jax.evaluation.protocol import Variable
 
 GAP = 0.13  # between rows, in inches: titles stay clear of the ticks above
 MARGIN = 0.9  # width of labels and gaps, in inches
@@ -24,8 +26,7 @@ def maps(
     truth: np.ndarray,
     ocean: np.ndarray,
     frame: Frame,
-    quantity: str,
-    unit: str,
+    variable: Variable,
     title: str = '',
     subtitle: str = '',
     baseline: tuple[str, np.ndarray] | None = None,
@@ -33,9 +34,8 @@ def maps(
 ) -> Figure:
     """Coarse input, two members and truth; a zoom into them; ensemble mean, baseline, spread and error of the mean.
 
-    coarse, truth [H, W], NaN where missing; members [M, H, W]; ocean bool [H, W], the rest is drawn as land; quantity
-    and unit label the colour bars, such as 'thickness' and 'm'; baseline (name, field [H, W]), a third member if
-    None; zoom (row, column, cells) adds a row.
+    coarse, truth [H, W], NaN where missing; members [M, H, W]; ocean bool [H, W], the rest is drawn as land; baseline
+    (name, field [H, W]), a third member if None; zoom (row, column, cells) adds a row.
     Fields share one colour scale, that of the truth's 1 to 99 %.
     """
     known = np.isfinite(truth) & ocean
@@ -52,9 +52,11 @@ def maps(
         below = None
 
     low, high = np.quantile(truth[known], (0.01, 0.99)) if known.any() else (0.0, 1.0)
-    looks: list[dict[str, Any]] = [{'vmin': low, 'vmax': high if high > low else low + 1, 'cmap': 'viridis'}] * 4
+    looks: list[dict[str, Any]] = [
+        {'vmin': low, 'vmax': high if high > low else low + 1, 'cmap': of_quantity(variable.quantity)}
+    ] * 4
     limit = top_of_scale(np.abs(error[known]), 0.99)
-    signed: dict[str, Any] = {'vmin': -limit, 'vmax': limit, 'cmap': 'RdBu_r'}
+    signed: dict[str, Any] = {'vmin': -limit, 'vmax': limit, 'cmap': SIGNED}
 
     size = (WIDTH - MARGIN) / 4
     tall = size * min(max(frame.relative_height(truth.shape), 0.5), 1.6)
@@ -73,13 +75,13 @@ def maps(
             _zoom(axes[0, index], axes[1, index], frame.box(*zoom, truth.shape[0]))
     fields = 3
     if below:
-        positive: dict[str, Any] = {'vmin': 0, 'vmax': top_of_scale(spread[known], 0.99), 'cmap': 'magma'}
+        positive: dict[str, Any] = {'vmin': 0, 'vmax': top_of_scale(spread[known], 0.99), 'cmap': SPREAD}
         for index, (field, look) in enumerate(zip(below, [*looks[:2], positive, signed], strict=True)):
             images[index] = _map(axes[-1, index], field[0], field[1], ocean, frame, **look) if field else None
-        _bar(figure, images[2], axes[-1, 2], 'standard deviation', unit, 'max')
+        _bar(figure, images[2], axes[-1, 2], 'standard deviation', variable.units, 'max')
         fields = 2 if third else 1
-    _bar(figure, images[0], axes[-1, :fields], quantity, unit, 'both')
-    _bar(figure, images[3], axes[-1, 3], 'prediction − truth', unit, 'both')
+    _bar(figure, images[0], axes[-1, :fields], variable.label, variable.units, 'both')
+    _bar(figure, images[3], axes[-1, 3], 'prediction − truth', variable.units, 'both')
     _tidy(axes, frame)
     return figure
 

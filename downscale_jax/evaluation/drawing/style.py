@@ -1,7 +1,7 @@
 """Style shared by all figures: colours, headline, labels at the ends of lines. No pyplot: figures hold no global state.
 
-Colours are those of Okabe and Ito, distinguishable with any colour vision, each with its own dash pattern; maps use
-viridis and magma, errors blue to red. Figures are 9 inches wide: shown at 900 pixels, their type matches the page's.
+Colours are those of Okabe and Ito, distinguishable with any colour vision, each with its own dash pattern; `colours`
+has those of maps. Figures are 9 inches wide: shown at 900 pixels, their type matches the page's.
 """
 
 import math
@@ -30,7 +30,7 @@ from downscale_jax.runtime.files import write_bytes
 
 WIDTH, DPI = 9.0, 160
 NO_VERSION: Any = {'Software': None}  # equal figures give equal bytes
-INK, QUIET, LAND, NOTHING = '#1a1a1a', '#5f6368', '#b9bcc0', '#eef0f2'
+INK, QUIET, LAND, NOTHING = '#1a1a1a', '#5f6368', '#b3aaa0', '#eef0f2'
 LOOK: dict[Any, Any] = {
     'font.size': 10, 'axes.titlesize': 10.5, 'axes.labelsize': 9.5, 'xtick.labelsize': 9, 'ytick.labelsize': 9,
     'axes.spines.top': False, 'axes.spines.right': False, 'axes.linewidth': 0.8, 'lines.linewidth': 1.8,

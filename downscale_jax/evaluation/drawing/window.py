@@ -7,16 +7,17 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from downscale_jax.evaluation.drawing.colours import SIGNED, of_quantity
 from downscale_jax.evaluation.drawing.frame import Frame
 from downscale_jax.evaluation.drawing.style import LOOK, NAMES, WIDTH, blank, in_lines, label_bar, top_of_scale
+from downscale_jax.evaluation.protocol import Variable
 from downscale_jax.fields.geometry.boxes import box_sums
 
 
 @matplotlib.rc_context(LOOK)
 def fields(
     shown: Mapping[str, np.ndarray],
-    variables: Sequence[str],
-    units: Sequence[str],
+    variables: Sequence[Variable],
     title: str,
     subtitle: str,
     frame: Frame,
@@ -38,14 +39,14 @@ def fields(
             # from zero, temperatures would all have one colour
             'vmin': -limit if signed else 0 if 0 <= low < high / 2 else low,
             'vmax': limit if signed else high if high > low else low + 1,
-            'cmap': 'RdBu_r' if signed else 'viridis',
+            'cmap': SIGNED if signed else of_quantity(variable.quantity),
         }
         for panel, name in zip(axes[v], names, strict=True):
             image = part.show(panel, shown[name][rows, columns, v], interpolation='nearest', **scale)
             if v == 0:
                 panel.set_title(NAMES.get(name, name), loc='left', fontsize=9.5)
-        axes[v, 0].set_ylabel(in_lines(variable))
-        label_bar(figure.colorbar(image, ax=list(axes[v]), shrink=0.85, pad=0.01), units[v])
+        axes[v, 0].set_ylabel(in_lines(variable.label))
+        label_bar(figure.colorbar(image, ax=list(axes[v]), shrink=0.85, pad=0.01), variable.units)
     return figure
 
 
@@ -75,7 +76,7 @@ def bias(
     for line, (v, kind) in zip(axes, rows, strict=True):
         limit = max(top_of_scale(np.abs(statistics[kind][..., v]), 0.99) for statistics in maps.values())
         for panel, (name, statistics) in zip(line, maps.items(), strict=True):
-            image = frame.show(panel, statistics[kind][..., v], vmin=-limit, vmax=limit, cmap='RdBu_r')
+            image = frame.show(panel, statistics[kind][..., v], vmin=-limit, vmax=limit, cmap=SIGNED)
             if (v, kind) == rows[0]:
                 panel.set_title(name, loc='left')
         line[0].set_ylabel(f'{in_lines(variables[v])}\n{kind.replace("_", " ")}', fontsize=8.5)

@@ -38,8 +38,7 @@ class Examples:
         shown |= {method: sample.methods[method][0] for method in setting.shown if method in setting.complete}
         drawn = window.fields(
             {**shown, 'truth': sample.truth},
-            setting.labels,
-            setting.units,
+            setting.variables,
             setting.title,
             f'{sample.label}, a window of the domain; of ensembles one member',
             self._frame,
@@ -60,8 +59,7 @@ class Examples:
             field.truth,
             mask,
             self._frame,
-            variable.label,
-            variable.units,
+            variable,
             title=f'{"Idealised " * setting.idealised}{variable.label}',
             subtitle=f'{sample.label}, the time of the largest error of the coarse field'
             + (f'; {len(field.members)} members' if len(field.members) > 1 else ''),

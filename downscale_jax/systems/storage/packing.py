@@ -15,9 +15,10 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
+from downscale_jax.fields.datasets.files import object_stores
 from downscale_jax.fields.datasets.files.paths import is_url
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.files import check_output, disk_error
+from downscale_jax.runtime.files import cache_folder, check_output, disk_error
 from downscale_jax.systems.workdir import best_step, read_config
 
 NEEDED = ('config.json', 'prepared.json')
@@ -79,12 +80,12 @@ def files_of(workdir: Path) -> dict[str, Path]:
 def unpacked(model: str | Path) -> Path:
     """The work directory in a packed model, in the cache of the user (`XDG_CACHE_HOME`, else ~/.cache).
 
-    `model` is a file or a URL (https, http). A URL may end in #sha256=DIGEST, that of the file, which is then checked,
-    and the file is downloaded only once. Raises UserError for a file that is no packed model, or of which a file
-    differs from its digest, and where a URL cannot be read or has another digest.
+    `model` is a file or a URL (https, http, s3, gs, abfs). A URL may end in #sha256=DIGEST, that of the file, which is
+    then checked, and the file is downloaded only once. Raises UserError for a file that is no packed model, or of which
+    a file differs from its digest, and where a URL cannot be read or has another digest.
     """
     place, _, wanted = str(model).partition(DIGEST)
-    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'downscale_jax' / 'models'
+    cache = cache_folder('models')
     if re.fullmatch('[0-9a-f]{64}', wanted) and (cache / wanted).is_dir():
         return cache / wanted
     content = _downloaded(place) if is_url(place) else Path(model).read_bytes()
@@ -109,9 +110,11 @@ def unpacked(model: str | Path) -> Path:
 
 def _downloaded(url: str) -> bytes:
     """Raises UserError where the URL cannot be read."""
-    if not url.startswith(('https://', 'http://')):
-        raise UserError(f'{url}: a packed model is opened from a file, https:// or http://; download it first')
     try:
+        if object_stores.protocol_of(url) in object_stores.PROTOCOLS:
+            return object_stores.read(url)
+        if not url.startswith(('https://', 'http://')):
+            raise UserError(f'{url}: a packed model is opened from a file, https://, http://, s3://, gs:// or abfs://')
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
             return response.read()
     except (OSError, http.client.HTTPException) as error:

@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+from cmcrameri import cm
 
 from downscale_jax.evaluation.drawing import style as look
 from downscale_jax.evaluation.drawing.frame import in_km
 from downscale_jax.evaluation.drawing.maps import maps
+from downscale_jax.evaluation.protocol import Variable
 
 pytestmark = pytest.mark.filterwarnings('error')
 PNG = b'\x89PNG'
+ICE = Variable('sit', 'm', 'thickness', 1.0, 40.0, 10, quantity='sea-ice thickness')
 
 
 def day(members=3, shape=(24, 30)):
@@ -38,7 +41,7 @@ def titles(figure):
     ],
 )
 def test_maps(tmp_path, members, options, expected):
-    figure = maps(*day(members), in_km(4.0), 'thickness', 'm', 'title', 'subtitle', **options)
+    figure = maps(*day(members), in_km(4.0), ICE, 'title', 'subtitle', **options)
     assert titles(figure)[-len(expected) :] == expected
     look.save(figure, tmp_path / 'maps.png')
     assert (tmp_path / 'maps.png').read_bytes().startswith(PNG)
@@ -47,14 +50,15 @@ def test_maps(tmp_path, members, options, expected):
 
 def test_maps_share_the_scale_of_the_truth():
     coarse, members, truth, ocean = day()
-    figure = maps(coarse, members, truth, ocean, in_km(4.0), 'thickness', 'm')
+    figure = maps(coarse, members, truth, ocean, in_km(4.0), ICE)
     limits = {axes.get_title('left'): axes.images[1].get_clim() for axes in figure.axes if axes.get_title('left')}
     scale = tuple(np.quantile(truth[np.isfinite(truth)], (0.01, 0.99)))
     assert limits['coarse input'] == limits['member 1'] == limits['truth'] == limits['ensemble mean'] == scale
+    assert {axes.images[1].get_cmap().name for axes in figure.axes[:4]} == {cm.devon.name}
     low, high = limits['error of the mean']
     assert low == -high
 
 
 def test_maps_of_a_day_without_truth():
     coarse, members, truth, ocean = day()
-    maps(coarse, members, np.full_like(truth, np.nan), ocean, in_km(4.0), 'thickness', 'm').canvas.draw()
+    maps(coarse, members, np.full_like(truth, np.nan), ocean, in_km(4.0), ICE).canvas.draw()

@@ -7,6 +7,7 @@ import pytest
 
 from downscale_jax.evaluation.drawing import window
 from downscale_jax.evaluation.drawing.frame import in_km
+from downscale_jax.evaluation.protocol import Variable
 
 pytestmark = pytest.mark.filterwarnings('error')
 SHAPE = (16, 24)
@@ -14,11 +15,12 @@ SHAPE = (16, 24)
 
 @pytest.mark.parametrize('count', [1, 2])
 def test_panels(count):
-    variables, units, rng = ('a', 'b')[:count], ('s-1', 'K')[:count], np.random.default_rng(0)
+    units, rng = ('s-1', 'K')[:count], np.random.default_rng(0)
+    variables = [Variable(name, unit, name, 1.0, 1.0, 1) for name, unit in zip('ab', units, strict=False)]
     shown = {name: rng.normal(size=(*SHAPE, count)) for name in ('truth', 'coarse', 'bicubic')}
     shown['bicubic'][3, 4] = np.nan
     frame = in_km(5.0)
-    figure = window.fields(shown, variables, units, 'title', 'subtitle', frame)
+    figure = window.fields(shown, variables, 'title', 'subtitle', frame)
     figure.savefig(BytesIO(), dpi=30)
     assert len(figure.axes) == count * (3 + 1)  # and a colour bar
     assert [panel.get_title('left') for panel in figure.axes[:3]] == ['coarse', 'bicubic', 'truth']
@@ -27,7 +29,7 @@ def test_panels(count):
     assert figure.axes[0].get_ylim() == (5 * row, 5 * (row + 8))
     maps = {name: {kind: rng.normal(size=(*SHAPE, count)) for kind in ('mean', 'standard_deviation')} for name in 'mn'}
     maps['m']['mean'][:] = np.nan  # a method without a value
-    figure = window.bias(maps, variables, units, 'title', 'subtitle', frame)
+    figure = window.bias(maps, 'ab'[:count], units, 'title', 'subtitle', frame)
     figure.savefig(BytesIO(), dpi=30)
     assert len(figure.axes) == 2 * count * (2 + 1)
 
