@@ -16,7 +16,6 @@ T = TypeVar('T')
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MOMENT = 0.05  # seconds
 POLL = 0.2  # seconds after which a waiting main thread looks for signals
-GRACE = 10.0  # seconds for the removal of partial files
 
 
 class Interrupted(KeyboardInterrupt):
@@ -36,8 +35,7 @@ def exit_on_signals() -> None:
 def raise_on_signals() -> None:
     """From now on the first signal raises `Interrupted`, so that partial files are removed; another ends the process.
 
-    A library may drop the exception, in a destructor for instance: then it is raised once more, a moment later. One that
-    it left with a locked lock may wait for it for ever: the process ends after `GRACE` seconds at the latest.
+    A library may drop the exception, in a destructor for instance: then it is raised once more, a moment later.
     """
     report = sys.unraisablehook
 
@@ -70,9 +68,6 @@ def _exit(number: int, frame: Any) -> NoReturn:
 
 def _raise(number: int, frame: Any) -> NoReturn:
     exit_on_signals()
-    limit = threading.Timer(GRACE, leave, [Interrupted(number)])
-    limit.daemon = True
-    limit.start()
     raise Interrupted(number)
 
 

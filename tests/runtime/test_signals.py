@@ -60,18 +60,6 @@ def test_a_dropped_exception_is_raised_once_more():
     assert (status, out, len(lines)) == (130, 'tidied\n', 1)
 
 
-def test_a_clean_up_that_never_ends_is_cut_short():
-    setting = 'import downscale_jax.runtime.signals as s; s.GRACE = 0.3; raise_on_signals()'
-    waiting = (
-        'try: '
-        + SLEEP
-        + """
-            finally: time.sleep(60)"""
-    )
-    status, out, lines = stopped(signal.SIGINT, setting, waiting)
-    assert (status, out, len(lines)) == (130, '', 1)
-
-
 def test_a_signal_that_does_not_wake_the_main_thread_ends_its_wait():
     """It is delivered to the other thread, as if it had come just before the main thread began to wait."""
     released = threading.Event()
