@@ -11,6 +11,7 @@ import pytest
 
 from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.peers import LINE
+from downscale_jax.runtime.signals import Interrupted
 from downscale_jax.training.log import read
 from tests.forked import Forked
 
@@ -86,6 +87,17 @@ def test_a_stop_told_to_one_process_stops_all_at_the_same_step(finals):
     assert 'saved at step' not in told[1]
 
 
+def check_survivor(process, errors):
+    """It ends in one line, which comes from the reader of messages in C++, a little later than the process."""
+    assert process.wait(timeout=60) != 0
+    for _ in range(100):
+        lines = [line for line in errors.read_text().splitlines() if 'validation loss' not in line]
+        if lines:
+            break
+        time.sleep(0.05)
+    assert lines == [LINE]
+
+
 @pytest.mark.parametrize('victim', [0, 1])
 def test_when_one_process_dies_the_other_ends_in_one_line_and_the_same_command_goes_on(tmp_path, victim):
     workdir = tmp_path / 'run'
@@ -95,17 +107,23 @@ def test_when_one_process_dies_the_other_ends_in_one_line_and_the_same_command_g
         time.sleep(0.01)
     started[victim][0].kill()
     assert started[victim][0].wait() == -signal.SIGKILL
-    survivor, errors = started[1 - victim]
-    assert survivor.wait(timeout=60) != 0
-    for _ in range(100):  # the line comes from the reader of messages in C++, which ends a little later
-        lines = [line for line in errors.read_text().splitlines() if 'validation loss' not in line]
-        if lines:
-            break
-        time.sleep(0.05)
-    assert lines == [LINE]
+    check_survivor(*started[1 - victim])
     if victim:
         finish([start(workdir, 2)])
         assert (workdir / 'checkpoints' / '60').exists()
+
+
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGINT])
+def test_the_end_of_the_process_that_prepares_data(tmp_path, number):
+    started = start_two(tmp_path / 'run', 1, 'prepare=100')
+    while len(list(tmp_path.glob('run/*.preparing'))) < 2:
+        assert all(process.poll() is None for process, _ in started), [e.read_text() for _, e in started]
+        time.sleep(0.01)
+    (process, errors), waiting = started
+    process.send_signal(number)
+    assert process.wait(timeout=60) == (130 if number == signal.SIGINT else -number)
+    assert errors.read_text().splitlines() == [str(Interrupted(number))] * (number == signal.SIGINT)
+    check_survivor(*waiting)
 
 
 def test_a_mistake_in_one_process_does_not_leave_the_other_waiting(tmp_path):

@@ -78,7 +78,7 @@ class Setting:
     cell_km: float
     periodic: bool
     variables: tuple[Variable, ...]
-    winds: tuple[str, str] | None  # names of the eastward and the northward wind among the variables
+    winds: Mapping[str, str] | None  # {name: standard name} of the eastward and the northward wind (`winds_of`)
     coarsen: Callable[[np.ndarray], np.ndarray] | None  # [H, W, V] -> block means [h, w, V]; None without blocks
     reference: Reference
     places: Places

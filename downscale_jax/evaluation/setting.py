@@ -16,7 +16,10 @@ from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.pipeline.records import Prepared
 
-WINDS = {'eastward_wind': 0, 'x_wind': 0, 'northward_wind': 1, 'y_wind': 1}
+WINDS = {
+    'eastward_wind': 0, 'x_wind': 0, 'grid_eastward_wind': 0,
+    'northward_wind': 1, 'y_wind': 1, 'grid_northward_wind': 1,
+}  # fmt: skip
 
 
 def setting(
@@ -126,13 +129,14 @@ def quantity(name: str, attributes: Mapping[str, str], units: str) -> str:
     return limits.quantity.label if limits else ''
 
 
-def winds_of(attributes: Mapping[str, Mapping[str, str]]) -> tuple[str, str] | None:
-    """The variables that are eastward and northward wind, by their standard names."""
-    winds: dict[int, str] = {}
+def winds_of(attributes: Mapping[str, Mapping[str, str]]) -> dict[str, str] | None:
+    """{name: standard name} of the eastward wind, or that along x, and of the northward one; None without both."""
+    winds: dict[int, tuple[str, str]] = {}
     for name, attrs in attributes.items():
-        if (place := WINDS.get(attrs.get('standard_name', ''))) is not None:
-            winds.setdefault(place, name)
-    return (winds[0], winds[1]) if len(winds) == 2 else None
+        standard = attrs.get('standard_name', '')
+        if (place := WINDS.get(standard)) is not None:
+            winds.setdefault(place, (name, standard))
+    return dict([winds[0], winds[1]]) if len(winds) == 2 else None
 
 
 def cell_km(prepared: Prepared) -> float:

@@ -10,12 +10,10 @@ gradients comes out multiplied by the number of devices (Adam hides this factor,
 
 import os
 import platform
-import threading
 import zlib
 from collections.abc import Callable, Mapping
-from concurrent import futures
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,9 +23,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from downscale_jax.runtime import compiler, peers
 from downscale_jax.runtime.errors import UserError, is_multiprocess
+from downscale_jax.runtime.signals import heeding_signals
 
-T = TypeVar('T')
-POLL = 0.2  # seconds after which a waiting main thread looks for signals
 AXIS = 'batch'
 REPLICATED = PartitionSpec()  # equal on all devices
 SHARDED_ROWS = PartitionSpec(AXIS)  # leading axis split over the devices
@@ -44,23 +41,6 @@ def initialize() -> None:
         peers.watch()
         # JAX waits for the others for up to five minutes
         heeding_signals(lambda: jax.distributed.initialize(num_processes=count, process_id=index))
-
-
-def heeding_signals(wait: Callable[[], T]) -> T:
-    """The result of a wait in C++, which another thread does, since the main thread would heed no signal meanwhile."""
-    done: futures.Future[T] = futures.Future()
-
-    def run() -> None:
-        try:
-            done.set_result(wait())
-        except BaseException as error:
-            done.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    while not done.done():
-        # without a limit, a signal that arrives just before the main thread begins to wait would not wake it
-        futures.wait([done], timeout=POLL)
-    return done.result()
 
 
 def processes_of(environment: Mapping[str, str]) -> tuple[int | None, int | None]:

@@ -13,7 +13,7 @@ import sys
 from typing import NoReturn
 
 FAILURES = ('Gloo', 'by peer', 'JAX distributed service', 'coordination service', 'Socket closed')  # in messages
-LINE = 'error: another process ended: run the same command in all of them to resume'
+LINE = 'error: another process ended, or did not start: run the same command in all of them to resume'
 READER = f"""
 import sys
 text = sys.stdin.buffer.read().decode(errors='replace')

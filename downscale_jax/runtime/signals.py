@@ -8,10 +8,14 @@ import os
 import signal
 import sys
 import threading
-from typing import Any, NoReturn
+from collections.abc import Callable
+from concurrent import futures
+from typing import Any, NoReturn, TypeVar
 
+T = TypeVar('T')
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MOMENT = 0.05  # seconds
+POLL = 0.2  # seconds after which a waiting main thread looks for signals
 
 
 class Interrupted(KeyboardInterrupt):
@@ -65,3 +69,24 @@ def _exit(number: int, frame: Any) -> NoReturn:
 def _raise(number: int, frame: Any) -> NoReturn:
     exit_on_signals()
     raise Interrupted(number)
+
+
+def heeding_signals(work: Callable[[], T]) -> T:
+    """The result of `work`, which another thread does, while the main thread heeds signals.
+
+    For waits in C++, in which the main thread would heed none, and for libraries with locks, which would stay locked
+    where a signal raises its exception within them.
+    """
+    done: futures.Future[T] = futures.Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    while not done.done():
+        # without a limit, a signal that arrives just before the main thread begins to wait would not wake it
+        futures.wait([done], timeout=POLL)
+    return done.result()

@@ -18,6 +18,7 @@ SETTINGS = {'places': '', 'window': 16, 'subsets': (), 'regimes': (), 'zones': (
         ({'t': 'air_temperature', 'v': 'northward_wind', 'u': 'eastward_wind'}, ('u', 'v')),
         ({'across': 'y_wind', 'along': 'x_wind', 'none': None}, ('along', 'across')),
         ({'u10': 'eastward_wind', 'v10': 'northward_wind', 'u100': 'eastward_wind'}, ('u10', 'v10')),
+        ({'u': 'grid_eastward_wind', 'v': 'grid_northward_wind'}, ('u', 'v')),
         ({'u': 'eastward_wind', 't': 'air_temperature'}, None),
         ({'u': None, 'v': None}, None),
         ({}, None),
@@ -25,7 +26,8 @@ SETTINGS = {'places': '', 'window': 16, 'subsets': (), 'regimes': (), 'zones': (
 )
 def test_winds_by_their_standard_names(named, expected):
     attributes = {name: {'standard_name': said} if said else {'units': 'm s-1'} for name, said in named.items()}
-    assert winds_of(attributes) == expected
+    assert winds_of(attributes) == (expected and {name: named[name] for name in expected})
+    assert expected is None or tuple(winds_of(attributes)) == expected
 
 
 @pytest.mark.parametrize(

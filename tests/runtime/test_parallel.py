@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import threading
 
 import jax
 import jax.numpy as jnp
@@ -21,34 +19,6 @@ RATE = 0.125
 X = np.random.default_rng(0).normal(size=(BATCH, 3)).astype(np.float32)
 Y = np.random.default_rng(1).normal(size=BATCH).astype(np.float32)
 START = np.array([0.5, -1.0, 2.0], np.float32)
-
-
-def test_a_signal_that_does_not_wake_the_main_thread_ends_its_wait():
-    """It is delivered to the other thread, as if it had come just before the main thread began to wait."""
-    released = threading.Event()
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # other tests may have left another one
-
-    def wait():
-        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
-        return released.wait(60)
-
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            parallel.heeding_signals(wait)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert not released.is_set()
-    released.set()
-
-
-def test_a_wait_in_another_thread_gives_its_result_or_its_error():
-    assert parallel.heeding_signals(lambda: 3) == 3
-    with pytest.raises(UserError, match='asked'):
-        parallel.heeding_signals(fail)
-
-
-def fail():
-    raise UserError('asked to fail')
 
 
 def losses(params, rows):

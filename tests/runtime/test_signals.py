@@ -4,8 +4,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
+
+from downscale_jax.runtime.errors import UserError
+from downscale_jax.runtime.signals import heeding_signals
 
 WORK = """
     import sys, time
@@ -54,3 +58,31 @@ def test_start_up_ends_at_once():
 def test_a_dropped_exception_is_raised_once_more():
     status, out, lines = stopped(signal.SIGINT, 'raise_on_signals()', IN_A_DESTRUCTOR)
     assert (status, out, len(lines)) == (130, 'tidied\n', 1)
+
+
+def test_a_signal_that_does_not_wake_the_main_thread_ends_its_wait():
+    """It is delivered to the other thread, as if it had come just before the main thread began to wait."""
+    released = threading.Event()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # other tests may have left another one
+
+    def wait():
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        return released.wait(60)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            heeding_signals(wait)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not released.is_set()
+    released.set()
+
+
+def fail():
+    raise UserError('asked to fail')
+
+
+def test_a_wait_in_another_thread_gives_its_result_or_its_error():
+    assert heeding_signals(lambda: 3) == 3
+    with pytest.raises(UserError, match='asked'):
+        heeding_signals(fail)

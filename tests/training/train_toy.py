@@ -3,8 +3,9 @@
     python train_toy.py WORKDIR [NAME=NUMBER ...]
 
 with steps (of the first of two phases), sgd (1: SGD throughout), pause (seconds before each step), slow (seconds that a
-checkpoint waits before and after its mark is written), fail (step before which the first process raises UserError).
-Ends with the state of the last checkpoint in final.npz. What main.py does around the loop is done here too.
+checkpoint waits before and after its mark is written), fail (step before which the first process raises UserError),
+prepare (seconds for which the first process prepares data while the others wait). Ends with the state of the last
+checkpoint in final.npz. What main.py does around the loop is done here too.
 """
 
 import sys
@@ -19,6 +20,7 @@ import numpy as np
 from downscale_jax.runtime import messages, parallel
 from downscale_jax.runtime.checkpoints import Checkpoints, silence_write_errors
 from downscale_jax.runtime.errors import UserError, exit_on_user_error
+from downscale_jax.runtime.signals import raise_on_signals
 from downscale_jax.training import state as states
 from downscale_jax.training.log import Log
 from downscale_jax.training.loop import LoopSettings, TrainingData, abstract_state, train
@@ -60,7 +62,7 @@ def rows_of(step):
     return {'x': x[rows.start : rows.stop], 'y': np.sin(x.sum(1))[rows.start : rows.stop]}
 
 
-def run(workdir: Path, steps=20, sgd=0, pause=0.0, slow=0.0, fail=-1):
+def run(workdir: Path, steps=20, sgd=0, pause=0.0, slow=0.0, fail=-1, prepare=0.0):
     def batches(start, limit=0):
         step = start
         while True:
@@ -81,6 +83,10 @@ def run(workdir: Path, steps=20, sgd=0, pause=0.0, slow=0.0, fail=-1):
     second = 'sgd' if sgd else 'adamw'
     task = Toy((Phase('first', int(steps), 0.1, optimizer='sgd'), Phase('second', 10, 0.02, 3, optimizer=second)))
     workdir.mkdir(exist_ok=True)
+    if prepare:
+        (workdir / f'{jax.process_index()}.preparing').touch()
+        time.sleep(prepare if jax.process_index() == 0 else 0)
+        parallel.barrier('data are prepared')
     log = Log(workdir)
     train(
         task,
@@ -105,5 +111,6 @@ if __name__ == '__main__':
     messages.to_terminal()
     silence_write_errors()
     parallel.initialize()
+    raise_on_signals()
     with exit_on_user_error():
         run(Path(sys.argv[1]), **{name: float(value) for name, value in (a.split('=') for a in sys.argv[2:])})

@@ -20,11 +20,11 @@ def evaluate(mapper: Mapper, provenance: str, prepared: Prepared, config: dict[s
     The truth is the true ice of a simulation, else the outlines of the inventory. `provenance`: checkpoint and training
     data in words.
     """
-    fold = Fold(prepared, mapper, config)
+    fold, outlines = Fold(prepared, mapper, config), tables.read_outlines(prepared)
     views = [fold.view('test', date) for date in range(len(config['data']['dates']))]
     masks = predictions(views[0], fold)
     outcome = outcome_of(views, masks, fold)
-    tables.write(outcome, prepared, workdir)
+    tables.write(outcome, outlines, workdir)
     return publish(report.publication(outcome, views, provenance, fold, workdir), workdir)
 
 

@@ -7,17 +7,23 @@ import numpy as np
 
 from downscale_jax.evaluation.glaciers.outcome import MAIN, Outcome
 from downscale_jax.pipeline.records import OUTLINES, Prepared
-from downscale_jax.runtime.files import write_text
+from downscale_jax.runtime.files import reading, write_text
 
 if TYPE_CHECKING:
     import geopandas
 
 
-def write(outcome: Outcome, prepared: Prepared, workdir: Path) -> None:
-    """Writes one row per test glacier."""
+def read_outlines(prepared: Prepared) -> 'geopandas.GeoDataFrame':
+    """The outlines of all glaciers. Raises UserError for a file that is missing or damaged."""
     import geopandas
 
-    outlines = geopandas.read_file(prepared.directory / OUTLINES)
+    path = prepared.directory / OUTLINES
+    with reading(path, prepared.remedy):
+        return geopandas.read_file(path)
+
+
+def write(outcome: Outcome, outlines: 'geopandas.GeoDataFrame', workdir: Path) -> None:
+    """Writes one row per test glacier."""
     frame = rows(outcome, outlines)
     write_text(workdir / 'areas.csv', frame.drop(columns='geometry').to_csv(index=False))
     write_package(frame, workdir / 'areas.gpkg')

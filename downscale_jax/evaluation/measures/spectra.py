@@ -12,6 +12,7 @@ from downscale_jax.evaluation.statistics import spectra
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
 from downscale_jax.fields.geometry import wind
 from downscale_jax.fields.geometry.grid import cell_sizes_km
+from downscale_jax.fields.geometry.wind_axes import is_known
 
 ROUNDING = 1e-6  # of the strongest wavenumber: beyond the truncation of a model there is only rounding
 KINETIC = 'energy'
@@ -36,7 +37,9 @@ class Spectra:
             statics = statics.isel({statics['mask'].dims[0]: self._band})
         self._power = spectra.VariancePower(statics)
         rotational = {'vorticity', 'divergence'} <= set(setting.names)
-        self._kinetic = spectra.EnergySpectrum(statics) if rotational or setting.winds else None
+        # not on a curvilinear grid
+        self._winds = setting.winds if setting.winds and is_known(statics, setting.winds.values()) else None
+        self._kinetic = spectra.EnergySpectrum(statics) if rotational or self._winds else None
 
     def add(self, sample: Sample) -> None:
         truth = self._powers(sample.truth)
@@ -56,13 +59,16 @@ class Spectra:
 
     def _rotational(self, fields: np.ndarray, names: list[str]) -> list[np.ndarray]:
         """Vorticity and divergence [h, W] in the band."""
-        if not self._setting.winds:
+        if not self._winds:
             return [fields[self._band, :, names.index(name)] for name in ('vorticity', 'divergence')]
         statics, dims = self._setting.statics, self._setting.statics['mask'].dims
         if spectra.is_globe(statics) and not np.isfinite(fields).all():  # harmonics need every cell
             return [np.full(statics['mask'].shape, np.nan)[self._band]] * 2
-        winds = {n: (dims, fields[..., names.index(n)], {'units': 'm s-1'}) for n in self._setting.winds}
-        derived = wind.vorticity_divergence(statics.assign(winds), *self._setting.winds)
+        winds = {
+            name: (dims, fields[..., names.index(name)], {'units': 'm s-1', 'standard_name': standard})
+            for name, standard in self._winds.items()
+        }
+        derived = wind.vorticity_divergence(statics.assign(winds), *winds)
         return [derived[name].values[self._band] for name in ('vorticity', 'divergence')]
 
     def result(self) -> Result:

@@ -61,7 +61,9 @@ def land_on(grid: xr.Dataset, path: str) -> xr.DataArray | None:
     None where the file has no mask."""
     data = open_dataset(path)
     name = find_surface(data, 'land', path)
-    return land_mask(_on_cells(grid, land_fraction(_plane(data, name, path)), path) >= 0.5) if name else None
+    if not name:
+        return None
+    return land_mask(_on_cells(grid, land_fraction(_plane(data, name, path), data[name].attrs), path) >= 0.5)
 
 
 def _on_cells(grid: xr.Dataset, field: xr.DataArray, path: str) -> xr.DataArray:

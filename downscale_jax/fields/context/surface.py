@@ -3,13 +3,15 @@
 `topography` is in m and 0 on the sea; `land` is 1, the sea 0. Training learns from them, other regions bring their own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from downscale_jax.fields.datasets.archives import Kind, on_pressure_levels, the_one
 from downscale_jax.fields.datasets.canonical import canonical
+from downscale_jax.fields.datasets.masks import LAND, flags_of
 from downscale_jax.fields.datasets.store import load
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
@@ -60,14 +62,20 @@ def land_mask(is_land: xr.DataArray) -> xr.DataArray:
     return is_land.astype(np.int8).rename('land').drop_attrs().assign_attrs(attrs)
 
 
-def land_fraction(land: xr.DataArray) -> xr.DataArray:
-    """Between 0 and 1, also where the file has per cent, as CMIP's sftlf; without units as it is."""
-    return convert_units(land, '1') if 'units' in land.attrs else land
+def land_fraction(land: xr.DataArray, attrs: Mapping[Hashable, Any]) -> xr.DataArray:
+    """Between 0 and 1, of a canonical field whose attributes in the file are `attrs`.
+
+    Flags are read by their meanings, per cent are converted, as of CMIP's sftlf, and a fraction of the sea is inverted.
+    """
+    if flags := flags_of(attrs, LAND):
+        return land.isin(flags).astype(np.float32)
+    fraction = convert_units(land, '1') if 'units' in land.attrs else land
+    return 1 - fraction if str(attrs.get('standard_name', '')).startswith('sea_') else fraction
 
 
-_CONVERSIONS: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
-    'topography': heights,
-    'land': lambda land: land_mask(land_fraction(land) >= 0.5),
+_CONVERSIONS: dict[str, Callable[[xr.DataArray, Mapping[Hashable, Any]], xr.DataArray]] = {
+    'topography': lambda field, attrs: heights(field),
+    'land': lambda field, attrs: land_mask(land_fraction(field, attrs) >= 0.5),
 }
 
 
@@ -84,7 +92,7 @@ def read_surface(data: xr.Dataset, names: Sequence[str], source: str) -> dict[st
         field = without_time(canonical(data[[match]], [match], source=source)[match], source) if match else None
         if field is not None:
             try:
-                result[name] = _CONVERSIONS[name](field).rename(name)
+                result[name] = _CONVERSIONS[name](field, data[match].attrs).rename(name)
             except UserError as error:
                 raise UserError(f"{source}: taken for '{name}', {error}") from error
     return result

@@ -12,8 +12,8 @@ import xarray as xr
 from downscale_jax.fields.datasets import archives
 from downscale_jax.fields.datasets.angles import in_one_run
 from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, role_of, roles_of
-from downscale_jax.fields.datasets.coordinates import horizontal, mapping_of
-from downscale_jax.fields.datasets.field_times import scalar_time, with_common_times
+from downscale_jax.fields.datasets.coordinates import horizontal, mapping_of, with_rotated_axes
+from downscale_jax.fields.datasets.field_times import report_unused_times, scalar_time, with_common_times
 from downscale_jax.fields.datasets.masks import valid_cells
 from downscale_jax.fields.datasets.periods import bounds_of_time
 from downscale_jax.fields.datasets.sizes import check_fits
@@ -51,6 +51,7 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
     for name in names:
         check_packing(dataset[name], f"{source}: '{name}'")
     dataset = decoded(dataset, names)
+    dataset = with_rotated_axes(dataset, dataset[names[0]])
     fields = {name: _ordered(dataset, name, source) for name in names}
     first = fields[names[0]]
     space = ('lat', 'lon') if 'lat' in first.dims else ('y', 'x')
@@ -64,6 +65,7 @@ def canonical(dataset: xr.Dataset, names: Sequence[str], mask: str = '', source:
             if common[name].sizes == fields[name].sizes:
                 coords |= bounds_of_time(dataset, dataset[name], fields[name].attrs)
         fields |= common
+        report_unused_times(dataset, names, coords['time'].values, source)
     valid = xr.Variable(space, np.ones(first.shape[-2:], bool))
     if mask:
         valid = xr.Variable(space, _mask(dataset, mask, first, source))

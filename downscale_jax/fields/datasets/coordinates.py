@@ -67,6 +67,24 @@ def _from_mapping(coords: Coordinates, mapping: Mapping[str, Any]) -> tuple[np.n
     return projections.geographic(coords[names[0]][1], coords[names[1]][1], mapping) if names else None
 
 
+def with_rotated_axes(dataset: xr.Dataset, array: xr.DataArray) -> xr.Dataset:
+    """The data set with the axes of `array` named as rotated where its grid mapping says so, but only their names, lat
+    and lon, say what they are."""
+    mapping = mapping_of(dataset, array)
+    if not mapping or dataset[mapping].attrs.get('grid_mapping_name') != projections.ROTATED:
+        return dataset
+    named = {'lat': 'grid_latitude', 'lon': 'grid_longitude'}
+    roles = {dim: role_of(dataset, dim) for dim in array.dims}
+    axes = {
+        dim: dataset[dim].assign_attrs(standard_name=named[role])
+        for dim, role in roles.items()
+        if role in named and str(dataset[dim].attrs.get('units', '')).lower() in ('', 'degrees', 'degree', '1')
+    }
+    if any('standard_name' in dataset[dim].attrs for dim in axes) or len(axes) != 2:
+        return dataset
+    return dataset.assign_coords(axes)
+
+
 def mapping_of(dataset: xr.Dataset, array: xr.DataArray) -> str:
     """The name of the grid mapping of `array`, or the only one of the data set; '' where there is none."""
     # xarray moves the name to the encoding when it decodes all coordinates; 'crs: x y' names axes too

@@ -1,11 +1,11 @@
 """Times of the fields of a data set: from its coordinates, increasing, and common to several variables."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields.datasets.axes import is_valid_time, role_of
+from downscale_jax.fields.datasets.axes import gridded, is_valid_time, role_of
 from downscale_jax.fields.datasets.dates import iso
 from downscale_jax.fields.datasets.times import encode_times, in_one_calendar, matching, nanoseconds
 from downscale_jax.runtime import messages
@@ -75,6 +75,25 @@ def scalar_time(dataset: xr.Dataset, array: xr.DataArray) -> xr.DataArray | None
     """The single time of a field, where the file has it as a scalar."""
     scalars = [c for n, c in array.coords.items() if c.ndim == 0 and role_of(dataset, n) == 'time']
     return min(scalars, key=lambda c: c.attrs.get('standard_name') != 'time', default=None)
+
+
+def report_unused_times(dataset: xr.Dataset, names: Collection[str], used: np.ndarray, source: str) -> None:
+    """Warns of fields at times before or after all those `used`, which the named variables have.
+
+    They are those of files of one series in which a variable has another name.
+    """
+    read, taken = encode_times(used), {dim for name in names for dim in dataset[name].dims}
+    for dim in (dim for dim in dataset.dims if dim not in taken and role_of(dataset, dim) == 'time'):
+        others = [name for name in gridded(dataset) if dim in dataset[name].dims]
+        times = dataset[dim].values
+        if not others or not (times.dtype.kind == 'M' or hasattr(times.flat[0], 'calendar')):
+            continue
+        apart = encode_times(times)
+        if apart.min() > read.max() or apart.max() < read.min():
+            messages.warning(
+                f'{source}: at {len(times)} times from {iso(times[0])} to {iso(times[-1])} it has only '
+                f'{", ".join(others)}, not {", ".join(names)}: if these are the same variables, rename them'
+            )
 
 
 def _described(times: np.ndarray) -> str:

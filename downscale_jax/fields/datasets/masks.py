@@ -2,8 +2,18 @@
 
 import re
 from collections.abc import Hashable, Mapping
+from typing import Any
 
 import numpy as np
+
+LAND = 'land|coast'
+
+
+def flags_of(attrs: Mapping[Hashable, object], meaning: str) -> list[Any]:
+    """The `flag_values` of CF attributes whose `flag_meanings` match a pattern."""
+    meanings = str(attrs.get('flag_meanings', '')).lower().split()
+    flags = np.atleast_1d(np.asarray(attrs.get('flag_values', range(len(meanings)))))
+    return [flag for flag, text in zip(flags, meanings, strict=False) if re.search(meaning, text)]
 
 
 def valid_cells(values: np.ndarray, name: str, attrs: Mapping[Hashable, object]) -> np.ndarray:
@@ -13,10 +23,7 @@ def valid_cells(values: np.ndarray, name: str, attrs: Mapping[Hashable, object])
     order, mentions land but not sea is 1 on land (a fraction counts from 0.5) and is inverted; so is a mask that
     mentions both, such as ECMWF's land-sea mask; every other mask is non-zero where valid.
     """
-    meanings = str(attrs.get('flag_meanings', '')).lower().split()
-    flags = np.atleast_1d(np.asarray(attrs.get('flag_values', range(len(meanings)))))
-    land = [flag for flag, meaning in zip(flags, meanings, strict=False) if re.search('land|coast', meaning)]
-    sea = [flag for flag, meaning in zip(flags, meanings, strict=False) if re.search('sea|ocean|water', meaning)]
+    land, sea = (flags_of(attrs, meaning) for meaning in (LAND, 'sea|ocean|water'))
     if sea:
         return np.isin(values, sea)
     if land:

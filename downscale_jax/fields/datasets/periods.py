@@ -6,6 +6,8 @@ from collections.abc import Hashable, Mapping
 import numpy as np
 import xarray as xr
 
+from downscale_jax.runtime.errors import UserError
+
 KINDS = ('month', 'year')
 START, END = 'period_start', 'period_end'  # coordinates along time
 
@@ -35,12 +37,19 @@ def bounds_of_time(
 def lengths(array: xr.DataArray) -> xr.DataArray | None:
     """Days over which each value was summed (time,), None where that is unknown.
 
-    Known of sums (cell_methods `time: sum`) with bounds of time, or with one time in each of successive months.
+    Known of sums (cell_methods `time: sum`) with bounds of time, or with one time in each of successive months. Raises
+    UserError for bounds that enclose no time.
     """
     if not _is_sum(array.attrs):
         return None
     if START in array.coords:
-        return ((array[END] - array[START]) / np.timedelta64(1, 'D')).astype(np.float64).drop_attrs()
+        days = abs(((array[END] - array[START]) / np.timedelta64(1, 'D')).astype(np.float64).drop_attrs())
+        if not (days > 0).all():
+            raise UserError(
+                f"'{array.name}' is a sum, but {int((~(days > 0)).sum())} of its {days.size} bounds of time are "
+                'missing or enclose no time: correct the bounds'
+            )
+        return days
     time = array.coords.get('time')
     if time is None or time.size < 2 or not _is_time(time.variable):
         return None

@@ -12,7 +12,12 @@ CELL, VALUE = 24, 16  # bytes of a cell (mask, area, coordinates) and of a value
 
 
 def check_fits(dataset: xr.Dataset, names: list[str], source: str) -> None:
-    """Raises UserError where one time of the variables does not fit into the free memory."""
+    """Raises UserError where one time of the variables has no cells or does not fit into the free memory."""
+    for name in names:
+        for dim in dataset[name].dims:
+            if not dataset.sizes[dim] and role_of(dataset, dim) != 'time':
+                raise UserError(f"{source}: '{name}' has no cells: its dimension '{dim}' is empty; check how the file "
+                                'was made')  # fmt: skip
     shapes = {name: [dataset.sizes[d] for d in dataset[name].dims if role_of(dataset, d) != 'time'] for name in names}
     shape = max(shapes.values(), key=math.prod)
     needed, free = math.prod(shape) * (CELL + VALUE * len(names)), memory.of_host()

@@ -27,6 +27,7 @@ _RULES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r'\\(?:mathrm|rm|text)|[${}]', ''),  # LaTeX
+        (r'\^?\\circ *', 'deg'),
         (r'\^|\*\*', '^'),
         (r'°|º|\bdegrees?\b|\bdegs\b', 'deg'),
         (r'\bdegree_|\bdegrees_', 'deg_'),

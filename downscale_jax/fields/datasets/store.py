@@ -19,6 +19,7 @@ from downscale_jax.fields.datasets.files.containers import content_of, kind_of, 
 from downscale_jax.fields.datasets.files.joining import joined
 from downscale_jax.fields.datasets.files.paths import Paths, files_of, name_of
 from downscale_jax.runtime.errors import UserError, WrongTypeError
+from downscale_jax.runtime.signals import heeding_signals
 
 
 def open_dataset(paths: Paths) -> xr.Dataset:
@@ -124,7 +125,7 @@ def write_netcdf(dataset: xr.Dataset, path) -> None:
             encoding[name] = {'dtype': 'float32', 'zlib': True, 'complevel': 4, '_FillValue': np.float32(np.nan)}
     partial = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.tmp')
     try:
-        dataset.drop_encoding().to_netcdf(partial, engine='netcdf4', encoding=encoding)
+        heeding_signals(lambda: dataset.drop_encoding().to_netcdf(partial, engine='netcdf4', encoding=encoding))
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:
         raise UserError(f'{path}: could not be written ({_first_line(error)}); check space and permissions') from error

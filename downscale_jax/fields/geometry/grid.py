@@ -20,7 +20,7 @@ def cell_sizes_km(grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
     Raises UserError for a grid without coordinates.
     """
-    axes = _axes(grid)
+    axes = axes_of(grid)
     if axes == ('y', 'x'):
         dy, dx = (steps(grid[name].values) / 1000 for name in axes)
         return dy, np.full(dy.size, np.median(dx))
@@ -42,8 +42,8 @@ def _has_planes(grid: xr.Dataset) -> bool:
     return all(name in grid.coords and grid[name].ndim == 2 for name in ('lat', 'lon'))
 
 
-def _axes(grid: xr.Dataset) -> tuple[str, str] | None:
-    """The names of the 1-D coordinates along which sizes of cells are known, in order of preference."""
+def axes_of(grid: xr.Dataset) -> tuple[str, str] | None:
+    """The names of the 1-D coordinates along which sizes of cells are known, in order of preference; None without."""
     pairs = (('y', 'x'), ('rlat', 'rlon'), ('lat', 'lon'))
     return next((pair for pair in pairs if all(n in grid.coords and grid[n].ndim == 1 for n in pair)), None)
 
@@ -64,7 +64,7 @@ def cell_areas_km2(grid: xr.Dataset) -> np.ndarray:
 
     Raises UserError for a grid without coordinates, and where a cell of `mask` has no position.
     """
-    (dy, dx), axes = cell_sizes_km(grid), _axes(grid)
+    (dy, dx), axes = cell_sizes_km(grid), axes_of(grid)
     width = steps(grid[axes[1]].values) if axes else np.ones(grid['lon'].shape[1])
     area = (dy * dx)[:, None] * (width / np.median(width))
     if _has_planes(grid) and axes != ('rlat', 'rlon'):

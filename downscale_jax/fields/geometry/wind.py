@@ -11,8 +11,9 @@ import numpy as np
 import xarray as xr
 
 from downscale_jax.fields.datasets.units import convert_units
-from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM, is_periodic
+from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM, axes_of, is_periodic
 from downscale_jax.fields.geometry.harmonics import Rows, harmonics, latitudes
+from downscale_jax.fields.geometry.wind_axes import along_axes
 from downscale_jax.runtime.errors import UserError, suggestion
 
 RADIUS = EARTH_RADIUS_KM * 1000
@@ -35,9 +36,9 @@ Derive = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # u,
 def vorticity_divergence(fields: xr.Dataset, u: str = 'u', v: str = 'v') -> xr.Dataset:
     """A canonical data set (`datasets.canonical`) with `vorticity` and `divergence` [s-1] in place of its winds.
 
-    `u`, `v` are eastward and northward on (..., lat, lon), along x and y on (..., y, x). The result is float32,
-    computed chunk by chunk where the winds are lazy, and time by time within a chunk. Latitudes may run either way,
-    longitudes may start anywhere.
+    `u`, `v` are eastward and northward on (..., lat, lon); on rotated and projected grids they are turned to the axes
+    where their standard names say so (`wind_axes`). The result is float32, computed chunk by chunk where the winds are
+    lazy, and time by time within a chunk. Latitudes may run either way, longitudes may start anywhere.
 
     Global grids, evenly spaced with both poles or with neither, or Gaussian: by spherical harmonics, exact up to total
     wavenumber H - 2 with poles, H - 1 without, and at most (W - 1)/2; shorter waves are dropped (`harmonics`). Other
@@ -54,11 +55,11 @@ def vorticity_divergence(fields: xr.Dataset, u: str = 'u', v: str = 'v') -> xr.D
                 f'found {", ".join(sorted(map(str, fields.data_vars)))}; {suggestion(name, map(str, fields.data_vars))}'
             )
     derive = _method(fields, fields[u])
+    components = along_axes(fields.assign({name: convert_units(fields[name], 'm s-1') for name in (u, v)}), u, v)
     space = fields[u].dims[-2:]
     results = xr.apply_ufunc(
         lambda u, v: _time_by_time(derive, u, v),
-        convert_units(fields[u], 'm s-1'),
-        convert_units(fields[v], 'm s-1'),
+        *components,
         input_core_dims=[space, space],
         output_core_dims=[space, space],
         dask='parallelized',
@@ -83,18 +84,16 @@ def _time_by_time(derive: Derive, u: np.ndarray, v: np.ndarray) -> tuple[np.ndar
 
 
 def _method(grid: xr.Dataset, wind: xr.DataArray) -> Derive:
-    if {'x', 'y'} <= set(grid.coords):
-        if 'eastward' in str(wind.attrs.get('standard_name', '')):
-            raise UserError(
-                f"'{wind.name}' is eastward on a grid of x and y; winds along x and y were expected: rotate them"
-            )
-        y, x = (even(grid[name]) for name in 'yx')
-        return _plane(y, x)
-    if 'lat' not in grid.coords or 'lon' not in grid.coords or grid['lat'].ndim != 1:
+    axes = axes_of(grid)
+    if axes is None:
         raise UserError(
-            f"the grid of '{wind.name}', {dict(wind.sizes)}, is neither evenly spaced in latitude and longitude nor in "
-            'x and y in metres; vorticity needs one of them: interpolate the winds beforehand'
+            f"the grid of '{wind.name}', {dict(wind.sizes)}, is not evenly spaced in latitude and longitude, in "
+            'rotated degrees, or in x and y in metres; vorticity needs one of them: interpolate the winds beforehand'
         )
+    if axes == ('y', 'x'):
+        return _plane(even(grid['y']), even(grid['x']))
+    if axes == ('rlat', 'rlon'):
+        return sphere(even(grid['rlat']), even(grid['rlon']), False)
     rows = global_rows(grid)
     lat, lon = (grid[name].values.astype(float) for name in ('lat', 'lon'))
     if rows:

@@ -13,7 +13,11 @@ from downscale_jax.evaluation.report.publish import plain
 
 KINDS = {
     'one variable': {'count': 1, 'zone': True},
-    'two variables': {'count': 2, 'blocks': True, 'winds': ('t', 'r')},  # as if they were winds, for their energy
+    'two variables': {
+        'count': 2,
+        'blocks': True,
+        'winds': {'t': 'x_wind', 'r': 'y_wind'},
+    },  # as if they were winds, for their energy
 }
 METHODS = {'coarse', 'net', 'gen_2', 'gen_9'}
 

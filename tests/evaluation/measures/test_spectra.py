@@ -17,6 +17,7 @@ from downscale_jax.fields.geometry.wind import vorticity_divergence
 
 HEIGHT, WIDTH = 16, 32
 ROTATIONAL, WINDS = ('vorticity', 'divergence'), ('u', 'v')
+NAMED = {'u': 'x_wind', 'v': 'y_wind'}
 NODES, WEIGHTS = roots_legendre(HEIGHT)
 LON = np.arange(WIDTH) * 360 / WIDTH
 
@@ -94,20 +95,32 @@ def test_a_constant_offset_is_in_no_wavenumber(measured):
 @pytest.mark.parametrize('name', GRIDS)
 def test_winds_have_the_energy_of_what_is_derived_from_them(measured, name):
     grid, winds = GRIDS[name], noise()
-    named = {n: (grid['mask'].dims, winds[..., i], {'units': 'm s-1'}) for i, n in enumerate(WINDS)}
+    named = {
+        n: (grid['mask'].dims, winds[..., i], {'units': 'm s-1', 'standard_name': NAMED[n]})
+        for i, n in enumerate(WINDS)
+    }
     derived = vorticity_divergence(grid.assign(named), *WINDS)
     rotational = np.stack([derived[n].values for n in ROTATIONAL], -1)
-    ours = measured(grid, [(winds, winds / 2)], WINDS, WINDS).sums.total(('net', 'energy'))
+    ours = measured(grid, [(winds, winds / 2)], WINDS, NAMED).sums.total(('net', 'energy'))
     theirs = measured(grid, [(rotational, rotational / 2)]).sums.total(('net', 'energy'))
     assert ours['power'].min() > 0
     for key in ('power', 'truth'):
         np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-5)
     np.testing.assert_allclose(ours['power'], 4 * ours['truth'], rtol=1e-5)
     # by name, not by place
-    swapped = measured(grid, [(winds[..., ::-1], winds[..., ::-1])], WINDS[::-1], WINDS)
+    swapped = measured(grid, [(winds[..., ::-1], winds[..., ::-1])], WINDS[::-1], NAMED)
     np.testing.assert_allclose(swapped.sums.total(('net', 'energy'))['power'], ours['power'])
     for names in (WINDS, ('vorticity', 'a')):
         assert ('net', 'energy') not in measured(grid, [(winds, winds)], names).sums
+
+
+def test_no_energy_of_winds_whose_direction_along_the_axes_is_unknown(measured):
+    eastward = {'u': 'eastward_wind', 'v': 'northward_wind'}
+    planes = np.meshgrid(50 + np.arange(HEIGHT) * 0.25, np.arange(WIDTH) * 0.25, indexing='ij')
+    named = {name: (('y', 'x'), plane) for name, plane in zip(('lat', 'lon'), planes, strict=True)}
+    curvilinear = GRIDS['plane'].drop_vars(['y', 'x']).assign_coords(named)
+    for grid, names in ((GRIDS['plane'], eastward), (curvilinear, eastward), (curvilinear, NAMED)):
+        assert ('net', 'energy') not in measured(grid, [(noise(), noise())], WINDS, names).sums
 
 
 def test_energy_of_winds_by_quadrature(measured, harmonic_sum):
@@ -120,7 +133,7 @@ def test_energy_of_winds_by_quadrature(measured, harmonic_sum):
     (_, psi_y, psi_x), (_, chi_y, chi_x) = (harmonic_sum(one, theta, lam) for one in potentials)
     u, v = psi_y + chi_x, psi_x - chi_y
     winds = np.stack([u, v], -1)[::-1]  # the oracle's rows run from north to south
-    found = measured(GRIDS['Gaussian'], [(winds, winds)], WINDS, WINDS).sums.total(('net', 'energy'))
+    found = measured(GRIDS['Gaussian'], [(winds, winds)], WINDS, NAMED).sums.total(('net', 'energy'))
     mean = np.sum(WEIGHTS[:, None] / 2 / WIDTH * (u**2 + v**2) / 2)
     assert found['power'].sum() == pytest.approx(2 * np.pi * mean, rel=1e-6)
     np.testing.assert_array_equal(EnergySpectrum(GRIDS['Gaussian']).wavenumber, np.arange(1, found['power'].size + 1))
@@ -180,7 +193,7 @@ def test_gaps_leave_no_spectrum_on_the_globe_and_count_for_nothing_in_a_region(m
     truth = noise()
     truth[3, 4] = np.nan
     prediction = np.where(np.isfinite(truth), truth / 2, 1e3)
-    result = measured(GRIDS['even'], [(prediction, truth)], WINDS, WINDS).result()
+    result = measured(GRIDS['even'], [(prediction, truth)], WINDS, NAMED).result()
     assert all(np.isnan(estimate[0]) for estimate in result.scores['net'].values())
     assert (result.figures, len(result.notes)) == ((), 1)
     scores, _ = values(measured(GRIDS['plane'], [(prediction, truth)]))

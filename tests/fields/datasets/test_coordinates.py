@@ -40,6 +40,18 @@ def test_the_rotated_pole_of_europe():
     np.testing.assert_allclose(np.ravel(turned), [50.75, 18.0])
 
 
+@pytest.mark.parametrize(('units', 'is_rotated'), [('degrees', True), ('', True), ('degrees_north', False)])
+def test_axes_called_lat_and_lon_on_a_rotated_grid(units, is_rotated):
+    """Rotated where the grid mapping says so, unless the axes themselves say that they are not."""
+    axes = {'lat': ('lat', [-1.0, 0.0, 1.0], {'units': units}),
+            'lon': ('lon', [-1.0, 0.0, 1.0, 2.0], {'units': units.replace('north', 'east')})}  # fmt: skip
+    data = fields(('time', 'lat', 'lon'), **axes, rotated_pole=((), 0, POLE))
+    data['t'].attrs['grid_mapping'] = 'rotated_pole'
+    found = canonical(data, ['t'])
+    assert ('rlat' in found.coords) == is_rotated
+    np.testing.assert_allclose(found['lat'].values.flat[5 if is_rotated else 1], 50.75 if is_rotated else 0)
+
+
 def test_the_pole_of_a_real_file(shared_data):
     found = canonical(store.open_dataset(shared_data / 'forms/tas_EUR-22_rotated_pole_202101.nc'), ['tas'])
     lat, lon = geographic(found['rlat'].values, found['rlon'].values, found['rotated_latitude_longitude'].attrs)

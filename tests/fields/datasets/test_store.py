@@ -1,5 +1,7 @@
+import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -359,6 +361,25 @@ class TestWrite:
 
     def test_no_folder(self, tmp_path):
         assert 'create it' in error_of(store.write_netcdf, plane_data(), tmp_path / 'no' / 'a.nc')
+
+    def test_an_interrupt_ends_it_at_once(self, tmp_path, monkeypatch):
+        """Within xarray the exception of a signal may leave a lock locked, for which closing the file then waits."""
+        released, main = threading.Event(), threading.get_ident()
+
+        def writing(*_, **__):
+            assert threading.get_ident() != main
+            signal.pthread_kill(main, signal.SIGINT)
+            released.wait(60)
+
+        monkeypatch.setattr(xr.Dataset, 'to_netcdf', writing)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                store.write_netcdf(plane_data(), tmp_path / 'a.nc')
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert not released.is_set()
+        released.set()
 
     def test_full_disk(self, tmp_path):
         # A limit on the size of files fails as a full disk does; in a process of its own, since it holds for all files.

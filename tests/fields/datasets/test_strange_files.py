@@ -69,6 +69,7 @@ READ = {
     'degrees west': raw().assign_coords(lon=('lon', -LON, {'units': 'degrees_west'})),
     'degrees south': raw().assign_coords(lat=('lat', -LAT, {'units': 'degrees_south'})),
     'arc minutes': raw().assign_coords(lat=('lat', 60 * LAT, {'units': 'arcminutes', 'standard_name': 'latitude'})),
+    'arc seconds': raw().assign_coords(lat=('lat', 3600 * LAT, {'units': 'arc_second', 'standard_name': 'latitude'})),
     'packed axes': raw().assign_coords(lat=('lat', np.round(600 * LAT).astype('i2'), PACKED)),
 }  # fmt: skip
 
@@ -156,6 +157,7 @@ REFUSED = {
     "'lat' has units 'km'": raw().assign_coords(lat=('lat', LAT, {'units': 'km', 'standard_name': 'latitude'})),
     "'lon' is in degrees_east, but": raw().drop_vars('lat'),
     'none of its latitudes': planes(np.full((4, 5), 1e3), np.full((4, 5), 1e3)),
+    "has no cells: its dimension 'lat' is empty": raw().isel(lat=slice(0)),
     'dates such as': raw().assign_coords(time=('time', ['20000228', '20000229', '20000301'])),
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ SPELLINGS = {
         c|Celsius|celsius|CELSIUS|Celcius|centigrade|degree_Celsius|degrees_Celsius|degree_C|degrees_C|deg_C|Deg_C|
         DegreeC|degreesC|Degrees C|degC |[degC]|(degC)|degree celcius""",
     (280.0, 'K', 280.0): 'k|Kelvin|kelvin|kelvins|KELVIN|degK|deg K|deg_K|degrees K|degrees Kelvin|°K|[K]',
+    (15.0, 'degF', 59.0): '$^\\circ$C|$^{\\circ}$C|\\circ C|^oC|^{o}C',
     (59.0, 'K', 288.15): 'F|degF|deg F|deg_F|°F|Fahrenheit|degree F|degrees Fahrenheit|degree_fahrenheit|degrees_F',
     (2881.5, 'K', 288.15): '0.1 K|K/10|0.1K',
     (150.0, 'K', 288.15): '0.1 degC|degC/10|0.1 deg C|degrees C/10',
@@ -21,6 +22,8 @@ SPELLINGS = {
         m/sec|m sec-1|m/second|meters/second|metres per second|meters per second|meter second-1|(m/s)|m/s |ms^-1""",
     (10.0, 'm s-1', 5.14444): 'kt|knot|knots|kts|Knots|nautical miles per hour|nautical_mile/hour',
     (36.0, 'm s-1', 10.0): 'km/h|km h-1|kmh-1|km/hr|kph|kmph|km hour-1|kilometers per hour',
+    (30.0, 'm s-1', 3.0): 'dm/s|decimeters s-1|0.1 m/s',
+    (3.0, 'km h-1', 10.8): 'mps|MPS|m/s',
     (10.0, 'm s-1', 4.4704): 'mph|miles/hour|miles per hour|mi/h',
     (5.0, 'mm day-1', 5.0): """mm/d|mm d-1|mm/day|mm day**-1|mm.d-1|mm*day-1|MM/DAY|mmd-1|mmday-1|mm per day|mm / day|
         mm/24h|millimeters/day|millimetres per day|kg m-2 day-1|kg/m2/d|mm w.e. day-1|mm of water equivalent per day""",
@@ -33,7 +36,8 @@ SPELLINGS = {
     (0.01, 'mm day-1', 10.0): 'm/day|m day-1|m d**-1|m of water equivalent day-1|m of water per day|m w.e. d-1',
     (0.5, 'mm', 500.0): 'm|m of water equivalent|m (w.e.)|m water equivalent|meters|metres|M|meter of water equivalent',
     (1013.0, 'Pa', 101300.0): """hPa|HPA|hpa|mb|MB|mbar|mBar|millibar|millibars|Millibars|hectopascal|hectopascals""",
-    (101.3, 'hPa', 1013.0): 'kPa|KPA|kilopascals|1000 Pa|10 hPa|1e3 N m-2|1000 N/m2',
+    (101.3, 'hPa', 1013.0): 'kPa|KPA|kilopascals|1000 Pa|10 hPa|1e3 N m-2|1000 N/m2|cb|cbar|centibars',
+    (760.0, 'Pa', 101325.0): 'mmHg|mm Hg|torr|Torr',
     (1000.0, 'hPa', 10.0): 'Pa|Pascals|pascal|PA|N m-2|N/m^2|N m**-2|newtons per square meter|kg m-1 s-2',
     (30.0, 'Pa', 101591.67): 'inHg|inches of mercury|in Hg|inches of Hg',
     (100.0, 'W m-2', 100.0): """W/m2|W/m^2|W/m**2|W m**-2|W m^-2|Wm-2|W.m-2|W m⁻²|W/m²|Watts/m2|watts m-2|J s-1 m-2|
@@ -45,6 +49,7 @@ SPELLINGS = {
         m**3 m**-3|m3/m3|m2/m2""",
     (8.0, 'kg kg-1', 0.008): 'g/kg|g kg-1|g kg**-1|gkg-1|grams/kg|g per kg|1e-3|10^-3|1.e-3 kg kg-1|10**-3|psu',
     (0.008, 'g kg-1', 8.0): 'kg kg-1|kg/kg|kg kg**-1|1|kgkg-1|Kg/Kg',
+    (7.0, '1', 7e-9): 'nmol mol-1|nmol/mol|ppb|ppbv|nanomoles per mole|1e-9 mol mol-1|1e-9',
     (4.0, '1', 0.5): 'okta|oktas|eighths',
     (2.0, 'm', 2e5): '100 km|100km|1e5 m',
     (3.0, 'm', 3e3): 'km|kilometers|kilometres|KM',
@@ -209,3 +214,11 @@ def test_bounds_of_time_tell_the_period():
     hours = months[0] + np.arange(4) * np.timedelta64(6, 'h')
     data = with_bounds('mm', hours[:-1], hours[1:], hours[1:], cell_methods='time: sum')
     np.testing.assert_allclose(convert_units(canonical(data, ['pr'])['pr'], 'mm day-1'), 4, rtol=1e-6)
+
+
+def test_bounds_of_time_may_run_backwards_but_must_enclose_time():
+    days = np.datetime64('2001-01-01', 'ns') + np.arange(4) * np.timedelta64(1, 'D')
+    backwards = with_bounds('mm', days[1:], days[:-1], days[1:], cell_methods='time: sum')
+    np.testing.assert_allclose(convert_units(canonical(backwards, ['pr'])['pr'], 'mm day-1'), 1)
+    empty = with_bounds('mm', days[1:], days[1:], days[1:], cell_methods='time: sum')
+    assert "'pr' is a sum, but 3 of its 3 bounds" in error_of(convert_units, canonical(empty, ['pr'])['pr'], 'mm day-1')

@@ -231,8 +231,8 @@ def test_what_stays_and_what_is_said():
         (lambda d: d.isel(lat=[0, 1, 3, 4, 8]), "'lat' has uneven steps, 0.5 to 2"),
         (lambda d: d.isel(lon=[0, 1, 2, 4, 7, 11]), "'lon' has uneven steps"),
         (lambda d: d.isel(lat=[0, 1]), "'lat' has 2 values"),
-        (lambda d: d.drop_vars(['lat', 'lon']), 'neither evenly spaced'),
-        (lambda d: d.drop_vars(['lat', 'lon']).assign_coords(lat=(('lat', 'lon'), np.ones((61, 71)))), 'neither'),
+        (lambda d: d.drop_vars(['lat', 'lon']), 'not evenly spaced'),
+        (lambda d: d.drop_vars(['lat', 'lon']).assign_coords(lat=(('lat', 'lon'), np.ones((61, 71)))), 'not evenly'),
     ],
 )
 def test_mistakes_are_told_in_a_line(change, message):
@@ -253,10 +253,6 @@ def test_global_mistakes():
     winds, _ = rotation(LATITUDES['both poles'], np.arange(0, 361, 5.0))
     with pytest.raises(UserError, match='repeat'):
         vorticity_divergence(winds)
-    plane = winds.rename(lat='y', lon='x')
-    plane['u'].attrs['standard_name'] = 'eastward_wind'
-    with pytest.raises(UserError, match='rotate them'):
-        vorticity_divergence(plane)
 
 
 def test_agreement_with_an_independent_tool(shared_data):

@@ -18,6 +18,7 @@ from downscale_jax.runtime import memory
 from downscale_jax.runtime.errors import UserError
 
 READ, PART = 2**23, 2**21  # bytes of a chunk: of whole stored chunks, of parts of a stored one
+TOGETHER = 8  # small stored chunks of one time
 KEPT = 2  # blocks of time of a variable: readers may cross from one to the next
 SHARE = 1 / 8  # of the free memory that the kept blocks of a variable may fill, if they are larger than usual
 
@@ -100,7 +101,8 @@ def lazy(dataset: xr.Dataset, source: str, whole_planes: bool, recent: dict[Hash
     """The data set of a file, opened without dask and indexes, with both: dask arrays in chunks along time.
 
     With `whole_planes` they are multiples of the stored ones and extend over the grid; those of larger stored chunks,
-    and of stores that are read chunk by chunk, are parts of a stored one. `recent` is shared by files that are joined.
+    and of stores that are read chunk by chunk, are parts of a stored one, or a few with one time each. `recent` is
+    shared by files that are joined.
     """
     import dask.array
 
@@ -132,9 +134,10 @@ def lazy(dataset: xr.Dataset, source: str, whole_planes: bool, recent: dict[Hash
 
 def _lengths(variable: xr.Variable, dim: Hashable, stored: int, whole_planes: bool) -> tuple[int, int]:
     """(times in a chunk, times that are decoded together)."""
-    if stored == 1 and not whole_planes:
-        return 1, 1
     plane = max(1, variable.nbytes // max(1, variable.sizes[dim]))
+    if stored == 1 and not whole_planes:  # chunks on their own would cost more time in dask than in decoding
+        several = max(1, min(TOGETHER, PART // plane))
+        return several, several
     if whole_planes and stored * plane <= READ:
         chunk = stored * (READ // plane // stored)
         return chunk, chunk

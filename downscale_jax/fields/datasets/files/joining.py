@@ -318,15 +318,25 @@ def _refused(like: xr.Variable, message: str) -> xr.Variable:
 
 def _of_tiles(parts: Sequence[xr.Dataset], sources: Sequence[str]) -> xr.Dataset:
     try:
+        _check_corners(parts)
         combined = xr.combine_by_coords(
             parts, data_vars='minimal', coords='minimal', compat='override', join='exact', combine_attrs='override'
         )
         assert isinstance(combined, xr.Dataset)  # of data sets, not of arrays
         return combined
     except ValueError as error:
+        listed = ' and '.join(dict.fromkeys(sources[:2]))
         raise UserError(
-            f'{" and ".join(sources[:2])} are on different grids ({_contrast(*parts[:2])}): give files of one grid'
+            f'{listed}: fields on different grids ({_contrast(*parts[:2])}): give files of one grid'
         ) from error
+
+
+def _check_corners(parts: Sequence[xr.Dataset]) -> None:
+    """Raises ValueError for two parts that begin at the same cell: xarray would keep only one of them."""
+    dims = sorted({dim for part in parts for dim in part.indexes}, key=str)
+    corners = [tuple(part[dim].values[0] if dim in part.indexes else None for dim in dims) for part in parts]
+    if len(set(corners)) < len(corners):
+        raise ValueError('not tiles of one grid')
 
 
 def _contrast(a: xr.Dataset, b: xr.Dataset) -> str:

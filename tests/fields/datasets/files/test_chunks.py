@@ -59,6 +59,17 @@ def test_every_chunk_is_decoded_once(tmp_path, monkeypatch, decoded, form, lengt
     assert max(decoded.values(), default=0) <= parts * (1 if length > 1 else 2)
 
 
+@pytest.mark.parametrize(
+    ('part', 'expected'), [(4 * 24 * 3, (3,) * 16 + (2,)), (1, (1,) * TIMES), (2**21, (8,) * 6 + (2,))]
+)
+def test_small_chunks_of_one_time_are_read_together(tmp_path, monkeypatch, part, expected):
+    monkeypatch.setattr(chunks, 'PART', part)
+    data().to_zarr(tmp_path / 'a.zarr', encoding={'t2m': {'chunks': (1, 2, 6)}}, zarr_format=2, consolidated=False)
+    opened = store.open_dataset(tmp_path / 'a.zarr')['t2m']
+    assert opened.chunks == (expected, (2, 2), (6,))
+    np.testing.assert_array_equal(opened, data()['t2m'])
+
+
 def test_a_block_that_does_not_fit_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(chunks.memory, 'of_host', lambda: 1000.0)
     monkeypatch.setattr(chunks, 'READ', 1)

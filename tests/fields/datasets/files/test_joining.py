@@ -66,6 +66,18 @@ def test_unused_profiles_may_differ_in_length(tmp_path):
         store.load(found['w'])
 
 
+def test_a_variable_that_changes_its_name_within_a_series(tmp_path, caplog):
+    found = joined(tmp_path, a=data(EARLY), b=data(LATE, name='temperature_2m'))
+    assert canonical(found, ['t2m']).sizes['time'] == 3
+    assert (
+        'at 3 times from 2000-01-04T00:00:00 to 2000-01-06T00:00:00 it has only temperature_2m, not t2m' in caplog.text
+    )
+    caplog.clear()
+    (tmp_path / 'beside').mkdir()
+    canonical(joined(tmp_path / 'beside', a=data(EARLY), b=data(name='skin')), ['t2m'])
+    assert not caplog.text
+
+
 def test_columns_sorted_across_greenwich_in_one_of_the_files(tmp_path):
     late = data(LATE).assign_coords(longitude=('longitude', LON % 360, {'units': 'degrees_east'})).sortby('longitude')
     fields = canonical(joined(tmp_path, a=data(EARLY), b=late), ['t2m'])
@@ -151,6 +163,13 @@ def test_tiles_of_a_grid(tmp_path):
     for number, days in enumerate((EARLY, LATE)):
         parts |= {f'{number}{x}': data(days).isel(longitude=slice(x, x + 3)) for x in (0, 3)}
     np.testing.assert_array_equal(canonical(joined(tmp_path, **parts), ['t2m'])['t2m'], VALUES)
+
+
+@pytest.mark.parametrize('names', ['ab', 'ba'])
+def test_grids_that_begin_at_one_cell_are_no_tiles(tmp_path, names):
+    coarse = data(values=VALUES).isel(latitude=slice(None, None, 2), longitude=slice(None, None, 2))
+    with pytest.raises(UserError, match=r"fields on different grids \('latitude' has . values and .\)"):
+        joined(tmp_path, **dict(zip(names, (data(), coarse), strict=True)))
 
 
 def test_different_calendars(tmp_path):

@@ -12,7 +12,7 @@ from downscale_jax.systems.downscaler import Downscaler
 from downscale_jax.systems.glacier_map import GlacierMap
 from downscale_jax.systems.rosettes import CrystalProperties
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
 OPENED = {
     'runs/mine': Downscaler,

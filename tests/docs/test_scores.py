@@ -3,7 +3,7 @@
 import runpy
 from pathlib import Path
 
-DOCS = Path(__file__).parents[1] / 'docs'
+DOCS = Path(__file__).parents[2] / 'docs'
 page = runpy.run_path(str(DOCS / 'make_scores.py'))
 markdown, TABLES = page['markdown'], page['TABLES']
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGES = ('data_prep', 'downscale_jax')
 FOLDERS = 'configs|data_prep|docs|downscale_jax|experiments|tests'
 PAGES = sorted(ROOT.glob('docs/**/*.md'))
@@ -34,8 +34,8 @@ def test_files_named_in_documents_exist(document):
 
 def test_every_figure_is_shown_in_a_document():
     texts = ''.join(document.read_text() for document in DOCUMENTS)
-    figures = [path.name for path in ROOT.glob('docs/figures/*.png')]
-    assert [name for name in figures if f'figures/{name})' not in texts] == []
+    figures = [path.relative_to(ROOT / 'docs').as_posix() for path in ROOT.glob('docs/figures/**/*.png')]
+    assert [name for name in figures if f'{name})' not in texts] == []
 
 
 def test_every_page_is_in_a_table_of_contents():
