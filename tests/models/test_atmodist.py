@@ -23,9 +23,7 @@ def published(classes):
 
 
 def stages(encoder, *shape):
-    variables, maps = jax.eval_shape(
-        lambda x: (v := encoder.init(KEY, x), encoder.apply(v, x)), jax.ShapeDtypeStruct(shape, 'float32')
-    )
+    maps, variables = jax.eval_shape(encoder.init_with_output, KEY, jax.ShapeDtypeStruct(shape, 'float32'))
     return variables, [m.shape[1:] for m in maps]
 
 

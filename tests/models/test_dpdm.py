@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,8 +23,8 @@ def shapes(network, x=1, condition=3, size=(128, 128)):
     """Shapes of the parameters and of the output, nothing computed."""
     args = [jax.ShapeDtypeStruct((2, *size, c), 'float32') for c in (x or 1, condition)]
     args = (*args, jax.ShapeDtypeStruct((2,), 'float32')) if x else (None, args[1])
-    params = jax.eval_shape(network.init, KEY, *args)
-    return params['params'], jax.eval_shape(network.apply, params, *args).shape
+    output, params = jax.eval_shape(network.init_with_output, KEY, *args)  # traced once for both
+    return params['params'], output.shape
 
 
 def count(params):
@@ -110,9 +112,8 @@ class TestParts:
         block = Block(8, groups=2, dropout=0.5, attention=False, dtype=jnp.float32)
         x = np.random.default_rng(1).normal(size=(3, 4, 4, 8)).astype('f4')
         params = random_params(block, x)
-        _, kept = block.apply(
-            params, x, train=True, rngs={'dropout': KEY}, capture_intermediates=lambda m, _: isinstance(m, nn.Dropout)
-        )
+        dropouts = {'capture_intermediates': lambda m, _: isinstance(m, nn.Dropout)}
+        _, kept = jax.jit(partial(block.apply, train=True, rngs={'dropout': KEY}, **dropouts))(params, x)
         (dropped,) = jax.tree.leaves(kept)
         zero = (np.asarray(dropped) == 0).reshape(3, 16, 8)
         np.testing.assert_array_equal(zero.all(1), zero.any(1))
@@ -137,7 +138,7 @@ class TestParts:
         x = np.random.default_rng(1).normal(size=(1, 4, 4, 4)).astype('f4')
         block = Block(4, groups=2, dropout=1.0, attention=False, dtype=jnp.float32)  # nothing is left
         params = random_params(block, x)
-        found = block.apply(params, x, train=True, rngs={'dropout': KEY})
+        found = jax.jit(partial(block.apply, train=True, rngs={'dropout': KEY}))(params, x)
         np.testing.assert_allclose(found, x + params['params']['conv1']['bias'], rtol=1e-6)
 
     def test_kaiming_start(self):
@@ -174,8 +175,8 @@ class TestValues:
         network = DpdmUNet(channels=1, **SMALL)
         args = inputs()
         params = random_params(network, *args)
-        found = network.apply(params, *args)
-        np.testing.assert_array_equal(network.apply(params, *args, rngs={'dropout': KEY}), found)
+        found = jax.jit(network.apply)(params, *args)
+        np.testing.assert_array_equal(jax.jit(network.apply)(params, *args, rngs={'dropout': KEY}), found)
         train = jax.jit(lambda key: network.apply(params, *args, True, rngs={'dropout': key}))
         one, other = (np.asarray(train(jax.random.key(i))) for i in (1, 2))
         assert np.abs(one - found).max() > 1e-3
@@ -184,7 +185,8 @@ class TestValues:
         with pytest.raises(Exception, match='dropout'):
             network.apply(params, *args, True)
         without = network.clone(dropout=0.0)
-        np.testing.assert_array_equal(without.apply(params, *args, True), found)
+        apply = jax.jit(partial(without.apply, train=True))
+        np.testing.assert_array_equal(apply(params, *args), found)
 
     def test_a_key_for_each_row(self):
         # what makes training the same on any number of devices: rows mapped, each with its own key
@@ -193,6 +195,7 @@ class TestValues:
         params = random_params(network, *args)
         keys = jax.random.split(jax.random.key(0), 3)
 
+        @jax.jit
         def alone(x, condition, noise, key):
             rows = (row[None] for row in (x, condition, noise))
             return network.apply(params, *rows, True, rngs={'dropout': key})[0]

@@ -20,8 +20,8 @@ def count(params):
 def shapes(network, *shape):
     """Shapes of the parameters and of the output, nothing computed."""
     x = jax.ShapeDtypeStruct(shape, 'float32')
-    params = jax.eval_shape(network.init, KEY, x)
-    return params['params'], jax.eval_shape(network.apply, params, x).shape
+    output, params = jax.eval_shape(network.init_with_output, KEY, x)  # traced once for both
+    return params['params'], output.shape
 
 
 def random_params(network, *shape, seed=0):
@@ -78,8 +78,7 @@ class TestStart:
     def test_upsampling_repeats_cells(self, factor, padding):
         x = normal(2, 5, 4, 3)
         stage = Upsampling(factor, 'leaky_relu', padding, 'zero', jnp.float32)
-        params = stage.init(KEY, x)
-        found = np.asarray(stage.apply(params, x))
+        found, params = jax.device_get(jax.jit(stage.init_with_output)(KEY, x))
         assert found.shape == (2, 5 * factor, 4 * factor, 3)
         # constant on blocks, up to the edge; what is constant is a convolution of the coarse map
         layer = params['params']['conv']

@@ -26,8 +26,8 @@ def shapes(network, condition_channels=4):
     """Shapes of the parameters and of the output, nothing computed."""
     size = network.stride
     args = [jax.ShapeDtypeStruct(s, 'float32') for s in ((2, size, size, 1), (2, size, size, condition_channels), (2,))]
-    params = jax.eval_shape(network.init, KEY, *args)
-    return params, jax.eval_shape(network.apply, params, *args)
+    output, params = jax.eval_shape(network.init_with_output, KEY, *args)  # traced once for both
+    return params, output
 
 
 def count(params):

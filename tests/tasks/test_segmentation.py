@@ -36,7 +36,7 @@ def test_cross_entropy_over_valid_cells(batch):
 @pytest.mark.parametrize('network', [UNet(1, (4,), 4, 1, stem=2), ResNetUNet(1, **SMALL)], ids=['unet', 'resnet'])
 def test_masked_cells_change_no_gradient(network, batch):
     task = Segmentation(network, (PHASE,))
-    state = task.init(jax.random.key(0), batch)
+    state = jax.jit(task.init)(jax.random.key(0), batch)
     assert (state.stats is None) == isinstance(network, UNet)
 
     @jax.jit

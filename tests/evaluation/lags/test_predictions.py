@@ -71,7 +71,7 @@ def records():
 
 @pytest.fixture(scope='module')
 def variables():
-    return TASK.network.init(jax.random.key(0), *2 * [np.zeros((1, 32, 32, 2), 'f4')])
+    return jax.jit(TASK.network.init)(jax.random.key(0), *2 * [np.zeros((1, 32, 32, 2), 'f4')])
 
 
 @pytest.fixture(scope='module')

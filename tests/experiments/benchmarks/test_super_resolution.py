@@ -38,7 +38,8 @@ def test_the_network_sees_no_farther_than_told(config):
     coarse = np.ones((1, 24, 24, 2), np.float32)
     other = coarse.copy()
     other[0, 12, 12] = 2
-    changed = np.argwhere(np.any(network.apply(params, coarse) != network.apply(params, other), axis=(0, -1)))
+    apply = jax.jit(network.apply)
+    changed = np.argwhere(np.any(apply(params, coarse) != apply(params, other), axis=(0, -1)))
     first, last = 4 * 12, 4 * 12 + 3  # fine cells of the coarse one
     farthest = max(last - changed.min(), changed.max() - first)  # from its far side
     assert reach - 4 < farthest <= reach
