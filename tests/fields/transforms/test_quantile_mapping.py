@@ -2,7 +2,6 @@
 
 import importlib
 
-import numba
 import numpy as np
 import pytest
 import scipy.stats
@@ -275,6 +274,8 @@ class TestKept:
 @pytest.fixture(scope='module')
 def xsdba():
     """The library as plain Python: Numba would compile for a minute what is called here a few times."""
+    import numba
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(numba.config, 'DISABLE_JIT', True)
         patch.setattr(numba, 'guvectorize', lambda *_, **__: lambda function: function)  # compiles all the same
