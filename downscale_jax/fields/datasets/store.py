@@ -51,7 +51,8 @@ Given: TypeAlias = xr.Dataset | xr.DataArray | Paths  # what functions for Pytho
 def as_dataset(given: Given, argument: str) -> xr.Dataset:
     """An argument of a function for Python as a data set: a Dataset, a named DataArray, a path or a list of paths.
 
-    Times are decoded if they are not (`decode_times=False`). Raises WrongTypeError for anything else, and UserError as `open_dataset` does.
+    Times are decoded if they are not (`decode_times=False`). Raises WrongTypeError for anything else, and UserError as
+    `open_dataset` does.
     """
     if isinstance(given, xr.DataArray):
         if given.name is None:
