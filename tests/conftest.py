@@ -1,5 +1,6 @@
 """Shared fixtures and settings of all tests: strict JAX, compilation cache, real files, the command line."""
 
+import gc
 import json
 import logging
 import os
@@ -19,11 +20,13 @@ os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 # in the environment, so that subprocesses inherit it
 os.environ.setdefault('JAX_NUMPY_RANK_PROMOTION', 'raise')
-# tests spend their time compiling: compile fast and keep compiled programs; without the emitters of fusions, which
-# compile a piece of code for each of them, a training step compiles in half the time. Later versions of JAX have no
-# such flag and end where they meet it
+# tests spend their time compiling: compile fast, each program in one piece (in 32, that is a third slower), and keep
+# compiled programs; without the emitters of fusions, which compile a piece of code for each of them, a training step
+# compiles in half the time. Later versions of JAX have no such flag and end where they meet it
 EMITTERS = ' --xla_cpu_use_fusion_emitters=false' if version('jaxlib').startswith('0.10.') else ''
-os.environ.setdefault('XLA_FLAGS', f'--xla_backend_optimization_level=0{EMITTERS}')
+os.environ.setdefault(
+    'XLA_FLAGS', f'--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1{EMITTERS}'
+)
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path.home() / '.cache' / 'downscale_jax' / 'xla-tests'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 ROOT = Path(__file__).parents[1]
@@ -66,6 +69,12 @@ def pytest_collection_modifyitems(items):
     """Runs slow files first and the others in their order."""
     slow = {ROOT / 'tests' / name: place for place, name in enumerate(SLOW)}
     items.sort(key=lambda item: slow.get(item.path, len(slow)))
+
+
+def pytest_collection_finish():
+    """Searches for garbage rarely, and never in what the imports of all tests have made, which stays to the end."""
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 @pytest.fixture(scope='session')
@@ -131,6 +140,17 @@ def error_line(run):
         return lines[0]
 
     return call
+
+
+@pytest.fixture
+def blank_figures(monkeypatch):
+    """Figures of this test are empty: nothing opens them, and their layout takes most of a small evaluation."""
+    from matplotlib.figure import Figure
+
+    from downscale_jax.evaluation.drawing import style
+
+    save = style.save
+    monkeypatch.setattr(style, 'save', lambda figure, path: save(Figure((1, 1)), path))
 
 
 SINCE_THE_FIRST_VERSION = (

@@ -5,6 +5,7 @@ has its own streams, signals, devices and exit status, and may be killed. Use a 
 """
 
 import atexit
+import gc
 import multiprocessing
 import os
 import runpy
@@ -13,9 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-# not TensorFlow: where it has been imported, XLA's sums differ in their last bits
+# TensorFlow after the package, which sees to it that its copy of zstd is not that of Zarr
 IMPORTED = (
-    'numpy', 'jax', 'tensorflow_datasets', 'data_prep.choices', 'data_prep.prepare', 'downscale_jax.run',
+    'numpy', 'jax', 'tensorflow_datasets', 'data_prep.choices', 'data_prep.prepare', 'downscale_jax.run', 'tensorflow',
     # imported by the program when they are used
     *(f'downscale_jax.systems.{name}' for name in ('atmodist', 'diffusion', 'dpdm', 'pairs', 'srgan')),
     'downscale_jax.downscale.output.filling', 'downscale_jax.evaluation.fields',
@@ -73,6 +74,7 @@ def run_script(args, cwd, env, streams):
         opened = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(opened, descriptor)
         os.close(opened)
+    gc.freeze()  # what was imported is never searched for garbage
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)

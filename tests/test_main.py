@@ -72,7 +72,7 @@ def test_training_writes_what_the_contract_says(trained):
         assert (trained / 'checkpoints' / task / '10').is_dir()
 
 
-def test_one_pass_by_one_setting(settings, trained, folder):
+def test_one_pass_by_one_setting(settings, trained, folder, blank_figures):
     from data_prep.prepare import prepare
     from downscale_jax.run import train
 
@@ -92,7 +92,7 @@ def test_one_pass_by_one_setting(settings, trained, folder):
     assert whole.std('member').mean() > 0
 
 
-def test_a_trained_diffusion_is_distilled(settings, trained, folder):
+def test_a_trained_diffusion_is_distilled(settings, trained, folder, blank_figures):
     from data_prep.prepare import prepare
     from downscale_jax.run import train
 
@@ -142,7 +142,7 @@ def test_killed_in_training_and_in_evaluation_it_ends_with_the_same_files(start,
         process = start(*command, stderr=folder / 'killed.err')
         while not list(workdir.glob(moment)):
             assert process.poll() is None, (folder / 'killed.err').read_text()
-            time.sleep(0.001)
+            time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     assert not (workdir / 'scores.json').exists()
@@ -152,7 +152,7 @@ def test_killed_in_training_and_in_evaluation_it_ends_with_the_same_files(start,
     assert contents(workdir) == contents(trained)
 
 
-def test_the_same_command_again_changes_nothing(run, common, trained):
+def test_the_same_command_again_changes_nothing(run, common, trained, blank_figures):
     from data_prep.prepare import prepare
     from downscale_jax.run import evaluate
 
@@ -181,7 +181,7 @@ def test_a_work_directory_of_another_config(settings, trained):
     assert (trained / 'config.json').read_bytes() == before
 
 
-def test_a_work_directory_of_version_0_1_0(settings, trained, folder, as_first_version):
+def test_a_work_directory_of_version_0_1_0(settings, trained, folder, as_first_version, blank_figures):
     """Evaluated, described and used as it was, and trained on."""
     from data_prep.prepare import prepare
     from downscale_jax import load

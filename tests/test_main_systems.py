@@ -40,7 +40,7 @@ def test_atmodist_from_the_simulation_to_the_report_and_a_distance(run, tmp_path
     np.testing.assert_array_equal(model.distance(fields, fields), 0)
 
 
-def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, as_first_version, tmp_path):
+def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, as_first_version, blank_figures, tmp_path):
     """Trains, scores, refines block means of another grid, and gives their mean back."""
     from data_prep.prepare import prepare
     from downscale_jax import load

@@ -31,7 +31,7 @@ def kill_when(process, ready) -> bool:
         if process.poll() is not None:
             assert process.returncode == 0
             return False
-        time.sleep(0.001)
+        time.sleep(0.003)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     return True
@@ -138,7 +138,7 @@ def test_what_the_disk_refuses_is_told_in_one_line_and_goes_on_later(runs, tmp_p
     process = start(workdir)
     while not list(workdir.glob('checkpoints/*/whole.json')):
         assert process.poll() is None
-        time.sleep(0.001)
+        time.sleep(0.003)
     # more than the rows of the log need, less than a checkpoint
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (8000, 8000))
     assert process.wait() == 2

@@ -82,7 +82,7 @@ def killed_when(path, ready):
     process = Forked(__file__, path)
     while not ready():
         assert process.poll() is None
-        time.sleep(0.001)
+        time.sleep(0.003)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
 

@@ -1,10 +1,8 @@
 """A made-up archive of another source, and what is kept of a reconstruction, beside closed forms."""
 
-import os
 import runpy
 import shutil
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +33,7 @@ from downscale_jax.systems.storage.migration import versioned
 from downscale_jax.systems.workdir import read_config
 from experiments import reconstruction
 from experiments.climate import archive
+from tests.forked import Forked
 
 SIZE = {'seed': 3, 'rows': 40, 'columns': 60}
 NAMES = ('t2m', 'tp')
@@ -347,21 +346,17 @@ def test_values_of_sampling_are_given_as_to_main(tmp_path, monkeypatch, config, 
             reconstruction.opened(tmp_path, wrong)
 
 
-def start_two(*arguments):
-    """Two processes of this file as a program."""
+def start_two(folder, *arguments):
+    """Two processes of this file as a program, and the file to which each prints."""
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         address = f'127.0.0.1:{free.getsockname()[1]}'
-    path = os.pathsep.join([str(Path(reconstruction.__file__).parents[1]), os.environ.get('PYTHONPATH', '')])
-    several = {'JAX_PLATFORMS': 'cpu', 'JAX_COORDINATOR_ADDRESS': address, 'JAX_NUM_PROCESSES': '2', 'PYTHONPATH': path}
+    several = {'JAX_COORDINATOR_ADDRESS': address, 'JAX_NUM_PROCESSES': '2'}
+    printed = [folder / f'{index}.out' for index in (0, 1)]
     return [
-        subprocess.Popen(
-            [sys.executable, __file__, *map(str, arguments)],
-            env={**os.environ, **several, 'JAX_PROCESS_ID': str(index)},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for index in (0, 1)
-    ]  # fmt: skip
+        (Forked(__file__, *arguments, env={**several, 'JAX_PROCESS_ID': str(index)}, stdout=out, stderr=out), out)
+        for index, out in enumerate(printed)
+    ]
 
 
 def test_two_processes_share_the_units_and_the_first_tells(tmp_path, monkeypatch, config, prepared):
@@ -369,14 +364,15 @@ def test_two_processes_share_the_units_and_the_first_tells(tmp_path, monkeypatch
     for workdir in (alone, two):
         workdir.mkdir()
         fake(monkeypatch.setattr, workdir, config, prepared)
-    started = start_two(prepared.directory, f'--workdir={two}', *YEARS, OVERLAP)
+    started = start_two(tmp_path, prepared.directory, f'--workdir={two}', *YEARS, OVERLAP)
     try:
-        told = [process.communicate(timeout=200)[0] for process in started]
+        codes = [process.wait(timeout=200) for process, _ in started]
     finally:
-        for process in started:
+        for process, _ in started:
             process.kill()
             process.wait()
-    assert [process.returncode for process in started] == [0, 0], told
+    told = [out.read_text() for _, out in started]
+    assert codes == [0, 0], told
     assert ['t2m, mean' in one for one in told] == [True, False]
     filled = [int(one.splitlines()[-1].removeprefix('filled ').removesuffix(' units')) for one in told]
     assert sum(filled) == 60  # each takes the next one that is free

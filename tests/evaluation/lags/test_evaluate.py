@@ -193,7 +193,7 @@ def test_figures_and_report(evaluated):
         assert text in page
 
 
-def test_the_same_again(evaluated):
+def test_the_same_again(evaluated, blank_figures):
     before = {
         path: path.read_bytes() for path in (evaluated.workdir / 'scores.json', evaluated.workdir / 'details.json')
     }
@@ -243,7 +243,7 @@ def test_the_data_range_is_that_of_training(evaluated, read):
     assert [args[4] for args, _ in read['predict'] if args[0]] == [ranges['train']]
 
 
-def test_a_large_training_split_is_thinned(evaluated, read, monkeypatch):
+def test_a_large_training_split_is_thinned(evaluated, read, monkeypatch, blank_figures):
     fitted = []
     monkeypatch.setattr(lags, 'CLASSIFIER_PAIRS', 50)
     monkeypatch.setattr(rivals, 'fit', lambda *args: fitted.append(args) or read['fit'][0][1])

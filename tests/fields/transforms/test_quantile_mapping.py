@@ -1,5 +1,8 @@
 """Quantile mapping against closed forms, NumPy and its own invariants."""
 
+import importlib
+
+import numba
 import numpy as np
 import pytest
 import scipy.stats
@@ -269,15 +272,23 @@ class TestKept:
             mapping.apply(np.zeros((2, 3, 2)), 0)
 
 
+@pytest.fixture(scope='module')
+def xsdba():
+    """The library as plain Python: Numba would compile for a minute what is called here a few times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(numba.config, 'DISABLE_JIT', True)
+        patch.setattr(numba, 'guvectorize', lambda *_, **__: lambda function: function)  # compiles all the same
+        yield importlib.import_module('xsdba')
+
+
 @pytest.mark.filterwarnings('ignore::DeprecationWarning', 'ignore::FutureWarning')
 class TestBesideXsdba:
     """An independent implementation of Cannon et al. (2015) with the same quantiles."""
 
     TIMES = 900
 
-    def mapped(self, reference, source, values, kind, method):
+    def mapped(self, xsdba, reference, source, values, kind, method):
         """(ours, xsdba's) [T, X] of series [T, X]."""
-        import xsdba
 
         def series(data):
             return Series([1] * len(data), lambda: iter(data.astype('f4')[:, None, :, None]))
@@ -294,18 +305,18 @@ class TestBesideXsdba:
         adjusted = theirs.adjust(array(values), interp='linear', extrapolation='constant').transpose('time', 'x')
         return ours.apply(values.astype('f4')[:, None, :, None], 1)[:, 0, :, 0], adjusted.values
 
-    def test_differences(self):
+    def test_differences(self, xsdba):
         rng = np.random.default_rng(0)
         reference, source = rng.normal(3, 2, (self.TIMES, 4)), rng.normal(1, 1, (self.TIMES, 4))
         values = rng.normal(1.5, 2, (self.TIMES, 4))  # beyond the range of the source, too
-        ours, theirs = self.mapped(reference, source, values, ADDITIVE, '+')
+        ours, theirs = self.mapped(xsdba, reference, source, values, ADDITIVE, '+')
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
-    def test_ratios_at_the_quantiles_and_beyond(self):
+    def test_ratios_at_the_quantiles_and_beyond(self, xsdba):
         """Between quantiles ours interpolates values, xsdba's ratios."""
         rng = np.random.default_rng(1)
         reference, source = rng.gamma(2, 3, (self.TIMES, 4)), rng.gamma(3, 1, (self.TIMES, 4))
         inside = np.quantile(source, NODES, axis=0)
         values = np.concatenate([0.5 * inside[:1], inside, 2 * inside[-1:]])
-        ours, theirs = self.mapped(reference, source, values, MULTIPLICATIVE, '*')
+        ours, theirs = self.mapped(xsdba, reference, source, values, MULTIPLICATIVE, '*')
         np.testing.assert_allclose(ours, theirs, rtol=2e-4)
