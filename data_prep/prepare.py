@@ -38,6 +38,8 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
     """
     seed = data['simulate'].get('seed', seed)
     directory = root / name_of(data, seed)
+    if not directory.exists() and (older := prepared_before(data, seed, root)):
+        return Prepared(older)
     if not directory.exists():
         kind = KINDS[data['kind']]
         partial = directory.with_name(f'.{directory.name}.partial')
@@ -58,14 +60,26 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
     return Prepared(directory)
 
 
-def name_of(data: dict, seed: int) -> str:
-    """What it is and a digest of the settings that preparation depends on and of the files' sizes and times.
+def prepared_before(data: dict, seed: int, root: Path) -> Path | None:
+    """The directory that an earlier version prepared, whose name does not depend on the file of data.relief, where this
+    file has not changed since; None without."""
+    relief = paths.fingerprint(data.get('relief', ''))
+    directory = root / name_of(data, seed, left_out='relief')
+    written = directory / 'prepared.json'
+    if not relief or not written.exists():
+        return None
+    return directory if max(time for *_, time in relief) <= written.stat().st_mtime_ns else None
+
+
+def name_of(data: dict, seed: int, left_out: str = '') -> str:
+    """What it is and a digest of the settings that preparation depends on and of the files' sizes and times, but for
+    those of one setting.
 
     A pair of bounds that all variables share counts once, as in version 0.1.0: data and work directories stay valid.
     """
     kind = KINDS[data['kind']]
     settings = {key: data.get(key) for key in kind.KEYS}
-    state = [file for key in kind.PATHS for file in paths.fingerprint(data.get(key, ''))]
+    state = [file for key in kind.PATHS if key != left_out for file in paths.fingerprint(data.get(key, ''))]
     if (bounds := settings.get('bounds')) and bounds[1:] == bounds[:-1]:
         settings['bounds'] = bounds[0]
     text = json.dumps([kind.VERSION, seed, settings, state], sort_keys=True, default=list)
