@@ -29,7 +29,7 @@ from downscale_jax.runtime.errors import UserError
 CLIMATE_TIMES, CLIMATE_BYTES = 480, 2**28  # most coarse fields of training from which their climate is estimated
 LOGARITHM = 0.1  # below it ln(1 + x) equals x to within a twentieth
 VERSION = 4  # of the records: raise it when they change
-PATHS = ('path', 'relief')
+PATHS = ('path',)
 KEYS = (
     'path', 'simulate', 'variables', 'level', *SPLITS, 'factor', 'mean', 'transform', 'anomaly', 'bounds',
     'interpolation', 'context', 'relief', 'grid_point', 'units',

@@ -48,7 +48,7 @@ def test_a_changed_relief_is_noticed(tmp_path):
     relief = tmp_path / 'relief.nc'
     relief.write_text('a')
     data = {'kind': 'block_means', 'path': '', 'relief': str(relief)}
-    before = tmp_path / name_of(data, 0, left_out='relief')
+    before = tmp_path / name_of(data, 0, before=True)
     before.mkdir()
     (before / 'prepared.json').write_text('{}')
     names = []
@@ -58,6 +58,19 @@ def test_a_changed_relief_is_noticed(tmp_path):
         assert prepared_before(data, 0, tmp_path) == found
     assert len({before.name, *names}) == 3
     assert prepared_before({**data, 'relief': ''}, 0, tmp_path) is None
+
+
+def test_a_changed_scene_of_a_table_is_noticed(tmp_path):
+    (tmp_path / 'scenes.csv').write_text('date,red,cloud\n2000-10-30,a.tif:1,b.tif\n')
+    data = {'kind': 'scenes', 'path': str(tmp_path / 'scenes.csv')}
+    names = [name_of(data, 0)]
+    for file in ('a.tif', 'b.tif'):
+        (tmp_path / file).write_text('x')
+        names.append(name_of(data, 0))
+    assert len(set(names)) == 3
+    assert name_of(data, 0, before=True) not in names[1:]
+    with pytest.raises(UserError, match='no such file'):
+        name_of({**data, 'path': str(tmp_path / 'none.csv')}, 0)
 
 
 def test_patterns_folders_and_what_is_missing(tmp_path):
