@@ -38,6 +38,8 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
     """
     seed = data['simulate'].get('seed', seed)
     directory = root / name_of(data, seed)
+    if not directory.exists() and (older := prepared_before(data, seed, root)):
+        return Prepared(older)
     if not directory.exists():
         kind = KINDS[data['kind']]
         partial = directory.with_name(f'.{directory.name}.partial')
@@ -58,14 +60,34 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
     return Prepared(directory)
 
 
-def name_of(data: dict, seed: int) -> str:
-    """What it is and a digest of the settings that preparation depends on and of the files' sizes and times.
+def prepared_before(data: dict, seed: int, root: Path) -> Path | None:
+    """The directory that an earlier version prepared, whose name does not depend on the files of `counted_since`, where
+    these have not changed since; None without."""
+    directory = root / name_of(data, seed, before=True)
+    written, files = directory / 'prepared.json', counted_since(data)
+    if not files or not written.exists():
+        return None
+    return directory if max(time for *_, time in files) <= written.stat().st_mtime_ns else None
+
+
+def counted_since(data: dict) -> list[tuple[str, int, int]]:
+    """The state of the files that did not count in the names of earlier versions: a relief, and those in a table."""
+    named = scenes.named_files(data) if data['kind'] == 'scenes' else []
+    relief = '' if 'relief' in KINDS[data['kind']].PATHS else data.get('relief', '')
+    return paths.fingerprint([relief, *named])
+
+
+def name_of(data: dict, seed: int, before: bool = False) -> str:
+    """What it is and a digest of the settings that preparation depends on and of the files' sizes and times; the name
+    that earlier versions gave, if it is that `before`.
 
     A pair of bounds that all variables share counts once, as in version 0.1.0: data and work directories stay valid.
     """
     kind = KINDS[data['kind']]
     settings = {key: data.get(key) for key in kind.KEYS}
     state = [file for key in kind.PATHS for file in paths.fingerprint(data.get(key, ''))]
+    if not before:
+        state += counted_since(data)
     if (bounds := settings.get('bounds')) and bounds[1:] == bounds[:-1]:
         settings['bounds'] = bounds[0]
     text = json.dumps([kind.VERSION, seed, settings, state], sort_keys=True, default=list)

@@ -10,6 +10,7 @@ from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
 
 FIELDS = {'lwc': 'g m-3', 'reff': 'um'}
+LIMITS = (-0.01, 50.0), (-0.01, 1000.0)  # in these units; noise of interpolation may be negative
 CHANNELS, UNITS = ('lwc', 'number', 'reff'), ('g m-3', 'cm-3', 'um')
 TRANSFORMS = ('log1p', 'log1p', 'standard')
 SPREAD = 0.8  # cube of the mean-volume radius over that of the effective radius (Martin et al. 1994, maritime clouds)
@@ -36,6 +37,13 @@ def read(path: str, shape: tuple[int, int]) -> ImageSet:
     if 'z' not in dataset.coords:
         raise UserError(f"{path} has no coordinate 'z': add the heights of the levels in m")
     height = convert_units(dataset['z'], 'm').values
+    for field, (low, high) in zip(fields, LIMITS, strict=True):
+        least, most = float(field.min()), float(field.max())
+        if least < low or most > high:
+            raise UserError(
+                f"{path}: '{field.name}' reaches from {least:g} to {most:g} {field.attrs['units']}, where {low:g} to "
+                f'{high:g} are possible: fill missing values by 0, or correct the units'
+            )
     images = droplets(*(field.values for field in fields))
 
     def examples(groups: Sequence[int]) -> Iterator[Example]:

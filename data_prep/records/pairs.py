@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy
 import xarray as xr
 
 from data_prep.readers.pairs import Pair, open_fine, read_pair
@@ -23,7 +22,7 @@ from downscale_jax.fields.datasets.coordinates import with_all_coordinates
 from downscale_jax.fields.datasets.dates import check_splits, select_dates
 from downscale_jax.fields.datasets.times import encode_times, evenly, month_of
 from downscale_jax.fields.geometry import grid
-from downscale_jax.fields.geometry.interpolation import ToFine, grid_points
+from downscale_jax.fields.geometry.interpolation import ToFine, grid_points, tree_of
 from downscale_jax.fields.transforms import grid_point, quantile_mapping
 from downscale_jax.fields.transforms.grid_point_regression import (
     SEASONAL,
@@ -122,7 +121,7 @@ def cut_around(coarse: xr.Dataset, fine: xr.Dataset) -> xr.Dataset:
         return coarse
     points, targets = grid_points(coarse), grid_points(fine)
     shape = points.shape[:2]
-    _, nearest = scipy.spatial.KDTree(points.reshape(-1, 3)).query(targets.reshape(-1, 3))
+    _, nearest = tree_of(points).query(targets[np.isfinite(targets).all(-1)])
     rows, columns = np.unravel_index(np.unique(nearest), shape)
     dims = coarse['mask'].dims
     for dim, index, count in zip(dims, (rows, columns), shape, strict=True):

@@ -16,6 +16,7 @@ import xarray as xr
 from data_prep.records.shards import Shard, write_records
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.times import encode_times
+from downscale_jax.fields.rasters import products
 from downscale_jax.fields.rasters.choice import Choice, choose
 from downscale_jax.fields.rasters.opening import read_region
 from downscale_jax.fields.rasters.outlines import counted, rasterised
@@ -31,6 +32,13 @@ PATHS = ('path', 'outlines', 'elevation')
 KEYS = ('path', 'outlines', 'elevation', 'simulate', 'bands', 'dates', 'days', 'candidates', 'least_km2')
 OFFSET = 0.1  # of the logarithm of a band, relative to its mean
 SPLIT = 'train'  # splits are folds of glaciers, which share the scenes
+
+
+def named_files(data: dict) -> list[str]:
+    """The files that a table of scenes names. Raises UserError as `products.find`."""
+    found = products.find(data['path']) if data['path'].endswith('.csv') else []
+    layers = [layer for product in found for layer in (*product.bands.values(), product.cloud) if layer]
+    return list(dict.fromkeys(str(layer.path) for layer in layers))
 
 
 def write(data: dict, seed: int, directory: Path, name: str) -> None:

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import scipy.spatial
 import xarray as xr
 
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
 from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM, cell_sizes_km
-from downscale_jax.fields.geometry.interpolation import grid_points
+from downscale_jax.fields.geometry.interpolation import grid_points, tree_of
 from downscale_jax.fields.geometry.places import diagonals_km
 
 DISTANCES_KM = (25.0, 50.0, 100.0, 200.0, 300.0, 500.0, 1000.0)
@@ -62,8 +61,7 @@ def choose(
         raise ValueError(f'weight is {weight.shape}; expected [H, W]')
     points, ends = _geometry(grid)
     points = points.reshape(-1, points.shape[-1])
-    # many cells share a coordinate, where medians take long to split a tree
-    tree = scipy.spatial.cKDTree(points, balanced_tree=False)
+    tree = tree_of(points, EARTH_RADIUS_KM)
     reach = np.repeat(diagonals_km(grid) / 2, weight.shape[1])
     rng = np.random.default_rng(seed)
     probability = weight.ravel() / weight.sum()

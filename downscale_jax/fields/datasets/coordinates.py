@@ -121,6 +121,9 @@ def _axis(dataset: xr.Dataset, dim: Hashable, role: str, source: str, is_rotated
     if name == 'lat' and np.abs(values).max() > POLE:
         raise UserError(f"{source}: '{dim}' goes from {values.min():g} to {values.max():g}; latitudes from -90 to 90 "
                         'were expected: correct them, or their scale_factor')  # fmt: skip
+    if name == 'lon' and abs(abs(values[-1] - values[0]) - 360) < 1e-3:
+        messages.warning(f"{source}: the last column, at '{dim}' = {values[-1]:g}, repeats the first: drop it, so that "
+                         'the grid closes around the globe')  # fmt: skip
     coords: Coordinates = {name: ((role,), values, _attributes(name))}
     return coords | _bounds(dataset, dataset[dim], coords, source) if name in ('lat', 'lon') else coords
 

@@ -7,9 +7,12 @@ import xarray as xr
 
 from downscale_jax.fields.datasets.axes import gridded, is_valid_time, role_of
 from downscale_jax.fields.datasets.dates import iso
+from downscale_jax.fields.datasets.periods import bounds_of
 from downscale_jax.fields.datasets.times import encode_times, in_one_calendar, matching, nanoseconds
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
+
+DAY = 86_400  # seconds
 
 
 def with_common_times(
@@ -68,7 +71,22 @@ def times_of(dataset: xr.Dataset, name: str, source: str) -> np.ndarray:
         before, after = values[late[0]], values[late[0] + 1]
         what = 'occurs twice' if after == before else f'is followed by {iso(after)}'
         raise UserError(f'{source}: time {iso(before)} {what}; times must increase: sort them, drop the duplicates')
-    return values
+    return _within_periods(values, bounds_of(dataset, time), source)
+
+
+def _within_periods(times: np.ndarray, bounds: np.ndarray | None, source: str) -> np.ndarray:
+    """The middles of the periods, of a day and longer, at the ends of which all times are stamped.
+
+    CESM dates the mean of January 1 February, 00:00: by its stamp it would belong to February.
+    """
+    if bounds is None or any(date is None or date != date for date in bounds.ravel()):
+        return times
+    start, end = (nanoseconds(side) for side in np.sort(bounds, axis=1).T)
+    seconds = encode_times(end)
+    if (seconds != encode_times(times)).any() or (seconds - encode_times(start)).min() < DAY:
+        return times
+    messages.info(f'{source}: times at the ends of their periods, such as {iso(times[0])}, are replaced by the middles')
+    return start + (end - start) / 2
 
 
 def scalar_time(dataset: xr.Dataset, array: xr.DataArray) -> xr.DataArray | None:

@@ -23,15 +23,21 @@ def bounds_of_time(
     if not (_is_sum(attrs) or re.search(r'mo|y|\ba|ann', str(attrs.get('units', '')).lower())):
         return {}
     for coordinate in array.coords.values():
-        name = coordinate.attrs.get('bounds', coordinate.encoding.get('bounds'))
-        bounds = dataset.variables.get(name) if name else None
-        if bounds is not None and coordinate.ndim < 2 and bounds.shape == (*coordinate.shape, 2) and _is_time(bounds):
-            ends = bounds.values.reshape(-1, 2)
+        if (bounds := bounds_of(dataset, coordinate)) is not None:
             return {
-                key: xr.Variable('time', ends[:, side], {'long_name': f'{key.replace("_", " ")} of each value'})
+                key: xr.Variable('time', bounds[:, side], {'long_name': f'{key.replace("_", " ")} of each value'})
                 for side, key in enumerate((START, END))
             }
     return {}
+
+
+def bounds_of(dataset: xr.Dataset, coordinate: xr.DataArray) -> np.ndarray | None:
+    """The bounds [n, 2] of a coordinate of time, None where the file has none."""
+    name = coordinate.attrs.get('bounds', coordinate.encoding.get('bounds'))
+    bounds = dataset.variables.get(name) if name else None
+    if bounds is None or coordinate.ndim > 1 or bounds.shape != (*coordinate.shape, 2) or not _is_time(bounds):
+        return None
+    return bounds.values.reshape(-1, 2)
 
 
 def lengths(array: xr.DataArray) -> xr.DataArray | None:

@@ -51,14 +51,15 @@ Given: TypeAlias = xr.Dataset | xr.DataArray | Paths  # what functions for Pytho
 def as_dataset(given: Given, argument: str) -> xr.Dataset:
     """An argument of a function for Python as a data set: a Dataset, a named DataArray, a path or a list of paths.
 
-    Raises WrongTypeError for anything else, and UserError as `open_dataset` does.
+    Times are decoded if they are not (`decode_times=False`). Raises WrongTypeError for anything else, and UserError as
+    `open_dataset` does.
     """
-    if isinstance(given, xr.Dataset):
-        return given
     if isinstance(given, xr.DataArray):
         if given.name is None:
             raise WrongTypeError(f"{argument} is a DataArray without a name: name its variable, as in .rename('t2m')")
-        return given.to_dataset()
+        given = given.to_dataset()
+    if isinstance(given, xr.Dataset):
+        return time_axes.decoded(given, argument)
     if isinstance(given, str | os.PathLike):
         return open_dataset(given)
     if isinstance(given, list | tuple) and all(isinstance(path, str | os.PathLike) for path in given):

@@ -34,8 +34,16 @@ def cell_sizes_km(grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(f'the grid has neither x, y nor lat, lon coordinates, found {sorted(map(str, grid.coords))}')
     points = unit_vectors(grid['lat'].values, grid['lon'].values)
     down, across = (EARTH_RADIUS_KM * np.linalg.norm(np.diff(points, axis=i), axis=-1) for i in (0, 1))
-    down, across = (np.nanmedian(size, axis=1) for size in (down, across))
+    down, across = (_medians(size) for size in (down, across))
     return np.append(down, down[-1]), across
+
+
+def _medians(sizes: np.ndarray) -> np.ndarray:
+    """The median [H] of each row of sizes [H, W]; of all sizes where those of a row are missing."""
+    known = np.isfinite(sizes).any(1)
+    result = np.full(len(sizes), np.nanmedian(sizes))
+    result[known] = np.nanmedian(sizes[known], axis=1)
+    return result
 
 
 def _has_planes(grid: xr.Dataset) -> bool:
@@ -68,7 +76,9 @@ def cell_areas_km2(grid: xr.Dataset) -> np.ndarray:
     width = steps(grid[axes[1]].values) if axes else np.ones(grid['lon'].shape[1])
     area = (dy * dx)[:, None] * (width / np.median(width))
     if _has_planes(grid) and axes != ('rlat', 'rlon'):
-        exact = _areas_of_corners(_midpoints(unit_vectors(grid['lat'].values, grid['lon'].values)))
+        points = unit_vectors(grid['lat'].values, grid['lon'].values)
+        exact = _areas_of_corners(_midpoints(_beside_gaps(points)))
+        exact = np.where(np.isfinite(points).all(-1), exact, np.nan)
         area = np.where(np.isfinite(exact), exact, area if axes else np.nan)
         if 'lat_bnds' in grid.coords and 'lon_bnds' in grid.coords:
             bounded = _areas_of_corners(unit_vectors(grid['lat_bnds'].values, grid['lon_bnds'].values))
@@ -81,6 +91,17 @@ def cell_areas_km2(grid: xr.Dataset) -> np.ndarray:
             'the coordinates, or leave the cells out by data.mask'
         )
     return np.nan_to_num(area)
+
+
+def _beside_gaps(points: np.ndarray) -> np.ndarray:
+    """Points [H, W, 3] with missing ones beside others, which corners of cells need, extrapolated along the grid."""
+    for _ in range(2):  # neighbours along the axes, then those across
+        for axis, towards in ((0, 1), (0, -1), (1, 1), (1, -1)):
+            rows = np.moveaxis(points, axis, 0)[::towards]
+            guess = np.full_like(rows, np.nan)
+            guess[2:] = 2 * rows[1:-1] - rows[:-2]
+            points = np.where(np.isnan(points), np.moveaxis(guess[::towards], 0, axis), points)
+    return points
 
 
 def _midpoints(points: np.ndarray) -> np.ndarray:

@@ -270,6 +270,13 @@ def grid_points(grid: Grid) -> np.ndarray:
     return unit_vectors(lat, lon)
 
 
+def tree_of(points: np.ndarray, radius: float = 1.0) -> scipy.spatial.cKDTree:
+    """A tree of the points [..., d] on a sphere; missing ones lie so far outside that no search finds them."""
+    flat = np.nan_to_num(points.reshape(-1, points.shape[-1]), nan=2 * radius)
+    # many cells share a coordinate, where medians take long to split a tree
+    return scipy.spatial.cKDTree(flat, balanced_tree=False)
+
+
 def _shared_axes(coarse: Grid, fine: Grid) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
     """([y, x] of the coarse grid, of the fine grid), or latitudes and longitudes alike; None where they share none."""
     for names in (('y', 'x'), ('lat', 'lon')):

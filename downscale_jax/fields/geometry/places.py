@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 import xarray as xr
 
 from downscale_jax.fields.geometry.grid import EARTH_RADIUS_KM, cell_sizes_km
-from downscale_jax.fields.geometry.interpolation import grid_points, unit_vectors
+from downscale_jax.fields.geometry.interpolation import grid_points, tree_of, unit_vectors
 from downscale_jax.runtime.errors import UserError
 
 _COLUMNS = ('name', 'latitude', 'longitude')
@@ -74,8 +73,7 @@ def cells(places: Places, grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.
     Raises UserError where the grid has none.
     """
     points = grid_points(grid)
-    # many cells share a coordinate, where medians take long to split a tree
-    tree = scipy.spatial.cKDTree(points.reshape(-1, 3), balanced_tree=False)
+    tree = tree_of(points)
     chord, index = tree.query(unit_vectors(places.latitude, places.longitude))
     rows, columns = np.unravel_index(index, points.shape[:2])
     away = 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(chord / 2, 1))

@@ -50,7 +50,9 @@ def read(path: str | os.PathLike[str]) -> Labelled:
 
     Raises UserError where the path is missing, is none of these, or holds images of several sizes or none.
     """
-    (name,) = files_of(path)
+    name, *others = files_of(path)
+    if others:
+        raise UserError(f'{path} matches {1 + len(others)} files: give {FORMS}')
     if name.endswith('.npz'):
         return labelled(opened(name, 'an .npz file of numbers and text', read_archive), name)
     if Path(name, 'zarr.json').is_file() or name.endswith('.zarr'):
@@ -75,8 +77,8 @@ def read_archive(name: str) -> dict[str, np.ndarray]:
 
 
 def read_store(name: str) -> dict[str, np.ndarray]:
-    """The arrays of a Zarr store."""
-    with xr.open_zarr(name, consolidated=False) as store:
+    """The arrays of a Zarr store, as they are stored: Zarr 2 declares zeros as missing where a program does not."""
+    with xr.open_zarr(name, consolidated=False, mask_and_scale=False) as store:
         return {str(key): array.values for key, array in store.variables.items()}
 
 

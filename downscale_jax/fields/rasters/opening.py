@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import geopandas
 
 CLOUD = 'cloud'
+LOWEST, HIGHEST = -500, 9000  # m
 
 
 def read_region(scenes: str, outlines: str, elevation: str, bands: Sequence[str]) -> Region:
@@ -28,9 +29,21 @@ def read_region(scenes: str, outlines: str, elevation: str, bands: Sequence[str]
     grid, found = products.scenes_of(products.find(scenes), bands)
     frame = fitted(read_outlines(outlines), grid, outlines)
     height = rasters.read(Layer(Path(elevation)), grid) if elevation else np.zeros(grid.shape, np.float32)
-    if not np.isfinite(height).any():
-        raise UserError(f'{elevation}: no elevation within the scenes: check place and projection')
+    check_heights(height, elevation)
     return Region(grid, tuple(bands), height, frame, found)
+
+
+def check_heights(height: np.ndarray, source: str) -> None:
+    """Raises UserError for an elevation [m] without values, and with impossible ones, such as fill values that the file
+    does not declare, which interpolation mixes with their neighbours."""
+    known = height[np.isfinite(height)]
+    if not known.size:
+        raise UserError(f'{source}: no elevation within the scenes: check place and projection')
+    if known.min() < LOWEST or known.max() > HIGHEST:
+        raise UserError(
+            f'{source}: the elevation reaches from {known.min():g} to {known.max():g} m, where {LOWEST} to {HIGHEST} m '
+            'are possible: declare its fill value, for example with gdal_edit.py -a_nodata, or correct its units'
+        )
 
 
 def region_of(scenes: xr.Dataset, outlines: 'geopandas.GeoDataFrame', bands: Sequence[str]) -> Region:
@@ -48,7 +61,7 @@ def region_of(scenes: xr.Dataset, outlines: 'geopandas.GeoDataFrame', bands: Seq
         raise UserError(f'the scenes have no projection: the coordinate {MAPPING} needs the attribute crs_wkt')
     if not {'time', 'y', 'x'} <= set(scenes[bands[0]].dims):
         raise UserError(f'the scenes have dimensions {scenes[bands[0]].dims}: time, y and x are needed')
-    scenes = scenes.sortby('y', ascending=False).sortby('x')
+    scenes = scenes.sortby('y', ascending=False).sortby('x').transpose('time', 'y', 'x', ...)
     grid = RasterGrid.of(scenes)
 
     def scene(number: int) -> Scene:
@@ -64,6 +77,7 @@ def region_of(scenes: xr.Dataset, outlines: 'geopandas.GeoDataFrame', bands: Seq
         return Scene(f'{date}-{number}', date, image, cloud)
 
     height = scenes[ELEVATION].values if ELEVATION in scenes else np.zeros(grid.shape)
+    check_heights(height, ELEVATION)
     found = [scene(number) for number in range(scenes.sizes['time'])]
     frame = fitted(outlines, grid, 'outlines')
     return Region(grid, tuple(bands), height.astype(np.float32), frame, found)

@@ -118,7 +118,7 @@ def sentinel_2(folder: Path) -> Product:
     clouds = sorted(folder.glob('GRANULE/*/QI_DATA/MSK_CLDPRB_*.jp2'))
     day = match[1]
     date = np.datetime64(f'{day[:4]}-{day[4:6]}-{day[6:]}')
-    return Product(folder.stem, date, bands, Layer(clouds[0]) if clouds else None)
+    return Product(folder.stem, date, bands, Layer(clouds[0], scale=0.01) if clouds else None)  # per cent
 
 
 def calibration(path: Path) -> tuple[float, dict[int, float]]:

@@ -5,10 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from downscale_jax.fields.rasters.grid import RasterGrid
+from downscale_jax.fields.rasters.grid import SQUARE, RasterGrid, is_metric
 from downscale_jax.runtime.errors import UserError
-
-SQUARE = 1e-3  # relative difference of the sides of cells that count as square
 
 
 class Layer(NamedTuple):
@@ -22,7 +20,8 @@ class Layer(NamedTuple):
 
 
 def grid_of(layer: Layer) -> RasterGrid:
-    """The grid of a raster; of one in degrees or with cells that are not square or turned, a grid of UTM around it.
+    """The grid of a raster; a grid of UTM around it where its cells are not squares on the ground, as in degrees, feet
+    and the Mercator projection of web maps, or turned.
 
     Raises UserError where the file cannot be read or has no coordinate reference system.
     """
@@ -31,7 +30,8 @@ def grid_of(layer: Layer) -> RasterGrid:
     with opened(layer.path) as source:
         transform, crs, height, width = source.transform, source.crs, source.height, source.width
         square = abs(transform.a + transform.e) < SQUARE * transform.a and transform.b == transform.d == 0
-        if not (crs.is_projected and square):
+        west, south, east, north = source.bounds
+        if not (square and is_metric(crs.to_wkt(), (west + east) / 2, (south + north) / 2)):
             crs = utm(source)
             transform, width, height = calculate_default_transform(
                 source.crs, crs, source.width, source.height, *source.bounds

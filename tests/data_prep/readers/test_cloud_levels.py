@@ -37,6 +37,8 @@ def test_levels_of_a_file(tmp_path):
         (lambda cloud: cloud.drop_vars('reff'), "has no variable 'reff'"),
         (lambda cloud: cloud.isel(x=slice(6)), r"'x': 6}: z, y, x with at least 10 levels of 8 x 8 cells"),
         (lambda cloud: cloud.isel(z=slice(9)), 'at least 10 levels'),
+        (lambda cloud: cloud.where(cloud['x'] > 0, 1e20), "'lwc' reaches from 0.2 to 1e[+]23 g m-3, where -0.01 to 50"),
+        (lambda cloud: cloud.assign(reff=cloud['reff'].assign_attrs(units='m')), "'reff' reaches from 1e[+]07"),
         (lambda cloud: cloud.drop_vars('z'), "has no coordinate 'z'"),
     ],
 )

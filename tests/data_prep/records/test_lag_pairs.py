@@ -1,5 +1,6 @@
 """Lag pairs: which are drawn, how they are cut while the series streams by, and what a user may have got wrong."""
 
+import gc
 import tracemalloc
 
 import dask.array
@@ -147,6 +148,16 @@ def test_pairs_with_missing_values_are_left_out():
     assert all(np.isfinite(record[name]).all() for record in records for name in ('first', 'second'))
 
 
+@pytest.fixture
+def usual_collection():
+    """Searches for garbage as often as in a program; in tests they are rarer (`conftest`), and garbage would count."""
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    yield
+    gc.set_threshold(*before)
+
+
+@pytest.mark.usefixtures('usual_collection')
 def test_memory_does_not_grow_with_the_series():
     def peak(times):
         blank = dask.array.zeros((times, 64, 128), chunks=(8, 64, 128), dtype=np.float32)

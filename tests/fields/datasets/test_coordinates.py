@@ -206,3 +206,11 @@ def test_cases(shared_data, case):
     assert cell_areas_km2(found).mean() == pytest.approx(area, rel=5e-3)
     if case.startswith('greenwich'):
         assert (found['lon'].values[0], found['lon'].values[-1]) == (-9.875, 9.875)
+
+
+def test_a_repeated_meridian_is_reported(caplog):
+    lat = 'lat', [-1.0, 0.0, 1.0], NORTH
+    for lon, repeats in (([0.0, 90, 180, 270], False), ([0.0, 120, 240, 360], True), ([180.0, 60, -60, -180], True)):
+        caplog.clear()
+        canonical(fields(('time', 'lat', 'lon'), lat=lat, lon=('lon', lon, EAST)), ['t'])
+        assert ('repeats the first' in caplog.text) == repeats

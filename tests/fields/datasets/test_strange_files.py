@@ -32,6 +32,14 @@ def raw(values=VALUES, hours=HOURS, since=SINCE, calendar='standard', **attrs):
     )
 
 
+def stamped_at_the_ends(step=24.0, calendar='standard'):
+    """Of periods of so many hours, given by bounds."""
+    ends = HOURS - 12 + step
+    axis = {'units': SINCE, 'calendar': calendar, 'bounds': 'edges'}
+    data = raw(calendar=calendar).assign_coords(time=('time', ends, axis))
+    return data.assign(edges=(('time', 'n'), np.stack([ends - step, ends], 1)))
+
+
 def planes(lat, lon):
     moved = raw().drop_vars(['lat', 'lon']).rename(lat='y', lon='x')
     return moved.assign_coords(lat=(('y', 'x'), lat, NORTH), lon=(('y', 'x'), lon, EAST))
@@ -64,6 +72,7 @@ READ = {
     'west of Greenwich': raw(hours=HOURS - 5.5, since=f'{SINCE}T00:00:00-0530'),
     'no calendar': raw(calendar=''),
     'capitals': raw(since='Hours Since 2000-02-28'),
+    'ends of days': stamped_at_the_ends(),
     'text': raw().assign_coords(time=('time', ['2000-02-28T12:00', '2000-02-29 12:00Z', '2000-03-01_12:00:00'])),
     'descending longitudes': raw().isel(lon=slice(None, None, -1)),
     'degrees west': raw().assign_coords(lon=('lon', -LON, {'units': 'degrees_west'})),
@@ -85,6 +94,23 @@ def test_read(tmp_path, form):
     assert [str(time)[:19] for time in found['time'].values] == [
         '2000-02-28T12:00:00', '2000-02-29T12:00:00', '2000-03-01T12:00:00',
     ]  # fmt: skip
+
+
+def test_means_stamped_at_the_ends_of_months_belong_to_them(tmp_path):
+    """As CESM stamps them."""
+    ends = np.array([31.0, 59, 90])
+    axis = {'units': 'days since 2000-01-01', 'calendar': 'noleap', 'bounds': 'edges'}
+    data = raw().assign_coords(time=('time', ends, axis))
+    data['edges'] = ('time', 'n'), np.stack([[0.0, 31, 59], ends], 1)
+    found = read(tmp_path, data)
+    assert found['time'].dt.month.values.tolist() == [1, 2, 3]
+    assert [time.day for time in found['time'].values] == [16, 15, 16]
+
+
+def test_sums_over_hours_stay_at_their_ends(tmp_path):
+    """Beside values of a moment on the same axis."""
+    found = read(tmp_path, stamped_at_the_ends(6.0))
+    assert found['time'].dt.hour.values.tolist() == [6, 6, 6]
 
 
 def test_offsets_from_utc_in_every_calendar(tmp_path):

@@ -39,6 +39,14 @@ def test_all_forms_give_the_same_silhouettes(forms):
     np.testing.assert_array_equal(as_images(xr.DataArray(discs())), discs())
 
 
+def test_zeros_of_zarr_2_are_pixels(tmp_path):
+    """Zarr 2 declares them as missing where a program sets no fill value."""
+    images = np.where(discs() > 100, 0, discs())
+    data = xr.Dataset({'images': (('image', 'y', 'x'), images, {'_FillValue': np.uint8(0)})})
+    data.to_zarr(tmp_path / 'a.zarr', zarr_format=2, consolidated=False)
+    np.testing.assert_array_equal(read(tmp_path / 'a.zarr').images, images)
+
+
 def test_a_silhouette_is_the_largest_piece_without_its_holes():
     image = np.full((30, 30), 100.0)
     image[5:20, 5:20] = 20
@@ -96,6 +104,7 @@ def test_what_is_refused(tmp_path, forms):
         (tmp_path / 'empty.zarr', r'empty\.zarr cannot be read as a Zarr store'),
         (tmp_path / 'broken', r'0\.png cannot be read as a PNG file'),
         (tmp_path / 'none.npz', r'none\.npz: no such file'),
+        (tmp_path / 'o*.npz', r'o\*\.npz matches 2 files'),
     ):
         with pytest.raises(UserError, match=message):
             read(path)

@@ -1,13 +1,16 @@
 """Tables of scenes and Sentinel-2 products: bands of several resolutions, offsets, clouds, missing data."""
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 from rasterio.transform import from_origin
+from shapely.geometry import box
 
 from downscale_jax.fields.rasters import rasters
 from downscale_jax.fields.rasters.grid import RasterGrid
-from downscale_jax.fields.rasters.opening import read_region
+from downscale_jax.fields.rasters.opening import read_region, region_of
 from downscale_jax.fields.rasters.products import find, scenes_of
 from downscale_jax.fields.rasters.rasters import Layer
 from downscale_jax.runtime.errors import UserError
@@ -125,3 +128,59 @@ def test_the_everest_scene(shared_data, tmp_path):
     np.testing.assert_allclose(
         region.scenes[0].read().mean((0, 1)), [182.0385, 172.6398, 178.2225, 144.0446], rtol=2e-3
     )
+
+
+@pytest.mark.parametrize(
+    ('crs', 'cell', 'ground'),
+    [
+        ('EPSG:3857', 10.0, 10 * np.cos(np.deg2rad(42.26))),  # of web maps: metres at the equator
+        ('EPSG:2225', 10.0, 3.048),  # US survey feet
+        ('EPSG:32632', 10.0, 10.0),
+        ('EPSG:3035', 10.0, 10.0),
+    ],
+)
+def test_cells_are_metres_on_the_ground(tmp_path, crs, cell, ground):
+    write(tmp_path / 'a.tif', np.zeros((20, 20), np.uint8), cell, crs)
+    grid = rasters.grid_of(Layer(tmp_path / 'a.tif'))
+    assert grid.cell == pytest.approx(ground, rel=0.01)
+    assert ('UTM zone' in grid.crs) == (crs not in ('EPSG:3035',))
+
+
+def test_elevation_with_a_fill_value_that_is_not_declared(table):
+    values = np.full((20, 20), 800, np.int16)
+    values[3, 3] = -32768
+    write(table.parent / 'dem.tif', values)
+    frame = geopandas.GeoDataFrame(
+        {'id': ['a']}, geometry=[box(600_050, 5_199_850, 600_150, 5_199_950)], crs='EPSG:32632'
+    )
+    frame.to_file(table.parent / 'a.gpkg')
+    files = str(table), str(table.parent / 'a.gpkg'), str(table.parent / 'dem.tif')
+    with pytest.raises(UserError, match=r'dem\.tif: the elevation reaches from -32768 to 800 m'):
+        read_region(*files, BANDS)
+
+
+def scenes(**axes):
+    axes = {'y': 5_200_000 - 10.0 * np.arange(6), 'x': 600_000 + 10.0 * np.arange(5), **axes}
+    shape = 1, len(axes['y']), len(axes['x'])
+    values = np.arange(np.prod(shape), dtype='f4').reshape(shape)
+    bands = {name: (('time', 'y', 'x'), values) for name in BANDS}
+    crs = rasterio.crs.CRS.from_epsg(axes.pop('epsg', 32632)).to_wkt()
+    time = np.array(['2000-08-30'], 'M8[ns]')
+    return xr.Dataset(bands, {'time': time, **axes, 'spatial_ref': ((), 0, {'crs_wkt': crs})})
+
+
+def test_scenes_in_python():
+    frame = geopandas.GeoDataFrame(
+        {'id': ['a']}, geometry=[box(600_000, 5_199_950, 600_030, 5_200_000)], crs='EPSG:32632'
+    )
+    expected = scenes()['green'].values[0]
+    for given in (scenes(), scenes().isel(y=slice(None, None, -1)), scenes().transpose('x', 'time', 'y')):
+        region = region_of(given, frame, BANDS)
+        np.testing.assert_array_equal(region.scenes[0].read()[..., 0], expected)
+    for given, message in (
+        (scenes(x=600_000 + 20.0 * np.arange(5)), 'sides from 10 to 20'),
+        (scenes(x=600_000 + 10.0 * np.array([0, 1, 2, 3, 5])), 'sides from 10 to 20'),
+        (scenes(epsg=3857), 'not metres on the ground'),
+    ):
+        with pytest.raises(UserError, match=message):
+            region_of(given, frame, BANDS)

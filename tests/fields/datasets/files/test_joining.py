@@ -211,6 +211,11 @@ def test_arguments_in_python(tmp_path):
     data().to_netcdf(tmp_path / 'a[1].nc')
     for given in (data(), data()['t2m'], tmp_path / 'a[1].nc', str(tmp_path / 'a[1].nc'), [tmp_path / 'a[1].nc']):
         np.testing.assert_array_equal(store.as_dataset(given, 'dataset')['t2m'], VALUES)
+    undecoded = xr.open_dataset(tmp_path / 'a[1].nc', decode_times=False)
+    for given in (undecoded, undecoded['t2m']):
+        found = store.as_dataset(given, 'dataset')
+        np.testing.assert_array_equal(found['time'], data()['time'])
+        assert isinstance(found.indexes['time'], type(data().indexes['time']))
     for given in (None, VALUES, 3, [data()]):
         with pytest.raises(WrongTypeError, match='dataset is of type'):
             store.as_dataset(given, 'dataset')

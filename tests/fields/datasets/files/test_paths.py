@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_prep.prepare import name_of
+from data_prep.prepare import name_of, prepared_before
 from downscale_jax.downscale.request import file_state
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.files.paths import files_of, fingerprint
@@ -41,6 +41,36 @@ def test_a_changed_file_is_noticed(tmp_path):
         os.utime(path, ns=(int(value), int(value)))
         states.append((name_of(data, 0), file_state(path)))
     assert len({state for pair in states for state in pair}) == 4
+
+
+def test_a_changed_relief_is_noticed(tmp_path):
+    """Data that an earlier version prepared, under a name without the relief, are used until it changes."""
+    relief = tmp_path / 'relief.nc'
+    relief.write_text('a')
+    data = {'kind': 'block_means', 'path': '', 'relief': str(relief)}
+    before = tmp_path / name_of(data, 0, before=True)
+    before.mkdir()
+    (before / 'prepared.json').write_text('{}')
+    names = []
+    for time, found in ((1, before), (2**62, None)):
+        os.utime(relief, ns=(time, time))
+        names.append(name_of(data, 0))
+        assert prepared_before(data, 0, tmp_path) == found
+    assert len({before.name, *names}) == 3
+    assert prepared_before({**data, 'relief': ''}, 0, tmp_path) is None
+
+
+def test_a_changed_scene_of_a_table_is_noticed(tmp_path):
+    (tmp_path / 'scenes.csv').write_text('date,red,cloud\n2000-10-30,a.tif:1,b.tif\n')
+    data = {'kind': 'scenes', 'path': str(tmp_path / 'scenes.csv')}
+    names = [name_of(data, 0)]
+    for file in ('a.tif', 'b.tif'):
+        (tmp_path / file).write_text('x')
+        names.append(name_of(data, 0))
+    assert len(set(names)) == 3
+    assert name_of(data, 0, before=True) not in names[1:]
+    with pytest.raises(UserError, match='no such file'):
+        name_of({**data, 'path': str(tmp_path / 'none.csv')}, 0)
 
 
 def test_patterns_folders_and_what_is_missing(tmp_path):
