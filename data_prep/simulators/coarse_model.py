@@ -45,7 +45,7 @@ class Pair(NamedTuple):
     fine: xr.Dataset
 
 
-def simulate(seed: int = 0, rows: int = 80, columns: int = 120, months: int = 240) -> Pair:
+def simulate(seed: int = 0, rows: int = 80, columns: int = 120, months: int = 480) -> Pair:
     """Monthly means on `rows` x `columns` fine cells of 0.2 degrees and on coarse cells of 2 degrees around them.
 
     fine: `t2m` [K], `tp` [mm day-1], and the static `topography` [m] and `land`; coarse: `t2m`, `tp`, `u10`, `v10`
