@@ -46,7 +46,7 @@ def repeated(fields: xr.Dataset, months: int) -> xr.Dataset:
     """The months of a data set over and over, dated on."""
     index = np.arange(months) % fields.sizes['time']
     start = fields['time'].values[0].astype('datetime64[M]')
-    times = (start + np.arange(months)).astype('datetime64[ns]')
+    times = (start + np.arange(months)).astype('datetime64[s]')  # in ns, 2262 would be the last year
     return fields.isel(time=index).assign_coords(time=('time', times))
 
 
