@@ -78,8 +78,9 @@ def counted_since(data: dict) -> list[tuple[str, int, int]]:
 
 
 def name_of(data: dict, seed: int, before: bool = False) -> str:
-    """What it is and a digest of the settings that preparation depends on and of the files' sizes and times; the name
-    that earlier versions gave, if it is that `before`.
+    """Kind of the data and digest of the settings, and of the sizes and times of files, that preparation depends on.
+
+    `before`: the name that earlier versions gave, in which fewer files count (`counted_since`).
 
     A pair of bounds that all variables share counts once, as in version 0.1.0: data and work directories stay valid.
     """

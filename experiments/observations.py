@@ -33,6 +33,7 @@ from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.output.filling import to_store
 from downscale_jax.downscale.request import Source, file_state
 from downscale_jax.evaluation.drawing.colours import SPREAD
+from downscale_jax.evaluation.drawing.style import LAND, NOTHING
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.consistency import consistency
 from downscale_jax.fields.datasets import store
@@ -222,7 +223,7 @@ def draw(coarse: np.ndarray, members: np.ndarray, rows: dict, statics: xr.Datase
         ('spread of the members', members.std(0, ddof=1), {'vmin': 0, 'cmap': SPREAD}),
     ]
     for axes, (title, values, colours) in zip(upper.subplots(1, 4), panels, strict=True):
-        axes.imshow(np.where(statics['mask'], 1, 0), cmap=ListedColormap(['#b9bcc0', '#eef0f2']), **look)
+        axes.imshow(np.where(statics['mask'], 1, 0), cmap=ListedColormap([LAND, NOTHING]), **look)
         image = axes.imshow(values, **look, **colours)
         axes.set_title(title, fontsize=10, loc='left')
         axes.set(xticks=[], yticks=[])

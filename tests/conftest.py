@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy.special import sph_harm_y_all
 
+from tests.bucket import bucket
 from tests.forked import Forked
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
@@ -141,6 +142,13 @@ def error_line(run):
         return lines[0]
 
     return call
+
+
+@pytest.fixture
+def objects(monkeypatch):
+    """The objects of s3://bucket, a bucket on a local server."""
+    with bucket(monkeypatch) as held:
+        yield held
 
 
 @pytest.fixture

@@ -3,26 +3,26 @@
 from pathlib import Path
 
 import matplotlib
-from cmcrameri import cm
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 import numpy as np
 
 from data_prep.simulators.sea_ice import simulate
+from downscale_jax.evaluation.drawing.colours import SIGNED, SPREAD, of_quantity
 from experiments.command_line import run_program
 
 OUT = Path(__file__).parents[2] / 'docs' / 'figures' / 'sea_ice' / 'idealised_sea_ice.png'
 DATES = {'late winter': '2020-03-20T00', 'late summer': '2020-09-01T00'}
 PANELS = {  # label, colours, norm
-    'sit': ('thickness [m]', cm.devon, matplotlib.colors.Normalize(0, 4)),
-    'sic': ('concentration [1]', cm.devon, matplotlib.colors.Normalize(0.4, 1)),
+    'sit': ('thickness [m]', of_quantity('sea-ice thickness'), matplotlib.colors.Normalize(0, 4)),
+    'sic': ('concentration [1]', of_quantity('a fraction of area'), matplotlib.colors.Normalize(0.4, 1)),
     'divergence': (
         'divergence [day$^{-1}$]',
-        cm.vik,
+        SIGNED,
         matplotlib.colors.SymLogNorm(0.05, vmin=-0.5, vmax=0.5),
     ),
-    'shear': ('shear [day$^{-1}$]', cm.bilbao_r, matplotlib.colors.Normalize(0, 0.3)),
+    'shear': ('shear [day$^{-1}$]', SPREAD, matplotlib.colors.Normalize(0, 0.3)),
 }
 
 

@@ -139,17 +139,17 @@ def test_tables_of_known_series(prepared, order):
                     [np.full(shape, t2m - 0.05 * (year - 1960) * hot), np.full(shape, 0.5 if hot else 2.0)], -1
                 )
                 one.add(f'{year}-{month:02d}', field)
-    told = reconstruction.tables({'truth': members[:1], 'ensemble': members})
-    rows = dict(line.strip('| ').split(' | ', 1) for line in told.splitlines() if line)
+    printed = reconstruction.tables({'truth': members[:1], 'ensemble': members})
+    rows = dict(line.strip('| ').split(' | ', 1) for line in printed.splitlines() if line)
     assert rows['1970s'] == '8.33 | 8.33 (8.33 to 8.33)'
     assert rows['1960s'] == '8.33 | 4.17 (0.00 to 8.33)'
     # eleven months of twelve warm, July does not
-    blocks = told.split('\n\n')
+    blocks = printed.split('\n\n')
     mean = next(b for b in blocks if b.startswith('| t2m, mean (K)'))
     assert '| trend per decade | 0.458 (' in mean
     low = next(b for b in blocks if b.startswith('| t2m, quantile 0.01'))
-    told = next(line for line in low.splitlines() if line.startswith('| 1960s (10 years)'))
-    assert float(told.split(' | ')[1]) == pytest.approx(281.0, abs=np.diff(members[0].edges[0])[0])
+    printed = next(line for line in low.splitlines() if line.startswith('| 1960s (10 years)'))
+    assert float(printed.split(' | ')[1]) == pytest.approx(281.0, abs=np.diff(members[0].edges[0])[0])
     assert '| ensemble |' in mean
 
 
@@ -298,22 +298,22 @@ def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, p
         assert reconstruction.main() == 0
         return capsys.readouterr().out
 
-    told = run(*YEARS, OVERLAP)
+    printed = run(*YEARS, OVERLAP)
     assert len(Generator.generated) == 60
-    rain = told.split('\n\n')[3]
+    rain = printed.split('\n\n')[3]
     assert rain.startswith(
         '| tp, mean (mm day-1) | truth | ensemble | interpolation, corrected | interpolation, uncorrected |'
     )
     truth, ensemble, lerp, raw = rain.splitlines()[3].strip('| ').split(' | ')[1:]
     assert ensemble == f'{lerp} ({lerp} to {lerp})'
     assert abs(float(lerp) - float(truth)) < 0.1 * abs(float(raw) - float(truth))
-    assert 'Out of the physical bounds: 0.25' in told
-    assert (tmp_path / 'reconstruction.md').read_text() in told
+    assert 'Out of the physical bounds: 0.25' in printed
+    assert (tmp_path / 'reconstruction.md').read_text() in printed
     for name in ('case_study.png', 'compound.png'):
         assert (tmp_path / name).stat().st_size > 20_000
     archive = (tmp_path / '20cr_like.nc').read_bytes()
 
-    assert run(*YEARS, OVERLAP).splitlines()[-30:] == told.splitlines()[-30:]
+    assert run(*YEARS, OVERLAP).splitlines()[-30:] == printed.splitlines()[-30:]
     assert len(Generator.generated) == 60
     with pytest.raises(UserError, match=r'members: 3 in the store, 4 requested.*choose another --output'):
         run(*YEARS, OVERLAP, '--members=4')
@@ -371,10 +371,10 @@ def test_two_processes_share_the_units_and_the_first_tells(tmp_path, monkeypatch
         for process, _ in started:
             process.kill()
             process.wait()
-    told = [out.read_text() for _, out in started]
-    assert codes == [0, 0], told
-    assert ['t2m, mean' in one for one in told] == [True, False]
-    filled = [int(one.splitlines()[-1].removeprefix('filled ').removesuffix(' units')) for one in told]
+    printed = [out.read_text() for _, out in started]
+    assert codes == [0, 0], printed
+    assert ['t2m, mean' in one for one in printed] == [True, False]
+    filled = [int(one.splitlines()[-1].removeprefix('filled ').removesuffix(' units')) for one in printed]
     assert sum(filled) == 60  # each takes the next one that is free
     assert min(filled) > 0
     fake(monkeypatch.setattr, alone, config, prepared)

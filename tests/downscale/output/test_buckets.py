@@ -14,7 +14,6 @@ from downscale_jax.downscale.request import Source
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.files import object_stores
 from downscale_jax.runtime.errors import UserError
-from tests.bucket import bucket
 
 pytest.importorskip('obstore')
 
@@ -31,12 +30,6 @@ def fill(generators, coarse, statics):
     generator = generators['diffusion']
     ensemble = Ensemble(generator, open_inputs(coarse, generator.transform, statics), statics, 3, 0)
     return lambda at, source='coarse.nc': filling.to_store(ensemble, at, Source(source), Provenance('a test'))
-
-
-@pytest.fixture
-def objects(monkeypatch):
-    with bucket(monkeypatch) as held:
-        yield held
 
 
 @pytest.fixture
