@@ -21,6 +21,7 @@ from downscale_jax.fields.datasets.archives import FIELDS, PRECIPITATION, Kind, 
 from downscale_jax.fields.datasets.axes import gridded
 from downscale_jax.fields.datasets.dates import iso
 from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.geometry.grid import cell_size_km
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError, suggestion
 from downscale_jax.settings.check import check
@@ -32,6 +33,7 @@ BLOCKS = 20  # of a shorter period: every fifth is for test, every tenth for val
 STEMS = {4: 64, 2: 24, 1: 0}  # stem of the network: fewest cells on the shorter side of the fine grid
 PATCH = 64
 WINDOW = 40
+FINEST = 0.75  # of the fine cells' side: coarse cells below it mean swapped files
 
 
 class Quantity(NamedTuple):
@@ -85,12 +87,13 @@ def choose(config: dict[str, Any]) -> dict[str, Any]:
     kinds = [quantity_of(fine[name], name) for name in data['targets']]
     take('transform', lambda: tuple(kind.transform for kind in kinds))
     take('bounds', lambda: tuple(bounds_in(kind, unit) for kind, unit in zip(kinds, data['target_units'], strict=True)))
+    first = first_fields(Pair(coarse, fine), data)
+    check_resolution(first, data)
     if not (data['train'] and data['validation'] and data['test']):
-        times = common_times(Pair(coarse, fine), data)
-        splits = split(times)
+        splits = split(at_common_times(first, *sources_named(data)).fine['time'].values)
         for name, dates in splits.items():
             data[name] = chosen[name] = dates
-    take('context', lambda: context_of(coarse, fine, data))
+    take('context', lambda: context_of(coarse, fine, first.fine['time'].values, data))
     take('relief', lambda: relief_of(coarse, fine, data))
     model = dict(config['model'])
     shape = tuple(fine.sizes[dim] for dim in gridded(fine)[data['targets'][0]])
@@ -195,14 +198,30 @@ def bounds_in(quantity: Quantity, units: str) -> tuple[float, float]:
     return (low, 100.0 if high == 1 and units in ('%', 'percent') else high)
 
 
-def common_times(pair: Pair, data: dict[str, Any]) -> np.ndarray:
-    """Of the fine data, at the times that both have."""
-    sources = data['coarse'] or 'the coarse data', data['fine'] or 'the fine data'
-    first = [
-        in_units(fields, names[:1], ('',), source, 'data')
-        for fields, names, source in zip(pair, (data['predictors'], data['targets']), sources, strict=True)
-    ]
-    return at_common_times(Pair(*first), *sources).fine['time'].values
+def sources_named(data: dict[str, Any]) -> tuple[str, str]:
+    return data['coarse'] or 'the coarse data', data['fine'] or 'the fine data'
+
+
+def first_fields(pair: Pair, data: dict[str, Any]) -> Pair:
+    """The first predictor and the first target, with canonical times and coordinates."""
+    names = data['predictors'], data['targets']
+    return Pair(
+        *(
+            in_units(fields, own[:1], ('',), source, 'data')
+            for fields, own, source in zip(pair, names, sources_named(data), strict=True)
+        )
+    )
+
+
+def check_resolution(pair: Pair, data: dict[str, Any]) -> None:
+    """Raises UserError for coarse data on clearly smaller cells than the fine data."""
+    coarse, fine = (cell_size_km(fields) for fields in pair)
+    if coarse < FINEST * fine:
+        sources = sources_named(data)
+        raise UserError(
+            f'the coarse data have cells of {coarse:.3g} km and the fine data of {fine:.3g} km ({sources[0]}, '
+            f'{sources[1]}): swap data.coarse and data.fine'
+        )
 
 
 def split(times: np.ndarray) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -231,9 +250,8 @@ def _year(year: int) -> str:
     return f'{year:04d}'
 
 
-def context_of(coarse: xr.Dataset, fine: xr.Dataset, data: dict[str, Any]) -> tuple[str, ...]:
+def context_of(coarse: xr.Dataset, fine: xr.Dataset, times: np.ndarray, data: dict[str, Any]) -> tuple[str, ...]:
     """The season, the hour of data within a day, and topography and land where a file has them."""
-    times = in_units(fine, data['targets'][:1], ('',), data['fine'], 'data')['time'].values
     hours = ('hour',) if days_between(times) < 1 else ()
     held = [fine, coarse, *([store.open_dataset(data['relief'])] if data['relief'] else [])]
     surface = ('topography', 'land')

@@ -77,9 +77,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     store.write_netcdf(grid_of(pair.coarse), directory / COARSE_GRID)
     quantiles = climate(fields, transform, parts['train'].coarse)
     store.write_netcdf(quantiles.to_dataset(), directory / 'climate.nc')
-    coarse_km, fine_km = (
-        float(np.sqrt(np.prod([np.median(s) for s in grid.cell_sizes_km(g)]))) for g in (pair.coarse, statics)
-    )
+    coarse_km, fine_km = grid.cell_size_km(pair.coarse), grid.cell_size_km(statics)
     meta = {
         'name': name,
         'kind': 'pairs',

@@ -214,6 +214,11 @@ def test_wrong_files(name, pair, chosen, tmp_path):
     assert not list((tmp_path / 'data').glob('*')) if (tmp_path / 'data').exists() else True
 
 
+def test_swapped_files(pair, chosen):
+    with pytest.raises(UserError, match='swap data.coarse and data.fine'):
+        chosen({'coarse': pair['fine'], 'fine': pair['coarse']})
+
+
 WRONG_SETTINGS = {
     'a predictor that is not there': ({'predictors': ('tas', 'hus')}, 'hus'),
     'a target that is not there': ({'targets': ('tmax',)}, 'tmax'),

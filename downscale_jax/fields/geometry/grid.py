@@ -38,6 +38,12 @@ def cell_sizes_km(grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.append(down, down[-1]), across
 
 
+def cell_size_km(grid: xr.Dataset) -> float:
+    """Side in km of a square as large as a typical cell. Raises UserError for a grid without coordinates."""
+    dy, dx = cell_sizes_km(grid)
+    return float(np.sqrt(np.median(dy) * np.median(dx)))
+
+
 def _medians(sizes: np.ndarray) -> np.ndarray:
     """The median [H] of each row of sizes [H, W]; of all sizes where those of a row are missing."""
     known = np.isfinite(sizes).any(1)
