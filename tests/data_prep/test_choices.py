@@ -215,7 +215,7 @@ def test_wrong_files(name, pair, chosen, tmp_path):
 
 
 def test_swapped_files(pair, chosen):
-    with pytest.raises(UserError, match='swap data.coarse and data.fine'):
+    with pytest.raises(UserError, match=r'swap data\.coarse and data\.fine'):
         chosen({'coarse': pair['fine'], 'fine': pair['coarse']})
 
 

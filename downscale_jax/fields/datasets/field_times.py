@@ -8,6 +8,7 @@ import xarray as xr
 from downscale_jax.fields.datasets.axes import gridded, is_valid_time, role_of
 from downscale_jax.fields.datasets.dates import iso
 from downscale_jax.fields.datasets.periods import bounds_of
+from downscale_jax.fields.datasets.selection import at_times
 from downscale_jax.fields.datasets.times import encode_times, in_one_calendar, matching, nanoseconds
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
@@ -39,7 +40,9 @@ def with_common_times(
             )
         indices, how = matched
         messages.info(f'{source}: {how}')
-        chosen = {name: field.isel(time=indices[name]) for name, field in fields.items()}
+        chosen = {
+            name: at_times(xr.Dataset({name: field}), indices[name]).variables[name] for name, field in fields.items()
+        }
         axes[first] = axes[first][indices[first]]
     return chosen, xr.Variable('time', axes[first], {'standard_name': 'time'})
 

@@ -1,0 +1,46 @@
+"""Times of a lazy data set, chosen chunk by chunk."""
+
+import dask.array
+import numpy as np
+import pytest
+import xarray as xr
+
+from downscale_jax.fields.datasets.selection import at_times
+
+TIMES, CHUNK = 20, 6
+CHOICES = {
+    'all': list(range(TIMES)), 'a run': [4, 5, 6, 7], 'one': [13], 'none': [], 'spread': [0, 5, 6, 13, 19],
+    'every fourth': list(range(0, TIMES, 4)), 'two runs': [1, 2, 3, 14, 15, 16],
+}  # fmt: skip
+
+
+def series(read=lambda block: block):
+    """A lazy field (lat, time, lon) in chunks of time, another lazy one without time, a lazy coordinate of time."""
+    values = np.random.default_rng(0).normal(size=(3, TIMES, 4))
+    field = dask.array.from_array(values, chunks=(3, CHUNK, 4)).map_blocks(read, dtype=values.dtype)
+    return xr.Dataset(
+        {'t2m': (('lat', 'time', 'lon'), field, {'units': 'K'}), 'land': (('lat', 'lon'), field[:, 0])},
+        {'time': np.arange(TIMES), 'step': ('time', dask.array.arange(TIMES, chunks=CHUNK)), 'lat': [1, 2, 3]},
+    )
+
+
+@pytest.mark.parametrize('choice', CHOICES)
+def test_the_same_as_isel(choice):
+    chosen, index = at_times(series(), CHOICES[choice]), CHOICES[choice]
+    xr.testing.assert_identical(chosen, series().isel(time=index))
+    assert list(chosen) == ['t2m', 'land']
+    assert chosen['t2m'].chunks
+
+
+def test_reading_one_time_reads_one_chunk():
+    read = []
+
+    def counting(block, block_info=None):
+        if block_info and block_info[0]:
+            read.append(block_info[0]['chunk-location'][1])
+        return block
+
+    chosen = at_times(series(counting), CHOICES['spread'])
+    assert chosen['t2m'].chunks == ((3,), (2, 1, 1, 1), (4,))
+    chosen['t2m'].isel(time=3).compute(scheduler='synchronous')
+    assert read == [2]
