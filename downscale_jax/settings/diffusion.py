@@ -27,6 +27,10 @@ class DiffusionSettings(Section):
     prediction: Annotated[str, OneOf(get_args(Prediction))] = about('quantity that the network predicts')
     weighting: Annotated[str, OneOf(get_args(Prediction))] = about('quantity whose squared error is minimised')
     first_guess: bool = about('generate the residual of the regression instead of the target itself')
+    cross_fitting: Annotated[int, Field(ge=1, le=10)] = about(
+        'parts of the training split, each with a regression that has not seen it: for few data, which a regression '
+        'would learn by heart; 1: one regression'
+    )
 
 
 class ContinuousDiffusion(DiffusionSettings):

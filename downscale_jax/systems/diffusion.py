@@ -18,6 +18,7 @@ from downscale_jax.settings.diffusion import SeaIceSettings
 from downscale_jax.systems.calibrated import Calibrated, calibrate
 from downscale_jax.systems.checks import check_multiple, check_places
 from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
+from downscale_jax.tasks.cross_fitted import CrossFitted
 from downscale_jax.tasks.diffusion import Diffusion
 from downscale_jax.tasks.distilled import Distilled
 from downscale_jax.tasks.first_guess import FirstGuess
@@ -48,9 +49,15 @@ def tasks_of(config: Config, targets: int) -> dict[str, DiffusionTask]:
     stride, patch = common['network'].stride, config['data']['patch']
     check_multiple('data.patch', patch, stride, 'the stride of the network')
     Tiling((patch, patch), stride, config['sampling']['tile'], config['sampling']['overlap'])  # raises if they clash
-    regression = Regression(**{**common, 'network': common['network'].clone(channels=2 * targets)})
+    regression = regression_of(diffusion, {**common, 'network': common['network'].clone(channels=2 * targets)})
     schedule = CosineSchedule(tuple(diffusion['signal_rates']), diffusion['level'])
     return {'regression': regression, **generators_of(config, regression, schedule, common)}
+
+
+def regression_of(section: Mapping[str, Any], fields: Mapping[str, Any]) -> Regression:
+    """The first guess by the section `diffusion` of the config."""
+    parts = section['cross_fitting']
+    return CrossFitted(**fields, parts=parts) if parts > 1 else Regression(**fields)
 
 
 def generators_of(
@@ -95,14 +102,21 @@ def shapes(config: Config) -> Shapes:
         'target': jax.ShapeDtypeStruct((*patch, 1), np.float32),
         'condition': jax.ShapeDtypeStruct((*patch, len(data['inputs']) + 1), np.float32),
         'mask': jax.ShapeDtypeStruct((*patch, 1), bool),
+        **part_shape(config),
     }
+
+
+def part_shape(config: Config) -> Shapes:
+    """The part of the training split that an example belongs to, where the first guess depends on it."""
+    return {'part': jax.ShapeDtypeStruct((), np.int32)} if config['diffusion']['cross_fitting'] > 1 else {}
 
 
 def examples(config: Config, prepared: Prepared, split: str) -> Patches:
     """Patches of one split, flipped in training only."""
     data = config['data']
     flips = data['flips'] and split == 'train'
-    return Patches(prepared, split, data['patch'], data['patches_per_record'], flips, config['seed'])
+    parts = config['diffusion']['cross_fitting']
+    return Patches(prepared, split, data['patch'], data['patches_per_record'], flips, config['seed'], parts)
 
 
 def initialise(name: str, tasks: Mapping[str, DiffusionTask], trained: Trained | None = None) -> Init:

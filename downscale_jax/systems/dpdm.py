@@ -23,7 +23,6 @@ from downscale_jax.systems.downscaler import evaluate
 from downscale_jax.systems.system import Config, Init, Shapes, System, Trained
 from downscale_jax.tasks.content import Content
 from downscale_jax.tasks.gan import Gan
-from downscale_jax.tasks.regression import Regression
 from downscale_jax.tasks.super_resolution import SuperResolution
 from downscale_jax.training.optimizer import phases
 from downscale_jax.training.state import State
@@ -47,7 +46,7 @@ def build(config: Config) -> dict[str, DpdmTask]:
             count, config['data']['context']
         ).interpolated.start,  # the repeated coarse field is for EDSR: a U-Net sees the interpolated one
     }
-    regression = Regression(network.clone(channels=2 * count), **common)
+    regression = diffusion.regression_of(section, {**common, 'network': network.clone(channels=2 * count)})
     schedule = DiscreteSchedule(section['steps'], section['betas'], network.noise)
     generators = diffusion.generators_of(config, regression, schedule, {'network': network, **common}, DPDM)
     return {**rivals(config, count), REGRESSION: regression, **generators}
@@ -102,13 +101,14 @@ def shapes(config: Config) -> Shapes:
         'target': jax.ShapeDtypeStruct((*patch, count), np.float32),
         'condition': jax.ShapeDtypeStruct((*patch, condition_layout(count, data['context']).channels), np.float32),
         'mask': jax.ShapeDtypeStruct((*patch, 1), bool),
+        **diffusion.part_shape(config),
     }
 
 
 def examples(config: Config, prepared: Prepared, split: str) -> Patches:
     """Patches of one split, never flipped: winds have a direction and slopes an aspect."""
-    data = config['data']
-    return Patches(prepared, split, data['patch'], data['patches_per_record'], False, config['seed'])
+    data, parts = config['data'], config['diffusion']['cross_fitting']
+    return Patches(prepared, split, data['patch'], data['patches_per_record'], False, config['seed'], parts)
 
 
 def initialise(name: str, tasks: Mapping[str, DpdmTask], trained: Trained | None = None) -> Init:

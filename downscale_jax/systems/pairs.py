@@ -41,13 +41,14 @@ def shapes(config: Config) -> Shapes:
         'target': jax.ShapeDtypeStruct((*patch, count), np.float32),
         'condition': jax.ShapeDtypeStruct((*patch, channels), np.float32),
         'mask': jax.ShapeDtypeStruct((*patch, 1), bool),
+        **diffusion.part_shape(config),
     }
 
 
 def examples(config: Config, prepared: Prepared, split: str) -> Patches:
     """Patches of one split, never flipped: winds have a direction and slopes an aspect."""
-    data = config['data']
-    return Patches(prepared, split, data['patch'], data['patches_per_record'], False, config['seed'])
+    data, parts = config['data'], config['diffusion']['cross_fitting']
+    return Patches(prepared, split, data['patch'], data['patches_per_record'], False, config['seed'], parts)
 
 
 SYSTEM: System[diffusion.DiffusionTask, Any] = System(

@@ -45,9 +45,15 @@ class Conditioned(NamedTuple):
 
 
 def conditioned(
-    regression: Regression | None, guess: FirstGuess | None, condition: jax.Array, hidden: int, channels: int
+    regression: Regression | None,
+    guess: FirstGuess | None,
+    condition: jax.Array,
+    hidden: int,
+    channels: int,
+    part: jax.Array | None = None,
 ) -> Conditioned:
-    """From the condition [B, H, W, Cc], whose first `hidden` channels the generator's network does not see.
+    """From the condition [B, H, W, Cc], whose first `hidden` channels the generator's network does not see, and in
+    training the `part` of the records (`Regression.distribution`).
 
     Of `channels` targets; without a first guess the mean is zero and the scale one.
     """
@@ -55,7 +61,7 @@ def conditioned(
     if regression is None or guess is None:
         mean = jnp.zeros((*condition.shape[:3], channels))
         return Conditioned(shown, mean, jnp.ones_like(mean))
-    mean, error = regression.distribution(guess.params, condition)
+    mean, error = regression.distribution(guess.params, condition, part)
     return Conditioned(jnp.concatenate([shown, mean, error], -1), mean, guess.scale * error)
 
 

@@ -15,7 +15,8 @@ from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create, gradient_step
 from downscale_jax.training.state import State
 
-Batch = dict[str, jax.Array]  # target [B, H, W, C], condition [B, H, W, Cc], mask [B, H, W, 1] bool
+# target [B, H, W, C], condition [B, H, W, Cc], mask [B, H, W, 1] bool, for `CrossFitted` part [B]
+Batch = dict[str, jax.Array]
 
 
 ERROR_WEIGHT = 0.1  # of the likelihood of the error beside the squared error of the mean, which share a network
@@ -44,14 +45,8 @@ class Regression:
         return states.create(params, create(self.phases[0]))
 
     def losses(self, params: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """The training loss [B], and metrics: `loss`, the mean squared error over the valid cells of each example, and
-        `calibration`, the mean ratio of squared to expected squared error, ideally 1."""
-        mean, size = self.distribution(params, rows['condition'])
-        error = rows['target'] - mean
-        loss = masked_mean(jnp.square(error), rows['mask'])
-        ratio = jnp.square(jax.lax.stop_gradient(error) / size)
-        likelihood = masked_mean(2 * jnp.log(size) + ratio, rows['mask'])
-        return loss + ERROR_WEIGHT * likelihood, {'loss': loss, 'calibration': masked_mean(ratio, rows['mask'])}
+        """See `losses_of`."""
+        return losses_of(*self.distribution(params, rows['condition'], rows.get('part')), rows)
 
     def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:
         return gradient_step(self.losses, state, batch, phase, self.accumulate, self.ema_decay)
@@ -63,8 +58,13 @@ class Regression:
     def inference_params(self, state: State) -> Any:
         return state.ema_params
 
-    def distribution(self, params: Any, condition: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """(mean, expected size of its error) of the normalised target, each [B, H, W, C]."""
+    def distribution(
+        self, params: Any, condition: jax.Array, part: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """(mean, expected size of its error) of the normalised target, each [B, H, W, C].
+
+        `part` [B] of the training period that a row belongs to concerns `CrossFitted`.
+        """
         mean, size = jnp.split(jnp.asarray(self.network.apply(params, None, condition[..., self.hidden :])), 2, -1)
         return mean, jnp.sqrt(jnp.square(jax.nn.softplus(size)) + SMALLEST_ERROR**2)
 
@@ -73,3 +73,14 @@ class Regression:
     ) -> jax.Array:
         """The normalised mean over a whole domain, [1, H, W, C]; `apply(network, condition)` runs a network there."""
         return apply(lambda condition: self.distribution(params, condition)[0], condition)
+
+
+def losses_of(mean: jax.Array, size: jax.Array, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The training loss [B] of a mean and its expected error, each [B, H, W, C], and metrics: `loss`, the mean squared
+    error over the valid cells of each example, and `calibration`, the mean ratio of squared to expected squared error,
+    ideally 1."""
+    error = rows['target'] - mean
+    loss = masked_mean(jnp.square(error), rows['mask'])
+    ratio = jnp.square(jax.lax.stop_gradient(error) / size)
+    likelihood = masked_mean(2 * jnp.log(size) + ratio, rows['mask'])
+    return loss + ERROR_WEIGHT * likelihood, {'loss': loss, 'calibration': masked_mean(ratio, rows['mask'])}

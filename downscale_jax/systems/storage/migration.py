@@ -13,7 +13,7 @@ import numpy as np
 
 from downscale_jax.runtime.errors import UserError
 
-VERSION = 5
+VERSION = 6
 
 
 class Change(NamedTuple):
@@ -51,6 +51,7 @@ MEASURES = (
     'distribution', 'places', 'extremes', 'hot_dry', 'lag1', 'closure', 'bounds', 'normality', 'seams',
 )  # fmt: skip
 _GENERATOR = {'generator': 'diffusion', 'one_pass': {'members': 2, 'steps_share': 0.5}}
+_ONE_REGRESSION = {'diffusion': {'cross_fitting': 1}}
 _DISTILLATION = {'distillation': {'evaluations': 4, 'teacher_evaluations': 16, 'steps_share': 0.5}}
 # {version: {system: settings that the version left behind did not have, as it worked}}
 _OF_ALL = {'measures': MEASURES, 'subsets': (), 'window': 40, 'regimes': (), 'zones': (), 'places': ''}
@@ -73,6 +74,7 @@ ADDED: dict[int, dict[str, dict[str, Any]]] = {
         'pairs': _DISTILLATION,
         'glaciers': {'evaluation': {'buffer': 0.0}},
     },
+    5: {'diffusion': _ONE_REGRESSION, 'dpdm': _ONE_REGRESSION, 'pairs': _ONE_REGRESSION},
 }
 
 
