@@ -1,13 +1,11 @@
 """Peak memory of preparing a pair of files against their length.
 
-    python -m experiments.benchmarks.pairs [--months 120 480 1920]      about 2 minutes
+    python -m experiments.benchmarks.pairs [--months 480 1920 7680]      about 5 minutes
 
-Each length is prepared in a process of its own; the memory of a process that imports the same modules is subtracted.
+Each length is prepared in a process of its own, from which that of a process that only imports the same modules is
+subtracted. Longer files than a few chunks and shards of records need no more memory.
 """
 
-import resource
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,54 +15,44 @@ import xarray as xr
 from data_prep.choices import choose
 from data_prep.prepare import prepare
 from data_prep.simulators.coarse_model import simulate
+from experiments.benchmarks.processes import in_new_process, peak_mib
 from experiments.command_line import Parser, at_least, run_program
 from experiments.configs import read_config
 
-ROWS, COLUMNS = 80, 120
+ROWS, COLUMNS, MONTHS = 80, 120, 120  # simulated, and repeated
 
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument('--months', type=at_least(1), nargs='+', default=[120, 480, 1920], help='lengths of the files')
-    parser.add_argument('--folder', type=Path, help='internal: prepares the files of this folder')
+    parser.add_argument('--months', type=at_least(1), nargs='+', default=[480, 1920, 7680], help='lengths of the files')
     options = parser.parse_args()
-    if options.folder:
-        return prepare_files(options.folder)
-    pair = simulate(0, ROWS, COLUMNS, min(options.months))
-    empty = peak(None)
-    print(f'{"months":>8} {"MB of the files":>16} {"peak MB":>8}')
+    empty = in_new_process(peak_mib)
+    print(f'{"months":>8} {"MB of the files":>16} {"peak MiB":>9}')
     for months in options.months:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            for part, fields in zip(('coarse', 'fine'), pair, strict=True):
-                repeated(fields, months).to_netcdf(folder / f'{part}.nc')
+            in_new_process(write_files, folder, months)
             size = sum(path.stat().st_size for path in folder.glob('*.nc'))
-            print(f'{months:8d} {size / 1e6:16.0f} {peak(folder) - empty:8.0f}')
+            peak = in_new_process(peak_of_preparing, folder) - empty
+            print(f'{months:8d} {size / 1e6:16.0f} {peak:9.0f}', flush=True)
 
 
-def repeated(fields: xr.Dataset, months: int) -> xr.Dataset:
-    """The months of a data set over and over, dated on."""
-    index = np.arange(months) % fields.sizes['time']
-    start = fields['time'].values[0].astype('datetime64[M]')
-    times = (start + np.arange(months)).astype('datetime64[s]')  # in ns, 2262 would be the last year
-    return fields.isel(time=index).assign_coords(time=('time', times))
+def write_files(folder: Path, months: int) -> None:
+    """A coarse and a fine file of simulated months, over and over, dated on."""
+    index = np.arange(months) % MONTHS
+    for part, fields in zip(('coarse', 'fine'), simulate(0, ROWS, COLUMNS, MONTHS), strict=True):
+        start = fields['time'].values[0].astype('datetime64[M]')
+        times = (start + np.arange(months)).astype('datetime64[s]')  # in ns, 2262 would be the last year
+        repeated: xr.Dataset = fields.isel(time=index).assign_coords(time=('time', times))
+        repeated.to_netcdf(folder / f'{part}.nc')
 
 
-def peak(folder: Path | None) -> float:
-    """Peak resident memory [MB] of a process that prepares the files of a folder, or of one that only starts."""
-    arguments = [f'--folder={folder}'] if folder else ['--folder=']
-    command = [sys.executable, '-m', 'experiments.benchmarks.pairs', *arguments]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout.splitlines()[-1])
-
-
-def prepare_files(folder: Path) -> None:
-    """Prints the peak memory of this process [MB]."""
-    if (folder / 'fine.nc').exists():
-        config = read_config('configs/pairs.py:smoke')
-        config['data'] |= {'coarse': str(folder / 'coarse.nc'), 'fine': str(folder / 'fine.nc')}
-        prepare(choose(config)['data'], 0, folder / 'data')
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+def peak_of_preparing(folder: Path) -> float:
+    """Peak memory of this process [MiB] after preparing the files of a folder."""
+    config = read_config('configs/pairs.py:smoke')
+    config['data'] |= {'coarse': str(folder / 'coarse.nc'), 'fine': str(folder / 'fine.nc')}
+    prepare(choose(config)['data'], 0, folder / 'data')
+    return peak_mib()
 
 
 if __name__ == '__main__':

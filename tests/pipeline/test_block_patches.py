@@ -8,7 +8,7 @@ from data_prep.prepare import prepare
 from downscale_jax.fields.context.planes import context_planes
 from downscale_jax.fields.geometry.blocks import block_mean, interpolate, repeat
 from downscale_jax.fields.transforms.block_means import BlockMeans
-from downscale_jax.pipeline.patches import Patches, admissible
+from downscale_jax.pipeline.patches import Patches, admissible, parts_in_turn
 
 DAYS, ROWS, COLUMNS, PATCH, FACTOR = 8, 12, 24, 8, 4
 
@@ -173,3 +173,15 @@ def test_admissible_origins_by_hand():
     valid = np.zeros((6, 9), bool)
     valid[5, 4:6] = True
     assert admissible(valid, 3, 3).tolist() == [3 * 7 + 3]
+
+
+def test_parts_of_the_training_split_take_turns_in_blocks(globe):
+    assert parts_in_turn(16, 2).tolist() == [0, 0, 1, 1] * 4
+    assert parts_in_turn(3, 2).tolist() == [0, 0, 1]
+    assert set(parts_in_turn(1000, 3)) == {0, 1, 2}
+    patches = cut(globe, per_record=2, parts=2)
+    batch = patches.batch(np.zeros(12, int), np.arange(12))
+    assert batch['part'].tolist() == parts_in_turn(6, 2).tolist() * 2  # six records, each drawn twice
+    held_out = Patches(globe, 'validation', PATCH, 2, False, 0, parts=2)
+    assert held_out.batch(np.zeros(2, int), np.arange(2))['part'].tolist() == [-1, -1]
+    assert 'part' not in cut(globe).batch(np.zeros(1, int), np.zeros(1, int))
