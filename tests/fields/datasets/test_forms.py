@@ -1,4 +1,4 @@
-"""One data set, written in hundreds of forms in which people have such files, is read as itself."""
+"""One data set, written in 150 forms in which people have such files, is read as itself."""
 
 import shutil
 import tempfile
@@ -156,7 +156,7 @@ REFERENCE = xr.Dataset(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(FORMS)
 def test_every_form_is_read_as_the_same_data(form):
     with tempfile.TemporaryDirectory() as folder:
