@@ -27,12 +27,13 @@ def settings(tmp_path_factory, pair):
         fields.to_netcdf(folder / f'{name}.nc')
     files = [f'--config.data.{name}={folder / name}.nc' for name in ('coarse', 'fine')]
     few = "--config.evaluation.measures=('examples', 'pointwise', 'change')"
-    return ['--config=configs/pairs.py:smoke', f'--workdir={folder / "run"}', *files, few]
+    parts = '--config.diffusion.cross_fitting=2'
+    return ['--config=configs/pairs.py:smoke', f'--workdir={folder / "run"}', *files, few, parts]
 
 
 @pytest.fixture(scope='module')
 def workdir(run, settings):
-    """A trained and scored work directory, from two files and no further option."""
+    """A trained and scored work directory, from two files."""
     done = run(*settings)
     assert done.returncode == 0, done.stderr
     assert 'data.predictors' in done.stdout
@@ -47,6 +48,8 @@ def test_scores_and_choices(workdir):
     assert config['data']['predictors'] == ['t2m', 'tp', 'u10', 'v10', 'sp']
     assert config['data']['train'] == [['1981', '1982']]
     assert (workdir / 'report.html').exists()
+    parameters = json.loads((workdir / 'describe.json').read_text())['parameters']
+    assert parameters['regression'] == 2 * 35_232  # a network without each of two parts
 
 
 def test_the_same_command_goes_on(run, settings, workdir):
