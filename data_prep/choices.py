@@ -33,7 +33,7 @@ BLOCKS = 20  # of a shorter period: every fifth is for test, every tenth for val
 STEMS = {4: 64, 2: 24, 1: 0}  # stem of the network: fewest cells on the shorter side of the fine grid
 PATCH = 64
 WINDOW = 40
-FINEST = 0.75  # of the fine cells' side: coarse cells below it mean swapped files
+MIN_SIZE_RATIO = 0.5  # of coarse to fine cells: below it the files were probably swapped
 
 
 class Quantity(NamedTuple):
@@ -87,13 +87,13 @@ def choose(config: dict[str, Any]) -> dict[str, Any]:
     kinds = [quantity_of(fine[name], name) for name in data['targets']]
     take('transform', lambda: tuple(kind.transform for kind in kinds))
     take('bounds', lambda: tuple(bounds_in(kind, unit) for kind, unit in zip(kinds, data['target_units'], strict=True)))
-    first = first_fields(Pair(coarse, fine), data)
-    check_resolution(first, data)
+    first_pair = first_fields(Pair(coarse, fine), data)
+    check_resolution(first_pair, data)
     if not (data['train'] and data['validation'] and data['test']):
-        splits = split(at_common_times(first, *sources_named(data)).fine['time'].values)
+        splits = split(at_common_times(first_pair, *source_names(data)).fine['time'].values)
         for name, dates in splits.items():
             data[name] = chosen[name] = dates
-    take('context', lambda: context_of(coarse, fine, first.fine['time'].values, data))
+    take('context', lambda: context_of(coarse, fine, first_pair.fine['time'].values, data))
     take('relief', lambda: relief_of(coarse, fine, data))
     model = dict(config['model'])
     shape = tuple(fine.sizes[dim] for dim in gridded(fine)[data['targets'][0]])
@@ -198,7 +198,7 @@ def bounds_in(quantity: Quantity, units: str) -> tuple[float, float]:
     return (low, 100.0 if high == 1 and units in ('%', 'percent') else high)
 
 
-def sources_named(data: dict[str, Any]) -> tuple[str, str]:
+def source_names(data: dict[str, Any]) -> tuple[str, str]:
     return data['coarse'] or 'the coarse data', data['fine'] or 'the fine data'
 
 
@@ -208,19 +208,25 @@ def first_fields(pair: Pair, data: dict[str, Any]) -> Pair:
     return Pair(
         *(
             in_units(fields, own[:1], ('',), source, 'data')
-            for fields, own, source in zip(pair, names, sources_named(data), strict=True)
+            for fields, own, source in zip(pair, names, source_names(data), strict=True)
         )
     )
 
 
 def check_resolution(pair: Pair, data: dict[str, Any]) -> None:
-    """Raises UserError for coarse data on clearly smaller cells than the fine data."""
-    coarse, fine = (cell_size_km(fields) for fields in pair)
-    if coarse < FINEST * fine:
-        sources = sources_named(data)
+    """Raises UserError where the coarse cells are clearly smaller than the fine ones; NaN sizes, of a single row or
+    column, pass."""
+    sizes = []
+    for fields, source in zip(pair, source_names(data), strict=True):
+        try:
+            sizes.append(cell_size_km(fields))
+        except UserError as error:
+            raise UserError(f'{source}: {error}') from error
+    coarse, fine = sizes
+    if coarse < MIN_SIZE_RATIO * fine:
         raise UserError(
-            f'the coarse data have cells of {coarse:.3g} km and the fine data of {fine:.3g} km ({sources[0]}, '
-            f'{sources[1]}): swap data.coarse and data.fine'
+            f'data.coarse={data["coarse"]} has cells of {coarse:.3g} km, data.fine={data["fine"]} cells of {fine:.3g} '
+            'km: the coarse cells must be the larger; were the two swapped?'
         )
 
 

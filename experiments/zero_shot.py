@@ -27,6 +27,7 @@ from downscale_jax.evaluation.baselines import KERNELS, Baselines
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.fields.datasets.dates import select_dates
+from downscale_jax.fields.datasets.selection import isel_times
 from downscale_jax.fields.datasets.times import evenly, month_of
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime import messages
@@ -57,7 +58,7 @@ def simulated(model: Downscaler, seed: int | None, months: int) -> tuple[xr.Data
     if seed is None and not np.array_equal(fields['topography'], model.prepared.statics['topography']):
         raise UserError(f'the mountains of {model.workdir} are not those simulated today: train anew')
     test = select_dates(fields, data['test'])
-    return test.isel(time=evenly(test.sizes['time'], months)), fields[names]
+    return isel_times(test, evenly(test.sizes['time'], months)), fields[names]
 
 
 def fields_of(model: Downscaler, months: xr.Dataset, statics: xr.Dataset, members: int) -> dict[str, np.ndarray]:

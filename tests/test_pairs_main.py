@@ -49,7 +49,7 @@ def test_scores_and_choices(workdir):
     assert config['data']['train'] == [['1981', '1982']]
     assert (workdir / 'report.html').exists()
     parameters = json.loads((workdir / 'describe.json').read_text())['parameters']
-    assert parameters['regression'] == 2 * 35_232  # a network without each of two parts
+    assert parameters['regression'] == 2 * 35_232  # one network per part
 
 
 def test_the_same_command_goes_on(run, settings, workdir):

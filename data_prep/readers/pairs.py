@@ -13,7 +13,7 @@ from downscale_jax.fields.datasets.axes import gridded
 from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.dates import iso
 from downscale_jax.fields.datasets.levels import levels_as_variables
-from downscale_jax.fields.datasets.selection import at_times
+from downscale_jax.fields.datasets.selection import isel_times
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
@@ -123,8 +123,8 @@ def at_common_times(pair: Pair, coarse_source: str, fine_source: str) -> Pair:
             'the fine data are not used'
         )
     coarse, fine = (np.array(index) for index in zip(*matches, strict=True))
-    chosen = at_times(pair.coarse, coarse)
-    return Pair(chosen, at_times(pair.fine, fine).assign_coords(time=chosen['time']))
+    chosen = isel_times(pair.coarse, coarse)
+    return Pair(chosen, isel_times(pair.fine, fine).assign_coords(time=chosen['time']))
 
 
 def days_between(times: np.ndarray) -> float:

@@ -20,7 +20,7 @@ from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.datasets.coordinates import with_all_coordinates
 from downscale_jax.fields.datasets.dates import check_splits, select_dates
-from downscale_jax.fields.datasets.selection import at_times
+from downscale_jax.fields.datasets.selection import isel_times
 from downscale_jax.fields.datasets.times import encode_times, evenly, month_of
 from downscale_jax.fields.geometry import grid
 from downscale_jax.fields.geometry.interpolation import ToFine, grid_points, tree_of
@@ -100,7 +100,7 @@ def split_pair(pair: Pair, data: Mapping[str, Any]) -> dict[str, Pair]:
     check_splits(splits, pair.fine['time'].values)
     numbered = pair.fine.assign_coords(index=('time', np.arange(pair.fine.sizes['time'])))
     chosen = {split: select_dates(numbered, dates)['index'].values for split, dates in splits.items()}
-    return {split: Pair(*(at_times(fields, index) for fields in pair)) for split, index in chosen.items()}
+    return {split: Pair(*(isel_times(fields, index) for fields in pair)) for split, index in chosen.items()}
 
 
 def grid_of(fields: xr.Dataset) -> xr.Dataset:
@@ -174,7 +174,7 @@ class PairedFields:
 
 def spread_times(fields: xr.Dataset) -> xr.Dataset:
     """As many times as statistics are fitted to, evenly spread."""
-    return at_times(fields, evenly(fields.sizes['time'], STATISTICS_TIMES))
+    return isel_times(fields, evenly(fields.sizes['time'], STATISTICS_TIMES))
 
 
 def fitted_transform(train: Pair, fields: PairedFields, statics: xr.Dataset, data: Mapping[str, Any]) -> PairTransform:
@@ -259,7 +259,7 @@ def check_complete(written: Summary, parts: Mapping[str, Pair], data: Mapping[st
 def climate(fields: PairedFields, transform: PairTransform, coarse: xr.Dataset) -> quantile_mapping.QuantileMap:
     """Quantiles of the predictors, to which other sources can be mapped."""
     one = 4 * len(transform.inputs) * int(np.prod(list(coarse['mask'].shape)))
-    few = at_times(coarse, evenly(coarse.sizes['time'], max(1, min(CLIMATE_TIMES, CLIMATE_BYTES // one))))
+    few = isel_times(coarse, evenly(coarse.sizes['time'], max(1, min(CLIMATE_TIMES, CLIMATE_BYTES // one))))
     months = [month_of(time) for time in few['time'].values]
     series = quantile_mapping.Series(months, lambda: fields.coarse(few))
     values = transform.predictors

@@ -13,7 +13,7 @@ import xarray as xr
 from data_prep import engine
 from data_prep.readers.series import CHUNK
 from downscale_jax.fields.datasets import store
-from downscale_jax.fields.datasets.selection import at_times
+from downscale_jax.fields.datasets.selection import isel_times
 from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.fields.transforms import standardisation
 from downscale_jax.fields.transforms.moments import Moments, channel_moments
@@ -87,7 +87,7 @@ def fit_transform(train: xr.Dataset, data: dict, names: Sequence[str] = ('log',)
 
     `names` of the transforms as in `standardisation.fit`; `valid` [H, W, 1]: cells that count.
     """
-    few = at_times(train, evenly(train.sizes['time'], STATISTICS_TIMES))
+    few = isel_times(train, evenly(train.sizes['time'], STATISTICS_TIMES))
     count = len(data['variables'])
 
     def moments_of(function: standardisation.Function) -> list[Moments]:

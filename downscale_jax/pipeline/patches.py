@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from downscale_jax.fields.datasets.times import month_of, year_of
 from downscale_jax.fields.geometry.boxes import box_sums
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.pairs import PairTransform
@@ -12,7 +13,7 @@ from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 
 CACHE_BYTES = 2**31  # of records kept in memory: reading one for each patch would cost more than a step
-BLOCKS = 4  # of time in each part of the training split
+BLOCKS_PER_PART = 4  # of time, in training periods of few years
 MIN_VALID = 0.25  # fraction of a patch that must be valid (ocean, not missing), where the record has such a patch
 
 Record = tuple[np.ndarray, np.ndarray, np.ndarray]  # fine [H, W', V], coarse [H, W', Cin], flat origins of patches
@@ -20,14 +21,15 @@ Record = tuple[np.ndarray, np.ndarray, np.ndarray]  # fine [H, W', V], coarse [H
 
 class Patches:
     """Random crops of one split: target [B, P, P, V] (zero where invalid), condition [B, P, P, Cc], mask [B, P, P, 1]
-    bool; normalised. Where the coarse field is a block mean, patches are aligned with the blocks. With several `parts`
-    also part [B], that of the record in the training split, -1 in others."""
+    bool; normalised. Where the coarse field is a block mean, patches are aligned with the blocks. With `parts` > 1
+    also part [B], the part of the training split that the record belongs to, -1 in other splits."""
 
     def __init__(
         self, prepared: Prepared, split: str, size: int, per_record: int, flips: bool, seed: int, parts: int = 1
     ):
         """`size`: cells per side; `per_record`: patches drawn from each record per epoch; `flips`: along both axes, for
-        scalars on grids without a preferred direction; `parts` of the training split that take turns in time."""
+        scalars on grids without a preferred direction; `parts`: number of parts of the training split (`part_of_each`).
+        """
         h, w = prepared.mask.shape
         if size > min(h, w) and not isinstance(prepared.field_transform, PairTransform):
             raise UserError(f'patch of {size} cells does not fit the grid of {h} x {w}: choose a smaller data.patch')
@@ -38,8 +40,10 @@ class Patches:
         self._block = self.transform.factor if isinstance(self.transform, BlockMeans) else 1
         self.records = prepared.split(split)
         self.count = len(self.records) * per_record
-        self._parts = parts_in_turn(len(self.records), parts) if split == 'train' else np.full(len(self.records), -1)
-        self._has_parts = parts > 1
+        self._parts = None
+        if parts > 1:
+            trained = split == 'train'
+            self._parts = part_of_each(self.records.times, parts) if trained else np.full(len(self.records), -1)
         columns = np.arange(w + size - 1 if prepared.periodic else w) % w  # a patch may cross the date line
         self._columns = columns
         self._mask = self._extended(prepared.mask[..., None], False)[:, columns]
@@ -79,13 +83,22 @@ class Patches:
         target = np.where(valid, self.transform.encode(fine, coarse), 0).astype(np.float32)
         condition = self.transform.condition(coarse, known).astype(np.float32)
         batch = {'target': target, 'condition': condition, 'mask': valid}
-        parts = self._parts[indices % len(self.records)].astype(np.int32)
-        return {**batch, 'part': parts} if self._has_parts else batch
+        if self._parts is None:
+            return batch
+        return {**batch, 'part': self._parts[indices % len(self.records)].astype(np.int32)}
 
 
-def parts_in_turn(records: int, parts: int) -> np.ndarray:
-    """[records]: the part of each, in blocks of time; each part has blocks all over the period."""
-    return np.arange(records) * parts * BLOCKS // records % parts
+def part_of_each(times: np.ndarray, parts: int) -> np.ndarray:
+    """The part [records] of each time: calendar years in rotation, where each part then has all months that there are,
+    else consecutive blocks of time in rotation. Raises UserError for fewer times than parts."""
+    if len(times) < parts:
+        raise UserError(f'diffusion.cross_fitting={parts} exceeds the number of training records, {len(times)}')
+    years = np.unique([year_of(time) for time in times], return_inverse=True)[1] % parts
+    months = np.array([month_of(time) for time in times])
+    if all(len(set(months[years == part])) == len(set(months)) for part in range(parts)):
+        return years
+    blocks = min(parts * BLOCKS_PER_PART, len(times))
+    return np.arange(len(times)) * blocks // len(times) % parts
 
 
 def admissible(valid: np.ndarray, size: int, block: int = 1) -> np.ndarray:

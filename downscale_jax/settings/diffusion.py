@@ -28,9 +28,15 @@ class DiffusionSettings(Section):
     weighting: Annotated[str, OneOf(get_args(Prediction))] = about('quantity whose squared error is minimised')
     first_guess: bool = about('generate the residual of the regression instead of the target itself')
     cross_fitting: Annotated[int, Field(ge=1, le=10)] = about(
-        'parts of the training split, each with a regression that has not seen it: for few data, which a regression '
-        'would learn by heart; 1: one regression'
+        'number of parts of the training split; one regression is trained without each, for training periods so short '
+        'that a single one overfits; 1: a single regression'
     )
+
+    @model_validator(mode='after')
+    def used(self) -> Self:
+        if self.cross_fitting > 1 and not self.first_guess:
+            raise conflict(f'diffusion.cross_fitting={self.cross_fitting} needs diffusion.first_guess=True')
+        return self
 
 
 class ContinuousDiffusion(DiffusionSettings):

@@ -55,9 +55,12 @@ def tasks_of(config: Config, targets: int) -> dict[str, DiffusionTask]:
 
 
 def regression_of(section: Mapping[str, Any], fields: Mapping[str, Any]) -> Regression:
-    """The first guess by the section `diffusion` of the config."""
+    """The regression that the section `diffusion` of the config describes."""
     parts = section['cross_fitting']
-    return CrossFitted(**fields, parts=parts) if parts > 1 else Regression(**fields)
+    if parts == 1:
+        return Regression(**fields)
+    apart = tuple(replace(phase, per_network=True) for phase in fields['phases'])
+    return CrossFitted(**{**fields, 'phases': apart}, parts=parts)
 
 
 def generators_of(
@@ -113,9 +116,12 @@ def part_shape(config: Config) -> Shapes:
 
 def examples(config: Config, prepared: Prepared, split: str) -> Patches:
     """Patches of one split, flipped in training only."""
-    data = config['data']
-    flips = data['flips'] and split == 'train'
-    parts = config['diffusion']['cross_fitting']
+    return patches(config, prepared, split, flips=config['data']['flips'] and split == 'train')
+
+
+def patches(config: Config, prepared: Prepared, split: str, flips: bool) -> Patches:
+    """Patches of one split, with the part that each belongs to where the first guess depends on it."""
+    data, parts = config['data'], config['diffusion']['cross_fitting']
     return Patches(prepared, split, data['patch'], data['patches_per_record'], flips, config['seed'], parts)
 
 

@@ -47,8 +47,7 @@ def shapes(config: Config) -> Shapes:
 
 def examples(config: Config, prepared: Prepared, split: str) -> Patches:
     """Patches of one split, never flipped: winds have a direction and slopes an aspect."""
-    data, parts = config['data'], config['diffusion']['cross_fitting']
-    return Patches(prepared, split, data['patch'], data['patches_per_record'], False, config['seed'], parts)
+    return diffusion.patches(config, prepared, split, flips=False)
 
 
 SYSTEM: System[diffusion.DiffusionTask, Any] = System(

@@ -89,7 +89,7 @@ class Diffusion(Residual):
     def rows(self, frozen: Any, batch: Batch, key: jax.Array) -> Batch:
         """All that the loss needs besides parameters: mask, condition and residual of the batch, angles gamma [B], and
         noise like the target; random numbers are keyed by the index in the global batch. Frozen is the first guess."""
-        given = self.condition(frozen, batch['condition'], batch.get('part'))
+        given = self.conditioned_batch(frozen, batch)
         residual = given.residual(batch)
         time_key, noise_key = jax.random.split(key)
         return {

@@ -47,7 +47,7 @@ class Distilled(Diffusion):
     def rows(self, frozen: Params, batch: Batch, key: jax.Array) -> Batch:
         """As of a diffusion, with the clean field that takes the student to where the teacher arrives in place of the
         residual, and with the noise that belongs to it."""
-        mask, given = batch['mask'], self.condition(frozen.guess, batch['condition'], batch.get('part'))
+        mask, given = batch['mask'], self.conditioned_batch(frozen.guess, batch)
         residual = given.residual(batch)
         step_key, noise_key = jax.random.split(key)
         starts = self.solver.gammas(self.schedule)

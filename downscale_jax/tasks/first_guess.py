@@ -52,10 +52,10 @@ def conditioned(
     channels: int,
     part: jax.Array | None = None,
 ) -> Conditioned:
-    """From the condition [B, H, W, Cc], whose first `hidden` channels the generator's network does not see, and in
-    training the `part` of the records (`Regression.distribution`).
+    """From the condition [B, H, W, Cc], whose first `hidden` channels the generator's network does not see.
 
-    Of `channels` targets; without a first guess the mean is zero and the scale one.
+    Of `channels` targets; without a first guess the mean is zero and the scale one. `part` [B], in training only, is
+    passed to `Regression.distribution`.
     """
     shown = condition[..., hidden:]
     if regression is None or guess is None:

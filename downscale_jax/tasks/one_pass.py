@@ -70,7 +70,7 @@ class OnePass(Residual):
     def rows(self, guess: FirstGuess, batch: Batch, key: jax.Array) -> Batch:
         """All that the loss needs besides parameters: mask, condition and residual of the batch, and noise
         [B, K, H, W, C], keyed by the index in the global batch."""
-        given = self.condition(guess, batch['condition'], batch.get('part'))
+        given = self.conditioned_batch(guess, batch)
         residual = given.residual(batch)
         shape = (len(residual), self.members, *residual.shape[1:])
         noise = parallel.row_normals(key, shape)

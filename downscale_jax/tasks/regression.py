@@ -41,12 +41,15 @@ class Regression:
     draws = False  # deterministic: a single field
 
     def init(self, key: jax.Array, batch: Batch) -> State:
-        params = self.network.init(key, None, jnp.zeros_like(batch['condition'][:1, ..., self.hidden :]))
-        return states.create(params, create(self.phases[0]))
+        return states.create(self.draw(key, batch), create(self.phases[0]))
+
+    def draw(self, key: jax.Array, batch: Batch) -> Any:
+        """Initial parameters of the network."""
+        return self.network.init(key, None, jnp.zeros_like(batch['condition'][:1, ..., self.hidden :]))
 
     def losses(self, params: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
         """See `losses_of`."""
-        return losses_of(*self.distribution(params, rows['condition'], rows.get('part')), rows)
+        return losses_of(*self.distribution(params, rows['condition']), rows)
 
     def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:
         return gradient_step(self.losses, state, batch, phase, self.accumulate, self.ema_decay)
@@ -63,7 +66,7 @@ class Regression:
     ) -> tuple[jax.Array, jax.Array]:
         """(mean, expected size of its error) of the normalised target, each [B, H, W, C].
 
-        `part` [B] of the training period that a row belongs to concerns `CrossFitted`.
+        `part` [B] is used by `CrossFitted` only.
         """
         mean, size = jnp.split(jnp.asarray(self.network.apply(params, None, condition[..., self.hidden :])), 2, -1)
         return mean, jnp.sqrt(jnp.square(jax.nn.softplus(size)) + SMALLEST_ERROR**2)

@@ -2,8 +2,8 @@
 
     python -m experiments.benchmarks.pairs [--months 480 1920 7680]      about 5 minutes
 
-Each length is prepared in a process of its own, from which that of a process that only imports the same modules is
-subtracted. Longer files than a few chunks and shards of records need no more memory.
+Each length is prepared in its own process; the peak of a process that only imports the same modules is subtracted.
+Memory stops growing once files are longer than a few chunks and shards of records.
 """
 
 import tempfile
@@ -15,11 +15,11 @@ import xarray as xr
 from data_prep.choices import choose
 from data_prep.prepare import prepare
 from data_prep.simulators.coarse_model import simulate
-from experiments.benchmarks.processes import in_new_process, peak_mib
+from experiments.benchmarks.processes import MIB, in_new_process, peak_mib
 from experiments.command_line import Parser, at_least, run_program
 from experiments.configs import read_config
 
-ROWS, COLUMNS, MONTHS = 80, 120, 120  # simulated, and repeated
+ROWS, COLUMNS, MONTHS = 80, 120, 120  # of the grid; simulated, and repeated
 
 
 def main() -> None:
@@ -27,18 +27,18 @@ def main() -> None:
     parser.add_argument('--months', type=at_least(1), nargs='+', default=[480, 1920, 7680], help='lengths of the files')
     options = parser.parse_args()
     empty = in_new_process(peak_mib)
-    print(f'{"months":>8} {"MB of the files":>16} {"peak MiB":>9}')
+    print(f'{"months":>8} {"MiB of files":>16} {"peak MiB":>9}')
     for months in options.months:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             in_new_process(write_files, folder, months)
             size = sum(path.stat().st_size for path in folder.glob('*.nc'))
             peak = in_new_process(peak_of_preparing, folder) - empty
-            print(f'{months:8d} {size / 1e6:16.0f} {peak:9.0f}', flush=True)
+            print(f'{months:8d} {size / MIB:16.0f} {peak:9.0f}', flush=True)
 
 
 def write_files(folder: Path, months: int) -> None:
-    """A coarse and a fine file of simulated months, over and over, dated on."""
+    """A coarse and a fine file: simulated months, repeated under consecutive dates."""
     index = np.arange(months) % MONTHS
     for part, fields in zip(('coarse', 'fine'), simulate(0, ROWS, COLUMNS, MONTHS), strict=True):
         start = fields['time'].values[0].astype('datetime64[M]')

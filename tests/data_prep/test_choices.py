@@ -215,8 +215,14 @@ def test_wrong_files(name, pair, chosen, tmp_path):
 
 
 def test_swapped_files(pair, chosen):
-    with pytest.raises(UserError, match=r'swap data\.coarse and data\.fine'):
+    with pytest.raises(UserError) as error:
         chosen({'coarse': pair['fine'], 'fine': pair['coarse']})
+    message = str(error.value)
+    assert all(word in message for word in ('data.coarse', 'data.fine', 'km')), message
+
+
+def test_a_pair_on_one_grid(pair, chosen):
+    assert chosen({'coarse': pair['fine'], 'fine': pair['fine']})['data']['targets'] == ('t2m', 'tp')
 
 
 WRONG_SETTINGS = {

@@ -8,7 +8,8 @@ from data_prep.prepare import prepare
 from downscale_jax.fields.context.planes import context_planes
 from downscale_jax.fields.geometry.blocks import block_mean, interpolate, repeat
 from downscale_jax.fields.transforms.block_means import BlockMeans
-from downscale_jax.pipeline.patches import Patches, admissible, parts_in_turn
+from downscale_jax.pipeline.patches import Patches, admissible, part_of_each
+from downscale_jax.runtime.errors import UserError
 
 DAYS, ROWS, COLUMNS, PATCH, FACTOR = 8, 12, 24, 8, 4
 
@@ -175,13 +176,37 @@ def test_admissible_origins_by_hand():
     assert admissible(valid, 3, 3).tolist() == [3 * 7 + 3]
 
 
-def test_parts_of_the_training_split_take_turns_in_blocks(globe):
-    assert parts_in_turn(16, 2).tolist() == [0, 0, 1, 1] * 4
-    assert parts_in_turn(3, 2).tolist() == [0, 0, 1]
-    assert set(parts_in_turn(1000, 3)) == {0, 1, 2}
-    patches = cut(globe, per_record=2, parts=2)
-    batch = patches.batch(np.zeros(12, int), np.arange(12))
-    assert batch['part'].tolist() == parts_in_turn(6, 2).tolist() * 2  # six records, each drawn twice
+def monthly(count, start='2000-01'):
+    return np.datetime64(start, 'M') + np.arange(count).astype('timedelta64[M]')
+
+
+@pytest.mark.parametrize('months', [24, 48, 60])
+@pytest.mark.parametrize('parts', [2, 3])
+def test_whole_years_take_turns(months, parts):
+    times = monthly(months)
+    found = part_of_each(times, parts)
+    years = months // 12
+    if years >= parts:
+        assert found.tolist() == [year % parts for year in range(years) for _ in range(12)]
+    else:
+        assert set(found) == set(range(parts))
+
+
+def test_blocks_take_turns_in_a_short_period():
+    assert part_of_each(monthly(16)[:8], 2).tolist() == [0, 1] * 4
+    hours = np.datetime64('2019-03-01', 'h') + np.arange(32)
+    assert part_of_each(hours, 2).tolist() == ([0] * 4 + [1] * 4) * 4
+    assert part_of_each(monthly(18), 2)[:6].tolist() != [0] * 6  # half of the second year is missing
+    for count in range(2, 30):
+        sizes = np.bincount(part_of_each(hours[:count], 2), minlength=2)
+        assert sizes.min() > 0
+    with pytest.raises(UserError, match='cross_fitting=3'):
+        part_of_each(monthly(2), 3)
+
+
+def test_examples_have_the_part_of_their_record(globe):
+    batch = cut(globe, per_record=2, parts=2).batch(np.zeros(12, int), np.arange(12))
+    assert batch['part'].tolist() == [0, 1, 0, 1, 0, 1] * 2  # six records, each drawn twice
     held_out = Patches(globe, 'validation', PATCH, 2, False, 0, parts=2)
     assert held_out.batch(np.zeros(2, int), np.arange(2))['part'].tolist() == [-1, -1]
     assert 'part' not in cut(globe).batch(np.zeros(1, int), np.zeros(1, int))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields.datasets.selection import at_times
+from downscale_jax.fields.datasets.selection import isel_times
 from downscale_jax.runtime.errors import UserError
 
 _DATE = re.compile(r'\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d)?)?)?)?)?')
@@ -23,7 +23,7 @@ def select_dates(dataset: xr.Dataset, pairs, what: str = 'dates') -> xr.Dataset:
         raise UserError(
             f'{what} {_listed(pairs)} select nothing; the data set has {_date_range(dataset["time"].values)}'
         )
-    return at_times(dataset, chosen)
+    return isel_times(dataset, chosen)
 
 
 def check_splits(splits: Mapping[str, Sequence], times) -> None:

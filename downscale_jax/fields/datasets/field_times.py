@@ -8,7 +8,7 @@ import xarray as xr
 from downscale_jax.fields.datasets.axes import gridded, is_valid_time, role_of
 from downscale_jax.fields.datasets.dates import iso
 from downscale_jax.fields.datasets.periods import bounds_of
-from downscale_jax.fields.datasets.selection import at_times
+from downscale_jax.fields.datasets.selection import isel_times
 from downscale_jax.fields.datasets.times import encode_times, in_one_calendar, matching, nanoseconds
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
@@ -41,7 +41,7 @@ def with_common_times(
         indices, how = matched
         messages.info(f'{source}: {how}')
         chosen = {
-            name: at_times(xr.Dataset({name: field}), indices[name]).variables[name] for name, field in fields.items()
+            name: isel_times(xr.Dataset({name: field}), indices[name]).variables[name] for name, field in fields.items()
         }
         axes[first] = axes[first][indices[first]]
     return chosen, xr.Variable('time', axes[first], {'standard_name': 'time'})

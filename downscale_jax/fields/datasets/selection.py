@@ -1,7 +1,7 @@
-"""Choice of times of a lazy data set that keeps the times of each dask chunk apart.
+"""Selection of times from a lazy data set, with one output chunk for each dask chunk touched.
 
-`isel` with a list gathers as many chosen times as a chunk holds into one new chunk: of a few times from all over a
-long file, reading the first would read the whole file.
+`isel` with a list merges the selected times into chunks as long as the original ones: computing the first of a few
+times spread over a long file would read the whole file.
 """
 
 from collections.abc import Sequence
@@ -11,22 +11,24 @@ import numpy as np
 import xarray as xr
 
 
-def at_times(fields: xr.Dataset, index: Sequence[int] | np.ndarray) -> xr.Dataset:
-    """The times at these positions, which increase; lazy variables stay so."""
+def isel_times(fields: xr.Dataset, index: Sequence[int] | np.ndarray) -> xr.Dataset:
+    """The times at increasing positions; lazy variables stay lazy. Raises ValueError for positions that do not increase
+    or are negative."""
     index = np.asarray(index, int)
+    if (np.diff(index) <= 0).any() or (index < 0).any():
+        raise ValueError(f'positions of times must increase from 0 on, found {index}')
     if not index.size or (np.diff(index) == 1).all():
         return fields.isel(time=slice(int(index[0]), int(index[-1]) + 1) if index.size else slice(0))
     lazy = {
-        name: xr.Variable(v.dims, _chosen(v.data, v.dims.index('time'), index), v.attrs, v.encoding)
+        name: xr.Variable(v.dims, _selected(v.data, v.dims.index('time'), index), v.attrs, v.encoding)
         for name, v in fields.variables.items()
         if 'time' in v.dims and v.chunks
     }
-    chosen = fields.drop_vars(lazy).isel(time=index).assign(lazy)
-    return chosen.set_coords([name for name in lazy if name in fields.coords])[list(fields.data_vars)]
+    return fields.isel(time=index).assign(lazy)
 
 
-def _chosen(array: Any, axis: int, index: np.ndarray) -> Any:
-    """Positions `index` along the axis of a dask array: of each chunk that has some, one chunk."""
+def _selected(array: Any, axis: int, index: np.ndarray) -> Any:
+    """The positions along an axis of a dask array; one output chunk per input chunk that holds any."""
     import dask.array
 
     ends = np.cumsum(array.chunks[axis])

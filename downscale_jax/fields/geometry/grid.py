@@ -18,7 +18,7 @@ UNEVEN = 4e-3  # largest difference of steps, of a step, that rounding to float3
 def cell_sizes_km(grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """(dy [H], dx [H]) in km of each row; on a curvilinear grid its median.
 
-    Raises UserError for a grid without coordinates.
+    Raises UserError for a grid without coordinates, or with 2-D ones of a single row or column.
     """
     axes = axes_of(grid)
     if axes == ('y', 'x'):
@@ -32,6 +32,8 @@ def cell_sizes_km(grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         return dy * KM_PER_DEGREE, np.maximum(dx, dx.max() * np.sin(np.deg2rad(np.median(dy) / 4)))
     if not _has_planes(grid):
         raise UserError(f'the grid has neither x, y nor lat, lon coordinates, found {sorted(map(str, grid.coords))}')
+    if min(grid['lat'].shape) < 2:
+        raise UserError(f'a grid with 2-D lat and lon needs at least 2 x 2 cells, found {grid["lat"].shape}')
     points = unit_vectors(grid['lat'].values, grid['lon'].values)
     down, across = (EARTH_RADIUS_KM * np.linalg.norm(np.diff(points, axis=i), axis=-1) for i in (0, 1))
     down, across = (_medians(size) for size in (down, across))
@@ -39,7 +41,7 @@ def cell_sizes_km(grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cell_size_km(grid: xr.Dataset) -> float:
-    """Side in km of a square as large as a typical cell. Raises UserError for a grid without coordinates."""
+    """Typical cell size in km: square root of median height times median width. Raises as `cell_sizes_km`."""
     dy, dx = cell_sizes_km(grid)
     return float(np.sqrt(np.median(dy) * np.median(dx)))
 

@@ -1,4 +1,4 @@
-"""One data set, written in 150 forms in which people have such files, is read as itself."""
+"""One data set, written in many layouts found in practice, is read identically."""
 
 import shutil
 import tempfile

@@ -98,6 +98,12 @@ def test_glaciers_of_version_4_count_inside_the_outlines(tmp_path):
     assert migrate(stored, tmp_path)['evaluation'] == {'zone': 300.0, 'buffer': 0.0}
 
 
+@pytest.mark.parametrize('system', ['diffusion', 'dpdm', 'pairs'])
+def test_generators_of_version_5_have_one_regression(tmp_path, system):
+    stored = {'version': 5, 'system': system, 'diffusion': {'prediction': 'v'}}
+    assert migrate(stored, tmp_path)['diffusion'] == {'prediction': 'v', 'cross_fitting': 1}
+
+
 def test_an_older_published_network_is_refused(tmp_path):
     stored = {'version': 2, 'system': 'dpdm', 'model': {'network': 'dpdm', 'unet': {}}, 'training': {}}
     with pytest.raises(UserError, match='dpdm: train anew'):

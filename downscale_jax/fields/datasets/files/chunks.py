@@ -18,7 +18,7 @@ from downscale_jax.runtime import memory
 from downscale_jax.runtime.errors import UserError
 
 READ, PART = 2**23, 2**21  # bytes of a chunk: of whole stored chunks, of parts of a stored one
-LONGEST = 512  # times of a chunk of small fields, so that memory does not grow with long series of them
+MAX_TIMES = 512  # of a chunk, unless a stored one has more: on a small grid READ bytes would span decades
 TOGETHER = 8  # small stored chunks of one time
 KEPT = 2  # blocks of time of a variable: readers may cross from one to the next
 SHARE = 1 / 8  # of the free memory that the kept blocks of a variable may fill, if they are larger than usual
@@ -140,7 +140,8 @@ def _lengths(variable: xr.Variable, dim: Hashable, stored: int, whole_planes: bo
         several = max(1, min(TOGETHER, PART // plane))
         return several, several
     if whole_planes and stored * plane <= READ:
-        chunk = stored * max(1, min(READ // plane, LONGEST) // stored)
+        most = READ // plane if variable.ndim < 3 else min(READ // plane, MAX_TIMES)
+        chunk = stored * max(1, most // stored)
         return chunk, chunk
     longest = max(1, PART // plane)
     return max(length for length in range(1, min(longest, stored) + 1) if stored % length == 0), stored

@@ -96,3 +96,13 @@ def test_claims(tmp_path, times, size, problem):
     with pytest.raises(UserError, match=rf'a\.nc: .*{problem}') as caught:
         canonical(store.open_dataset(tmp_path / 'a.nc'), ['t2m'])
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(('stored', 'expected'), [(None, (20, 20, 10)), (6, (18, 18, 14)), (30, (30, 20))])
+def test_a_chunk_has_few_times_unless_a_stored_one_has_more(tmp_path, monkeypatch, stored, expected):
+    monkeypatch.setattr(chunks, 'MAX_TIMES', 20)
+    encoding = {'t2m': {'chunksizes': (stored, 4, 6)}} if stored else {}
+    data().to_netcdf(tmp_path / 'a.nc', encoding=encoding)
+    opened = store.open_dataset(tmp_path / 'a.nc')['t2m']
+    assert opened.chunks == (expected, (4,), (6,))
+    np.testing.assert_array_equal(opened, data()['t2m'])
