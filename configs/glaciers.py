@@ -55,7 +55,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.keep = 2
     config.training.phases = ('main',)
     main = ConfigDict({'steps': 1200, 'learning_rate': 3e-3, 'warmup': 100, 'weight_decay': 1e-4})
-    config.training.main = ConfigDict({**main, 'optimizer': 'adamw'})
+    config.training.main = ConfigDict({**main, 'optimizer': 'muon'})
 
     config.sampling = ConfigDict({'tile': 128, 'overlap': 32, 'orientations': 8})
 
