@@ -76,7 +76,14 @@ def classes(groups: Sequence[tuple[str, Mapping[str, Mapping[str, np.ndarray]]]]
         for order, method in enumerate(methods):
             x = np.arange(len(rows)) + 0.14 * (order - (len(methods) - 1) / 2)
             value, low, high = np.array([row[method] for row in rows.values()]).T
-            panel.plot(x, value, 'o', markersize=5, color=styles[method]['color'], label=method.replace('_', ' '))
+            panel.plot(
+                x,
+                value,
+                'o',
+                markersize=5,
+                color=styles[method]['color'],
+                label=method.replace('_', ' ').replace('ndsi', 'NDSI'),
+            )
             panel.vlines(x, low, high, color=styles[method]['color'], linewidth=1.3)
         panel.set_xticks(range(len(rows)), list(rows))
         panel.set_xlabel(kind)

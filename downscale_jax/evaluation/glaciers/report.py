@@ -138,7 +138,7 @@ def notes(outcome: Outcome, provenance: str) -> list[str]:
         change = outcome.change
         missing = int((outcome.chosen & ~np.isfinite(change.rate)).sum())
         result.append(
-            f'Area change over {change.years:.1f} years: {int((change.outlier & outcome.chosen).sum())} outliers and '
-            f'{missing} glaciers without a clear view at both dates are left out of the regional rate.'
+            f'Area change over {change.years:.1f} years. Left out of the regional rate: outliers, '
+            f'{int((change.outlier & outcome.chosen).sum())}; glaciers without a clear view at both dates, {missing}.'
         )
     return result
