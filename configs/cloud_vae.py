@@ -48,7 +48,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.evaluation.permutations = 1000
 
     if variant == 'smoke':
-        config.data.simulate = ConfigDict({'members': 7, 'lagrangian': 4, 'times': 2})
+        config.data.simulate = ConfigDict({'members': 7, 'lagrangian': 4, 'times': 3})
         config.data.update({'validation_share': 0.2, 'test_share': 0.5})
         config.model.update({'widths': (4, 8), 'latents': (2,), 'translations': 2})
         config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})

@@ -1,7 +1,7 @@
 """A latent space of ice crystals (docs/systems/crystal_vae.md; Ko et al., arXiv 2507.19759).
 
     python main.py --config=configs/crystal_vae.py           minutes on 2 CPU cores: spheres against bullet rosettes
-    python main.py --config=configs/crystal_vae.py:habits    five simulated habits, a residual network
+    python main.py --config=configs/crystal_vae.py:habits    13 CPU minutes: five simulated habits, a residual network
     python main.py --config=configs/crystal_vae.py:smoke     under a minute: a test of the installation
     python main.py --config=configs/crystal_vae.py:paper     five habits at the published size, for accelerators
 

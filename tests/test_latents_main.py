@@ -40,7 +40,7 @@ def fields(clouds):
 
 def test_scores_of_a_latent_metric(clouds):
     table = json.loads((clouds / 'scores.json').read_text())
-    assert list(table) == ['vae_2', 'pca_2', 'pixels', 'profiles', 'untrained']
+    assert list(table) == ['vae_2', 'pca_2', 'pixels', 'profiles', 'lags', 'untrained']
     assert set(table['vae_2']) == {
         'explained',
         'active',

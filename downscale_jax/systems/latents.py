@@ -9,13 +9,12 @@ import numpy as np
 
 from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.models.vae import Autoencoder, Decoder, Encoder
+from downscale_jax.runtime.portions import in_portions
 from downscale_jax.systems.system import Config, Init, Trained
 from downscale_jax.systems.workdir import WorkDirectory
 from downscale_jax.tasks.vae import Vae
 from downscale_jax.training.optimizer import phases
 from downscale_jax.training.state import State
-
-BATCH = 64  # images at once
 
 
 def build(config: Config, shape: tuple[int, int, int]) -> dict[str, Vae]:
@@ -66,18 +65,18 @@ class LatentSpace(WorkDirectory[Vae]):
         """Codes [N, L] of physical images [N, H, W, C] by one of the autoencoders, by default the last."""
         name = name or self.last
         apply = self._encode[name]
-        return in_batches(lambda x: apply(self.params[name], x), self.transform.channels.encode(images))
+        return in_portions(lambda x: apply(self.params[name], x), self.transform.channels.encode(images))
 
     def untrained_codes(self, images: np.ndarray) -> np.ndarray:
         """Likewise by the last autoencoder with random weights."""
         x = self.transform.channels.encode(images)
-        return in_batches(lambda x: self._encode[self.last](self._random_weights, x), x)
+        return in_portions(lambda x: self._encode[self.last](self._random_weights, x), x)
 
     def images(self, codes: np.ndarray, name: str = '') -> np.ndarray:
         """Standardised images [N, H, W, C] of codes [N, L]."""
         name = name or self.last
         apply = jax.jit(self.tasks[name].decode)
-        return in_batches(lambda z: apply(self.params[name], z), codes.astype(np.float32))
+        return in_portions(lambda z: apply(self.params[name], z), codes.astype(np.float32))
 
     @cached_property
     def _encode(self) -> Mapping[str, Any]:
@@ -92,9 +91,3 @@ class LatentSpace(WorkDirectory[Vae]):
     @property
     def _example(self) -> Mapping[str, np.ndarray]:
         return {'image': np.zeros((1, *self.tasks[self.last].network.decoder.shape), np.float32)}
-
-
-def in_batches(apply: Any, rows: np.ndarray) -> np.ndarray:
-    """`apply` on BATCH rows at a time, the last batch filled up so that one program is compiled."""
-    parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    return np.concatenate([np.asarray(apply(np.resize(x, (BATCH, *x.shape[1:]))))[: len(x)] for x in parts])

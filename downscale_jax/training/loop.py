@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -91,6 +92,17 @@ def train(
     trainer = _Trainer(task, name, data, settings, checkpoints, log)
     trainer.start(init, step)
     trainer.run()
+
+
+def fit(task: Task, state: State, batches: Iterator[Batch], seed: int) -> State:
+    """`state` after the only phase of a task, without validation, log and checkpoints: for the small networks that an
+    evaluation trains as rivals."""
+    (phase,) = task.phases
+    advance = train_program(task, phase, seed)
+    for batch in islice(batches, phase.steps):
+        state, metrics = advance(state, parallel.split_rows(batch))
+        jax.block_until_ready(metrics)
+    return state
 
 
 class _Trainer:

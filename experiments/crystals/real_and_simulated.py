@@ -52,14 +52,14 @@ def nearest_share(distance: np.ndarray, mine: np.ndarray) -> float:
 
 @matplotlib.rc_context(style.LOOK)
 def draw(codes: np.ndarray, real: np.ndarray, label: str, path: Path) -> None:
-    """Codes [N, L] in the two directions of largest variance."""
+    """Codes [N, L] of photographed (`real` [N]) and simulated particles."""
     title = f'Photographed and simulated: {label.replace("_", " ")}'
-    figure = style.blank(4.2, title, 'codes, by their two leading directions')
-    axes = figure.subplots()
+    figure = style.blank(4.2, title, 'codes' if codes.shape[1] <= 2 else 'codes, by t-SNE')
+    axes, coordinates = figure.subplots(), plane(codes, seed=0)
     for mine, name, color, size in ((~real, 'simulated', COLOURS[0], 16), (real, 'photographed', COLOURS[1], 44)):
-        x, y = plane(codes)[mine].T
+        x, y = coordinates[mine].T
         axes.scatter(x, y, s=size, linewidth=0, alpha=0.8, color=color, label=name)
-    axes.set(xlabel='first direction', ylabel='second direction')
+    axes.set(xlabel='first coordinate', ylabel='second coordinate')
     axes.legend(frameon=False)
     style.save(figure, path)
 

@@ -27,6 +27,14 @@ def test_clusters_take_the_names_that_fit_best():
     np.testing.assert_array_equal(scores.matched(cluster, label, 3), [0, 0, 1, 1, 2, 2, 1])
 
 
+def test_the_plane_keeps_two_latents_and_the_neighbours_of_more():
+    rng = np.random.default_rng(0)
+    group = np.repeat([0, 1, 2], 12)
+    codes = rng.normal(size=(36, 5)) + 20 * np.eye(3, 5)[group]
+    np.testing.assert_array_equal(figures.plane(codes[:, :2], 0), codes[:, :2])
+    assert silhouette_score(figures.plane(codes, 0), group) > 0.5
+
+
 def test_the_grid_of_the_manifold_covers_the_codes():
     codes = np.stack(np.meshgrid(np.linspace(-1, 1, 50), np.linspace(2, 4, 50)), -1).reshape(-1, 2)
     grid = figures.grid(codes)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import jax
@@ -18,7 +19,7 @@ from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.training import state as states
 from downscale_jax.training.log import Log, read
-from downscale_jax.training.loop import LoopSettings, TrainingData, abstract_state, train
+from downscale_jax.training.loop import LoopSettings, TrainingData, abstract_state, fit, train, weights_key
 from downscale_jax.training.optimizer import Phase, create, gradient_step
 
 SEED = 5
@@ -116,6 +117,13 @@ def whole(tmp_path_factory):
     for phases, folder in folders.items():
         run(folder, phases)
     return folders
+
+
+def test_a_fit_ends_where_training_ends(whole):
+    task = Line(ONE)
+    state = parallel.replicate(task.init(weights_key(SEED), batch_of(0)))
+    state = fit(task, state, map(batch_of, count()), SEED)
+    jax.tree.map(np.testing.assert_array_equal, final_state(whole[ONE], ONE), jax.device_get(state))
 
 
 def test_four_steps_equal_two_and_a_restart_and_two(whole, tmp_path):

@@ -1,4 +1,4 @@
-"""Evaluation of a latent metric: autoencoders beside principal components, pixels, and an untrained encoder."""
+"""Evaluation of a latent metric: autoencoders beside principal components, pixels, and other encoders."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 
 from downscale_jax.evaluation.clouds import distances, report
 from downscale_jax.evaluation.clouds.ensemble import Ensemble, read
+from downscale_jax.evaluation.clouds.lags import LAGS, LEAST_TIMES, fitted
 from downscale_jax.evaluation.latents.components import (
     PIXELS,
     PROFILES,
@@ -50,7 +51,7 @@ def evaluate(model: CloudModel, prepared: Prepared, config: dict[str, Any], work
     truth = test.over_images(lambda images: standardised(images, prepared))
     methods = {
         **{name: of_autoencoder(name, model, test) for name in model.names},
-        **rivals(model, test, truth, prepared, config['seed']),
+        **rivals(model, test, truth, prepared, config),
     }
     channels = test.images.shape[-1]
     truth = truth.reshape(*truth.shape[:2], -1, channels)
@@ -67,7 +68,7 @@ def evaluate(model: CloudModel, prepared: Prepared, config: dict[str, Any], work
     publication = Publication(
         title='A latent metric for simulations of clouds',
         lead='Autoencoders compress images of simulated clouds to a few latents, in which simulations are compared. '
-        'Principal components, pixels and an untrained encoder are the rivals.',
+        'Principal components, pixels, an encoder of time lags and an untrained one are the rivals.',
         scores=table,
         definitions=report.DEFINITIONS,
         details={'explained_by_channel': summary.channels, 'members': len(test.label)},
@@ -106,18 +107,29 @@ def of_components(components: Components, model: CloudModel, test: Ensemble, pre
     return Method(compared, images.reshape(*images.shape[:2], -1, test.images.shape[-1]))
 
 
-def rivals(model: CloudModel, test: Ensemble, truth: np.ndarray, prepared: Prepared, seed: int) -> dict[str, Method]:
+def rivals(
+    model: CloudModel, test: Ensemble, truth: np.ndarray, prepared: Prepared, config: dict[str, Any]
+) -> dict[str, Method]:
     """Principal components with as many latents as each autoencoder, fitted to the training split; pixels, and their
-    means over x; an encoder with random weights."""
+    means over x; an encoder trained on the lags of that split, if it has any, and one with random weights."""
     training = read(prepared, 'train')
-    flat = training.over_images(lambda images: standardised(images, prepared)).reshape(-1, truth.shape[-1])
+    flat = training.over_images(lambda images: standardised(images, prepared))
     counts = [int(name.rpartition('_')[2]) for name in model.names]
-    return {
-        **{f'pca_{count}': of_components(fit(flat, count, seed), model, test, prepared) for count in counts},
+    components = {count: fit(flat.reshape(-1, truth.shape[-1]), count, config['seed']) for count in counts}
+    result = {
+        **{f'pca_{count}': of_components(components[count], model, test, prepared) for count in counts},
         PIXELS: Method(truth),
         PROFILES: Method(truth.reshape(test.images.shape).mean(3).reshape(*truth.shape[:2], -1)),
-        UNTRAINED: Method(test.over_images(lambda images: model.translated(model.untrained, images))),
     }
+    if len(training.minutes) >= LEAST_TIMES:
+        by_lags = fitted(flat.reshape(training.images.shape), config)
+
+        def codes(images: np.ndarray) -> np.ndarray:
+            return by_lags(standardised(images, prepared).reshape(images.shape))
+
+        result[LAGS] = Method(test.over_images(lambda images: model.translated(codes, images)))
+    result[UNTRAINED] = Method(test.over_images(lambda images: model.translated(model.untrained, images)))
+    return result
 
 
 def scores(codes: np.ndarray, test: Ensemble, config: Mapping[str, Any]) -> dict[str, Estimate]:

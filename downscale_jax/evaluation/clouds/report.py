@@ -104,6 +104,8 @@ def notes(summary: Summary, prepared: Prepared, provenance: str, permutations: i
     return [
         f'{members} Intervals: 5–95 % over resampled members or levels.',
         f'The autoencoder: {provenance}. pca_N: the N leading principal components of the training split. pixels: root '
-        'mean square difference of standardised images; profiles: of their means over x. untrained: the encoder with '
-        f'random weights. Codes are means over {translations} translations of an image in x, those of pixels excepted.',
+        'mean square difference of standardised images; profiles: of their means over x. lags: the last maps of an '
+        'encoder that was trained to predict the time lag between two images of a member, as in AtmoDist. untrained: '
+        'the encoder of the autoencoder with random weights. Codes are means over '
+        f'{translations} translations of an image in x, those of pixels excepted.',
     ]

@@ -67,7 +67,7 @@ def evaluate(model: LatentModel, prepared: Prepared, config: dict[str, Any], wor
         details={'classes': summary.names, 'images': len(label)},
         facts=report.facts(table, model.names[-1]),
         tables=(),
-        figures=report.figures(summary, model, workdir),
+        figures=report.figures(summary, model, workdir, seed),
         notes=report.notes(summary, model.provenance, settings['splits'], prepared.meta['idealised']),
         config=config,
     )

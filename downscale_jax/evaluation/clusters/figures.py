@@ -5,27 +5,36 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.manifold import TSNE
 
 from downscale_jax.evaluation.drawing.style import LOOK, blank
 
 COLOURS = ('#0072b2', '#d55e00', '#007f5f', '#a8457f', '#7a5c00', '#56b4e9', '#000000', '#e69f00', '#999999')
 SIDE = 15  # images per side of the manifold
+PERPLEXITY = 30  # neighbours that t-SNE keeps, about; fewer where there are few images
 
 
 @matplotlib.rc_context(LOOK)
 def scatter(
     plane: np.ndarray, label: np.ndarray, cluster: np.ndarray, names: Sequence[str], title: str = '', subtitle: str = ''
 ) -> Figure:
-    """Codes [N, 2], one dot per image, coloured by label and by cluster."""
+    """Coordinates [N, 2], one dot per image, coloured by label and by cluster."""
     figure = blank(4.4, title, subtitle)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     for panel, values, head in ((left, label, 'label'), (right, cluster, 'cluster')):
         for k, name in enumerate(names):
             mine = values == k
-            panel.scatter(*plane[mine].T, s=10, linewidth=0, color=COLOURS[k % len(COLOURS)], alpha=0.7, label=name)
+            panel.scatter(
+                *plane[mine].T,
+                s=10,
+                linewidth=0,
+                color=COLOURS[k % len(COLOURS)],
+                alpha=0.7,
+                label=name.replace('_', ' '),
+            )
         panel.set_title(head, loc='left')
-        panel.set_xlabel('first direction')
-    left.set_ylabel('second direction')
+        panel.set_xlabel('first coordinate')
+    left.set_ylabel('second coordinate')
     figure.legend(
         *left.get_legend_handles_labels(),
         loc='outside lower center',
@@ -36,12 +45,12 @@ def scatter(
     return figure
 
 
-def plane(codes: np.ndarray) -> np.ndarray:
-    """[N, 2] coordinates of codes [N, L] along the two directions of largest variance; two codes as they are."""
+def plane(codes: np.ndarray, seed: int) -> np.ndarray:
+    """[N, 2] coordinates of codes [N, L] for display: two latents as they are, more by t-SNE, which keeps neighbours
+    together (van der Maaten and Hinton 2008)."""
     if codes.shape[1] <= 2:
         return np.pad(codes, ((0, 0), (0, 2 - codes.shape[1])))
-    centred = codes - codes.mean(0)
-    return centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
+    return TSNE(perplexity=min(PERPLEXITY, (len(codes) - 1) / 3), random_state=seed).fit_transform(codes)
 
 
 def grid(codes: np.ndarray) -> np.ndarray:

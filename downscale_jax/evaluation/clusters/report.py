@@ -30,17 +30,21 @@ def facts(scores: Mapping[str, Mapping[str, Estimate]], main: str) -> dict[str, 
     return {DEFINITIONS[name].long_name: f'{scores[main][name][0]:.3f}' for name in shown}
 
 
-def figures(summary: Summary, model: Any, workdir: Path) -> list[Figure]:
+def figures(summary: Summary, model: Any, workdir: Path, seed: int) -> list[Figure]:
     """All figures of the autoencoder that is used; the manifold where it has two latents."""
     main, classes = model.names[-1], len(summary.names)
     codes, cluster = summary.codes[main], summary.cluster[main]
     subtitle = f'{main}, {len(codes)} images of {classes} classes'
-    plane = drawing.plane(codes)
+    by_tsne = codes.shape[1] > 2
+    plane = drawing.plane(codes, seed)
     result = [
         Figure(
             'scatter',
-            'Images in the latent space, by its two directions of largest variance: left by label, right by cluster.',
-            drawing.scatter(plane, summary.label, cluster, summary.names, 'Latent space', subtitle),
+            'Images in the latent space: left by label, right by cluster.'
+            + (' t-SNE shows which images are neighbours there; distances between groups mean nothing.' * by_tsne),
+            drawing.scatter(
+                plane, summary.label, cluster, summary.names, 'Latent space', subtitle + ', by t-SNE' * by_tsne
+            ),
         ),
         Figure(
             'confusion',
