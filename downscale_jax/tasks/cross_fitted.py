@@ -49,11 +49,11 @@ class CrossFitted(Regression):
     def distribution(
         self, params: Any, condition: jax.Array, part: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:
-        """From the regression that was not trained on the row's part; without `part`, or for -1, from all regressions:
-        their mean, and the root mean square of their expected errors, which the generator has learned to fill. The
-        mean errs a little less than each."""
+        """From the regression that was not trained on the row's part; without `part`, or for -1, mean and standard
+        deviation of the mixture of all (Lakshminarayanan et al. 2017, https://arxiv.org/abs/1612.01474): where they
+        disagree, as on records unlike those of training, the expected error is larger."""
         means, sizes = map(jnp.stack, zip(*[self._of(params, k, condition) for k in range(self.parts)], strict=True))
-        mean, size = means.mean(0), jnp.sqrt(jnp.square(sizes).mean(0))
+        mean, size = means.mean(0), jnp.sqrt(jnp.square(sizes).mean(0) + means.var(0))
         if part is None:
             return mean, size
         held_out, rows = (part >= 0)[:, None, None, None], jnp.arange(len(part))

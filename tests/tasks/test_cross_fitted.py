@@ -55,7 +55,7 @@ def test_a_row_gets_the_regression_that_was_not_trained_on_it():
         np.testing.assert_allclose(size[row], alone(part)[1][row], rtol=1e-5, atol=1e-6)
     (first, own), (second, other) = alone(0), alone(1)
     np.testing.assert_allclose(mean[2], (first[2] + second[2]) / 2, rtol=1e-5, atol=1e-6)
-    expected = np.sqrt((own[2] ** 2 + other[2] ** 2) / 2)
+    expected = np.sqrt((own[2] ** 2 + other[2] ** 2) / 2 + (first[2] - second[2]) ** 2 / 4)
     np.testing.assert_allclose(size[2], expected, rtol=1e-5, atol=1e-6)
 
 
