@@ -20,7 +20,7 @@ import absl.logging
 import jax
 import orbax.checkpoint as ocp
 
-from downscale_jax.runtime import messages, parallel
+from downscale_jax.runtime import messages, parallel, peers
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import disk_error
 
@@ -177,6 +177,9 @@ class Checkpoints:
             yield
         except Exception as error:
             self._saving = None
+            if peers.is_failure(str(error)):
+                self._writer = None  # closing it would wait for the process that has ended
+                raise
             reason = disk_error(error)
             if reason is None:
                 raise

@@ -228,3 +228,21 @@ def test_a_program_hushes_the_loop_that_orbax_closed_and_nothing_else(monkeypatc
     finally:
         asyncio.setLevel(levels[0])
         absl.logging.set_verbosity(levels[1])
+
+
+def test_a_process_that_waits_for_another_one_has_no_disk_error(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path / 'task', keep=2)
+    checkpoints.save(1, *trees(1), 1.0)
+    checkpoints.wait()
+
+    def time_out():
+        raise TimeoutError('Timed out while waiting for async_commit_complete barrier.')
+
+    checkpoints.save(2, *trees(2), 1.0)
+    writer = checkpoints._writer
+    monkeypatch.setattr(writer, 'wait_until_finished', time_out)
+    with pytest.raises(TimeoutError):
+        checkpoints.wait()
+    checkpoints.close()  # without waiting again
+    monkeypatch.undo()
+    writer.close()
