@@ -12,9 +12,10 @@ import subprocess
 import sys
 from typing import NoReturn
 
-FAILURES = (
-    'Gloo', 'by peer', 'JAX distributed service', 'coordination service', 'Socket closed', 'Timed out while waiting for',
-)  # in messages  # fmt: skip
+FAILURES = (  # in messages
+    'Gloo', 'by peer', 'JAX distributed service', 'coordination service', 'Socket closed',
+    'Timed out while waiting for',
+)  # fmt: skip
 LINE = 'error: another process ended, or did not start: run the same command in all of them to resume'
 READER = f"""
 import sys
