@@ -29,7 +29,7 @@ class CrossFitted(Regression):
     parts: int = 2
 
     def init(self, key: jax.Array, batch: Batch) -> State:
-        drawn = [super(CrossFitted, self).draw(jax.random.fold_in(key, part), batch) for part in range(self.parts)]
+        drawn = [self.draw(jax.random.fold_in(key, part), batch) for part in range(self.parts)]
         params = {f'without_{part}': params for part, params in enumerate(drawn)}
         return states.create(params, create(self.phases[0]))
 

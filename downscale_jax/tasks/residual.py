@@ -26,14 +26,14 @@ class Residual:
         rows: Any
         losses: Any
 
-    def condition(self, guess: FirstGuess | None, condition: jax.Array) -> Conditioned:
-        """The input of the network for a condition [B, H, W, Cc], with location and scale of the target."""
-        return conditioned(self.regression, guess, condition, self.hidden, self.network.channels)
+    def condition(self, guess: FirstGuess | None, condition: jax.Array, part: jax.Array | None = None) -> Conditioned:
+        """The input of the network for a condition [B, H, W, Cc], with location and scale of the target; `part` as in
+        `conditioned`."""
+        return conditioned(self.regression, guess, condition, self.hidden, self.network.channels, part)
 
     def conditioned_batch(self, guess: FirstGuess | None, batch: Batch) -> Conditioned:
         """As `condition`, of a batch in training."""
-        part = batch.get('part')
-        return conditioned(self.regression, guess, batch['condition'], self.hidden, self.network.channels, part)
+        return self.condition(guess, batch['condition'], batch.get('part'))
 
     def train_step(self, state: State, batch: Batch, key: jax.Array, phase: Phase) -> tuple[State, dict]:
         rows = self.rows(state.frozen, batch, key)

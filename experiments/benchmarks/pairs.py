@@ -3,7 +3,7 @@
     python -m experiments.benchmarks.pairs [--months 480 1920 7680]      about 5 minutes
 
 Each length is prepared in its own process; the peak of a process that only imports the same modules is subtracted.
-Memory stops growing once files are longer than a few chunks and shards of records.
+It rises a little until the blocks read from each variable are full and every thread writes a shard of records.
 """
 
 import tempfile
