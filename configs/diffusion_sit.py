@@ -76,16 +76,16 @@ def get_config(variant: str = '') -> ConfigDict:
     config.distillation.steps_share = 0.5  # of the steps of each phase
 
     config.training = ConfigDict()
-    config.training.batch_size = 16
+    config.training.batch_size = 8
     config.training.accumulate = 1  # microbatches per step
     config.training.ema_decay = 0.995
     config.training.log_every = 50
-    config.training.validate_every = 200
-    config.training.validation_batches = 8
+    config.training.validate_every = 400
+    config.training.validation_batches = 16
     config.training.keep = 2
     config.training.phases = ('main',)
     config.training.main = ConfigDict()
-    config.training.main.steps = 400  # for the regression and for the diffusion
+    config.training.main.steps = 800  # for the regression and for the diffusion
     config.training.main.learning_rate = 3e-3
     config.training.main.warmup = 50
     config.training.main.clip = 1.0
@@ -137,7 +137,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.model.update({'widths': (32, 64, 96, 128), 'bottleneck': 160, 'stem': 1, 'tail': 0, 'time': 'input'})
         config.diffusion.signal_rates = (0.95, 0.02)
         config.diffusion.update({'prediction': 'eps', 'weighting': 'eps', 'first_guess': False, 'level': 'variance'})
-        config.training.update({'ema_decay': 0.999, 'validate_every': 1000, 'log_every': 100})
+        config.training.update({'batch_size': 16, 'ema_decay': 0.999, 'validate_every': 1000, 'log_every': 100})
         published = {'optimizer': 'adamw', 'learning_rate': 1e-4, 'beta2': 0.999}
         config.training.main.update({**published, 'steps': 200_000, 'warmup': 1000})
         config.sampling.update({'sampler': 'ddim', 'spacing': 't_open', 'steps': 50, 'members': 10})

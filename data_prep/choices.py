@@ -15,6 +15,7 @@ from data_prep.readers.pairs import (
     open_coarse,
     open_fine,
 )
+from data_prep.records.pairs import simulated_pair
 from downscale_jax.fields.context.surface import find_surface
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.archives import FIELDS, PRECIPITATION, Kind, of_kind
@@ -117,9 +118,7 @@ def open_pair(data: dict[str, Any], seed: int) -> Pair:
     """The two files, or the simulated pair."""
     if data['coarse']:
         return Pair(open_coarse(data['coarse'], data['member']), open_fine(data['fine']))
-    from data_prep.simulators import coarse_model
-
-    return Pair(*coarse_model.simulate(**{'seed': seed, **data['simulate']}))
+    return simulated_pair(**{'seed': seed, **data['simulate']})
 
 
 def variables_of(dataset: xr.Dataset, source: str, setting: str) -> tuple[str, ...]:

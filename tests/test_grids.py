@@ -64,7 +64,11 @@ DATES = {
     'data.validation': (('2000-01-07', '2000-01-09'),),
     'data.test': (('2000-01-10', '2000-01-12'),),
 }
-FEW = {'evaluation.records': 2, 'evaluation.members': 2, 'evaluation.calibration_records': 0, 'evaluation.window': 16}
+FEW = {
+    'evaluation.records': 2, 'evaluation.members': 2, 'evaluation.calibration_records': 0, 'evaluation.window': 16,
+    # those to which places and distances matter, and maps
+    'evaluation.measures': ('examples', 'pointwise', 'scales', 'spectra', 'semivariogram', 'places'),
+}  # fmt: skip
 SMALL = {'training.validate_every': 1, 'training.log_every': 1, 'training.batch_size': 8}
 BLOCKS = {
     'data.variables': NAMES, 'data.factor': FACTOR, 'data.patch': 16, 'data.mean': 'physical',

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from data_prep.records.block_means import CLIMATE_BYTES, CLIMATE_TIMES, check_lo
 from data_prep.records.shards import SPLITS, Shard, Summary, write_records
 from data_prep.records.statistics import Extremes, Statistics
 from data_prep.records.stream import STATISTICS_TIMES, cells_with_values, check_varies, fit_transform, stream
+from data_prep.simulators import coarse_model
 from downscale_jax.fields.context.relief import add_surface
 from downscale_jax.fields.context.surface import read_surface
 from downscale_jax.fields.datasets import store
@@ -53,9 +55,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
 
     Files are streamed: memory does not depend on their length.
     """
-    from data_prep.simulators import coarse_model
-
-    simulated = None if data['coarse'] else Pair(*coarse_model.simulate(**{'seed': seed, **data['simulate']}))
+    simulated = None if data['coarse'] else simulated_pair(**{'seed': seed, **data['simulate']})
     pair = read_pair(data, simulated)
     pair = Pair(cut_around(pair.coarse, pair.fine), pair.fine)
     parts = split_pair(pair, data)
@@ -92,6 +92,12 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'coarse_cells': max(1, round(coarse_km / fine_km)),
     }
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
+
+
+@lru_cache(maxsize=1)  # choices are made from it before it is written
+def simulated_pair(seed: int, rows: int, columns: int, months: int) -> Pair:
+    """The idealised pair (`coarse_model`), which is not to be changed."""
+    return Pair(*coarse_model.simulate(seed, rows, columns, months))
 
 
 def split_pair(pair: Pair, data: Mapping[str, Any]) -> dict[str, Pair]:

@@ -5,7 +5,10 @@ rate, cold pools, rain on windward slopes, winds along valleys; with noise on th
 Arrays are (y, x) from the south-west; distances are those of the middle latitude throughout.
 """
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
 
 import numpy as np
 import xarray as xr
@@ -17,6 +20,7 @@ CELL = 0.1  # degree
 CORNER = (SOUTH, 100.0)  # degree north and east, of the south-western cell
 START = '1981-01'
 KM = 111.2  # a degree of latitude
+AHEAD = 2  # months of weather ahead of the climate
 ATTRIBUTES = {
     't2m': {'units': 'K', 'standard_name': 'air_temperature', 'long_name': 'temperature at 2 m'},
     'tp': {'units': 'mm day-1', 'standard_name': 'lwe_precipitation_rate', 'long_name': 'precipitation'},
@@ -67,10 +71,17 @@ class World:
                 continue
             _, present, past = self._generators()
             weather = Weather(present, self.shape, self.cells)  # of month 0
-            for month in months:
-                if month in requested:
-                    yield month, climate(month, self.lat, self.ground, weather)
-                weather.step(past if step < 0 else present)
+            with ThreadPoolExecutor(1) as beside:  # the weather goes on while a month is computed
+                computed: deque[tuple[int, Future]] = deque()
+                for month in months:
+                    if month in requested:
+                        now = deepcopy(weather)
+                        computed.append((month, beside.submit(climate, month, self.lat, self.ground, now)))
+                    weather.step(past if step < 0 else present)
+                    if len(computed) > AHEAD:
+                        month, fields = computed.popleft()
+                        yield month, fields.result()
+                yield from ((month, fields.result()) for month, fields in computed)
 
     def _generators(self) -> list[np.random.Generator]:
         """For the relief, for the weather from START on, and for the weather before."""

@@ -51,7 +51,7 @@ def evaluate(generators: Generators, prepared: Prepared, config: dict[str, Any],
         facts=facts(setting, numbers(scores, definitions)),
         tables=[table for result in results.values() for table in result.tables],
         figures=[*(figure for result in results.values() for figure in result.figures), trained(setting, workdir)],
-        notes=[*notes(setting, config), *(note for result in results.values() for note in result.notes)],
+        notes=[*notes(setting, config, generators), *(note for result in results.values() for note in result.notes)],
         config=config,
     )
     return publish(publication, workdir)
@@ -145,7 +145,7 @@ def facts(setting: Setting, table: Scores) -> dict[str, str]:
     return headline
 
 
-def notes(setting: Setting, config: Mapping[str, Any]) -> list[str]:
+def notes(setting: Setting, config: Mapping[str, Any], generators: Generators) -> list[str]:
     """What a reader must know to trust the numbers."""
     records = config['evaluation']['records']
     sentences = [
@@ -153,6 +153,11 @@ def notes(setting: Setting, config: Mapping[str, Any]) -> list[str]:
         'all methods have values, weighted by cell area.',
         'A generator that draws no ensemble gives one field: its CRPS is its MAE. Each network is that of the '
         'checkpoint with the best validation loss.',
+    ]
+    sentences += [
+        f'Noise temperature of {name}: {generator.temperature:.3g}.'
+        for name, generator in generators.items()
+        if generator.draws
     ]
     return sentences + [
         f'{zone.name.capitalize()} zone: where the coarse field exceeds {zone.above:g} {variable.units}.'

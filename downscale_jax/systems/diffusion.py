@@ -17,7 +17,8 @@ from downscale_jax.runtime import parallel
 from downscale_jax.settings.diffusion import SeaIceSettings
 from downscale_jax.systems.calibrated import Calibrated, calibrate
 from downscale_jax.systems.checks import check_multiple, check_places
-from downscale_jax.systems.system import Config, Init, Scores, Shapes, System, Trained
+from downscale_jax.systems.downscaler import evaluate
+from downscale_jax.systems.system import Config, Init, Shapes, System, Trained
 from downscale_jax.tasks.cross_fitted import CrossFitted
 from downscale_jax.tasks.diffusion import Diffusion
 from downscale_jax.tasks.distilled import Distilled
@@ -159,16 +160,6 @@ def distilled_from(task: Distilled, teacher: str, tasks: Mapping[str, DiffusionT
 def networks(states: Mapping[str, State]) -> dict[str, Any]:
     """Parameters by network, the U-Net of the generator last."""
     return {'regression': states['regression'].params, 'unet': list(states.values())[-1].params}
-
-
-def evaluate(opened: Calibrated, prepared: Prepared) -> Scores:
-    """Scores every task, and the calibrated ensemble, beside the coarse field."""
-    from downscale_jax.evaluation import fields as evaluation
-
-    generators = {name: opened.generator(name) for name in opened.tasks}
-    if fitted := opened.fitted():
-        generators['calibrated'] = fitted
-    return evaluation.evaluate(generators, prepared, opened.config, opened.workdir)
 
 
 SYSTEM: System[DiffusionTask, Calibrated] = System(

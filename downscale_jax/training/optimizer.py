@@ -11,11 +11,10 @@ import optax
 
 from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
+from downscale_jax.training.muon import muon
 from downscale_jax.training.state import State, apply_gradients
 
 Loss = Callable[[Any, Any], tuple]
-
-ADAM_RMS = 0.2  # root mean square of the updates of AdamW over the learning rate, typically (Liu et al. 2025)
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
     }
     rules = {
         'adamw': lambda rate: optax.adamw(rate, b2=phase.beta2, weight_decay=phase.weight_decay),
-        'muon': lambda rate: muon(rate, phase),
+        'muon': lambda rate: muon(rate, phase.weight_decay, phase.beta2),
         'sgd': lambda rate: optax.sgd(rate, momentum=phase.momentum, nesterov=phase.nesterov),
     }
     rule = rules[phase.optimizer](schedules[phase.schedule]())
@@ -94,31 +93,6 @@ def create(phase: Phase) -> optax.GradientTransformationExtraArgs:
         rule = optax.chain(clip(phase.clip), rule)
     rule = optax.with_extra_args_support(rule)
     return _per_network(rule) if phase.per_network else rule
-
-
-def muon(rate: optax.Schedule, phase: Phase) -> optax.GradientTransformation:
-    """Muon for kernels, AdamW with Nesterov momentum for all other parameters.
-
-    The momentum of a kernel, as a matrix from its inputs (and places) to its outputs, is replaced by the nearest
-    semi-orthogonal matrix, so that all directions are learned equally fast (Jordan et al. 2024, Muon: an optimizer for
-    hidden layers in neural networks). Its scale is that of the updates of AdamW: both take the same learning rate (Liu
-    et al. 2025, arXiv:2502.16982).
-    """
-
-    def matrices(params):
-        return jax.tree.map(
-            lambda p: optax.contrib.MuonDimensionNumbers(tuple(range(p.ndim - 1)), p.ndim - 1) if p.ndim > 1 else None,
-            params,
-        )
-
-    return optax.contrib.muon(
-        rate,
-        weight_decay=phase.weight_decay,
-        adam_b2=phase.beta2,
-        adam_weight_decay=phase.weight_decay,
-        muon_weight_dimension_numbers=matrices,
-        consistent_rms=ADAM_RMS,
-    )
 
 
 def clip_each_by_norm(norm: float) -> optax.GradientTransformation:

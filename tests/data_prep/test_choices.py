@@ -10,6 +10,8 @@ import xarray as xr
 
 from data_prep.choices import choose, split
 from data_prep.prepare import prepare
+from data_prep.simulators import coarse_model
+from data_prep.simulators.coarse_model import simulate
 from downscale_jax.runtime.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -263,3 +265,17 @@ def test_wrong_settings(name, pair, chosen, tmp_path):
         prepare(chosen(pair, **settings)['data'], 0, tmp_path / 'data')
     assert word in str(error.value)
     assert '\n' not in str(error.value)
+
+
+def test_a_pair_is_simulated_once_for_its_choices_and_its_records(monkeypatch, tmp_path):
+    config = runpy.run_path(ROOT / 'configs' / 'pairs.py')['get_config']('smoke').to_dict()
+    config['data']['simulate'] = {'rows': 16, 'columns': 20, 'months': 60}
+    runs = []
+
+    def counted(*sizes):
+        runs.append(sizes)
+        return simulate(*sizes)
+
+    monkeypatch.setattr(coarse_model, 'simulate', counted)
+    prepare(choose(config)['data'], config['seed'], tmp_path)
+    assert runs == [(0, 16, 20, 60)]

@@ -38,7 +38,9 @@ def run(monkeypatch):
             'zones': (('ice', 0.15),),
             **settings,
         }
-        generators = {name: SimpleNamespace(draws=store.sizes['member'] > 1) for name, store in stores.items()}
+        generators = {
+            name: SimpleNamespace(draws=store.sizes['member'] > 1, temperature=1.25) for name, store in stores.items()
+        }
         config = {'system': 'diffusion', 'evaluation': evaluation, 'seed': 0, 'data': {'patch': 16}}
         return fields.evaluate(generators, case.prepared, config, folder)
 
@@ -74,6 +76,7 @@ def test_any_set_of_methods(case, run, tmp_path, capsys, names):
     assert ('calibration.png' in drawn) == (names != ('regression',))
     report = (tmp_path / 'report.html').read_text()
     assert report.count('<img') == len(drawn)
+    assert report.count('Noise temperature of') == len(set(names) - {'regression'})
 
 
 def test_equal_runs_write_equal_bytes_and_the_order_of_measures_does_not_matter(make_case, run, tmp_path):
