@@ -94,7 +94,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.main.beta2 = 0.99  # of the parameters that are no kernels
 
     config.sampling = ConfigDict()
-    config.sampling.sampler = 'dpm_solver'  # or 'dpm_solver_sde', 'heun', 'ddim' (the published one), 'ddpm'
+    config.sampling.sampler = 'dpm_solver_sde'  # or 'dpm_solver', 'heun', 'ddim' (the published one), 'ddpm'
     config.sampling.steps = 10  # evaluations of the network
     config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 't_open', 'karras'
     config.sampling.eta = 0.0  # of ddim: part of the noise that is drawn anew in each step, 0 to 1
