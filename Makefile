@@ -14,7 +14,7 @@ $(INSTALLED): setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,grib,docs]'
 	touch $@
 
-demo: $(INSTALLED)  ## the main job on the embedded default: 11 minutes on 2 cores
+demo: $(INSTALLED)  ## the main job on the embedded default: 10 minutes on 2 cores
 	$(BIN)/python main.py --config=configs/diffusion_sit.py
 
 test: $(INSTALLED)  ## all tests, their files shared by two processes
