@@ -66,8 +66,8 @@ DATES = {
 }
 FEW = {
     'evaluation.records': 2, 'evaluation.members': 2, 'evaluation.calibration_records': 0, 'evaluation.window': 16,
-    # those to which places and distances matter, and maps
-    'evaluation.measures': ('examples', 'pointwise', 'scales', 'spectra', 'semivariogram', 'places'),
+    # measures that depend on positions or distances, and the maps
+    'evaluation.measures': ('examples', 'pointwise', 'scales', 'spectra', 'semivariogram', 'places', 'seams'),
 }  # fmt: skip
 SMALL = {'training.validate_every': 1, 'training.log_every': 1, 'training.batch_size': 8}
 BLOCKS = {

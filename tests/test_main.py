@@ -63,7 +63,9 @@ def test_training_writes_what_the_contract_says(trained):
     numbers = [value for method in scores.values() for value in method.values()]
     assert np.isfinite(numbers).all()
     assert list((trained / 'figures').glob('*.png'))
-    assert (trained / 'report.html').stat().st_size > 1000
+    fit = json.loads((trained / 'calibration.json').read_text())
+    report = (trained / 'report.html').read_text()
+    assert f'Noise temperature of diffusion: {fit["temperature"]:.3g}.' in report
     assert '| diffusion |' in (trained / 'card.md').read_text()
     described = json.loads((trained / 'describe.json').read_text())
     assert described['parameters']['unet'] > 0

@@ -92,11 +92,12 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'coarse_cells': max(1, round(coarse_km / fine_km)),
     }
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
+    simulated_pair.cache_clear()
 
 
-@lru_cache(maxsize=1)  # choices are made from it before it is written
+@lru_cache(maxsize=1)
 def simulated_pair(seed: int, rows: int, columns: int, months: int) -> Pair:
-    """The idealised pair (`coarse_model`), which is not to be changed."""
+    """The simulated pair (`coarse_model`), kept from the choice of settings until it is written; do not modify it."""
     return Pair(*coarse_model.simulate(seed, rows, columns, months))
 
 

@@ -1,5 +1,7 @@
 """Monthly temperature, rain, wind and pressure over a relief, from random weather."""
 
+from copy import copy
+
 import numpy as np
 
 from data_prep.simulators.matern import Matern
@@ -47,6 +49,13 @@ class Weather:
         for field in vars(self).values():
             if isinstance(field, Matern):
                 field.step(rng)
+
+    def copy(self) -> 'Weather':
+        """The weather of this month, which `step` on the other leaves as it is."""
+        other = copy(self)
+        for name, field in vars(self).items():
+            setattr(other, name, copy(field))
+        return other
 
     def wind(self, field: Matern) -> np.ndarray:
         """[2, y, x]: y and x components of a non-divergent flow, each of unit variance."""

@@ -8,7 +8,6 @@ Arrays are (y, x) from the south-west; distances are those of the middle latitud
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from copy import deepcopy
 
 import numpy as np
 import xarray as xr
@@ -20,7 +19,7 @@ CELL = 0.1  # degree
 CORNER = (SOUTH, 100.0)  # degree north and east, of the south-western cell
 START = '1981-01'
 KM = 111.2  # a degree of latitude
-AHEAD = 2  # months of weather ahead of the climate
+AHEAD = 2  # months by which the weather may run ahead of the fields
 ATTRIBUTES = {
     't2m': {'units': 'K', 'standard_name': 'air_temperature', 'long_name': 'temperature at 2 m'},
     'tp': {'units': 'mm day-1', 'standard_name': 'lwe_precipitation_rate', 'long_name': 'precipitation'},
@@ -71,17 +70,18 @@ class World:
                 continue
             _, present, past = self._generators()
             weather = Weather(present, self.shape, self.cells)  # of month 0
-            with ThreadPoolExecutor(1) as beside:  # the weather goes on while a month is computed
-                computed: deque[tuple[int, Future]] = deque()
+            with ThreadPoolExecutor(1) as executor:  # the weather advances while fields are computed
+                pending: deque[tuple[int, Future]] = deque()
                 for month in months:
                     if month in requested:
-                        now = deepcopy(weather)
-                        computed.append((month, beside.submit(climate, month, self.lat, self.ground, now)))
+                        snapshot = weather.copy()
+                        future = executor.submit(climate, month, self.lat, self.ground, snapshot)
+                        pending.append((month, future))
                     weather.step(past if step < 0 else present)
-                    if len(computed) > AHEAD:
-                        month, fields = computed.popleft()
-                        yield month, fields.result()
-                yield from ((month, fields.result()) for month, fields in computed)
+                    if len(pending) > AHEAD:
+                        computed, future = pending.popleft()
+                        yield computed, future.result()
+                yield from ((computed, future.result()) for computed, future in pending)
 
     def _generators(self) -> list[np.random.Generator]:
         """For the relief, for the weather from START on, and for the weather before."""

@@ -1,12 +1,13 @@
 """Muon: kernels learn all directions equally fast (Jordan et al. 2024, Muon: an optimizer for hidden layers).
 
-The momentum of a kernel, as a matrix X [M, N] from its inputs (and places) to its N outputs, is replaced by nearly the
-nearest semi-orthogonal matrix. The Newton-Schulz iteration for it,
+The momentum of a kernel, as a matrix X [M, N] from its inputs (and places) to its N outputs, is replaced by an
+approximation of the nearest semi-orthogonal matrix, by the Newton-Schulz iteration
 
-    X <- X (a I + b G + c G^2),    G = X^T X,
+    X <- X (a I + b G + c G^2),    G = X^T X.
 
-changes X by polynomials of the first G only, which commute. They are gathered in one small matrix Q, and X is
-multiplied once, by Q. For the kernels of convolutions, much longer than wide, this takes a third of the operations.
+Each round multiplies X by a polynomial in the first G. These polynomials commute, so their product Q [N, N] is
+accumulated and X is multiplied by it once. For the kernels of convolutions (M >> N) this takes a third of the
+operations; a square one would take a third more.
 """
 
 import jax
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 RMS = 0.2  # root mean square of the updates of AdamW over the learning rate, typically (Liu et al. 2025)
-COEFFICIENTS = 3.4445, -4.7750, 2.0315  # a, b, c (Jordan et al. 2024): singular values end between 0.7 and 1.2
+COEFFICIENTS = 3.4445, -4.7750, 2.0315  # a, b, c (Jordan et al. 2024): most singular values end between 0.7 and 1.2
 ROUNDS = 5
 
 
@@ -24,6 +25,7 @@ def muon(rate: optax.Schedule, weight_decay: float, beta2: float) -> optax.Gradi
     Updates of kernels have the size of those of AdamW: both take the same learning rate (Liu et al. 2025,
     arXiv:2502.16982).
     """
+    # with ns_steps=0, the momentum divided by its norm
     momentum = optax.contrib.scale_by_muon(ns_steps=0, weight_dimension_numbers=_as_matrices)
 
     def update(grads, state, params=None):
@@ -44,18 +46,22 @@ def muon(rate: optax.Schedule, weight_decay: float, beta2: float) -> optax.Gradi
 
 
 def orthogonalised(kernel: jax.Array) -> jax.Array:
-    """Five rounds of Newton-Schulz from a kernel [..., N] divided by its norm: [..., N], its singular values near 1."""
+    """Newton-Schulz iteration: a kernel [..., N] of norm 1 at most -> [..., N] with singular values near 1.
+
+    In full precision: G is not computed anew in each round as by optax, and at the default precision of accelerators
+    its rounding errors would grow twelvefold per round.
+    """
     matrix = kernel.reshape(-1, kernel.shape[-1])
-    matrix = matrix / (jnp.linalg.norm(matrix) + 1e-8)
     if wide := matrix.shape[0] < matrix.shape[1]:
         matrix = matrix.T
     a, b, c = COEFFICIENTS
-    identity = jnp.eye(matrix.shape[1], dtype=matrix.dtype)
-    gram, gathered = matrix.T @ matrix, identity
-    for _ in range(ROUNDS):
-        factor = a * identity + b * gram + c * gram @ gram
-        gathered, gram = gathered @ factor, factor @ gram @ factor
-    matrix = matrix @ gathered
+    with jax.default_matmul_precision('highest'):
+        product = identity = jnp.eye(matrix.shape[1], dtype=matrix.dtype)
+        gram = matrix.T @ matrix
+        for _ in range(ROUNDS):
+            factor = a * identity + b * gram + c * gram @ gram
+            product, gram = product @ factor, factor @ gram @ factor
+        matrix = matrix @ product
     return (matrix.T if wide else matrix).reshape(kernel.shape)
 
 

@@ -10,6 +10,7 @@ import xarray as xr
 
 from data_prep.choices import choose, split
 from data_prep.prepare import prepare
+from data_prep.records.pairs import simulated_pair
 from data_prep.simulators import coarse_model
 from data_prep.simulators.coarse_model import simulate
 from downscale_jax.runtime.errors import UserError
@@ -270,6 +271,7 @@ def test_wrong_settings(name, pair, chosen, tmp_path):
 def test_a_pair_is_simulated_once_for_its_choices_and_its_records(monkeypatch, tmp_path):
     config = runpy.run_path(ROOT / 'configs' / 'pairs.py')['get_config']('smoke').to_dict()
     config['data']['simulate'] = {'rows': 16, 'columns': 20, 'months': 60}
+    simulated_pair.cache_clear()
     runs = []
 
     def counted(*sizes):

@@ -1,4 +1,4 @@
-"""Muon by one small polynomial a kernel, against optax, which multiplies the kernel in every round."""
+"""Muon by one small polynomial per kernel, against optax, which multiplies the kernel in every round."""
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ def test_updates_and_states_are_those_of_optax():
         found, state = ours.update(gradient, state, params)
         wanted, expected = theirs.update(gradient, expected, params)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max()), found, wanted)
-        # as is needed to go on from a checkpoint of either
+        # a checkpoint of either can be continued by the other
         assert jax.tree.structure(state) == jax.tree.structure(expected)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), state, expected)
 
@@ -48,11 +48,20 @@ def test_updates_and_states_are_those_of_optax():
 def test_a_kernel_of_low_rank_keeps_its_directions(rank):
     rng = np.random.default_rng(1)
     left, right = (np.linalg.qr(rng.normal(size=(n, rank)))[0] for n in (90, 12))
-    kernel = jnp.asarray(left @ right.T, jnp.float32).reshape(3, 3, 10, 12)
+    kernel = jnp.asarray(left @ right.T / rank**0.5, jnp.float32).reshape(3, 3, 10, 12)
     found = np.asarray(orthogonalised(kernel)).reshape(90, 12)
     inside = left.T @ found @ right
     np.testing.assert_allclose(np.diag(inside), 1, atol=0.35)
     np.testing.assert_allclose(left @ inside @ right.T, found, atol=1e-3)
+
+
+def test_accelerators_multiply_in_full_precision():
+    products = [
+        e for e in jax.make_jaxpr(orthogonalised)(jnp.zeros((3, 3, 4, 5))).eqns if e.primitive.name == 'dot_general'
+    ]
+    highest = jax.lax.Precision.HIGHEST
+    assert len(products) > 10
+    assert all(product.params['precision'] == (highest, highest) for product in products)
 
 
 def test_a_kernel_of_zeros_stays_zero():

@@ -133,6 +133,6 @@ def _mark(upper: Axes, lower: Axes, wavelength: np.ndarray, marks: Marks) -> Non
         for axes in {upper, lower}:
             axes.axvline(km, color=QUIET, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
         upper.annotate(
-            f'{label}\n{km:.3g} km', (km, 1), (0, 3), textcoords='offset points', xycoords=('data', 'axes fraction'),
+            f'{label}\n{km:.4g} km', (km, 1), (0, 3), textcoords='offset points', xycoords=('data', 'axes fraction'),
             ha='center', va='bottom', fontsize=9, color=QUIET,
         )  # fmt: skip

@@ -219,6 +219,16 @@ def test_the_months_from_the_start_on_are_those_of_the_simulation():
     assert not np.array_equal(found[-1]['t2m'], found[0]['t2m'])
 
 
+def test_a_month_is_that_of_its_own_weather():
+    _, present, _ = np.random.default_rng(3).spawn(3)
+    weather = mountain_climate.Weather(present, WORLD.shape, WORLD.cells)
+    for _ in range(3):
+        weather.step(present)
+    expected, found = mountain_climate.climate(3, WORLD.lat, WORLD.ground, weather), dict(WORLD.months(0, 5))[3]
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
 @pytest.mark.parametrize(('first', 'count'), [(-5, 2), (3, 2)])
 def test_a_part_of_the_months_is_that_of_a_longer_one(first, count):
     whole, part = (dict(WORLD.months(*asked)) for asked in ((-5, 10), (first, count)))
