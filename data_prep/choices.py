@@ -68,6 +68,8 @@ def choose(config: dict[str, Any]) -> dict[str, Any]:
     if bool(data['coarse']) != bool(data['fine']):
         missing = 'data.fine' if data['coarse'] else 'data.coarse'
         raise UserError(f'{missing} is empty: a pair is two files, --config.data.coarse=.. and --config.data.fine=..')
+    if data['coarse'] and data['coarse'] == data['fine']:
+        raise UserError(f'data.coarse and data.fine are both {data["fine"]}: a pair is two different sources')
     check(PairsData, data, 'data.')
     coarse, fine = open_pair(data, config['seed'])
     chosen: dict[str, Any] = {}

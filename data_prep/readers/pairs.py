@@ -18,6 +18,8 @@ from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 
+MONTH = 27.5, 31.5  # days between the stamps of monthly data
+SAME_STEP = 0.75  # of the longer of two steps of time: below it a series has times that the other lacks
 ENSEMBLE = ('realization', 'member', 'number', 'ensemble', 'ensemble_member')  # dimensions of members
 
 
@@ -101,9 +103,11 @@ def at_common_times(pair: Pair, coarse_source: str, fine_source: str) -> Pair:
 
     Daily data are often stamped at 00:00 in one file and at 12:00 in another, monthly data on the first or in the
     middle of the month, and calendars differ. The fine fields get the coarse stamps, since these are what is known when
-    the model is used. Raises UserError where nothing is in common.
+    the model is used. Raises UserError where nothing is in common, and for monthly data beside finer ones, of which
+    only one time of each month would be used. Warns of daily beside hourly data.
     """
     stamps = [fields['time'].values for fields in pair]
+    check_spacing(stamps, (coarse_source, fine_source))
     unit = 'month' if all(map(_is_monthly, stamps)) else 'day' if all(map(_is_daily, stamps)) else 'minute'
     keys = [[_key(time, unit) for time in times] for times in stamps]
     for own, source, times in zip(keys, (coarse_source, fine_source), stamps, strict=True):
@@ -127,6 +131,17 @@ def at_common_times(pair: Pair, coarse_source: str, fine_source: str) -> Pair:
     return Pair(chosen, isel_times(pair.fine, fine).assign_coords(time=chosen['time']))
 
 
+def check_spacing(stamps: Sequence[np.ndarray], sources: Sequence[str]) -> None:
+    """Raises UserError, or warns, where one of two series has a time much more often than a day or month."""
+    (short, often), (long, rarely) = sorted((days_between(times), s) for times, s in zip(stamps, sources, strict=True))
+    if not (1 <= long < np.inf and short < SAME_STEP * long):
+        return
+    found = f'{often} has a time every {short:.3g} days, {rarely} every {long:.3g}'
+    if MONTH[0] < long < MONTH[1]:
+        raise UserError(f'{found}: average the first to the months of the second')
+    messages.warning(f'{found}: only times of both are used; if the second holds means, average the first to its days')
+
+
 def days_between(times: np.ndarray) -> float:
     """Median spacing of time stamps in days, infinite for a single one."""
     if len(times) < 2:
@@ -137,7 +152,7 @@ def days_between(times: np.ndarray) -> float:
 
 
 def _is_monthly(times: np.ndarray) -> bool:
-    return 27.5 < days_between(times) < 31.5
+    return MONTH[0] < days_between(times) < MONTH[1]
 
 
 def _is_daily(times: np.ndarray) -> bool:

@@ -268,6 +268,11 @@ def test_wrong_settings(name, pair, chosen, tmp_path):
     assert '\n' not in str(error.value)
 
 
+def test_the_same_file_twice(pair, chosen, tmp_path):
+    with pytest.raises(UserError, match=r'coarse\.nc: a pair is two different sources'):
+        chosen(pair, fine=str(tmp_path / 'coarse.nc'))
+
+
 def test_a_pair_is_simulated_once_for_its_choices_and_its_records(monkeypatch, tmp_path):
     config = runpy.run_path(ROOT / 'configs' / 'pairs.py')['get_config']('smoke').to_dict()
     config['data']['simulate'] = {'rows': 16, 'columns': 20, 'months': 60}
