@@ -15,3 +15,7 @@ def shortened(text: str, longest: int = LONGEST) -> str:
     printable = ''.join(' ' if unicodedata.category(character)[0] == 'C' else character for character in text)
     line = re.sub(' +', ' ', printable).strip()
     return line if len(line) <= longest else f'{line[: longest - 1].rstrip()}…'
+
+
+def squared(unit: str) -> str:
+    return f'{unit}²' if unit.isalpha() else f'({unit})²'

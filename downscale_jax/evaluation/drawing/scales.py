@@ -19,6 +19,7 @@ from downscale_jax.evaluation.drawing.style import (
     logarithmic,
     looks,
 )
+from downscale_jax.evaluation.labels import squared
 
 Marks = Mapping[str, float]  # label -> km
 NO_WINDOW = 'No spectrum: no window of the scored times is at least half covered and free of missing cells.'
@@ -67,7 +68,7 @@ def spectra(
         _by_wavelength(lower, wavelength)
         _mark(upper, lower, wavelength, marks)
         label_ends(upper, ends)
-    axes[0, 0].set_ylabel(f'power in a ring ({unit}²)')
+    axes[0, 0].set_ylabel(f'power in a ring, {squared(unit)}')
     axes[1, 0].set_ylabel('power / truth')
     axes[1, -1].annotate('factor 1.5', (1, 1), (6, 0), **OUTSIDE, xycoords=('axes fraction', 'data'), color=QUIET)
     return figure

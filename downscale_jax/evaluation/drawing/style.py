@@ -87,10 +87,12 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 class Powers(LogFormatterSciNotation):
-    """Labels of a logarithmic axis as plain text, 10⁻² or 2×10³, since LOOK has no TeX."""
+    """Labels of a logarithmic axis as plain text, 10⁻², 0.5 or 2×10³, since LOOK has no TeX."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         text = super().__call__(x, pos).removeprefix(r'$\mathdefault{').removesuffix('}$').replace(r'\times', '×')
+        if '×' in text and 0.1 < x < 10:
+            return f'{x:g}'
         return re.sub(r'\^\{(.*?)\}', lambda match: match[1].translate(_SUPERSCRIPTS), text)
 
 

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from downscale_jax.evaluation.drawing import ratios as drawing
+from downscale_jax.evaluation.labels import squared
 from downscale_jax.evaluation.protocol import Sample, Setting, mean_of
 from downscale_jax.evaluation.results import Estimate, Figure, Result
 from downscale_jax.evaluation.statistics import spectra
@@ -133,10 +134,6 @@ class Spectra:
         known = np.isfinite(powers).all(-1)
         filled = (powers > ROUNDING * powers.max(-1, keepdims=True))[known].all(0)
         return int(np.flatnonzero(filled)[-1]) + 1 if filled.any() else powers.shape[-1]
-
-
-def squared(unit: str) -> str:
-    return f'{unit}²' if unit.isalpha() else f'({unit})²'
 
 
 def summarise(sums: Sums, top: int) -> dict[str, np.ndarray]:

@@ -36,6 +36,10 @@ def test_a_logarithmic_axis_has_plain_labels(tmp_path):
     assert '10⁻⁴' in labels
     assert not [text for text in labels if '$' in text]
     assert [style.Powers()(value) for value in (1.0, 100.0, 1e-7)] == ['10⁰', '10²', '10⁻⁷']
+    spanning = style.Powers()
+    spanning.create_dummy_axis(minpos=0)
+    spanning.axis.set_view_interval(0.2, 3)
+    assert [spanning(value) for value in (0.6, 3.0, 0.03)] == ['0.6', '3', '3×10⁻²']
 
 
 def test_shortened():
