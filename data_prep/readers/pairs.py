@@ -132,14 +132,14 @@ def at_common_times(pair: Pair, coarse_source: str, fine_source: str) -> Pair:
 
 
 def check_spacing(stamps: Sequence[np.ndarray], sources: Sequence[str]) -> None:
-    """Raises UserError, or warns, where one of two series has a time much more often than a day or month."""
+    """Raises UserError for monthly data beside finer ones, and warns of daily data beside finer ones."""
     (short, often), (long, rarely) = sorted((days_between(times), s) for times, s in zip(stamps, sources, strict=True))
     if not (1 <= long < np.inf and short < SAME_STEP * long):
         return
-    found = f'{often} has a time every {short:.3g} days, {rarely} every {long:.3g}'
+    found = f'{often} has time steps of {short:.3g} d, {rarely} of {long:.3g} d'
     if MONTH[0] < long < MONTH[1]:
         raise UserError(f'{found}: average the first to the months of the second')
-    messages.warning(f'{found}: only times of both are used; if the second holds means, average the first to its days')
+    messages.warning(f'{found}: only times that both have are used; if the second holds means, average the first, too')
 
 
 def days_between(times: np.ndarray) -> float:

@@ -48,14 +48,14 @@ def test_hourly_data_are_matched_by_time_stamp():
 def test_days_are_not_taken_for_months(swapped):
     daily, monthly = days('2000-01-01', 900), pd.date_range('2000-01', periods=30, freq='MS').values
     first, second = ('fine.nc', 'coarse.nc') if swapped else ('coarse.nc', 'fine.nc')
-    with pytest.raises(UserError, match=f'{first} has a time every 1 days, {second} every 31'):
+    with pytest.raises(UserError, match=f'{first} has time steps of 1 d, {second} of 31 d'):
         matched(*((monthly, daily) if swapped else (daily, monthly)))
 
 
 def test_hours_beside_days_give_a_warning(caplog):
     hours = pd.date_range('2001-01-01', periods=40, freq='6h').values
     assert len(matched(hours, days('2001-01-01', 10))[0]) == 10
-    assert 'coarse.nc has a time every 0.25 days, fine.nc every 1' in caplog.text
+    assert 'coarse.nc has time steps of 0.25 d, fine.nc of 1 d' in caplog.text
     caplog.clear()
     matched(hours, hours)
     matched(days('2001-01-01', 10), days('2001-01-01', 10, 12))
