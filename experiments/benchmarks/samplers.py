@@ -50,7 +50,8 @@ SAMPLERS = {  # sampler, spacing, eta
     'DPM-Solver++(2M)': ('dpm_solver', 'half_log_snr', 0.0),
     'SDE-DPM-Solver++(2M)': ('dpm_solver_sde', 'half_log_snr', 0.0),
 }
-COLOURS = ('#0072b2', '#56b4e9', '#009e73', '#cc79a7', '#d55e00', '#e69f00', '#000000')
+# of the samplers, the distilled and the one-pass generators
+COLOURS = ('#0072b2', '#56b4e9', '#009e73', '#cc79a7', '#d55e00', '#e69f00', '#000000', '#7a5c00')
 SCORES = {
     'crps': 'CRPS [{unit}]',
     'rmse': 'RMSE of the mean [{unit}]',
