@@ -71,7 +71,7 @@ def main() -> None:
     fewer = 'work directories of one-pass or distilled generators on the same data'
     parser.add_argument('--fewer', type=Path, nargs='+', default=(), help=fewer)
     parser.add_argument('--days', type=at_least(2), default=2, help='of the test split; programs compile on the first')
-    parser.add_argument('--members', type=at_least(1), default=8)
+    parser.add_argument('--members', type=at_least(2), default=8)
     parser.add_argument('--crop', type=at_least(1), default=128, help='cells a side')
     parser.add_argument('--evaluations', type=at_least(1), nargs='+', default=(1, 2, 3, 5, 10, 20, 50, 100))
     parser.add_argument('--figure', type=figure_file, default=FIGURE)
@@ -81,8 +81,8 @@ def main() -> None:
     generator, window = opened.generator(opened.last), opened.config['evaluation']['window']
     stride = generator.task.network.stride
     crop = min(options.crop, *prepared.mask.shape) // stride * stride
-    if options.members < 2 or crop < 4:
-        parser.error('at least 2 members and a square of the stride of the network are needed')
+    if crop < 4:
+        parser.error(f'--crop leaves {crop} cells a side: at least 4 are needed, in multiples of {stride}')
     draws = sampler_draws(generator, options.members, crop, options.evaluations)
     for workdir in options.fewer:
         other = load(workdir, kind=Downscaler)
