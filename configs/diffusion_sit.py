@@ -69,6 +69,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.one_pass = ConfigDict()
     config.one_pass.members = 2  # of each example in training
     config.one_pass.steps_share = 0.5  # of the steps of each phase: training takes as long as that of the diffusion
+    config.one_pass.noise = 'field'  # of each cell; or 'vector', equal in the whole domain; or 'both'
 
     config.distillation = ConfigDict()
     config.distillation.evaluations = 4  # of the network per member

@@ -100,14 +100,15 @@ class DpdmUNet(nn.Module):
     def __call__(
         self, x: jax.Array | None, condition: jax.Array, noise: jax.Array | None = None, train: bool = False
     ) -> jax.Array:
-        """`x` is the noisy field, None for a regression; `noise` [B] its step, from 0 for the cleanest, None likewise.
+        """`x` is the noisy field, None for a regression; `noise` [B] its step, from 0 for the cleanest, or a noise
+        vector [B, Z], None likewise.
 
         With `train`, dropout draws from `rngs={'dropout': key}`, one key for the whole batch.
         """
         embedding = None
         if noise is not None:
-            embedding = step_embedding(noise, self.inner).astype(self.dtype)
-            embedding = nn.silu(dense(4 * self.inner, dtype=self.dtype, name='noise0')(embedding))
+            embedding = step_embedding(noise, self.inner) if noise.ndim == 1 else noise
+            embedding = nn.silu(dense(4 * self.inner, dtype=self.dtype, name='noise0')(embedding.astype(self.dtype)))
             embedding = dense(self.inner, dtype=self.dtype, name='noise1')(embedding)
         widths = [self.inner * multiplier for multiplier in self.multipliers]
         block = partial(Block, groups=self.groups, dropout=self.dropout, dtype=self.dtype)

@@ -53,15 +53,17 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array | None, condition: jax.Array, noise: jax.Array | None = None) -> jax.Array:
-        """`x` is the noisy field, None for a regression; `noise` [B] its level in [0, 1], None likewise."""
+        """`x` is the noisy field, None for a regression; `noise` [B] its level in [0, 1], or a noise vector [B, Z],
+        None likewise."""
         inputs = condition if x is None else jnp.concatenate([x, condition], -1)
         inputs = space_to_depth(inputs, self.stem).astype(self.dtype)  # [B, h, w, stem^2 (Cx + Cc)]
         h = nn.Conv(self.widths[0], (1, 1) if self.stem == 1 else (3, 3), dtype=self.dtype, name='stem_conv')(inputs)
         embedding = None
         if noise is not None:
-            embedding = sinusoidal_embedding(noise, self.embedding, self.turns).astype(self.dtype)
+            embedding = sinusoidal_embedding(noise, self.embedding, self.turns) if noise.ndim == 1 else noise
+            embedding = embedding.astype(self.dtype)
             if self.time == 'input':
-                tiled = jnp.broadcast_to(embedding[:, None, None], (*h.shape[:3], self.embedding))
+                tiled = jnp.broadcast_to(embedding[:, None, None], (*h.shape[:3], embedding.shape[-1]))
                 h, embedding = jnp.concatenate([h, tiled], -1), None
             else:
                 embedding = nn.silu(nn.Dense(2 * self.embedding, dtype=self.dtype)(embedding))

@@ -14,6 +14,9 @@ class OnePassSettings(Section):
 
     members: Annotated[int, within(2, 64)] = about('members of each example in training')
     steps_share: StepsShare = about('steps of training over those of each phase')
+    noise: Annotated[str, OneOf(('field', 'vector', 'both'))] = about(
+        "a number for every cell, beside the condition, a 'vector' of 32 in every block of the network, or both"
+    )
 
 
 class DistillationSettings(Section):

@@ -70,9 +70,9 @@ def generators_of(
     """The generator that `config.generator` names, last, after the diffusion `name` where that is its teacher; `common`
     are the fields that they share with the regression."""
     if config['generator'] == 'one_pass':
-        shorter = shortened(common['phases'], config['one_pass']['steps_share'])
-        members = config['one_pass']['members']
-        return {'one_pass': OnePass(**{**common, 'phases': shorter}, regression=regression, members=members)}
+        options = dict(config['one_pass'])
+        shorter = shortened(common['phases'], options.pop('steps_share'))
+        return {'one_pass': OnePass(**{**common, 'phases': shorter}, regression=regression, **options)}
     section = config['diffusion']
     learnt = {
         'schedule': schedule,

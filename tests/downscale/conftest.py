@@ -14,7 +14,7 @@ from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.models.unet import UNet
 from downscale_jax.tasks.diffusion import Diffusion
 from downscale_jax.tasks.first_guess import FirstGuess, Params
-from downscale_jax.tasks.one_pass import OnePass
+from downscale_jax.tasks.one_pass import VECTOR, OnePass
 from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.optimizer import Phase
 
@@ -55,8 +55,8 @@ def generators(transform) -> dict[str, FieldGenerator]:
     condition, shown = np.tile(plane, 3), np.tile(plane, 5)
     guess = drawn(regression, None, condition)
     params = Params(drawn(diffusion, plane, shown, np.zeros(1)), FirstGuess(guess, np.float32(0.5)))
-    one_pass = OnePass(network, phases, regression)
-    of_one_pass = params._replace(unet=drawn(one_pass, plane, shown))
+    one_pass = OnePass(network, phases, regression, noise='both')
+    of_one_pass = params._replace(unet=drawn(one_pass, plane, shown, np.zeros((1, VECTOR), np.float32)))
     settings = GenerationSettings(Partition(tile=24, overlap=8, members=2), Sampling('ddim', 2, 't', 0.0))
     correlated = replace(settings, sampling=Sampling('dpm_solver_sde', 3, 't', 0.0, correlation_hours=36.0))
     return {

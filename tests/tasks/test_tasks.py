@@ -15,7 +15,7 @@ from downscale_jax.models.unet import UNet
 from downscale_jax.runtime import parallel
 from downscale_jax.tasks.diffusion import Diffusion
 from downscale_jax.tasks.first_guess import FirstGuess, Params
-from downscale_jax.tasks.one_pass import OnePass
+from downscale_jax.tasks.one_pass import MemberNoise, OnePass
 from downscale_jax.tasks.regression import SMALLEST_ERROR, Regression
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create
@@ -213,34 +213,49 @@ def test_a_sample_of_the_diffusion(task):
     assert np.abs(sample('ddpm', 6)[0] - found)[:, valid].min() > 0
 
 
-def test_a_sample_in_one_pass():
+@pytest.mark.parametrize('form', ['field', 'vector', 'both'])
+def test_a_sample_in_one_pass(form):
     """The network runs over the domain twice: once for the first guess, once for the members; the solver is ignored."""
+    task = replace(ONE_PASS, noise=form)
     batch, applied = example(), []
     condition, valid = batch['condition'][:1], batch['mask'][0]
-    noise = np.random.default_rng(2).normal(size=(3, SIZE, SIZE, 1)).astype('f4')
-    params = Params(draw(jax.eval_shape(ONE_PASS.init, jax.random.key(0), batch, guess()).params, seed=3), guess())
-    shown, mean, error = jax.jit(ONE_PASS.condition)(params.guess, condition)
+    noises = np.random.default_rng(2).normal(size=(2, 3, SIZE, SIZE, 1)).astype('f4')
+    params = Params(draw(jax.eval_shape(task.init, jax.random.key(0), batch, guess()).params, seed=3), guess())
+    shown, mean, error = jax.jit(task.condition)(params.guess, condition)
 
     def apply(network, *fields):
         applied.append([field.shape for field in fields])
         return network(*fields)
 
-    sample = jax.jit(lambda c, noise: ONE_PASS.sample(params, c, valid, lambda i: noise, apply, None))
-    found = np.asarray(sample(condition, noise))
+    sample = jax.jit(lambda c, noises: task.sample(params, c, valid, lambda i: noises[i], apply, None))
+    found = np.asarray(sample(condition, noises))
     assert applied == [[(1, SIZE, SIZE, 3)], [(3, SIZE, SIZE, 1), (1, SIZE, SIZE, 5)]]
-    members = jax.jit(NETWORK.apply)(params.unet, noise, np.repeat(shown, 3, 0))
+    field = noises[0] if form != 'vector' else None
+    vector = noises[1, :, :, :4, 0].reshape(3, 32) if form != 'field' else None
+    members = jax.jit(NETWORK.apply)(params.unet, field, np.repeat(shown, 3, 0), vector)
     np.testing.assert_allclose(found, mean + error * np.where(valid, members, 0), rtol=1e-4, atol=1e-5)
     assert np.ptp(found, 0)[valid].min() > 0
     np.testing.assert_array_equal(np.ptp(found, 0)[~valid], 0)
 
 
-def test_members_in_training_have_noise_of_their_own():
+@pytest.mark.parametrize(
+    ('form', 'shapes'),
+    [
+        ('field', [(8, 2, SIZE, SIZE, 1)]),
+        ('vector', [(8, 2, 32)]),
+        ('both', [(8, 2, SIZE, SIZE, 1), (8, 2, 32)]),
+    ],
+)
+def test_members_in_training_have_noise_of_their_own(form, shapes):
     rows = parallel.sharded(
-        ONE_PASS.rows, (parallel.REPLICATED, parallel.SHARDED_ROWS, parallel.REPLICATED), parallel.SHARDED_ROWS
+        replace(ONE_PASS, noise=form).rows,
+        (parallel.REPLICATED, parallel.SHARDED_ROWS, parallel.REPLICATED),
+        parallel.SHARDED_ROWS,
     )
-    noise = np.asarray(rows(guess(), example(), jax.random.key(0))['noise'])
-    assert noise.shape == (8, 2, SIZE, SIZE, 1)
-    assert len(np.unique(noise)) == noise.size
+    noise = jax.tree.leaves(rows(guess(), example(), jax.random.key(0))['noise'])
+    assert [x.shape for x in noise] == shapes
+    values = np.concatenate([np.ravel(x) for x in noise])
+    assert len(np.unique(values)) == values.size
 
 
 def test_dropout_in_one_pass():
@@ -249,10 +264,11 @@ def test_dropout_in_one_pass():
     task = replace(ONE_PASS, network=network)
     params = draw(jax.eval_shape(task.init, jax.random.key(0), example(), guess()).params)
     noise, shown = np.ones((2, 2, SIZE, SIZE, 1), 'f4'), np.ones((2, 1, SIZE, SIZE, 5), 'f4')
+    members = MemberNoise(noise, None)
     generate = jax.jit(jax.vmap(lambda noise, shown, key: task.generate(params, noise, shown, key)))
-    found = np.asarray(generate(noise, shown, jax.random.split(jax.random.key(0), 2))).reshape(4, -1)
+    found = np.asarray(generate(members, shown, jax.random.split(jax.random.key(0), 2))).reshape(4, -1)
     assert len(np.unique(found, axis=0)) == 4
-    rows = {'noise': noise, 'shown': shown[:, 0], 'residual': noise[:, 0], 'mask': noise[:, 0] > 0}
+    rows = {'noise': members, 'shown': shown[:, 0], 'residual': noise[:, 0], 'mask': noise[:, 0] > 0}
     keys = jax.random.split(jax.random.key(0), 2)
     assert jax.eval_shape(task.losses, params, {**rows, 'dropout': keys})[0].shape == (2,)
 

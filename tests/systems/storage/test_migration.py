@@ -104,6 +104,12 @@ def test_generators_of_version_5_have_one_regression(tmp_path, system):
     assert migrate(stored, tmp_path)['diffusion'] == {'prediction': 'v', 'cross_fitting': 1}
 
 
+@pytest.mark.parametrize('system', ['diffusion', 'dpdm', 'pairs'])
+def test_one_pass_generators_of_version_6_take_a_noise_field(tmp_path, system):
+    stored = {'version': 6, 'system': system, 'one_pass': {'members': 4}}
+    assert migrate(stored, tmp_path)['one_pass'] == {'members': 4, 'noise': 'field'}
+
+
 def test_an_older_published_network_is_refused(tmp_path):
     stored = {'version': 2, 'system': 'dpdm', 'model': {'network': 'dpdm', 'unet': {}}, 'training': {}}
     with pytest.raises(UserError, match='dpdm: train anew'):
