@@ -74,7 +74,8 @@ class OnePass(Residual):
 
     def losses(self, unet: Any, rows: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The score [B] of the rows that `rows` returns, in training with dropout also with keys [B]."""
-        noise, shown, keys = rows['noise'], rows['shown'], rows.get('dropout')
+        noise = MemberNoise(rows.get('field'), rows.get('vector'))
+        shown, keys = rows['shown'], rows.get('dropout')
         if keys is None:
             shown = jnp.repeat(shown, self.members, 0)
             each = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), noise)
@@ -94,8 +95,8 @@ class OnePass(Residual):
         members = (len(residual), self.members)
         field = parallel.row_normals(key, (*members, *residual.shape[1:]))
         vector = parallel.row_normals(jax.random.fold_in(key, 2), (*members, VECTOR))
-        noise = self.member_noise(field, vector)
-        return {'mask': batch['mask'], 'shown': given.shown, 'residual': residual, 'noise': noise}
+        noise = {kind: x for kind, x in self.member_noise(field, vector)._asdict().items() if x is not None}
+        return {'mask': batch['mask'], 'shown': given.shown, 'residual': residual, **noise}
 
     def sample(
         self, params: Params, condition: jax.Array, valid: jax.Array, noise: Noise, apply: Callable, solver: Solver
@@ -108,7 +109,7 @@ class OnePass(Residual):
         """
         assert params.guess is not None
         given = conditioned_over(apply, partial(self.condition, params.guess), condition, self.network.channels)
-        vector = noise(1)[:, : VECTOR // 4, :4].reshape(-1, 4 * (VECTOR // 4) * self.network.channels)[:, :VECTOR]
+        vector = noise(1)[:, : VECTOR // 4, :4, 0].reshape(-1, VECTOR)
 
         def network(field, shown):
             return self.generate(params.unet, self.member_noise(field, vector), shown)

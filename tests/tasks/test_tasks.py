@@ -252,7 +252,8 @@ def test_members_in_training_have_noise_of_their_own(form, shapes):
         (parallel.REPLICATED, parallel.SHARDED_ROWS, parallel.REPLICATED),
         parallel.SHARDED_ROWS,
     )
-    noise = jax.tree.leaves(rows(guess(), example(), jax.random.key(0))['noise'])
+    found = rows(guess(), example(), jax.random.key(0))
+    noise = [found[kind] for kind in ('field', 'vector') if kind in found]
     assert [x.shape for x in noise] == shapes
     values = np.concatenate([np.ravel(x) for x in noise])
     assert len(np.unique(values)) == values.size
@@ -268,7 +269,7 @@ def test_dropout_in_one_pass():
     generate = jax.jit(jax.vmap(lambda noise, shown, key: task.generate(params, noise, shown, key)))
     found = np.asarray(generate(members, shown, jax.random.split(jax.random.key(0), 2))).reshape(4, -1)
     assert len(np.unique(found, axis=0)) == 4
-    rows = {'noise': members, 'shown': shown[:, 0], 'residual': noise[:, 0], 'mask': noise[:, 0] > 0}
+    rows = {'field': noise, 'shown': shown[:, 0], 'residual': noise[:, 0], 'mask': noise[:, 0] > 0}
     keys = jax.random.split(jax.random.key(0), 2)
     assert jax.eval_shape(task.losses, params, {**rows, 'dropout': keys})[0].shape == (2,)
 
