@@ -8,10 +8,10 @@ import xarray as xr
 
 from data_prep.readers.pairs import (
     Pair,
-    at_common_times,
     days_between,
     fields_in_time,
     in_units,
+    matched_times,
     open_coarse,
     open_fine,
 )
@@ -93,7 +93,8 @@ def choose(config: dict[str, Any]) -> dict[str, Any]:
     first_pair = first_fields(Pair(coarse, fine), data)
     check_resolution(first_pair, data)
     if not (data['train'] and data['validation'] and data['test']):
-        splits = split(at_common_times(first_pair, *source_names(data)).fine['time'].values)
+        common, _ = matched_times(first_pair, *source_names(data))
+        splits = split(first_pair.coarse['time'].values[common])
         for name, dates in splits.items():
             data[name] = chosen[name] = dates
     take('context', lambda: context_of(coarse, fine, first_pair.fine['time'].values, data))

@@ -99,16 +99,40 @@ def in_units(dataset: xr.Dataset, names: Sequence[str], units: Sequence[str], so
 
 
 def at_common_times(pair: Pair, coarse_source: str, fine_source: str) -> Pair:
-    """The times that both have, matched by month, date or time stamp according to their spacing.
+    """The fields at the times that both have (`matched_times`); says what is left out.
 
-    Daily data are often stamped at 00:00 in one file and at 12:00 in another, monthly data on the first or in the
-    middle of the month, and calendars differ. The fine fields get the coarse stamps, since these are what is known when
-    the model is used. Raises UserError where nothing is in common, and for monthly data beside finer ones, of which
-    only one time of each month would be used. Warns of daily beside hourly data.
+    The fine fields get the coarse stamps, since these are what is known when the model is used. Warns of daily data
+    beside finer ones. Raises UserError as `matched_times`.
     """
     stamps = [fields['time'].values for fields in pair]
-    check_spacing(stamps, (coarse_source, fine_source))
-    unit = 'month' if all(map(_is_monthly, stamps)) else 'day' if all(map(_is_daily, stamps)) else 'minute'
+    matched = matched_times(pair, coarse_source, fine_source)
+    if found := different_steps(stamps, (coarse_source, fine_source)):
+        messages.warning(
+            f'{found}: only times that both have are used; if the second holds means, average the first, too'
+        )
+    dropped = [len(times) - len(index) for times, index in zip(stamps, matched, strict=True)]
+    firsts = [iso(times[index[0]]) for times, index in zip(stamps, matched, strict=True)]
+    if any(dropped) or firsts[0] != firsts[1]:
+        messages.info(
+            f'times are matched by {unit_of(stamps)}: {len(matched[0])} in common; {dropped[0]} of the coarse and '
+            f'{dropped[1]} of the fine data are not used'
+        )
+    chosen = isel_times(pair.coarse, matched[0])
+    return Pair(chosen, isel_times(pair.fine, matched[1]).assign_coords(time=chosen['time']))
+
+
+def matched_times(pair: Pair, coarse_source: str, fine_source: str) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in the coarse and in the fine data of the times that both have, by month, date or time stamp.
+
+    Daily data are often stamped at 00:00 in one file and at 12:00 in another, monthly data on the first or in the
+    middle of the month, and calendars differ. Raises UserError where nothing is in common, for several times in one
+    such unit, and for monthly data beside finer ones, of which only one time of each month would be used.
+    """
+    stamps = [fields['time'].values for fields in pair]
+    found = different_steps(stamps, (coarse_source, fine_source))
+    if found and MONTH[0] < max(map(days_between, stamps)) < MONTH[1]:
+        raise UserError(f'{found}: average the first to the months of the second')
+    unit = unit_of(stamps)
     keys = [[_key(time, unit) for time in times] for times in stamps]
     for own, source, times in zip(keys, (coarse_source, fine_source), stamps, strict=True):
         if len(set(own)) < len(own):
@@ -120,26 +144,21 @@ def at_common_times(pair: Pair, coarse_source: str, fine_source: str) -> Pair:
     if not matches:
         spans = [f'{iso(times[0])} to {iso(times[-1])}' for times in stamps]
         raise UserError(f'{coarse_source} ({spans[0]}) and {fine_source} ({spans[1]}) have no time in common')
-    dropped = [len(own) - len(matches) for own in keys]
-    if any(dropped) or iso(stamps[0][matches[0][0]]) != iso(stamps[1][matches[0][1]]):
-        messages.info(
-            f'times are matched by {unit}: {len(matches)} in common; {dropped[0]} of the coarse and {dropped[1]} of '
-            'the fine data are not used'
-        )
     coarse, fine = (np.array(index) for index in zip(*matches, strict=True))
-    chosen = isel_times(pair.coarse, coarse)
-    return Pair(chosen, isel_times(pair.fine, fine).assign_coords(time=chosen['time']))
+    return coarse, fine
 
 
-def check_spacing(stamps: Sequence[np.ndarray], sources: Sequence[str]) -> None:
-    """Raises UserError for monthly data beside finer ones, and warns of daily data beside finer ones."""
+def unit_of(stamps: Sequence[np.ndarray]) -> str:
+    """The unit by which time stamps are matched: month, day or minute."""
+    return 'month' if all(map(_is_monthly, stamps)) else 'day' if all(map(_is_daily, stamps)) else 'minute'
+
+
+def different_steps(stamps: Sequence[np.ndarray], sources: Sequence[str]) -> str:
+    """Time steps in words where one source has finer ones than the other, whose are a day or longer; else ''."""
     (short, often), (long, rarely) = sorted((days_between(times), s) for times, s in zip(stamps, sources, strict=True))
     if not (1 <= long < np.inf and short < SAME_STEP * long):
-        return
-    found = f'{often} has time steps of {short:.3g} d, {rarely} of {long:.3g} d'
-    if MONTH[0] < long < MONTH[1]:
-        raise UserError(f'{found}: average the first to the months of the second')
-    messages.warning(f'{found}: only times that both have are used; if the second holds means, average the first, too')
+        return ''
+    return f'{often} has time steps of {short:.3g} d, {rarely} of {long:.3g} d'
 
 
 def days_between(times: np.ndarray) -> float:
