@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from data_prep.readers.common_times import days_between, matched
 from data_prep.readers.pairs import (
     Pair,
-    days_between,
     fields_in_time,
     in_units,
-    matched_times,
     open_coarse,
     open_fine,
 )
@@ -29,11 +28,11 @@ from downscale_jax.settings.check import check
 from downscale_jax.settings.pairs import PairsData
 
 INFINITY = float('inf')
-LONG = 3  # complete years from which whole years are held out
+FEWEST_YEARS = 3  # complete ones, from which whole years are held out
 BLOCKS = 20  # of a shorter period: every fifth is for test, every tenth for validation
 STEMS = {4: 64, 2: 24, 1: 0}  # stem of the network: fewest cells on the shorter side of the fine grid
-PATCH = 64
-WINDOW = 40
+LARGEST_PATCH = 64
+LARGEST_WINDOW = 40
 MIN_SIZE_RATIO = 0.5  # of coarse to fine cells: below it the files were probably swapped
 
 
@@ -45,8 +44,9 @@ class Quantity(NamedTuple):
     bounds: tuple[float, float]
 
 
+RAIN = Quantity(('precipitation', 'rainfall', 'snowfall'), 'log1p', (0.0, INFINITY))
 QUANTITIES = (
-    Quantity(('precipitation', 'rainfall', 'snowfall'), 'log1p', (0.0, INFINITY)),
+    RAIN,
     Quantity(('area_fraction', 'concentration'), 'standard', (0.0, 1.0)),
     Quantity(
         ('specific_humidity', 'relative_humidity', 'mixing_ratio', 'wind_speed', 'downwelling', 'thickness'),
@@ -76,7 +76,7 @@ def choose(config: dict[str, Any]) -> dict[str, Any]:
 
     def take(key: str, choice: Callable[[], Any]) -> None:
         if data[key] in ((), [], '', None):
-            data[key] = chosen[key] = choice()
+            data[key] = chosen[f'data.{key}'] = choice()
 
     take('predictors', lambda: variables_of(coarse, data['coarse'] or 'the coarse data', 'data.predictors'))
     take('targets', lambda: variables_of(fine, data['fine'] or 'the fine data', 'data.targets'))
@@ -93,28 +93,29 @@ def choose(config: dict[str, Any]) -> dict[str, Any]:
     first_pair = first_fields(Pair(coarse, fine), data)
     check_resolution(first_pair, data)
     if not (data['train'] and data['validation'] and data['test']):
-        common, _ = matched_times(first_pair, *source_names(data))
-        splits = split(first_pair.coarse['time'].values[common])
+        stamps = [fields['time'].values for fields in first_pair]
+        splits = split(stamps[0][matched(stamps, source_names(data)).positions[0]])
         for name, dates in splits.items():
-            data[name] = chosen[name] = dates
+            data[name] = chosen[f'data.{name}'] = dates
     take('context', lambda: context_of(coarse, fine, first_pair.fine['time'].values, data))
     take('relief', lambda: relief_of(coarse, fine, data))
-    model = dict(config['model'])
+    model, evaluation = dict(config['model']), dict(config['evaluation'])
     shape = tuple(fine.sizes[dim] for dim in gridded(fine)[data['targets'][0]])
     if model['stem'] is None:
-        model['stem'] = next(stem for stem, cells in STEMS.items() if min(shape) >= cells)
+        model['stem'] = chosen['model.stem'] = next(stem for stem, cells in STEMS.items() if min(shape) >= cells)
     take('patch', lambda: patch_of(shape, model['stem'] * 2 ** len(model['widths'])))
-    for key, value in chosen.items():
-        messages.info(f'data.{key} = {value!r}')
-    evaluation = with_baselines(config['evaluation'], data['sources'])
+    if not evaluation['baselines']:
+        evaluation['baselines'] = chosen['evaluation.baselines'] = baselines_of(data['sources'])
     if evaluation['window'] is None:
-        evaluation = {**evaluation, 'window': min(WINDOW, min(shape) // 2 * 2)}
+        evaluation['window'] = chosen['evaluation.window'] = min(LARGEST_WINDOW, min(shape) // 2 * 2)
+    for key, value in chosen.items():
+        messages.info(f'{key} = {value!r}')
     return {**config, 'data': data, 'model': model, 'evaluation': evaluation}
 
 
 def patch_of(shape: tuple[int, ...], stride: int) -> int:
-    """Cells per side of a patch: PATCH, less on a smaller grid, in multiples of the network's stride."""
-    return max(stride, min(PATCH, -(-max(shape) // stride) * stride) // stride * stride)
+    """Cells per side of a patch: LARGEST_PATCH, less on a smaller grid, in multiples of the network's stride."""
+    return max(stride, min(LARGEST_PATCH, -(-max(shape) // stride) * stride) // stride * stride)
 
 
 def open_pair(data: dict[str, Any], seed: int) -> Pair:
@@ -147,13 +148,14 @@ def kind_of(array: xr.DataArray, name: str) -> Kind | None:
 def quantity_of(array: xr.DataArray, name: str) -> Quantity:
     """The quantity of a variable, by its standard name or a usual name."""
     if kind_of(array, name) is PRECIPITATION:
-        return QUANTITIES[0]
+        return RAIN
     standard = str(array.attrs.get('standard_name', ''))
     return next((q for q in QUANTITIES if any(word in standard for word in q.words)), PLAIN)
 
 
 def units_of(array: xr.DataArray, name: str) -> str:
-    """Those of the file; for precipitation 'mm day-1' or 'mm', in which ln(1 + x) separates drizzle from rain.
+    """Units of a target: those of the file; of precipitation 'mm day-1' or 'mm', in which ln(1 + x) separates drizzle
+    from rain.
 
     Raises UserError for a target without units.
     """
@@ -163,7 +165,7 @@ def units_of(array: xr.DataArray, name: str) -> str:
             f"'{name}' of the fine data has no units: add the attribute, or give data.target_units, '' for a target "
             'without units'
         )
-    rates_and_amounts = ('mm day-1', 'mm') if quantity_of(array, name) is QUANTITIES[0] else ()
+    rates_and_amounts = ('mm day-1', 'mm') if quantity_of(array, name) is RAIN else ()
     return next((unit for unit in rates_and_amounts if is_convertible(array, unit)), str(units))
 
 
@@ -189,13 +191,13 @@ def sources_of(
 
 
 def predictor_units(coarse: xr.Dataset, data: dict[str, Any]) -> tuple[str, ...]:
-    """Those of the target where a predictor is the same quantity, else those of the file, '' without any."""
+    """Units of each predictor: those of the target that is the same quantity, else those of the file, '' without."""
     of_targets = dict(zip(data['sources'], data['target_units'], strict=True))
     return tuple(of_targets.get(name, str(coarse[name].attrs.get('units', ''))) for name in data['predictors'])
 
 
 def bounds_in(quantity: Quantity, units: str) -> tuple[float, float]:
-    """Of a quantity; fractions in per cent reach 100."""
+    """Bounds of a quantity in `units`: in per cent an upper bound of 1 is 100."""
     low, high = quantity.bounds
     return (low, 100.0 if high == 1 and units in ('%', 'percent') else high)
 
@@ -238,7 +240,7 @@ def split(times: np.ndarray) -> dict[str, tuple[tuple[str, str], ...]]:
     years = np.array([int(iso(time).split('-')[0]) for time in times])
     distinct, counts = np.unique(years, return_counts=True)
     complete = distinct[counts >= 0.9 * counts.max()]
-    if len(complete) >= LONG:
+    if len(complete) >= FEWEST_YEARS:
         test = max(1, round(len(distinct) / 5))
         held = test + max(1, round(len(distinct) / 10))
         parts = {'train': distinct[:-held], 'validation': distinct[-held:-test], 'test': distinct[-test:]}
@@ -276,10 +278,6 @@ def relief_of(coarse: xr.Dataset, fine: xr.Dataset, data: dict[str, Any]) -> str
     return data['coarse'] if 'topography' in data['context'] and not own and other else ''
 
 
-def with_baselines(settings: dict[str, Any], sources: Sequence[str]) -> dict[str, Any]:
-    """Settings of the evaluation with those baselines, where none are given, that the coarse data allow."""
-    if settings['baselines']:
-        return settings
-    own = () if '' in sources else ('interpolation', 'quantile_mapping')
-    messages.info(f'evaluation.baselines = {(*own, "linear_regression")!r}')
-    return {**settings, 'baselines': (*own, 'linear_regression')}
+def baselines_of(sources: Sequence[str]) -> tuple[str, ...]:
+    """The baselines that the coarse data allow: not all targets may have a coarse field of their own."""
+    return (*(() if '' in sources else ('interpolation', 'quantile_mapping')), 'linear_regression')

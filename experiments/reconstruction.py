@@ -347,7 +347,7 @@ def main() -> int:
     blocks = on_blocks(store.open_dataset(source), prepared, years)
     if case[0] not in labels(blocks['time'].values):
         raise UserError(f'{source} has no {case[0]}, the month of the case study: choose another by --month')
-    corrected = model.correction(blocks, overlap, source)
+    corrected = model.bias_correction(blocks, overlap, source)
     assert corrected is None or isinstance(corrected, QuantileMap)  # of block means
     state = hashlib.sha256(b''.join(blocks[v].values.tobytes() for v in best.transform.inputs)).hexdigest()[:16]
     inputs = open_inputs(blocks, best.transform, prepared.statics, source, corrected)

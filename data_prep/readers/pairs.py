@@ -1,13 +1,12 @@
 """Reader of pairs: coarse predictors and fine targets from two sources, at the times that both have."""
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import xarray as xr
 
 from data_prep.readers.assumed_units import with_assumed_units
+from data_prep.readers.common_times import matched, unequal_steps
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.axes import gridded
 from downscale_jax.fields.datasets.canonical import canonical, check_times
@@ -18,8 +17,6 @@ from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 
-MONTH = 27.5, 31.5  # days between the stamps of monthly data
-SAME_STEP = 0.75  # of the longer of two steps of time: below it a series has times that the other lacks
 ENSEMBLE = ('realization', 'member', 'number', 'ensemble', 'ensemble_member')  # dimensions of members
 
 
@@ -99,85 +96,24 @@ def in_units(dataset: xr.Dataset, names: Sequence[str], units: Sequence[str], so
 
 
 def at_common_times(pair: Pair, coarse_source: str, fine_source: str) -> Pair:
-    """The fields at the times that both have (`matched_times`); says what is left out.
+    """The fields at the times that both have (`common_times.matched`); says what is left out.
 
     The fine fields get the coarse stamps, since these are what is known when the model is used. Warns of daily data
-    beside finer ones. Raises UserError as `matched_times`.
+    beside finer ones. Raises UserError as `common_times.matched`.
     """
-    stamps = [fields['time'].values for fields in pair]
-    matched = matched_times(pair, coarse_source, fine_source)
-    if found := different_steps(stamps, (coarse_source, fine_source)):
+    stamps, sources = [fields['time'].values for fields in pair], (coarse_source, fine_source)
+    matches = matched(stamps, sources)
+    if steps := unequal_steps(stamps):
         messages.warning(
-            f'{found}: only times that both have are used; if the second holds means, average the first, too'
+            f'{steps.described(sources)}: only times that both have are used; if {sources[1 - steps.finer]} holds '
+            f'means, average {sources[steps.finer]}, too'
         )
-    dropped = [len(times) - len(index) for times, index in zip(stamps, matched, strict=True)]
-    firsts = [iso(times[index[0]]) for times, index in zip(stamps, matched, strict=True)]
+    dropped = [len(times) - len(index) for times, index in zip(stamps, matches.positions, strict=True)]
+    firsts = [iso(times[index[0]]) for times, index in zip(stamps, matches.positions, strict=True)]
     if any(dropped) or firsts[0] != firsts[1]:
         messages.info(
-            f'times are matched by {unit_of(stamps)}: {len(matched[0])} in common; {dropped[0]} of the coarse and '
-            f'{dropped[1]} of the fine data are not used'
+            f'times are matched by {matches.unit}: {len(matches.positions[0])} in common; {dropped[0]} of the coarse '
+            f'and {dropped[1]} of the fine data are not used'
         )
-    chosen = isel_times(pair.coarse, matched[0])
-    return Pair(chosen, isel_times(pair.fine, matched[1]).assign_coords(time=chosen['time']))
-
-
-def matched_times(pair: Pair, coarse_source: str, fine_source: str) -> tuple[np.ndarray, np.ndarray]:
-    """Positions in the coarse and in the fine data of the times that both have, by month, date or time stamp.
-
-    Daily data are often stamped at 00:00 in one file and at 12:00 in another, monthly data on the first or in the
-    middle of the month, and calendars differ. Raises UserError where nothing is in common, for several times in one
-    such unit, and for monthly data beside finer ones, of which only one time of each month would be used.
-    """
-    stamps = [fields['time'].values for fields in pair]
-    found = different_steps(stamps, (coarse_source, fine_source))
-    if found and MONTH[0] < max(map(days_between, stamps)) < MONTH[1]:
-        raise UserError(f'{found}: average the first to the months of the second')
-    unit = unit_of(stamps)
-    keys = [[_key(time, unit) for time in times] for times in stamps]
-    for own, source, times in zip(keys, (coarse_source, fine_source), stamps, strict=True):
-        if len(set(own)) < len(own):
-            count = Counter(own)
-            twice = [iso(t) for t, key in zip(times, own, strict=True) if count[key] > 1]
-            raise UserError(f'{source}: several times in one {unit}: {", ".join(twice[:4])}; keep one of them')
-    positions = {key: index for index, key in enumerate(keys[0])}
-    matches = [(positions[key], index) for index, key in enumerate(keys[1]) if key in positions]
-    if not matches:
-        spans = [f'{iso(times[0])} to {iso(times[-1])}' for times in stamps]
-        raise UserError(f'{coarse_source} ({spans[0]}) and {fine_source} ({spans[1]}) have no time in common')
-    coarse, fine = (np.array(index) for index in zip(*matches, strict=True))
-    return coarse, fine
-
-
-def unit_of(stamps: Sequence[np.ndarray]) -> str:
-    """The unit by which time stamps are matched: month, day or minute."""
-    return 'month' if all(map(_is_monthly, stamps)) else 'day' if all(map(_is_daily, stamps)) else 'minute'
-
-
-def different_steps(stamps: Sequence[np.ndarray], sources: Sequence[str]) -> str:
-    """Time steps in words where one source has finer ones than the other, whose are a day or longer; else ''."""
-    (short, often), (long, rarely) = sorted((days_between(times), s) for times, s in zip(stamps, sources, strict=True))
-    if not (1 <= long < np.inf and short < SAME_STEP * long):
-        return ''
-    return f'{often} has time steps of {short:.3g} d, {rarely} of {long:.3g} d'
-
-
-def days_between(times: np.ndarray) -> float:
-    """Median spacing of time stamps in days, infinite for a single one."""
-    if len(times) < 2:
-        return np.inf
-    steps = np.diff(times)
-    seconds = [s / np.timedelta64(1, 's') if isinstance(s, np.timedelta64) else s.total_seconds() for s in steps]
-    return float(np.median(seconds)) / 86400
-
-
-def _is_monthly(times: np.ndarray) -> bool:
-    return MONTH[0] < days_between(times) < MONTH[1]
-
-
-def _is_daily(times: np.ndarray) -> bool:
-    return days_between(times) == 1
-
-
-def _key(time: Any, unit: str) -> str:
-    """The part of an ISO stamp that names its period, equal in all calendars."""
-    return iso(time)[: {'month': 7, 'day': 10, 'minute': 16}[unit]]
+    coarse, fine = (isel_times(fields, index) for fields, index in zip(pair, matches.positions, strict=True))
+    return Pair(coarse, fine.assign_coords(time=coarse['time']))

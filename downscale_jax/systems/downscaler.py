@@ -112,7 +112,7 @@ class Downscaler(WorkDirectory[Any]):
         fine = trained if statics is None else self.fine_grid(store.as_dataset(statics, 'statics'), 'statics')
         count = members if generator.draws else 1
         source = dataset.encoding.get('source', 'the data set')
-        correction = self.correction(dataset, overlap, source)
+        correction = self.bias_correction(dataset, overlap, source)
         inputs = self.open_inputs(dataset, fine, source, correction)
         return in_memory(Ensemble(generator, inputs, fine, count, seed), self.attributes())
 
@@ -137,7 +137,7 @@ class Downscaler(WorkDirectory[Any]):
         shown = transform.context if isinstance(transform, BlockMeans) else ()
         return fine_grid(dataset, source, self.prepared.statics, shown)
 
-    def correction(
+    def bias_correction(
         self, dataset: xr.Dataset, overlap: Sequence[str], source: str
     ) -> QuantileMap | GridCorrection | None:
         """The bias correction of the data set, None without an `overlap`. Raises UserError, see `correction`."""
