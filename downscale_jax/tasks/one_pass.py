@@ -1,7 +1,7 @@
 """One-pass ensembles: a member in a single evaluation of the network (docs/systems/one_pass.md).
 
 The network maps (condition, noise) to a member of the residual of the first guess. It is trained by a proper score of
-a few members a sample (`ensemble_score`), without an adversary and without noise levels: the form of FGN (Alet et al.
+a few members of each example (`ensemble_score`), without an adversary and without noise levels: the form of FGN (Alet et al.
 2025, https://arxiv.org/abs/2506.10772) and AIFS-CRPS (Lang et al. 2024, https://arxiv.org/abs/2412.15832). Noise is a
 field beside the condition, a vector that steers every block, equal everywhere in the domain, or both.
 """
@@ -38,7 +38,7 @@ class MemberNoise(NamedTuple):
 
 @dataclass(frozen=True)
 class OnePass(Residual):
-    """Learns to generate. `regression` is the task that provides the first guess."""
+    """Learns to generate members, each in one evaluation. `regression` is the task that provides the first guess."""
 
     network: UNet | DpdmUNet
     phases: tuple[Phase, ...]
@@ -109,7 +109,8 @@ class OnePass(Residual):
         """
         assert params.guess is not None
         given = conditioned_over(apply, partial(self.condition, params.guess), condition, self.network.channels)
-        vector = noise(1)[:, : VECTOR // 4, :4, 0].reshape(-1, VECTOR)
+        further = noise(1)
+        vector = further[:, : VECTOR // 4, :4, 0].reshape(len(further), VECTOR)
 
         def network(field, shown):
             return self.generate(params.unet, self.member_noise(field, vector), shown)
