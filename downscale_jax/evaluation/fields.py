@@ -151,8 +151,8 @@ def notes(setting: Setting, config: Mapping[str, Any], generators: Generators) -
     sentences = [
         f'{"All" if records is None else records} times of the test split, scored over all cells where the truth and '
         'all methods have values, weighted by cell area.',
-        'A generator that draws no ensemble gives one field: its CRPS is its MAE. Each network is that of the '
-        'checkpoint with the best validation loss.',
+        'A deterministic generator gives one field: its CRPS is its MAE. Each network is that of the checkpoint with '
+        'the best validation loss.',
     ]
     sentences += [
         f'Noise temperature of {name}: {generator.temperature:.3g}.'

@@ -1,9 +1,9 @@
 """One-pass ensembles: a member in a single evaluation of the network (docs/systems/one_pass.md).
 
-The network maps (condition, noise) to a member of the residual of the first guess. It is trained by a proper score of
-a few members of each example (`ensemble_score`), without an adversary and without noise levels: the form of FGN (Alet et al.
-2025, https://arxiv.org/abs/2506.10772) and AIFS-CRPS (Lang et al. 2024, https://arxiv.org/abs/2412.15832). Noise is a
-field beside the condition, a vector that steers every block, equal everywhere in the domain, or both.
+The network maps (condition, noise) to a member of the residual of the first guess. It is trained by a proper score of a
+few members of each example (`ensemble_score`), without an adversary and without noise levels: the form of FGN (Alet et
+al. 2025, https://arxiv.org/abs/2506.10772) and AIFS-CRPS (Lang et al. 2024, https://arxiv.org/abs/2412.15832). Noise is
+a field beside the condition, a vector that steers every block, equal everywhere in the domain, or both.
 """
 
 from collections.abc import Callable
