@@ -18,4 +18,6 @@ def shortened(text: str, longest: int = LONGEST) -> str:
 
 
 def squared(unit: str) -> str:
+    if unit in ('', '1'):
+        return unit
     return f'{unit}²' if unit.isalpha() else f'({unit})²'
