@@ -11,6 +11,8 @@ from typing import NoReturn
 from downscale_jax.runtime import peers
 from downscale_jax.runtime.signals import Interrupted, leave
 
+LISTED = 20  # names of a message, at most
+
 
 class UserError(ValueError):
     """A user's mistake, described in one line: the setting, its value, what is valid, what to do.
@@ -66,7 +68,9 @@ def _leave(status: int) -> NoReturn:
 
 
 def suggestion(name: str, options: Iterable[str], otherwise: str = '') -> str:
-    """End of a message about an unknown `name`: the closest valid name, else `otherwise`, else all valid names."""
+    """End of a message about an unknown `name`: the closest valid name, else `otherwise`, else the valid names."""
     options = sorted(options)
     match = difflib.get_close_matches(name, options, n=1)
-    return f"did you mean '{match[0]}'?" if match else otherwise or f'valid are: {", ".join(options) or "none"}'
+    rest = f', and {len(options) - LISTED} more' if len(options) > LISTED else ''
+    listed = f'valid are: {", ".join(options[:LISTED]) or "none"}{rest}'
+    return f"did you mean '{match[0]}'?" if match else otherwise or listed
