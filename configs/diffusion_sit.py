@@ -65,6 +65,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
     config.diffusion.cross_fitting = 1  # parts of the training split, one regression trained without each
+    config.diffusion.regression_steps_share = 1.0  # of the steps of each phase
 
     config.one_pass = ConfigDict()
     config.one_pass.members = 2  # of each example in training

@@ -63,6 +63,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
     config.diffusion.cross_fitting = 1  # parts of the training split, one regression trained without each
+    config.diffusion.regression_steps_share = 0.5  # of the steps of each phase
 
     config.one_pass = ConfigDict()
     config.one_pass.members = 2  # of each example in training
@@ -77,7 +78,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training = ConfigDict()
     config.training.batch_size = 16
     config.training.accumulate = 1  # microbatches per step
-    config.training.ema_decay = 0.995
+    config.training.ema_decay = 0.99
     config.training.log_every = 50
     config.training.validate_every = 200
     config.training.validation_batches = 8

@@ -164,7 +164,7 @@ def blank_figures(monkeypatch):
 
 SINCE_THE_FIRST_VERSION = (
     'training.joint', 'diffusion.level', 'model.unet.turns', 'model.biases', 'content.scale', 'generator', 'one_pass',
-    'distillation', 'diffusion.cross_fitting',
+    'distillation', 'diffusion.cross_fitting', 'diffusion.regression_steps_share',
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.fields.geometry.grid import valid_area
 from downscale_jax.pipeline.records import Prepared, Split
 
-MEMBERS, TIMES = 2, 2  # of the default DPDM some 10 s on two cores, half of them to compile
+MEMBERS, TIMES = 2, 2
 LEAST, TINY = 4, 16  # strides of the network a side
 
 
@@ -32,9 +32,9 @@ def retile(
     few = [chosen[i] for i in evenly(len(chosen), TIMES)]
     inputs = open_inputs(coarse_dataset(prepared, split, times, few), generator.transform, prepared.statics)
     domain, weight = inputs.domain, valid_area(prepared.statics)
-    # memory that holds the units of the ensemble holds these, too
-    members = min(MEMBERS, generator.partition.members)
-    pair = [one.with_partition(members=members) for one in tilings(generator, domain, patch)]
+    # memory that holds the units of the ensemble holds these, too; the program of its own tiles is compiled already
+    few_members = {'members': min(MEMBERS, generator.partition.members)}
+    pair = [one if one is generator else one.with_partition(**few_members) for one in tilings(generator, domain, patch)]
     lines, control = (borders_of(one, domain) for one in pair)
     if not np.concatenate(lines).size:
         return None

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from downscale_jax.diffusion.schedule import LEVELS, Prediction
 from downscale_jax.settings.data import RefinementData
-from downscale_jax.settings.generators import DistillationSettings, Generator, OnePassSettings
+from downscale_jax.settings.generators import DistillationSettings, Generator, OnePassSettings, StepsShare
 from downscale_jax.settings.kinds import Dtype, OneOf, Section, Seed, about, conflict, in_words
 from downscale_jax.settings.networks import UNetSettings
 from downscale_jax.settings.training import AveragedTraining
@@ -31,6 +31,7 @@ class DiffusionSettings(Section):
         'number of parts of the training split; one regression is trained without each, for training periods so short '
         'that a single one overfits; 1: a single regression'
     )
+    regression_steps_share: StepsShare = about('steps of training of the regression over those of each phase')
 
     @model_validator(mode='after')
     def used(self) -> Self:

@@ -57,10 +57,10 @@ def tasks_of(config: Config, targets: int) -> dict[str, DiffusionTask]:
 
 def regression_of(section: Mapping[str, Any], fields: Mapping[str, Any]) -> Regression:
     """The regression that the section `diffusion` of the config describes."""
-    parts = section['cross_fitting']
+    parts, steps = section['cross_fitting'], shortened(fields['phases'], section['regression_steps_share'])
     if parts == 1:
-        return Regression(**fields)
-    apart = tuple(replace(phase, per_network=True) for phase in fields['phases'])
+        return Regression(**{**fields, 'phases': steps})
+    apart = tuple(replace(phase, per_network=True) for phase in steps)
     return CrossFitted(**{**fields, 'phases': apart}, parts=parts)
 
 

@@ -13,6 +13,7 @@ from downscale_jax.runtime.portions import in_portions
 from downscale_jax.systems.system import Config, Init, Trained
 from downscale_jax.systems.workdir import WorkDirectory
 from downscale_jax.tasks.vae import Vae
+from downscale_jax.training.loop import weights_key
 from downscale_jax.training.optimizer import phases
 from downscale_jax.training.state import State
 
@@ -68,7 +69,7 @@ class LatentSpace(WorkDirectory[Vae]):
         return in_portions(lambda x: apply(self.params[name], x), self.transform.channels.encode(images))
 
     def untrained_codes(self, images: np.ndarray) -> np.ndarray:
-        """Likewise by the last autoencoder with random weights."""
+        """Likewise by the last autoencoder as it was before training."""
         x = self.transform.channels.encode(images)
         return in_portions(lambda x: self._encode[self.last](self._random_weights, x), x)
 
@@ -86,7 +87,8 @@ class LatentSpace(WorkDirectory[Vae]):
     @cached_property
     def _random_weights(self) -> Any:
         """Initial parameters of the last autoencoder."""
-        return jax.jit(self.tasks[self.last].init)(jax.random.key(self.config['seed']), self._example).params
+        key = weights_key(self.config['seed'])
+        return jax.jit(self.tasks[self.last].init)(key, self._example).params
 
     @property
     def _example(self) -> Mapping[str, np.ndarray]:

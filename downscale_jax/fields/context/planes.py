@@ -65,14 +65,17 @@ def _aliases(name: str) -> str:
 
 
 def day_of_year(time: Any) -> float:
-    """Days since the start of the year, in any calendar."""
-    stamp = xr.DataArray([time], dims='time')
-    return float(stamp.dt.dayofyear[0]) - 1 + hour_of_day(time) / 24
+    """Days since the start of the year, in any calendar; `time` is datetime64 or cftime."""
+    if isinstance(time, np.datetime64):
+        return float((time - time.astype('M8[Y]')) / np.timedelta64(1, 'D'))
+    return time.dayofyr - 1 + hour_of_day(time) / 24
 
 
 def hour_of_day(time: Any) -> float:
-    stamp = xr.DataArray([time], dims='time').dt
-    return float(stamp.hour[0]) + float(stamp.minute[0]) / 60
+    """Hours since midnight, likewise."""
+    if isinstance(time, np.datetime64):
+        return float((time - time.astype('M8[D]')) / np.timedelta64(1, 'h'))
+    return time.hour + time.minute / 60 + time.second / 3600
 
 
 def _circle(share: np.ndarray) -> list[np.ndarray]:

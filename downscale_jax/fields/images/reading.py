@@ -121,5 +121,5 @@ def checked(images: np.ndarray, name: str) -> np.ndarray:
         raise UserError(f'{name}: images have the shape {images.shape}: (image, y, x) or (image, view, y, x) is needed')
     images = images.astype(np.float32)
     if not np.isfinite(images).all():
-        raise UserError(f'{name}: {100 * np.mean(~np.isfinite(images)):.2g} % of the pixels have no value: fill them')
+        raise UserError(f'{name}: {np.mean(~np.isfinite(images)):.2%} of the pixels have no value: fill them')
     return images

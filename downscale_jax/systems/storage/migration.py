@@ -13,7 +13,7 @@ import numpy as np
 
 from downscale_jax.runtime.errors import UserError
 
-VERSION = 7
+VERSION = 8
 
 
 class Change(NamedTuple):
@@ -53,6 +53,7 @@ MEASURES = (
 _GENERATOR = {'generator': 'diffusion', 'one_pass': {'members': 2, 'steps_share': 0.5}}
 _ONE_REGRESSION = {'diffusion': {'cross_fitting': 1}}
 _NOISE_FIELD = {'one_pass': {'noise': 'field'}}
+_ALL_STEPS = {'diffusion': {'regression_steps_share': 1.0}}
 _DISTILLATION = {'distillation': {'evaluations': 4, 'teacher_evaluations': 16, 'steps_share': 0.5}}
 # {version: {system: settings that the version left behind did not have, as it worked}}
 _OF_ALL = {'measures': MEASURES, 'subsets': (), 'window': 40, 'regimes': (), 'zones': (), 'places': ''}
@@ -77,6 +78,7 @@ ADDED: dict[int, dict[str, dict[str, Any]]] = {
     },
     5: {'diffusion': _ONE_REGRESSION, 'dpdm': _ONE_REGRESSION, 'pairs': _ONE_REGRESSION},
     6: {'diffusion': _NOISE_FIELD, 'dpdm': _NOISE_FIELD, 'pairs': _NOISE_FIELD},
+    7: {'diffusion': _ALL_STEPS, 'dpdm': _ALL_STEPS, 'pairs': _ALL_STEPS},
 }
 
 

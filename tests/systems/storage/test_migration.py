@@ -101,7 +101,8 @@ def test_glaciers_of_version_4_count_inside_the_outlines(tmp_path):
 @pytest.mark.parametrize('system', ['diffusion', 'dpdm', 'pairs'])
 def test_generators_of_version_5_have_one_regression(tmp_path, system):
     stored = {'version': 5, 'system': system, 'diffusion': {'prediction': 'v'}}
-    assert migrate(stored, tmp_path)['diffusion'] == {'prediction': 'v', 'cross_fitting': 1}
+    found = migrate(stored, tmp_path)['diffusion']
+    assert found == {'prediction': 'v', 'cross_fitting': 1, 'regression_steps_share': 1.0}
 
 
 @pytest.mark.parametrize('system', ['diffusion', 'dpdm', 'pairs'])
