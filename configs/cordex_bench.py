@@ -48,6 +48,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.model.update({'widths': (64, 128, 256), 'bottleneck': 256, 'dtype': 'bfloat16', 'stem': 2})
         config.diffusion.regression_steps_share = 1.0
         config.training.update({'batch_size': 32, 'ema_decay': 0.9995, 'validate_every': 1000, 'log_every': 100})
+        config.training.validation_batches = 8
         config.training.main.update({'steps': 40_000, 'learning_rate': 5e-4, 'warmup': 1000, 'optimizer': 'adamw'})
         config.evaluation.update({'records': 60, 'calibration_records': 20})
     return config

@@ -63,7 +63,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
     config.diffusion.cross_fitting = 1  # parts of the training split, one regression trained without each
-    config.diffusion.regression_steps_share = 0.5  # of the steps of each phase
+    config.diffusion.regression_steps_share = 0.35  # of the steps of each phase
 
     config.one_pass = ConfigDict()
     config.one_pass.members = 2  # of each example in training
@@ -76,15 +76,15 @@ def get_config(variant: str = '') -> ConfigDict:
     config.distillation.steps_share = 0.5  # of the steps of each phase
 
     config.training = ConfigDict()
-    config.training.batch_size = 16
+    config.training.batch_size = 8
     config.training.accumulate = 1  # microbatches per step
-    config.training.ema_decay = 0.99
+    config.training.ema_decay = 0.995
     config.training.log_every = 50
-    config.training.validate_every = 200
-    config.training.validation_batches = 8
+    config.training.validate_every = 250
+    config.training.validation_batches = 16
     config.training.keep = 2
     config.training.phases = ('main',)
-    config.training.main = ConfigDict({'steps': 400, 'learning_rate': 3e-3, 'warmup': 50, 'clip': 1.0})
+    config.training.main = ConfigDict({'steps': 850, 'learning_rate': 3e-3, 'warmup': 50, 'clip': 1.0})
     config.training.main.update({'weight_decay': 1e-4, 'optimizer': 'muon', 'beta2': 0.99})
 
     config.sampling = ConfigDict()
@@ -118,7 +118,7 @@ def get_config(variant: str = '') -> ConfigDict:
     if variant == 'smoke':
         config.data.simulate.update({'rows': 32, 'columns': 40, 'months': 60})
         config.model.update({'widths': (16,), 'bottleneck': 16, 'blocks': 1, 'tail': 16})
-        config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1, 'batch_size': 8})
+        config.training.update({'log_every': 5, 'validate_every': 10, 'validation_batches': 1})
         config.training.main.update({'steps': 10, 'warmup': 5})
         config.sampling.update({'steps': 4, 'members': 2})
         config.evaluation.update({'members': 4, 'records': 3, 'calibration_records': 1})
