@@ -22,7 +22,6 @@ FIRST, LAST = ('1981-01', '1988-12'), ('2017-01', '2024-12')
 TRAIN = {'history': (('1981-01', '1996-12'),), 'both': (FIRST, LAST)}
 COMMON: dict[str, Any] = {
     'data.simulate.months': MONTHS,
-    'diffusion.regression_steps_share': 1.0,  # it is scored, too
     'data.validation': (('1998-01', '1999-06'),),
     'data.test': (('2000-01', '2003-12'), ('2027-01', '2030-12')),
     'evaluation.records': 48,
