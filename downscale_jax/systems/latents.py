@@ -71,7 +71,7 @@ class LatentSpace(WorkDirectory[Vae]):
     def untrained_codes(self, images: np.ndarray) -> np.ndarray:
         """Likewise by the last autoencoder as it was before training."""
         x = self.transform.channels.encode(images)
-        return in_portions(lambda x: self._encode[self.last](self._random_weights, x), x)
+        return in_portions(lambda x: self._encode[self.last](self._initial_weights, x), x)
 
     def images(self, codes: np.ndarray, name: str = '') -> np.ndarray:
         """Standardised images [N, H, W, C] of codes [N, L]."""
@@ -85,7 +85,7 @@ class LatentSpace(WorkDirectory[Vae]):
         return {name: jax.jit(task.encode) for name, task in self.tasks.items()}
 
     @cached_property
-    def _random_weights(self) -> Any:
+    def _initial_weights(self) -> Any:
         """Initial parameters of the last autoencoder."""
         key = weights_key(self.config['seed'])
         return jax.jit(self.tasks[self.last].init)(key, self._example).params
