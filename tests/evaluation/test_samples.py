@@ -51,7 +51,7 @@ def test_memory_does_not_grow_with_the_times(make_case, tmp_path):
     gc.freeze()  # what is older than this test is not searched at each time
     try:
         peak(2)  # what is made once, at the first call
-        few, many = peak(4), peak(24)
+        few, many = (min(peak(days) for _ in range(2)) for days in (4, 24))  # threads of other tests add to either
     finally:
         gc.unfreeze()
     # 20 more times take less than two ensembles more; the names of their chunks in the task graph take one
