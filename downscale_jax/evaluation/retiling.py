@@ -33,8 +33,10 @@ def retile(
     inputs = open_inputs(coarse_dataset(prepared, split, times, few), generator.transform, prepared.statics)
     domain, weight = inputs.domain, valid_area(prepared.statics)
     # memory that holds the units of the ensemble holds these, too; the program of its own tiles is compiled already
-    few_members = {'members': min(MEMBERS, generator.partition.members)}
-    pair = [one if one is generator else one.with_partition(**few_members) for one in tilings(generator, domain, patch)]
+    members = min(MEMBERS, generator.partition.members)
+    pair = [
+        one if one is generator else one.with_partition(members=members) for one in tilings(generator, domain, patch)
+    ]
     lines, control = (borders_of(one, domain) for one in pair)
     if not np.concatenate(lines).size:
         return None

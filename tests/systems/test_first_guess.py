@@ -1,22 +1,14 @@
 """The regression has its own share of the steps of each phase, with and without parts."""
 
-import runpy
-from pathlib import Path
-
 import pytest
 
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import check_settings, system_of
-
-CONFIGS = Path(__file__).parents[2] / 'configs'
-PAIR = {'predictors': ('t2m', 'tp'), 'targets': ('tp',), 'patch': 64}  # as chosen from the files
+from tests.default_config import default_config
 
 
 def config(name, **diffusion):
-    found = runpy.run_path(str(CONFIGS / f'{name}.py'))['get_config']().to_dict()
-    if name == 'pairs':
-        found['data'] |= PAIR
-        found['model']['stem'] = 4
+    found = default_config(name)
     found['training']['main']['steps'] = 100
     found['diffusion'] |= diffusion
     return found

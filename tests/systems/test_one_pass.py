@@ -1,25 +1,16 @@
 """The one-pass generator by one setting, in every system of ensembles."""
 
-import runpy
-from pathlib import Path
-
 import pytest
 
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import check_settings, system_of
 from downscale_jax.tasks.diffusion import Diffusion
 from downscale_jax.tasks.one_pass import OnePass
-
-CONFIGS = Path(__file__).parents[2] / 'configs'
-PAIR = {'predictors': ('t2m', 'tp'), 'targets': ('tp',), 'patch': 64}  # as chosen from the files
+from tests.default_config import default_config
 
 
 def config(name, generator):
-    found = runpy.run_path(str(CONFIGS / f'{name}.py'))['get_config']().to_dict()
-    if name == 'pairs':
-        found['data'] |= PAIR
-        found['model']['stem'] = 4
-    return {**found, 'generator': generator}
+    return {**default_config(name), 'generator': generator}
 
 
 @pytest.mark.parametrize('name', ['diffusion_sit', 'diffusion_dpdm', 'pairs'])
