@@ -22,14 +22,14 @@ WORK = """
         finally:
             print('tidied', flush=True)
 """
-SLEEP = "print('ready', flush=True); time.sleep(60)"
-IN_A_DESTRUCTOR = """
+# short sleeps: a signal in the moment before the system sleeps is heeded only at the end of that sleep
+SLEEP = "print('ready', flush=True); [time.sleep(0.1) for _ in range(600)]"
+IN_A_DESTRUCTOR = f"""
             class Slow:
                 def __del__(self):
-                    print('ready', flush=True)
-                    time.sleep(60)
+                    {SLEEP}
             Slow()
-            time.sleep(60)"""
+            [time.sleep(0.1) for _ in range(600)]"""
 
 
 def stopped(number, handlers, work):
