@@ -29,7 +29,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.model.widths = (16, 32, 64)
     config.model.blocks = 0
     config.model.latents = (2, 16)  # one autoencoder each
-    config.model.translations = 8  # along x, over which codes are averaged: where an eddy is does not count
+    config.model.translations = 8  # along x; codes are averaged over them, so that the places of eddies do not matter
 
     config.training = ConfigDict()
     config.training.batch_size = 16

@@ -4,7 +4,7 @@
     python main.py --config=configs/cordex_bench.py:NZ --config.data.root=Bench-data --config.data.experiment=Emulator
     python main.py --config=configs/cordex_bench.py:SA-smoke ..           a test of the installation, minutes on 2 cores
 
-For accelerators; cost and scores are not known, since the benchmark's data are not here. Without the orography:
+For accelerators; cost and scores are unknown, since the benchmark's data were not available. Without the orography:
 --config.data.context="('season',)". Then `python -m experiments.cordex_bench predict --workdir=..` (see there).
 """
 
@@ -35,7 +35,7 @@ def get_config(variant: str = '') -> ConfigDict:
     data.predictor_units = ('',) * len(PREDICTORS)  # as they are: all files of a domain share them
     data.targets = ('pr', 'tasmax')
     data.target_units = ('mm day-1', 'K')
-    data.assume_units = True  # the files of some domains name none: they are in the units above by definition
+    data.assume_units = True  # the files of some domains give no units; by definition they are those above
     # whole years of the period of ESD and of the two periods of Emulator
     data.train = (('1961', '1976'), ('2080', '2095'))
     data.validation = (('1977', '1978'), ('2096', '2097'))

@@ -5,7 +5,7 @@
     python main.py --config=configs/crystal_vae.py:smoke     under a minute: a test of the installation
     python main.py --config=configs/crystal_vae.py:paper     five habits at the published size, for accelerators
 
-For images of your own set data.path, and evaluation.splits=('train','validation','test') where they are few.
+For images of your own set data.path and, if they are few, evaluation.splits=('train','validation','test').
 """
 
 from ml_collections import ConfigDict

@@ -22,7 +22,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.system = 'dpdm'
     config.seed = 0
     config.generator = (
-        'diffusion'  # or 'distilled', to a few evaluations of the network; or 'one_pass', to a single one
+        'diffusion'  # or 'distilled' (a few evaluations of the network per member), or 'one_pass' (a single one)
     )
     config.rivals = ('edsr', 'edsr_gan')  # baselines to train as well; (): none
 
@@ -40,7 +40,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.mean = 'physical'  # average physical values; 'network': transformed values
     config.data.transform = ('standard', 'log1p')  # of each variable, or one for all: 'standard', 'log1p', 'log'
     config.data.grid_point = (
-        ''  # 'standard' or 'range': normalise each grid point by its climate; excludes other regions
+        ''  # 'standard' or 'range': normalise each grid point by its own climate; not usable in other regions
     )
     config.data.interpolation = ('cubic', 'linear')  # of the coarse field: for each variable, or one for all
     config.data.context = ('topography', 'land', 'season')  # also 'hour', 'latitude', static variables of the data
@@ -65,17 +65,17 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.prediction = 'v'  # or 'eps', 'x0'
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
-    config.diffusion.cross_fitting = 1  # parts of the training split, one regression trained without each
+    config.diffusion.cross_fitting = 1  # parts of the training split; one regression is trained without each
     config.diffusion.regression_steps_share = 1.0  # of the steps of each phase
 
     config.one_pass = ConfigDict()
     config.one_pass.members = 2  # of each example in training
     config.one_pass.steps_share = 0.5  # of the steps of each phase: training takes as long as that of the diffusion
-    config.one_pass.noise = 'field'  # of each cell; or 'vector', equal in the whole domain; or 'both'
+    config.one_pass.noise = 'field'  # one value per cell; or 'vector', the same in the whole domain; or 'both'
 
     config.distillation = ConfigDict()
     config.distillation.evaluations = 4  # of the network per member
-    config.distillation.teacher_evaluations = 16  # of the diffusion per member, which they replace
+    config.distillation.teacher_evaluations = 16  # per member, of the diffusion that is distilled
     config.distillation.steps_share = 0.5  # of the steps of each phase
 
     config.edsr = ConfigDict({'factors': (2, 5), 'width': 32, 'blocks': 6})
@@ -101,12 +101,12 @@ def get_config(variant: str = '') -> ConfigDict:
     config.sampling.sampler = 'dpm_solver'  # or 'dpm_solver_sde', 'heun', 'ddim', 'ddpm'
     config.sampling.steps = 10  # evaluations of the network
     config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 't_open', 'karras'
-    config.sampling.eta = 0.0  # of ddim: part of the noise that is drawn anew in each step, 0 to 1
+    config.sampling.eta = 0.0  # of ddim: fraction of the noise that is drawn afresh in each step, 0 to 1
     config.sampling.temperature = placeholder(float)  # factor of the noise; None: fitted after training
     config.sampling.correlation_hours = 0.0  # e-folding time of the noise; 0: independent months
     config.sampling.tile = 480  # fine cells a side, at most
     config.sampling.overlap = 80  # fine cells that neighbouring tiles share, at least
-    config.sampling.members = 11  # of a work unit, at most
+    config.sampling.members = 11  # per work unit, at most
     config.sampling.conserve = False  # True: adjust fields so that their block means are the coarse field
 
     config.evaluation = ConfigDict()
@@ -118,11 +118,11 @@ def get_config(variant: str = '') -> ConfigDict:
     config.evaluation.members = 33
     config.evaluation.subsets = (1, 5, 10, 33, 100)  # numbers of members whose mean is scored too; (): only all members
     config.evaluation.records = FieldReference(8)  # of the test split, evenly spread; None: all
-    config.evaluation.neighbours = False  # whether records are chosen in pairs of neighbours, which lag-1 scores need
+    config.evaluation.neighbours = False  # whether records are chosen in consecutive pairs, which lag-1 scores need
     config.evaluation.baselines = ('linear', 'bicubic', 'quantile_mapping')
     config.evaluation.window = 40  # cells per side of the windows for spectra of the scales
     config.evaluation.regimes = ()  # edges of classes of each coarse target; (): terciles of training
-    config.evaluation.zones = ()  # (name, threshold) of each coarse target, scored apart; (): none
+    config.evaluation.zones = ()  # (name, threshold) of each coarse target, scored separately; (): none
     config.evaluation.places = ''  # CSV file with name, latitude, longitude; empty: 150 large cities
     config.evaluation.calibration_records = 4  # of validation, to fit the noise temperature on; 0: temperature 1
 
@@ -143,7 +143,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config.data.simulate.update({'rows': 400, 'columns': 700})
         config.data.variables, config.data.transform, config.data.interpolation = ('t2m',), ('standard',), ('cubic',)
         config.data.bounds = ((-INFINITY, INFINITY),)
-        config.data.context = ('topography',)  # and the mask of valid cells, the land where the sea is missing
+        config.data.context = ('topography',)  # and the mask of valid cells: land where the sea is missing
         config.data.anomaly = False
         config.data.grid_point = 'range'
         config.data.patch = 128

@@ -22,7 +22,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.system = 'diffusion'
     config.seed = 0
     config.generator = (
-        'diffusion'  # or 'distilled', to a few evaluations of the network; or 'one_pass', to a single one
+        'diffusion'  # or 'distilled' (a few evaluations of the network per member), or 'one_pass' (a single one)
     )
 
     config.data = ConfigDict()
@@ -64,17 +64,17 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.prediction = 'v'  # or 'eps', 'x0'
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
-    config.diffusion.cross_fitting = 1  # parts of the training split, one regression trained without each
+    config.diffusion.cross_fitting = 1  # parts of the training split; one regression is trained without each
     config.diffusion.regression_steps_share = 1.0  # of the steps of each phase
 
     config.one_pass = ConfigDict()
     config.one_pass.members = 2  # of each example in training
     config.one_pass.steps_share = 0.5  # of the steps of each phase: training takes as long as that of the diffusion
-    config.one_pass.noise = 'field'  # of each cell; or 'vector', equal in the whole domain; or 'both'
+    config.one_pass.noise = 'field'  # one value per cell; or 'vector', the same in the whole domain; or 'both'
 
     config.distillation = ConfigDict()
     config.distillation.evaluations = 4  # of the network per member
-    config.distillation.teacher_evaluations = 16  # of the diffusion per member, which they replace
+    config.distillation.teacher_evaluations = 16  # per member, of the diffusion that is distilled
     config.distillation.steps_share = 0.5  # of the steps of each phase
 
     config.training = ConfigDict()
@@ -93,18 +93,18 @@ def get_config(variant: str = '') -> ConfigDict:
     config.training.main.clip = 1.0
     config.training.main.weight_decay = 1e-4
     config.training.main.optimizer = 'muon'
-    config.training.main.beta2 = 0.99  # of the parameters that are no kernels
+    config.training.main.beta2 = 0.99  # of parameters other than kernels
 
     config.sampling = ConfigDict()
     config.sampling.sampler = 'dpm_solver_sde'  # or 'dpm_solver', 'heun', 'ddim' (the published one), 'ddpm'
     config.sampling.steps = 10  # evaluations of the network
     config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 't_open', 'karras'
-    config.sampling.eta = 0.0  # of ddim: part of the noise that is drawn anew in each step, 0 to 1
+    config.sampling.eta = 0.0  # of ddim: fraction of the noise that is drawn afresh in each step, 0 to 1
     config.sampling.temperature = placeholder(float)  # factor of the noise; None: fitted after training
     config.sampling.correlation_hours = 0.0  # e-folding time of the noise, against flicker; 0: independent days
     config.sampling.tile = 512  # cells a side, at most; a multiple of the network's stride
     config.sampling.overlap = 32  # cells that neighbouring tiles share, at least
-    config.sampling.members = 8  # of a work unit, at most
+    config.sampling.members = 8  # per work unit, at most
 
     config.evaluation = ConfigDict()
     config.evaluation.measures = (
@@ -115,11 +115,11 @@ def get_config(variant: str = '') -> ConfigDict:
     config.evaluation.members = 16
     config.evaluation.subsets = ()  # numbers of members whose mean is scored too; (): only all members
     config.evaluation.records = FieldReference(6)  # of the test split, evenly spread; None: all
-    config.evaluation.neighbours = True  # whether records are chosen in pairs of neighbours, which lag-1 scores need
+    config.evaluation.neighbours = True  # whether records are chosen in consecutive pairs, which lag-1 scores need
     config.evaluation.baselines = ('coarse',)
     config.evaluation.window = 40  # cells per side of the windows for spectra of the scales
     config.evaluation.regimes = ((0.15, 1.0, 2.0),)  # edges of classes of each coarse target; (): terciles of training
-    config.evaluation.zones = (('ice', 0.15),)  # (name, threshold) of each coarse target, scored apart; (): none
+    config.evaluation.zones = (('ice', 0.15),)  # (name, threshold) of each coarse target, scored separately; (): none
     config.evaluation.places = ''  # CSV file with name, latitude, longitude; empty: 150 large cities
     config.evaluation.calibration_records = 6  # of validation, to fit the noise temperature on; 0: temperature 1
 

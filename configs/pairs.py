@@ -20,7 +20,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.system = 'pairs'
     config.seed = 0
     config.generator = (
-        'diffusion'  # or 'distilled', to a few evaluations of the network; or 'one_pass', to a single one
+        'diffusion'  # or 'distilled' (a few evaluations of the network per member), or 'one_pass' (a single one)
     )
 
     config.data = ConfigDict()
@@ -31,9 +31,9 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.member = 0  # of the coarse file, where it holds an ensemble
     config.data.predictors = ()  # variables of the coarse file, `u_850` for u at 850 hPa; (): all in time
     config.data.targets = ()  # variables of the fine file; (): all in time
-    config.data.predictor_units = ()  # in which they are read; '': as in the file
+    config.data.predictor_units = ()  # units in which predictors are read; '': as in the file
     config.data.target_units = ()
-    config.data.assume_units = False  # whether variables without units are in those units
+    config.data.assume_units = False  # whether variables without units are taken to have these
     config.data.sources = ()  # for each target the predictor of the same quantity, '' where there is none
     config.data.predictor_transform = ()  # 'standard', 'log1p' or 'log' of each; (): log1p of precipitation
     config.data.transform = ()  # of each target
@@ -62,17 +62,17 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.prediction = 'v'  # or 'eps', 'x0'
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
-    config.diffusion.cross_fitting = 1  # parts of the training split, one regression trained without each
+    config.diffusion.cross_fitting = 1  # parts of the training split; one regression is trained without each
     config.diffusion.regression_steps_share = 0.35  # of the steps of each phase
 
     config.one_pass = ConfigDict()
     config.one_pass.members = 2  # of each example in training
     config.one_pass.steps_share = 0.5  # of the steps of each phase: training takes as long as that of the diffusion
-    config.one_pass.noise = 'field'  # of each cell; or 'vector', equal in the whole domain; or 'both'
+    config.one_pass.noise = 'field'  # one value per cell; or 'vector', the same in the whole domain; or 'both'
 
     config.distillation = ConfigDict()
     config.distillation.evaluations = 4  # of the network per member
-    config.distillation.teacher_evaluations = 16  # of the diffusion per member, which they replace
+    config.distillation.teacher_evaluations = 16  # per member, of the diffusion that is distilled
     config.distillation.steps_share = 0.5  # of the steps of each phase
 
     config.training = ConfigDict()
@@ -91,12 +91,12 @@ def get_config(variant: str = '') -> ConfigDict:
     config.sampling.sampler = 'dpm_solver'  # or 'dpm_solver_sde', 'heun', 'ddim', 'ddpm'
     config.sampling.steps = 10  # evaluations of the network
     config.sampling.spacing = 'half_log_snr'  # of the noise levels: or 't', 't_open', 'karras'
-    config.sampling.eta = 0.0  # of ddim: part of the noise that is drawn anew in each step, 0 to 1
+    config.sampling.eta = 0.0  # of ddim: fraction of the noise that is drawn afresh in each step, 0 to 1
     config.sampling.temperature = placeholder(float)  # factor of the noise; None: fitted after training
     config.sampling.correlation_hours = 0.0  # e-folding time of the noise; 0: independent times
     config.sampling.tile = 480  # fine cells a side, at most
     config.sampling.overlap = 32  # fine cells that neighbouring tiles share, at least
-    config.sampling.members = 8  # of a work unit, at most
+    config.sampling.members = 8  # per work unit, at most
 
     config.evaluation = ConfigDict()
     config.evaluation.measures = (
@@ -107,11 +107,11 @@ def get_config(variant: str = '') -> ConfigDict:
     config.evaluation.members = 16
     config.evaluation.subsets = ()  # numbers of members whose mean is scored too; (): only all members
     config.evaluation.records = FieldReference(12)  # of the test split, evenly spread; None: all
-    config.evaluation.neighbours = False  # whether records are chosen in pairs of neighbours, which lag-1 scores need
+    config.evaluation.neighbours = False  # whether records are chosen in consecutive pairs, which lag-1 scores need
     config.evaluation.baselines = ()  # (): interpolation and quantile mapping if possible, and linear regression
     config.evaluation.window = placeholder(int)  # cells per side of windows for spectra; None: 40, fewer on small grids
     config.evaluation.regimes = ()  # edges of classes of each coarse target; (): terciles of training
-    config.evaluation.zones = ()  # (name, threshold) of each coarse target, scored apart; (): none
+    config.evaluation.zones = ()  # (name, threshold) of each coarse target, scored separately; (): none
     config.evaluation.places = ''  # CSV file with name, latitude, longitude; empty: 150 large cities
     config.evaluation.calibration_records = 6  # of validation, to fit the noise temperature on; 0: temperature 1
 

@@ -30,7 +30,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.simulate = ConfigDict({'days': 200, 'rows': 64, 'seed': 0})  # 3-hourly; rows: latitudes; as AtmoDist
     config.data.variables = ('vorticity', 'divergence')
     config.data.level = 0.0  # vertical level, in the file's own units, where it has several; 0: it has only one
-    # the dates of AtmoDist, whose encoder has then not seen validation and test
+    # the dates of AtmoDist, so that its encoder has seen neither validation nor test
     config.data.train = (('2001-01-01', '2001-05-20'),)
     config.data.validation = (('2001-05-24', '2001-06-10'),)
     config.data.test = (('2001-06-14', '2001-07-19'),)
@@ -49,7 +49,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.model.kernel = 5
     config.model.activation = 'leaky_relu'
     config.model.padding = 'SAME'
-    config.model.biases = 'zero'  # their start: or 'xavier', as published for PhIRE
+    config.model.biases = 'zero'  # initial values; or 'xavier', as published for PhIRE
     config.model.dtype = 'float32'
     config.discriminator = ConfigDict({'widths': (16, 32, 64, 128), 'dense': 256})
 
@@ -79,7 +79,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
     config.sampling = ConfigDict()
     config.sampling.tile = 512  # fine cells a side, at most
-    config.sampling.overlap = 128  # receptive field: 68 cells to each side; 64 left seams of 0.07 deviations
+    config.sampling.overlap = 128  # receptive field: 68 cells to each side; 64 left seams of 0.07 standard deviations
     config.sampling.conserve = False  # True: adjust fields so that their block means are the coarse field
 
     config.evaluation = ConfigDict()
@@ -90,11 +90,11 @@ def get_config(variant: str = '') -> ConfigDict:
     )  # fmt: skip
     config.evaluation.subsets = ()  # numbers of members whose mean is scored too; (): only all members
     config.evaluation.records = FieldReference(96)  # of the test split, evenly spread; None: all
-    config.evaluation.neighbours = False  # whether records are chosen in pairs of neighbours, which lag-1 scores need
+    config.evaluation.neighbours = False  # whether records are chosen in consecutive pairs, which lag-1 scores need
     config.evaluation.baselines = ('bicubic',)  # also 'linear', 'quantile_mapping'
     config.evaluation.window = 40  # cells per side of the windows for spectra of the scales
     config.evaluation.regimes = ()  # edges of classes of each coarse target; (): terciles of training
-    config.evaluation.zones = ()  # (name, threshold) of each coarse target, scored apart; (): none
+    config.evaluation.zones = ()  # (name, threshold) of each coarse target, scored separately; (): none
     config.evaluation.places = ''  # CSV file with name, latitude, longitude; empty: 150 large cities
 
     if variant == 'smoke':

@@ -1,7 +1,7 @@
 """A run: prepare -> train -> calibrate -> evaluate in a work directory; and use of a trained one: downscale, describe.
 
-Which tasks are trained, and how the result is calibrated and evaluated, is said by the `System` that the config names
-(`downscale_jax.systems`).
+The `System` that the config names (`downscale_jax.systems`) defines which tasks are trained, and how the result is
+calibrated and evaluated.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What each choice of a config is worth: the same system with one of them changed at a time.
+"""Ablations of the sea-ice system: one setting is changed at a time.
 
     python -m experiments.ablations target gamma [--dry-run] [--config.KEY=VALUE ..]     one or several groups, or all
 
@@ -9,7 +9,8 @@
 
 Every variant is a run of main.py in a process of its own and in runs/ablations/GROUP-VARIANT; `base`, the config with
 only the values given here as to main.py, stands in every table. With the default config a run costs what the demo does,
-ten minutes on 2 CPU cores. Prints a table a group and writes GROUP.csv with every score of every method. Large scales:
+ten minutes on 2 CPU cores. Prints one table per group and
+writes GROUP.csv with every score of every method. Large scales:
 bias and RMSE of a member filtered back to the kernel against the coarse input (`evaluation.statistics.consistency`).
 """
 

@@ -1,4 +1,4 @@
-"""Why pixel error misleads: one field distorted in ways of equal mean squared error, scored by what else there is.
+"""Why pixel error misleads: one field, distorted in ways of equal mean squared error, by other scores.
 
     python -m experiments.comparing_fields                    idealised sea-ice thickness, about 15 s on 2 CPU cores
     python -m experiments.comparing_fields --path=FILE --variable=NAME --time=2016-08-15 --size=32
@@ -284,7 +284,7 @@ def cell_km(fields: xr.Dataset) -> float:
 
 
 def table(scores: dict[str, dict[str, float]], strengths: dict[str, float]) -> str:
-    """Markdown, a distortion a row."""
+    """Markdown, one row per distortion."""
     names = list(next(iter(scores.values())))
     rows = [f'| distortion | strength | {" | ".join(names)} |', '|---' * (len(names) + 2) + '|']
     rows += [

@@ -1,8 +1,8 @@
 """Many runs of main.py that differ in some values of a config: each in a process and a work directory of its own.
 
-What experiments over configs share (`ablations`, `curriculum`, `sweep`). A run that has its scores is not run again,
-a killed run resumes, a failure is reported and the others go on. All runs of one root share what they prepare,
-in root/data.
+Shared by the experiments that compare configs (`ablations`, `curriculum`, `sweep`).
+A run that has its scores is not run again, a killed run resumes, a failure is reported and the others go on. All runs
+of one root share what they prepare, in root/data.
 """
 
 import argparse
@@ -138,12 +138,12 @@ def run_all(runs: Sequence[Run], config: str, root: Path, main: Path = MAIN) -> 
         path, log = root / run.name / 'scores.json', root / f'{run.name}.log'
         label = f'{run.name} ({number} of {len(runs)})'
         if path.exists():
-            print(f'{label}: there already', flush=True)
+            print(f'{label}: already finished', flush=True)
         else:
             print(f'{label}: running, see {log}', flush=True)
             status = execute(command(run, config, root, main), log)
             if status or not path.exists():
-                last = (log.read_text(errors='replace').strip() or 'it said nothing').splitlines()[-1]
+                last = (log.read_text(errors='replace').strip() or 'no output').splitlines()[-1]
                 print(f'{label}: FAILED with status {status}: {last}', file=sys.stderr, flush=True)
                 continue
         scores[run.name] = json.loads(path.read_text())
@@ -152,7 +152,7 @@ def run_all(runs: Sequence[Run], config: str, root: Path, main: Path = MAIN) -> 
 
 def execute(line: list[str], log: Path) -> int:
     """The exit status; an exception, such as Ctrl-C, goes on when the child is gone: main.py may be killed anywhere."""
-    environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}  # or what was printed before an error is logged behind it
+    environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}  # otherwise output would be logged after errors
     with log.open('w') as file:
         child = subprocess.Popen(line, stdout=file, stderr=subprocess.STDOUT, env=environment)
         try:
@@ -170,7 +170,7 @@ def finished(runs: Sequence[Run], root: Path) -> dict[str, Scores]:
 
 
 def show(runs: Sequence[Run], config: str, root: Path) -> str:
-    """The commands of runs, a line each."""
+    """The commands of runs, one per line."""
     return '\n'.join(shlex.join(command(run, config, root)) for run in runs)
 
 
@@ -189,7 +189,7 @@ def check_workdir(run: Run, config: str, root: Path) -> None:
 
 
 def rows(scores: Mapping[str, Scores], methods: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """A row a run and method, {'run', 'method', score: number}; all methods where none is named."""
+    """One row per run and method, {'run', 'method', score: number}; all methods where none is named."""
     wanted = list(methods)
     return [
         {'run': run, 'method': method, **numbers}

@@ -9,8 +9,8 @@ of that form, 25 km thickness with a swath and the coast missing, 25 km concentr
 `data_prep.readers.observed` brings them to the fine grid and to the smoothness of training. An ensemble of every day
 goes to --output/fine.zarr (a killed run resumes); what it is when filtered back to the kernel is set
 beside the input: a table,
-consistency.json, consistency.png. The made-up truth itself is filtered back too (`truth`): nothing can be much more
-consistent.
+consistency.json, consistency.png. The made-up truth itself is filtered back too (`truth`): it marks the
+best consistency to expect.
 """
 
 import math

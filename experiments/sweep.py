@@ -141,7 +141,7 @@ def sweep_runs(config: str, common: Point, grid: Sequence[Point]) -> list[Run]:
 def tabulate(
     runs: Sequence[Run], varied: Iterable[str], scores: Mapping[str, Scores], method: str, wanted: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """A row a run with scores: the varied keys, the run, the wanted scores (all where none is named) of the methods.
+    """One row per run that has scores: the varied keys, the run, the wanted scores of the methods (all by default).
 
     Raises UserError for a method and a score that no run has.
     """

@@ -1,4 +1,4 @@
-"""What moving costs: a trained DPDM on a region that it has never seen, beside the region that it learned from.
+"""Zero-shot transfer: a trained DPDM in regions that it has never seen, beside its training region.
 
     python -m experiments.zero_shot [--workdir=DIR] [--seed 1 2 ..] [--months=12] [--members=11] [--output=DIR]
 

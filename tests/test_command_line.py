@@ -59,8 +59,8 @@ def test_nothing_trained_yet(tmp_path):
     for output, reason in {'memory://out.zarr': 'is read only', 's3://bucket/out.nc': r'must end in \.zarr'}.items():
         with pytest.raises(UserError, match=f"--output '{output}'.*{reason}"):
             downscale(tmp_path / 'run', {}, Downscaling('coarse.nc', output))
-    with pytest.raises(UserError, match=r'is no work directory.*train first'):
+    with pytest.raises(UserError, match=r'is not a work directory.*train first'):
         downscale(tmp_path / 'run', {}, Downscaling('coarse.nc', str(tmp_path / 'out.zarr')))
-    with pytest.raises(UserError, match=r'is no work directory.*train first'):
+    with pytest.raises(UserError, match=r'is not a work directory.*train first'):
         evaluate(tmp_path / 'run', {}, prepare)
     assert not list(tmp_path.iterdir())

@@ -32,7 +32,7 @@ def read_nextsim(paths: Paths) -> xr.Dataset:
         _require(data, 'sit', 'sic', 'siu', 'siv')
         if 'eastward' in data['siu'].attrs.get('standard_name', ''):
             raise UserError(
-                f'{_source(data)}: siu is eastward; velocity along x was expected: write it on the grid or rotate it'
+                f'{_source(data)}: siu is eastward; velocity along x was expected: rotate siu and siv to the grid'
             )
         spacing = {dim: data[dim] for dim in ('x', 'y') if dim in data.coords and 'units' in data[dim].attrs}
         if len(spacing) == 2:

@@ -229,8 +229,8 @@ def check_logarithm(fitted: Standardisation, greatest: np.ndarray) -> None:
     for name, unit, c, most in zip(fitted.variables, fitted.units, compression, greatest, strict=True):
         if c == COMPRESSIONS['log1p'] and most < LOGARITHM:
             raise UserError(
-                f"data.transform=log1p of '{name}', which is at most {most:.2g} {unit} in training, where ln(1 + x) is "
-                "x: give units by data.units in which it is larger, 'mm day-1' for rain, or another transform"
+                f"data.transform=log1p of '{name}' has no effect: in training it is at most {most:.2g} {unit}, where "
+                "ln(1 + x) is x: choose data.units in which it is larger, 'mm day-1' for rain, or use another transform"
             )
 
 
@@ -259,5 +259,5 @@ def whole_blocks(fields: xr.Dataset, data: dict) -> xr.Dataset:
     omitted = {dim: fields.sizes[dim] - n for dim, n in kept.items() if n < fields.sizes[dim]}
     if omitted:
         ends = ' and '.join(f'{n} at the end of {dim}' for dim, n in omitted.items())
-        messages.info(f'blocks of {data["factor"]} leave out cells: {ends}')
+        messages.info(f'cells that do not fill a block of {data["factor"]} are left out: {ends}')
     return fields.isel({dim: slice(n) for dim, n in kept.items()})

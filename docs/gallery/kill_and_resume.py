@@ -73,7 +73,7 @@ axes.set(xlabel='step', ylabel='training loss')
 axes.legend(frameon=False)
 
 # %%
-# The two curves lie on each other, on both sides of the kill. Random numbers are keyed by seed, step and index in the
+# The two curves coincide, before and after the kill. Random numbers are keyed by seed, step and index in the
 # batch, and the order of the batches is a function of seed and epoch: there is no state that a kill could lose.
 #
 # Downscaling resumes in the same way, and a second process may help with a store that the first is filling. Read on:

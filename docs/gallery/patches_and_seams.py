@@ -2,7 +2,7 @@
 Patches and seams
 =================
 
-Networks are trained on patches and applied to large domains in tiles. Tiles that are generated apart do not fit
+Networks are trained on patches and applied to large domains in tiles. Tiles that are generated separately do not fit
 together: each draws its own weather. This page shows the seam, and how fusing the tiles at every step of the sampler
 removes it.
 """

@@ -2,7 +2,7 @@
 Several variables at once
 =========================
 
-A member is one state of the climate: its temperature belongs to its rain. Variables that are downscaled apart keep the
+A member is one state of the climate: its temperature belongs to its rain. Variables downscaled separately keep the
 part of this link that the relief explains, and lose the rest. This page measures both.
 """
 

@@ -1,6 +1,6 @@
 """A domain and its tiles: a network applied to a domain of any size, tile by tile, blended in a fixed order.
 
-Tiles surround each single evaluation of the network, so their overlaps are fused at every sampling step and no seam
+Tiling is applied within each evaluation of the network, so overlaps are fused at every sampling step and no seam
 shows.
 """
 

@@ -28,7 +28,7 @@ def pixel_norm(x: jax.Array) -> jax.Array:
     """Divides by the root mean square over channels, pixel by pixel.
 
     Unlike batch or group norm it knows nothing of the rest of the map or of the batch, so that a patch, a tile and
-    a whole domain give the same value at the same place, and devices need not talk.
+    a whole domain give the same value at the same place, and devices need not communicate.
     """
     return x * jax.lax.rsqrt(jnp.mean(jnp.square(x.astype(jnp.float32)), -1, keepdims=True) + 1e-6).astype(x.dtype)
 
@@ -66,7 +66,7 @@ def _double(x: jax.Array, axis: int) -> jax.Array:
 
 
 def _double_transposed(y: jax.Array, axis: int) -> jax.Array:
-    """What the cells of y weigh on those of x: y = _double(x) is linear, this is its transpose."""
+    """The transpose of the linear map y = _double(x)."""
     pairs = y.reshape(*y.shape[:axis], y.shape[axis] // 2, 2, *y.shape[axis + 1 :])
     even, odd = (lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in (0, 1))
     before = jnp.concatenate([_ends(even, axis)[0], lax.slice_in_dim(odd, 0, -1, axis=axis)], axis)

@@ -6,7 +6,7 @@ level on the way down and two on the way up, one for each map kept on the way do
 every halving's. Self-attention behind every block of the two coarsest levels, of 32 and 16 cells a side in a patch of
 128, and behind the first of the two in the middle. 11,105,409 parameters with 4 channels in and 1 out, which the
 published count confirms; shapes in comments are those of that patch. Kernels start by Kaiming's rule everywhere, the
-last convolution too: the untrained network does not say zero, as the other U-Net does.
+last convolution too: unlike the other U-Net, the untrained network does not return zero.
 
 The noise level is the integer step k - 1 = 0..999 of 1000 trained levels, or a step between two of them, which the
 sinusoid takes at frequencies of 10000^(-k/32). The fastest turns by a radian a step, so that the network varies

@@ -72,7 +72,7 @@ def fault(details: Any, settings: Any, known: Mapping[str, Setting], prefix: str
     if described is None or details['type'] == 'extra_forbidden':
         if details['type'] == 'model_type':
             return f'{key}={value!r}: must be a section of settings'
-        return f"'{key}' is no setting of this system: {suggestion(key, [prefix + name for name in known])}"
+        return f"'{key}' is not a setting of this system: {suggestion(key, [prefix + name for name in known])}"
     if details['type'] == 'missing':
         return f'{key} is missing: it must be {described.valid}'
     if details['type'] == 'literal_error' and isinstance(details['input'], str):

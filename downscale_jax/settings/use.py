@@ -88,7 +88,7 @@ class Evaluation(Section):
     )
     zones: Annotated[
         tuple[Zone, ...], in_words("(name, threshold), as in ('ice', 0.15), or () for each target, or ()")
-    ] = about('part of the domain, where the coarse target exceeds a threshold, that is scored apart; (): none')
+    ] = about('part of the domain, where the coarse target exceeds a threshold, scored separately; (): none')
     places: str = about('a CSV file with name, latitude, longitude; empty: 150 large cities')
 
 

@@ -41,7 +41,7 @@ def open_encoder(config: Config) -> atmodist.LearnedDistance:
         raise UserError("contents has 'atmodist': set content.workdir to the work directory of a trained AtmoDist")
     theirs = read_config(Path(path))
     if theirs['system'] != 'atmodist':
-        raise UserError(f"content.workdir={path} was made by system '{theirs['system']}': one of 'atmodist' is needed")
+        raise UserError(f"content.workdir={path} was made by system '{theirs['system']}': an AtmoDist is needed")
     if tuple(data['variables']) != tuple(theirs['data']['variables']):
         raise UserError(
             f'data.variables={tuple(data["variables"])}, but the AtmoDist in {path} was trained on '

@@ -88,7 +88,7 @@ def check(config: Config, training: bool = False) -> None:
     turns, steps = config['model']['unet']['turns'], config['diffusion']['steps']
     if training and config['model']['network'] == 'unet' and turns > steps / 2:
         raise UserError(
-            f'model.unet.turns={turns} exceeds half of diffusion.steps={steps}: the network could not tell what lies '
+            f'model.unet.turns={turns} exceeds half of diffusion.steps={steps}: the network could not see what lies '
             f'between two levels; use {steps / 10:g}'
         )
 

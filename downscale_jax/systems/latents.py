@@ -1,4 +1,4 @@
-"""What the systems of autoencoders share: how a config becomes tasks, and an opened work directory with codes."""
+"""Shared by the systems of autoencoders: tasks from a config, and an opened work directory with codes."""
 
 from collections.abc import Mapping
 from functools import cached_property

@@ -21,7 +21,7 @@ from downscale_jax.training.loop import Task, abstract_state
 from downscale_jax.training.state import State
 
 METHODS = {  # of some kinds of model only
-    'downscale': 'models of diffusion, dpdm and srgan',
+    'downscale': 'models of diffusion, dpdm, pairs and srgan',
     'distance': 'models of atmodist and cloud_vae',
     'embed': 'models of atmodist, cloud_vae and crystal_vae',
     'map': 'models of glaciers',
@@ -84,7 +84,7 @@ def read_config(workdir: Path) -> Config:
     """The config of a work directory in today's form. Raises UserError where it has none or an unreadable version."""
     path = workdir / 'config.json'
     if not path.exists():
-        raise UserError(f'{workdir} is no work directory (no config.json): train first, or check --workdir')
+        raise UserError(f'{workdir} is not a work directory (no config.json): train first, or check --workdir')
     stored = read_json(path, RESTORE)
     with reading(path, RESTORE):
         return Section(migrate(stored, workdir), path, RESTORE)
@@ -100,7 +100,7 @@ def replaced(config: Config, given: Given, workdir: Path) -> Config:
         elif settings.get(key) != json.loads(json.dumps(value)):
             raise UserError(
                 f'{key}={value!r}, but {workdir} was made with {settings.get(key)!r}: only settings of '
-                f'{" and ".join(REPLACEABLE)} may change after training; leave this one out or train anew'
+                f'{" and ".join(REPLACEABLE)} may change after training; leave this one out or train again'
             )
     return config
 

@@ -88,7 +88,7 @@ class Diffusion(Residual):
 
     def rows(self, frozen: Any, batch: Batch, key: jax.Array) -> Batch:
         """All that the loss needs besides parameters: mask, condition and residual of the batch, angles gamma [B], and
-        noise like the target; random numbers are keyed by the index in the global batch. Frozen is the first guess."""
+        noise like the target; random numbers are keyed by the index in the global batch. The first guess is frozen."""
         given = self.conditioned_batch(frozen, batch)
         residual = given.residual(batch)
         time_key, noise_key = jax.random.split(key)

@@ -26,8 +26,8 @@ from downscale_jax.training.state import State
 
 @dataclass(frozen=True)
 class Distilled(Diffusion):
-    """Learns to do in few evaluations what a trained diffusion does in many. Frozen in its state are the parameters of
-    the teacher."""
+    """Learns to do in few evaluations what a trained diffusion does in many. Its state holds the parameters of the
+    teacher, frozen."""
 
     evaluations: int = 4  # per member
     teacher_evaluations: int = 16  # per member, rounded up to a multiple of `evaluations`

@@ -216,7 +216,7 @@ class _Trainer:
             kept = f'the checkpoint of step {saved} is kept' if saved else 'no checkpoint was written yet'
             raise UserError(
                 f'training {self.name}: the loss is not finite at step {self.step} ({means}); {kept}: '
-                'lower the learning rate or the gradient clipping of this phase'
+                'lower the learning rate or the clipping threshold (clip) of this phase'
             )
 
 

@@ -123,8 +123,8 @@ def undisturbed(command: list[str], path: Path) -> tuple[Pace, float]:
 def killed(
     command: list[str], path: Path, pace: Pace, units: int, kills: int, rng: np.random.Generator
 ) -> Iterator[Kill]:
-    """At most so many kills, each yielded; behind the last one, or before, a child ends by itself. Each mends the pace
-    by what it does: the undisturbed one may have compiled, and machines have other things to do."""
+    """At most so many kills, each yielded; behind the last one, or before, a child ends by itself. Each updates the
+    estimated pace: the undisturbed run may have compiled, and the load of the machine varies."""
     for number in range(kills):
         before, begun = marks(path), written(path)
         share = 2 * pace.each * (units - before) / (kills - number + 1)

@@ -28,7 +28,7 @@ PROGRAMS = sorted(path for path in (ROOT / 'experiments').rglob('*.py') if '__ma
         ('zero_shot', ['--months=0'], 'at least 1'),
         ('zero_shot', ['--members=few'], "--members: 'few' is invalid"),
         ('zero_shot', ['--workdir=nowhere'], 'nowhere'),
-        ('seams', ['--workdir=nowhere'], 'nowhere is no work directory'),
+        ('seams', ['--workdir=nowhere'], 'nowhere is not a work directory'),
         ('seams', ['--tile=0'], 'at least 1'),
         ('rain', [], '--input'),
         ('rain', ['--input=nowhere.nc'], 'nowhere.nc'),

@@ -214,7 +214,7 @@ def test_maps_of_hot_and_dry_months_are_those_of_all_members(prepared):
         ('--members=1', 'at least 2 of them and 2 members'),
         ('--start=0', 'years 1 to 9999'),
         ('--start=9990', 'years 1 to 9999'),
-        ('--workdir=nowhere', 'nowhere is no work directory'),
+        ('--workdir=nowhere', 'nowhere is not a work directory'),
     ],
 )
 def test_wrong_arguments(monkeypatch, arguments, message):

@@ -98,7 +98,7 @@ def test_the_settings_that_accept_none_on_the_command_line():
 
 
 def test_a_key_without_description_is_refused():
-    with pytest.raises(UserError, match=r"'data\.ptch' is no setting of this system: did you mean 'data\.patch'"):
+    with pytest.raises(UserError, match=r"'data\.ptch' is not a setting of this system: did you mean 'data\.patch'"):
         check(SYSTEMS['srgan'].settings, config('srgan', data__ptch=3))
     lacking = config('srgan')
     del lacking['data']['patch']

@@ -102,7 +102,7 @@ def test_values_that_do_not_go_together(changes, parts):
     ('changes', 'parts'),
     [
         ({}, ['content.workdir']),
-        ({'content__workdir': 'nowhere'}, ['nowhere is no work directory']),
+        ({'content__workdir': 'nowhere'}, ['nowhere is not a work directory']),
         ({'data__variables': ('divergence', 'vorticity')}, ["('vorticity', 'divergence')", 'trained on']),
         ({'data__transform': 'standard'}, ['data.transform', 'log']),
         ({'content__model': {'widths': (8, 8), 'blocks': 1, 'stem': 3, 'pool': False, 'momentum': 0.9,

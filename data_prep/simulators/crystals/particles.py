@@ -28,6 +28,6 @@ def simulate(seed: int, habits: Sequence[str], crystals: int, orientations: int,
             for image in project(solid, rotations, size):
                 yield Example(image[..., None], (), group)
         if failures:
-            messages.warning(f'{failures} unions of {len(groups) + failures} failed: those crystals were drawn anew')
+            messages.warning(f'{failures} unions of {len(groups) + failures} failed: those crystals were drawn again')
 
     return ImageSet(('silhouette',), ('1',), (), tuple(habits), labels, (size, size), examples)

@@ -39,7 +39,7 @@ def simulate(
             for image, nearest in zip(images, nearest_arm(rosette, rotations[0]), strict=True):
                 yield Example(image, (*values, float(nearest)), group)
         if failures:
-            messages.warning(f'{failures} unions of {len(groups) + failures} failed: those crystals were drawn anew')
+            messages.warning(f'{failures} unions of {len(groups) + failures} failed: those crystals were drawn again')
 
     channels = tuple(f'view_{view + 1}' for view in range(number))
     labels = tuple(map(str, arms))

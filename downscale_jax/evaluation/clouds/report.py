@@ -58,7 +58,7 @@ def figures(
     compared = {name: methods[name].codes for name in (names[-1], PIXELS)}
     reconstructions = Figure(
         'reconstructions',
-        'A test image, standardised, and its reconstructions by channel; of a series in time, a late image.',
+        'A test image, standardised, and its reconstructions by channel; for time series, a late image.',
         drawing.reconstructions(shown, channels, shape, 'Reconstructions', subtitle),
     )
     trajectories = Figure(

@@ -48,7 +48,7 @@ def figures(summary: Summary, model: Any, workdir: Path, seed: int) -> list[Figu
         ),
         Figure(
             'confusion',
-            'Share of the images of each class by cluster; clusters bear the name of the class that fits best.',
+            'Share of the images of each class by cluster; each cluster is named after the class that it matches best.',
             confusion({main: contingency(summary.label, cluster, classes)}, summary.names, 'Clusters', subtitle),
         ),
     ]

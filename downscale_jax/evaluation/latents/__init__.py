@@ -1,1 +1,1 @@
-"""What evaluations of latent spaces share: principal components as rivals, standardised images, active latents."""
+"""Shared by the evaluations of latent spaces: principal components as rivals, standardised images, active latents."""

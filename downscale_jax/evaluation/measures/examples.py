@@ -40,10 +40,10 @@ class Examples:
             {**shown, 'truth': sample.truth},
             setting.variables,
             setting.title,
-            f'{sample.label}, a window of the domain; of ensembles one member',
+            f'{sample.label}, a window of the domain; one member of each ensemble',
             self._frame,
         )
-        caption = 'The same time in a window of the domain, by every method; of ensembles the first member.'
+        caption = 'The same time in a window of the domain, by every method; the first member of each ensemble.'
         return Result(figures=[*figures, Figure('window', caption, drawn)])
 
     def _map(self, sample: Sample, index: int) -> Figure:

@@ -79,8 +79,8 @@ class Extremes:
                 f'FSS, {cells} cells: {name}': list(estimates['fss'][:, place]) for name, estimates in methods.items()
             }
         note = (
-            'By quantile. Threshold: the quantile of training. Quantile bias: quantile of all values, of an ensemble '
-            'of all its members together, minus that of the truth. CRPS of the tail, FSS: above the threshold, FSS in '
+            'By quantile. Threshold: the quantile of training. Quantile bias: quantile of all values (of an ensemble, '
+            'all members pooled) minus that of the truth. CRPS of the tail, FSS: above the threshold, FSS in '
             'windows of that width.'
         )
         return Table(f'Extremes: {label} ({units})', 'Quantity', [f'{level:g}' for level in details.levels], rows, note)

@@ -52,7 +52,7 @@ class Semivariogram:
         ]
         figure = Figure(
             'semivariogram',
-            'Mean squared difference of values by distance, over twice the variance of the truth; below, over that of '
+            'Mean squared difference of values by distance, over twice the variance of the truth; below, relative to '
             'the truth: under 1 a field is too smooth.',
             drawing.variograms(kilometres, panels, 'Semivariogram', setting.title),
         )

@@ -105,8 +105,8 @@ def _interpolated(grid: xr.Dataset, field: xr.DataArray, path: str) -> np.ndarra
     own, wanted = (float(np.nanmedian(cell_chords(grid_points(g)))) for g in (field, grid))
     if own < FINER * wanted:
         raise UserError(
-            f'{path}: the relief lies on {field.dims} with cells of {own / wanted:.2g} of those of the grid; on 2-D '
-            'latitudes and longitudes it may not be finer: average it to the grid beforehand'
+            f'{path}: the relief on {field.dims} has cells {own / wanted:.2g} times the size of the grid cells; on '
+            '2-D latitudes and longitudes it may not be finer: average it to the grid beforehand'
         )
     return ToFine(field, grid)(load(field, path).values)
 

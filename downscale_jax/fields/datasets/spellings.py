@@ -20,7 +20,7 @@ _DIMENSIONLESS = {
 }  # fmt: skip
 # lower case would make them another unit
 _AMBIGUOUS = {'Mm': 'millimetres or megametres', 'mJ': 'millijoules or megajoules'}
-_UNCLEAR = 'it is unclear whether values were multiplied by this number or are to be'
+_UNCLEAR = 'it is unclear whether values have already been multiplied by this number'
 _LETTERS = {0x2212: '-', 0x2013: '-', 0x3BC: 'u'}  # minus, dash, mu
 _NUMBER = r'[+]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?'
 _RULES = tuple(
@@ -101,7 +101,7 @@ def parse_units(units: str) -> Spelled:
     try:
         unit = registry().parse_units(f'1{text}' if text.startswith('/') else text)
     except Exception as error:  # pint's errors have no common base but Exception
-        raise UserError('this is no unit that is known here') from error
+        raise UserError('this unit is not known') from error
     if factor > 1 and '[temperature]' in unit.dimensionality:
         raise UserError(_UNCLEAR)
     return Spelled(factor, unit)

@@ -67,7 +67,7 @@ def opened(name: str, form: str, reader: Callable[[str], T]) -> T:
     try:
         return reader(name)
     except Exception as error:  # libraries raise whatever their parsers do
-        raise UserError(f'{name} cannot be read as {form}: write it anew') from error
+        raise UserError(f'{name} cannot be read as {form}: write it again') from error
 
 
 def read_archive(name: str) -> dict[str, np.ndarray]:

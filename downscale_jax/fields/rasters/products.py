@@ -75,12 +75,12 @@ def table(path: Path) -> list[Product]:
         except ValueError:
             date = np.datetime64('NaT')
         if np.isnat(date):
-            raise UserError(f"{path}, line {number}: {DATE}='{row[DATE]}' is no date: write it as 2015-08-30")
+            raise UserError(f"{path}, line {number}: {DATE}='{row[DATE]}' is not a date: write it as 2015-08-30")
         try:
             nodata = float(row[NODATA]) if row.get(NODATA) else None
         except ValueError as error:
             raise UserError(
-                f"{path}, line {number}: {NODATA}='{row[NODATA]}' is no number: give the fill value, or nothing"
+                f"{path}, line {number}: {NODATA}='{row[NODATA]}' is not a number: give the fill value, or nothing"
             ) from error
         layers = {
             key: _layer(path.parent, text, nodata)

@@ -53,9 +53,9 @@ class Mirror:
             self._upload()
         except self._failures as failure:
             raise UserError(
-                f'cannot write {self.url} ({first_line(failure)}): {self.folder} has it all; run the same command again'
+                f'cannot write {self.url} ({first_line(failure)}): {self.folder} holds all; run the same command again'
             ) from failure
-        messages.info(f'{self.url}: the work directory, {self.folder} a copy')
+        messages.info(f'{self.url} is the work directory; {self.folder} is a local copy')
 
     def download(self) -> Path:
         """Fetches what has changed at the URL since this machine last wrote or read it; returns the folder."""
@@ -81,7 +81,7 @@ class Mirror:
             try:
                 self._upload()
             except self._failures as failure:
-                messages.warning(f'cannot write {self.url} ({first_line(failure)}): tried again in {INTERVAL:.0f} s')
+                messages.warning(f'cannot write {self.url} ({first_line(failure)}): trying again in {INTERVAL:.0f} s')
 
     def _upload(self) -> None:
         """Writes files that have changed, then removes objects whose files are gone."""

@@ -123,7 +123,7 @@ def _downloaded(url: str) -> bytes:
 
 def _extract(content: bytes, model: str, folder: Path) -> None:
     """Unpacks into an empty folder what the manifest lists, each file compared with its digest."""
-    damaged = f'{model} is no packed model, or damaged'
+    damaged = f'{model} is not a packed model, or is damaged'
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             digests = json.loads(archive.read(MANIFEST))

@@ -34,7 +34,7 @@ def main() -> None:
     torch.set_num_threads(threads)
     print(f'JAX {jax.__version__}, PyTorch {torch.__version__}, {threads} threads, load {os.getloadavg()[0]:.1f}')
     if os.getloadavg()[0] > 1:
-        print('The machine is at work for others: threads wait for each other, most of all in PyTorch. Measure again.')
+        print('The machine is busy: threads wait for each other, most of all in PyTorch. Measure again later.')
     print(f'\n{"milliseconds (fastest)":34}{"PyTorch":>9}{"XLA":>9}{"project":>9}   project / PyTorch')
     for name, (variant, patches) in SIZES.items():
         compare(name, variant, patches)

@@ -138,7 +138,7 @@ def test_cells_that_fill_no_block_are_reported_and_left_out(tmp_path, caplog):
     fields = series()
     caplog.set_level('INFO', 'downscale_jax')
     prepared = prepare(section(write(tmp_path, fields), factor=4), 0, tmp_path / 'prepared')
-    assert 'blocks of 4 leave out cells: 2 at the end of lat and 2 at the end of lon' in caplog.text
+    assert 'a block of 4 are left out: 2 at the end of lat and 2 at the end of lon' in caplog.text
     assert prepared.mask.shape == (8, 16)
     np.testing.assert_array_equal(prepared.statics['lat'], fields['lat'][:8])
     assert not prepared.periodic  # the last column has lost its neighbour
