@@ -15,12 +15,12 @@ from data_prep.readers.pairs import (
     open_fine,
 )
 from data_prep.records.pairs import simulated_pair
+from data_prep.records.shards import SPLITS
 from downscale_jax.fields.context.surface import find_surface
-from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets import archives, store
 from downscale_jax.fields.datasets.archives import FIELDS, PRECIPITATION, Kind, of_kind
-from downscale_jax.fields.datasets.axes import gridded
 from downscale_jax.fields.datasets.dates import iso
-from downscale_jax.fields.datasets.units import convert_units
+from downscale_jax.fields.datasets.units import are_equal, convert_units, is_difference
 from downscale_jax.fields.geometry.grid import cell_size_km
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError, suggestion
@@ -37,7 +37,7 @@ MIN_SIZE_RATIO = 0.5  # of coarse to fine cells: below it the files were probabl
 
 
 class Quantity(NamedTuple):
-    """Normalisation and bounds of a quantity, recognised by words of the CF standard name."""
+    """Normalisation and bounds of a quantity, recognised by words of the CF standard name; not of its differences."""
 
     words: tuple[str, ...]
     transform: str
@@ -47,9 +47,10 @@ class Quantity(NamedTuple):
 RAIN = Quantity(('precipitation', 'rainfall', 'snowfall'), 'log1p', (0.0, INFINITY))
 QUANTITIES = (
     RAIN,
-    Quantity(('area_fraction', 'concentration'), 'standard', (0.0, 1.0)),
+    Quantity(('area_fraction', 'sea_ice_concentration'), 'standard', (0.0, 1.0)),
     Quantity(
-        ('specific_humidity', 'relative_humidity', 'mixing_ratio', 'wind_speed', 'downwelling', 'thickness'),
+        ('specific_humidity', 'relative_humidity', 'mixing_ratio', 'wind_speed', 'downwelling', 'thickness',
+         'mass_concentration', 'mole_concentration', 'number_concentration'),
         'standard', (0.0, INFINITY),
     ),
 )  # fmt: skip
@@ -86,6 +87,7 @@ def choose(config: dict[str, Any]) -> dict[str, Any]:
     take('target_units', lambda: tuple(units_of(fine[name], name) for name in data['targets']))
     take('sources', lambda: sources_of(coarse, fine, data['predictors'], data['targets']))
     take('predictor_units', lambda: predictor_units(coarse, data))
+    check_source_units(coarse, data)
     take('predictor_transform', lambda: tuple(quantity_of(coarse[n], n).transform for n in data['predictors']))
     kinds = [quantity_of(fine[name], name) for name in data['targets']]
     take('transform', lambda: tuple(kind.transform for kind in kinds))
@@ -100,7 +102,7 @@ def choose(config: dict[str, Any]) -> dict[str, Any]:
     take('context', lambda: context_of(coarse, fine, first_pair.fine['time'].values, data))
     take('relief', lambda: relief_of(coarse, fine, data))
     model, evaluation = dict(config['model']), dict(config['evaluation'])
-    shape = tuple(fine.sizes[dim] for dim in gridded(fine)[data['targets'][0]])
+    shape = first_pair.fine['mask'].shape
     if model['stem'] is None:
         model['stem'] = chosen['model.stem'] = next(stem for stem, cells in STEMS.items() if min(shape) >= cells)
     take('patch', lambda: patch_of(shape, model['stem'] * 2 ** len(model['widths'])))
@@ -147,9 +149,11 @@ def kind_of(array: xr.DataArray, name: str) -> Kind | None:
 
 def quantity_of(array: xr.DataArray, name: str) -> Quantity:
     """The quantity of a variable, by its standard name or a usual name."""
+    standard = str(array.attrs.get('standard_name', ''))
+    if is_difference(array.attrs) or standard.startswith(('tendency_of', 'change_')):
+        return PLAIN
     if kind_of(array, name) is PRECIPITATION:
         return RAIN
-    standard = str(array.attrs.get('standard_name', ''))
     return next((q for q in QUANTITIES if any(word in standard for word in q.words)), PLAIN)
 
 
@@ -159,7 +163,7 @@ def units_of(array: xr.DataArray, name: str) -> str:
 
     Raises UserError for a target without units.
     """
-    units = array.attrs.get('units')
+    units = archives.units_of(array)
     if units is None:
         raise UserError(
             f"'{name}' of the fine data has no units: add the attribute, or give data.target_units, '' for a target "
@@ -171,7 +175,7 @@ def units_of(array: xr.DataArray, name: str) -> str:
 
 def is_convertible(array: xr.DataArray, units: str) -> bool:
     try:
-        convert_units(array[(0,) * array.ndim], units)
+        convert_units(array[(0,) * array.ndim].assign_attrs(units=archives.units_of(array)), units)
     except UserError:
         return False
     return True
@@ -180,20 +184,50 @@ def is_convertible(array: xr.DataArray, units: str) -> bool:
 def sources_of(
     coarse: xr.Dataset, fine: xr.Dataset, predictors: Sequence[str], targets: Sequence[str]
 ) -> tuple[str, ...]:
-    """For each target the predictor of the same quantity: of its name, or of its kind; '' where there is none."""
+    """For each target the predictor of the same quantity: of its name, or of its kind, level and extreme.
+
+    '' where there is none. Raises UserError where there are several.
+    """
 
     def source(target: str) -> str:
-        kind = kind_of(fine[target], target)
-        same = [p for p in predictors if kind and kind_of(coarse[p], p) is kind]
-        return target if target in predictors else next(iter(same), '')
+        if target in predictors:
+            return target
+        kind, wanted = kind_of(fine[target], target), level_and_extreme(fine[target])
+        same = {p: coarse[p].attrs.get('standard_name') for p in predictors if level_and_extreme(coarse[p]) == wanted}
+        matches = archives.of_kind(same, kind) if kind else []
+        if len(matches) > 1:
+            raise UserError(
+                f"{', '.join(matches)} of the coarse data could all be the coarse field of '{target}': set "
+                "data.sources to one predictor per target, '' for none"
+            )
+        return matches[0] if matches else ''
 
     return tuple(source(target) for target in targets)
+
+
+def level_and_extreme(array: xr.DataArray) -> tuple[float | None, str]:
+    """The level of a field that is not near the surface, and whether it is a maximum or minimum of its periods."""
+    methods = str(array.attrs.get('cell_methods', ''))
+    extreme = next((word for word in ('maximum', 'minimum') if f'time: {word}' in methods), '')
+    return array.attrs.get(archives.LEVEL), extreme
 
 
 def predictor_units(coarse: xr.Dataset, data: dict[str, Any]) -> tuple[str, ...]:
     """Units of each predictor: those of the target that is the same quantity, else those of the file, '' without."""
     of_targets = dict(zip(data['sources'], data['target_units'], strict=True))
-    return tuple(of_targets.get(name, str(coarse[name].attrs.get('units', ''))) for name in data['predictors'])
+    return tuple(of_targets.get(name, archives.units_of(coarse[name]) or '') for name in data['predictors'])
+
+
+def check_source_units(coarse: xr.Dataset, data: dict[str, Any]) -> None:
+    """Raises UserError for a predictor that is read in other units than the target whose coarse field it is."""
+    read = dict(zip(data['predictors'], data['predictor_units'], strict=True))
+    for target, name, unit in zip(data['targets'], data['sources'], data['target_units'], strict=True):
+        own = read.get(name) or archives.units_of(coarse[name]) if name else None
+        if own and unit and not are_equal(own, unit, name):
+            raise UserError(
+                f"data.predictor_units: '{name}' is read in '{own}', but it is the coarse field of '{target}', which "
+                f"is in '{unit}': read it in '{unit}', too"
+            )
 
 
 def bounds_in(quantity: Quantity, units: str) -> tuple[float, float]:
@@ -235,25 +269,23 @@ def check_resolution(pair: Pair, data: dict[str, Any]) -> None:
 
 
 def split(times: np.ndarray) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Training, validation and test by blocks of time: the last fifth of the years for test, a tenth before them for
-    validation; of less than three complete years, blocks from all seasons."""
+    """Training, validation and test by blocks of time: the last fifth of the complete years for test, a tenth before
+    them for validation; of less than three complete years, blocks from all seasons."""
     years = np.array([int(iso(time).split('-')[0]) for time in times])
     distinct, counts = np.unique(years, return_counts=True)
     complete = distinct[counts >= 0.9 * counts.max()]
     if len(complete) >= FEWEST_YEARS:
-        test = max(1, round(len(distinct) / 5))
-        held = test + max(1, round(len(distinct) / 10))
-        parts = {'train': distinct[:-held], 'validation': distinct[-held:-test], 'test': distinct[-test:]}
-        return {name: ((_year(part[0]), _year(part[-1])),) for name, part in parts.items()}
+        test = max(1, round(len(complete) / 5))
+        held = test + max(1, round(len(complete) / 10))
+        starts = distinct[0], complete[-held], complete[-test]  # incomplete years belong to the one before
+        lasts = starts[1] - 1, starts[2] - 1, distinct[-1]
+        return {name: ((_year(a), _year(b)),) for name, a, b in zip(SPLITS, starts, lasts, strict=True)}
     if len(times) < 2 * BLOCKS:
         raise UserError(f'the files have {len(times)} times in common: at least {2 * BLOCKS} are needed to split them')
     blocks = np.array_split(np.arange(len(times)), BLOCKS)
     names = ['test' if k % 5 == 4 else 'validation' if k % 10 == 2 else 'train' for k in range(BLOCKS)]
     ends = [(iso(times[block[0]]), iso(times[block[-1]])) for block in blocks]
-    return {
-        name: tuple(end for end, own in zip(ends, names, strict=True) if own == name)
-        for name in ('train', 'validation', 'test')
-    }
+    return {name: tuple(end for end, own in zip(ends, names, strict=True) if own == name) for name in SPLITS}
 
 
 def _year(year: int) -> str:
@@ -273,9 +305,12 @@ def context_of(coarse: xr.Dataset, fine: xr.Dataset, times: np.ndarray, data: di
 
 def relief_of(coarse: xr.Dataset, fine: xr.Dataset, data: dict[str, Any]) -> str:
     """The coarse file where only it has a topography, else none."""
-    own = 'topography' in fine or find_surface(fine, 'topography', data['fine'])
-    other = find_surface(coarse, 'topography', data['coarse'])
-    return data['coarse'] if 'topography' in data['context'] and not own and other else ''
+    if 'topography' not in data['context'] or 'topography' in fine:
+        return ''
+    own, other = (
+        find_surface(fields, 'topography', data[name]) for fields, name in ((fine, 'fine'), (coarse, 'coarse'))
+    )
+    return data['coarse'] if other and not own else ''
 
 
 def baselines_of(sources: Sequence[str]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Preparation of data: raw fields become TFDS records with a fitted transform, of the kind that `data.kind` names.
 
 The directory (see `downscale_jax.pipeline.records`) is named by a digest of its settings: runs share it, and a changed
-setting makes a new one. It is written under a temporary name. An interrupted or killed preparation leaves its finished
-shards there, and the next one with the same settings writes the others.
+setting makes a new one. It is written under a temporary name, by one process at a time: others with the same settings
+wait for it. An interrupted or killed preparation leaves its finished shards, and the next one writes the others.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from downscale_jax.fields.datasets.files import paths
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import disk_error, file_name
+from downscale_jax.runtime.locks import alone
 
 # each has KEYS (the settings that its records depend on), PATHS (those of them that name files), VERSION,
 # write(data, seed, directory, name)
@@ -41,16 +42,13 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
     if not directory.exists() and (older := prepared_before(data, seed, root)):
         return Prepared(older)
     if not directory.exists():
-        kind = KINDS[data['kind']]
-        partial = directory.with_name(f'.{directory.name}.partial')
+        lock = directory.with_name(f'.{directory.name}.lock')
         try:
-            partial.mkdir(parents=True, exist_ok=True)
-            with threadpool_limits(1):  # of BLAS, as on workers: other numbers of threads give other last bits
-                kind.write(data, seed, partial, directory.name)
-            shards.finish(partial)
-            partial.rename(directory)
+            root.mkdir(parents=True, exist_ok=True)
+            with alone(lock, f'waiting for another process, which prepares {directory}'):
+                if not directory.exists():  # the other process may have failed
+                    write(data, seed, directory)
         except Exception as error:  # of the system, or of TFDS around it
-            shutil.rmtree(partial, ignore_errors=True)
             if reason := disk_error(error):
                 raise UserError(
                     f'cannot write prepared data to {directory}: {reason}; free space or choose another --workdir, '
@@ -58,6 +56,20 @@ def prepare(data: dict, seed: int, root: Path) -> Prepared:
                 ) from error
             raise
     return Prepared(directory)
+
+
+def write(data: dict, seed: int, directory: Path) -> None:
+    """Writes the directory under a temporary name, where an earlier call that was killed may have left shards."""
+    kind, partial = KINDS[data['kind']], directory.with_name(f'.{directory.name}.partial')
+    try:
+        partial.mkdir(exist_ok=True)
+        with threadpool_limits(1):  # of BLAS, as on workers: other numbers of threads give other last bits
+            kind.write(data, seed, partial, directory.name)
+        shards.finish(partial)
+        partial.rename(directory)
+    except Exception:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def prepared_before(data: dict, seed: int, root: Path) -> Path | None:

@@ -225,8 +225,7 @@ def downscale(workdir: Path, given: Given, wanted: Downscaling) -> None:
     generator = model.best()
     members = wanted.members if generator.draws else 1
     source = Source(wanted.input, file_state(wanted.input), wanted.statics, file_state(wanted.statics), wanted.overlap)
-    correction = model.bias_correction(dataset, wanted.overlap, wanted.input)
-    inputs = model.open_inputs(dataset, fine, wanted.input, correction)
+    inputs = model.open_inputs(dataset, fine, wanted.input, wanted.overlap)
     ensemble = Ensemble(generator, inputs, fine, members, wanted.seed)
     to_store(ensemble, wanted.store, source, model.attributes())
     output = Path(wanted.output)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy.special import sph_harm_y_all
 
+from tests.blank import blank_save
 from tests.bucket import bucket
 from tests.forked import Forked
 
@@ -91,10 +92,11 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope='session')
 def start():
-    """start(*arguments, devices=1, **streams) -> running process of main.py with simulated devices."""
+    """start(*arguments, devices=1, **streams) -> running process of main.py with simulated devices, blank figures."""
 
     def call(*arguments, devices=1, **streams):
-        return Forked('main.py', *arguments, cwd=ROOT, env={'XLA_FLAGS': flags_of(devices)}, **streams)
+        env = {'XLA_FLAGS': flags_of(devices), 'BLANK_FIGURES': '1'}
+        return Forked('main.py', *arguments, cwd=ROOT, env=env, **streams)
 
     return call
 
@@ -153,13 +155,10 @@ def objects(monkeypatch):
 
 @pytest.fixture
 def blank_figures(monkeypatch):
-    """Figures of this test are empty: nothing opens them, and their layout takes most of a small evaluation."""
-    from matplotlib.figure import Figure
-
+    """Figures of this test are empty."""
     from downscale_jax.evaluation.drawing import style
 
-    save = style.save
-    monkeypatch.setattr(style, 'save', lambda figure, path: save(Figure((1, 1)), path))
+    monkeypatch.setattr(style, 'save', blank_save())
 
 
 SINCE_THE_FIRST_VERSION = (

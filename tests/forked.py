@@ -81,6 +81,11 @@ def run_script(args, cwd, env, streams):
     import jax
 
     jax.config.update('jax_platforms', env['JAX_PLATFORMS'])  # all else is as it was when JAX was imported
+    if env.get('BLANK_FIGURES'):
+        from downscale_jax.evaluation.drawing import style
+        from tests.blank import blank_save
+
+        style.save = blank_save()
     sys.argv = args
     sys.path.insert(0, str(Path(args[0]).resolve().parent))
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -13,7 +13,7 @@ from downscale_jax.runtime.settings import flatten
 
 ROOT = Path(__file__).parents[1]
 FACTOR, ROWS, COLUMNS, DAYS = 4, 32, 40, 12
-ONE_STEP = {'steps': 1, 'warmup': 0}
+ONE_STEP = {'steps': 1, 'warmup': 0, 'optimizer': 'sgd'}  # compiles in less time than Muon
 NAMES = ('t2m', 'tp')
 POLE = {
     'grid_mapping_name': 'rotated_latitude_longitude',
@@ -67,7 +67,7 @@ DATES = {
 FEW = {
     'evaluation.records': 2, 'evaluation.members': 2, 'evaluation.calibration_records': 0, 'evaluation.window': 16,
     # measures that depend on positions or distances, and the maps
-    'evaluation.measures': ('examples', 'pointwise', 'scales', 'spectra', 'semivariogram', 'places', 'seams'),
+    'evaluation.measures': ('examples', 'pointwise', 'scales', 'spectra', 'semivariogram', 'places'),
 }  # fmt: skip
 SMALL = {'training.validate_every': 1, 'training.log_every': 1, 'training.batch_size': 8}
 BLOCKS = {
@@ -78,6 +78,7 @@ SETTINGS = {
     'atmodist': {
         'data.variables': NAMES, 'data.step_hours': 24, 'data.lags': 2, 'data.patch': 16,
         'evaluation.pairs': 16, 'training.main': ONE_STEP, 'evaluation.untrained_rival': False,
+        'model.widths': (8,),
     },
     'srgan': {
         **BLOCKS, 'training.mse': ONE_STEP, 'training.gan': ONE_STEP, 'training.phases': ('mse', 'gan'),
@@ -113,7 +114,7 @@ def config(system, path):
         ('diffusion_sit', 'curvilinear'),
     ],
 )
-def test_a_system_on_a_grid(system, kind, tmp_path):
+def test_a_system_on_a_grid(system, kind, blank_figures, tmp_path):
     from data_prep.prepare import prepare
     from downscale_jax import load
     from downscale_jax.fields.geometry.blocks import block_mean
@@ -188,7 +189,7 @@ def test_a_pair_meets_where_it_lies_on_the_sphere(kind, side, tmp_path):
 
 
 @pytest.mark.parametrize('kind', ['rotated', 'lambert', 'curvilinear'])
-@pytest.mark.parametrize('system', ['atmodist', 'srgan', 'diffusion_dpdm', 'diffusion_sit'])
+@pytest.mark.parametrize('system', ['atmodist', 'diffusion_dpdm', 'diffusion_sit'])
 def test_positions_and_areas_of_prepared_data(system, kind, tmp_path):
     from data_prep.prepare import prepare
     from downscale_jax.fields.geometry.grid import valid_area

@@ -89,8 +89,6 @@ def test_one_pass_by_one_setting(settings, trained, folder, blank_figures):
     assert scores['one_pass']['crps'] != before['diffusion']['crps']
     model = load(workdir, kind=Downscaler)
     whole = model.downscale(folder / 'coarse.nc', members=3)['sit']
-    alone = load(workdir, {'sampling.members': 1}, kind=Downscaler)
-    np.testing.assert_allclose(alone.downscale(folder / 'coarse.nc', members=3)['sit'], whole, atol=1e-4)
     assert whole.std('member').mean() > 0
 
 

@@ -48,7 +48,8 @@ def test_srgan_from_the_simulation_to_fine_fields_that_conserve(run, as_first_ve
     from downscale_jax.run import Downscaling, calibrate, downscale, evaluate
 
     workdir = tmp_path / 'srgan'
-    steps = [f'--config.training.{phase}.steps=5' for phase in ('mse', 'gan', 'late')]
+    steps = [f'--config.training.{phase}.steps=5' for phase in ('mse', 'gan')]
+    steps.append("--config.training.phases=('mse', 'gan')")
     measures = ('examples', 'pointwise', 'spectra')
     command = ('--config=configs/srgan.py:smoke', f'--workdir={workdir}', *steps)
     few = f'--config.evaluation.measures={measures}'

@@ -8,6 +8,9 @@ import pytest
 import xarray as xr
 
 from data_prep.simulators.coarse_model import simulate
+from downscale_jax.downscale.pair_inputs import as_in_training
+from downscale_jax.run import Downscaling, downscale
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems import load
 from downscale_jax.systems.downscaler import Downscaler
 
@@ -52,12 +55,6 @@ def test_scores_and_choices(workdir):
     assert parameters['regression'] == 2 * 35_232  # one network per part
 
 
-def test_the_same_command_goes_on(run, settings, workdir):
-    before = (workdir / 'scores.json').read_bytes()
-    assert run(*settings).returncode == 0
-    assert (workdir / 'scores.json').read_bytes() == before
-
-
 @pytest.fixture(scope='module')
 def model(workdir):
     return load(workdir, kind=Downscaler)
@@ -85,6 +82,22 @@ def test_levels_units_and_grid_of_the_input_may_differ(pair, model):
     np.testing.assert_allclose(fields['tp'], expected['tp'], atol=2e-2)
 
 
+def test_a_member_of_an_ensemble_and_units_that_are_assumed(pair, model):
+    """As the coarse file of training was read."""
+    coarse = pair.coarse.isel(time=[40])
+    expected = model.downscale(coarse, members=1)
+    two = xr.concat([coarse + 1, coarse], 'number')
+    for name in coarse.data_vars:
+        two[name].attrs = coarse[name].attrs
+    del two['t2m'].attrs['units']
+    data = {**model.config['data'], 'member': 1, 'assume_units': True}
+    found = as_in_training(two, data, 'file')
+    np.testing.assert_array_equal(found['t2m'], coarse['t2m'])
+    assert found['t2m'].units == 'K'
+    found = model.downscale(two.isel(number=[1]).assign(t2m=found['t2m']), members=1)
+    np.testing.assert_array_equal(found['t2m'], expected['t2m'])
+
+
 def test_another_model_is_corrected_on_the_grid_of_training(pair, model):
     other = pair.coarse.assign(t2m=(pair.coarse['t2m'] + 5).assign_attrs(units='K'))
     few = other.isel(time=slice(24, 36))
@@ -96,11 +109,11 @@ def test_another_model_is_corrected_on_the_grid_of_training(pair, model):
     assert float(as_it_is - expected) > 2
 
 
-def test_a_file_from_elsewhere_is_refused(error_line, settings, workdir, pair, tmp_path):
+def test_a_file_from_elsewhere_is_refused(workdir, pair, tmp_path):
     elsewhere = pair.coarse.isel(time=[0]).assign_coords(lat=pair.coarse['lat'] - 80)
     elsewhere.to_netcdf(tmp_path / 'elsewhere.nc')
-    arguments = ['--mode=downscale', f'--input={tmp_path / "elsewhere.nc"}', f'--output={tmp_path / "fine.zarr"}']
-    assert 'overlap' in error_line(*settings, *arguments)
+    with pytest.raises(UserError, match='overlap'):
+        downscale(workdir, {}, Downscaling(str(tmp_path / 'elsewhere.nc'), str(tmp_path / 'fine.zarr')))
     assert not (tmp_path / 'fine.zarr').exists()
 
 
@@ -110,12 +123,12 @@ def test_a_file_without_a_predictor_is_refused(error_line, settings, workdir, pa
     assert "'sp'" in error_line(*settings, *arguments)
 
 
-def test_the_same_bytes_on_two_devices(run, settings, workdir, pair, tmp_path):
-    pair.coarse.isel(time=slice(40, 43)).to_netcdf(tmp_path / 'input.nc')
-    for devices in (1, 2):
-        arguments = ['--mode=downscale', f'--input={tmp_path / "input.nc"}', '--members=3']
-        done = run(*settings, *arguments, f'--output={tmp_path / str(devices)}.zarr', devices=devices)
-        assert done.returncode == 0, done.stderr
-    one, two = (xr.open_zarr(tmp_path / f'{devices}.zarr', consolidated=False) for devices in (1, 2))
+def test_the_same_bytes_from_python_and_on_two_devices(run, settings, model, pair, tmp_path):
+    coarse = pair.coarse.isel(time=slice(40, 43))
+    coarse.to_netcdf(tmp_path / 'input.nc')
+    arguments = ['--mode=downscale', f'--input={tmp_path / "input.nc"}', '--members=3']
+    done = run(*settings, *arguments, f'--output={tmp_path / "fine.zarr"}', devices=2)
+    assert done.returncode == 0, done.stderr
+    one, two = model.downscale(coarse, members=3), xr.open_zarr(tmp_path / 'fine.zarr', consolidated=False)
     for name in ('t2m', 'tp'):
         assert one[name].values.tobytes() == two[name].values.tobytes()

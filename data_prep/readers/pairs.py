@@ -5,19 +5,18 @@ from typing import NamedTuple
 
 import xarray as xr
 
-from data_prep.readers.assumed_units import with_assumed_units
 from data_prep.readers.common_times import matched, unequal_steps
 from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.assumed_units import with_assumed_units
 from downscale_jax.fields.datasets.axes import gridded
 from downscale_jax.fields.datasets.canonical import canonical, check_times
 from downscale_jax.fields.datasets.dates import iso
 from downscale_jax.fields.datasets.levels import levels_as_variables
+from downscale_jax.fields.datasets.members import one_member
 from downscale_jax.fields.datasets.selection import isel_times
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
-
-ENSEMBLE = ('realization', 'member', 'number', 'ensemble', 'ensemble_member')  # dimensions of members
 
 
 class Pair(NamedTuple):
@@ -52,21 +51,6 @@ def open_coarse(path: str, member: int = 0) -> xr.Dataset:
 def open_fine(path: str) -> xr.Dataset:
     """The fine file, lazily."""
     return levels_as_variables(store.open_dataset(path), path)
-
-
-def one_member(dataset: xr.Dataset, member: int, source: str) -> xr.Dataset:
-    """One member of an ensemble. Raises UserError where it has fewer members."""
-    for dim in dataset.dims:
-        if str(dim).lower() in ENSEMBLE:
-            count = dataset.sizes[dim]
-            if not 0 <= member < count:
-                raise UserError(f"data.member={member}, but {source} has {count} members along '{dim}'")
-            if count > 1:
-                messages.info(f"{source}: member {member} of {count} along '{dim}' is used (data.member)")
-            return dataset.isel({dim: member}, drop=True)
-    if member:
-        raise UserError(f'data.member={member}, but {source} has no dimension of members: leave it 0')
-    return dataset
 
 
 def fields_in_time(dataset: xr.Dataset) -> list[str]:

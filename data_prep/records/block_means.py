@@ -12,7 +12,7 @@ import xarray as xr
 from data_prep import sources
 from data_prep.records.shards import SPLITS, Shard, write_records
 from data_prep.records.statistics import Extremes, Statistics
-from data_prep.records.stream import cells_with_values, check_varies, fit_transform, reduce_times, stream
+from data_prep.records.stream import cells_with_values, check_range, fit_transform, reduce_times, stream, texts
 from downscale_jax.fields.context.planes import context_planes
 from downscale_jax.fields.context.relief import add_surface
 from downscale_jax.fields.datasets import store
@@ -75,8 +75,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
             raise UserError(f"split '{split}' ({data[split]}): every value is missing")
     training = written.statistics
     assert training is not None  # of the training split, which has records
-    for variable in zip(values.variables, values.units, *training.extremes, strict=True):
-        check_varies(*variable)
+    for variable in zip(values.variables, values.units, data['bounds'], *training.extremes, strict=True):
+        check_range(*variable)
     check_logarithm(values, training.extremes[1])
     store.write_netcdf(climate(training, transform, parts['train']).to_dataset(), directory / 'climate.nc')
     meta = {
@@ -87,7 +87,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'records': {split: written.records(split) for split in SPLITS},
         'range': training.extremes.T.tolist(),
         'idealised': not data['path'],
-        'attributes': {v: {k: str(a) for k, a in fields[v].attrs.items()} for v in data['variables']},
+        'attributes': texts(fields, data['variables']),
+        'input_attributes': texts(fields, data['variables']),
     }
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))
 

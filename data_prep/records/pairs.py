@@ -14,7 +14,15 @@ from data_prep.readers.pairs import Pair, open_fine, read_pair
 from data_prep.records.block_means import CLIMATE_BYTES, CLIMATE_TIMES, check_logarithm, context_moments
 from data_prep.records.shards import SPLITS, Shard, Summary, write_records
 from data_prep.records.statistics import Extremes, Statistics
-from data_prep.records.stream import STATISTICS_TIMES, cells_with_values, check_varies, fit_transform, stream
+from data_prep.records.stream import (
+    STATISTICS_TIMES,
+    cells_with_values,
+    check_range,
+    fit_transform,
+    reduce_times,
+    stream,
+    texts,
+)
 from data_prep.simulators import coarse_model
 from downscale_jax.fields.context.relief import add_surface
 from downscale_jax.fields.context.surface import read_surface
@@ -42,6 +50,7 @@ from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 
 AROUND = 2  # coarse cells kept around the fine grid, so that filling gaps at its edge is the same as without the cut
+GAPS = 0.05  # share of the cells and times above which gaps of a variable are reported
 VERSION = 2  # of the records: raise it when they change
 PATHS = ('coarse', 'fine', 'relief')
 KEYS = (
@@ -61,6 +70,7 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     parts = split_pair(pair, data)
     statics = fine_statics(pair.fine, parts['train'].fine, data, simulated)
     fields = PairedFields(pair.coarse, statics, data)
+    warn_of_gaps(parts['train'], fields)
     transform = fitted_transform(parts['train'], fields, statics, data)
     written = write_records(
         directory, PairRecords(parts, fields, transform), {n: part.fine.sizes['time'] for n, part in parts.items()}
@@ -68,8 +78,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     check_complete(written, parts, data)
     training = written.statistics
     assert training is not None  # of the training split, which has records
-    for target in zip(data['targets'], data['target_units'], *training.extremes, strict=True):
-        check_varies(*target)
+    for target in zip(data['targets'], data['target_units'], data['bounds'], *training.extremes, strict=True):
+        check_range(*target)
     check_logarithm(transform.values, training.extremes[1])
     coefficients = NormalEquations(**training.sums).solve()
     statics = to_statics(statics, coefficients, transform.targets)
@@ -79,6 +89,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
     quantiles = climate(fields, transform, parts['train'].coarse)
     store.write_netcdf(quantiles.to_dataset(), directory / 'climate.nc')
     coarse_km, fine_km = grid.cell_size_km(pair.coarse), grid.cell_size_km(statics)
+    if np.isnan(coarse_km):  # a single cell
+        coarse_km = fine_km * min(statics['mask'].shape)
     meta = {
         'name': name,
         'kind': 'pairs',
@@ -87,7 +99,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'records': {split: written.records(split) for split in SPLITS},
         'range': training.extremes.T.tolist(),
         'idealised': simulated is not None,
-        'attributes': {v: {k: str(a) for k, a in pair.fine[v].attrs.items()} for v in data['targets']},
+        'attributes': texts(pair.fine, data['targets']),
+        'input_attributes': texts(pair.coarse, data['predictors']),
         'kernel_km': coarse_km,
         'coarse_cells': max(1, round(coarse_km / fine_km)),
     }
@@ -112,7 +125,12 @@ def split_pair(pair: Pair, data: Mapping[str, Any]) -> dict[str, Pair]:
 
 def grid_of(fields: xr.Dataset) -> xr.Dataset:
     """Coordinates and mask only."""
-    return with_all_coordinates(fields, ['mask']).drop_vars('time', errors='ignore').astype(np.int8)
+    return (
+        with_all_coordinates(fields, ['mask'])
+        .drop_dims('time', errors='ignore')
+        .drop_vars('time', errors='ignore')
+        .astype(np.int8)
+    )
 
 
 def cut_around(coarse: xr.Dataset, fine: xr.Dataset) -> xr.Dataset:
@@ -182,6 +200,38 @@ class PairedFields:
 def spread_times(fields: xr.Dataset) -> xr.Dataset:
     """As many times as statistics are fitted to, evenly spread."""
     return isel_times(fields, evenly(fields.sizes['time'], STATISTICS_TIMES))
+
+
+def warn_of_gaps(train: Pair, fields: PairedFields) -> None:
+    """Warns of predictors and of targets without a value at more than GAPS of the cells of the fine grid and times at
+    which another of them has one: where one is missing, the regression, and so every target, is not learnt."""
+    inside = fields.valid[..., 0]
+    parts = (
+        ('predictors', train.coarse, fields.coarse_data, lambda coarse: fields.interpolated(coarse)[inside]),
+        ('targets', train.fine, fields.fine_data, lambda fine: fine[inside]),
+    )
+    for key, part, data, cells in parts:
+        shares = missing_shares(part, data, cells)
+        if gappy := [f"'{name}' ({share:.0%})" for name, share in shares.items() if share > GAPS]:
+            messages.warning(
+                f'data.{key}: no value of {", ".join(gappy)} at this share of the cells and times at which another has '
+                'one; nothing is learnt from these for any target, and cells that always lack one stay empty: leave '
+                f'such variables out of data.{key}'
+            )
+
+
+def missing_shares(part: xr.Dataset, data: dict, cells: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
+    """{variable: share of the cells and times at which any variable has a value, but this one has none}, at evenly
+    spread times; `cells` turns a field [h, w, C] into its values at the cells that count [N, C]."""
+
+    def counts(planes: Iterator[np.ndarray]) -> np.ndarray:
+        """[C + 1]: values of each variable, and cells and times with any."""
+        known = (np.isfinite(cells(plane)) for plane in planes)
+        return np.sum([[*one.sum(0), one.any(-1).sum()] for one in known], 0)
+
+    *values, of_any = reduce_times(spread_times(part), data, counts, np.add, 'gaps')
+    shares = [float((of_any - count) / max(of_any, 1)) for count in values]
+    return dict(zip(data['variables'], shares, strict=True))
 
 
 def fitted_transform(train: Pair, fields: PairedFields, statics: xr.Dataset, data: Mapping[str, Any]) -> PairTransform:

@@ -11,7 +11,7 @@ import xarray as xr
 from data_prep import sources
 from data_prep.records.shards import SPLITS, Shard, write_records
 from data_prep.records.statistics import Extremes, Statistics
-from data_prep.records.stream import check_varies
+from data_prep.records.stream import check_range, texts
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.coordinates import with_all_coordinates
 from downscale_jax.fields.datasets.dates import check_splits, select_dates
@@ -63,7 +63,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
             raise UserError(f"split '{split}' ({dates}): every value of {data['target']} is missing")
     assert written.statistics is not None  # of the training split, which has records
     (least,), (greatest,) = written.statistics.extremes.tolist()  # the data range of PSNR and SSIM
-    check_varies(data['target'], fields[data['target']].attrs.get('units', '1'), least, greatest)
+    (bounds,) = data['bounds']
+    check_range(data['target'], fields[data['target']].attrs.get('units', '1'), bounds, least, greatest)
     moments = fit_of(data, written.statistics.sums['moments'])
     units = [fields[name].attrs.get('units', '1') for name in data['inputs']]
     transform = moments.transform(
@@ -81,7 +82,8 @@ def write(data: dict, seed: int, directory: Path, name: str) -> None:
         'records': {split: written.records(split) for split in SPLITS},
         'range': (least, greatest),
         'idealised': not data['path'],
-        'attributes': {k: str(v) for k, v in fields[data['target']].attrs.items()},
+        'attributes': texts(fields, [data['target']])[data['target']],
+        'input_attributes': texts(fields, data['inputs']),
         'kernel_km': data['kernel_km'],
     }
     (directory / 'prepared.json').write_text(json.dumps(meta, indent=1))

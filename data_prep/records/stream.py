@@ -25,6 +25,7 @@ ResultT = TypeVar('ResultT')
 PORTION = 64 * CHUNK  # times whose part of the dask graph is extracted at once
 PART_BYTES = 2**27  # of fields that a task reads
 STATISTICS_TIMES = 200  # evenly spread training times that the transform is fitted to
+OUTSIDE = 0.1  # of the range of a variable, by which values may exceed its bounds
 
 
 def stream(fields: xr.Dataset, data: dict) -> Iterator[tuple[int, np.ndarray]]:
@@ -43,13 +44,25 @@ def stream(fields: xr.Dataset, data: dict) -> Iterator[tuple[int, np.ndarray]]:
             del chunk  # before the next is read
 
 
-def check_varies(name: str, units: str, least: float, greatest: float) -> None:
-    """Raises UserError for a variable whose values in training, `least` to `greatest`, are equal."""
+def check_range(name: str, units: str, bounds: Sequence[float], least: float, greatest: float) -> None:
+    """Raises UserError for a variable whose values in training, `least` to `greatest`, are equal, or far outside its
+    bounds, to which members would be clipped. Rounding and ringing may exceed these by a tenth of the range."""
     if greatest - least <= 1e-6 * abs(greatest):
         raise UserError(
             f"'{name}' is constant in the training split, {greatest:g} {units} in all cells at all times: there is "
             'nothing to learn; choose another variable, or other dates (data.train)'
         )
+    low, high = bounds
+    if max(low - least, greatest - high) > OUTSIDE * (greatest - least):
+        raise UserError(
+            f"'{name}' is between {least:g} and {greatest:g} {units} in the training split, but data.bounds are "
+            f'{low:g} and {high:g}: members would be clipped; set data.bounds, (-inf, inf) for none, or correct units'
+        )
+
+
+def texts(fields: xr.Dataset, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """{variable: its attributes as text}, for prepared.json."""
+    return {name: {str(key): str(value) for key, value in fields[name].attrs.items()} for name in names}
 
 
 @dataclass(frozen=True)

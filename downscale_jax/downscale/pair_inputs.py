@@ -1,8 +1,8 @@
 """Inputs of a model of pairs: predictors on any coarse grid, interpolated to the fine grid of training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -10,7 +10,9 @@ import xarray as xr
 from downscale_jax.downscale.inputs import checked
 from downscale_jax.downscale.tiles import Domain
 from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.assumed_units import with_assumed_units
 from downscale_jax.fields.datasets.levels import levels_as_variables
+from downscale_jax.fields.datasets.members import dim_of_members, one_member
 from downscale_jax.fields.datasets.times import month_of
 from downscale_jax.fields.geometry.grid import is_periodic
 from downscale_jax.fields.geometry.interpolation import ToFine
@@ -72,6 +74,19 @@ class PairInputs:
         """[n, h, w, P] float32 of a block of times."""
         start = block * self._block_times
         return stacked(self._fields, self._names, slice(start, start + self._block_times), self._source)
+
+
+def as_in_training(dataset: xr.Dataset, data: Mapping[str, Any], source: str) -> xr.Dataset:
+    """A data set in the form of the coarse file of training, by the settings `data` of the model: one member of an
+    ensemble (`member`), levels as variables, and the units of training where a file gives none (`assume_units`).
+
+    Raises UserError where there are fewer members, or values are implausible in these units.
+    """
+    member = data['member'] if dim_of_members(dataset) is not None else 0
+    fields = levels_as_variables(one_member(dataset, member, source), source)
+    if data['assume_units']:
+        fields = with_assumed_units(fields, data['predictors'], data['predictor_units'], source)
+    return fields
 
 
 def predictors_of(dataset: xr.Dataset, transform: PairTransform, source: str) -> xr.Dataset:

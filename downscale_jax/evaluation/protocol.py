@@ -50,7 +50,7 @@ class Reference(NamedTuple):
     levels: tuple[float, ...]  # probabilities [L]
     thresholds: np.ndarray  # [V, L], quantiles at `levels`
     terciles: np.ndarray  # [V, 2]
-    hot_dry: HotDry | None  # None without a temperature and a precipitation
+    hot_dry: Callable[[], HotDry | None]  # reads the training split; None without a temperature and a precipitation
 
 
 class Retiled(NamedTuple):

@@ -1,6 +1,7 @@
 """Statistics of the training split that scores refer to: climatology, high values, thresholds of hot and dry."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -13,38 +14,22 @@ TIMES = 480  # of training, evenly spread: 40 years of months
 
 
 def reference(prepared: Prepared, attributes: Mapping[str, Mapping[str, str]]) -> Reference:
-    """Of fine fields, a record at a time; only temperature and precipitation are held in memory.
-
-    attributes: CF attributes by variable.
-    """
-    split, variables = prepared.split('train'), prepared.field_transform.targets
-    chosen = evenly(len(split), TIMES)
+    """Of fine fields, a record at a time. attributes: CF attributes by variable."""
+    variables = prepared.field_transform.targets
     weight = np.where(prepared.mask, prepared.statics['cell_area'].values, 0).astype(np.float64)
     edges = np.stack([extremes.edges(*limits) for limits in np.reshape(prepared.meta['range'], (-1, 2))])
     counts = np.zeros((len(variables), edges.shape[1] - 1))
-    pair = compound.variables_of(variables, attributes)
-    kept: list[np.ndarray] = []
-    months: list[int] = []
 
-    def fields():
-        for index in chosen:
-            record = split[index]
-            fine = record['fine'].reshape(*weight.shape, -1)
+    def counted() -> Iterator[tuple[int, np.ndarray]]:
+        for month, fine in fields(prepared):
             known = np.isfinite(fine)
             for v in range(len(variables)):
                 seen = known[..., v]
                 counts[v] += extremes.histogram(fine[seen, v], weight[seen], edges[v])
-            months.append(month_of(decode_times(np.array([record['time']]), prepared.meta['calendar'])[0]))
-            kept.extend([fine[..., list(pair)]] if pair else [])
-            yield months[-1], fine
+            yield month, fine.reshape(weight.shape[0], -1)
 
     # by calendar month, of all variables at once: [12, H, W V]
-    flat = ((month, fine.reshape(weight.shape[0], -1)) for month, fine in fields())
-    climatology = correlation.climatology(flat).reshape(12, *weight.shape, -1)
-    hot_dry = None
-    if pair:
-        both = np.stack(kept)
-        hot_dry = compound.HotDry(pair, compound.thresholds(both[..., 0], both[..., 1], np.array(months)))
+    climatology = correlation.climatology(counted()).reshape(12, *weight.shape, -1)
 
     def quantiles(levels):
         return np.stack([extremes.quantiles(c, e, levels) for c, e in zip(counts, edges, strict=True)])
@@ -55,5 +40,27 @@ def reference(prepared: Prepared, attributes: Mapping[str, Mapping[str, str]]) -
         extremes.LEVELS,
         quantiles(extremes.LEVELS),
         quantiles((1 / 3, 2 / 3)),
-        hot_dry,
+        partial(hot_dry, prepared, attributes),
     )
+
+
+def hot_dry(prepared: Prepared, attributes: Mapping[str, Mapping[str, str]]) -> compound.HotDry | None:
+    """Thresholds of hot and dry; None without a temperature and a precipitation, all fields of which are in memory."""
+    pair = compound.variables_of(prepared.field_transform.targets, attributes)
+    if pair is None:
+        return None
+    both = np.empty((2, min(len(prepared.split('train')), TIMES), *prepared.mask.shape), np.float32)
+    months = np.empty(both.shape[1], int)
+    for place, (month, fine) in enumerate(fields(prepared)):
+        months[place] = month
+        both[:, place] = np.moveaxis(fine[..., list(pair)], -1, 0)
+    return compound.HotDry(pair, compound.thresholds(both[0], both[1], months))
+
+
+def fields(prepared: Prepared) -> Iterator[tuple[int, np.ndarray]]:
+    """(calendar month, fine field [H, W, V]) of `TIMES` times of the training split."""
+    split = prepared.split('train')
+    for index in evenly(len(split), TIMES):
+        record = split[index]
+        month = month_of(decode_times(np.array([record['time']]), prepared.meta['calendar'])[0])
+        yield month, record['fine'].reshape(*prepared.mask.shape, -1)

@@ -15,7 +15,7 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.inputs import Inputs
 from downscale_jax.downscale.opening import open_inputs
-from downscale_jax.downscale.pair_inputs import GridCorrection
+from downscale_jax.downscale.pair_inputs import GridCorrection, as_in_training
 from downscale_jax.downscale.region import fine_grid
 from downscale_jax.downscale.settings import GenerationSettings
 from downscale_jax.fields.datasets import store
@@ -112,8 +112,7 @@ class Downscaler(WorkDirectory[Any]):
         fine = trained if statics is None else self.fine_grid(store.as_dataset(statics, 'statics'), 'statics')
         count = members if generator.draws else 1
         source = dataset.encoding.get('source', 'the data set')
-        correction = self.bias_correction(dataset, overlap, source)
-        inputs = self.open_inputs(dataset, fine, source, correction)
+        inputs = self.open_inputs(dataset, fine, source, overlap)
         return in_memory(Ensemble(generator, inputs, fine, count, seed), self.attributes())
 
     def open_inputs(
@@ -121,13 +120,17 @@ class Downscaler(WorkDirectory[Any]):
         dataset: xr.Dataset,
         fine: xr.Dataset,
         source: str,
-        correction: QuantileMap | GridCorrection | None = None,
+        overlap: Sequence[str] = (),
     ) -> Inputs:
-        """The coarse inputs on the fine grid, compared with the range of training as they are read.
+        """The coarse inputs on the fine grid, corrected by quantile mapping where there is an `overlap`.
 
-        Raises UserError for inputs that do not fit the model (`opening`, `comparison`).
+        They are compared with the range of training as they are read. Raises UserError for inputs that do
+        not fit the model (`opening`, `correction`, `comparison`).
         """
         transform = self.prepared.field_transform
+        if isinstance(transform, PairTransform):
+            dataset = as_in_training(dataset, self.config['data'], source)
+        correction = self.bias_correction(dataset, overlap, source)
         inputs = open_inputs(dataset, transform, fine, source, correction)
         return ComparedInputs(inputs, transform, self.prepared.training_range(), source)
 

@@ -27,7 +27,7 @@ def check(config: Config, training: bool = False) -> None:
     check_places(config)
     data, model = config['data'], config['model']
     chosen = {f'data.{key}': data[key] for key in ('predictors', 'targets', 'patch')} | {'model.stem': model['stem']}
-    chosen['evaluation.window'] = config['evaluation']['window']
+    chosen |= {f'evaluation.{key}': config['evaluation'][key] for key in ('window', 'baselines')}
     if missing := [key for key, value in chosen.items() if not value]:
         raise UserError(f'{", ".join(missing)} not set: choose from the files first (data_prep.choices.choose)')
 

@@ -9,9 +9,9 @@ from downscale_jax.downscale.ensemble import Ensemble
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.opening import open_inputs
 from downscale_jax.downscale.records import coarse_dataset
+from downscale_jax.evaluation.records import choose
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics.bootstrap import total
-from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.pipeline.records import Prepared
 
 NEAR_ENOUGH = 0.02  # of a spread/skill of 1
@@ -20,7 +20,7 @@ LIMITS = (0.5, 2.0)
 
 
 def fit(generator: FieldGenerator, prepared: Prepared, records: int, members: int, seed: int) -> dict[str, Any]:
-    """Fits the factor of the noise on `records` records of validation, evenly spread, with `members` each.
+    """Fits the factor of the noise on `records` records of validation, chosen as for scores, with `members` each.
 
     The spread is nearly proportional to the temperature while the ensemble's mean, which follows the condition, hardly
     moves, so T / (spread/skill at T) is next; one or two rounds bring spread/skill within 2 % of 1. The spread of a
@@ -30,7 +30,7 @@ def fit(generator: FieldGenerator, prepared: Prepared, records: int, members: in
     """
     split = prepared.split('validation')
     times = split.times
-    chosen = evenly(len(times), records)
+    chosen = choose(times, records, in_pairs=False)
     coarse = coarse_dataset(prepared, split, times, chosen)
     area, targets = prepared.statics['cell_area'].values.astype(np.float64), prepared.field_transform.targets
 

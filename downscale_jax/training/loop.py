@@ -269,6 +269,7 @@ def _means(sums: dict[str, np.ndarray]) -> dict[str, float]:
     return {f'train/{k}': float(v / max(sums[STEPS], 1)) for k, v in sums.items() if k != STEPS}
 
 
+@lru_cache(maxsize=16)  # training a task again in the same process does not trace it again
 def eval_program(task: Task, seed: int) -> Callable:
     """Validation step (state, batch, batch index) -> {name: mean over the global batch}; the index fixes the noise."""
     key = jax.random.fold_in(jax.random.key(seed), VALIDATION)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks.processes import in_new_process, peak_mib
-from experiments.benchmarks.scaling import unit_arguments, untrained
+from experiments.benchmarks.scaling import drawn, unit_arguments, untrained
 from experiments.command_line import Parser, at_least, run_program
 from experiments.configs import read_config
 
@@ -109,7 +109,6 @@ def grids(size: int, factor: int) -> tuple[dict, dict, int]:
 
 def of_sea_ice(config: dict) -> tuple[Any, int]:
     """(generator with an untrained network, 0: coarse fields on a grid of their own)."""
-    import jax
     import numpy as np
 
     from downscale_jax.downscale.field_generator import FieldGenerator
@@ -124,11 +123,10 @@ def of_sea_ice(config: dict) -> tuple[Any, int]:
         names[0], 'm', names, ('m',) * count, True, ((0.0, np.inf),), (1.0,) * count, (1.0,) * count, 0.0, 0.3
     )  # fmt: skip
     tasks, shown = build(config), np.zeros((1, patch, patch, count + 1), np.float32)
-    batch: Any = {'condition': shown, 'target': shown[..., :1]}
-    guess = tasks['regression'].init(jax.random.key(0), batch).params
-    state = tasks['diffusion'].init(jax.random.key(1), batch)
-    params = Params(state.params, FirstGuess(guess, np.float32(1)))
-    return FieldGenerator(tasks['diffusion'], jax.device_get(params), transform, sampling_of(config)), 0
+    batch, rng = {'condition': shown, 'target': shown[..., :1]}, np.random.default_rng(0)
+    guess = FirstGuess(drawn(tasks['regression'], batch, rng), np.float32(1))
+    params = Params(drawn(tasks['diffusion'], batch, rng), guess)
+    return FieldGenerator(tasks['diffusion'], params, transform, sampling_of(config)), 0
 
 
 def of_blocks(config: dict) -> tuple[Any, int]:

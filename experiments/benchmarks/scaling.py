@@ -137,8 +137,6 @@ def in_turns(tasks: list[Callable[[], Any]], rounds: int) -> list[list[float]]:
 
 def untrained(config: dict) -> Any:
     """Values that are standardised as they come; small random parameters."""
-    import jax
-
     from downscale_jax.downscale.field_generator import FieldGenerator
     from downscale_jax.fields.context.planes import plane_count
     from downscale_jax.fields.transforms.block_means import BlockMeans
@@ -157,14 +155,19 @@ def untrained(config: dict) -> Any:
         tuple(data['interpolation']), tuple(data['context']), (0.0,) * planes, (1.0,) * planes,
     )  # fmt: skip
     tasks, batch = dpdm.build({**config, 'rivals': ()}), examples(dpdm.shapes(config), 1)
-
-    def drawn(task: Any) -> Any:
-        shapes = jax.eval_shape(task.init, jax.random.key(0), batch).params
-        return jax.tree.map(lambda s: (0.02 * rng.normal(size=s.shape)).astype(np.float32), shapes)
-
-    guess = FirstGuess(drawn(tasks[dpdm.REGRESSION]), np.float32(1)) if config['diffusion']['first_guess'] else None
     task = tasks[dpdm.DPDM]
-    return FieldGenerator(task, Params(drawn(task), guess), blocks, sampling_of(config))
+    guess = None
+    if config['diffusion']['first_guess']:
+        guess = FirstGuess(drawn(tasks[dpdm.REGRESSION], batch, rng), np.float32(1))
+    return FieldGenerator(task, Params(drawn(task, batch, rng), guess), blocks, sampling_of(config))
+
+
+def drawn(task: Any, batch: Any, rng: np.random.Generator) -> Any:
+    """Small random parameters of the networks of a task."""
+    import jax
+
+    shapes = jax.eval_shape(task.init, jax.random.key(0), batch).params
+    return jax.tree.map(lambda s: (0.02 * rng.normal(size=s.shape)).astype(np.float32), shapes)
 
 
 def compiled(generator: Any, size: int, members: int) -> tuple[Any, tuple]:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from data_prep.choices import choose, split
+from data_prep.choices import choose, quantity_of, split
 from data_prep.prepare import prepare
 from data_prep.records.pairs import simulated_pair
 from data_prep.simulators import coarse_model
@@ -107,6 +107,101 @@ def test_topography_of_either_file_is_context(pair, chosen):
     data = chosen({**pair, 'coarse': coarse})['data']
     assert data['context'] == ('season', 'topography', 'land')
     assert data['relief'] == data['coarse']
+
+
+def test_a_geopotential_on_levels_is_no_topography(pair, chosen):
+    values = 5e4 + np.zeros((len(TIMES), 2, 6, 8), np.float32)
+    attrs = {'units': 'm2 s-2', 'standard_name': 'geopotential'}
+    levels = ('plev', [500.0, 850.0], {'units': 'hPa', 'axis': 'Z'})
+    coarse = pair['coarse'].assign(z=(('time', 'plev', 'lat', 'lon'), values, attrs)).assign_coords(plev=levels)
+    for some, names in ((coarse, ('z_500', 'z_850')), (coarse.isel(plev=[0]), ('z',))):
+        data = chosen({**pair, 'coarse': some})['data']
+        assert set(names) < set(data['predictors'])
+        assert (data['context'], data['relief']) == (('season',), '')
+
+
+def test_the_coarse_field_of_a_target_is_at_its_level_and_no_extreme(pair, chosen):
+    temperature = {'units': 'K', 'standard_name': 'air_temperature'}
+    levels = ('plev', [500.0, 850.0], {'units': 'hPa', 'axis': 'Z'})
+    dims, values = ('time', 'lat', 'lon'), pair['coarse']['tas'].values
+    coarse = xr.Dataset(
+        {
+            'ta': (('time', 'plev', *dims[1:]), np.stack([values, values], 1), temperature),
+            'tasmax': (dims, values + 5, {**temperature, 'cell_methods': 'time: maximum'}),
+            'tas': (dims, values, temperature),
+        },
+        pair['coarse'].coords,
+    ).assign_coords(plev=levels)
+    daily = {**temperature, 'cell_methods': 'time: maximum'}
+    fine = pair['fine'].assign(tx=pair['fine']['t2m'].assign_attrs(daily))[['t2m', 'tx']]
+    assert chosen({'coarse': coarse, 'fine': fine})['data']['sources'] == ('tas', 'tasmax')
+    coarse['t_ground'] = coarse['tas']
+    with pytest.raises(UserError, match=r"could all be the coarse field of 'tx2'.*data\.sources"):
+        chosen({'coarse': coarse.drop_vars('tas').assign(other=coarse['tas']), 'fine': fine.rename(t2m='tx2')})
+
+
+def test_a_source_is_read_in_the_units_of_its_target(pair, chosen):
+    with pytest.raises(UserError, match=r"data\.predictor_units: 'pr' is read in 'kg m-2 s-1'.* 'mm day-1'"):
+        chosen(pair, predictor_units=('K', '', 'm s-1'))
+    units = ('K', 'kg m-2 day-1', 'm s-1')  # the same numbers as in mm day-1
+    assert chosen(pair, predictor_units=units)['data']['predictor_units'] == units
+
+
+def test_units_of_ecmwfs_monthly_means_are_per_day(pair, chosen):
+    tp = (pair['fine']['tp'] / 1000).assign_attrs(units='m', GRIB_stepType='avgad')
+    data = chosen({**pair, 'fine': pair['fine'].assign(tp=tp)})['data']
+    assert data['target_units'] == ('K', 'mm day-1')
+    sf = (pair['coarse']['pr'] * 86.4).assign_attrs(units='m', GRIB_stepType='avgad', standard_name='')
+    data = chosen({**pair, 'coarse': pair['coarse'].assign(sf=sf)})['data']
+    assert data['predictor_units'] == ('K', 'mm day-1', 'm s-1', 'm day-1')
+
+
+@pytest.mark.parametrize(
+    ('attrs', 'transform', 'bounds'),
+    [
+        ({'standard_name': 'sea_ice_area_fraction'}, 'standard', (0, 1)),
+        ({'standard_name': 'mass_concentration_of_pm2p5_ambient_aerosol_in_air'}, 'standard', (0, np.inf)),
+        ({'standard_name': 'tendency_of_sea_ice_thickness_due_to_thermodynamics'}, 'standard', (-np.inf, np.inf)),
+        ({'standard_name': 'precipitation_flux', 'long_name': 'anomaly of rain'}, 'standard', (-np.inf, np.inf)),
+        ({'standard_name': 'precipitation_flux'}, 'log1p', (0, np.inf)),
+    ],
+)
+def test_bounds_of_a_quantity(attrs, transform, bounds):
+    found = quantity_of(xr.DataArray(0.0, attrs=attrs), 'q')
+    assert (found.transform, found.bounds) == (transform, bounds)
+
+
+@pytest.mark.parametrize(
+    ('first', 'last', 'expected'),
+    [
+        ('2018-01-01', '2022-03-31', (('2018', '2019'), ('2020', '2020'), ('2021', '2022'))),
+        ('2000-01-01', '2003-01-01', (('2000', '2000'), ('2001', '2001'), ('2002', '2003'))),
+        ('1999-11-01', '2009-12-31', (('1999', '2006'), ('2007', '2007'), ('2008', '2009'))),
+    ],
+)
+def test_an_incomplete_year_is_no_split_of_its_own(first, last, expected):
+    splits = split(pd.date_range(first, last).values)
+    assert tuple(splits[name] for name in ('train', 'validation', 'test')) == tuple((years,) for years in expected)
+
+
+def test_dimensions_of_any_name_with_2d_coordinates(pair, chosen):
+    fine = pair['fine']
+    lat, lon = (
+        xr.DataArray(plane, dims=('eta', 'xi')) for plane in np.meshgrid(fine['lat'], fine['lon'], indexing='ij')
+    )
+    planes = {
+        'lat_rho': lat.assign_attrs(units='degrees_north', standard_name='latitude'),
+        'lon_rho': lon.assign_attrs(units='degrees_east', standard_name='longitude'),
+    }
+    fine = fine.drop_vars(['lat', 'lon']).rename(lat='eta', lon='xi').assign_coords(planes)
+    config = chosen({**pair, 'fine': fine}, targets=('t2m', 'tp'))
+    assert config['data']['patch'] == 20
+
+
+def test_a_single_coarse_row(pair, chosen, tmp_path):
+    data = chosen({**pair, 'coarse': pair['coarse'].isel(lat=[2])}, predictors=('tas', 'pr'))['data']
+    prepared = prepare(data, 0, tmp_path / 'data')
+    assert prepared.meta['kernel_km'] == pytest.approx(2 * 111.2 * np.cos(np.deg2rad(45)), rel=0.01)
 
 
 def test_a_short_period_is_split_into_blocks_of_all_seasons():

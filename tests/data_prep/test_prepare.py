@@ -1,10 +1,14 @@
+import errno
 import resource
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from data_prep.prepare import prepare
+from data_prep.records import refinement
 from data_prep.records.refinement import observed_chunks
 from downscale_jax.fields.datasets.canonical import canonical
 from downscale_jax.fields.geometry import grid
@@ -153,3 +157,27 @@ def test_a_constant_target_is_named_while_preparing(dataset, data, tmp_path):
     with pytest.raises(UserError, match=r"'sit' is constant in the training split, 2 m in all cells"):
         prepare({**data, 'path': str(tmp_path / 'constant.nc')}, 0, tmp_path / 'prepared')
     assert not list((tmp_path / 'prepared').iterdir())
+
+
+@pytest.mark.parametrize('fails', [False, True], ids=['the first finishes', 'the first fails'])
+def test_two_at_once(data, tmp_path, monkeypatch, fails):
+    """The second accepts the result of the first, or takes its place."""
+    begun = []
+
+    def slow(*arguments, write=refinement.write):
+        begun.append(arguments)
+        time.sleep(0.5)  # until the other has come
+        if fails and len(begun) == 1:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        return write(*arguments)
+
+    monkeypatch.setattr(refinement, 'write', slow)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(prepare, data, 0, tmp_path / 'data') for _ in range(2)]
+        errors = [future.exception() for future in both]
+    assert len(begun) == 1 + fails
+    assert [type(error) for error in errors if error] == [UserError] * fails
+    done = [future.result() for future, error in zip(both, errors, strict=True) if not error]
+    assert list((tmp_path / 'data').iterdir()) == [done[0].directory]
+    assert {one.directory for one in done} == {done[0].directory}
+    assert len(done[0].split('test')) == 5

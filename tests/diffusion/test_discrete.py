@@ -1,12 +1,14 @@
 """Discrete noise levels, and samplers at these angles on Gaussian data, whose denoiser is known in closed form."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from downscale_jax.diffusion.discrete import DiscreteSchedule
-from downscale_jax.diffusion.samplers import Solver
+from downscale_jax.diffusion.samplers import SAMPLERS, Solver
 
 BETAS = ('cosine', 'linear')
 VARIANCES = np.array([0.01, 0.1, 0.3, 1.0, 4.0])
@@ -16,14 +18,20 @@ def half_log_snr(gamma):
     return -np.log(np.tan(gamma))
 
 
-def spread(solver, schedule):
-    """Variance of samples of independent Gaussian modes over VARIANCES, exact: a sample is linear in its noise."""
+@partial(jax.jit, static_argnums=0)
+def samples(sampler, gammas):
+    """Of independent Gaussian modes over VARIANCES, from a unit noise for each."""
 
     def denoise(z, gamma):
         return jnp.cos(gamma) * VARIANCES / (VARIANCES * jnp.cos(gamma) ** 2 + jnp.sin(gamma) ** 2) * z
 
+    return SAMPLERS[sampler](denoise, lambda _: jnp.ones(len(VARIANCES)), gammas)
+
+
+def spread(solver, schedule):
+    """Variance of samples over VARIANCES, exact: a sample is linear in its noise."""
     with jax.enable_x64(True):
-        return np.asarray(solver.solve(denoise, lambda _: jnp.ones(len(VARIANCES)), schedule)) ** 2 / VARIANCES
+        return np.asarray(samples(solver.sampler, solver.gammas(schedule))) ** 2 / VARIANCES
 
 
 class TestTables:

@@ -44,11 +44,10 @@ def test_units_shrink_until_they_fit_members_first(generators, caplog):
         fitting.fit_to_memory(ensemble_of(generator, domain), smaller / 2)
 
 
-@pytest.mark.parametrize(('name', 'periodic'), [('diffusion', True), ('regression', False)])
-def test_periodic_and_deterministic_units_fit_too(generators, caplog, name, periodic):
-    generator, domain = generators[name].with_partition(overlap=4), Domain(SHAPE, 2, periodic)
+def test_a_periodic_deterministic_unit_fits_too(generators, caplog):
+    generator, domain = generators['regression'].with_partition(overlap=4), Domain(SHAPE, 2, periodic=True)
     least = needed(generator, domain, members=1, tile=16)
     fitted = fitting.fit_to_memory(ensemble_of(generator, domain), least).generator
     assert fitting.memory_needed(fitted, domain, 1) <= least
     assert fitted.partition.members == 1
-    assert ('sampling.members' in caplog.text) == generator.draws
+    assert 'sampling.members' not in caplog.text

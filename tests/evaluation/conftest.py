@@ -59,6 +59,7 @@ def make_setting(count: int = 1, zone: bool = False, blocks: bool = False, **cha
     normal[6] = 0.5
     limits = Thresholds(np.zeros((12, *shape)), np.zeros((12, *shape)))
     hot_dry = HotDry((0, 1), limits) if count > 1 else None
+    terciles = np.outer(SCALES[:count], (-0.4, 0.4))
     area = np.where(grid['mask'], grid['cell_area'], 0.0)
     setting = Setting(
         statics=grid,
@@ -68,7 +69,7 @@ def make_setting(count: int = 1, zone: bool = False, blocks: bool = False, **cha
         variables=variables,
         winds=None,
         coarsen=(lambda fields: block_mean(fields, FACTOR, area[..., None].astype('f4'))) if blocks else None,
-        reference=Reference(normal, edges, extremes.LEVELS, thresholds, np.outer(SCALES[:count], (-0.4, 0.4)), hot_dry),
+        reference=Reference(normal, edges, extremes.LEVELS, thresholds, terciles, lambda: hot_dry),
         places=PLACES,
         times=6,
         periods=((1981, 1990), (2041, 2050)),

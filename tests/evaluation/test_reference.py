@@ -78,9 +78,12 @@ def test_climatology_by_month_and_thresholds(times, calendar):
 
 def test_what_is_hot_and_dry():
     data, fine = prepared(MONTHS, 'standard')
-    assert reference(data, data.meta['attributes']).hot_dry is None
+    assert reference(data, data.meta['attributes']).hot_dry() is None
     data.meta['attributes'] = {'a': {'standard_name': 'precipitation_flux'}, 'b': {'standard_name': 'air_temperature'}}
-    pair, limits = reference(data, data.meta['attributes']).hot_dry
+    found = reference(data, data.meta['attributes'])
+    data.split('train').read.clear()
+    pair, limits = found.hot_dry()
+    assert data.split('train').read == list(range(36))  # only now
     assert pair == (1, 0)
     # the most extreme of three Januaries
     np.testing.assert_array_equal(limits.hot[0], fine[[0, 12, 24], ..., 1].max(0))

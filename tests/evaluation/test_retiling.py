@@ -62,7 +62,7 @@ def world(rows=48, columns=64):
     area = statics['cell_area'].values[..., None].astype('f4')
     mask = statics['mask'].values
     return SimpleNamespace(
-        transform_as=lambda kind: means, field_transform=means, statics=statics, mask=mask, area=area
+        meta={}, transform_as=lambda kind: means, field_transform=means, statics=statics, mask=mask, area=area
     ), records
 
 

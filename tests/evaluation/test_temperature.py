@@ -71,6 +71,7 @@ def prepared(make_case):
     area = np.broadcast_to(np.linspace(10, 20, SIZE), mask.shape)
     transform = replace(make_case(days=2, names=()).prepared.transform, bounds=((-np.inf, np.inf),))
     return SimpleNamespace(
+        meta={},
         mask=mask,
         statics=xr.Dataset({'mask': (('y', 'x'), mask), 'cell_area': (('y', 'x'), area)}, axes),
         field_transform=transform,
@@ -100,6 +101,7 @@ def several(prepared):
         [record() for _ in range(3)], np.datetime64('2020-01-01', 'ns') + np.timedelta64(1, 'D') * np.arange(3)
     )
     return SimpleNamespace(
+        meta={},
         mask=np.ones((SIZE, SIZE), bool),
         statics=prepared.statics.assign(mask=(('y', 'x'), np.ones((SIZE, SIZE), bool))),
         area=area,
@@ -123,16 +125,23 @@ def asked(monkeypatch):
     return found
 
 
+PROGRAMS = {}  # compiled ones by task and transform, which generators of any parameters share
+
+
+def generator_of(task, factors, transform):
+    generator = FieldGenerator(task, np.asarray(factors, np.float32), transform, SETTINGS)
+    generator._programs = PROGRAMS.setdefault((task, transform), {})
+    return generator
+
+
 def fitted(prepared, spread, stubborn=False, records=3):
-    generator = FieldGenerator(Linear(stubborn), np.float32(spread), prepared.transform, SETTINGS)
+    generator = generator_of(Linear(stubborn), spread, prepared.transform)
     return calibrate.fit(generator, prepared, records, MEMBERS, 0)
 
 
 def scored(prepared, spread, factor, records=(0, 2, 4)):
     """Spread and CRPS of the ensembles that `fitted` draws, without it."""
-    generator = FieldGenerator(Linear(), np.float32(spread), prepared.transform, SETTINGS).with_sampling(
-        temperature=factor
-    )
+    generator = generator_of(Linear(), spread, prepared.transform).with_sampling(temperature=factor)
     split, sums = prepared.split('validation'), []
     coarse = coarse_dataset(prepared, split, split.times, list(records))
     for index, day in enumerate(records):
@@ -178,7 +187,7 @@ def test_what_fits_is_left_alone(prepared, asked):
 
 def test_several_variables_are_fitted_by_the_geometric_mean_of_their_ratios(several):
     """Members of spread 0.6 and 1.5 about truths of 1: what is left is 2 % of the mean, not of either."""
-    generator = FieldGenerator(Linear(count=2), np.array([0.6, 1.5], 'f4'), several.field_transform, SETTINGS)
+    generator = generator_of(Linear(count=2), [0.6, 1.5], several.field_transform)
     fit = calibrate.fit(generator, several, 3, MEMBERS, 0)
     assert fit['temperature'] == pytest.approx(1 / np.sqrt(0.6 * 1.5), rel=0.04)
     assert fit['after']['spread_skill'] == pytest.approx(1, abs=calibrate.NEAR_ENOUGH)
@@ -189,7 +198,7 @@ def test_several_variables_are_fitted_by_the_geometric_mean_of_their_ratios(seve
 
 
 def test_one_variable_without_spread_leaves_nothing_to_fit(several):
-    generator = FieldGenerator(Linear(count=2), np.array([0.0, 1.5], 'f4'), several.field_transform, SETTINGS)
+    generator = generator_of(Linear(count=2), [0.0, 1.5], several.field_transform)
     fit = calibrate.fit(generator, several, 1, 4, 0)
     assert (fit['temperature'], fit['before']['spread_skill']) == (1.0, 0.0)
 
@@ -222,7 +231,15 @@ def test_records_are_spread_over_validation(prepared, records, read):
 
 
 def test_the_seed_decides(prepared):
-    generator = FieldGenerator(Linear(), np.float32(0.8), prepared.transform, SETTINGS)
+    generator = generator_of(Linear(), 0.8, prepared.transform)
     one, same, other = (calibrate.fit(generator, prepared, 1, 4, seed) for seed in (0, 0, 1))
     assert one == same
     assert one['before'] != other['before']
+
+
+def test_records_are_of_several_months(prepared):
+    """The first and the last are both of January."""
+    split = prepared.split('validation')
+    split.times = np.array(['2020-01', '2020-04', '2020-07', '2020-10', '2021-01'], 'datetime64[ns]')
+    fitted(prepared, 1.0, records=2)
+    assert split.read == {0, 2}

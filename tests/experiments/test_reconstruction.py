@@ -4,6 +4,8 @@ import runpy
 import shutil
 import socket
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -288,18 +290,30 @@ YEARS = '--start=1979', '--years=5'
 OVERLAP = '--overlap=1981-01,1982-06'
 
 
-def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, prepared):
+@pytest.fixture(scope='module')
+def alone(tmp_path_factory, config, prepared):
+    """The work directory of a run in one process, and what it prints."""
+    workdir, printed = tmp_path_factory.mktemp('alone'), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        fake(patch.setattr, workdir, config, prepared)
+        patch.setattr(Generator, 'generated', [])
+        patch.setattr('sys.argv', ['reconstruction.py', f'--workdir={workdir}', *YEARS, OVERLAP])
+        assert reconstruction.main() == 0
+        assert len(Generator.generated) == 60
+    return workdir, printed.getvalue()
+
+
+def test_from_the_archive_to_the_tables(alone, tmp_path, monkeypatch, capsys, config, prepared):
     """Members that are the interpolated input are interpolation, and a run that is done does nothing twice."""
-    given = fake(monkeypatch.setattr, tmp_path, config, prepared)
+    workdir, printed = alone
+    given = fake(monkeypatch.setattr, workdir, config, prepared)
     monkeypatch.setattr(Generator, 'generated', [])
 
     def run(*arguments):
-        monkeypatch.setattr('sys.argv', ['reconstruction.py', f'--workdir={tmp_path}', *arguments])
+        monkeypatch.setattr('sys.argv', ['reconstruction.py', f'--workdir={workdir}', *arguments])
         assert reconstruction.main() == 0
         return capsys.readouterr().out
 
-    printed = run(*YEARS, OVERLAP)
-    assert len(Generator.generated) == 60
     rain = printed.split('\n\n')[3]
     assert rain.startswith(
         '| tp, mean (mm day-1) | truth | ensemble | interpolation, corrected | interpolation, uncorrected |'
@@ -308,13 +322,13 @@ def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, p
     assert ensemble == f'{lerp} ({lerp} to {lerp})'
     assert abs(float(lerp) - float(truth)) < 0.1 * abs(float(raw) - float(truth))
     assert 'Out of the physical bounds: 0.25' in printed
-    assert (tmp_path / 'reconstruction.md').read_text() in printed
+    assert (workdir / 'reconstruction.md').read_text() in printed
     for name in ('case_study.png', 'compound.png'):
-        assert (tmp_path / name).stat().st_size > 20_000
-    archive = (tmp_path / '20cr_like.nc').read_bytes()
+        assert (workdir / name).stat().st_size > 20_000
+    archive = (workdir / '20cr_like.nc').read_bytes()
 
     assert run(*YEARS, OVERLAP).splitlines()[-30:] == printed.splitlines()[-30:]
-    assert len(Generator.generated) == 60
+    assert not Generator.generated
     with pytest.raises(UserError, match=r'members: 3 in the store, 4 requested.*choose another --output'):
         run(*YEARS, OVERLAP, '--members=4')
     with pytest.raises(UserError, match='1981-01 to 1982-06 select nothing; the data set has 1983-01'):
@@ -323,11 +337,10 @@ def test_from_the_archive_to_the_tables(tmp_path, monkeypatch, capsys, config, p
         run(*YEARS, '--overlap=1981')
     with pytest.raises(UserError, match='--output: there is no folder'):
         run(*YEARS, f'--output={tmp_path / "none"}')
-    assert (tmp_path / '20cr_like.nc').read_bytes() == archive
+    assert (workdir / '20cr_like.nc').read_bytes() == archive
 
     # a real archive has no truth; as it came the bias stays
-    (tmp_path / 'other').mkdir()
-    uncorrected = run(*YEARS, f'--input={tmp_path}/20cr_like.nc', f'--output={tmp_path / "other"}')
+    uncorrected = run(*YEARS, f'--input={workdir}/20cr_like.nc', f'--output={tmp_path}')
     assert '| tp, mean (mm day-1) | ensemble | interpolation, uncorrected |' in uncorrected
     assert f'| {raw} ({raw} to {raw}) | {raw} |' in uncorrected
     assert given[-1] == {}
@@ -359,11 +372,10 @@ def start_two(folder, *arguments):
     ]
 
 
-def test_two_processes_share_the_units_and_the_first_tells(tmp_path, monkeypatch, config, prepared):
-    alone, two = tmp_path / 'alone', tmp_path / 'two'
-    for workdir in (alone, two):
-        workdir.mkdir()
-        fake(monkeypatch.setattr, workdir, config, prepared)
+def test_two_processes_share_the_units_and_the_first_tells(alone, tmp_path, monkeypatch, config, prepared):
+    (workdir, _), two = alone, tmp_path / 'two'
+    two.mkdir()
+    fake(monkeypatch.setattr, two, config, prepared)
     started = start_two(tmp_path, prepared.directory, f'--workdir={two}', *YEARS, OVERLAP)
     try:
         codes = [process.wait(timeout=200) for process, _ in started]
@@ -377,14 +389,11 @@ def test_two_processes_share_the_units_and_the_first_tells(tmp_path, monkeypatch
     filled = [int(one.splitlines()[-1].removeprefix('filled ').removesuffix(' units')) for one in printed]
     assert sum(filled) == 60  # each takes the next one that is free
     assert min(filled) > 0
-    fake(monkeypatch.setattr, alone, config, prepared)
-    monkeypatch.setattr('sys.argv', ['reconstruction.py', f'--workdir={alone}', *YEARS, OVERLAP])
-    reconstruction.main()
     for name in ('reconstruction.md', '20cr_like.nc'):
-        assert (two / name).read_bytes() == (alone / name).read_bytes()
+        assert (two / name).read_bytes() == (workdir / name).read_bytes()
     for name in ('case_study.png', 'compound.png'):
         # the edges of coasts are shaded by fractions of a pixel, whose last bits depend on what a process drew before
-        np.testing.assert_allclose(imread(two / name), imread(alone / name), atol=3 / 255)
+        np.testing.assert_allclose(imread(two / name), imread(workdir / name), atol=3 / 255)
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 
 import csv
 import runpy
+from functools import partial
 
 import jax
 import numpy as np
@@ -22,12 +23,20 @@ from experiments import zero_shot
 ROWS, COLUMNS, MONTHS = 40, 60, 36
 
 
+def drawn(rng, leaf):
+    """Small random parameters; of the scalars, counts are 0 and the scale of the first guess is 1."""
+    if leaf.shape:
+        return (0.02 * rng.normal(size=leaf.shape)).astype(leaf.dtype)
+    return np.array(np.issubdtype(leaf.dtype, np.floating), leaf.dtype)
+
+
 class Untrained(Calibrated):
-    """A work directory without checkpoints: its networks are untrained."""
+    """A work directory without checkpoints: its networks are random."""
 
     def restored(self, name):
-        init = self.system.initialise(name, self.tasks)
-        return init(jax.random.key(0), zeros(self.system.shapes(self.config), 1))
+        init, rng = self.system.initialise(name, self.tasks), np.random.default_rng(0)
+        shapes = jax.eval_shape(init, jax.random.key(0), zeros(self.system.shapes(self.config), 1))
+        return jax.tree.map(partial(drawn, rng), shapes)
 
     def provenance(self, name):
         return 'a test'

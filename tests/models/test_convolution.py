@@ -10,9 +10,18 @@ from jax import lax
 
 from downscale_jax.models.convolution import AXES, convolve
 
+SHAPES = [(9, 3, 1), (12, 3, 2), (13, 3, 2), (8, 4, 3), (10, 5, 1)]  # side, taps, stride
+OTHER_PADDINGS = ['VALID', [(2, 0), (1, 3)]]
 
-@pytest.mark.parametrize('padding', ['SAME', 'VALID', [(2, 0), (1, 3)]], ids=str)
-@pytest.mark.parametrize(('side', 'taps', 'stride'), [(9, 3, 1), (12, 3, 2), (13, 3, 2), (8, 4, 3), (10, 5, 1)])
+
+@pytest.mark.parametrize(
+    ('side', 'taps', 'stride', 'padding'),
+    [
+        *((*shape, 'SAME') for shape in SHAPES),
+        *((side, 3, stride, padding) for side, stride in ((9, 1), (13, 2)) for padding in OTHER_PADDINGS),
+    ],
+    ids=str,
+)
 def test_gradients_are_those_of_jax(side, taps, stride, padding):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, side, side + 1, 3)).astype('f4')

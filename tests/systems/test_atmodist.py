@@ -220,7 +220,8 @@ def test_an_encoder_that_never_saw_lags_is_asked_for_them_by_a_tail():
         assert name == 'inpainting'
         return jax.jit(tasks[name].init)(jax.random.key(5, impl='unsafe_rbg'), example())
 
-    state = atmodist.initialise('probe', tasks, Trained(restored, (), None, {}))(jax.random.key(0), example())
+    initialise = jax.jit(atmodist.initialise('probe', tasks, Trained(restored, (), None, {})))
+    state = initialise(jax.random.key(0, impl='unsafe_rbg'), example())
     jax.tree.map(np.testing.assert_array_equal, state.params['encoder'], restored('inpainting').params['encoder'])
 
 

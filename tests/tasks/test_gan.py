@@ -28,6 +28,7 @@ from tests.forked import Forked
 RATE = 1e-3
 ADAMW = Phase('gan', 10, RATE, schedule='constant', clip=0.0, per_network=True)
 SGD = replace(ADAMW, learning_rate=0.03, optimizer='sgd')
+RULE = optax.adamw(RATE, b2=0.99, weight_decay=0.0)  # that of ADAMW, from optax itself
 ALONE = SuperResolution(GeneratorNetwork(2, (2,), width=4, blocks=1, kernel=3), (replace(ADAMW, per_network=False),))
 TASK = Gan(ALONE, Discriminator((4,), 4), Content('mse'), (ADAMW,), adversarial=0.3)
 ENCODED = replace(TASK, content=Content('atmodist', Encoder((4,), blocks=1, stem=3, pool=False), 1))
@@ -106,16 +107,20 @@ def graded(name):
     return jax.jit(jax.value_and_grad(lambda own, other: loss_by_hand(name, own, other)))
 
 
+@jax.jit
+def adam_step(grads, slots, params):
+    updates, slots = RULE.update(grads, slots, params)
+    return optax.apply_updates(params, updates), slots
+
+
 def by_hand(*names):
     """(parameters, losses) of steps of the named networks, one after the other."""
-    rule = optax.adamw(RATE, b2=0.99, weight_decay=0.0)
     params = dict(start())
-    slots, losses = {name: rule.init(own) for name, own in params.items()}, []
+    slots, losses = {name: RULE.init(own) for name, own in params.items()}, []
     for name in names:
         other = params[DISCRIMINATOR if name == GENERATOR else GENERATOR]
         loss, grads = graded(name)(params[name], other)
-        updates, slots[name] = rule.update(grads, slots[name], params[name])
-        params[name] = optax.apply_updates(params[name], updates)
+        params[name], slots[name] = adam_step(grads, slots[name], params[name])
         losses.append(float(loss))
     return params, losses
 

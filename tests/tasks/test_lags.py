@@ -1,4 +1,7 @@
-"""The lag task on tiny encoders. This file runs itself on 1 and 8 simulated devices and compares what it prints."""
+"""The lag task on tiny encoders.
+
+This file runs itself on eight simulated devices and compares what it prints with what one does here.
+"""
 
 import json
 import os
@@ -19,7 +22,6 @@ from tests.forked import Forked
 
 PHASE = Phase('main', 60, 0.1, schedule='constant', clip=5.0, optimizer='sgd')
 TASK = Lags(Encoder((6, 8), blocks=1, stem=4), Tail(4, 12), (PHASE,))
-DEVICES = (1, 8)
 
 
 def example(pairs=16, side=32):
@@ -90,21 +92,18 @@ def measure() -> dict:
 
 @pytest.fixture(scope='module')
 def measured(tmp_path_factory):
-    folder, running = tmp_path_factory.mktemp('measured'), {}
-    for devices in DEVICES:
-        flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
-        out, errors = (folder / f'{devices}.{name}' for name in ('out', 'err'))
-        running[devices] = Forked(__file__, env={'XLA_FLAGS': flags}, stdout=out, stderr=errors), out, errors
-    results = {}
-    for devices, (process, out, errors) in running.items():
-        assert process.wait(timeout=240) == 0, errors.read_text()
-        results[devices] = json.loads(out.read_text().splitlines()[-1])
-    return results
+    """(of the devices that this process has, of eight)."""
+    flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=8'
+    out, errors = (tmp_path_factory.mktemp('measured') / name for name in ('out', 'err'))
+    process = Forked(__file__, env={'XLA_FLAGS': flags}, stdout=out, stderr=errors)
+    one = measure()
+    assert process.wait(timeout=240) == 0, errors.read_text()
+    return one, json.loads(out.read_text().splitlines()[-1])
 
 
 @pytest.mark.parametrize('name', ['loss', 'params', 'stats'])
 def test_eight_devices_give_what_one_gives(measured, name):
-    one, eight = (np.array(measured[devices][name]) for devices in DEVICES)
+    one, eight = (np.array(found[name]) for found in measured)
     np.testing.assert_allclose(eight, one, rtol=1e-5, atol=1e-5 * np.abs(one).max())
 
 

@@ -101,18 +101,18 @@ def test_microbatches_change_nothing():
     # SGD without clipping: the change of the parameters is the gradient
     phase = Phase('main', steps=10, learning_rate=0.1, clip=0.0, optimizer='sgd')
     batch, key = parallel.split_rows(example(valid=0.5)), jax.random.key(1)
-    start = jax.device_get(begin(TWO_STAGES, phase).params)
+    start = jax.device_get(begin(DIFFUSION, phase).params)
     found = []
     for accumulate in (1, 4):
-        step = stepping(replace(TWO_STAGES, accumulate=accumulate), phase)
-        state, metrics = step(begin(TWO_STAGES, phase), batch, key)
+        step = stepping(replace(DIFFUSION, accumulate=accumulate), phase)
+        state, metrics = step(begin(DIFFUSION, phase), batch, key)
         found.append(jax.device_get((state.params, metrics)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), *found)
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), found[0][0], start)
     assert moved['params']['out_conv']['kernel'] > 1e-3
 
 
-@pytest.mark.parametrize('task', [REGRESSION, TWO_STAGES, ONE_PASS], ids=[NAMES[0], *NAMES[2:]])
+@pytest.mark.parametrize('task', [REGRESSION, DIFFUSION, ONE_PASS], ids=[NAMES[0], *NAMES[2:]])
 def test_hardly_any_valid_cell(task):
     batch = example(valid=0.02)
     batch['mask'][0] = False  # and one example without any

@@ -28,9 +28,10 @@ PLATEAU = Phase(
 def rates(phase, losses):
     """The learning rate of each step: with a gradient only in the first one, momentum leaves 0.9^n of it."""
     rule = create(phase)
+    update = jax.jit(rule.update)
     state, found = rule.init(jnp.ones(())), []
     for n, loss in enumerate(losses):
-        updates, state = rule.update(jnp.float32(n == 0), state, jnp.ones(()), value=jnp.float32(loss))
+        updates, state = update(jnp.float32(n == 0), state, jnp.ones(()), value=jnp.float32(loss))
         found.append(-float(updates) / 0.9**n)
     return found
 
@@ -71,10 +72,10 @@ def test_gradients_are_clipped_before_momentum():
     phase = Phase('main', 4, 0.1, schedule='constant', clip=5.0, optimizer='sgd')
     rule, start = create(phase), {'a': jnp.zeros(2), 'b': jnp.zeros(1)}
     grads = {'a': jnp.array([30.0, 40.0]), 'b': jnp.array([0.0])}
-    state = rule.init(start)
-    updates, state = rule.update(grads, state, start, value=1.0)
+    state, update = rule.init(start), jax.jit(rule.update)
+    updates, state = update(grads, state, start, value=1.0)
     np.testing.assert_allclose(updates['a'], [-0.3, -0.4], rtol=1e-6)
-    updates, state = rule.update(grads, state, start, value=1.0)
+    updates, state = update(grads, state, start, value=1.0)
     np.testing.assert_allclose(updates['a'], [-0.57, -0.76], rtol=1e-6)
 
 
@@ -82,7 +83,7 @@ def test_each_tensor_is_clipped_by_its_own_norm():
     phase = Phase('main', 4, 1.0, schedule='constant', clip=5.0, clip_each=True, optimizer='sgd')
     rule, start = create(phase), {'a': jnp.zeros((1, 2)), 'b': jnp.zeros(1), 'c': jnp.zeros(2)}
     grads = {'a': jnp.array([[30.0, 40.0]]), 'b': jnp.array([0.5]), 'c': jnp.zeros(2)}
-    updates, _ = rule.update(grads, rule.init(start), start, value=1.0)
+    updates, _ = jax.jit(rule.update)(grads, rule.init(start), start, value=1.0)
     np.testing.assert_allclose(updates['a'], [[-3.0, -4.0]], rtol=1e-6)
     np.testing.assert_allclose(updates['b'], [-0.5], rtol=1e-6)
     np.testing.assert_array_equal(updates['c'], [0, 0])
@@ -98,9 +99,9 @@ def test_cosine_ends_at_the_final_rate():
 def test_decay_of_second_moments(beta2):
     # two gradients, 1 and 2: moments with bias correction by hand
     rule = create(Phase('main', 4, 0.1, schedule='constant', clip=0.0, beta2=beta2))
-    state, start = rule.init(jnp.zeros(())), jnp.zeros(())
+    state, start, update = rule.init(jnp.zeros(())), jnp.zeros(()), jax.jit(rule.update)
     for gradient in (1.0, 2.0):
-        updates, state = rule.update(jnp.float32(gradient), state, start, value=1.0)
+        updates, state = update(jnp.float32(gradient), state, start, value=1.0)
     first = (0.9 * 0.1 + 0.1 * 2) / (1 - 0.9**2)
     second = (beta2 * (1 - beta2) + (1 - beta2) * 4) / (1 - beta2**2)
     np.testing.assert_allclose(updates, -0.1 * first / np.sqrt(second), rtol=1e-4)
@@ -114,12 +115,13 @@ def test_muon_learns_all_directions_of_a_kernel_equally():
     gradient = {'kernel': (left * [1, 0.1, 0.01] @ right.T).reshape(3, 3, 4, 3), 'bias': np.array([1.0, -2.0, 3.0])}
     params = jax.tree.map(jnp.zeros_like, gradient)
     rule = create(Phase('main', 4, 0.1, schedule='constant', clip=0.0, optimizer='muon'))
-    updates, _ = rule.update(jax.tree.map(jnp.float32, gradient), rule.init(params), params, value=1.0)
+    update = jax.jit(rule.update)
+    updates, _ = update(jax.tree.map(jnp.float32, gradient), rule.init(params), params, value=1.0)
     kernel = np.array(updates['kernel']).reshape(36, 3)
     directions = np.diag(left.T @ kernel @ right) / np.sqrt(36)
     np.testing.assert_allclose(directions, -0.1 * 0.2, rtol=0.35)  # five Newton-Schulz iterations
     others = optax.nadamw(0.1, b2=0.99)
-    expected, _ = others.update(jnp.float32(gradient['bias']), others.init(params['bias']), params['bias'])
+    expected, _ = jax.jit(others.update)(jnp.float32(gradient['bias']), others.init(params['bias']), params['bias'])
     np.testing.assert_allclose(updates['bias'], expected, rtol=1e-4)
 
 

@@ -14,15 +14,14 @@ class HotDry:
     """Frequency over cells and times; a table, no score."""
 
     def __init__(self, setting: Setting) -> None:
-        self._setting, self.sums = setting, Accumulator()
+        self._setting, self.sums, self._known = setting, Accumulator(), setting.reference.hot_dry()
 
     def add(self, sample: Sample) -> None:
-        known = self._setting.reference.hot_dry
-        if known is None:
+        if self._known is None:
             return
         weight = np.where(np.isfinite(sample.truth).all(-1), self._setting.weight, 0.0)
         for method, members in {TRUTH: sample.truth[None], **sample.methods}.items():
-            self.sums.add(method, sample.stamp, compound.day_sums(members, weight, sample.month, known))
+            self.sums.add(method, sample.stamp, compound.day_sums(members, weight, sample.month, self._known))
 
     def result(self) -> Result:
         details = {method: self.sums.estimates(method, compound.summarise)['frequency'] for method in self.sums}

@@ -6,7 +6,8 @@ from downscale_jax.evaluation.drawing import ratios as drawing
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Estimate, Figure, Result
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
-from downscale_jax.evaluation.statistics.semivariogram import choose, day_sums, summarise
+from downscale_jax.evaluation.statistics.semivariogram import Pairs, choose, day_sums, summarise
+from downscale_jax.runtime.errors import UserError
 
 TEXTURE_KM = 500.0  # scored up to this distance, where fine structure shows
 
@@ -16,7 +17,13 @@ class Semivariogram:
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums = setting, Accumulator()
-        self.pairs = choose(setting.statics, setting.weight)
+        self._undefined = 'No distance of the semivariogram fits the grid.'  # where no pairs are found
+        try:
+            self.pairs = choose(setting.statics, setting.weight)
+        except UserError as error:  # rotated axes without latitudes and longitudes
+            none = np.zeros(0, int)
+            self.pairs = Pairs(none, none, none, np.zeros(0))
+            self._undefined = f'No semivariogram: {error}.'
 
     def add(self, sample: Sample) -> None:
         truths = [
@@ -35,7 +42,7 @@ class Semivariogram:
     def result(self) -> Result:
         setting, kilometres = self._setting, self.pairs.kilometres
         if not kilometres.size:
-            return Result(notes=['No distance of the semivariogram fits the grid.'])
+            return Result(notes=[self._undefined])
         found = self.sums.all_estimates(self.summarise)
         curves: dict[str, dict[str, Estimate]] = {}
         truth = {}

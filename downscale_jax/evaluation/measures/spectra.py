@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
+import xarray as xr
 
 from downscale_jax.evaluation.drawing import ratios as drawing
 from downscale_jax.evaluation.labels import squared
@@ -14,6 +15,7 @@ from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
 from downscale_jax.fields.geometry import wind
 from downscale_jax.fields.geometry.grid import cell_sizes_km
 from downscale_jax.fields.geometry.wind_axes import is_known
+from downscale_jax.runtime.errors import UserError
 
 ROUNDING = 1e-6  # of the strongest wavenumber: beyond the truncation of a model there is only rounding
 KINETIC = 'energy'
@@ -22,27 +24,30 @@ KINETIC = 'energy'
 class Spectra:
     """Of single fields and of ensemble means.
 
-    Kinetic energy needs vorticity and divergence among the variables, or both winds. Where a global grid has no
-    harmonics (block means leave out a pole), spectra are those of the rows that are at least half as wide as the
-    widest, 60S to 60N.
+    Kinetic energy needs vorticity and divergence among the variables, or both winds on a grid on which these two can be
+    derived. Where a global grid has no harmonics (block means leave out a pole), spectra are those of the rows that are
+    at least half as wide as the widest, 60S to 60N. A grid with uneven steps has no spectra, but a note.
     """
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums = setting, Accumulator()
-        statics = setting.statics
-        self._band = slice(None)
-        if not spectra.resolves(statics):
-            width = cell_sizes_km(statics)[1]
-            wide = np.flatnonzero(width >= width.max() / 2)
-            self._band = slice(int(wide[0]), int(wide[-1]) + 1)
-            statics = statics.isel({statics['mask'].dims[0]: self._band})
-        self._power = spectra.VariancePower(statics)
+        self._undefined = ''  # why the grid has no spectra
+        try:
+            self._band = wide_rows(setting.statics)
+            statics = setting.statics.isel({setting.statics['mask'].dims[0]: self._band})
+            self._power = spectra.VariancePower(statics)
+        except UserError as error:
+            self._undefined = str(error)
+            return
         rotational = {'vorticity', 'divergence'} <= set(setting.names)
         # not on a curvilinear grid
-        self._winds = setting.winds if setting.winds and is_known(statics, setting.winds.values()) else None
+        known = setting.winds and is_known(statics, setting.winds.values()) and wind.allows_vorticity(setting.statics)
+        self._winds = setting.winds if known else None
         self._kinetic = spectra.EnergySpectrum(statics) if rotational or self._winds else None
 
     def add(self, sample: Sample) -> None:
+        if self._undefined:
+            return
         truth = self._powers(sample.truth)
         for method, members in sample.methods.items():
             powers = self._powers(np.where(np.isfinite(sample.truth), mean_of(members), np.nan))
@@ -73,6 +78,8 @@ class Spectra:
         return [derived[name].values[self._band] for name in ('vorticity', 'divergence')]
 
     def result(self) -> Result:
+        if self._undefined:
+            return Result(notes=[f'No spectra by wavenumber: {self._undefined}.'])
         setting, top = self._setting, self.resolved()
         scores: dict[str, dict[str, Estimate]] = {}
         curves: dict[str, dict[str, Estimate]] = {}
@@ -134,6 +141,15 @@ class Spectra:
         known = np.isfinite(powers).all(-1)
         filled = (powers > ROUNDING * powers.max(-1, keepdims=True))[known].all(0)
         return int(np.flatnonzero(filled)[-1]) + 1 if filled.any() else powers.shape[-1]
+
+
+def wide_rows(grid: xr.Dataset) -> slice:
+    """The rows at least half as wide as the widest; all rows where the whole grid has a spectrum."""
+    if spectra.resolves(grid):
+        return slice(None)
+    width = cell_sizes_km(grid)[1]
+    wide = np.flatnonzero(width >= width.max() / 2)
+    return slice(int(wide[0]), int(wide[-1]) + 1)
 
 
 def summarise(sums: Sums, top: int) -> dict[str, np.ndarray]:

@@ -20,8 +20,8 @@ def plane_count(names: Sequence[str]) -> int:
 def context_planes(names: Sequence[str], statics: xr.Dataset, time: Any, source: str = 'the grid') -> np.ndarray:
     """[H, W, S] float32 at one time stamp, datetime64 or cftime.
 
-    'season' is the angle of the day in a year of 365.25 days, 'hour' that of the local solar hour (UTC where the grid
-    has no longitudes), 'latitude' is in units of 90 degrees; any other name is a variable of `statics` in its own
+    'season' is the angle of the day in a year of `days_per_year`, 'hour' that of the local solar hour (UTC where the
+    grid has no longitudes), 'latitude' is in units of 90 degrees; any other name is a variable of `statics` in its own
     units, zero where it is missing.
 
     Raises UserError where `statics` lacks one of them.
@@ -31,7 +31,7 @@ def context_planes(names: Sequence[str], statics: xr.Dataset, time: Any, source:
     stack = []
     for name in names:
         if name == 'season':
-            stack += _circle(np.full(shape, day_of_year(time) / 365.25))
+            stack += _circle(np.full(shape, day_of_year(time) / days_per_year(time)))
         elif name == 'hour':
             east = _on_grid(statics, 'lon', shape) if 'lon' in statics.coords else np.zeros(shape)
             stack += _circle(hour_of_day(time) / 24 + east / 360)
@@ -76,6 +76,11 @@ def hour_of_day(time: Any) -> float:
     if isinstance(time, np.datetime64):
         return float((time - time.astype('M8[D]')) / np.timedelta64(1, 'h'))
     return time.hour + time.minute / 60 + time.second / 3600
+
+
+def days_per_year(time: Any) -> float:
+    """Length of the year by which `day_of_year` becomes an angle: 360 days in the calendar of 360 days, else 365.25."""
+    return 360.0 if getattr(time, 'calendar', '') == '360_day' else 365.25
 
 
 def _circle(share: np.ndarray) -> list[np.ndarray]:

@@ -14,7 +14,8 @@ from downscale_jax.runtime.errors import UserError
 
 _PRESSURE_UNITS = {'pa', 'hpa', 'mb', 'mbar', 'millibar', 'millibars'}
 _HEIGHT_COORDINATES = {'height', 'heightaboveground', 'level', 'lev'}
-HEIGHT = 'height_above_ground'  # attribute of a variable whose scalar coordinate is dropped
+# attributes of a variable whose coordinate is dropped: metres above the ground; a pressure or any other level
+HEIGHT, LEVEL = 'height_above_ground', 'level'
 
 
 class Kind(NamedTuple):
@@ -99,7 +100,13 @@ def _is_near_surface(array: xr.DataArray, height: float | None) -> bool:
 
 
 def on_pressure_levels(array: xr.DataArray) -> bool:
-    return any(str(c.attrs.get('units', '')).lower() in _PRESSURE_UNITS for c in array.coords.values())
+    """Whether a field lies on a pressure level, or on another level that `levels_as_variables` has made a variable."""
+    return LEVEL in array.attrs or any(is_pressure(c) for c in array.coords.values())
+
+
+def is_pressure(coordinate: xr.DataArray) -> bool:
+    """Whether a coordinate is in units of pressure."""
+    return str(coordinate.attrs.get('units', '')).lower() in _PRESSURE_UNITS
 
 
 def joinable(dataset: xr.Dataset) -> xr.Dataset:

@@ -5,7 +5,7 @@ from collections.abc import Hashable
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields.datasets.archives import HEIGHT
+from downscale_jax.fields.datasets.archives import HEIGHT, LEVEL, is_pressure
 from downscale_jax.fields.datasets.axes import NUMERIC_KINDS
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
@@ -41,19 +41,27 @@ def single_level(array: xr.DataArray) -> float | None:
 
 def levels_as_variables(dataset: xr.Dataset, source: str) -> xr.Dataset:
     """Lazily, with a variable for each level of those that have several: `u_850` with pressures in hPa, `t_2` with
-    heights in their own unit. A single level is dropped. Raises UserError where two would have the same name."""
+    heights in their own unit. A single level leaves the name as it is. An attribute keeps heights (HEIGHT), pressures
+    and each of several levels (LEVEL). Raises UserError where two variables would have the same name."""
     variables: dict[str, xr.DataArray] = {}
     for name, array in dataset.data_vars.items():
         dim = level_dim(array)
-        levels = [''] if dim is None or array.sizes[dim] == 1 else [f'_{value:g}' for value in _values(array[dim])]
-        for index, suffix in enumerate(levels):
-            key = f'{name}{suffix}'
+        levels = [None] if dim is None else _values(array[dim]).tolist()
+        for index, level in enumerate(levels):
+            key = f'{name}_{level:g}' if len(levels) > 1 else str(name)
             if key in variables:
                 raise UserError(f"{source}: two fields are called '{key}': rename one of them")
-            variables[key] = array if dim is None else array.isel({dim: index}, drop=True)
+            variables[key] = array if dim is None else _at_level(array, dim, index, level)
     kept = {name for array in variables.values() for name in array.coords}
     planes = {name: c for name, c in dataset.coords.items() if name in kept}
     return xr.Dataset(variables, planes, dataset.attrs).assign_coords(planes)
+
+
+def _at_level(array: xr.DataArray, dim: Hashable, index: int, level: float) -> xr.DataArray:
+    field, levels = array.isel({dim: index}, drop=True), array[dim]
+    if str(dim).lower() in ('height', 'heightaboveground') and levels.attrs.get('units', 'm') == 'm':
+        return field.assign_attrs({HEIGHT: level})
+    return field.assign_attrs({LEVEL: level}) if levels.size > 1 or is_pressure(levels) else field
 
 
 def _values(levels: xr.DataArray) -> np.ndarray:

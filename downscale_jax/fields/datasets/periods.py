@@ -10,6 +10,7 @@ from downscale_jax.runtime.errors import UserError
 
 KINDS = ('month', 'year')
 START, END = 'period_start', 'period_end'  # coordinates along time
+PER_MONTH_OR_YEAR = re.compile(r'(?<![a-z])(mo|y|ann|a\b)')  # in units, which the y of a day must not match
 
 
 def bounds_of_time(
@@ -20,7 +21,7 @@ def bounds_of_time(
     Empty where the file has none, or where the field, by its CF attributes `attrs`, neither is a sum nor has units per
     month or year.
     """
-    if not (_is_sum(attrs) or re.search(r'mo|y|\ba|ann', str(attrs.get('units', '')).lower())):
+    if not (_is_sum(attrs) or PER_MONTH_OR_YEAR.search(str(attrs.get('units', '')).lower())):
         return {}
     for coordinate in array.coords.values():
         if (bounds := bounds_of(dataset, coordinate)) is not None:

@@ -126,7 +126,10 @@ def year_of(time: Any) -> int:
 
 
 def evenly(total: int, wanted: int | None) -> list[int]:
-    """Indices of `wanted` evenly spread records of `total`, including the first and the last; None means all."""
+    """Indices of `wanted` evenly spread records of `total`, including the first and the last; None means all.
+
+    They may share one hour or month, where the step is near a multiple of the day or year.
+    """
     if wanted is None or wanted >= total:
         return list(range(total))
     return sorted({round(i) for i in np.linspace(0, total - 1, wanted)})

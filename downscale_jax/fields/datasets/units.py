@@ -101,6 +101,17 @@ def conversion(own: str, units: str, name: str) -> Conversion:
     return Conversion(scale, offset, calendar, accumulated)
 
 
+def are_equal(own: str, units: str, name: str) -> bool:
+    """Whether values of the variable `name` are the same numbers in both units, such as 'mm/day' and 'kg m-2 day-1'."""
+    if own == units:
+        return True
+    try:
+        found = conversion(own, units, name)
+    except UserError:
+        return False
+    return bool(np.isclose(found.scale, 1)) and not (found.offset or found.calendar or found.accumulated)
+
+
 def _parsed(units: str, verb: str, name: str) -> Spelled:
     try:
         return parse_units(units)

@@ -29,7 +29,7 @@ def cell_sizes_km(grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         dy, dlon = steps(lat), float(np.median(steps(grid[axes[1]].values)))
         dx = dlon * KM_PER_DEGREE * np.cos(np.deg2rad(lat))
         # a row at the pole has no width: it gets that of a row a quarter of a cell away
-        return dy * KM_PER_DEGREE, np.maximum(dx, dx.max() * np.sin(np.deg2rad(np.median(dy) / 4)))
+        return dy * KM_PER_DEGREE, np.fmax(dx, dx.max() * np.sin(np.deg2rad(np.median(dy) / 4)))
     if not _has_planes(grid):
         raise UserError(f'the grid has neither x, y nor lat, lon coordinates, found {sorted(map(str, grid.coords))}')
     if min(grid['lat'].shape) < 2:
@@ -41,9 +41,11 @@ def cell_sizes_km(grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cell_size_km(grid: xr.Dataset) -> float:
-    """Typical cell size in km: square root of median height times median width. Raises as `cell_sizes_km`."""
-    dy, dx = cell_sizes_km(grid)
-    return float(np.sqrt(np.median(dy) * np.median(dx)))
+    """Typical cell size in km: square root of median height times median width; of a single row or column the other
+    size, NaN of a single cell. Raises as `cell_sizes_km`."""
+    sizes = np.array([np.median(size) for size in cell_sizes_km(grid)])
+    known = sizes[np.isfinite(sizes)]
+    return float(np.sqrt(known.max() * known.min())) if known.size else np.nan
 
 
 def _medians(sizes: np.ndarray) -> np.ndarray:

@@ -73,6 +73,15 @@ def vorticity_divergence(fields: xr.Dataset, u: str = 'u', v: str = 'v') -> xr.D
     return fields.drop_vars([u, v]).assign(derived)
 
 
+def allows_vorticity(grid: xr.Dataset) -> bool:
+    """Whether the steps of the grid allow `vorticity_divergence`: it is evenly spaced, or global and harmonics fit."""
+    try:
+        _method(grid, grid['mask'])
+    except UserError:
+        return False
+    return True
+
+
 def _time_by_time(derive: Derive, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     vorticity, divergence = np.empty(u.shape, np.float32), np.empty(u.shape, np.float32)
     for at in np.ndindex(u.shape[:-2]):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from downscale_jax.fields.context.planes import day_of_year
+from downscale_jax.fields.context.planes import day_of_year, days_per_year
 
 RIDGE = 1e-2  # of the standardised predictors, relative to their variance; the intercept is not penalised
 PREFIX = 'regression_'  # of the names of the coefficients among static variables
@@ -23,7 +23,7 @@ SEASONAL = 2 * len(HARMONICS)  # regressors of the annual cycle
 
 def regressors(predictors: np.ndarray, time: Any) -> np.ndarray:
     """Standardised predictors [H, W, P] and a time, datetime64 or cftime -> [H, W, P + SEASONAL] float32."""
-    angles = 2 * np.pi * day_of_year(time) / 365.25 * np.array(HARMONICS)
+    angles = 2 * np.pi * day_of_year(time) / days_per_year(time) * np.array(HARMONICS)
     cycle = np.sqrt(2) * np.concatenate([np.cos(angles), np.sin(angles)])  # of unit variance over a year
     planes = np.broadcast_to(cycle.astype(np.float32), (*predictors.shape[:-1], SEASONAL))
     return np.concatenate([predictors, planes], -1)

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from data_prep.readers.pairs import Pair, at_common_times, fields_in_time, in_units, one_member
+from data_prep.readers.pairs import Pair, at_common_times, fields_in_time, in_units
 from downscale_jax.runtime.errors import UserError
 
 
@@ -73,14 +73,6 @@ def test_nothing_in_common_and_two_times_of_a_day_are_refused(coarse, fine, word
     with pytest.raises(UserError) as error:
         matched(coarse, fine)
     assert all(word in str(error.value) for word in words)
-
-
-def test_one_member_of_an_ensemble():
-    data = at(days('2000-01-01', 2)).expand_dims(realization=3)
-    data = data.assign(t2m=data['t2m'] + xr.DataArray([0.0, 1.0, 2.0], dims='realization'))
-    assert (one_member(data, 2, 'file')['t2m'] == 2).all()
-    with pytest.raises(UserError, match=r'data\.member=3'):
-        one_member(data, 3, 'file')
 
 
 def test_fields_in_time_leave_out_static_variables_and_bounds():

@@ -43,7 +43,7 @@ def test_records(tmp_path, year, calendar):
     first = 30 if calendar == '360_day' else 31
     np.testing.assert_array_equal(split[0]['fine'][..., 0], values[first])
     season = context_planes(('season',), prepared.statics, split.times[0])
-    angle = 2 * np.pi * (first + 0.5) / 365.25
+    angle = 2 * np.pi * (first + 0.5) / (360 if calendar == '360_day' else 365.25)
     np.testing.assert_allclose(season[0, 0], [np.cos(angle), np.sin(angle)], rtol=1e-6)
     coarse = coarse_dataset(prepared, split, split.times, [0, 8])
     assert [iso(time) for time in coarse['time'].values] == [last[0], last[8]]

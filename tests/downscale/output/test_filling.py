@@ -22,6 +22,8 @@ from downscale_jax.runtime.errors import UserError
 
 H, W, TIMES, MEMBERS = 30, 38, 3, 3
 PROVENANCE = Provenance('a test', variables={'sit': {'standard_name': 'sea_ice_thickness'}})
+# for tests of the store alone, which does not depend on the kind of generator
+DIFFUSION = pytest.mark.parametrize('generator', ['diffusion'], indirect=True)
 
 
 def ensemble_of(generator, coarse, statics, members=MEMBERS, seed=0):
@@ -84,9 +86,8 @@ def test_store_and_memory_agree_bit_for_bit(whole, stored):
         assert dataset['sit'].attrs['standard_name'] == 'sea_ice_thickness'
 
 
-@pytest.mark.parametrize('units', [0, 1, 4])
-def test_a_killed_run_resumes_and_ends_with_the_same_bytes(generator, store, stored, tmp_path, monkeypatch, units):
-    path = tmp_path / 'out.zarr'
+def check_resumed_after(units, generator, store, stored, path, monkeypatch):
+    """Kills the filling of a store after so many units: the same request computes the others, to the same bytes."""
     monkeypatch.setattr(filling, 'generate', killed_after(units))
     with pytest.raises(KilledError):
         store(generator, path)
@@ -100,6 +101,17 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(generator, store, sto
     # three times, two units of two members each
     assert len(left) == 6 - units
     assert contents(path) == contents(stored)
+
+
+@pytest.mark.parametrize('units', [0, 1, 4])
+@pytest.mark.parametrize('generator', ['correlated'], indirect=True)
+def test_a_killed_run_resumes_and_ends_with_the_same_bytes(generator, store, stored, tmp_path, monkeypatch, units):
+    check_resumed_after(units, generator, store, stored, tmp_path / 'out.zarr', monkeypatch)
+
+
+@pytest.mark.parametrize('generator', ['diffusion', 'one_pass'], indirect=True)
+def test_a_killed_run_of_another_generator_resumes(generator, store, stored, tmp_path, monkeypatch):
+    check_resumed_after(1, generator, store, stored, tmp_path / 'out.zarr', monkeypatch)
 
 
 @pytest.mark.parametrize(('claims', 'length', 'computed'), [(3, 2, 4), (1, 3, 3)])
@@ -137,6 +149,7 @@ def test_length_of_shards(generators, coarse, statics, monkeypatch):
     assert zarr_store.shard_length(ensemble) == 1
 
 
+@DIFFUSION
 def test_a_unit_without_its_mark_is_computed_again(generator, store, stored, tmp_path):
     path = tmp_path / 'out.zarr'
     store(generator, path)
@@ -146,6 +159,7 @@ def test_a_unit_without_its_mark_is_computed_again(generator, store, stored, tmp
     assert contents(path) == contents(stored)
 
 
+@DIFFUSION
 def test_a_store_begun_in_other_tiles(generator, store, stored, tmp_path):
     """Left alone where finished, else refused, and begun anew by a request that may replace it."""
     path = tmp_path / 'out.zarr'
@@ -170,6 +184,7 @@ def test_a_finished_store_is_left_alone(generator, store, stored, monkeypatch):
     assert {file: file.stat().st_mtime_ns for file in stored.rglob('*')} == before
 
 
+@DIFFUSION
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
@@ -207,6 +222,7 @@ def test_another_network_and_another_kind_of_model_are_refused(generator, genera
         store(generators['regression'], stored, members=1)
 
 
+@DIFFUSION
 def test_a_store_of_an_earlier_version_is_refused_or_replaced(generator, store, stored, tmp_path):
     path = tmp_path / 'out.zarr'
     shutil.copytree(stored, path)
@@ -299,6 +315,7 @@ def test_an_evaluation_keeps_its_store_where_the_next_cannot_be(generators, stor
     assert contents(path) != before
 
 
+@DIFFUSION
 @pytest.mark.parametrize('seconds', [(9, 7, 1), (20, 14)], ids=['short', 'long'])
 def test_work_and_duration_are_announced(generator, store, tmp_path, monkeypatch, caplog, seconds):
     """A short evaluation is repeated, since the first is slow; reading alone is measured last. Both leave 6 seconds."""

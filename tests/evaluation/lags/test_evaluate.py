@@ -83,6 +83,7 @@ class Evaluated(NamedTuple):
     config: dict[str, Any]
     workdir: Path
     table: dict[str, dict[str, float]]
+    calls: dict[str, list[tuple]]  # (arguments, result) by function
 
     @property
     def details(self):
@@ -90,6 +91,19 @@ class Evaluated(NamedTuple):
 
     def again(self):
         return lags.evaluate(self.model, self.prepared, self.config, self.workdir)
+
+
+def spied(patch, module, name):
+    """(arguments, result) of every call of a function, as it runs."""
+    original, calls = getattr(module, name), []
+
+    def spying(*args):
+        result = original(*args)
+        calls.append((args, result))
+        return result
+
+    patch.setattr(module, name, spying)
+    return calls
 
 
 @pytest.fixture(scope='module')
@@ -103,7 +117,10 @@ def evaluated(tmp_path_factory):
     rows = [{'task': 'lags', 'step': s, 'train/loss': 2 - s / 9, 'validation/loss': 2} for s in (1, 2)]
     (workdir / 'metrics.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows))
     model = lags.LagModel(network(1), network(0), 'lags, step 2', None)
-    return Evaluated(model, prepared, config, workdir, lags.evaluate(model, prepared, config, workdir))
+    with pytest.MonkeyPatch.context() as patch:
+        calls = {name: spied(patch, module, name) for module, name in ((lags, 'predict'), (rivals, 'fit'))}
+        table = lags.evaluate(model, prepared, config, workdir)
+    return Evaluated(model, prepared, config, workdir, table, calls)
 
 
 def test_the_table(evaluated):
@@ -201,52 +218,30 @@ def test_the_same_again(evaluated, blank_figures):
     assert all(path.read_bytes() == data for path, data in before.items())
 
 
-@pytest.fixture(scope='module')
-def read(evaluated):
-    """What evaluation reads and fits: (arguments, result) by function, as it runs."""
-    calls = {}
-
-    def spy(module, name):
-        original = getattr(module, name)
-
-        def spying(*args):
-            result = original(*args)
-            calls.setdefault(name, []).append((args, result))
-            return result
-
-        patch.setattr(module, name, spying)
-
-    with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((lags, 'value_range'), (lags, 'predict'), (rivals, 'fit')):
-            spy(module, name)
-        evaluated.again()
-    return calls
-
-
-def test_the_classifier_learns_from_the_training_split_alone(evaluated, read):
+def test_the_classifier_learns_from_the_training_split_alone(evaluated):
     prepared = evaluated.prepared
     train = prepared.split('train')
     assert len(train) > 200  # more than are scored
     known = predict({}, prepared, train, range(len(train)))
-    ((features, lag, classes), _), *others = read['fit']
+    ((features, lag, classes), _), *others = evaluated.calls['fit']
     assert not others
     np.testing.assert_array_equal(features, known.features)
     np.testing.assert_array_equal(lag, known.lag)
     assert classes == CLASSES
-    assert known.seconds.max() < min(found.seconds.min() for args, found in read['predict'] if args[0])
+    assert known.seconds.max() < min(found.seconds.min() for args, found in evaluated.calls['predict'] if args[0])
 
 
-def test_the_data_range_is_that_of_training(evaluated, read):
+def test_the_data_range_is_that_of_training(evaluated):
     prepared = evaluated.prepared
     ranges = {n: value_range(prepared, s, range(len(s))) for n in ('train', 'test') for s in [prepared.split(n)]}
     assert ranges['train'] != ranges['test']
-    assert [args[4] for args, _ in read['predict'] if args[0]] == [ranges['train']]
+    assert [args[4] for args, _ in evaluated.calls['predict'] if args[0]] == [ranges['train']]
 
 
-def test_a_large_training_split_is_thinned(evaluated, read, monkeypatch, blank_figures):
+def test_a_large_training_split_is_thinned(evaluated, monkeypatch, blank_figures):
     fitted = []
     monkeypatch.setattr(lags, 'CLASSIFIER_PAIRS', 50)
-    monkeypatch.setattr(rivals, 'fit', lambda *args: fitted.append(args) or read['fit'][0][1])
+    monkeypatch.setattr(rivals, 'fit', lambda *args: fitted.append(args) or evaluated.calls['fit'][0][1])
     evaluated.again()
     assert len(fitted[0][1]) == 50
 

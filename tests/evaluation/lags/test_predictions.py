@@ -71,7 +71,8 @@ def records():
 
 @pytest.fixture(scope='module')
 def variables():
-    return jax.jit(TASK.network.init)(jax.random.key(0), *2 * [np.zeros((1, 32, 32, 2), 'f4')])
+    key = jax.random.key(0, impl='unsafe_rbg')
+    return jax.jit(TASK.network.init)(key, *2 * [np.zeros((1, 32, 32, 2), 'f4')])
 
 
 @pytest.fixture(scope='module')

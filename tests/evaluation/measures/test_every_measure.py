@@ -81,3 +81,15 @@ def test_without_a_valid_cell_no_score_is_finite(setting, of_samples, result_of,
     found = result_of(name, setting('one variable'), samples)
     assert not any(np.isfinite(e[0]) for row in found.scores.values() for e in row.values())
     json.dumps(plain(found.details), allow_nan=False)
+
+
+@pytest.mark.parametrize('name', sorted(set(MEASURES) - {'seams'}))
+def test_uneven_latitudes_cost_the_spectra_only(of_setting, of_samples, result, result_of, name):
+    kind = KINDS['two variables']
+    grid = of_setting(**kind).statics.drop_vars(['lat', 'lon', 'y', 'x']).rename(y='lat', x='lon')
+    rows, columns = grid['mask'].shape
+    mercator = np.rad2deg(np.arcsin(np.tanh(np.linspace(0.8, 1.0, rows))))
+    uneven = of_setting(**kind, statics=grid.assign_coords(lat=mercator, lon=np.arange(columns) * 0.5))
+    found = result_of(name, uneven, of_samples(uneven)).scores
+    even = result(name, 'two variables').scores
+    assert {m: set(row) for m, row in found.items()} == ({} if name == 'spectra' else {m: set(even[m]) for m in even})

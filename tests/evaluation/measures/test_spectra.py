@@ -189,6 +189,30 @@ def test_rows_too_unequal_have_the_spectra_of_the_wide_ones(measured):
     assert measured(GRIDS['even'], [(truth, truth)]).result().notes == []
 
 
+def test_a_grid_with_uneven_steps_has_a_note_instead_of_spectra(measured):
+    mercator = np.rad2deg(np.arcsin(np.tanh(np.linspace(0.8, 1.4, HEIGHT))))
+    grids = {
+        "'lat' has uneven steps": statics({'lat': mercator, 'lon': np.arange(WIDTH) * 0.25}),
+        'longitudes 0 to 360 repeat': statics({'lat': np.linspace(-75, 75, HEIGHT), 'lon': np.linspace(0, 360, WIDTH)}),
+    }
+    for reason, grid in grids.items():
+        result = measured(grid, [(noise(), noise(1))], WINDS, NAMED).result()
+        assert (result.scores, result.figures) == ({}, ())
+        (note,) = result.notes
+        assert note.startswith(f'No spectra by wavenumber: {reason}')
+
+
+def test_uneven_rotated_axes_cost_the_energy_of_winds_only(measured):
+    dims = ('y', 'x')
+    lat, lon = np.meshgrid(50 + 0.1 * np.arange(HEIGHT), 0.1 * np.arange(WIDTH), indexing='ij')
+    for power, has_energy in ((1, True), (1.05, False)):
+        axes = {'rlat': ('y', 0.1 * np.arange(HEIGHT) ** power), 'rlon': ('x', 0.1 * np.arange(WIDTH))}
+        grid = GRIDS['plane'].drop_vars(dims).assign_coords(axes | {'lat': (dims, lat), 'lon': (dims, lon)})
+        scores, _ = values(measured(grid, [(noise() / 2, noise())], WINDS, NAMED))
+        assert ('energy' in scores) == has_energy
+        assert scores['spectrum_u'] == pytest.approx(np.log(4), rel=1e-5)
+
+
 def test_gaps_leave_no_spectrum_on_the_globe_and_count_for_nothing_in_a_region(measured):
     truth = noise()
     truth[3, 4] = np.nan

@@ -72,6 +72,16 @@ def test_no_distance_fits(of_setting, of_samples):
     assert (result.scores, result.figures, len(result.notes)) == ({}, (), 1)
 
 
+def test_rotated_axes_without_latitudes_have_no_semivariogram(of_setting, of_samples, result_of):
+    setting = of_setting(1)
+    rows, columns = (0.1 * np.arange(setting.statics.sizes[name]) for name in 'yx')
+    rotated = setting.statics.drop_vars(['lat', 'lon', 'y', 'x']).assign_coords(rlat=('y', rows), rlon=('x', columns))
+    result = result_of('semivariogram', of_setting(1, statics=rotated), of_samples(setting, times=1))
+    assert (result.scores, result.figures) == ({}, ())
+    (note,) = result.notes
+    assert note.startswith('No semivariogram: the grid has the coordinates rlat, rlon')
+
+
 @pytest.fixture
 def local(of_setting, of_fields, result_of):
     """local(series, places): series {method: [T, P]} at the first cells of row 10 and, by default, a place in each."""

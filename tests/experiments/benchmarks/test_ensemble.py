@@ -1,15 +1,14 @@
 from pathlib import Path
 
-import pytest
-
 from experiments.benchmarks.ensemble import measure
 
-ROOT = Path(__file__).parents[3]
+CONFIGS = Path(__file__).parents[3] / 'configs'
 
 
-@pytest.mark.parametrize('system', ['diffusion_sit', 'diffusion_dpdm'])
-def test_one_run(system):
-    path = f'{ROOT}/configs/{system}.py:smoke'
-    found = measure(path, 80, members=3, days=2)
+def test_time_of_a_run_for_sea_ice():
+    found = measure(f'{CONFIGS}/diffusion_sit.py:smoke', 80, members=3, days=2)
     assert found['seconds'] > found['network'] > 0
-    assert measure(path, 80, members=1, days=1, evaluations=1)['peak_mib'] > 100
+
+
+def test_memory_of_a_run_for_block_means():
+    assert measure(f'{CONFIGS}/diffusion_dpdm.py:smoke', 80, members=1, days=1, evaluations=1)['peak_mib'] > 100

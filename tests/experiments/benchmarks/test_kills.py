@@ -42,7 +42,7 @@ for unit in range(12):
 """
 
 
-def compare(folder, *arguments, count=20):
+def compare(folder, *arguments, count=10):
     (folder / 'child.py').write_text(CHILD)
     return kills.compare(
         lambda output: [sys.executable, str(folder / 'child.py'), str(output), *arguments], folder, count, seed=0
@@ -57,10 +57,10 @@ def rows(told):
 def test_a_store_that_survives(tmp_path, capsys):
     assert compare(tmp_path) is False
     found = capsys.readouterr().out
-    assert found.splitlines()[-1].startswith('20 kills in ')
+    assert found.splitlines()[-1].startswith('10 kills in ')
     assert found.endswith('identical\n')
     table = rows(found)
-    assert len(table) == 20
+    assert len(table) == 10
     units = [int(row[2].split(' of ')[0]) for row in table]
     assert 0 < max(units) <= UNITS
     assert {row[1] for row in table} >= {kills.START, kills.WRITING}
@@ -68,7 +68,7 @@ def test_a_store_that_survives(tmp_path, capsys):
 
 
 def test_a_store_that_does_not(tmp_path, capsys):
-    assert compare(tmp_path, 'careless', count=8) is True
+    assert compare(tmp_path, 'careless', count=4) is True
     found = capsys.readouterr().out
     assert '1 files differ, begun for one' in found
     assert found.endswith('DIFFERENT\n')

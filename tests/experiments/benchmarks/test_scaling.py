@@ -55,12 +55,12 @@ def test_one_unit(config):
 
 
 def test_the_network_says_something(config):
-    program, arguments = benchmark.compiled(benchmark.untrained(config), 56, 2)
+    program, arguments = benchmark.compiled(benchmark.untrained(config), 72, 2)
     fields, outside, finite = map(np.asarray, program(*arguments))
     # rain below 0 has become 0
     assert outside[0].tolist() == [(member[..., 1] == 0).sum() for member in fields[0]]
-    assert finite[0].tolist() == [2 * 56 * 56] * 2
-    assert fields.shape == (1, 2, 56, 56, 2)
+    assert finite[0].tolist() == [2 * 72 * 72] * 2
+    assert fields.shape == (1, 2, 72, 72, 2)
     assert np.isfinite(fields).all()
     assert (fields[0, 0, ..., 0] != fields[0, 1, ..., 0]).mean() > 0.9
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -63,11 +64,19 @@ def workdir(root):
     return root / 'run'
 
 
+def drawn(rng, leaf):
+    """Small random parameters; of the scalars, counts are 0 and the scale of the first guess is 1."""
+    if leaf.shape:
+        return (0.02 * rng.normal(size=leaf.shape)).astype(leaf.dtype)
+    return np.array(np.issubdtype(leaf.dtype, np.floating), leaf.dtype)
+
+
 @pytest.fixture(autouse=True)
 def untrained(monkeypatch):
     def restored(self, name):
-        init = self.system.initialise(name, self.tasks)
-        return init(jax.random.key(0), zeros(self.system.shapes(self.config), 1))
+        init, rng = self.system.initialise(name, self.tasks), np.random.default_rng(0)
+        shapes = jax.eval_shape(init, jax.random.key(0), zeros(self.system.shapes(self.config), 1))
+        return jax.tree.map(partial(drawn, rng), shapes)
 
     monkeypatch.setattr(Calibrated, 'restored', restored)
     monkeypatch.setattr('downscale_jax.systems.workdir.best_step', lambda directory: 0)

@@ -45,22 +45,23 @@ def test_how_many_planes():
 
 
 @pytest.mark.parametrize(
-    ('time', 'days'),
+    ('time', 'days', 'year'),
     [
-        (np.datetime64('2001-01-01', 'ns'), 0),
-        (np.datetime64('2001-02-01T12', 'ns'), 31.5),
-        (np.datetime64('2001-12-31T23:30', 'ns'), 364 + 23.5 / 24),
-        (np.datetime64('2000-12-31', 'ns'), 365),  # a leap year
-        (cftime.DatetimeNoLeap(2000, 12, 31, 6), 364.25),
-        (cftime.Datetime360Day(2000, 2, 30, 18), 59.75),
-        (cftime.DatetimeGregorian(1850, 3, 1), 59),
+        (np.datetime64('2001-01-01', 'ns'), 0, 365.25),
+        (np.datetime64('2001-02-01T12', 'ns'), 31.5, 365.25),
+        (np.datetime64('2001-12-31T23:30', 'ns'), 364 + 23.5 / 24, 365.25),
+        (np.datetime64('2000-12-31', 'ns'), 365, 365.25),  # a leap year
+        (cftime.DatetimeNoLeap(2000, 12, 31, 6), 364.25, 365.25),
+        (cftime.Datetime360Day(2000, 2, 30, 18), 59.75, 360),
+        (cftime.Datetime360Day(2000, 12, 30, 12), 359.5, 360),  # half a day before the next year
+        (cftime.DatetimeGregorian(1850, 3, 1), 59, 365.25),
     ],
 )
-def test_season(time, days):
+def test_season(time, days, year):
     assert day_of_year(time) == pytest.approx(days)
     found = context_planes(('season',), plane(), time)
     assert (found.shape, found.dtype) == ((*SHAPE, 2), np.float32)
-    np.testing.assert_allclose(angle(found), days / 365.25, atol=1e-6)
+    np.testing.assert_allclose(angle(found), days / year, atol=1e-6)
 
 
 @pytest.mark.parametrize('make', [np.datetime64, lambda text: cftime.DatetimeNoLeap(2003, 7, 9, 18, 30)])

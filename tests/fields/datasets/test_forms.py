@@ -156,7 +156,7 @@ REFERENCE = xr.Dataset(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=75, deadline=None, derandomize=True, database=None)
 @given(FORMS)
 def test_every_form_is_read_as_the_same_data(form):
     with tempfile.TemporaryDirectory() as folder:

@@ -18,11 +18,13 @@ def test_pressures_in_pascals_name_variables_in_hectopascals():
     assert list(fields.data_vars) == ['u_850', 'u_500']
     np.testing.assert_array_equal(fields['u_500'], data['u'].isel(plev=1))
     assert fields['u_500'].dims == ('time', 'lat', 'lon')
-    assert fields['u_850'].attrs == {'units': 'm s-1'}
+    assert fields['u_850'].attrs == {'units': 'm s-1', 'level': 850}
 
 
 def test_heights_keep_their_unit():
-    assert list(levels_as_variables(winds([2, 100], 'm', 'height'), 'file').data_vars) == ['u_2', 'u_100']
+    fields = levels_as_variables(winds([2, 100], 'm', 'height'), 'file')
+    assert list(fields.data_vars) == ['u_2', 'u_100']
+    assert fields['u_100'].attrs == {'units': 'm s-1', 'height_above_ground': 100}
 
 
 def test_a_single_level_is_dropped_and_other_variables_are_kept():

@@ -283,3 +283,18 @@ def test_real_global_winds(shared_data):
         spread = float(np.sqrt((array**2).weighted(weight).mean()))
         assert 1e-5 < spread < 5e-5
         assert abs(float(array.weighted(weight).mean())) < 1e-3 * spread
+
+
+@pytest.mark.parametrize(
+    ('lat', 'lon', 'allowed'),
+    [
+        (np.arange(40, 50.0), np.arange(8.0), True),
+        (np.rad2deg(np.arcsin(roots_legendre(16)[0])), np.arange(32) * 11.25, True),  # Gaussian and global
+        (np.rad2deg(np.arcsin(roots_legendre(16)[0])), np.arange(31) * 11.25, False),
+        (np.array([40, 41, 42.1, 43.3]), np.arange(8.0), False),
+        (np.arange(40, 42.0), np.arange(8.0), False),
+    ],
+)
+def test_grids_that_allow_vorticity(lat, lon, allowed):
+    grid = xr.Dataset({'mask': (('lat', 'lon'), np.ones((lat.size, lon.size)))}, {'lat': lat, 'lon': lon})
+    assert wind.allows_vorticity(grid) == allowed

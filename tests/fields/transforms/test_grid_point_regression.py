@@ -1,3 +1,4 @@
+import cftime
 import numpy as np
 import pytest
 import xarray as xr
@@ -83,3 +84,17 @@ def test_regressors_are_predictors_and_two_harmonics_of_the_year():
     july = regressors(predictors, np.datetime64('2001-07-02T15:00'))  # half a year
     assert july.shape == (2, 3, 6)
     np.testing.assert_allclose(july[0, 0], [1, 1, -(2**0.5), 2**0.5, 0, 0], atol=0.02)
+
+
+def test_a_year_of_360_days_is_a_full_cycle():
+    """1 July is half a year, and 30 December a day before its end; other calendars keep years of 365.25 days."""
+    predictors = np.zeros((1, 1, 0), np.float32)
+    july = regressors(predictors, cftime.Datetime360Day(2001, 7, 1))[0, 0]
+    np.testing.assert_allclose(july, [-(2**0.5), 2**0.5, 0, 0], atol=1e-6)
+    last = regressors(predictors, cftime.Datetime360Day(2001, 12, 30))[0, 0]
+    turns = 2 * np.pi * -1 / 360 * np.array([1, 2])
+    np.testing.assert_allclose(last, 2**0.5 * np.concatenate([np.cos(turns), np.sin(turns)]), rtol=1e-5)
+    for time in (np.datetime64('2001-12-31'), cftime.DatetimeNoLeap(2001, 12, 31)):
+        turns = 2 * np.pi * 364 / 365.25 * np.array([1, 2])
+        expected = np.sqrt(2) * np.concatenate([np.cos(turns), np.sin(turns)])
+        np.testing.assert_array_equal(regressors(predictors, time)[0, 0], expected.astype(np.float32))

@@ -15,11 +15,11 @@ from downscale_jax.fields.datasets.axes import NAMES, NUMERIC_KINDS, gridded, ro
 from downscale_jax.fields.datasets.dates import iso
 from downscale_jax.fields.datasets.files.planes import in_order_of
 from downscale_jax.fields.datasets.levels import single_level
+from downscale_jax.fields.datasets.members import MEMBERS
 from downscale_jax.fields.datasets.times import encode_times, in_one_calendar
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime.errors import UserError
 
-MEMBERS = {'number', 'member', 'realization', 'realisation', 'ensemble', 'ensemble_member', 'ens'}
 TOLERANCE = 1e-3  # of a cell, between the axes of two files
 ROUNDING = 1e-6  # of the largest value, between two files that hold the same
 AT_ONCE = 2**23  # bytes of an overlap that are compared at once

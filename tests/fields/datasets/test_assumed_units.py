@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_prep.readers.assumed_units import with_assumed_units
+from downscale_jax.fields.datasets.assumed_units import with_assumed_units
 from downscale_jax.runtime.errors import UserError
 
 
