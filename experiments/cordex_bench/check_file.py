@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from configs.cordex_bench import PREDICTORS
-from data_prep.readers.assumed_units import check_plausible
 from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.assumed_units import check_plausible
 from downscale_jax.fields.datasets.dates import iso
 from downscale_jax.fields.datasets.times import STANDARD
 from downscale_jax.runtime.errors import UserError

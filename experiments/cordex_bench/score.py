@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from data_prep.readers.assumed_units import with_assumed_units
 from data_prep.readers.pairs import Pair, at_common_times
 from downscale_jax.evaluation.statistics.bootstrap import Sums, total
 from downscale_jax.evaluation.statistics.pointwise import day_sums, summarise
 from downscale_jax.evaluation.statistics.ranks import rank_histogram
 from downscale_jax.fields.datasets import store
+from downscale_jax.fields.datasets.assumed_units import with_assumed_units
 from downscale_jax.fields.datasets.dates import iso
 from downscale_jax.fields.datasets.units import convert_units
 from downscale_jax.runtime import messages

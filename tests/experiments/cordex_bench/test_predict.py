@@ -226,7 +226,7 @@ def test_a_name_must_say_whether_the_orography_is_used(workdir, name):
 
 
 def test_a_work_directory_of_another_config_is_refused(workdir, tmp_path):
-    with pytest.raises(UserError, match='no work directory'):
+    with pytest.raises(UserError, match='is not a work directory'):
         predict(tmp_path / 'nowhere')
     shutil.copytree(workdir, tmp_path / 'run')
     config = json.loads((workdir / 'config.json').read_text())

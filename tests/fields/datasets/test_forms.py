@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cftime
 import numpy as np
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from downscale_jax.downscale.inputs import checked
@@ -154,9 +154,15 @@ def stored(data, encoding, container, stem):
 REFERENCE = xr.Dataset(
     {'mask': (('lat', 'lon'), np.ones((LAT.size, LON.size)))}, {'lat': ('lat', LAT), 'lon': ('lon', LON)}
 )
+SEASONAL = Form(  # as seasonal forecasts of ECMWF, with a unit of rain that the random forms may miss
+    names=('2t', 'tprate'), units=('K', 'm s-1'), order=('time', 'lat', 'lon'), descending=True, convention='0',
+    planes=False, long_names=True, storage='int16', year=1999, calendar='standard', time_units='hours', files='one',
+    container='netcdf4', height=False,
+)  # fmt: skip
 
 
 @settings(max_examples=75, deadline=None, derandomize=True, database=None)
+@example(SEASONAL)
 @given(FORMS)
 def test_every_form_is_read_as_the_same_data(form):
     with tempfile.TemporaryDirectory() as folder:
