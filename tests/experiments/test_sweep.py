@@ -24,6 +24,7 @@ def get_config(variant=''):
 # keeps its config as main.py does; rate + seed is its score; logs each start
 MAIN = """
 import ast, json, os, sys, time
+from pathlib import Path
 given = dict(a.removeprefix('--').split('=', 1) for a in sys.argv[1:])
 workdir = Path(given['workdir'])
 few = {'rate': 0.1, 'steps': 5}
