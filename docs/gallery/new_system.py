@@ -3,7 +3,7 @@ Extending: a system
 ===================
 
 A system is a learning problem with data, training and evaluation. What it must provide stands in one record, `System`;
-everything else, such as the loop, checkpoints, logs, resuming and checks of settings, is there already. This page adds
+everything else, such as the loop, checkpoints, logs, resuming and checks of settings, exists already. This page adds
 the smallest system that learns something: the lapse rate of a mountain climate.
 """
 

@@ -60,7 +60,7 @@ def test_what_is_finished_is_not_run_again(tmp_path, config, main, capsys):
     before = (tmp_path / 'base' / 'scores.json').stat().st_mtime_ns
     assert run_all([Run('base')], config, tmp_path, main)['base']['coarse'] == {'mae': 1.0}
     assert (tmp_path / 'base' / 'scores.json').stat().st_mtime_ns == before
-    assert 'there already' in capsys.readouterr().out
+    assert 'already finished' in capsys.readouterr().out
 
 
 def test_scores_of_another_config_are_not_taken(tmp_path, config, main):

@@ -64,8 +64,8 @@ def outside(files):
         (lambda files: files.update({'statics.nc': b'other'}), 'statics.nc'),
         (lambda files: files.pop('prepared.json'), 'prepared.json'),
         (lambda files: files.pop(packing.MANIFEST), packing.MANIFEST),
-        (lambda files: files.update({packing.MANIFEST: b'[1'}), 'no packed model'),
-        (lambda files: files.update({packing.MANIFEST: b'[1]'}), 'no packed model'),
+        (lambda files: files.update({packing.MANIFEST: b'[1'}), 'not a packed model'),
+        (lambda files: files.update({packing.MANIFEST: b'[1]'}), 'not a packed model'),
         (outside, '../evil'),
     ],
 )
@@ -80,7 +80,7 @@ def test_a_changed_file_is_refused_and_nothing_is_left(workdir, tmp_path, change
 
 def test_no_archive(workdir, tmp_path):
     (tmp_path / 'text.zip').write_text('no archive')
-    with pytest.raises(UserError, match='no packed model'):
+    with pytest.raises(UserError, match='not a packed model'):
         packing.unpacked(tmp_path / 'text.zip')
 
 
