@@ -1,5 +1,6 @@
 """Choices that a config of pairs leaves open, made from the two files and reported: variables, units, splits, sizes."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -192,8 +193,10 @@ def sources_of(
     def source(target: str) -> str:
         if target in predictors:
             return target
-        kind, wanted = kind_of(fine[target], target), level_and_extreme(fine[target])
-        same = {p: coarse[p].attrs.get('standard_name') for p in predictors if level_and_extreme(coarse[p]) == wanted}
+        kind, wanted = kind_of(fine[target], target), level_and_extreme(fine[target], target)
+        same = {
+            p: coarse[p].attrs.get('standard_name') for p in predictors if level_and_extreme(coarse[p], p) == wanted
+        }
         matches = archives.of_kind(same, kind) if kind else []
         if len(matches) > 1:
             raise UserError(
@@ -205,11 +208,13 @@ def sources_of(
     return tuple(source(target) for target in targets)
 
 
-def level_and_extreme(array: xr.DataArray) -> tuple[float | None, str]:
-    """The level of a field that is not near the surface, and whether it is a maximum or minimum of its periods."""
+def level_and_extreme(array: xr.DataArray, name: str) -> tuple[float | None, str]:
+    """The level of a field that is not near the surface, by its attribute or a name such as `t_850`, and whether it is
+    a maximum or minimum of its periods."""
     methods = str(array.attrs.get('cell_methods', ''))
     extreme = next((word for word in ('maximum', 'minimum') if f'time: {word}' in methods), '')
-    return array.attrs.get(archives.LEVEL), extreme
+    named = re.search(r'_(\d+)$', name)
+    return array.attrs.get(archives.LEVEL, float(named[1]) if named else None), extreme
 
 
 def predictor_units(coarse: xr.Dataset, data: dict[str, Any]) -> tuple[str, ...]:

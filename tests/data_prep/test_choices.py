@@ -135,6 +135,9 @@ def test_the_coarse_field_of_a_target_is_at_its_level_and_no_extreme(pair, chose
     daily = {**temperature, 'cell_methods': 'time: maximum'}
     fine = pair['fine'].assign(tx=pair['fine']['t2m'].assign_attrs(daily))[['t2m', 'tx']]
     assert chosen({'coarse': coarse, 'fine': fine})['data']['sources'] == ('tas', 'tasmax')
+    named = coarse.drop_vars('ta').assign(t_850=coarse['tas'].assign_attrs(temperature))
+    assert chosen({'coarse': named, 'fine': fine})['data']['sources'] == ('tas', 'tasmax')
+    assert chosen({'coarse': named[['t_850']], 'fine': fine})['data']['sources'] == ('', '')
     coarse['t_ground'] = coarse['tas']
     with pytest.raises(UserError, match=r"could all be the coarse field of 'tx2'.*data\.sources"):
         chosen({'coarse': coarse.drop_vars('tas').assign(other=coarse['tas']), 'fine': fine.rename(t2m='tx2')})
