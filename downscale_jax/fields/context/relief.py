@@ -131,7 +131,7 @@ def _recognise(data: xr.Dataset, path: str) -> str:
     ]
     matches = known or lengths
     if len(matches) != 1:
-        several = f'several could be ({", ".join(map(str, matches))}): name one'
+        several = f'several are possible ({", ".join(map(str, matches))}): keep only one'
         problem = several if matches else 'a field in m was expected'
         held = ', '.join(f'{name} [{array.attrs.get("units", "")}]' for name, array in data.data_vars.items())
         raise UserError(f'{path}: which variable is the relief? It has {held or "none"}; {problem}')

@@ -84,7 +84,7 @@ def _open(file: str, recent: dict[Hashable, RecentBlocks]) -> list[xr.Dataset]:
         raise UserError(f'{file}: cannot be opened ({error}); install the missing library') from error
     except Exception as error:  # each reader raises its own kind: OSError, or errors of zarr, eccodes, pydap
         if 'installed IO backends' in str(error):  # xarray's message for a file that no reader recognises
-            held = content_of(file) or f'no {kind} by its content; check the file and its suffix'
+            held = content_of(file) or f'not {kind} by its content; check the file and its suffix'
             raise UserError(f'{file}: is {held}') from error
         raise UserError(f'{file}: cannot be read as {kind} ({_first_line(error)}); check the file') from error
 

@@ -85,7 +85,7 @@ def read_store(name: str) -> dict[str, np.ndarray]:
 def labelled(arrays: dict[str, np.ndarray], name: str) -> Labelled:
     """`images` and `labels` among arrays. Raises UserError where images are missing, or labels do not fit."""
     if 'images' not in arrays:
-        raise UserError(f"{name} has no array 'images', but {', '.join(arrays) or 'none'}: name it so")
+        raise UserError(f"{name} has no array 'images' (found {', '.join(arrays) or 'none'}): rename the array")
     images, labels = checked(arrays['images'], name), arrays.get('labels')
     if labels is not None and labels.shape != (len(images),):
         raise UserError(f'{name}: labels of shape {labels.shape} do not fit {len(images)} images: give one each')

@@ -94,7 +94,7 @@ def migrate(stored: dict[str, Any], workdir: Path) -> dict[str, Any]:
     """
     version = stored.get('version', 1)
     if 'system' not in stored:
-        raise UserError(f'{workdir} was made by an older version of downscale_jax: train anew in another --workdir')
+        raise UserError(f'{workdir} was made by an older version of downscale_jax: train again in another --workdir')
     if version > VERSION:
         raise UserError(
             f'{workdir} has version {version} of config.json, this downscale_jax reads up to {VERSION}: update it'
@@ -106,7 +106,7 @@ def migrate(stored: dict[str, Any], workdir: Path) -> dict[str, Any]:
         config = completed(config, ADDED[old].get(config['system'], {}))
     if version < 3:
         if config.get('model', {}).get('network') == 'dpdm':
-            raise UserError(f'{workdir} holds an older form of the network dpdm: train anew in another --workdir')
+            raise UserError(f'{workdir} holds an older form of the network dpdm: train again in another --workdir')
         config = {**config, 'training': with_beta2(config['training'])} if 'training' in config else config
     return config
 

@@ -154,7 +154,7 @@ def test_several_and_missing_are_told(tmp_path):
     with xr.open_dataset(path) as data:
         data = data.load()
     data.assign(elevation=data['z']).to_netcdf(tmp_path / 'b.nc')
-    with pytest.raises(UserError, match='several could be'):
+    with pytest.raises(UserError, match='several are possible'):
         relief.relief_on(grid(), str(tmp_path / 'b.nc'))
     data.where(data['lat'] < 30).to_netcdf(tmp_path / 'c.nc')
     with pytest.raises(UserError, match='no value at'):

@@ -96,7 +96,7 @@ def test_what_is_refused(tmp_path, forms):
     (tmp_path / 'broken' / '0.png').write_text('no image')
     for path, message in (
         (sizes, r'1\.png has 12 x 12 pixels, but .*0\.png has 10 x 10: bring all images to one size'),
-        (tmp_path / 'other.npz', r"other\.npz has no array 'images', but pictures"),
+        (tmp_path / 'other.npz', r"other\.npz has no array 'images' .found pictures"),
         (tmp_path / 'labels.npz', r'labels of shape \(1,\) do not fit 3 images'),
         (tmp_path / 'empty', 'holds no PNG files'),
         (tmp_path / 'objects.npz', r'objects\.npz cannot be read as an \.npz file'),

@@ -113,14 +113,14 @@ def test_one_pass_generators_of_version_6_take_a_noise_field(tmp_path, system):
 
 def test_an_older_published_network_is_refused(tmp_path):
     stored = {'version': 2, 'system': 'dpdm', 'model': {'network': 'dpdm', 'unet': {}}, 'training': {}}
-    with pytest.raises(UserError, match='dpdm: train anew'):
+    with pytest.raises(UserError, match='dpdm: train again'):
         migrate(stored, tmp_path)
 
 
 @pytest.mark.parametrize(
     ('stored', 'parts'),
     [
-        ({'seed': 0, 'data': {}}, ['older version', 'train anew']),
+        ({'seed': 0, 'data': {}}, ['older version', 'train again']),
         ({'system': 'diffusion', 'version': VERSION + 1}, [f'version {VERSION + 1}', f'up to {VERSION}']),
     ],
 )
