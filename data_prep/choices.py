@@ -197,7 +197,7 @@ def sources_of(
         same = {
             p: coarse[p].attrs.get('standard_name') for p in predictors if level_and_extreme(coarse[p], p) == wanted
         }
-        matches = archives.of_kind(same, kind) if kind else []
+        matches = of_kind(same, kind) if kind else []
         if len(matches) > 1:
             raise UserError(
                 f"{', '.join(matches)} of the coarse data could all be the coarse field of '{target}': set "

@@ -15,7 +15,7 @@ from scipy.special import sph_harm_y_all
 
 from tests.blank import blank_save
 from tests.bucket import bucket
-from tests.forked import Forked
+from tests.forked import Forked, flags_of
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
@@ -99,10 +99,6 @@ def start():
         return Forked('main.py', *arguments, cwd=ROOT, env=env, **streams)
 
     return call
-
-
-def flags_of(devices):
-    return f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
 
 
 @pytest.fixture(scope='session')

@@ -6,10 +6,12 @@ has its own streams, signals, devices and exit status, and may be killed. Use a 
 
 import atexit
 import gc
+import json
 import multiprocessing
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +26,7 @@ IMPORTED = (
     *(f'downscale_jax.evaluation.measures.{name}' for name in ('examples', 'pointwise', 'spectra')),
     'dask.array', 'distributed', 'netCDF4', 'pint', 'scipy.ndimage', 'scipy.sparse', 'scipy.spatial', 'tensorboardX',
 )  # fmt: skip
+DEVICES = '--xla_force_host_platform_device_count'
 INSIDE = 'forked'  # the name under which this file runs in a forked process
 CONTEXT = multiprocessing.get_context('forkserver')
 CONTEXT.set_forkserver_preload(list(IMPORTED))
@@ -66,6 +69,29 @@ class Forked:
 
     def terminate(self):
         self.send_signal(signal.SIGTERM)
+
+
+def flags_of(devices):
+    """XLA_FLAGS of a process with so many simulated devices."""
+    return f'{os.environ.get("XLA_FLAGS", "")} {DEVICES}={devices}'
+
+
+def coordinated():
+    """The environments of two processes of one distributed run."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        address = f'127.0.0.1:{free.getsockname()[1]}'
+    several = {'JAX_COORDINATOR_ADDRESS': address, 'JAX_NUM_PROCESSES': '2'}
+    return [{**several, 'JAX_PROCESS_ID': str(index)} for index in (0, 1)]
+
+
+def measured_beside(script, devices, folder, measure):
+    """(what `measure` gives in this process, what the script prints last, as JSON, on so many simulated devices)."""
+    out, errors = folder / 'out', folder / 'err'
+    process = Forked(script, env={'XLA_FLAGS': flags_of(devices)}, stdout=out, stderr=errors)
+    one = measure()
+    assert process.wait(timeout=240) == 0, errors.read_text()
+    return one, json.loads(out.read_text().splitlines()[-1])
 
 
 def run_script(args, cwd, env, streams):

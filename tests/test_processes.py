@@ -1,6 +1,5 @@
 """1, 4 or 8 devices in 1 or 2 processes: the same training to rounding, one stop for all, no process left waiting."""
 
-import os
 import signal
 import socket
 import time
@@ -13,7 +12,7 @@ from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.peers import LINE
 from downscale_jax.runtime.signals import Interrupted
 from downscale_jax.training.log import read
-from tests.forked import Forked
+from tests.forked import Forked, coordinated, flags_of
 
 TOY = Path(__file__).parent / 'training' / 'train_toy.py'
 SETTINGS = ('steps=50', 'sgd=1')  # Adam would hide gradients that are wrong by a factor
@@ -21,8 +20,7 @@ SETTINGS = ('steps=50', 'sgd=1')  # Adam would hide gradients that are wrong by 
 
 def start(workdir, devices, *settings, env=None):
     """One process with so many simulated devices."""
-    flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
-    env = {'XLA_FLAGS': flags, **(env or {})}
+    env = {'XLA_FLAGS': flags_of(devices), **(env or {})}
     errors = workdir.with_suffix(f'.{env.get("JAX_PROCESS_ID", 0)}.err')
     errors.unlink(missing_ok=True)
     return Forked(TOY, workdir, *SETTINGS, *settings, env=env, stderr=errors), errors
@@ -30,11 +28,7 @@ def start(workdir, devices, *settings, env=None):
 
 def start_two(workdir, devices, *settings):
     """Two processes with so many devices each."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        address = f'127.0.0.1:{free.getsockname()[1]}'
-    several = {'JAX_COORDINATOR_ADDRESS': address, 'JAX_NUM_PROCESSES': '2'}
-    return [start(workdir, devices, *settings, env={**several, 'JAX_PROCESS_ID': str(i)}) for i in (0, 1)]
+    return [start(workdir, devices, *settings, env=env) for env in coordinated()]
 
 
 def finish(started):

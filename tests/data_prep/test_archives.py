@@ -88,8 +88,8 @@ def test_units_as_the_file_has_them(tmp_path):
 
 def test_a_logarithm_that_does_nothing(tmp_path):
     dataset(units=('K', 'm day-1')).to_netcdf(tmp_path / 'a.nc')
-    told = r"log1p of 'tp' has no effect: .* at most 0\.005 m day-1, .* data\.units .*'mm day-1' for rain"
-    with pytest.raises(UserError, match=told):
+    message = r"log1p of 'tp' has no effect: .* at most 0\.005 m day-1, .* data\.units .*'mm day-1' for rain"
+    with pytest.raises(UserError, match=message):
         prepare(section(tmp_path / 'a.nc', units=()), 0, tmp_path / 'prepared')
     assert not list((tmp_path / 'prepared').glob('*'))
     prepare(section(tmp_path / 'a.nc'), 0, tmp_path / 'prepared')

@@ -6,9 +6,7 @@ two reads what is left to do only when the first has and waits, or has done its 
 done here too.
 """
 
-import os
 import shutil
-import socket
 import sys
 import time
 from pathlib import Path
@@ -35,7 +33,7 @@ from downscale_jax.tasks.diffusion import Diffusion
 from downscale_jax.tasks.first_guess import FirstGuess, Params
 from downscale_jax.tasks.regression import Regression
 from downscale_jax.training.optimizer import Phase
-from tests.forked import Forked
+from tests.forked import Forked, coordinated, flags_of
 
 NAMES, UNITS, FACTOR = ('a', 'b'), ('K', '1'), 4
 TIMES, MEMBERS, FEW = 3, 5, 3
@@ -88,10 +86,9 @@ def contents(path):
 
 def start(path, devices, *settings, env=None):
     """One process with so many simulated devices."""
-    flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
     # NPROC: XLA has as many threads as there are cores or simulated devices, whichever are more, and Eigen splits
     # the sums of small convolutions among them: other threads, other last bits
-    env = {'XLA_FLAGS': flags, 'NPROC': '4', **(env or {})}
+    env = {'XLA_FLAGS': flags_of(devices), 'NPROC': '4', **(env or {})}
     errors = path.with_suffix(f'.{env.get("JAX_PROCESS_ID", 0)}.err')
     errors.unlink(missing_ok=True)
     return Forked(__file__, path, *settings, env=env, stderr=errors), errors
@@ -99,14 +96,8 @@ def start(path, devices, *settings, env=None):
 
 def start_two(path, devices, settings=(), of_second=()):
     """Two processes with so many devices each; what only the second is told."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        address = f'127.0.0.1:{free.getsockname()[1]}'
-    several = {'JAX_COORDINATOR_ADDRESS': address, 'JAX_NUM_PROCESSES': '2'}
-    return [
-        start(path, devices, *settings, *more, env={**several, 'JAX_PROCESS_ID': str(i)})
-        for i, more in enumerate(((), of_second))
-    ]
+    both = zip(((), of_second), coordinated(), strict=True)
+    return [start(path, devices, *settings, *more, env=env) for more, env in both]
 
 
 def end(started):

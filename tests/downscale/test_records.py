@@ -9,20 +9,9 @@ import xarray as xr
 from downscale_jax.downscale.records import coarse_dataset
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.standardisation import Standardisation
+from tests.counted import Counted
 
 SHAPE, TIMES = (6, 8), np.datetime64('2020-01-01', 'ns') + np.timedelta64(1, 'D') * np.arange(4)
-
-
-class Split(list):
-    """Records that remember which of them were read."""
-
-    def __init__(self, records):
-        super().__init__(records)
-        self.read = []
-
-    def __getitem__(self, index):
-        self.read.append(index)
-        return super().__getitem__(index)
 
 
 def prepared(transform):
@@ -33,9 +22,8 @@ def prepared(transform):
     area = rng.uniform(1, 2, SHAPE).astype('f4')
     mask = np.ones(SHAPE, bool)
     statics = xr.Dataset({'mask': (('y', 'x'), mask), 'cell_area': (('y', 'x'), area)}, axes)
-    return SimpleNamespace(field_transform=transform, statics=statics, mask=mask, area=area[..., None], meta={}), Split(
-        records
-    )
+    found = SimpleNamespace(field_transform=transform, statics=statics, mask=mask, area=area[..., None], meta={})
+    return found, Counted(records)
 
 
 @pytest.fixture

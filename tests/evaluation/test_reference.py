@@ -10,20 +10,9 @@ import xarray as xr
 from downscale_jax.evaluation.reference import TIMES, reference
 from downscale_jax.evaluation.statistics import extremes
 from downscale_jax.fields.datasets.times import decode_times, encode_times, month_of
+from tests.counted import Counted
 
 SHAPE, VARIABLES = (12, 10), ('a', 'b')
-
-
-class Split(list):
-    """Records that remember which of them were read."""
-
-    def __init__(self, records):
-        super().__init__(records)
-        self.read = []
-
-    def __getitem__(self, index):
-        self.read.append(index)
-        return super().__getitem__(index)
 
 
 def prepared(times, calendar, seed=0):
@@ -41,7 +30,7 @@ def prepared(times, calendar, seed=0):
     known = fine.reshape(-1, 2)
     statics = xr.Dataset({'mask': (('y', 'x'), mask), 'cell_area': (('y', 'x'), rng.uniform(1, 3, SHAPE))})
     return SimpleNamespace(
-        split={'train': Split(records)}.__getitem__,
+        split={'train': Counted(records)}.__getitem__,
         field_transform=SimpleNamespace(targets=VARIABLES),
         mask=mask,
         statics=statics,
@@ -114,7 +103,7 @@ def test_of_long_series_some_times_are_read():
     days = np.datetime64('2000-01-01', 'ns') + np.arange(TIMES + 300) * np.timedelta64(1, 'D')
     data, _ = prepared(days[:3], 'standard')
     record = list.__getitem__(data.split('train'), 0)
-    split = Split([record] * (TIMES + 300))
+    split = Counted([record] * (TIMES + 300))
     data.split = {'train': split}.__getitem__
     reference(data, data.meta['attributes'])
     assert len(split.read) == TIMES

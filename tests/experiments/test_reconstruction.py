@@ -2,7 +2,6 @@
 
 import runpy
 import shutil
-import socket
 import sys
 from contextlib import redirect_stdout
 from io import StringIO
@@ -35,7 +34,7 @@ from downscale_jax.systems.storage.migration import versioned
 from downscale_jax.systems.workdir import read_config
 from experiments import reconstruction
 from experiments.climate import archive
-from tests.forked import Forked
+from tests.forked import Forked, coordinated
 
 SIZE = {'seed': 3, 'rows': 40, 'columns': 60}
 NAMES = ('t2m', 'tp')
@@ -361,14 +360,10 @@ def test_values_of_sampling_are_given_as_to_main(tmp_path, monkeypatch, config, 
 
 def start_two(folder, *arguments):
     """Two processes of this file as a program, and the file to which each prints."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        address = f'127.0.0.1:{free.getsockname()[1]}'
-    several = {'JAX_COORDINATOR_ADDRESS': address, 'JAX_NUM_PROCESSES': '2'}
     printed = [folder / f'{index}.out' for index in (0, 1)]
     return [
-        (Forked(__file__, *arguments, env={**several, 'JAX_PROCESS_ID': str(index)}, stdout=out, stderr=out), out)
-        for index, out in enumerate(printed)
+        (Forked(__file__, *arguments, env=env, stdout=out, stderr=out), out)
+        for env, out in zip(coordinated(), printed, strict=True)
     ]
 
 

@@ -1,7 +1,6 @@
 """The same numbers on 1 and 4 simulated devices: this file runs itself once for each and compares what it prints."""
 
 import json
-import os
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create, gradient_step
-from tests.forked import Forked
+from tests.forked import Forked, flags_of
 
 BATCH, DEVICES = 8, (1, 4)
 RATE = 0.125
@@ -66,9 +65,12 @@ def measure() -> dict:
 def measured(tmp_path_factory) -> dict[int, dict]:
     folder, running = tmp_path_factory.mktemp('measured'), {}
     for devices in DEVICES:
-        flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
         out, errors = (folder / f'{devices}.{name}' for name in ('out', 'err'))
-        running[devices] = Forked(__file__, env={'XLA_FLAGS': flags}, stdout=out, stderr=errors), out, errors
+        running[devices] = (
+            Forked(__file__, env={'XLA_FLAGS': flags_of(devices)}, stdout=out, stderr=errors),
+            out,
+            errors,
+        )
     results = {}
     for devices, (process, out, errors) in running.items():
         assert process.wait(timeout=120) == 0, errors.read_text()

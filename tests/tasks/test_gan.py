@@ -5,7 +5,6 @@ This file runs itself on four simulated devices and compares what it prints with
 
 import json
 import math
-import os
 from dataclasses import replace
 from functools import cache
 
@@ -23,7 +22,7 @@ from downscale_jax.tasks.gan import CHANCE_MARGIN, DISCRIMINATOR, GENERATOR, GRA
 from downscale_jax.tasks.super_resolution import SuperResolution
 from downscale_jax.training import state as states
 from downscale_jax.training.optimizer import Phase, create
-from tests.forked import Forked
+from tests.forked import measured_beside
 
 RATE = 1e-3
 ADAMW = Phase('gan', 10, RATE, schedule='constant', clip=0.0, per_network=True)
@@ -295,12 +294,7 @@ def measure() -> dict:
 @pytest.fixture(scope='module')
 def measured(tmp_path_factory):
     """(of the devices that this process has, of four)."""
-    flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=4'
-    out, errors = (tmp_path_factory.mktemp('measured') / name for name in ('out', 'err'))
-    process = Forked(__file__, env={'XLA_FLAGS': flags}, stdout=out, stderr=errors)
-    one = measure()
-    assert process.wait(timeout=240) == 0, errors.read_text()
-    return one, json.loads(out.read_text().splitlines()[-1])
+    return measured_beside(__file__, 4, tmp_path_factory.mktemp('measured'), measure)
 
 
 @pytest.mark.parametrize('branch', ['neither', 'strong', 'weak'])

@@ -4,7 +4,6 @@ This file runs itself on eight simulated devices and compares what it prints wit
 """
 
 import json
-import os
 from dataclasses import replace
 from functools import cache
 
@@ -18,7 +17,7 @@ from downscale_jax.runtime import parallel
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.tasks.lags import Lags, squared_kernels
 from downscale_jax.training.optimizer import Phase
-from tests.forked import Forked
+from tests.forked import measured_beside
 
 PHASE = Phase('main', 60, 0.1, schedule='constant', clip=5.0, optimizer='sgd')
 TASK = Lags(Encoder((6, 8), blocks=1, stem=4), Tail(4, 12), (PHASE,))
@@ -93,12 +92,7 @@ def measure() -> dict:
 @pytest.fixture(scope='module')
 def measured(tmp_path_factory):
     """(of the devices that this process has, of eight)."""
-    flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=8'
-    out, errors = (tmp_path_factory.mktemp('measured') / name for name in ('out', 'err'))
-    process = Forked(__file__, env={'XLA_FLAGS': flags}, stdout=out, stderr=errors)
-    one = measure()
-    assert process.wait(timeout=240) == 0, errors.read_text()
-    return one, json.loads(out.read_text().splitlines()[-1])
+    return measured_beside(__file__, 8, tmp_path_factory.mktemp('measured'), measure)
 
 
 @pytest.mark.parametrize('name', ['loss', 'params', 'stats'])

@@ -85,8 +85,8 @@ class TestOpen:
 
     def test_text_is_no_netcdf(self, tmp_path):
         (tmp_path / 'a.nc').write_text('time,y,x\n')
-        told = error_of(store.open_dataset, tmp_path / 'a.nc')
-        assert told == f'{tmp_path / "a.nc"}: is not NetCDF by its content; check the file and its suffix'
+        message = error_of(store.open_dataset, tmp_path / 'a.nc')
+        assert message == f'{tmp_path / "a.nc"}: is not NetCDF by its content; check the file and its suffix'
 
     # libnetcdf alone reads the missing end of a NetCDF 3 file as zeros.
     @pytest.mark.parametrize('form', ['NETCDF4', 'NETCDF3_CLASSIC', 'NETCDF3_64BIT'])
