@@ -65,7 +65,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.prediction = 'v'  # or 'eps', 'x0'
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
-    config.diffusion.cross_fitting = 1  # parts of the training split; one regression is trained without each
+    config.diffusion.cross_fitting = 1  # parts of the training split; one regression per part is trained on the others
     config.diffusion.regression_steps_share = 1.0  # of the steps of each phase
 
     config.one_pass = ConfigDict()

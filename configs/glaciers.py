@@ -28,7 +28,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.data.bands = ('blue', 'green', 'red', 'nir', 'swir')
     config.data.dates = ('2015-08-25', '2023-08-25')  # the first is that of the outlines
     config.data.days = 30
-    config.data.candidates = 5  # each glacier has the clearest of so many scenes
+    config.data.candidates = 5  # each glacier gets the clearest of this many scenes
     config.data.least_km2 = 0.1
     config.data.folds = 5  # of equal glacier area, from west to east
     config.data.fold = 0  # the fold that is tested; the next one is used for validation
@@ -61,7 +61,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
     config.evaluation = ConfigDict()
     config.evaluation.zone = 300.0  # m around the glaciers
-    config.evaluation.buffer = 60.0  # m around the outlines, twice their usual error of a cell
+    config.evaluation.buffer = 60.0  # m around the outlines, twice their usual error, which is one cell
     config.evaluation.forest_pixels = 30_000
     config.evaluation.outlier = 5.0
 

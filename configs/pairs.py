@@ -25,12 +25,12 @@ def get_config(variant: str = '') -> ConfigDict:
 
     config.data = ConfigDict()
     config.data.kind = 'pairs'  # a record: a coarse field of predictors and a fine field of targets, on two grids
-    config.data.coarse = ''  # a file, glob, Zarr store or URL; empty, like data.fine: a simulated pair
+    config.data.coarse = ''  # a file, glob, Zarr store or URL; empty, together with data.fine: a simulated pair
     config.data.fine = ''
     config.data.simulate = ConfigDict({'rows': 80, 'columns': 120, 'months': 480})  # of the fine grid; 40 years
     config.data.member = 0  # of the coarse file, where it holds an ensemble
-    config.data.predictors = ()  # variables of the coarse file, `u_850` for u at 850 hPa; (): all in time
-    config.data.targets = ()  # variables of the fine file; (): all in time
+    config.data.predictors = ()  # variables of the coarse file, `u_850` for u at 850 hPa; (): all that have times
+    config.data.targets = ()  # variables of the fine file; (): all that have times
     config.data.predictor_units = ()  # units in which predictors are read; '': as in the file
     config.data.target_units = ()
     config.data.assume_units = False  # whether variables without units are taken to have these
@@ -62,7 +62,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.diffusion.prediction = 'v'  # or 'eps', 'x0'
     config.diffusion.weighting = 'v'  # the quantity whose squared error is minimised
     config.diffusion.first_guess = True  # generate the residual of the regression; False: the target itself
-    config.diffusion.cross_fitting = 1  # parts of the training split; one regression is trained without each
+    config.diffusion.cross_fitting = 1  # parts of the training split; one regression per part is trained on the others
     config.diffusion.regression_steps_share = 0.35  # of the steps of each phase
 
     config.one_pass = ConfigDict()

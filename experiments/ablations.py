@@ -4,14 +4,14 @@
 
     target      the full field instead of the anomaly: how far do large scales drift away from the coarse input?
     gamma       signal rates at t = 0 and t = 1
-    prediction  what the network says, eps, v or x0, each with its own plain loss
-    inputs      each input left out but the target's own
+    prediction  what the network predicts: eps, v or x0, each with its own plain loss
+    inputs      each input left out in turn, except the target's own
 
 Every variant is a run of main.py in a process of its own and in runs/ablations/GROUP-VARIANT; `base`, the config with
-only the values given here as to main.py, stands in every table. With the default config a run costs what the demo does,
-ten minutes on 2 CPU cores. Prints one table per group and
-writes GROUP.csv with every score of every method. Large scales:
-bias and RMSE of a member filtered back to the kernel against the coarse input (`evaluation.statistics.consistency`).
+only the values given on the command line, is in every table. With the default config a run costs as much as the demo,
+ten minutes on 2 CPU cores. Prints one table per group and writes GROUP.csv with every score of every method. Large
+scales: bias and RMSE of a member filtered back to the kernel against the coarse input
+(`evaluation.statistics.consistency`).
 """
 
 from collections.abc import Callable
@@ -89,7 +89,8 @@ def group_runs(group: str, config: str, common: dict[str, Any]) -> list[Run]:
 def large_scales(workdir: Path) -> dict[str, dict[str, float]]:
     """{method: how far its fields, filtered back to the kernel, lie from the coarse input} on the scored days.
 
-    `truth` is the measure's zero: the truth filtered back is not quite the input, which an observation's grid has seen.
+    `truth` is the zero of this measure: the truth filtered back is not quite the input, which was sampled on the grid
+    of an observation.
     """
     here = Prepared(workdir)
     prepared = Prepared(workdir.parent / 'data' / here.meta['name'])
@@ -133,7 +134,7 @@ def main() -> int:
                 table[method] = table.get(method, {}) | numbers
         if scores:
             write_csv(options.root / f'{group}.csv', rows(scores))
-            shown = rows(scores, METHODS) + rows(scores, ['truth'])[:1]  # the same of all runs
+            shown = rows(scores, METHODS) + rows(scores, ['truth'])[:1]  # the same for all runs
             print(f'\n{markdown(shown, COLUMNS)}\n', flush=True)
     return min(failed, 1)
 

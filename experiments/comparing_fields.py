@@ -1,4 +1,4 @@
-"""Why pixel error misleads: one field, distorted in ways of equal mean squared error, by other scores.
+"""Why pixel error misleads: one field, distorted in ways of equal mean squared error, and judged by other scores.
 
     python -m experiments.comparing_fields                    idealised sea-ice thickness, about 15 s on 2 CPU cores
     python -m experiments.comparing_fields --path=FILE --variable=NAME --time=2016-08-15 --size=32
@@ -7,7 +7,7 @@
 A shift by whole cells sets the error; the strength of every other distortion is solved for until its MSE is the same
 to 0.1 %. With a work directory of AtmoDist the field is a state of the data that it was trained on: vorticity and
 divergence in their standard deviations, both distorted by the same strength, scores averaged over the two. It is the
-first of the test split, or where the data were simulated one of a simulation with another seed. Prints a table and
+first of the test split or, where the data were simulated, one of a simulation with another seed. Prints a table and
 draws the fields (--figure, by default docs/figures/comparing_fields.png, or comparing_fields_atmosphere.png).
 """
 
@@ -149,7 +149,7 @@ def increment_distances(field: np.ndarray, truth: np.ndarray) -> Mapping[str, fl
 
 
 def feature_distance(field: np.ndarray, truth: np.ndarray) -> float:
-    """The score of connected features of the departure from the truth's mean by Gaussian weights."""
+    """The score of connected features of the departure from the truth's Gaussian-weighted local mean."""
     wide = ndimage.gaussian_filter(truth, MARGIN / 2, axes=(-2, -1))
     scores = []
     for one, expected in zip(field - wide, truth - wide, strict=True):
@@ -213,7 +213,7 @@ def distort(field: np.ndarray, distortions: Distortions) -> dict[str, tuple[floa
 
 
 def square(fields: np.ndarray, size: int) -> np.ndarray:
-    """Of the squares of `size` cells and a margin without a gap that with the largest differences of neighbours."""
+    """The square of `size` cells and its margin, without gaps, that has the largest differences between neighbours."""
     changes = np.diff(fields[0], axis=1, prepend=fields[0][:, :1])
     whole = ndimage.minimum_filter(np.isfinite(fields).all(0), 2 * MARGIN + 1, mode='constant', cval=False)
     if size <= min(whole.shape):
@@ -242,7 +242,7 @@ def read(path: str, variable: str, time: str) -> State:
 def read_atmosphere(workdir: Path) -> State:
     """A state that the encoder in `workdir` was not trained on, continued by a margin on all sides, with its distance.
 
-    Raises UserError where the work directory holds something else than AtmoDist.
+    Raises UserError where the work directory holds something other than AtmoDist.
     """
     model = downscale_jax.load(workdir, LearnedDistance)
     data, seed = model.config['data'], model.config['seed']
@@ -303,7 +303,7 @@ def draw(
     title: str,
     units: str,
 ) -> Figure:
-    """Distorted fields, what each differs by from the truth, and bars of every score; 1 - SSIM, so that 0 is alike."""
+    """Distorted fields, their differences from the truth, and bars of every score; 1 - SSIM, so that 0 means equal."""
     figure = Figure(figsize=(11, 6.1), layout='constrained', facecolor='white')
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.75, 1), squeeze=False)[:, 0]
     maps = upper.subplots(2, len(fields) + 1)

@@ -8,8 +8,8 @@ from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
 def summarise(sums: Sums) -> dict[str, float]:
     """Bias, RMSE and correlation of a member and of the mean, filtered back, against the input; shares of the sea.
 
-    The bias is the same for both. `missing` has no value, `compared` has all of its box. NaN where nothing could be
-    compared.
+    The bias is the same for both. Cells without a value count as `missing`, those with all of their box as `compared`.
+    NaN where nothing could be compared.
     """
     sea, known, compared = sums['areas']
     result = {'missing': 1 - known / sea, 'compared': compared / sea, 'bias': ratio(sums['mean'][1], sums['mean'][0])}

@@ -3,7 +3,7 @@
     python -m experiments.curriculum [--few-steps 300] [--dry-run] [--config.KEY=VALUE ..]
 
 Lags cannot be inferred from a network's first features, so the loss stays at chance before it falls. The published
-remedy is a first phase on few pairs. This starts two runs of main.py with equally many steps, `direct` and
+remedy is a first phase on few pairs. This starts two runs of main.py with the same number of steps, `direct` and
 `curriculum`; the first --few-steps of the second are the phase `few`. Config values given here apply to both. It draws
 the loss of both against the step into ROOT/curriculum.png and prints where the plateau ends: the first row of the log
 from which on the training cross-entropy stays below 0.98 of chance, ln(classes).

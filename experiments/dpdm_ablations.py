@@ -5,13 +5,13 @@
 
     relief   the networks see topography and land, or neither
     points   all grid points are normalised alike, or each by its own mean and deviation, or by its own range
-    patch    patches of 32, 64 and 128 cells, as many cells a step in each
-    members  no variant: rows of all tables are the mean of 1, 5, 10, 33 and 100 members
+    patch    patches of 32, 64 and 128 cells, with the same number of cells per step
+    members  no variant: all tables have rows for the mean of 1, 5, 10, 33 and 100 members
 
 Every variant is a run of configs/diffusion_dpdm.py in a process of its own, without EDSR, of 1000 steps and 100 members
-unless others are given; a config with a variant, FILE:smoke, keeps its own. `base` stands in every table. Values given
-as to main.py are those of all runs. Prints a table for each group, all if none is named, and writes ROOT/GROUP.csv with
-every score.
+unless others are given; a config with a variant, FILE:smoke, keeps its own. `base` is in every table. Config values
+given here apply to all runs. Prints a table for each group (all groups if none is named), and writes ROOT/GROUP.csv
+with every score.
 """
 
 from pathlib import Path

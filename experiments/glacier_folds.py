@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from downscale_jax.evaluation.glaciers import scores as outline_scores
 from downscale_jax.evaluation.glaciers.change import Change
 from downscale_jax.evaluation.glaciers.outcome import Outcome, all_scores
 from downscale_jax.evaluation.glaciers.report import classes_of
@@ -100,12 +99,11 @@ def rows(fold: str, scores: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict
 def class_rows(everything: Outcome) -> list[dict[str, Any]]:
     """One row per class of size and of debris cover: {'by', 'class', 'glaciers', method: IoU, method_5, method_95}."""
     table = []
-    for title, classes, names in classes_of(everything):
-        for name, found in outline_scores.by_class(everything.counts, classes, names).items():
+    for title, glaciers, iou in classes_of(everything):
+        for name, found in iou.items():
             cells = {f'{method}{suffix}': float(value) for method, estimate in found.items()
                      for suffix, value in zip(('', '_5', '_95'), estimate, strict=True)}  # fmt: skip
-            number = int((classes == names.index(name)).sum())
-            table.append({'by': title, 'class': name, 'glaciers': number, **cells})
+            table.append({'by': title, 'class': name, 'glaciers': glaciers[name], **cells})
     return table
 
 

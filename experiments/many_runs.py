@@ -56,7 +56,7 @@ def checked(config: str, values: Mapping[str, Any], overrides: Mapping[str, Any]
 
 
 def fitted(key: str, value: Any, default: Any) -> Any:
-    """What main.py makes of a value in place of `default`: 1 for a float is 1.0, 5 for a word '5', true True.
+    """A value as main.py converts it to the type of `default`: 1 becomes 1.0, 5 becomes '5', true becomes True.
 
     Raises UserError for a value of another type.
     """
@@ -81,14 +81,14 @@ def parse_groups(
     """
     known = list(groups)
     parser = Parser(description)
-    parser.add_argument('groups', nargs='*', metavar='GROUP', help=f'of {", ".join(known)}')
+    parser.add_argument('groups', nargs='*', metavar='GROUP', help=f'one or more of {", ".join(known)}')
     parser.add_argument('--config', default=config, help='a variant may follow: FILE:smoke')
     parser.add_argument('--root', type=Path, default=root)
     parser.add_argument('--dry-run', action='store_true', help='print the commands')
     options, others = parser.parse_known_args()
     overrides = parse_overrides(others)
     if unknown := [group for group in options.groups if group not in known]:
-        parser.error(f"'{unknown[0]}' is no group: choose of {', '.join(known)}")
+        parser.error(f"'{unknown[0]}' is not a group: choose from {', '.join(known)}")
     return options, overrides
 
 
@@ -98,7 +98,7 @@ def parse_overrides(arguments: list[str]) -> dict[str, Any]:
     for argument in arguments:
         key, given, value = argument.partition('=')
         if not given or not key.startswith('--config.'):
-            raise UserError(f'{argument} is no argument: --config.SECTION.KEY=VALUE was expected, or see --help')
+            raise UserError(f'{argument} is not an argument: give --config.SECTION.KEY=VALUE, or see --help')
         found[key.removeprefix('--config.')] = parse_value(value)
     return found
 
@@ -123,7 +123,7 @@ def literal(value: Any) -> str:
 
 
 def run_all(runs: Sequence[Run], config: str, root: Path, main: Path = MAIN) -> dict[str, Scores]:
-    """{run: scores} of those that finished, in order; what main.py says goes to root/NAME.log.
+    """{run: scores} of those that finished, in order; the output of main.py goes to root/NAME.log.
 
     Raises UserError, before anything runs, where a work directory was made with another config or root cannot be made.
     """
@@ -151,7 +151,7 @@ def run_all(runs: Sequence[Run], config: str, root: Path, main: Path = MAIN) -> 
 
 
 def execute(line: list[str], log: Path) -> int:
-    """The exit status; an exception, such as Ctrl-C, goes on when the child is gone: main.py may be killed anywhere."""
+    """The exit status; an exception, such as Ctrl-C, is raised again after killing the child, which is always safe."""
     environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}  # otherwise output would be logged after errors
     with log.open('w') as file:
         child = subprocess.Popen(line, stdout=file, stderr=subprocess.STDOUT, env=environment)
@@ -212,7 +212,7 @@ def write_csv(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
 
 
 def markdown(table: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Of the named columns those that a row has; empty where a row lacks one."""
+    """A Markdown table of the named columns that at least one row has; empty where a row lacks one."""
     shown = [name for name in columns if any(name in row for row in table)]
 
     def cell(value):

@@ -2,10 +2,10 @@
 
     python -m experiments.observation_image [--steps=300] [--root=runs/observation_image]     about 6 minutes on 2 cores
 
-Trains the regression of configs/diffusion_sit.py on coarse inputs in the observation's image (filtered, sampled,
+Trains the regression of configs/diffusion_sit.py on coarse inputs as an instrument would see them (filtered, sampled,
 interpolated back) and in the published form (filtered only). Its validation loss, in units of the variance of what the
-coarse field lacks, is the share of that variance which it leaves open: what it takes away beyond the first row, no
-observation would have given it.
+coarse field lacks, is the share of that variance which it leaves unexplained. What the second form explains beyond the
+first, no observation could have provided.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument('--steps', type=at_least(1), default=300)
     parser.add_argument('--root', type=Path, default=Path('runs/observation_image'))
     options = parser.parse_args()
-    rows = ['| coarse inputs | variance of the anomaly that the regression leaves open |', '|---|---|']
+    rows = ['| coarse inputs | variance of the anomaly that the regression leaves unexplained |', '|---|---|']
     for form, spacing in FORMS.items():
         config = read_config('configs/diffusion_sit.py')
         config['training']['main']['steps'] = options.steps

@@ -3,14 +3,13 @@
     python -m experiments.observations [--workdir=runs/diffusion_sit] [--days=5]      made-up observations
     python -m experiments.observations --thickness='cs2smos/*.nc' --drift='drift/*.nc' [--concentration='conc/*.nc']
 
-Thickness is CS2SMOS, concentration OSI SAF (without it that beside the thickness), drift OSI SAF; see
+Thickness is CS2SMOS, concentration OSI SAF (or else that in the files of thickness), drift OSI SAF; see
 `data_prep.readers.products`. Without files they are made up: the idealised ice on days of the test split as products
 of that form, 25 km thickness with a swath and the coast missing, 25 km concentration, 62.5 km deformation.
 `data_prep.readers.observed` brings them to the fine grid and to the smoothness of training. An ensemble of every day
-goes to --output/fine.zarr (a killed run resumes); what it is when filtered back to the kernel is set
-beside the input: a table,
-consistency.json, consistency.png. The made-up truth itself is filtered back too (`truth`): it marks the
-best consistency to expect.
+goes to --output/fine.zarr (a killed run resumes); filtered back to the kernel, it is compared with
+the input in a table, consistency.json and consistency.png. The made-up truth itself is filtered back too (`truth`): it
+marks the best consistency to expect.
 """
 
 import math
@@ -131,7 +130,7 @@ def write_product(path: Path, fields: dict[str, xr.DataArray]) -> None:
 
 
 def open_products(files: dict[str, str], names: tuple[str, ...]) -> dict[str, Observed]:
-    """{input: where it comes from}. Drift is differenced over two cells, which is what its deformation is a mean of."""
+    """{input: where it comes from}. Drift is differenced over two cells, so its deformation is a mean over both."""
     thickness = products.read_cs2smos(files['thickness'])
     sources = {'sit': (thickness, 1)}
     if files['concentration']:
@@ -162,7 +161,7 @@ def main() -> None:
     parser.add_argument('--output', type=Path, default=Path('runs/observations'))
     parser.add_argument('--members', type=at_least(1), default=30)
     parser.add_argument('--seed', type=seed_number, default=0)
-    parser.add_argument('--days', type=at_least(1), default=5, help='made up')
+    parser.add_argument('--days', type=at_least(1), default=5, help='of the made-up observations')
     options = parser.parse_args()
     files = {name: getattr(options, name) for name in ('thickness', 'concentration', 'drift')}
     if any(files.values()) and not options.thickness:

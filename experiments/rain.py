@@ -2,12 +2,12 @@
 
     python -m experiments.rain --input=mrms_rain_conus_20190610.nc [--root=DIR] [--dry-run] [--config.KEY=VALUE ..]
 
-The frames of the file lie minutes apart, so training and test are apart in space: the domain is cut into windows of 480
-cells (4.8 degrees) a side, and those whose middle lies west of --split[0] degrees east train, between both validate,
-east of the second test. A window becomes a record of its own, dated by its number from 2000-01-01 on, on one grid of
-local coordinates; those with less than half of their cells seen, or no rain to speak of, are left out. Trains and
-scores configs/diffusion_dpdm.py on it: no context, ln(1 + rain), linear interpolation, missing pixels where the radar
-does not see.
+The frames of the file are minutes apart, so training and test are separated in space: the domain is cut into windows of
+480 cells (4.8 degrees) a side. Those with their middle west of the first longitude of --split train, those between the
+two longitudes validate, and those east of the second test. A window becomes a record of its own, dated by its
+number from 2000-01-01 on, on one grid of local coordinates; those with less than half of their cells seen, or no rain
+to speak of, are left out. Trains and scores configs/diffusion_dpdm.py on them: no context, ln(1 + rain), linear
+interpolation, missing pixels where the radar does not see.
 """
 
 from pathlib import Path
@@ -48,7 +48,7 @@ def windows(rain: xr.DataArray, edges: tuple[float, float]) -> tuple[np.ndarray,
                 found[split].append(one)
     if not all(found.values()):
         counts = ', '.join(f'{split} {len(fields)}' for split, fields in found.items())
-        raise UserError(f'--split={edges}: windows with rain: {counts}; each needs some')
+        raise UserError(f'--split={edges}: windows with rain: {counts}; each split needs some')
     return np.concatenate([np.stack(fields) for fields in found.values()]), {k: len(v) for k, v in found.items()}
 
 

@@ -18,7 +18,7 @@ case_study.png one month, by default the wettest of the test split. All lie in t
 
 The default is 1440 fields: ten minutes on two idle cores at the model's default size (0.8 CPU seconds a field). 180
 years (--start=1836 --years=180) of 33 members are 71 280 fields: eight to nine hours there and up to 22 GB on disk;
-several processes share them as a --mode=downscale.
+several processes share them, as in --mode=downscale.
 """
 
 import hashlib
@@ -43,12 +43,13 @@ from downscale_jax.evaluation.drawing import style as look
 from downscale_jax.evaluation.drawing.colours import SPREAD, of_quantity
 from downscale_jax.evaluation.drawing.frame import Frame, frame_of
 from downscale_jax.evaluation.reference import reference
-from downscale_jax.evaluation.setting import attributes_of, cell_km, label, quantity
+from downscale_jax.evaluation.setting import label, quantity
 from downscale_jax.evaluation.statistics import compound, correlation
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.fields.datasets import dates, store
 from downscale_jax.fields.geometry import interpolation
 from downscale_jax.fields.geometry.blocks import interpolate
+from downscale_jax.fields.geometry.grid import cell_size_km
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap
 from downscale_jax.pipeline.records import Prepared
@@ -114,11 +115,11 @@ def thresholds(prepared: Prepared) -> compound.Thresholds | None:
 
 
 class Kept:
-    """What is kept of the fields of a method, or a member, that come a month at a time in any order."""
+    """Statistics of the fields of a method or member, which come one month at a time in any order."""
 
     def __init__(self, prepared: Prepared, limits: compound.Thresholds | None):
         self.prepared, self.limits, self.area = prepared, limits, prepared.area[..., 0]
-        # far beyond the values of training; of what is never negative finest near zero
+        # far beyond the values of training; finest near zero for variables that are never negative
         share = np.linspace(0, 1, 1001)
         self.edges = [
             3 * high * share**3 if bound == 0 else low + (high - low) * (3 * share - 1)
@@ -160,7 +161,7 @@ def shown(values: Any, digits: int, interval: Sequence[float] = ()) -> str:
 
 
 def tables(kept: Mapping[str, Sequence[Kept]]) -> str:
-    """Markdown, of all methods, of each of which there are one or several members."""
+    """Tables of all methods in Markdown; each method has one or several members."""
     transform, lines = next(iter(kept.values()))[0].prepared.transform_as(BlockMeans), []
 
     def add(title: str, rows: Mapping[str, Sequence[str]]) -> None:
@@ -179,8 +180,11 @@ def tables(kept: Mapping[str, Sequence[Kept]]) -> str:
                 shown([one[key]['trend'] for one in m], 3, m[0][key]['interval']) for m in summaries
             ]
             add(f'{name}, {key.replace("_", " ")} ({transform.target_units[v]})', rows)
-    hot = [[{d: float(compound.frequency(s)) for d, s in k.of(None).items()} for k in m] for m in kept.values()]
-    rows = {f'{d}s': [shown([100 * one[d] for one in m], 2) for m in hot] for d in hot[0][0]}
+    hot = [
+        [{d: 100 * float(compound.summarise(s)['frequency']) for d, s in k.of(None).items()} for k in m]
+        for m in kept.values()
+    ]
+    rows = {f'{d}s': [shown([one[d] for one in m], 2) for m in hot] for d in hot[0][0]}
     add('hot and dry months (%)', rows or {f'unknown without {HOT} and {DRY}': ['-'] * len(kept)})
     lagged = [np.stack([one.persistence.correlation() for one in m]) for m in kept.values()]
     rows = {name: [shown(m[:, v], 3) for m in lagged] for v, name in enumerate(transform.targets)}
@@ -212,8 +216,8 @@ def case_of(prepared: Prepared, wanted: str, years: range) -> tuple[str, np.ndar
         if int(when[:4]) in years and wanted in ('', when)
     }
     if not found:
-        what = f'--month={wanted} is no month YYYY-MM' if wanted else 'no month of the test split is one'
-        raise UserError(f'{what} of {years[0]} to {years[-1]} that the records of the model have: choose others')
+        what = f'no record of --month={wanted}' if wanted else 'no month of the test split'
+        raise UserError(f'{what} lies within {years[0]} to {years[-1]}: choose another month (YYYY-MM) or other years')
     v = prepared.transform_as(BlockMeans).targets.index(DRY) if DRY in prepared.transform_as(BlockMeans).targets else 0
 
     def field(when: str) -> np.ndarray:
@@ -227,15 +231,15 @@ def case_of(prepared: Prepared, wanted: str, years: range) -> tuple[str, np.ndar
 def frame(prepared: Prepared) -> Frame:
     """Place of the cells on a map."""
     y = prepared.statics[prepared.statics['mask'].dims[0]].values
-    return frame_of(prepared.statics, cell_km(prepared), bool(y[0] < y[-1]))
+    return frame_of(prepared.statics, cell_size_km(prepared.statics), bool(y[0] < y[-1]))
 
 
 @matplotlib.rc_context(look.LOOK)
 def case_study(panels: Mapping[str, np.ndarray], prepared: Prepared, month: str) -> Figure:
-    """Maps {name: [H, W, V]} of a month, YYYY-MM, TRUTH among them, rows of a few for each variable."""
+    """Maps {name: [H, W, V]} of a month, YYYY-MM, with TRUTH among them; rows of COLUMNS maps for each variable."""
     names, units = prepared.transform_as(BlockMeans).targets, prepared.transform_as(BlockMeans).target_units
-    attributes, maps = attributes_of(prepared), frame(prepared)
-    climatology = reference(prepared, attributes).climatology[int(month[-2:]) - 1]
+    attributes, maps = prepared.attributes, frame(prepared)
+    climatology = reference(prepared).climatology[int(month[-2:]) - 1]
     rows = -(-len(panels) // COLUMNS)
     figure = look.blank(2.4 * rows * len(names), f'{month}, reconstructed', 'scores of this month alone')
     for v, lines in enumerate(np.split(figure.subplots(rows * len(names), COLUMNS, squeeze=False), len(names))):
@@ -298,7 +302,7 @@ def report(
     write_text(folder / 'reconstruction.md', text)
     look.save(case_study(panels, prepared, month), folder / 'case_study.png')
     if limits:
-        shares = {name: compound.frequency(total([one.places for one in m])) for name, m in kept.items()}
+        shares = {name: compound.summarise(total([one.places for one in m]))['frequency'] for name, m in kept.items()}
         look.save(compound_maps(shares, prepared), folder / 'compound.png')
 
 

@@ -77,7 +77,7 @@ def main() -> int:
     inputs = open_inputs(coarse, best.transform, statics)
     tiling = fused.tiling(inputs.domain)
     if len(tiling.origins) < 2:
-        raise UserError(f'--tile={options.tile}: one tile covers the domain of {shape[0]} x {shape[1]}: choose less')
+        raise UserError(f'--tile={options.tile}: one tile covers the domain of {shape[0]} x {shape[1]}: lower it')
     whole = best.with_partition(tile=max(tiling.padded), overlap=options.overlap)
     own = Tiling(shape, transform.factor, options.tile, options.overlap)  # a tile of its own holds whole blocks
 

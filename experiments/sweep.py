@@ -5,8 +5,8 @@
       [--config.KEY=VALUE ..]
 
 Each --grid is an axis: its values are combined with those of every other one. The keys of --zip vary together, first
-value with first value, as one axis more. Values are written as in Python, or are words; commas within brackets and
-quotes belong to a value: --grid "model.widths=(8,8),(16,16)". Values given as to main.py are those of all runs.
+value with first value, as one further axis. Values are written as in Python, or are words; commas within brackets and
+quotes belong to a value: --grid "model.widths=(8,8),(16,16)". Values of --config.KEY apply to all runs.
 
 Each run is its own process in ROOT/NAME, where NAME lists the values that differ from the config's (`base` if none do).
 A grid can therefore grow without repeating finished runs: by a new value, or by a new key if the config's own value is
@@ -78,7 +78,7 @@ def parse_axis(text: str) -> tuple[str, list[Any]]:
 def points(grid: Sequence[str], zipped: Sequence[str]) -> list[Point]:
     """The product of the axes of --grid and of the one axis of --zip; the last varies fastest.
 
-    Raises UserError for an empty grid, a key that is given twice and keys of --zip with unequally many values.
+    Raises UserError for an empty grid, a key that is given twice and keys of --zip with different numbers of values.
     """
     alone, together = ([parse_axis(text) for text in given] for given in (grid, zipped))
     keys = [key for key, _ in alone + together]
@@ -88,7 +88,7 @@ def points(grid: Sequence[str], zipped: Sequence[str]) -> list[Point]:
         raise UserError(f'{twice[0]} is given twice: name all its values in one --grid or --zip')
     if len({len(values) for _, values in together}) > 1:
         counts = ', '.join(f'{key} has {len(values)}' for key, values in together)
-        raise UserError(f'--zip needs equally many values of each key: {counts}')
+        raise UserError(f'--zip needs the same number of values for each key: {counts}')
     axes = [[{key: value} for value in values] for key, values in alone]
     if together:
         columns = [values for _, values in together]
@@ -99,8 +99,8 @@ def points(grid: Sequence[str], zipped: Sequence[str]) -> list[Point]:
 def run_name(changed: Mapping[str, Any], keys: Collection[str]) -> str:
     """The name of a run whose config has the values `changed`: 'main.steps=40,seed=1', or 'base' for none.
 
-    A key is shortened by the config's `keys`, not by those of the grid, which may grow. Where signs had to be replaced
-    or cut off, a digest of all that is changed follows: different changes have different names.
+    A key is shortened by the config's `keys`, not by those of the grid, which may grow. Where characters had to be
+    replaced or cut off, a digest of all that is changed follows: different changes have different names.
     """
     values = {key: str(changed[key]) for key in sorted(changed)}
     plain = {key: re.sub(r'[^A-Za-z0-9.+-]+', '_', value).strip('_') for key, value in values.items()}
@@ -112,14 +112,14 @@ def run_name(changed: Mapping[str, Any], keys: Collection[str]) -> str:
 
 
 def shorten(key: str, keys: Collection[str]) -> str:
-    """The shortest end of a dotted key that no other of `keys` has; all of it where another one ends with it."""
+    """The shortest end of a dotted key that no other of `keys` has; the whole key where another one ends with it."""
     parts = key.split('.')
     ends = ['.'.join(parts[start:]) for start in reversed(range(len(parts)))]
     return next((end for end in ends if sum(f'.{each}'.endswith(f'.{end}') for each in keys) == 1), key)
 
 
 def sweep_runs(config: str, common: Point, grid: Sequence[Point]) -> list[Run]:
-    """A run a point, `common` overrides below it.
+    """One run per point, whose values take precedence over those of `common`.
 
     Raises UserError for keys and values that the config does not take, for a key of the grid that is among `common`,
     and for two points of one config.
@@ -183,7 +183,7 @@ def main(arguments: Sequence[str] | None = None, script: Path = MAIN) -> int:
         scores = run_all(runs, options.config, options.root, script)
         status = int(len(scores) < len(runs))
     except KeyboardInterrupt:  # the running child has been stopped
-        print('stopped: the same command goes on from here', file=sys.stderr, flush=True)
+        print('stopped: run the same command to resume', file=sys.stderr, flush=True)
         scores, status = finished(runs, options.root), 130
     table = tabulate(runs, grid[0], scores, options.method, list(filter(None, options.score.split(','))))
     text = f'{len(table)} of {len(runs)} runs have scores.'

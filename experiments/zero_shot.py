@@ -2,13 +2,14 @@
 
     python -m experiments.zero_shot [--workdir=DIR] [--seed 1 2 ..] [--months=12] [--members=11] [--output=DIR]
 
-Every seed is another world of `data_prep.simulators.mountains`, relief and weather, all else as in the model's config;
-`home` is the model's own. Months of the test split, evenly spread, are averaged over blocks and downscaled with the
-statics of their region (`load(workdir).downscale(coarse, statics=region)`). By variable: RMSE, also over that of linear
-interpolation, since one relief is rougher than another, fair CRPS (of a single field its MAE) and spread / skill; to
-zero_shot.md and, with more scores, zero_shot.csv after every region, in the work directory or in --output.
+Every seed gives another world of `data_prep.simulators.mountains`, with its own relief and weather, all else as in the
+model's config; `home` is the model's own. Months of the test split, evenly spread, are averaged over blocks and
+downscaled with the statics of their region (`load(workdir).downscale(coarse, statics=region)`). The scores by
+variable are RMSE, its ratio to that of linear interpolation, since one relief is rougher than another, fair CRPS (for a
+single field, its MAE) and spread / skill. They are written to zero_shot.md and, with more scores, to zero_shot.csv
+after every region, in the work directory or in --output.
 
-12 months of 11 members are 132 fields a region, home among them: some 80 seconds each on two cores.
+12 months of 11 members are 132 fields per region, `home` included: some 80 seconds per region on two cores.
 """
 
 from pathlib import Path
@@ -45,8 +46,8 @@ SHOWN = ('rmse', 'of_linear', 'crps', 'spread_skill')
 
 
 def simulated(model: Downscaler, seed: int | None, months: int) -> tuple[xr.Dataset, xr.Dataset]:
-    """(test months, statics) of the world of a seed, None for the model's own. Raises UserError where that is none of
-    ours, or is another today than it was when the model learned from it."""
+    """(test months, statics) of the world of a seed, None for the model's own. Raises UserError where the model learned
+    from other data, or where its world is simulated differently today than when it was trained."""
     data, names = model.config['data'], ['topography', 'land']
     if data['path'] or data['simulate'].get('world') != 'mountains':
         raise UserError(f'{model.workdir} was trained on {data["path"] or "another world"}, not on simulated mountains')
@@ -108,7 +109,7 @@ def main() -> int:
     model = opened(options.workdir, {})
     variables, weight = model.prepared.transform_as(BlockMeans).targets, model.prepared.area[..., 0]
     for region, seed in {HOME: None, **{f'seed {seed}': seed for seed in options.seed}}.items():
-        print(f'{region}: simulated and downscaled', flush=True)
+        print(f'{region}: simulating and downscaling', flush=True)
         fields = fields_of(model, *simulated(model, seed, options.months), options.members)
         tables[region] = scored(fields, weight, variables)
         table = [{'method': m, 'region': region, **tables[region][m]} for m in tables[HOME] for region in tables]

@@ -1,1 +1,1 @@
-"""Meaning of data: reading, grids, units, calendars, context and transforms."""
+"""Interpretation of data: reading, grids, units, calendars, context and transforms."""

@@ -34,7 +34,7 @@ def check(description: type[Section], config: Mapping[str, Any], prefix: str = '
 
 
 def as_tuples(tree: Any) -> Any:
-    """Lists, as config.json holds sequences, as tuples."""
+    """Converts lists, the form of sequences in config.json, to tuples."""
     if isinstance(tree, Mapping):
         return {key: as_tuples(value) for key, value in tree.items()}
     return tuple(map(as_tuples, tree)) if isinstance(tree, list | tuple) else tree
@@ -82,7 +82,7 @@ def fault(details: Any, settings: Any, known: Mapping[str, Setting], prefix: str
 
 
 def options_of(details: Any) -> list[str]:
-    """The names among which an error of pydantic expects one: "'a', 'b' or 'c'"."""
+    """The names that an error of pydantic lists as valid: "'a', 'b' or 'c'"."""
     return details['ctx']['expected'].replace(' or ', ', ').split(', ')
 
 

@@ -142,7 +142,7 @@ class RegionalData(BlockMeansData):
         'interpolation of the coarse field, for all variables or for each'
     )
     context: Annotated[tuple[Name, ...], entries(), Distinct()] = about(
-        'what the network sees beside the coarse field: season, hour, latitude, static variables of the data'
+        'what the network sees in addition to the coarse field: season, hour, latitude, static variables of the data'
     )
     relief: str = about('a file with the topography, where the data have none')
 

@@ -28,10 +28,10 @@ class DiffusionSettings(Section):
     weighting: Annotated[str, OneOf(get_args(Prediction))] = about('quantity whose squared error is minimised')
     first_guess: bool = about('generate the residual of the regression instead of the target itself')
     cross_fitting: Annotated[int, Field(ge=1, le=10)] = about(
-        'number of parts of the training split; one regression is trained without each, for training periods so short '
-        'that a single one overfits; 1: a single regression'
+        'number of parts of the training split; one regression per part is trained on the others, for training '
+        'periods so short that a single regression overfits; 1: a single regression'
     )
-    regression_steps_share: StepsShare = about('steps of training of the regression over those of each phase')
+    regression_steps_share: StepsShare = about('training steps of the regression relative to those of each phase')
 
     @model_validator(mode='after')
     def used(self) -> Self:
@@ -61,7 +61,7 @@ class SeaIceSettings(Section):
     system: Annotated[str, OneOf(('diffusion',))] = about('the system')
     seed: Seed = about('seed of weights, data, and noise')
     generator: Generator = about(
-        'how members are generated: by repeated denoising, by few evaluations distilled from it, or in one pass'
+        'how members are generated: by repeated denoising, by a few evaluations distilled from it, or in one pass'
     )
     data: RefinementData
     model: DenoiserSettings

@@ -70,7 +70,7 @@ class DiscreteDiffusion(DiffusionSettings):
 class EdsrSettings(Section):
     """The rivals."""
 
-    factors: Factors = about('refinements in turn; their product is data.factor')
+    factors: Factors = about('refinement factors, applied in turn; their product is data.factor')
     width: Width = about('channels')
     blocks: Blocks = about('residual blocks')
     discriminator: Widths = about('channels of the discriminator after each halving of the resolution')
@@ -84,7 +84,7 @@ class DpdmSettings(Section):
     system: Annotated[str, OneOf(('dpdm',))] = about('the system')
     seed: Seed = about('seed of weights, data, and noise')
     generator: Generator = about(
-        'how members are generated: by repeated denoising, by few evaluations distilled from it, or in one pass'
+        'how members are generated: by repeated denoising, by a few evaluations distilled from it, or in one pass'
     )
     rivals: Annotated[tuple[Annotated[str, OneOf(RIVALS)], ...], entries(), Distinct()] = about(
         "baselines to train as well, 'edsr' first; (): none"

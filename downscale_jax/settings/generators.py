@@ -13,9 +13,9 @@ class OnePassSettings(Section):
     """Training of `tasks.one_pass.OnePass`, where it is the generator."""
 
     members: Annotated[int, within(2, 64)] = about('members of each example in training')
-    steps_share: StepsShare = about('steps of training over those of each phase')
+    steps_share: StepsShare = about('training steps relative to those of each phase')
     noise: Annotated[str, OneOf(('field', 'vector', 'both'))] = about(
-        "a number for every cell, beside the condition, a 'vector' of 32 in every block of the network, or both"
+        "one number per cell, next to the condition, a 'vector' of 32 numbers in every block of the network, or both"
     )
 
 
@@ -24,6 +24,6 @@ class DistillationSettings(Section):
 
     evaluations: Annotated[int, within(1, 1000)] = about('evaluations of the network per member')
     teacher_evaluations: Annotated[int, within(1, 10_000)] = about(
-        'evaluations of the diffusion per member that they replace, rounded up to a multiple'
+        'evaluations per member of the diffusion that is distilled, rounded up to a multiple of evaluations'
     )
-    steps_share: StepsShare = about('steps of training over those of each phase')
+    steps_share: StepsShare = about('training steps relative to those of each phase')

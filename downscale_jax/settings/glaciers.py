@@ -29,7 +29,7 @@ ENCODERS = ('unet', 'resnet34')
 
 
 def iso_date(text: str) -> str:
-    """`text`. Raises ValueError unless it is a date like 2015-08-15."""
+    """Returns `text`. Raises ValueError unless it is a date such as 2015-08-15."""
     date.fromisoformat(text)
     return text
 
@@ -58,15 +58,15 @@ class ScenesData(Section):
     dates: Annotated[tuple[Date, ...], entries(1, 2), in_words("one or two dates, as in ('2015-08-30',)")] = about(
         'dates of the scenes: that of the outlines and, for area change, a later one'
     )
-    days: Annotated[int, within(0, 3650)] = about('largest distance of a scene from its date')
+    days: Annotated[int, within(0, 3650)] = about('largest number of days between a scene and its date')
     candidates: Annotated[int, within(1, 1000)] = about(
-        'least cloudy scenes of the region among which each glacier has the clearest'
+        'number of least cloudy scenes of the region from which each glacier gets the clearest'
     )
-    least_km2: Annotated[float, within(0, 1e6)] = about('area from which glaciers count')
+    least_km2: Annotated[float, within(0, 1e6)] = about('smallest area in km2 of the glaciers that are counted')
     folds: Annotated[int, within(2, 100)] = about('geographic folds of equal glacier area')
     fold: Annotated[int, within(0, 99)] = about(
-        'the fold that is tested; the next one validates, the others train. Of two folds, the other one trains, and '
-        'every fourth of its glaciers validates instead'
+        'the fold that is tested; the next one validates, the others train. With two folds, the other one trains, '
+        'except for every fourth of its glaciers, which validates'
     )
     patch: Cells = about('cells per side of a patch')
     patches_per_glacier: Annotated[int, within(1, 100_000)] = about('patches of each glacier in every epoch')

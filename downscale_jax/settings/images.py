@@ -56,7 +56,7 @@ class RosettesData(ImagesData):
 
 
 class ParticlesData(ImagesData):
-    """Silhouettes of particles of several classes: simulated, or of a file."""
+    """Silhouettes of particles of several classes: simulated, or from a file."""
 
     world: Annotated[str, OneOf((PARTICLES,))] = about('the simulated world')
     path: str = about(

@@ -92,7 +92,7 @@ class Distinct:
 
 
 def distinct(values: tuple) -> tuple:
-    """`values`. Raises ValueError for duplicates."""
+    """Returns `values`. Raises ValueError for duplicates."""
     if len(set(values)) < len(values):
         raise ValueError('duplicates')
     return values
@@ -104,7 +104,7 @@ def as_tuple(value: Any) -> Any:
 
 
 def rising(values: Sequence[float]) -> Sequence[float]:
-    """`values`. Raises ValueError unless they increase."""
+    """Returns `values`. Raises ValueError unless they increase."""
     if not all(low < high for low, high in pairwise(values)):
         raise ValueError('not in increasing order')
     return values

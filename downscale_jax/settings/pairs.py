@@ -33,12 +33,12 @@ class PairsData(Splits):
     CHOSEN_BY_FILE: ClassVar[bool] = True
 
     kind: Annotated[str, OneOf(('pairs',))] = about('kind of records')
-    coarse: str = about('coarse data: a file, glob, Zarr store or URL; empty, like fine: a simulated pair')
+    coarse: str = about('coarse data: a file, glob, Zarr store or URL; empty, together with fine: a simulated pair')
     fine: str = about('fine data: a file, glob, Zarr store or URL')
     simulate: SimulatedPair = about('the simulation, where coarse and fine are empty')
     member: Annotated[int, within(0, 100_000)] = about('member of the coarse file, where it holds an ensemble')
-    predictors: Names = about('variables of the coarse file, u_850 for u at 850 hPa; (): all in time')
-    targets: Names = about('variables of the fine file; (): all in time')
+    predictors: Names = about('variables of the coarse file, u_850 for u at 850 hPa; (): all that have times')
+    targets: Names = about('variables of the fine file; (): all that have times')
     predictor_units: tuple[str, ...] = about("units of each predictor, '' as in the file; (): chosen")
     target_units: tuple[str, ...] = about("units of each target, '' as in the file; (): chosen")
     assume_units: bool = about('take variables without units to be in these units')
@@ -46,7 +46,9 @@ class PairsData(Splits):
     predictor_transform: Transforms = about('transform of each predictor; (): chosen')
     transform: Transforms = about('transform of each target; (): chosen')
     bounds: Bounds = about('physical bounds of each target; (): chosen')
-    context: Names = about('what the network sees beside the predictors: season, hour, static variables; (): chosen')
+    context: Names = about(
+        'what the network sees in addition to the predictors: season, hour, static variables; (): chosen'
+    )
     relief: str = about('a file with the topography, where the fine data have none')
     patch: Cells | None = about('fine cells per side of a patch; None: chosen')
     patches_per_record: Annotated[int, within(1, 100_000)] = about('patches cut from each record in every epoch')
@@ -87,7 +89,7 @@ class PairsSettings(Section):
     system: Annotated[str, OneOf(('pairs',))] = about('the system')
     seed: Seed = about('seed of weights, data, and noise')
     generator: Generator = about(
-        'how members are generated: by repeated denoising, by few evaluations distilled from it, or in one pass'
+        'how members are generated: by repeated denoising, by a few evaluations distilled from it, or in one pass'
     )
     data: PairsData
     model: PairsNetwork

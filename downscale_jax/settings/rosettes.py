@@ -24,7 +24,7 @@ class PropertyTraining(AveragedTraining):
     """Training on numbers and classes."""
 
     class_weight: Annotated[float, within(0, 1000)] = about(
-        'weight of the cross-entropy of the classes beside the squared error of the numbers'
+        'weight of the cross-entropy of the classes relative to the squared error of the numbers'
     )
 
 

@@ -32,7 +32,7 @@ Loss = Annotated[float, Field(ge=0, allow_inf_nan=True)]
 class GeneratorSettings(Section):
     """The generator: `models.srgan.GeneratorNetwork`."""
 
-    factors: Factors = about('refinements in turn; their product is data.factor')
+    factors: Factors = about('refinement factors, applied in turn; their product is data.factor')
     width: Width = about('channels')
     blocks: Blocks = about('residual blocks')
     kernel: Annotated[int, within(1, 99)] = about('cells per side of the first and the last convolution')

@@ -44,7 +44,7 @@ class PhaseSettings(Section):
     examples: Whole = about('size of a fixed subset of the training split; 0: all', default=0)
     plateau_every: Whole = about('steps per average of the loss in the plateau rule; 0: no rule', default=0)
     plateau_patience: Count = about('averages without a new minimum before the rate falls', default=8)
-    plateau_delta: Annotated[float, within(0, 1e6)] = about('by which an average must undercut', default=0.04)
+    plateau_delta: Annotated[float, within(0, 1e6)] = about('least decrease that makes a new minimum', default=0.04)
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = about('factor of the rate after a plateau', default=0.1)
     plateau_floor: Rate = about('lower bound of the rate', default=1e-5)
 

@@ -22,7 +22,9 @@ class VaeSettings(Section):
 class VaeTraining(AveragedTraining):
     """Training of an autoencoder."""
 
-    kl_weight: Annotated[float, within(0, 1000)] = about('weight of the divergence of codes from the prior; 1: a bound')
+    kl_weight: Annotated[float, within(0, 1000)] = about(
+        'weight of the divergence of codes from the prior; 1: the evidence lower bound'
+    )
     kl_warmup: Annotated[int, within(0, 1_000_000)] = about('steps over which this weight rises from zero')
 
 
@@ -30,8 +32,8 @@ class CloudVaeNetwork(VaeSettings):
     """The autoencoder of clouds, and how its codes become a metric."""
 
     translations: Annotated[int, within(1, 1024)] = about(
-        'translations along the periodic axis x over which the codes of an image are averaged, so that places do not '
-        'count; 1: the code of the image alone'
+        'translations along the periodic axis x over which the codes of an image are averaged, so that positions do '
+        'not matter; 1: the code of the image alone'
     )
 
 
@@ -57,7 +59,7 @@ class ClusterEvaluation(Section):
 
     images: Annotated[int, within(1, 100_000)] = about('images of each split, at most')
     splits: Annotated[tuple[Annotated[str, OneOf(SPLITS)], ...], entries(1), Distinct()] = about(
-        'splits whose images are clustered; more than the test where there are few: labels are not used in training'
+        'splits whose images are clustered; with few images, add other splits: labels are not used in training'
     )
 
 

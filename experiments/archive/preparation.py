@@ -119,7 +119,7 @@ def made_up(hours, shape: tuple[int, int]):
 
 
 def write_fields(path: str, times: int, shape: tuple[int, int]) -> None:
-    """The store, a time at once."""
+    """Writes the store, one time at a time."""
     import numpy as np
     import xarray as xr
 
@@ -140,7 +140,7 @@ def write_fields(path: str, times: int, shape: tuple[int, int]) -> None:
 
 
 class Measured(NamedTuple):
-    """Of a preparation."""
+    """Measurements of one preparation."""
 
     seconds: float
     processor: float  # seconds of CPU
@@ -195,7 +195,7 @@ def prepare_fields(path: str, folder: str, workers: int) -> Measured:
 
 
 def busy_seconds() -> float:
-    """Of CPU that all programs of this machine have taken (Linux)."""
+    """Seconds of CPU time that all programs on this machine have taken (Linux)."""
     user, nice, system = map(int, Path('/proc/stat').read_text().split()[1:4])
     return (user + nice + system) / os.sysconf('SC_CLK_TCK')
 

@@ -3,8 +3,8 @@
     python -m experiments.benchmarks.chunks [--times 960] [--rows 90] [--rounds 3] [--forms zarr nc]
 
 Writes compressed stores of two variables, float32 on 90 x 180 cells, with 1 and 480 times in a chunk, as Zarr and
-as NetCDF, and reads each as preparation does (`data_prep.records.stream`, eight times at once) and as downscaling does
-(one time at once). Every read is a process of its own; its peak memory includes the libraries (about 300 MiB). A chunk
+as NetCDF, and reads each as preparation does (`data_prep.records.stream`, eight time steps together) and as downscaling
+does (one by one). Every read is a process of its own; its peak memory includes the libraries (about 300 MiB). A chunk
 of 480 times holds 30 MiB of a variable, of which the last two are kept. The best of the rounds counts. About a minute
 on 2 CPU cores.
 """

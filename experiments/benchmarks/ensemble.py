@@ -1,11 +1,11 @@
-"""An ensemble run: the share of its time that is the network's, and its memory against members and days.
+"""An ensemble run: the share of its time spent in the network, and its memory against members and days.
 
     python -m experiments.benchmarks.ensemble [--config=configs/diffusion_sit.py] [--size 256] [--days 100]
 
 An untrained network of the config (diffusion or dpdm) refines synthetic coarse files into Zarr stores, each run in a
-process of its own; members from those of one work unit to those of many, in units of one and in those of the config.
-Share: time of the compiled program on inputs in memory over the time of a run of as many work units from reading to the
-last chunk written, compilation apart. About 5 minutes on 2 CPU cores.
+process of its own; the number of members ranges from one work unit to many, in units of one member and in those of
+the config. Share: time of the compiled program on inputs in memory, divided by the time of a run of the same number of
+work units from reading to the last chunk written, without compilation. About 5 minutes on 2 CPU cores.
 """
 
 import tempfile
@@ -25,7 +25,7 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument('--config', default='configs/diffusion_sit.py')
     parser.add_argument('--size', type=int, default=256, help='cells a side of the fine domain')
-    parser.add_argument('--days', type=at_least(1), default=100, help='of a long run, beside one of 10')
+    parser.add_argument('--days', type=at_least(1), default=100, help='of a long run, compared with one of 10')
     options = parser.parse_args()
 
     def run(**settings: Any) -> dict[str, float]:
@@ -46,8 +46,8 @@ def main() -> None:
 
 
 def measure(path: str, size: int, members: int, days: int, unit: int = 0, evaluations: int = 0) -> dict[str, float]:
-    """One run in this process; members of a unit other than the config's, and `evaluations` of the network where memory
-    alone counts."""
+    """One run in this process; where only memory is measured, `unit` and `evaluations` replace the config's members of
+    a unit and evaluations of the network."""
     import numpy as np
     import xarray as xr
 
@@ -85,7 +85,7 @@ def measure(path: str, size: int, members: int, days: int, unit: int = 0, evalua
             if evaluations:
                 seconds, network = fill(slice(days)), 0.0
             else:
-                # in turns, so that other work of the machine slows both
+                # in turn, so that other work on the machine slows both
                 pairs = [slice(day, day + 2) for day in range(0, days, 2)]
                 turns = [(fill(pair), alone(ensemble(pair))) for pair in pairs]
                 seconds, network = (sum(part) for part in zip(*turns, strict=True))

@@ -23,7 +23,7 @@ CELLS, EVALUATIONS = 128, 10
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument('--card', choices=CARDS, default='H200', help='whose peak the rates are a share of')
+    parser.add_argument('--card', choices=CARDS, default='H200', help='rates are given as shares of its peak')
     parser.add_argument('--size', choices=('default', 'paper'), default='default')
     parser.add_argument('--batch', type=at_least(1), default=128, help='patches of a training step')
     parser.add_argument('--fields', type=at_least(1), default=32, help='fields sampled at once')

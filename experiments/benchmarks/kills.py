@@ -3,13 +3,13 @@
     python -m experiments.benchmarks.kills --workdir=runs/diffusion_dpdm [--kills 20] [--input coarse.nc]
 
 Runs main.py --mode=downscale once undisturbed, then again as a child that is killed (SIGKILL, with its process group)
-at random moments and started anew until all kills are done and it ends by itself. A moment is drawn evenly between the
-start of the process and a time by which, as the undisturbed run tells, it has done twice its share of the units left:
-so kills fall into start-up, compilation and computing. Every fourth waits from there until a unit is being written.
-A child that ends before its moment ends a round: the next kill begins another store. Every finished store is compared
-with the undisturbed one, file by file and byte by byte; exit status 1 where one differs. The compilation cache of
-main.py keeps restarts short. Without --input, the coarse fields are those of --times records of the test split. A few
-minutes on 2 CPU cores.
+at random moments and started anew until all kills are done and it ends by itself. A moment is drawn uniformly between
+the start of the process and the time by which, judging by the undisturbed run, it has done twice its share of the units
+left, so that kills fall into start-up, compilation and computing. Every fourth kill then waits until a unit is being
+written. A child that ends before its moment ends a round: the next kill begins another store. Every finished store is
+compared with the undisturbed one, file by file and byte by byte; exit status 1 where one differs. The compilation cache
+of main.py keeps restarts short. Without --input, the coarse fields are those of --times records of the test split. A
+few minutes on 2 CPU cores.
 """
 
 import os
@@ -29,13 +29,13 @@ import numpy as np
 from experiments.command_line import Parser, at_least, run_program, seed_number
 
 START, COMPILATION, COMPUTING, WRITING = 'start-up', 'compilation', 'computing', 'writing'
-POLL, CLOSELY = 0.02, 0.001  # seconds between looks; where the next unit is waited for
+POLL, CLOSELY = 0.02, 0.001  # seconds between checks; while waiting for the next unit
 
 
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument('--workdir', type=Path, required=True)
-    parser.add_argument('--config', default='configs/diffusion_dpdm.py', help='the one of the work directory')
+    parser.add_argument('--config', default='configs/diffusion_dpdm.py', help='that of the work directory')
     parser.add_argument('--kills', type=at_least(1), default=20)
     parser.add_argument('--input', type=Path, help='coarse data set; by default from the test split')
     parser.add_argument('--times', type=at_least(1), default=12, help='of the test split')
@@ -86,7 +86,7 @@ def compare(command: Callable[[Path], list[str]], folder: Path, kills: int, seed
             print(f'| {done} | {one.seconds:.1f} | {one.stage} | {one.units} of {units} |', flush=True)
         found = differences(whole, path)
         differ |= bool(found)
-        outcome = f'{len(found)} files differ, {found[0]} for one' if found else 'identical to the undisturbed one'
+        outcome = f'{len(found)} files differ, such as {found[0]}' if found else 'identical to the undisturbed one'
         print(f'\nstore {rounds}: {outcome}', flush=True)
     print(f'{done} kills in {time.perf_counter() - start:.0f} s: {"DIFFERENT" if differ else "identical"}')
     return differ
@@ -104,11 +104,11 @@ class Pace:
 class Kill:
     seconds: float  # after the start of the process
     stage: str
-    units: int  # done by then, by it and those before it
+    units: int  # done by then, by this process and earlier ones
 
 
 def undisturbed(command: list[str], path: Path) -> tuple[Pace, float]:
-    """Its pace, and its seconds in all."""
+    """The pace of an undisturbed run, and its seconds in all."""
     start, first = time.perf_counter(), 0.0
     with child(command) as (process, said):
         while process.poll() is None:
@@ -123,7 +123,7 @@ def undisturbed(command: list[str], path: Path) -> tuple[Pace, float]:
 def killed(
     command: list[str], path: Path, pace: Pace, units: int, kills: int, rng: np.random.Generator
 ) -> Iterator[Kill]:
-    """At most so many kills, each yielded; behind the last one, or before, a child ends by itself. Each updates the
+    """Yields at most `kills` kills; after the last one, or earlier, a child ends by itself. Each kill updates the
     estimated pace: the undisturbed run may have compiled, and the load of the machine varies."""
     for number in range(kills):
         before, begun = marks(path), written(path)
@@ -158,7 +158,7 @@ def killed(
 
 @contextmanager
 def child(command: list[str]) -> Iterator[tuple[subprocess.Popen, IO[str]]]:
-    """The head of a process group of its own, which does not outlive the context, and what it says."""
+    """A child in a process group of its own, which does not outlive the context, and the file of its output."""
     env = {**os.environ, 'PYTHONUNBUFFERED': '1'}
     with tempfile.TemporaryFile('w+') as said:
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env=env, start_new_session=True)
@@ -185,7 +185,7 @@ def expect_success(process: subprocess.Popen, said: IO[str]) -> None:
 
 
 def marks(path: Path) -> int:
-    """Units that the store holds: the mark of one is written behind its values."""
+    """Units that the store holds: the mark of a unit is written after its values."""
     return len([mark for mark in path.glob('clipped_share/c/*/*') if mark.suffix != '.partial'])
 
 
@@ -200,7 +200,8 @@ def touched(path: Path) -> int:
 
 
 def stage(path: Path, before: int, begun: int, said: str) -> str:
-    """Where a process was killed that printed `said`; at its start `before` units were done, `begun` chunks begun."""
+    """The stage in which a process that printed `said` was killed; at its start `before` units were done, `begun`
+    chunks begun."""
     if 'units to do' not in said:
         return START
     done, chunks = marks(path), written(path)

@@ -4,15 +4,15 @@
 
 Prepares records from Zarr stores of the shape of ERA5 on one model level (vorticity and divergence, 3-hourly, 1280 x
 2560, one chunk per time) with the patches and lags of `configs/atmodist.py:paper`, and from one of the shape of the
-simulated atmosphere with the default's; stores and records lie in a temporary directory. Every run is a process of its
-own, and its peak memory that of all it holds, libraries (about 300 MiB) among it.
+simulated atmosphere with those of the default; stores and records lie in a temporary directory. Every run is a process
+of its own, whose peak memory includes the libraries (about 300 MiB).
 
 A store holds noise of 16 bits a value, as packed ERA5 does. Each chunk is read and decompressed to its full size, but
 only 16 times differ and the others are links to them: a year takes 250 MB instead of 76 GB, the system's file cache
-feeds the reader, and the speed of the disk does not count. Long series have `--pairs` a time instead of the config's
-31, which make 13 MB of records a time, 37 GB a year; one short series has 31.
+feeds the reader, and the speed of the disk does not count. Long series have `--pairs` per time instead of the config's
+31, which would make 13 MB of records per time, 37 GB per year; one short series has 31.
 
-Waiting: first patches held until their second time comes, on average pairs x (lags + 1)/2 x the bytes of a patch,
+Waiting: first patches held until the time of the second comes, on average pairs x (lags + 1)/2 x the bytes of a patch,
 however long the series. The transform is fitted to at most 200 times, so that longer series make more pairs a second.
 About 20 minutes, nearly half of it for the year, and 2 GB of disk on 2 busy CPU cores.
 """
@@ -28,7 +28,7 @@ from experiments.command_line import Parser, at_least, run_program
 from experiments.configs import read_config
 
 GOAL_MEMORY = 1.10
-DISTINCT = 16  # times of a store, in turns
+DISTINCT = 16  # times of a store, which are repeated in turn
 PER_YEAR = 2920  # 3-hourly
 ERA5, SIMULATED = (1280, 2560), (64, 128)
 
@@ -36,7 +36,7 @@ ERA5, SIMULATED = (1280, 2560), (64, 128)
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument('--years', type=float, nargs='+', default=[1 / 16, 1 / 4, 1], help='from short to long')
-    parser.add_argument('--pairs', type=at_least(1), default=2, help='a time, of the long series')
+    parser.add_argument('--pairs', type=at_least(1), default=2, help='per time, in the long series')
     options = parser.parse_args()
 
     def row(times: int, shape: tuple[int, int], variant: str, pairs: int) -> float:

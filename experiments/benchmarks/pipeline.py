@@ -2,7 +2,7 @@
 
     python -m experiments.benchmarks.pipeline [--config=configs/diffusion_sit.py] [--steps 25] [--rounds 9]
 
-Prepares the config's data if need be, then times the regression's step, the cheapest of the config's and so the worst
+Prepares the config's data if need be, then times the regression's step, the cheapest of the config and so the worst
 case, in alternating stretches on both kinds of batches. The first steps of a stretch do not count: they drain or fill
 the pipeline's buffer. About 3 minutes on 2 CPU cores.
 """
@@ -43,7 +43,7 @@ def main() -> None:
     sums = zero_sums(task, state, batch, config['seed'])
 
     def stretch(source) -> float:
-        """Seconds a step, the next batch taken while the device works, as training does."""
+        """Seconds per step; the next batch is fetched while the device works, as in training."""
         nonlocal state, sums
         rows, running = next(source), None
         for step in range(options.steps + DRAINED):

@@ -1,14 +1,14 @@
 """Samplers against the number of evaluations: how few does a good ensemble need?
 
     python -m experiments.benchmarks.samplers [--workdir=runs/diffusion_sit] [--days 2] [--members 8] [--crop 128]
-    python -m experiments.benchmarks.samplers --fewer runs/one_pass runs/distilled     such generators beside them
+    python -m experiments.benchmarks.samplers --fewer runs/one_pass runs/distilled     adds these generators
 
 Draws ensembles of the diffusion in a work directory on days of the test split, in the square of --crop cells whose
 truth differs most from the coarse field: every sampler at its usual spacing of noise levels, temperature 1, the same
 noise for all. Prints scores as Markdown tables and draws them (--figure): fair CRPS, RMSE of the ensemble mean,
 spread/skill, and the mean |ln(power / truth's power)| of the members' anomaly from the kernel of the coarse input down
 to four cells; and CPU seconds of an ensemble, the least over the days, so that compilation does not count. The last
-line sets DPM-Solver++(2M) with 10 evaluations against DDIM with 100. Seven minutes of CPU time in all with the network
+line compares DPM-Solver++(2M) at 10 evaluations with DDIM at 100. Seven minutes of CPU time in all with the network
 of the default config.
 """
 
@@ -28,13 +28,13 @@ from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.downscale import noise
 from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.evaluation.measures.examples import liveliest
-from downscale_jax.evaluation.setting import cell_km
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics import scales
 from downscale_jax.evaluation.statistics import windows as spectra
 from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.spectra import spectral_distance
 from downscale_jax.fields.datasets.times import encode_times, evenly
+from downscale_jax.fields.geometry.grid import cell_size_km
 from downscale_jax.fields.transforms.refinement import RefinementTransform
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages
@@ -117,7 +117,7 @@ def measure(
     low, high = transform.limits[:, 0]
     times = encode_times(split.times)
     area = prepared.statics['cell_area'].values.astype(np.float64)
-    cell, kernel = cell_km(prepared), prepared.meta['kernel_km'][transform.channel]
+    cell, kernel = cell_size_km(prepared.statics), prepared.meta['kernel_km'][transform.channel]
     rings = scales.scored(spectra.wavelengths(window, cell), kernel, cell)
     sums: dict[tuple[str, int], list] = {method: [] for method in draws}
     seconds: dict[tuple[str, int], list[float]] = {method: [] for method in draws}
@@ -228,7 +228,7 @@ def solver_of(generator: FieldGenerator, members: int, crop: int) -> Callable[..
 
         gammas = solver.gammas(task.schedule)
         with jax.disable_jit():
-            # a loop of no steps cannot run so
+            # a loop of no steps cannot run this way
             residual = solver.solve(denoise, fresh, task.schedule) if len(gammas) > 1 else denoise(fresh(0), gammas[0])
         return np.asarray(transform.decode(mean + error * residual, coarse[None]))[..., 0]
 

@@ -3,14 +3,14 @@
     python -m experiments.benchmarks.scaling [--config=configs/diffusion_dpdm.py] [--rounds 2]
 
 An untrained network of the config refines noise with its tiles and its number of evaluations, each line in a process of
-its own. A field is all variables of one member, a domain such a field in float32. Seconds, on the clock and of all
-cores, which other work on the machine hardly touches, are those of the fastest of --rounds. Network: seconds of as many
-plain evaluations of the compiled network on such tiles (four of them stand for all), in turns with the unit, over those
-of the unit. Program: memory of the compiled one, temporary and output; plain: that of one evaluation of the network on
-a tile. Peak: of all that the process holds, libraries and compiler among it. What a member takes beside the network, in
-domains, is how much more of (program - plain) a unit of several members needs than one of a single member, and the one
-domain of the unit before, whose fields wait to be written. The time against the area is fitted twice, since a domain of
-one tile computes no cell twice. About 8 minutes on 2 CPU cores.
+its own. A field is all variables of one member; a domain is the size of such a field in float32. Seconds, on the clock
+and summed over all cores (hardly affected by other work on the machine), are those of the fastest of --rounds. Network:
+seconds of the same number of plain evaluations of the compiled network on such tiles (four of them stand for all),
+measured in turn with the unit, divided by those of the unit. Program: memory of the compiled program, temporary and
+output; plain: that of one evaluation of the network on a tile. Peak: memory of the whole process, with libraries and
+compiler. What a member takes besides the network, in domains, is the increase of (program - plain) per further member
+of a unit, and the one domain of the previous unit, whose fields wait to be written. The time against the area is fitted
+twice, since a domain of one tile computes no cell twice. About 8 minutes on 2 CPU cores.
 """
 
 import time
@@ -26,7 +26,7 @@ from experiments.configs import read_config
 SIZES, MANY, AT = (256, 512, 1024, 2048), (4, 8), 512
 TILES = 4  # on which the plain network is timed
 GOAL_EXPONENT, GOAL_DOMAINS, GOAL_NETWORK = 1.05, 8, 0.90
-WAITING = 1  # domain a member: while a unit is computed, the fields of the one before are written
+WAITING = 1  # domain per member: while a unit is computed, the fields of the previous one are written
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def summary(found: dict[tuple[int, int], dict[str, Any]], variables: int) -> lis
         for i, kind in enumerate(('on the clock', 'of all cores'))
     ]
     by_size = ', '.join(f'{domains:.1f} domains at {size}' for size, domains in sorted(grown.items()))
-    return ['', *lines, f'memory of a member beside the network: {by_size}; goal {GOAL_DOMAINS}']
+    return ['', *lines, f'memory of a member besides the network: {by_size}; goal {GOAL_DOMAINS}']
 
 
 def beside(one: dict[str, Any]) -> float:
@@ -136,7 +136,7 @@ def in_turns(tasks: list[Callable[[], Any]], rounds: int) -> list[list[float]]:
 
 
 def untrained(config: dict) -> Any:
-    """Values that are standardised as they come; small random parameters."""
+    """A generator with small random parameters, for values that need no standardisation."""
     from downscale_jax.downscale.field_generator import FieldGenerator
     from downscale_jax.fields.context.planes import plane_count
     from downscale_jax.fields.transforms.block_means import BlockMeans

@@ -2,7 +2,7 @@
 
     python -m experiments.benchmarks.start [--config=configs/diffusion_sit.py] [--rounds 3]
 
-Starts main.py in a process of its own with a new work directory, waits for the first row of metrics.jsonl (a row a
+Starts main.py in a process of its own with a new work directory, waits for the first row of metrics.jsonl (one per
 step) and stops it by SIGTERM. A first start, which prepares data and fills the cache, is not counted.
 """
 

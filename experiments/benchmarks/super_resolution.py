@@ -3,10 +3,10 @@
     python -m experiments.benchmarks.super_resolution [--config=configs/srgan.py]      about a minute on 2 CPU cores
 
 An untrained generator refines coarse noise with the tiles of the config, by `downscale.field_generator`, each size in a
-process of its own. A field is all variables of one time, a domain such a field in float32. Program: the memory of the
-compiled one beside its arguments, exactly. Peak: of all that the process holds, libraries and compiler among it. Both
-grow, from line to line, by a few domains; in the first the tiles are smaller too. Lift: seconds on the host to bring
-block means to the fine grid, before the network.
+process of its own. A field is all variables of one time; a domain is the size of such a field in float32. Program: the
+exact memory of the compiled program without its arguments. Peak: memory of the whole process, with libraries and
+compiler. Both grow, from line to line, by a few domains; in the first the tiles are smaller too. Lift: seconds on the
+host to bring block means to the fine grid, before the network.
 
 Then the largest field is made in one piece too. The two differ, in standard deviations of the field, in the overlaps
 of tiles, where the network sees the edges of tiles from afar; elsewhere by rounding (1e-4 at most, or the script exits
@@ -100,7 +100,7 @@ def compare(config: dict, shape: tuple[int, int]) -> dict[str, float]:
 
 
 def untrained(config: dict) -> Any:
-    """Values that are standardised as they come."""
+    """A generator with initial parameters, for values that need no standardisation."""
     import jax
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Times of several calls, one after the other in turn: whatever else the machine does then happens to all of them."""
+"""Times of several calls, measured in turn, so that other work on the machine affects all of them alike."""
 
 import time
 from collections.abc import Callable

@@ -16,7 +16,7 @@ from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.downscaler import Downscaler
 
-SHIFT = 0.35  # of a side, by which the cells of the archive begin outside
+SHIFT = 0.35  # of the side of a cell, by which the first cells of the archive begin outside the grid
 # distortion of additive variables, in standard deviations (`WIDER`: the factor of anomalies)
 BIAS, SEASONAL, WIDER, ERROR = 1.2, 0.4, 1.25, 0.3
 # distortion of non-negative variables: a factor, a share of the mean, the standard deviation of the logarithm

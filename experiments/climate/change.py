@@ -3,10 +3,10 @@
     python -m experiments.climate.change [--dry-run] [--root=DIR] [--config.KEY=VALUE ..]
 
 Two runs of configs/pairs.py on 50 years of the simulated climate, which warms by 0.02 K a year, and on the same climate
-as a biased coarse model sees it: `history` is trained on 16 years at the beginning, `both` on as many months, half of
+as a biased coarse model sees it: `history` is trained on 16 years at the beginning, `both` on 16 years too, half of
 them at the beginning and half near the end. Both are scored on years of the beginning and of the end that neither has
 seen. Config values given here apply to both. Prints, and writes to ROOT/climate_change.md, the errors of every method
-in the change between the two periods (docs/scores.md), beside CRPS.
+in the change between the two periods (docs/scores.md), and CRPS.
 """
 
 from pathlib import Path

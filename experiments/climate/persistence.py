@@ -8,21 +8,21 @@ from downscale_jax.evaluation.statistics.bootstrap import ratio
 class Persistence:
     """Sums over a series of fields [P, V], and over its pairs of neighbours; months may come in any order.
 
-    A field is kept until both its neighbours have come: of a stretch that comes in order, forwards or backwards, two.
+    A field is kept until both its neighbours have come: two fields, where months come in order, forwards or backwards.
 
     An anomaly is that from the mean of the calendar month, m_c, which is known at the end only. Per cell, of pairs that
-    start in month c: sum (x - m_c)(y - m_c+1) = sum xy - m_c sum y - m_c+1 sum x + n m_c m_c+1. In float64 what cancels
-    leaves enough: a mean 1000 times its anomalies (pressure) takes six of sixteen digits.
+    start in month c: sum (x - m_c)(y - m_c+1) = sum xy - m_c sum y - m_c+1 sum x + n m_c m_c+1. In float64
+    cancellation leaves enough digits: a mean 1000 times its anomalies (pressure) takes six of sixteen.
     """
 
     def __init__(self, cells: int, variables: int):
         self.ends: dict[int, tuple[np.ndarray, int]] = {}  # fields that wait for a neighbour, how many they have met
-        self.months, self.pairs = np.zeros((2, 12))  # counts by calendar month, of pairs that of the first
+        self.months, self.pairs = np.zeros((2, 12))  # counts by calendar month (of pairs, that of the first)
         self.total, self.first, self.second = np.zeros((3, 12, cells, variables))
         self.squares = np.zeros((3, cells, variables))  # of the first, of the second, their product
 
     def add(self, month: int, field: np.ndarray) -> None:
-        """`month` is counted from a January; cells that are missing once do not count."""
+        """`month` is counted from a January; cells that are missing at any time do not count."""
         self.ends[month] = field.astype(np.float64), 0
         self.months[month % 12] += 1
         self.total[month % 12] += self.ends[month][0]

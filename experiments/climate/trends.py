@@ -1,8 +1,8 @@
 """How a long archive changes: its area mean and its extremes by decade, and their linear trends.
 
-A time becomes sums (`series_sums`), among them a histogram, from which quantiles of all cells and times of a year or a
-decade together follow; sums are added before any ratio. An interval of a trend comes from years drawn in blocks, as
-those of scores from days.
+Every time is reduced to sums (`series_sums`), among them a histogram, from which the quantiles over all cells and times
+of a year or a decade follow; sums are added before any ratio. The interval of a trend comes from resampling years in
+blocks, as those of scores come from resampling days.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from downscale_jax.evaluation.statistics.bootstrap import Sums, block_length, bo
 from downscale_jax.runtime.errors import UserError
 
 LEVELS = (0.01, 0.99)
-_COMPLETE = 0.95  # of the usual number of times: a month missing of twelve is too much, a leap day is not
+_COMPLETE = 0.95  # of the usual number of times: a month missing out of twelve is too much, a leap day is not
 
 
 def series_sums(field: np.ndarray, weight: np.ndarray, edges: np.ndarray) -> dict[str, np.ndarray]:
@@ -65,15 +65,15 @@ def summarise(
     {'years' [Y], 'decades' [D] (1990 of 1990 to 1999), 'years_in_decade' [D], and for 'mean', 'quantile_0.01',
     'quantile_0.99': {'by_year' [Y], 'by_decade' [D], 'trend', 'interval' [2]}}. A trend is the slope of least squares
     through the yearly values, in the field's unit per decade; its interval, 5 % to 95 %, is that of `trend_interval`.
-    Both are NaN where a yearly value is: let the edges reach beyond every quantile.
+    Both are NaN where a yearly value is: the edges should reach beyond every quantile.
 
     Only complete years take part, those with at least 95 % of the median number of times in a year: half a year would
-    be a season. The first and the last decade may be cut; `years_in_decade` tells. Every time counts by its weight.
+    be a season. The first and the last decade may be incomplete (`years_in_decade`). Every time counts by its weight.
 
     Raises UserError where no year has values.
     """
     if len(by_time) != len(years):
-        raise ValueError(f'{len(by_time)} times, {len(years)} years; expected as many')
+        raise ValueError(f'{len(by_time)} times, {len(years)} years; expected a year for each time')
     known = [(year, sums) for year, sums in zip(years, by_time, strict=True) if sums['times'] > 0]
     if not known:
         raise UserError(f'trends: none of {len(by_time)} times has a value; check the mask and the dates')
@@ -102,12 +102,12 @@ def trend_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Slope [S] per decade of least squares through values [Y, S] of years [Y], and its 5-95 % interval [2, S].
 
-    Pairs of year and value are drawn in blocks (`bootstrap.bootstrap`). What remains beside a fitted line varies less
-    than the truth does: of m blocks two are spent on it, so the interval is widened by sqrt(m/(m - 2)).
+    Pairs of year and value are drawn in blocks (`bootstrap.bootstrap`). The residuals of a fitted line vary less than
+    the true ones: the fit uses up two of m blocks, so the interval is widened by sqrt(m/(m - 2)).
 
-    Of series with a known trend, 20 to 180 years long, 400 each, it held the truth in 89 to 93 % for white noise, in 84
-    to 89 % at a correlation of 0.3 from year to year, in 70 to 80 % at 0.6: then give longer blocks (10 years: 83 to
-    89 %, of 60 years or more).
+    For series with a known trend, 20 to 180 years long, 400 of each kind, it held the truth in 89 to 93 % for white
+    noise, in 84 to 89 % at a correlation of 0.3 from year to year, in 70 to 80 % at 0.6: then give longer blocks (10
+    years: 83 to 89 %, for series of 60 years or more).
     """
     points = _points(years, values)
     slope = _slope(total(points))['slope']
@@ -124,7 +124,7 @@ def _values(periods: Sequence[Sums], edges: np.ndarray, levels: Sequence[float])
 
 
 def _points(year: np.ndarray, values: np.ndarray) -> list[dict[str, np.ndarray]]:
-    """By year, what a straight line through values [Y, S] is made of; time in decades from the middle."""
+    """By year, the sums that determine a straight line through values [Y, S]; time in decades from the middle."""
     time = (year - year.mean()) / 10
     return [
         {'count': np.ones(1), 't': np.array([t]), 'tt': np.array([t * t]), 'y': y, 'ty': t * y}

@@ -7,9 +7,9 @@
         [--experiments=ESD,Emulator]
     python -m experiments.cordex_bench pack SUBMISSION [the options of check]
 
-predict writes every test file of the domain and experiment of the work directory; a killed run goes on. score compares
-a prediction, or all of a submission, with a file of targets or with the tree that holds them. check names every fault
-of a submission in a line, whoever made it, and ends with status 2 if there are any. pack checks and archives it.
+predict writes every test file of the domain and experiment of the work directory; a killed run resumes. score compares
+a prediction, or all of a submission, with a file of targets or with the tree that holds them. check lists the faults of
+any submission, one per line, and ends with status 2 if there are any. pack checks and archives a submission.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def parse(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]
     commands = parser.add_subparsers(dest='command', required=True)
     one = commands.add_parser('predict')
     one.add_argument('--workdir', type=Path, required=True)
-    one.add_argument('--submission', type=Path, required=True, help='folder, named as the submission is')
+    one.add_argument('--submission', type=Path, required=True, help='folder, which has the name of the submission')
     one.add_argument('--root', type=Path, help='of the data; by default that of training')
     one.add_argument('--members', type=at_least(1), default=MEMBERS, help='of a generative model')
     one.add_argument('--seed', type=seed_number, default=0)
@@ -47,7 +47,7 @@ def parse(argv: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]
         one.add_argument('--experiments', default=','.join(EXPERIMENTS))
     options, others = parser.parse_known_args(argv)
     if others and options.command != 'predict':
-        raise UserError(f"'{others[0]}' is no argument of {options.command}: see --help")
+        raise UserError(f"'{others[0]}' is not an argument of {options.command}: see --help")
     return options, others
 
 

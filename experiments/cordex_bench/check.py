@@ -1,4 +1,4 @@
-"""Check of a submission to CORDEX ML-Bench: every fault in a line, with the file and the way out."""
+"""Check of a submission to CORDEX ML-Bench: one line per fault, with the file and the way out."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,7 +35,7 @@ class Expected(NamedTuple):
 def faults(submission: Path, expected: Expected) -> list[str]:
     """All faults of a submission. Raises UserError where the folder does not exist or the tree lacks a target file."""
     if not submission.is_dir():
-        raise UserError(f'{submission} is no folder: give that of the submission, which is named name-version[-orog]')
+        raise UserError(f'{submission} is not a folder: give that of the submission, named name-version[-orog]')
     return [*name_faults(submission), *set_faults(submission, expected), *all_file_faults(submission, expected)]
 
 
@@ -53,12 +53,12 @@ def set_faults(submission: Path, expected: Expected) -> Iterator[str]:
         if not path.is_file():
             yield f'{path}: missing: predict all test files'
     parts = {path.relative_to(submission).parts[:2] for path in wanted}
-    elsewhere = {f'{domain}_Domain' for domain in DOMAINS}  # domains and experiments that are not in question
+    elsewhere = {f'{domain}_Domain' for domain in DOMAINS}  # domains and experiments that are not checked
     for path in sorted(submission.rglob('*')):
         inner = path.relative_to(submission).parts
         if path.is_file() and path not in wanted and (inner[:2] in parts or inner[0] not in elsewhere):
             near = suggestion(str(path), map(str, wanted), 'remove it')
-            yield f'{path}: no file of the benchmark by its name; {near}'
+            yield f'{path}: the benchmark has no file of this name; {near}'
 
 
 def all_file_faults(submission: Path, expected: Expected) -> Iterator[str]:
@@ -83,7 +83,7 @@ def all_file_faults(submission: Path, expected: Expected) -> Iterator[str]:
 
 
 def orography_faults(submission: Path, path: Path, prediction: xr.Dataset) -> Iterator[str]:
-    """Where a file says by its attribute `orography` other than the name of the submission."""
+    """An attribute `orography` of a file that contradicts the name of the submission."""
     named = submission.resolve().name.endswith(OROGRAPHY)
     said = prediction.attrs.get('orography')
     if said in ('yes', 'no') and (said == 'yes') != named:

@@ -33,7 +33,7 @@ def form_of(prediction: xr.Dataset) -> str:
 
 
 def file_faults(prediction: xr.Dataset, reference: Reference) -> Iterator[str]:
-    """Faults of variables, dimensions, members, times, grid and units; of values only where there are none else."""
+    """Faults of variables, dimensions, members, times, grid and units; of values only where there are no others."""
     present = [name for name in TARGETS if name in prediction]
     found = [
         *(f"no variable '{name}': both {' and '.join(TARGETS)} belong in one file" for name in TARGETS
@@ -112,7 +112,7 @@ def unit_faults(array: xr.DataArray, name: str) -> Iterator[str]:
 
 
 def value_faults(prediction: xr.Dataset, reference: Reference) -> Iterator[str]:
-    """Missing values on days with all predictors, values on days without, and members that are equal."""
+    """Missing values on days with all predictors, values on days that lack a predictor, and members that are equal."""
     needed = missing_share(reference.predictors)
     for name in TARGETS:
         exists = np.isfinite(store.load(reference.targets[name].isel(time=0)).values)
@@ -146,7 +146,7 @@ def scanned(array: xr.DataArray, exists: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def missing_share(predictors: xr.Dataset) -> np.ndarray:
-    """Of each day, the largest share of a predictor's cells that are missing [T]."""
+    """For each day, the largest share of a predictor's cells that are missing [T]."""
     shares = []
     for name in PREDICTORS:
         array = predictors[name]

@@ -8,8 +8,9 @@ FLOOR = 1e-30  # of powers and their ratios
 def power_spectrum(fields: np.ndarray) -> np.ndarray:
     """Mean over the times of |FFT2|^2 [T, H, W], averaged in rings of integer radius about the middle of the array.
 
-    Neither window nor detrending, missing values are 0, and the middle is (H - 1)/2, (W - 1)/2, which for an even
-    number of cells lies half a cell beside wavenumber 0. The last rings lie in the corners: 90 of 128 x 128 cells.
+    There is neither a window nor detrending, missing values are 0, and the middle is (H - 1)/2, (W - 1)/2, which for an
+    even number of cells lies half a cell away from wavenumber 0. The last rings lie in the corners: 128 x 128 cells
+    have 90 rings.
     """
     height, width = fields.shape[1:]
     y, x = np.indices((height, width))

@@ -90,4 +90,4 @@ def experiment_of(name: str) -> str:
 def check_name(name: str) -> None:
     """Raises UserError for the name of a submission that is not name-version or name-version-orog."""
     if not NAME.fullmatch(name) or (name.count('-') == 2 and not name.endswith(OROGRAPHY)):
-        raise UserError(f"'{name}' is no name of a submission: name-version, with {OROGRAPHY} if it uses the orography")
+        raise UserError(f"'{name}' is not a submission name: name-version, with {OROGRAPHY} if it uses the orography")

@@ -12,7 +12,7 @@ from experiments.cordex_bench.check import Expected
 def pack(submission: Path, expected: Expected) -> Path:
     """Writes SUBMISSION.zip beside a submission that has been checked; its files are compressed already.
 
-    Raises UserError where the disk refuses.
+    Raises UserError where it cannot be written.
     """
     path = submission.resolve().with_name(f'{submission.resolve().name}.zip')
     partial = path.with_name(f'.{path.name}.partial')

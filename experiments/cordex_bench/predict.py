@@ -55,7 +55,7 @@ def predict(
 ) -> None:
     """Writes the predictions of every test file in the tree, one after the other.
 
-    A prediction that exists is kept; one that was begun goes on. `root` is that of training by default. Raises
+    A prediction that exists is kept; one that was begun is resumed. `root` is that of training by default. Raises
     UserError where the work directory is of another config, the name does not say whether the orography is used, or
     a file was predicted by another model.
     """
@@ -129,7 +129,7 @@ def check_units(entry: Entry, dataset: xr.Dataset, predictors: Path) -> None:
 
 
 def digest(request: StoreRequest, predictors: Path) -> str:
-    """Of model, predictors, members, seed and settings, wherever the data lie: predictions shall name no paths."""
+    """Of model, predictors, members, seed and settings, wherever the data are: predictions must not contain paths."""
     state = ' '.join(f'{size} {changed}' for _, size, changed in paths.fingerprint(str(predictors)))
     text = dataclasses.replace(request, source=Source(predictors.name, state)).to_json()
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -23,7 +23,7 @@ def write_prediction(
     """Writes the finished Zarr store `ensemble` as a prediction, block by block, whole or not at all.
 
     `targets` is the target file of training, `times` are those of the predictors, whose calendar and units are kept. A
-    store of one member gives a prediction without the dimension `member`. Raises UserError where the disk refuses.
+    store of one member gives a prediction without the dimension `member`. Raises UserError if writing fails.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'.{path.name}.partial')

@@ -144,7 +144,7 @@ def nan_mean(values: np.ndarray) -> float:
 
 
 def ensemble_scores(fields: Series) -> dict[str, Any]:
-    """Fair CRPS, errors, and of an ensemble spread, spread over skill, reliability and the rank histogram."""
+    """Fair CRPS and errors; for an ensemble also spread, spread over skill, reliability and the rank histogram."""
     sums = total(list(daily_sums(fields)))
     if not sums['weight'].any():
         raise UserError(f"'{fields.truth.name}': no day has both a prediction and a truth")

@@ -75,7 +75,7 @@ def observe(camera: tuple[int, float], crystals: int, orientations: int, size: i
 
 
 def balanced_accuracy(observed: Observed) -> float:
-    """Of the observer: mean over the numbers of arms of the share that is answered correctly."""
+    """Of the observer: mean over the numbers of arms of the share of correct answers."""
     table = np.zeros((ARMS[1] + 1, ARMS[1] + 1))
     np.add.at(table, (observed.arms, observed.visible), 1)
     shares = table[ARMS[0] :] / table[ARMS[0] :].sum(1, keepdims=True)

@@ -2,9 +2,9 @@
 
     python -m experiments.crystals.real_and_simulated --workdir=runs/crystal_vae --images=CROPS.npz
 
-Embeds the photographs of a class and as many simulated silhouettes of the same habit as --simulated says, all framed
+Embeds the photographs of a class and --simulated simulated silhouettes of the same habit, all framed
 alike. Prints the energy distance between the two (0: they overlap, 1: they are far apart), its p-value by permutation,
-and the share of photographs whose nearest neighbour is a photograph, beside the share that chance would give. Draws the
+and the share of photographs whose nearest neighbour is a photograph, beside the share expected by chance. Draws the
 codes into --figure.
 """
 
@@ -39,7 +39,7 @@ def photographs(path: str, label: str) -> np.ndarray:
 
 
 def simulated(habit: str, count: int, seed: int) -> np.ndarray:
-    """Silhouettes [N, H, W] of as many particles of a habit."""
+    """Silhouettes [N, H, W] of `count` particles of a habit."""
     found = particles.simulate(seed, (habit,), count, 1, PIXELS)
     return np.stack([example.image[..., 0] for example in found.examples(range(count))])
 

@@ -2,7 +2,7 @@
 
     python -m experiments.crystals.rosettes leakage views networks [--dry-run] [--config.KEY=VALUE ..]
 
-    leakage     a split by crystal, and one by image, in which crystals of the test were seen from other sides
+    leakage     a split by crystal, and one by image, in which training has seen test crystals from other sides
     views       one view, and two views 90 and 120 degrees apart
     networks    the polar CNN, the CNN and the small ResNet
 

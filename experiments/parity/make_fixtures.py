@@ -38,7 +38,7 @@ def networks() -> dict[str, nn.Module]:
 
 @torch.no_grad()
 def output(name: str, network: nn.Module) -> np.ndarray:
-    """What the PyTorch network makes of the weights and inputs of a case, maps as [B, H, W, C]."""
+    """Output of the PyTorch network for the weights and inputs of a case, maps as [B, H, W, C]."""
     variables, inputs = drawn(name)
     if name == 'generator':
         variables = for_pixel_shuffle(variables, GENERATOR['factors'])

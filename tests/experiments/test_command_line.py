@@ -33,7 +33,7 @@ PROGRAMS = sorted(path for path in (ROOT / 'experiments').rglob('*.py') if '__ma
         ('rain', [], '--input'),
         ('rain', ['--input=nowhere.nc'], 'nowhere.nc'),
         ('observations', ['--drift=a.nc'], '--thickness is missing'),
-        ('ablations', ['gama'], "'gama' is no group"),
+        ('ablations', ['gama'], "'gama' is not a group"),
         ('sweep', ['--config=configs/no.py', '--grid=seed=0,1'], 'configs/no.py'),
         ('curriculum', ['--config=configs/no.py'], 'configs/no.py'),
         ('content_loss', ['--seeds=-1'], 'at least 0'),

@@ -49,7 +49,7 @@ def field_sums(method, index, error):
     size = error * (index + 1)
     cells = dict.fromkeys(('error', 'absolute_error', 'member_squared_error', 'crps', 'variance'), np.zeros(2))
     return {
-        'semivariogram': {'difference': np.array([POWER[method], 7]), 'truth_difference': np.ones(2)},
+        'semivariogram': {'difference': np.array([POWER[method], 7]), 'squared_difference': np.ones(2)},
         'distribution': {
             'weight': np.float64(10),
             'squared_error': 10 * size**2,

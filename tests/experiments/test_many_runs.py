@@ -143,5 +143,5 @@ def test_values_are_given_as_to_main():
         'data.spacing_km': (0.0, 1.0),
     }
     for wrong in ('--steps=60', '--config.training.main.steps', 'config.seed=1'):
-        with pytest.raises(UserError, match=f'^{wrong} is no argument'):
+        with pytest.raises(UserError, match=f'^{wrong} is not an argument'):
             parse_overrides([wrong])

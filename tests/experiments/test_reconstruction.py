@@ -22,7 +22,7 @@ from downscale_jax.downscale.output import filling, zarr_store
 from downscale_jax.downscale.settings import Partition, Sampling
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.evaluation.statistics.bootstrap import total
-from downscale_jax.evaluation.statistics.compound import Thresholds, frequency
+from downscale_jax.evaluation.statistics.compound import Thresholds, summarise
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.pipeline.records import Prepared
@@ -201,7 +201,7 @@ def test_maps_of_hot_and_dry_months_are_those_of_all_members(prepared):
         for number, one in enumerate(members):
             event = np.broadcast_to(west & (number == 0) & (when == '1983-01'), shape)
             one.add(when, np.where(event[..., None], (2.0, 0.0), (0.0, 2.0)))
-    share = frequency(total([one.places for one in members]))
+    share = summarise(total([one.places for one in members]))['frequency']
     np.testing.assert_array_equal(share, np.broadcast_to(np.where(west, 0.25, 0), shape))
     image = reconstruction.compound_maps({'ensemble': share}, prepared).axes[0].images[0]
     np.testing.assert_allclose(image.get_array(), 100 * share)

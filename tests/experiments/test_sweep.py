@@ -142,7 +142,7 @@ def test_interrupted_it_stops_the_child_and_keeps_what_is_done(tmp_path, config,
         finally:
             process.kill()
     assert process.returncode == 130
-    assert err == 'stopped: the same command goes on from here\n'
+    assert err == 'stopped: run the same command to resume\n'
     assert '| b | kind=b | 1 | 0.1 | 0.5 |\n\n2 of 3 runs have scores.' in out
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
@@ -163,7 +163,7 @@ def test_values_with_commas(config):
 def test_zipped_keys_vary_together():
     zipped = sweep.points(['seed=0,1'], ['few.steps=1,2', 'main.steps=3,4'])
     assert [tuple(point.values()) for point in zipped] == [(0, 1, 3), (0, 2, 4), (1, 1, 3), (1, 2, 4)]
-    with pytest.raises(UserError, match=r'--zip needs equally many values of each key: a has 2, b has 1$'):
+    with pytest.raises(UserError, match=r'--zip needs the same number of values for each key: a has 2, b has 1$'):
         sweep.points([], ['a=1,2', 'b=3'])
 
 
@@ -217,7 +217,7 @@ def test_names_are_short_safe_and_differ():
             ['--grid', 'seed=1', '--config=configs/diffusion_sits.py'],
             "no file .*did you mean 'configs/diffusion_sit.py'",
         ),
-        (['--grid', 'seed=1', '--sed=1'], '^--sed=1 is no argument'),
+        (['--grid', 'seed=1', '--sed=1'], '^--sed=1 is not an argument'),
         (['--config=configs/atmodist.py:smoke', '--grid', 'sed=1'], "^configs/.*:smoke has no key 'sed': did you mean"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Static and periodic fields that networks see beside the coarse field."""
+"""Static and periodic fields that networks see in addition to the coarse field."""

@@ -1,4 +1,4 @@
-"""Context of place and time for a network beside the coarse field, as planes on the fine grid."""
+"""Context of place and time that a network sees in addition to the coarse field, as planes on the fine grid."""
 
 from collections.abc import Sequence
 from typing import Any

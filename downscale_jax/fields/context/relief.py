@@ -24,15 +24,15 @@ POINTS = 2_000_000  # evaluated at once: 16 MB for each of a dozen arrays
 
 
 def add_surface(statics: xr.Dataset, names: Sequence[str], path: str) -> xr.Dataset:
-    """A grid with those of `topography` and `land` in `names` (data.context) that it lacks, from the relief at `path`
-    (data.relief) and its land mask where it has one (`surface_of_relief`)."""
+    """The grid, to which `topography` and `land` are added where `names` (data.context) asks for them and it lacks
+    them, from the relief at `path` (data.relief) and its land mask if there is one (`surface_of_relief`)."""
     missing = [name for name in SURFACE if name in names and name not in statics]
     if not missing:
         return statics
     if not path:
         raise UserError(
-            f'data.context names {" and ".join(missing)}, which the data do not have: name a file with a relief by '
-            'data.relief, or leave it out'
+            f'data.context names {" and ".join(missing)}, which the data do not have: name a file with a relief '
+            'in data.relief, or leave it out'
         )
     relief = relief_on(statics, path)
     surface = surface_of_relief(relief, statics['land'] if 'land' in statics else land_on(statics, path))
@@ -121,7 +121,7 @@ def _plane(data: xr.Dataset, name: str, path: str) -> xr.DataArray:
 
 
 def _recognise(data: xr.Dataset, path: str) -> str:
-    """The only variable that is a relief by its standard name or its own, else the only height by its units."""
+    """The only variable that is a relief by its standard name or variable name, else the only height by its units."""
     lengths = [name for name, array in data.data_vars.items() if array.squeeze().ndim >= 2 and _is_height(array)]
     kind = SURFACE['topography']
     known = [
@@ -162,7 +162,7 @@ def _around(relief: xr.DataArray, grid: xr.Dataset, path: str) -> xr.DataArray:
         if low < axis[0] - reach or high > axis[-1] + reach:
             raise UserError(
                 f'{path}: the relief does not cover the grid: its {name} runs from {axis[0]:g} to {axis[-1]:g}, '
-                f'that of the grid from {low:g} to {high:g}; take a file of a larger area'
+                f'that of the grid from {low:g} to {high:g}; use a file of a larger area'
             )
         margin = 2 * step + sum(np.abs(np.diff(wanted, axis=i)).max(initial=0) for i in range(wanted.ndim))
         chosen = np.flatnonzero((axis >= low - margin) & (axis <= high + margin))

@@ -1,6 +1,7 @@
 """Topography and land: their names in archives, their units, and how they are read from a file.
 
-`topography` is in m and 0 on the sea; `land` is 1, the sea 0. Training learns from them, other regions bring their own.
+`topography` is in m, 0 on the sea; `land` is 1 on land, 0 on the sea. Networks learn from them in training; other
+regions bring their own.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -65,7 +66,7 @@ def land_mask(is_land: xr.DataArray) -> xr.DataArray:
 def land_fraction(land: xr.DataArray, attrs: Mapping[Hashable, Any]) -> xr.DataArray:
     """Between 0 and 1, of a canonical field whose attributes in the file are `attrs`.
 
-    Flags are read by their meanings, per cent are converted, as of CMIP's sftlf, and a fraction of the sea is inverted.
+    Flags are read by their meanings, percentages (such as CMIP's sftlf) are converted, and a sea fraction is inverted.
     """
     if flags := flags_of(attrs, LAND):
         return land.isin(flags).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Latitudes and longitudes as numbers: degrees north and east from any unit, and columns in the order of neighbours."""
+"""Latitudes and longitudes as numbers: degrees north and east from any unit, and columns in spatial order."""
 
 import re
 
@@ -9,7 +9,7 @@ from downscale_jax.fields.datasets.axes import NUMERIC_KINDS, role_of
 from downscale_jax.fields.datasets.units import conversion
 from downscale_jax.runtime.errors import UserError
 
-GAP = 1.5  # longitudes are cut open at a gap of so many steps
+GAP = 1.5  # longitudes are cut open at a gap of this many steps
 _DEGREES = re.compile(r'(deg|°|decimal[ _]deg).*|1|', re.IGNORECASE)
 _REVERSED = re.compile(r'(degrees?|deg|°)[ _]*(west|south|w)|(degrees?|deg)[ _]s|°s', re.IGNORECASE)
 
@@ -17,7 +17,7 @@ _REVERSED = re.compile(r'(degrees?|deg|°)[ _]*(west|south|w)|(degrees?|deg)[ _]
 def degrees(array: xr.DataArray, source: str) -> np.ndarray:
     """float64 degrees, north and east positive, of an angle that may be in radians, arc minutes, or degrees west.
 
-    Raises UserError for units that are no angle.
+    Raises UserError for units that are not those of an angle.
     """
     values, units = array.values.astype(np.float64), str(array.attrs.get('units', '')).strip()
     if _REVERSED.fullmatch(units):
@@ -31,9 +31,9 @@ def degrees(array: xr.DataArray, source: str) -> np.ndarray:
 
 
 def in_one_run(dataset: xr.Dataset) -> xr.Dataset:
-    """The data set with its columns in the order of their neighbours: 0 to 9, 350 to 359 becomes -10 to 9.
+    """The data set with its columns in spatial order: 0 to 9, 350 to 359 becomes -10 to 9.
 
-    Regions across Greenwich or the date line are stored so where a program sorted their longitudes.
+    Regions across Greenwich or the date line are stored in the first form where a program has sorted their longitudes.
     """
     for dim in dataset.dims:
         if dim not in dataset.coords or role_of(dataset, dim) != 'lon' or dataset[dim].dtype.kind not in NUMERIC_KINDS:

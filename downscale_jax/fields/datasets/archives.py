@@ -110,7 +110,7 @@ def is_pressure(coordinate: xr.DataArray) -> bool:
 
 
 def joinable(dataset: xr.Dataset) -> xr.Dataset:
-    """One of several files to be merged, its scalar height an attribute of its variables, since other files lack it.
+    """One of several files to be merged; its scalar height becomes an attribute of its variables: other files lack it.
 
     Monthly means of accumulations in the Climate Data Store's NetCDF (`GRIB_stepType`) are dated 06:00 of the first
     day, those of other variables 00:00: all are set to midnight.

@@ -11,7 +11,7 @@ from downscale_jax.runtime import messages
 from downscale_jax.runtime.errors import UserError
 
 TIMES = 24  # that are read for the check, evenly spread
-# (lowest, highest) that the largest value may be: rain in kg m-2 s-1 stays far below, temperatures in degC, too
+# (lowest, highest) that the largest value may be: rain in kg m-2 s-1 stays far below, as do temperatures in degC
 PLAUSIBLE = {'mm day-1': (1.0, 5000.0), 'mm/day': (1.0, 5000.0), 'K': (200.0, 350.0)}
 
 

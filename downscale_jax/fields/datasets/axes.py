@@ -26,7 +26,7 @@ _DEGREES = {
 
 def role_of(dataset: xr.Dataset, name: Hashable) -> str:
     """'time', 'lat', 'lon', 'y', 'x' or '' of a dimension; CF attributes take precedence over names."""
-    # of variables: an array of each coordinate would be made anew, which takes most of the time of many files
+    # variables, because creating an array for each coordinate takes most of the time with many files
     coordinate = dataset.variables[name] if name in dataset.coords else None
     attrs = coordinate.attrs if coordinate is not None else {}
     units = str(attrs.get('units', '')).lower()
@@ -35,7 +35,7 @@ def role_of(dataset: xr.Dataset, name: Hashable) -> str:
     by_axis = {'T': 'time', 'Y': 'y', 'X': 'x'}.get(str(attrs.get('axis', '')).upper(), '')
     by_name = next((role for role, usual in NAMES.items() if str(name).lower() in usual), '')
     if by_name in ('lat', 'lon') and name not in dataset.coords:
-        by_name = {'lat': 'y', 'lon': 'x'}[by_name]  # rows and columns of a curvilinear grid may be called so
+        by_name = {'lat': 'y', 'lon': 'x'}[by_name]  # rows and columns of a curvilinear grid may have these names
     return (
         _STANDARD_NAMES.get(str(attrs.get('standard_name', '')), '')
         or _DEGREES.get(units, '')

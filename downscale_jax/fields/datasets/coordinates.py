@@ -25,7 +25,7 @@ _NAMES_AND_UNITS = {
     'rlon': {'standard_name': 'grid_longitude', 'units': 'degrees'},
 }
 _ROTATED = {'y': 'rlat', 'x': 'rlon'}
-POLE, FARTHEST = 90.01, 1080.0  # degrees, beyond which a latitude and a longitude are none
+POLE, FARTHEST = 90.01, 1080.0  # largest valid latitude and longitude in degrees
 
 
 def with_all_coordinates(dataset: xr.Dataset, names: Iterable[str]) -> xr.Dataset:
@@ -68,8 +68,8 @@ def _from_mapping(coords: Coordinates, mapping: Mapping[str, Any]) -> tuple[np.n
 
 
 def with_rotated_axes(dataset: xr.Dataset, array: xr.DataArray) -> xr.Dataset:
-    """The data set with the axes of `array` named as rotated where its grid mapping says so, but only their names, lat
-    and lon, say what they are."""
+    """The data set with the axes of `array` marked as rotated, where the grid mapping is rotated but the axes are
+    identified only by their names, lat and lon."""
     mapping = mapping_of(dataset, array)
     if not mapping or dataset[mapping].attrs.get('grid_mapping_name') != projections.ROTATED:
         return dataset
@@ -129,7 +129,7 @@ def _axis(dataset: xr.Dataset, dim: Hashable, role: str, source: str, is_rotated
 
 
 def _check_partner(axis: xr.DataArray, source: str, optional: bool) -> None:
-    """Raises UserError for an axis in degrees that is taken for one in metres, as the other axis is no angle."""
+    """Raises UserError for an axis in degrees that is taken for one in metres, as the other axis is not an angle."""
     if not optional and str(axis.attrs.get('units', '')).lower().startswith('degree'):
         raise UserError(f"{source}: '{axis.name}' is in {axis.attrs['units']}, but the fields do not have both a "
                         'latitude and a longitude: name them by CF units, degrees_north and degrees_east')  # fmt: skip
@@ -156,7 +156,7 @@ def _planes(dataset: xr.Dataset, array: xr.DataArray, dims: Mapping[str, Hashabl
 
 
 def _without_fill(coords: Coordinates, source: str) -> Coordinates:
-    """2-D latitudes and longitudes with NaN where they are none: NEMO writes 0 N, 0 E on land, others fill values."""
+    """2-D latitudes and longitudes, NaN where they are missing: NEMO writes 0 N, 0 E on land, others fill values."""
     if not {'lat', 'lon'} <= set(coords):
         return {}
     lat, lon = coords['lat'][1], coords['lon'][1]
@@ -176,8 +176,8 @@ def _without_fill(coords: Coordinates, source: str) -> Coordinates:
 def _plane(
     dataset: xr.Dataset, array: xr.DataArray, role: str, dims: Mapping[str, Hashable], source: str
 ) -> xr.DataArray | None:
-    """Latitude or longitude (y, x): those that the variable names first, then those of usual names, since drift
-    products hold further ones. WRF repeats them in time, where they must not change."""
+    """Latitude or longitude (y, x): first those that the variable names, then those with usual names, since drift
+    products hold others as well. WRF repeats them in time; they must not change."""
     space = dims['y'], dims['x']
     names = [name for name, variable in dataset.variables.items() if _is_plane(dataset, variable.dims, space)]
     usual = [name for name in names if str(name).lower() in NAMES[role]]

@@ -21,7 +21,7 @@ def select_dates(dataset: xr.Dataset, pairs, what: str = 'dates') -> xr.Dataset:
     chosen = _positions(index, pairs, what)
     if not len(chosen):
         raise UserError(
-            f'{what} {_listed(pairs)} select nothing; the data set has {_date_range(dataset["time"].values)}'
+            f'{what} {listed(pairs)} select nothing; the data set has {_date_range(dataset["time"].values)}'
         )
     return isel_times(dataset, chosen)
 
@@ -34,13 +34,13 @@ def check_splits(splits: Mapping[str, Sequence], times) -> None:
     for number, name in enumerate(names):
         if not len(positions[name]):
             raise UserError(
-                f"split '{name}' {_listed(splits[name])} is empty; the data set has {_date_range(index.values)}"
+                f"split '{name}' {listed(splits[name])} is empty; the data set has {_date_range(index.values)}"
             )
         for other in names[:number]:
             shared = np.intersect1d(positions[name], positions[other])
             if len(shared):
                 raise UserError(
-                    f"splits '{other}' {_listed(splits[other])} and '{name}' {_listed(splits[name])} share "
+                    f"splits '{other}' {listed(splits[other])} and '{name}' {listed(splits[name])} share "
                     f'{_date_range(index.values[shared])}; they must not overlap'
                 )
 
@@ -56,20 +56,21 @@ def _pairs(pairs) -> list[tuple[str, str]]:
     return [tuple(pairs)] if flat else [tuple(pair) for pair in pairs]
 
 
-def _listed(pairs) -> str:
-    return ', '.join(f'{start} to {end}' for start, end in _pairs(pairs)) or 'without dates'
-
-
 def _date_range(times: np.ndarray) -> str:
     return f'{iso(times[0])} to {iso(times[-1])}'
+
+
+def listed(pairs) -> str:
+    """Pairs of dates as in `select_dates` in words."""
+    return ', '.join(f'{start} to {end}' for start, end in _pairs(pairs)) or 'without dates'
 
 
 def checked_pairs(pairs, what: str) -> list[tuple[str, str]]:
     """Pairs (start, end) of ISO dates, as in `select_dates`. Raises UserError for any other form."""
     if isinstance(pairs, str) or not isinstance(pairs, Iterable):
         raise UserError(f'{what}: {pairs!r} is not a pair of dates; expected (start, end)')
-    listed = _pairs(pairs)
-    for pair in listed:
+    checked = _pairs(pairs)
+    for pair in checked:
         if len(pair) != 2 or not all(isinstance(date, str) and _DATE.fullmatch(date) for date in pair):
             raise UserError(
                 f"{what}: {pair} is not a pair of dates; expected (start, end) as in ('2016-08', '2016-09-15')"
@@ -78,7 +79,7 @@ def checked_pairs(pairs, what: str) -> list[tuple[str, str]]:
         shared = min(len(start), len(end))
         if start[:shared].replace(' ', 'T') > end[:shared].replace(' ', 'T'):
             raise UserError(f'{what}: {end} is before {start}; give the start first')
-    return listed
+    return checked
 
 
 def _positions(index, pairs, what: str) -> np.ndarray:

@@ -19,7 +19,7 @@ DAY = 86_400  # seconds
 def with_common_times(
     dataset: xr.Dataset, fields: Mapping[str, xr.Variable], source: str
 ) -> tuple[dict[str, xr.Variable], xr.Variable]:
-    """Fields (time, ...) of variables of `dataset` at the times that all have, and these, as the first has them.
+    """Fields (time, ...) of variables of `dataset` at the times that all have, and these times, as the first has them.
 
     Raises UserError for times that are missing, do not increase, or do not match between variables.
     """
@@ -48,7 +48,10 @@ def with_common_times(
 
 
 def times_of(dataset: xr.Dataset, name: str, source: str) -> np.ndarray:
-    """The times of a variable, datetime64[ns] or cftime. Raises UserError for none, missing or disordered ones."""
+    """The times of a variable, datetime64[ns] or cftime.
+
+    Raises UserError if there are none, or if some are missing or out of order.
+    """
     array = dataset[name]
     dim, scalar = next((d for d in array.dims if role_of(dataset, d) == 'time'), None), scalar_time(dataset, array)
     if dim is None and scalar is not None:
@@ -78,9 +81,9 @@ def times_of(dataset: xr.Dataset, name: str, source: str) -> np.ndarray:
 
 
 def _within_periods(times: np.ndarray, bounds: np.ndarray | None, source: str) -> np.ndarray:
-    """The middles of the periods, of a day and longer, at the ends of which all times are stamped.
+    """The middles of the periods, where all times are stamped at the ends of periods of a day or longer.
 
-    CESM dates the mean of January 1 February, 00:00: by its stamp it would belong to February.
+    CESM stamps the January mean with 1 February, 00:00: by this stamp it would belong to February.
     """
     if bounds is None or any(date is None or date != date for date in bounds.ravel()):
         return times
@@ -101,7 +104,7 @@ def scalar_time(dataset: xr.Dataset, array: xr.DataArray) -> xr.DataArray | None
 def report_unused_times(dataset: xr.Dataset, names: Collection[str], used: np.ndarray, source: str) -> None:
     """Warns of fields at times before or after all those `used`, which the named variables have.
 
-    They are those of files of one series in which a variable has another name.
+    This happens where a variable has another name in some files of a series.
     """
     read, taken = encode_times(used), {dim for name in names for dim in dataset[name].dims}
     for dim in (dim for dim in dataset.dims if dim not in taken and role_of(dataset, dim) == 'time'):

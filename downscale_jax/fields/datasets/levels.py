@@ -40,9 +40,10 @@ def single_level(array: xr.DataArray) -> float | None:
 
 
 def levels_as_variables(dataset: xr.Dataset, source: str) -> xr.Dataset:
-    """Lazily, with a variable for each level of those that have several: `u_850` with pressures in hPa, `t_2` with
-    heights in their own unit. A single level leaves the name as it is. An attribute keeps heights (HEIGHT), pressures
-    and each of several levels (LEVEL). Raises UserError where two variables would have the same name."""
+    """The data set, lazily, with one variable per level where a variable has several: `u_850` with pressures in hPa,
+    `t_2` with heights in their own unit. A single level leaves the name as it is. Heights are kept in the attribute
+    HEIGHT, pressures and each of several levels in LEVEL. Raises UserError where two variables would have the same
+    name."""
     variables: dict[str, xr.DataArray] = {}
     for name, array in dataset.data_vars.items():
         dim = level_dim(array)

@@ -20,7 +20,7 @@ def one_member(dataset: xr.Dataset, member: int, source: str) -> xr.Dataset:
     dim = dim_of_members(dataset)
     if dim is None:
         if member:
-            raise UserError(f'data.member={member}, but {source} has no dimension of members: leave it 0')
+            raise UserError(f'data.member={member}, but {source} has no dimension of members: leave it at 0')
         return dataset
     count = dataset.sizes[dim]
     if not 0 <= member < count:

@@ -10,7 +10,7 @@ from downscale_jax.runtime.errors import UserError
 
 KINDS = ('month', 'year')
 START, END = 'period_start', 'period_end'  # coordinates along time
-PER_MONTH_OR_YEAR = re.compile(r'(?<![a-z])(mo|y|ann|a\b)')  # in units, which the y of a day must not match
+PER_MONTH_OR_YEAR = re.compile(r'(?<![a-z])(mo|y|ann|a\b)')  # in units; must not match the y of 'day'
 
 
 def bounds_of_time(
@@ -44,7 +44,7 @@ def bounds_of(dataset: xr.Dataset, coordinate: xr.DataArray) -> np.ndarray | Non
 def lengths(array: xr.DataArray) -> xr.DataArray | None:
     """Days over which each value was summed (time,), None where that is unknown.
 
-    Known of sums (cell_methods `time: sum`) with bounds of time, or with one time in each of successive months. Raises
+    Known for sums (cell_methods `time: sum`) with time bounds, or with one time in each of successive months. Raises
     UserError for bounds that enclose no time.
     """
     if not _is_sum(array.attrs):
@@ -67,7 +67,7 @@ def lengths(array: xr.DataArray) -> xr.DataArray | None:
 def days_in(array: xr.DataArray, kind: str) -> xr.DataArray | None:
     """Days of the month or year of each time (time,) in its calendar, None without times.
 
-    Where bounds are known, that of the middle of the period: means are also stamped at the start of the next month.
+    Where bounds are known, that of the middle of the period, since means may be stamped at the start of the next month.
     """
     time = array.coords.get('time')
     if START in array.coords:

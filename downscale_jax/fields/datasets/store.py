@@ -45,11 +45,11 @@ def open_dataset(paths: Paths) -> xr.Dataset:
     return dataset
 
 
-Given: TypeAlias = xr.Dataset | xr.DataArray | Paths  # what functions for Python take for a data set
+Given: TypeAlias = xr.Dataset | xr.DataArray | Paths  # what Python functions accept as a data set
 
 
 def as_dataset(given: Given, argument: str) -> xr.Dataset:
-    """An argument of a function for Python as a data set: a Dataset, a named DataArray, a path or a list of paths.
+    """An argument of a Python function as a data set: a Dataset, a named DataArray, a path or a list of paths.
 
     Times are decoded if they are not (`decode_times=False`). Raises WrongTypeError for anything else, and UserError as
     `open_dataset` does.

@@ -65,9 +65,10 @@ def _rounded_date(time: Any) -> Any:
 
 
 def in_one_calendar(series: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Several arrays of time stamps in one calendar, so that they can be compared. Raises ValueError for several.
+    """Several arrays of time stamps in one calendar, so that they can be compared.
 
-    The standard calendar and the proleptic Gregorian one agree from 1582-10-15 on.
+    The standard calendar and the proleptic Gregorian one agree from 1582-10-15 on. Raises ValueError for calendars that
+    do not agree.
     """
     kinds = {'datetime64' if times.dtype.kind == 'M' else times[0].calendar for times in series if len(times)}
     if len(kinds) < 2:

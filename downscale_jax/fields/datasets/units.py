@@ -25,7 +25,7 @@ class Conversion(NamedTuple):
 
 
 def convert_units(array: xr.DataArray, units: str, source: str = '') -> xr.DataArray:
-    """`array` in `units`, lazily; the same object where they are equal or `units` is ''. `source` begins its messages.
+    """`array` in `units`, lazily; the same object where they are equal or `units` is ''. `source` prefixes messages.
 
     The mass of water per area and its depth are equivalent, and so are their rates: 1 kg m-2 is 1 mm, 1 kg m-2 s-1 is
     86400 mm day-1. Months and years have the lengths of the calendar at the times of the array. An amount becomes a
@@ -55,17 +55,17 @@ def _converted(array: xr.DataArray, units: str) -> xr.DataArray:
         lengths = periods.lengths(array)
         if lengths is None:
             raise UserError(
-                f"'{name}' is an amount in '{own}' where a rate in '{units}' is expected: set its units to the rate "
-                f"that it is ('{own} month-1' for monthly sums; '{own} day-1' for daily ones, or where it is a monthly "
-                "mean of ERA5, by ECMWF's documentation)"
+                f"'{name}' is an amount in '{own}' where a rate in '{units}' is expected: give it the units of a rate "
+                f"('{own} month-1' for monthly sums; '{own} day-1' for daily sums and, according to ECMWF's "
+                'documentation, for monthly means of ERA5)'
             )
         data = data / lengths
     for period, power in found.calendar:
         days = periods.days_in(array, period)
         if days is None:
             raise UserError(
-                f"'{name}' has units '{own}', which depend on the length of each {period} where '{units}' is expected, "
-                'but no times: add a time coordinate, or give it units per day'
+                f"'{name}' has no times to convert its units '{own}', which depend on the length of each {period}, to "
+                f"'{units}': add a time coordinate, or give it units per day"
             )
         data = data * days**power
     dtype = array.dtype if array.dtype.kind == 'f' else np.float64
@@ -86,7 +86,7 @@ def conversion(own: str, units: str, name: str) -> Conversion:
     if accumulated:
         unit, ratio = unit / day, ratio / day
     if ratio.dimensionality not in forms.values():
-        raise UserError(f"'{name}' has units '{own}', which cannot be converted to '{units}'; correct one")
+        raise UserError(f"'{name}' has units '{own}', which cannot be converted to '{units}'; correct one of them")
 
     def convert(value: float) -> float:
         quantity = registry().Quantity(value * factor, unit)
@@ -117,12 +117,12 @@ def _parsed(units: str, verb: str, name: str) -> Spelled:
         return parse_units(units)
     except UserError as error:
         raise UserError(
-            f"'{name}' {verb} units '{units}', but {error}; correct the attribute, to 'K', 'mm day-1', 'm s-1' or the "
-            'like'
+            f"'{name}' {verb} units '{units}', but {error}; correct the attribute, for example to 'K', 'mm day-1' or "
+            "'m s-1'"
         ) from error
 
 
 def is_difference(attrs: Mapping[Hashable, Any]) -> bool:
-    """Whether CF attributes are those of differences of temperatures: by units_metadata, or named anomalies."""
+    """Whether CF attributes describe a difference of temperatures: by units_metadata, or by a name such as anomaly."""
     said = ' '.join(str(attrs.get(key, '')) for key in ('units_metadata', 'standard_name', 'long_name'))
     return bool(re.search('anomal|difference|departure', said.lower()))

@@ -107,7 +107,7 @@ def _nearest(points: np.ndarray, wanted: np.ndarray) -> tuple[int, int]:
 
 
 def _run(first: int, last: int, count: int, circle: int) -> np.ndarray | None:
-    """`count` consecutive indices from first to last in either direction, round a circle of that many; else None."""
+    """`count` consecutive indices from first to last in either direction, round a circle of `circle`; else None."""
     for step in (1, -1):
         span = (last - first) * step
         if (span % circle if circle else span) == count - 1:

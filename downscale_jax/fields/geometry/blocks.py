@@ -46,7 +46,7 @@ def repeat(coarse: Any, factor: int) -> Any:
 
 
 def interpolate(coarse: Any, factor: int, periodic: bool, kernel: Kernel = 'cubic') -> Any:
-    """Linear or bicubic (Keys 1981, a = -1/2) interpolation to cells `factor` times finer: the standing baselines.
+    """Linear or bicubic (Keys 1981, a = -1/2) interpolation to cells `factor` times finer: the usual baselines.
 
     Beyond an edge the outermost cells are repeated; rows of a `periodic` grid continue on the other side. Fine cells
     within a missing coarse cell are missing; beside it the remaining weights are normalised.
@@ -103,8 +103,8 @@ KERNELS: dict[str, Callable[[int, int, bool], np.ndarray]] = {'cubic': cubic_mat
 
 
 def conserve(fine: Any, coarse: Any, factor: int, weight: Any = None) -> Any:
-    """The least-squares projection onto fields whose block mean is `coarse`: its deficit is added to all cells of a
-    block. `weight` as in `block_mean`."""
+    """The least-squares projection onto fields whose block mean is `coarse`: the deficit of a block is added to all
+    its cells. `weight` as in `block_mean`."""
     return fine + repeat(coarse - block_mean(fine, factor, weight), factor)
 
 

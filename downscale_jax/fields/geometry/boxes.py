@@ -19,6 +19,12 @@ def box_sums(values: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
     return below[..., columns:] - above[..., columns:] - below[..., :-columns] + above[..., :-columns]
 
 
+def largest(sums: np.ndarray) -> tuple[int, int]:
+    """(row, column) of the largest of sums [H, W], the first of equal ones."""
+    row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
+    return int(row), int(column)
+
+
 def box_weights(width: float) -> np.ndarray:
     """Weights of a centred box `width` cells wide: an odd number of taps, the ends weighted by their overlap.
 

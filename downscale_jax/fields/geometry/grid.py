@@ -12,7 +12,7 @@ from downscale_jax.runtime.errors import UserError
 
 EARTH_RADIUS_KM = 6371.0
 KM_PER_DEGREE = EARTH_RADIUS_KM * np.pi / 180
-UNEVEN = 4e-3  # largest difference of steps, of a step, that rounding to float32 explains
+UNEVEN = 4e-3  # largest difference of steps, relative to a step, that rounding to float32 explains
 
 
 def cell_sizes_km(grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -41,8 +41,8 @@ def cell_sizes_km(grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cell_size_km(grid: xr.Dataset) -> float:
-    """Typical cell size in km: square root of median height times median width; of a single row or column the other
-    size, NaN of a single cell. Raises as `cell_sizes_km`."""
+    """Typical cell size in km: square root of median height times median width; for a single row or column the other
+    size, NaN for a single cell. Raises as `cell_sizes_km`."""
     sizes = np.array([np.median(size) for size in cell_sizes_km(grid)])
     known = sizes[np.isfinite(sizes)]
     return float(np.sqrt(known.max() * known.min())) if known.size else np.nan

@@ -133,7 +133,7 @@ class Harmonics:
 def legendre_functions(order: np.ndarray, count: int, sine: np.ndarray, sectoral: np.ndarray) -> np.ndarray:
     """Orthonormal P_(m+j)^m [j, m, H] for orders [m, 1] and j below `count`, from P_m^m `sectoral` [m, H] upwards.
 
-    Forward recursion in the degree is stable; what underflows at high orders beside the poles matters to no degree
+    Forward recursion in the degree is stable; what underflows at high orders near the poles matters to no degree
     below 1900 (Holmes and Featherstone 2002, J. Geod. 76, 279-299).
     """
     result = np.empty((count, *sectoral.shape))
@@ -187,7 +187,7 @@ def _colatitudes(rows: Rows, height: int) -> np.ndarray:
 def gauss_legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Colatitudes [count] of the Gaussian nodes, from north to south, and their weights, which sum to 2.
 
-    One Newton step in colatitude from SciPy's, whose cosines are rounded: beside a pole that costs several digits. In
+    One Newton step in colatitude from SciPy's, whose cosines are rounded: near a pole that costs several digits. In
     1 - cos the recursion (k + 1) (P_(k+1) - P_k) = k (P_k - P_(k-1)) - (2 k + 1) (1 - cos) P_k loses none.
     """
     colatitude = np.arccos(scipy.special.roots_legendre(count)[0][::-1][: (count + 1) // 2])

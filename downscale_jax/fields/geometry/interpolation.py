@@ -278,7 +278,7 @@ def tree_of(points: np.ndarray, radius: float = 1.0) -> scipy.spatial.cKDTree:
 
 
 def _shared_axes(coarse: Grid, fine: Grid) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
-    """([y, x] of the coarse grid, of the fine grid), or latitudes and longitudes alike; None where they share none."""
+    """([y, x] of the coarse grid, of the fine grid), or their latitudes and longitudes; None where they share none."""
     for names in (('y', 'x'), ('lat', 'lon')):
         if all(name in g.coords and g[name].ndim == 1 for name in names for g in (coarse, fine)):
             source, target = ([g[name].values.astype(float) for name in names] for g in (coarse, fine))

@@ -15,7 +15,7 @@ def mapping_name(grid: Grid) -> str:
 
 
 def same_mapping(a: Grid, b: Grid) -> bool:
-    """Whether no parameter that the grid mappings of both have differs: where one has none, this is taken for granted.
+    """Whether all parameters that both grid mappings have agree; taken for granted where one grid has no mapping.
 
     Angles may differ by 360 degrees.
     """
@@ -31,7 +31,7 @@ def _attributes(grid: Grid) -> Mapping[Hashable, Any]:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    """Whether parameters agree as numbers or as angles; texts, such as well-known text, have many forms of one map."""
+    """Whether parameters agree as numbers or as angles; texts, which have many forms for one map, always agree."""
     x, y = (np.atleast_1d(value) for value in (a, b))
     if x.dtype.kind not in 'fiu' or y.dtype.kind not in 'fiu':
         return True

@@ -1,4 +1,4 @@
-"""Places for local statistics, and their grid cells: 150 large cities, or a list of the user."""
+"""Places for local statistics, and their grid cells: 150 large cities, or a list given by the user."""
 
 import csv
 from pathlib import Path
@@ -23,7 +23,7 @@ class Places(NamedTuple):
 
 
 def read(path: str = '') -> Places:
-    """A CSV file with the columns name, latitude, longitude; others are ignored. The large cities without a path.
+    """A CSV file with the columns name, latitude, longitude; others are ignored. Without a path, the large cities.
 
     Longitudes may be counted from -180 or from 0. Raises UserError: no such file, a column missing, no rows, a latitude
     outside -90 to 90 or a longitude outside -180 to 360.
@@ -66,11 +66,11 @@ def _degrees(row: dict[str, str | None], name: str, least: float, most: float, s
 def cells(places: Places, grid: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(rows [K], columns [K], inside [P]): the cells of the K places inside the grid, and which of all P these are.
 
-    Left out are places farther from the centre of the nearest cell than the diagonal of one cell. Values at the places
+    Places farther from the centre of the nearest cell than the diagonal of one cell are left out. Values at the others
     are `field[..., rows, columns]`, in the order of `inside`. Nearest by great circle: the search is among
     points on the unit sphere, so rows may run either way, longitudes begin anywhere, and lat, lon be 2-D.
 
-    Raises UserError where the grid has none.
+    Raises UserError where the grid has no latitudes and longitudes.
     """
     points = grid_points(grid)
     tree = tree_of(points)

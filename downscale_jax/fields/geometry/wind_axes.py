@@ -17,7 +17,7 @@ ALONG = {'x_wind', 'y_wind', 'grid_eastward_wind', 'grid_northward_wind'}  # CF 
 def along_axes(fields: xr.Dataset, u: str, v: str) -> tuple[xr.DataArray, xr.DataArray]:
     """The components of the winds `u`, `v` (..., H, W) along the axes of their grid, lazily.
 
-    Those of a grid of latitudes and longitudes as they are; on other grids those called eastward_wind and
+    Those of a grid of latitudes and longitudes are kept; on other grids those called eastward_wind and
     northward_wind are turned by the angle between east and the x axis. Components without a standard name are taken to
     be along the axes, with a warning.
 

@@ -68,16 +68,16 @@ class RasterGrid(NamedTuple):
     def of(cls, dataset: xr.Dataset) -> 'RasterGrid':
         """The grid of a data set with `coordinates`, rows from north to south.
 
-        Raises UserError for cells that are not even squares, and where x and y are not metres on the ground.
+        Raises UserError for cells that are not squares of one size, and where x and y are not metres on the ground.
         """
         y, x = (dataset[name].values.astype(float) for name in 'yx')
         crs, steps = dataset[MAPPING].attrs['crs_wkt'], np.concatenate([np.diff(x), -np.diff(y)])
         if not np.allclose(steps, steps[0], rtol=SQUARE, atol=0):
             raise UserError(
-                f'the cells have sides from {steps.min():g} to {steps.max():g}: one size of squares is needed, as by '
-                'rio.reproject'
+                f'the cells have sides from {steps.min():g} to {steps.max():g}: squares of one size are needed, as '
+                'rio.reproject makes them'
             )
         if not is_metric(crs, float(x.mean()), float(y.mean())):
-            raise UserError('x and y are not metres on the ground in this projection: reproject to a zone of UTM')
+            raise UserError('x and y are not metres on the ground in this projection: reproject to a UTM zone')
         cell = float(x[1] - x[0])
         return cls(crs, x[0] - cell / 2, y[0] + cell / 2, cell, (len(y), len(x)))

@@ -27,7 +27,7 @@ def read_outlines(path: str) -> 'geopandas.GeoDataFrame':
         raise UserError(f'{path}: no such file')
     try:
         frame = geopandas.read_file(path)
-    except Exception as error:  # of GDAL, of many kinds
+    except Exception as error:  # GDAL raises many kinds
         raise UserError(f'{path} cannot be read as outlines ({first_line(error)}): check the file') from error
     kinds = set(frame.geom_type.dropna()) if isinstance(frame, geopandas.GeoDataFrame) else set()
     if not kinds & {'Polygon', 'MultiPolygon'}:
@@ -120,7 +120,7 @@ def folds(longitude: np.ndarray, area: np.ndarray, count: int) -> np.ndarray:
 
 
 def nearest(glacier: np.ndarray) -> np.ndarray:
-    """Number of the nearest glacier of each cell, (y, x), its own inside of an outline."""
+    """Number of the nearest glacier of each cell, (y, x), its own inside an outline."""
     from scipy.ndimage import distance_transform_edt
 
     index = distance_transform_edt(glacier == 0, return_distances=False, return_indices=True)

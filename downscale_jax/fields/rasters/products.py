@@ -2,7 +2,7 @@
 
 A table is a CSV file with one row per scene: `date`, one column per band that names a file (`FILE` or `FILE:BAND` with
 the number of a band in it), and optionally `cloud`, a file with the probability of cloud (0 to 1, or per cent), and
-`nodata`. Files are sought beside the table.
+`nodata`. Files are looked for in the folder of the table.
 """
 
 import csv
@@ -54,7 +54,7 @@ def find(path: str) -> list[Product]:
 
 
 def table(path: Path) -> list[Product]:
-    """The scenes of a CSV table. Raises UserError where it is no such table or has no scene."""
+    """The scenes of a CSV table. Raises UserError where it is not such a table or has no scene."""
     try:
         with path.open(newline='', encoding='utf-8-sig') as file:
             reader = csv.DictReader(file)
@@ -107,7 +107,7 @@ def sentinel_2(folder: Path) -> Product:
     match = re.search(r'_(\d{8})T', folder.name)
     metadata = next(iter(sorted(folder.glob('MTD_MSIL*.xml'))), None)
     if not match or metadata is None:
-        raise UserError(f'{folder}: no Sentinel-2 product: its name needs a date and its folder MTD_MSIL1C.xml or 2A')
+        raise UserError(f'{folder}: not a Sentinel-2 product: its name needs a date, its folder MTD_MSIL1C.xml or 2A')
     quantification, offsets = calibration(metadata)
     bands = {}
     for band, name in SENTINEL_2.items():

@@ -16,12 +16,12 @@ class Layer(NamedTuple):
     band: int = 1  # from 1
     scale: float = 1.0
     offset: float = 0.0
-    nodata: float | None = None  # where the file does not say it
+    nodata: float | None = None  # where the file does not declare it
 
 
 def grid_of(layer: Layer) -> RasterGrid:
-    """The grid of a raster; a grid of UTM around it where its cells are not squares on the ground, as in degrees, feet
-    and the Mercator projection of web maps, or turned.
+    """The grid of a raster; a UTM grid around it where its cells are rotated or are not squares on the ground, as in
+    degrees, feet and the Mercator projection of web maps.
 
     Raises UserError where the file cannot be read or has no coordinate reference system.
     """
@@ -40,7 +40,7 @@ def grid_of(layer: Layer) -> RasterGrid:
 
 
 def utm(source):
-    """The zone of UTM at the centre of a raster."""
+    """The UTM zone at the centre of a raster."""
     from rasterio.crs import CRS
     from rasterio.warp import transform_bounds
 
@@ -75,7 +75,7 @@ def read(layer: Layer, grid: RasterGrid) -> np.ndarray:
         ) as warped:
             try:
                 values = warped.read(layer.band)
-            except Exception as error:  # of GDAL, of many kinds
+            except Exception as error:  # GDAL raises many kinds
                 raise unreadable(layer.path, error) from error
             covered = warped.dataset_mask() > 0 if nodata is None else True
         scale, offset = source.scales[layer.band - 1], source.offsets[layer.band - 1]
@@ -84,7 +84,7 @@ def read(layer: Layer, grid: RasterGrid) -> np.ndarray:
 
 
 def opened(path: Path):
-    """An open raster. Raises UserError where the file is none or has no coordinate reference system."""
+    """An open raster. Raises UserError where the file is not a raster or has no coordinate reference system."""
     import rasterio
 
     if not Path(path).exists():
@@ -93,7 +93,7 @@ def opened(path: Path):
         source = rasterio.open(path)
     except rasterio.errors.RasterioIOError as error:
         raise unreadable(path, error) from error
-    # a local system ("engineering") is no place on the Earth
+    # a local system ("engineering") has no place on the Earth
     if source.crs is None or not (source.crs.is_projected or source.crs.is_geographic):
         source.close()
         raise UserError(f'{path} has no coordinate reference system: assign one, for example with gdal_edit.py -a_srs')

@@ -1,7 +1,7 @@
 """Normalisation of each grid point by its own climate, as published for DPDM, which leaves the anomaly.
 
 (y - offset) / scale of standardised values y (`Standardisation`); offset and scale [H, W, V] are fitted to the training
-split and stored with the static variables of its grid, so that other regions do not have them.
+split and stored with the static variables of its grid, so other regions do not have them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 KINDS = ('', 'standard', 'range')  # none; z-score; z-score rescaled to [0, 1] between its extremes
-LEAST = 0.1  # smallest scale, of the median: points that hardly vary still receive interpolated variability
+LEAST = 0.1  # smallest scale, relative to the median: points that hardly vary still receive interpolated variability
 
 
 def names(variables: Sequence[str]) -> tuple[str, ...]:

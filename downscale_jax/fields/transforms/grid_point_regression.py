@@ -4,7 +4,7 @@
 
 z are the predictors, interpolated to the grid point and standardised, and two harmonics of the annual cycle; y are the
 targets, transformed likewise, so that the logarithm of rain is regressed on logarithms (multiple linear regression, the
-standing baseline of perfect-prognosis downscaling: Maraun and Widmann 2018, section 11.2). It is fitted by least
+usual baseline of perfect-prognosis downscaling: Maraun and Widmann 2018, section 11.2). It is fitted by least
 squares with a small ridge, since predictors on neighbouring levels are nearly collinear.
 """
 

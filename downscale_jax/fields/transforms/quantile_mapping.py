@@ -92,7 +92,7 @@ class QuantileMap:
         if choose_groups(source.months, source.months, len(self.nodes)) < len(self.target):
             raise UserError(
                 f'quantile mapping by calendar month: {len(source.months)} times are too few for {len(self.nodes)} '
-                'quantiles of each three months; give a longer period'
+                'quantiles of every three-month window; give a longer period'
             )
         quantiles = _quantiles(source, len(self.target), self.nodes, _is_ratio(self.kinds), 1 << 30)
         return replace(self, source=quantiles)
@@ -155,7 +155,7 @@ def fit(
 ) -> QuantileMap:
     """The quantiles of two series on one grid, in the same units; NaN values do not count.
 
-    Memory beside the result (G Q H W V float32, twice): the values of one series, T h W V float32, for as many rows h
+    Memory besides the result (G Q H W V float32, twice): the values of one series, T h W V float32, for as many rows h
     as fit into `most_bytes`. If these are fewer than H, the series is read once for each band of rows.
 
     Raises UserError where a series has no times; ValueError where the arguments do not fit together.

@@ -12,7 +12,7 @@ from downscale_jax.fields.transforms.moments import Moments, per_channel
 
 @dataclass(frozen=True)
 class RefinementTransform:
-    """Of one target and its coarse inputs [..., H, W, Cin], which include the target.
+    """Transform of one target and its coarse inputs [..., H, W, Cin], which include the target.
 
     Inputs are z-scores, zero where missing, followed by the validity mask. The target is fine - coarse (an anomaly,
     divided by its standard deviation) or the full field (a z-score).

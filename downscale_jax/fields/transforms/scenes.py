@@ -16,8 +16,9 @@ class SceneTransform:
     """Bands x, logarithmic and standardised by `channels`, become the C components z = x `mixing`; what follows the
     bands (elevation, slope) is standardised alone.
 
-    mixing [C, C]: from `decorrelation`, which gives every direction in the space of spectra unit variance. Bands vary
-    together a hundred times more by light, snow and vegetation than by what tells debris-covered ice from rock.
+    mixing [C, C]: from `decorrelation`, which gives every direction in the space of spectra unit variance. Light,
+    snow and vegetation make the bands vary together a hundred times more than what distinguishes debris-covered ice
+    from rock.
     """
 
     channels: Standardisation

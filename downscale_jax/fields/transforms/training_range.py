@@ -13,7 +13,7 @@ from downscale_jax.runtime.errors import UserError
 FAR = 0.5  # beyond the range, in widths of it: a warning
 ABSURD = 100.0  # likewise: an error
 SHARE = 0.25  # of the values of a field outside the range: a warning
-SMALL = 1e-3  # greatest value, in that of training: a warning, for variables that are never negative
+SMALL = 1e-3  # greatest value, relative to that of training: a warning, for variables that are never negative
 DEVIATIONS = 10.0  # about the mean, where extremes are not known
 
 
@@ -45,11 +45,11 @@ class TrainingRange:
     warned: set[str] = field(default_factory=set)  # variables
 
     def check(self, values: np.ndarray, source: str, first: bool = False) -> None:
-        """Of fields [..., V] in the units of training, NaN where missing.
+        """Checks fields [..., V] in the units of training, NaN where missing.
 
-        Warns, once for each variable, where values are far outside the range of training or, of the `first` fields that
-        are read, all far too small. Raises UserError where values are so far outside that what a network makes of them
-        means nothing.
+        Warns, once for each variable, where values are far outside the range of training or, in the `first` fields that
+        are read, all far too small. Raises UserError where values are so far outside that the output of a network would
+        be meaningless.
         """
         for channel in self._channels(values):
             low, high, least, most = channel.low, channel.high, channel.least, channel.most

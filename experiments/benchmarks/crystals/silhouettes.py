@@ -3,7 +3,7 @@
     python -m experiments.benchmarks.crystals.silhouettes [--size 128] [--threads 2]        under a minute
 
 Meshes of 4 to 10 arms are made beforehand. Prints the number per second of wall time, and per second of CPU time, which
-other programs on the machine disturb less.
+other programs on the machine affect less.
 """
 
 import time

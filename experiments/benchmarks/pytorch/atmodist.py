@@ -140,7 +140,7 @@ def renamed(variables: Any) -> dict[str, Any]:
 
 
 def check_gradients(network: Any, variables: Any, other: Any, patches: tuple, lag: Any) -> None:
-    """In float64: in float32 a rounding that turns one ReLU over changes what lies before it by some per cent."""
+    """In float64: in float32, rounding that flips a single ReLU changes the gradients before it by a few per cent."""
     import copy
 
     import jax

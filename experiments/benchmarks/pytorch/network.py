@@ -39,7 +39,7 @@ def depth_to_space(x: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def frequencies(size: int) -> torch.Tensor:
-    """JAX's own: at the highest, the last bit of one turns an angle by up to 4e-4."""
+    """JAX's own: at the highest frequency, a difference in the last bit turns an angle by up to 4e-4."""
     return torch.tensor(np.array(jnp.exp(jnp.linspace(0.0, jnp.log(1000.0), size // 2))))
 
 
@@ -132,7 +132,7 @@ def random_params(shapes: dict, seed: int = 0) -> dict:
 
 
 def load(network: UNet, params: dict) -> None:
-    """Takes flax's parameters over. Raises RuntimeError where names or shapes differ: the counts are then the same."""
+    """Loads flax's parameters. Raises RuntimeError where names or shapes differ, so that the counts are equal too."""
     state = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params['params']):
         *names, kind = (key.key for key in path)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 class Conv(nn.Conv2d):
-    """Padded as SAME is, which strides make uneven: PyTorch's own padding is the same on both sides."""
+    """Padded like JAX's SAME, which strides make uneven: PyTorch's own padding is the same on both sides."""
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1, bias: bool = True):
         super().__init__(inputs, outputs, size, stride, bias=bias)

@@ -93,7 +93,7 @@ def compare(name: str, variant: str, patches: int) -> None:
 
 
 def alternating(config: dict) -> Any:
-    """The GAN of a config with the squared error, one step of each network a batch."""
+    """The GAN of a config with the squared error, one step of each network per batch."""
     from downscale_jax.systems.srgan import build
 
     training = {**config['training'], 'balance': (0.0, math.inf)}
@@ -128,7 +128,7 @@ def in_torch(task: Any, params: dict, side: int) -> tuple[Any, Any]:
 
 
 def adam(network: Any, learning_rate: float) -> Any:
-    """As `training.optimizer` without decay of weights."""
+    """As `training.optimizer` without weight decay."""
     import torch
 
     return torch.optim.Adam(network.parameters(), learning_rate, betas=(0.9, 0.99), fused=True)
@@ -169,7 +169,7 @@ def on_mesh(task: Any) -> Any:
 
 
 def check_outputs(task: Any, state: Any, batch: dict, others: tuple) -> None:
-    """Generated fields, and what the discriminator says of true ones."""
+    """Compares generated fields, and the discriminator's logits of true ones."""
     import numpy as np
     import torch
 
@@ -187,10 +187,11 @@ def check_outputs(task: Any, state: Any, batch: dict, others: tuple) -> None:
 
 
 def check_gradients(task: Any, state: Any, batch: dict, others: tuple) -> None:
-    """Of both networks, by the first moments that Adam keeps after a whole step: a tenth of the gradient.
+    """Gradients of both networks, by the first moments that Adam keeps after a whole step: a tenth of the gradient.
 
-    In float64: in float32 a rounding that takes one activation past zero changes what lies before it. The opinion of
-    the discriminator weighs as much as the squared error, or its path would hide behind the tolerance.
+    In float64: in float32, rounding that takes one activation past zero changes the gradients before it. The
+    adversarial loss weighs as much as the squared error; otherwise errors in its gradient would stay within the
+    tolerance.
     """
     import copy
 

@@ -80,7 +80,7 @@ def for_pixel_shuffle(params: Any, factors: tuple[int, ...]) -> Any:
     JAX's `depth_to_space` has [row, column, channel]."""
 
     def turned(path, leaf):
-        name = path[1].key  # behind 'params'
+        name = path[1].key  # after 'params'
         if not name.startswith('upsampling'):
             return leaf
         cells = factors[int(name.removeprefix('upsampling'))] ** 2

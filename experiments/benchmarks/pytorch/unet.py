@@ -89,7 +89,7 @@ def networks(name: str) -> Counter:
         other(*theirs)
 
     class Trained:
-        """Parameters go round: a step takes the last ones' memory, as in training."""
+        """A step reuses the memory of the parameters that the last one left, as in training."""
 
         def __init__(self, options):
             self.step = jax.jit(step, donate_argnums=(0, 1), compiler_options=options)

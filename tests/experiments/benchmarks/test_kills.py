@@ -70,7 +70,7 @@ def test_a_store_that_survives(tmp_path, capsys):
 def test_a_store_that_does_not(tmp_path, capsys):
     assert compare(tmp_path, 'careless', count=4) is True
     found = capsys.readouterr().out
-    assert '1 files differ, begun for one' in found
+    assert '1 files differ, such as begun' in found
     assert found.endswith('DIFFERENT\n')
 
 

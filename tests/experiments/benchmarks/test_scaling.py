@@ -30,7 +30,7 @@ def test_summary_of_what_was_made_up():
     assert 'as area^0.750, in several tiles as area^0.500, as members^1.107' in cores
     assert 'network 0.950 at least' in clock
     assert 'network 0.800 at least' in cores
-    assert memory.startswith('memory of a member beside the network: 4.0 domains at 512, 6.0 domains at 1024;')
+    assert memory.startswith('memory of a member besides the network: 4.0 domains at 512, 6.0 domains at 1024;')
 
 
 @pytest.mark.parametrize('power', [0.5, 1.0, 1.3])

@@ -121,7 +121,7 @@ class TestSummary:
     def test_no_values(self):
         with pytest.raises(UserError, match='none of 2 times'):
             summarise(sums_of(np.full((2, *WEIGHT.shape), np.nan)), [2000, 2001], EDGES)
-        with pytest.raises(ValueError, match='expected as many'):
+        with pytest.raises(ValueError, match='expected a year for each time'):
             summarise(sums_of(np.zeros((2, *WEIGHT.shape))), [2000], EDGES)
 
 

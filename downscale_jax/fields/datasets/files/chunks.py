@@ -1,6 +1,6 @@
 """Lazy arrays in chunks of time whose stored chunks are decoded once when they are read in order.
 
-A stored chunk is decoded as a whole, however few of its times are read. Readers take a few times at once, so that the
+A stored chunk is decoded as a whole, however few of its times are read. Readers take a few times at once, so the
 last chunks are kept: a store of 480 times in a chunk would otherwise be decoded sixty times over.
 """
 
@@ -65,7 +65,7 @@ class _Stored:
     def __getitem__(self, key: tuple[slice | int, ...]) -> np.ndarray:
         chosen = key[self._axis]
         before, after = key[: self._axis], key[self._axis + 1 :]
-        axis = sum(isinstance(k, slice) for k in before)  # integers remove theirs
+        axis = sum(isinstance(k, slice) for k in before)  # integers remove their axis
         if self._recent is None or (isinstance(chosen, slice) and chosen.step not in (None, 1)):
             return self._read(key)
         if not isinstance(chosen, slice):

@@ -54,7 +54,7 @@ def _beginning(file: str) -> bytes:
 
 
 def open_file(file: str) -> list[xr.Dataset]:
-    """The data sets of a file, several only of a GRIB file; times are numbers, arrays are on disk.
+    """The data sets of a file, several only for a GRIB file; times are numbers, arrays are on disk.
 
     Raises UserError for a truncated file and for axes that claim more than `MOST_TIMES` values, and whatever its reader
     raises.

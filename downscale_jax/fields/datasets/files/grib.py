@@ -73,7 +73,7 @@ def _check_scanning(dataset: xr.Dataset, path: str) -> None:
         columns = array.attrs.get('GRIB_jPointsAreConsecutive')
         if columns or (array.attrs.get('GRIB_iScansNegatively') and 'longitude' in array.dims):
             order = 'column by column' if columns else 'from east to west'
-            raise UserError(f"{path}: the cells of '{name}' are stored {order}, which is not read: store rows from "
+            raise UserError(f"{path}: the cells of '{name}' are stored {order}, which is unsupported: store rows from "
                             'west to east, as cdo does')  # fmt: skip
 
 

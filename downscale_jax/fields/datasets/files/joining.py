@@ -37,7 +37,7 @@ def joined(files: Sequence[xr.Dataset], sources: Sequence[str]) -> xr.Dataset:
     """The variables of all files, those in several files along time; `sources` name the files in messages.
 
     Dimensions and variables get the names of the first file that has them, units those of their first file; axes may
-    differ by `TOLERANCE`, and rows or columns may run the other way. Times in several files are joined once.
+    differ by `TOLERANCE`, and rows or columns may run the other way. Times in several files are kept once.
     Variables on other times than the first get a dimension of time of their own. Tiles of a grid are put together.
 
     Raises UserError where files lie on different grids that are not tiles of one.
@@ -78,7 +78,7 @@ def with_time_axis(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _like(dataset: xr.Dataset, others: Sequence[xr.Dataset]) -> xr.Dataset:
-    """With the names that the files before have for the same axes and variables."""
+    """With the names that earlier files have for the same axes and variables."""
     names: dict[Hashable, Hashable] = {}
     known = {dim for other in others for dim in other.dims}
     for other in others:
@@ -125,7 +125,7 @@ def _on_axes_of(first: xr.Dataset, dataset: xr.Dataset) -> xr.Dataset | None:
 
 
 def _dims_of_grids(dataset: xr.Dataset) -> set[Hashable]:
-    """The dimensions of variables with two or more beside that of time: others, as of profiles, may differ."""
+    """The dimensions of variables with two or more besides time: others, such as those of profiles, may differ."""
     grids = (
         v.dims for v in dataset.variables.values() if len([d for d in v.dims if role_of(dataset, d) != 'time']) > 1
     )

@@ -10,7 +10,7 @@ from downscale_jax.runtime.errors import UserError, suggestion
 
 PathLike: TypeAlias = str | os.PathLike[str]
 Paths: TypeAlias = PathLike | Sequence[PathLike]
-LISTED = 50  # most files of a folder among which a similar name is searched
+LISTED = 50  # similar names are suggested only in folders with fewer files
 
 
 def is_url(path: str) -> bool:
@@ -32,7 +32,7 @@ def name_of(paths: Paths) -> str:
 def matches(path: str) -> list[str]:
     """The existing file or folder of that very name, else the sorted matches of the pattern; possibly none.
 
-    Names may contain `[`, `*` and `?`, which a pattern reads differently; so may that of the folder of a pattern.
+    Names may contain `[`, `*` and `?`, which a pattern reads differently; so may the name of a pattern's folder.
     """
     if os.path.lexists(path):
         return [path]

@@ -1,4 +1,4 @@
-"""Files of one series by their 2-D latitudes and longitudes: rows and columns in the order of the first file."""
+"""Alignment of files of one series by 2-D latitudes and longitudes: rows and columns in the order of the first."""
 
 from collections.abc import Hashable
 from itertools import product

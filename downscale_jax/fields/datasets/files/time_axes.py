@@ -31,7 +31,7 @@ _BY_CALENDAR = re.compile(r'\s*(months?|years?)\s+since\s+(.+)', re.IGNORECASE)
 _ABSOLUTE = re.compile(r'\s*(day|month|year)\s+as\s+%Y(%m)?(%d)?(\.%f)?\s*', re.IGNORECASE)
 _MONTHS = {'month': 1, 'year': 12}
 _HUNDREDTHS = {'day': 2, 'month': 1, 'year': 0}  # pairs of digits after the year
-# an offset from UTC behind the reference date, as in '... 00:00:00 -6:00'; 'UTC' and 'Z' say none
+# an offset from UTC after the reference date, as in '... 00:00:00 -6:00'; 'UTC' and 'Z' mean none
 _OFFSET = re.compile(r'(.*\d:\d\S*?)\s*([+-])(\d{1,2})(?::?(\d\d))?\s*')
 _ISO = re.compile(r'(\d{4})-(\d\d)(?:-(\d\d)(?:[T _](\d\d)(?::(\d\d)(?::(\d\d)(?:\.\d+)?)?)?Z?)?)?')
 LARGEST = 1e30  # of a number that is a time: fill values of NetCDF are larger
@@ -83,8 +83,8 @@ def _decode(variable: xr.Variable, what: str) -> xr.Variable:
         raise
     except Exception as error:  # cftime, pandas and xarray each raise their own kind, with advice for programmers
         raise UserError(
-            f"{what} has units '{units}', which give no dates in the calendar '{calendar}'; CF units such as 'days "
-            "since 2000-01-01' are read: correct them"
+            f"{what} has units '{units}', which give no dates in the calendar '{calendar}'; use CF units such as "
+            "'days since 2000-01-01'"
         ) from error
     attrs = {key: value for key, value in variable.attrs.items() if key not in ('units', 'calendar')}
     return xr.Variable(variable.dims, values, attrs, {'units': units, 'calendar': calendar})
@@ -151,7 +151,7 @@ def _absolute(unit: str, calendar: str) -> Callable[[float], cftime.datetime]:
 
 
 def _shifted(date: cftime.datetime, months: int) -> cftime.datetime:
-    """The same day of the month, so many months later."""
+    """The same day of the month, that many months later."""
     year, month = divmod(12 * date.year + date.month - 1 + months, 12)
     return date.replace(year=year, month=month + 1)
 

@@ -17,13 +17,14 @@ _MARKS = ('zarr.json', '.zgroup', '.zmetadata')  # a group has one of them
 
 
 def open_store(file: str, options: Mapping[str, Any]) -> xr.Dataset:
-    """The data set of a store, by the options of `xarray.open_dataset`; zeros are values where Zarr declares them.
+    """The data set of a store, with the options of `xarray.open_dataset`; zeros are kept as values where 0 is only
+    Zarr's default fill value.
 
-    Zarr 2 gives every array the fill value 0 where its program sets none, and xarray would take it as missing. It is
-    kept for integers other than axes, and where values are packed.
+    Zarr 2 gives every array the fill value 0 where its program sets none, and xarray would take it as missing. This
+    fill value is kept for integers other than axes, and where values are packed.
     """
     options = dict(options, engine='zarr', consolidated=None if is_url(file) else False)
-    # Unconsolidated metadata is read group by group: nothing on a local disk, and no warning when it is absent.
+    # Metadata is read group by group: that costs nothing on a local disk, and avoids a warning if none is consolidated.
     object_stores.register(file)
     store: Any = file  # xarray's annotation lacks zarr's stores
     if file.endswith('.zip'):

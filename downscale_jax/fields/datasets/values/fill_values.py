@@ -30,7 +30,7 @@ class Declared(NamedTuple):
 def decoded(dataset: xr.Dataset, names: Iterable[str]) -> xr.Dataset:
     """The data set with fill values, scale and offset applied that are still attributes of the named variables.
 
-    They are where a data set was opened without decoding, as rioxarray does.
+    They still are attributes where a data set was opened without decoding, as rioxarray does.
     """
     packed = {'_FillValue', 'missing_value', 'scale_factor', 'add_offset'}
     variables = {name: dataset[name].variable for name in names if packed & dataset[name].attrs.keys()}
@@ -41,7 +41,7 @@ def decoded(dataset: xr.Dataset, names: Iterable[str]) -> xr.Dataset:
 
 
 def declared(attrs: Mapping[Hashable, Any], encoding: Mapping[Hashable, Any]) -> Declared:
-    """What a variable decoded by xarray, with its attributes and encoding, declares missing besides.
+    """What the attributes and encoding of a variable declare as missing, beyond what xarray masked in decoding it.
 
     xarray compares fill values in their own type: a float64 `missing_value` of 1e20 never equals a float32 1e20. It
     ignores `valid_min`, `valid_max` and `valid_range`, which are in packed units unless they are floats beside packed
@@ -57,7 +57,7 @@ def declared(attrs: Mapping[Hashable, Any], encoding: Mapping[Hashable, Any]) ->
 
 
 def check_packing(array: xr.DataArray, what: str) -> None:
-    """Raises UserError for a scale or an offset that is no finite number, and for a scale of zero."""
+    """Raises UserError for a scale or an offset that is not a finite number, and for a scale of zero."""
     for key, valid in (('scale_factor', 'a finite number other than 0'), ('add_offset', 'a finite number')):
         value = np.ravel({**array.attrs, **array.encoding}.get(key, 1))[0]
         if isinstance(value, str) or not np.isfinite(value) or (value == 0 and key == 'scale_factor'):
@@ -65,7 +65,7 @@ def check_packing(array: xr.DataArray, what: str) -> None:
 
 
 def common(encoding: Mapping[Hashable, Any]) -> np.ndarray:
-    """Common fill values as they stand in the field of a variable with this encoding, also those that were packed."""
+    """Common fill values as they appear in the field of a variable with this encoding, also those that were packed."""
     stored = np.dtype(encoding.get('dtype', np.float32))
     if not _is_packed(encoding) or stored.kind not in 'iu':
         return COMMON
@@ -103,7 +103,7 @@ def _valid_range(attrs: Mapping[Hashable, Any], encoding: Mapping[Hashable, Any]
         number = float(_unpacked(np.array(number), encoding)) if packed else number
         step = abs(float(np.ravel(encoding.get('scale_factor', 1))[0])) / 2 if packed else 1e-6 * abs(number)
         ends.append(number + np.copysign(step, unbounded))
-    return min(ends), max(ends)  # a negative scale turns them
+    return min(ends), max(ends)  # a negative scale reverses them
 
 
 def _unpacked(values: np.ndarray, encoding: Mapping[Hashable, Any]) -> np.ndarray:

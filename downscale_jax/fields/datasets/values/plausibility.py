@@ -1,4 +1,4 @@
-"""Physical limits of quantities: values beyond them are impossible, and show wrong units or undeclared fill values.
+"""Physical limits of quantities: values beyond them are impossible, and reveal wrong units or undeclared fill values.
 
 The limits are wide: beyond all records on Earth, with room for the noise of interpolation and packing.
 """
@@ -16,7 +16,7 @@ MEAN_DAYS = {'month': 30.436875, 'year': 365.2425}  # exact enough for limits
 
 
 class Quantity(NamedTuple):
-    """A kind of variables with their limits in `units`, and other units in which files hold them."""
+    """A kind of variable with its limits in `units`, and other units in which files hold it."""
 
     label: str
     units: str

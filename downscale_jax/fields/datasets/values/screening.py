@@ -1,6 +1,6 @@
 """Values of fields, checked as they are read: missing ones become NaN, impossible ones are refused.
 
-The first and the last field are read at opening, so that errors come before work. All others are checked in the chunks
+The first and the last field are read at opening, so that errors come first. All others are checked in the chunks
 in which they are read, which costs a millisecond for 20 MiB.
 """
 
@@ -25,15 +25,15 @@ _TELLING = 999.0  # from this size on, a fill value also stands apart from value
 class Screen:
     """float32 values in, and out with NaN where they are missing.
 
-    Missing are those that the file declares, infinities, common fill values that the quantity cannot have, and those of
-    `apart`; a warning is given once for each that is not declared. Raises UserError for other values outside the
-    physical limits.
+    Missing values are those that the file declares, infinities, common fill values that the quantity cannot have, and
+    those of `apart`; a warning is given once for each that is not declared. Raises UserError for other values outside
+    the physical limits.
     """
 
     what: str  # file and variable
     declared: Declared
     limits: Limits | None
-    common: np.ndarray  # fill values of archives, as they stand in this variable
+    common: np.ndarray  # fill values of archives, as they appear in this variable
     apart: tuple[float, ...]  # those of them that are far from all other values
     reported: set[str] = field(default_factory=set)
 
@@ -121,7 +121,7 @@ def _is_apart(fill: float, values: np.ndarray, known: list[float], common: np.nd
 
 
 def _mapped(screen: Screen, data: Any) -> Any:
-    """Of NumPy arrays at once, of dask arrays as they are computed."""
+    """Applies the screen to NumPy arrays at once, to dask arrays as they are computed."""
     if isinstance(data, np.ndarray):
         return screen(data)
     return data.map_blocks(screen, dtype=np.float32, meta=np.empty((0,) * data.ndim, np.float32))
