@@ -54,13 +54,13 @@ def map_reduce(
 ) -> ResultT:
     """`work` on every piece, merged pairwise in their order; it is sent to each worker once.
 
-    `sizes`, the bytes of the pieces, drive a progress bar with the `label`, which a terminal shows.
+    `sizes`, the bytes of the pieces, drive a progress bar with the `label`, which a terminal shows. Raises UserError
+    where Dask is configured with an invalid number of threads.
     """
     bar = tqdm(
         total=sum(sizes), desc=label, unit='B', unit_scale=True, leave=False, disable=None if label else True
     )  # only on a terminal: a log on stderr is for errors
     client = _active_client()
-    workers = dask.config.get('num_workers', CPU_COUNT)
     task, shared = dask.delayed(_alone), dask.delayed(work, traverse=False)
     leaves = [task(shared, piece) for piece in pieces]
     root = _tree(leaves, dask.delayed(merge))
@@ -68,8 +68,16 @@ def map_reduce(
     with bar:
         if client is not None:
             return _on_cluster(client, leaves, root, by_key, bar)
-        with ThreadPoolExecutor(workers) as pool, _Progress(by_key, bar):
+        with ThreadPoolExecutor(threads()) as pool, _Progress(by_key, bar):
             return root.compute(scheduler='threads', pool=pool)
+
+
+def threads() -> int:
+    """Number of threads of this process that prepare data. Raises UserError for an invalid DASK_NUM_WORKERS."""
+    count = dask.config.get('num_workers', CPU_COUNT)
+    if not isinstance(count, int) or count < 1:
+        raise UserError(f'DASK_NUM_WORKERS={count}: the number of threads must be a whole number of at least 1')
+    return count
 
 
 def _alone(work: Callable[[PieceT], ResultT], piece: PieceT) -> ResultT:

@@ -14,15 +14,23 @@ from downscale_jax.runtime.files import write_json
 from downscale_jax.runtime.memory import format_bytes
 from downscale_jax.systems import system_of
 from downscale_jax.systems.checks import before_training
+from downscale_jax.systems.storage.claim import check_config
 from downscale_jax.systems.system import Config
 from downscale_jax.systems.workdir import zeros
 from downscale_jax.training.loop import abstract_state, train_program
 
 
 def describe(config: Config, workdir: Path) -> None:
-    """Prints the description and writes describe.json into the work directory. Raises UserError as `described`."""
+    """Prints the description and writes describe.json into the work directory.
+
+    Raises UserError as `described`, and where the work directory was made with other settings or cannot be written.
+    """
+    check_config(config, workdir)
     description = described(config)
-    workdir.mkdir(parents=True, exist_ok=True)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'cannot create the work directory {workdir}: {error.strerror}') from error
     if jax.process_index() == 0:
         write_json(workdir / 'describe.json', description)
 
@@ -41,16 +49,16 @@ def described(config: Config) -> dict[str, Any]:
     for name, task in tasks.items():
         states[name] = abstract_state(task, system.initialise(name, tasks), batch, 0)
         step = train_program(task, task.phases[0], config['seed']).lower(states[name], batch).compile()
-        cost, temporary = step.cost_analysis(), step.memory_analysis().temp_size_in_bytes
+        cost, temporary, needed = step.cost_analysis(), *memory_of(step)
         messages.info(
             f'{name}: {size(states[name].params):,} parameters; a step of {rows} examples per device: '
             f'{cost["flops"] / 1e9:.3g} GFLOP, {cost["bytes accessed"] / 1e9:.3g} GB read and written, '
             f'{temporary / 2**20:,.0f} MiB of temporary memory'
         )
-        if temporary > (free := memory.available()):
+        if needed > (free := memory.available()):
             raise UserError(
                 f'training.batch_size={config["training"]["batch_size"]}: a step of {name} needs '
-                f'{format_bytes(temporary)} of memory on each device, but {format_bytes(free)} are free: choose a '
+                f'{format_bytes(needed)} of memory on each device, but {format_bytes(free)} are free: choose a '
                 'smaller one, or raise training.accumulate'
             )
         steps = sum(phase.steps for phase in task.phases)
@@ -70,6 +78,15 @@ def described(config: Config) -> dict[str, Any]:
         'step_flops': cost['flops'],
         'step_bytes': cost['bytes accessed'],
     }
+
+
+def memory_of(step: Any) -> tuple[int, int]:
+    """(temporary bytes, all bytes with those of state and batch) of a compiled step on each device."""
+    if (found := step.memory_analysis()) is None:  # a backend that does not tell
+        return 0, 0
+    temporary: int = found.temp_size_in_bytes
+    held = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
+    return temporary, temporary + held
 
 
 def step_seconds(step: Any, state: Any, batch: Any) -> float:

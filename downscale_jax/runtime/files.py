@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPER
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replaces the content of `path` atomically. On a disk error raises UserError and leaves `path` unchanged."""
-    aside = path.with_name(f'.{path.name}.partial')
+    aside = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.partial')
     try:
         aside.write_bytes(data)
         os.replace(aside, path)

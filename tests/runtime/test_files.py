@@ -3,6 +3,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from downscale_jax.runtime import files
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import append_line, disk_error, file_name, read_json, reading, write_json, write_text
 
@@ -24,6 +25,20 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     with largest_file(1000), pytest.raises(UserError, match=r'cannot write .*a.json: File too large'):
         write_text(path, 'x' * 2000)
     assert path.read_text() == '{\n "old": 1\n}\n'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_processes_replace_one_file(tmp_path, monkeypatch):
+    path, replace = tmp_path / 'a.json', files.os.replace
+
+    def after_another(aside, target):
+        monkeypatch.setattr(files.os, 'replace', replace)
+        write_text(path, 'other')
+        replace(aside, target)
+
+    monkeypatch.setattr(files.os, 'replace', after_another)
+    write_text(path, 'own')
+    assert path.read_text() == 'own'
     assert list(tmp_path.iterdir()) == [path]
 
 

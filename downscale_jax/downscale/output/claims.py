@@ -9,6 +9,7 @@ Claims save work, but nothing depends on them: units that two processes compute,
 are the same bytes, and chunks are written aside and renamed.
 """
 
+import errno
 import fcntl
 import os
 import platform
@@ -71,7 +72,7 @@ class Claims:
         """Whether the claim was that of a dead process and now is that of this process."""
         try:
             with self._alone_taking_over():
-                if not self._is_dead(claim.readlink()):
+                if not self._is_abandoned(claim):
                     return False
                 aside = self._lease.with_suffix(f'.{claim.name}')
                 aside.symlink_to(self._lease.name)
@@ -97,6 +98,15 @@ class Claims:
         with (self.folder / 'lock').open('w') as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    def _is_abandoned(self, claim: Path) -> bool:
+        """Whether the process of a claim has ended. A regular file is a copy of a claim, which no process holds."""
+        try:
+            return self._is_dead(claim.readlink())
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return True
+            raise
 
     def _is_dead(self, lease: Path) -> bool:
         """Whether the process with this lease has ended."""

@@ -1,17 +1,19 @@
 """Claiming a work directory for a run: its config, transform and grid are written once and must not change."""
 
 import json
-import shutil
 from pathlib import Path
 
 from downscale_jax.fields.datasets import store
 from downscale_jax.pipeline.records import COARSE_GRID, STATICS, Prepared
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.files import write_json
+from downscale_jax.runtime.files import write_bytes, write_json
 from downscale_jax.runtime.settings import flatten
 from downscale_jax.systems.storage.migration import versioned
 from downscale_jax.systems.system import Config
 from downscale_jax.systems.workdir import REPLACEABLE, read_config
+
+CLIMATE = 'climate.nc'
+WRITTEN_ONCE = ('config.json', 'prepared.json', STATICS, CLIMATE, COARSE_GRID)
 
 
 def check_config(config: Config, workdir: Path) -> None:
@@ -44,11 +46,14 @@ def claim(config: Config, workdir: Path, prepared: Prepared) -> None:
     check_data(prepared, workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
+        if not (workdir / 'prepared.json').exists():  # an earlier claim may have failed, of other data
+            for name in (STATICS, CLIMATE, COARSE_GRID):
+                (workdir / name).unlink(missing_ok=True)
         if (prepared.directory / STATICS).exists() and not (workdir / STATICS).exists():
             store.write_netcdf(prepared.statics, workdir / STATICS)
-        for name in ('climate.nc', COARSE_GRID):
+        for name in (CLIMATE, COARSE_GRID):
             if (prepared.directory / name).exists():
-                shutil.copyfile(prepared.directory / name, workdir / name)
+                write_bytes(workdir / name, (prepared.directory / name).read_bytes())
         write_json(workdir / 'prepared.json', prepared.meta)
         write_json(workdir / 'config.json', versioned(config))
     except OSError as error:

@@ -1,13 +1,15 @@
 """Work directories behind a URL (s3, gs, abfs): a folder of the cache that is kept equal to the objects there.
 
-Programs work on the folder. What has changed in it is uploaded every minute and at the end, checkpoints after all other
-files, so that a run whose machine vanishes continues on another one. Two runs must not write one URL at the same time.
+Programs work on the folder. What has changed in it is uploaded every minute and at the end, checkpoints after other
+files, so that a run whose machine vanishes continues on another one. Two runs must not write one URL at the same time;
+processes of one host that read it share the folder.
 """
 
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,12 +18,16 @@ import jax
 
 from downscale_jax.fields.datasets.files import object_stores
 from downscale_jax.runtime import messages
+from downscale_jax.runtime.checkpoints import ASIDE, MARK
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.files import cache_folder, first_line, read_json, write_bytes, write_json
+from downscale_jax.runtime.files import cache_folder, disk_error, first_line, read_json, write_bytes, write_json
+from downscale_jax.runtime.locks import alone
+from downscale_jax.systems.storage.claim import WRITTEN_ONCE
 
 INTERVAL = 60.0  # seconds between uploads
-UNFINISHED = ('.orbax-checkpoint-tmp', '.partial')  # in names of files and folders that are being written
-Version = list[Any]  # [ETag of the object, size and time of change of the file] when both were equal
+TEMPORARY = (ASIDE, '.claims', '.partial', '.tmp')  # in names of files and folders that exist while others are written
+# [ETag of the object, size and time of change of the file] when both were equal; [ETag] alone without a file
+Version = list[Any]
 
 
 class Mirror:
@@ -51,53 +57,88 @@ class Mirror:
         self._uploads.join()
         try:
             self._upload()
-        except self._failures as failure:
+        except UserError as failure:
             raise UserError(
-                f'cannot write {self.url} ({first_line(failure)}): {self.folder} holds all; run the same command again'
+                f'{failure}; {self.folder} holds what was not uploaded: run the same command again'
             ) from failure
         messages.info(f'{self.url} is the work directory; {self.folder} is a local copy')
 
     def download(self) -> Path:
-        """Fetches what has changed at the URL since this machine last wrote or read it; returns the folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Fetches what has changed at the URL since this machine last wrote or read it; returns the folder.
+
+        Ignores checkpoints whose upload was interrupted. Raises UserError where the URL cannot be read or the folder
+        not be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self._alone():
+                self._fetch()
+        except OSError as error:
+            raise UserError(
+                f'cannot write {self.folder}: {disk_error(error)}; free space, or set XDG_CACHE_HOME to another folder'
+            ) from error
+        return self.folder
+
+    def _fetch(self) -> None:
         try:
             store, known = object_stores.opened(self.url), self._versions()
             found = {entry['path']: entry['e_tag'] for part in store.list() for entry in part}
             for name, tag in found.items():
                 file = self.folder / name
-                if tag != known.get(name, [None])[0] or not file.exists():
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    write_bytes(file, bytes(store.get(name).bytes()))
-                    known[name] = [tag, *state(file)]
+                if tag == known.get(name, [None])[0] and file.exists():
+                    continue
+                if is_temporary(name) or is_cut(name, found):
+                    known[name] = [tag]  # the next upload replaces or removes it
+                    continue
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(file, bytes(store.get(name).bytes()))
+                known[name] = [tag, *state(file)]
         except self._failures as failure:
             raise UserError(f'cannot read {self.url}: {first_line(failure)}') from failure
         for name in known.keys() - found.keys():  # removed there
             (self.folder / name).unlink(missing_ok=True)
         write_json(self._record, {name: known[name] for name in sorted(found)})
-        return self.folder
 
     def _upload_in_intervals(self) -> None:
         while not self._ended.wait(INTERVAL):
             try:
                 self._upload()
-            except self._failures as failure:
-                messages.warning(f'cannot write {self.url} ({first_line(failure)}): trying again in {INTERVAL:.0f} s')
+            except UserError as error:
+                messages.warning(f'{error}; trying again in {INTERVAL:.0f} s')
 
     def _upload(self) -> None:
-        """Writes files that have changed, then removes objects whose files are gone."""
+        """Writes files that have changed, then removes objects whose files are gone.
+
+        Raises UserError where the URL or the record cannot be written, and, removing nothing, where a file is gone that
+        no run removes: the cache was purged.
+        """
+        try:
+            with self._alone():
+                self._send()
+        except self._failures as failure:
+            raise UserError(f'cannot write {self.url}: {first_line(failure)}') from failure
+
+    def _send(self) -> None:
         store, known = object_stores.opened(self.url), self._versions()
+        kept = {*WRITTEN_ONCE} if 'config.json' in known else set()
         try:
             present = set()
             for file in finished(self.folder):
                 name = file.relative_to(self.folder).as_posix()
                 try:
                     now = state(file)
-                    if now != known.get(name, [None])[1:]:
-                        known[name] = [store.put(name, file.read_bytes())['e_tag'], *now]
+                    content = None if now == known.get(name, [None])[1:] else file.read_bytes()
                 except FileNotFoundError:  # an old checkpoint, removed meanwhile
                     continue
+                if content is not None:
+                    known[name] = [store.put(name, content)['e_tag'], *now]
                 present.add(name)
-            for name in known.keys() - present:
+            gone = known.keys() - present
+            if purged := sorted(gone & kept):
+                raise UserError(
+                    f'{self.folder / purged[0]} was removed during the run, so nothing is removed at {self.url}'
+                )
+            for name in sorted(gone, reverse=True):  # the mark of a checkpoint first
                 store.delete(name)
                 del known[name]
         finally:
@@ -106,20 +147,47 @@ class Mirror:
     def _versions(self) -> dict[str, Version]:
         return read_json(self._record, 'remove it and its folder') if self._record.exists() else {}
 
+    def _alone(self) -> AbstractContextManager[None]:
+        """Context in which no other process of this host changes the folder or its record."""
+        lock = self.folder.with_name(f'{self.folder.name}.lock')
+        return alone(lock, f'waiting for another process, which copies {self.url}')
+
     @property
     def _failures(self) -> tuple[type[Exception], ...]:
-        return object_stores.failures()
+        return OSError, *object_stores.failures()
 
 
 def finished(folder: Path) -> Iterator[Path]:
-    """Files of a folder that are complete; those of checkpoints last."""
-    files = [
-        Path(place) / name
-        for place, _, names in os.walk(folder)
-        for name in names
-        if not any(mark in f'{place}/{name}' for mark in UNFINISHED)
-    ]
-    yield from sorted(files, key=lambda file: ('checkpoints' in file.parts, file))
+    """Files of a folder that are complete: checkpoints after other files, and marks of the fields of ensembles last.
+
+    Marks are listed first: the fields that they mark were written before, so they are among the other files.
+    """
+    from downscale_jax.downscale.dataset import CLIPPED_SHARE  # imported by a run, which alone uploads
+
+    marks, others = (
+        [file for file in complete_files(folder) if (f'/{CLIPPED_SHARE}/c/' in file.as_posix()) is wanted]
+        for wanted in (True, False)
+    )
+    yield from sorted(others, key=lambda file: ('checkpoints' in file.relative_to(folder).parts, file))
+    yield from sorted(marks)
+
+
+def complete_files(folder: Path) -> Iterator[Path]:
+    for place, _, names in os.walk(folder):
+        for file in (Path(place) / name for name in names):
+            if not is_temporary(file.relative_to(folder).as_posix()):
+                yield file
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file, named relative to the work directory, exists only while others are written."""
+    return any(part in name for part in TEMPORARY)
+
+
+def is_cut(name: str, found: Container[str]) -> bool:
+    """Whether an object belongs to a checkpoint (checkpoints/TASK/STEP/...) of which the last file was not uploaded."""
+    place = name.split('/')[:3]
+    return place[0] == 'checkpoints' and '/'.join([*place, MARK]) not in found
 
 
 def state(file: Path) -> list[int]:

@@ -204,6 +204,12 @@ def test_records_that_the_disk_does_not_hold(data, tmp_path, monkeypatch, caplog
     assert 'data.train' in message
 
 
+@pytest.mark.parametrize('count', [0, -1, 'abc', 2.5])
+def test_a_number_of_threads_that_is_none(count):
+    with dask.config.set(num_workers=count), pytest.raises(UserError, match=f'DASK_NUM_WORKERS={count}: .*at least 1'):
+        engine.map_reduce(abs, [-1, 2], max, [1, 1])
+
+
 def test_no_scheduler_answers(monkeypatch):
     pytest.importorskip('distributed')
     monkeypatch.setattr(engine, 'SECONDS', 0.2)

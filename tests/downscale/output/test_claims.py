@@ -66,6 +66,14 @@ def test_a_process_that_failed_gives_back_its_claims(path):
         assert own.take('0.0')
 
 
+def test_a_claim_that_was_copied_as_a_file_is_free(path):
+    with Claims(path) as own:
+        (own.folder / '0.0').touch()
+        assert own.take('0.0')
+        with Claims(path) as later:
+            assert not later.take('0.0')
+
+
 def test_a_claim_that_is_released_while_it_is_looked_at(path, monkeypatch):
     with Claims(path) as owner, Claims(path) as own:
         assert owner.take('0.0')
