@@ -130,7 +130,7 @@ def parse(argv: list[str]) -> CommandLine:
     check_overrides(overrides, path, variant)
     unset = [key for key, value in overrides.items() if value == 'None' and key in OPTIONAL]
     try:
-        # the flags of numbers do not parse None
+        # numeric flags do not parse None
         rest = FLAGS([argument for argument in argv if argument not in {f'--config.{key}=None' for key in unset}])[1:]
     except Exception as error:  # absl and ml_collections raise half a dozen kinds
         raise UserError(str(error)) from error
@@ -143,7 +143,9 @@ def parse(argv: list[str]) -> CommandLine:
         raise UserError(f'--mode={FLAGS.mode} needs --{missing[0]}')
     CONFIG.value.update_from_flattened_dict(dict.fromkeys(unset))
     config = CONFIG.value.to_dict()
-    given = {key: value for key, value in flatten(config).items() if key in overrides}
+    # not only as --config.KEY=VALUE: also -config.KEY, --noconfig.KEY, and in a --flagfile
+    replaced = {*config_flags.get_override_values(FLAGS['config']), *unset}
+    given = {key: value for key, value in flatten(config).items() if key in replaced}
     name = '-'.join(filter(None, [Path(path).stem, variant]))
     return CommandLine(config, given, FLAGS.workdir or f'runs/{name}')
 
@@ -162,7 +164,7 @@ def config_file(argv: list[str]) -> str:
 
 
 def overridden(argv: list[str]) -> dict[str, str]:
-    """The settings of the config that the command line sets, as it writes them."""
+    """The settings of the config that the command line sets, as written there."""
     arguments = [argument.removeprefix('--config.') for argument in argv if argument.startswith('--config.')]
     return {key: value for key, _, value in (argument.partition('=') for argument in arguments)}
 

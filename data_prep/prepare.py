@@ -9,27 +9,27 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from types import ModuleType
 
 from threadpoolctl import threadpool_limits
 
-from data_prep.records import block_means, images, lag_pairs, pairs, refinement, scenes, shards
+from data_prep.records import shards
 from downscale_jax.fields.datasets.files import paths
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import disk_error, file_name
 from downscale_jax.runtime.locks import alone
+from downscale_jax.runtime.tables import ImportedOnUse
 
 # each has KEYS (the settings that its records depend on), PATHS (those of them that name files), VERSION,
 # write(data, seed, directory, name)
-KINDS: dict[str, ModuleType] = {
-    'block_means': block_means,
-    'images': images,
-    'lag_pairs': lag_pairs,
-    'pairs': pairs,
-    'refinement': refinement,
-    'scenes': scenes,
-}
+KINDS = ImportedOnUse(
+    block_means='data_prep.records.block_means',
+    images='data_prep.records.images',
+    lag_pairs='data_prep.records.lag_pairs',
+    pairs='data_prep.records.pairs',
+    refinement='data_prep.records.refinement',
+    scenes='data_prep.records.scenes',
+)
 
 
 def prepare(data: dict, seed: int, root: Path) -> Prepared:
@@ -84,8 +84,9 @@ def prepared_before(data: dict, seed: int, root: Path) -> Path | None:
 
 def counted_since(data: dict) -> list[tuple[str, int, int]]:
     """The state of the files that did not count in the names of earlier versions: a relief, and those in a table."""
-    named = scenes.named_files(data) if data['kind'] == 'scenes' else []
-    relief = '' if 'relief' in KINDS[data['kind']].PATHS else data.get('relief', '')
+    kind = KINDS[data['kind']]
+    named = kind.named_files(data) if data['kind'] == 'scenes' else []
+    relief = '' if 'relief' in kind.PATHS else data.get('relief', '')
     return paths.fingerprint([relief, *named])
 
 

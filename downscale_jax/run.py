@@ -6,7 +6,7 @@ calibrated and evaluated.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from downscale_jax.systems.downscaler import Downscaler, check_drawn
 from downscale_jax.systems.storage import packing
 from downscale_jax.systems.storage.claim import check_config, check_data, claim
 from downscale_jax.systems.system import Config, Given, Trained
-from downscale_jax.systems.workdir import WorkDirectory, best_step, restore
+from downscale_jax.systems.workdir import WorkDirectory, best_step, restore, zeros
 from downscale_jax.training.log import Log
 from downscale_jax.training.loop import LoopSettings, Task, TrainingData
 from downscale_jax.training.loop import train as train_task
@@ -66,26 +66,27 @@ def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: Mapping[
     checks.check_grid(config, prepared)
     train_split, held_out = (system.examples(config, prepared, split) for split in ('train', 'validation'))
     # before the work directory is claimed: a step may need more memory than is free
-    description = None if (workdir / 'checkpoints').exists() else described(config)
+    resumed = parallel.broadcast_from_first((workdir / 'checkpoints').exists())
+    description = None if resumed else described(config)
     if jax.process_index() == 0:
         claim(config, workdir, prepared)
         if description:
             write_json(workdir / 'describe.json', description)
     parallel.barrier('the work directory is claimed')
     feed = partial(batches, train_split, training['batch_size'])
-    validation, first = (first_batches(source, training) for source in (held_out, train_split))
+    first, validation = (cache(partial(first_batches, source, training)) for source in (train_split, held_out))
 
     def directory(name: str) -> Path:
         return workdir / 'checkpoints' / name
 
     def restored(name: str):
         init, step = system.initialise(name, tasks), best_step(directory(name))
-        return restore(tasks[name], init, directory(name), step, first[0])
+        return restore(tasks[name], init, directory(name), step, zeros(system.shapes(config), 1))
 
     log = Log(workdir)
     for name, task in tasks.items():
         # the state of a task that has begun holds what it started from
-        begun = directory(name).exists() and Checkpoints(directory(name), read_only=True).latest()
+        begun = Checkpoints(directory(name), read_only=True).latest()
         trained = None if begun else Trained(restored, first, prepared, config)
         train_task(
             task,

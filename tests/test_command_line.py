@@ -44,8 +44,12 @@ def test_none_on_the_command_line_is_not_set():
         ('paper', ['sampling.temperature=None', 'evaluation.records=3'], {'records': 3, 'temperature': None}),
         ('paper', ["evaluation.zones=(('ice',0.3),)", "evaluation.measures=('pointwise',)"],
          {'measures': ('pointwise',), 'zones': (('ice', 0.3),)}),
+        # other forms that absl accepts
+        ('paper', ['-config.sampling.steps=7', '--noconfig.data.flips', '--config.evaluation.neighbours'],
+         {'flips': False, 'neighbours': True, 'steps': 7}),
     ):  # fmt: skip
-        arguments = [f'--config=configs/diffusion_sit.py:{variant}', *(f'--config.{item}' for item in overrides)]
+        arguments = [f'--config=configs/diffusion_sit.py:{variant}']
+        arguments += [item if item.startswith('-') else f'--config.{item}' for item in overrides]
         done = subprocess.run([sys.executable, '-c', code, *arguments], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         found = ast.literal_eval(done.stdout.strip())

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.parallel import local_rows
 
 Batch = dict[str, np.ndarray]
@@ -37,7 +38,7 @@ def batches(source: Source, batch_size: int, start: int = 0, limit: int = 0) -> 
 
     `limit`: examples per epoch, always the same ones; 0 means all. Two batches are assembled in parallel and many kept
     ready, so that reading overlaps computing: most of a small data set is read while the first step compiles; later, on
-    few cores, reading would cost the first epoch a tenth of its time.
+    few cores, reading would cost the first epoch a tenth of its time. Raises UserError where a record is damaged.
     """
     tf = _tensorflow()
     rows = local_rows(batch_size)
@@ -55,8 +56,14 @@ def batches(source: Source, batch_size: int, start: int = 0, limit: int = 0) -> 
             index = tf.random.experimental.index_shuffle(index, few, source.count - 1)
         return index
 
+    failures: list[UserError] = []  # TensorFlow raises an error of its own in their place
+
     def assemble(epochs, indices):
-        return list(source.batch(epochs, indices).values())
+        try:
+            return list(source.batch(epochs, indices).values())
+        except UserError as error:
+            failures.append(error)
+            raise
 
     def order(step):
         row = step * batch_size + tf.range(rows.start, rows.stop, dtype=tf.int64)
@@ -66,8 +73,13 @@ def batches(source: Source, batch_size: int, start: int = 0, limit: int = 0) -> 
     dataset = dataset.prefetch(int(np.clip(ready, *READY)))
     options = tf.data.Options()
     options.threading.private_threadpool_size = 2
-    for arrays in dataset.with_options(options).as_numpy_iterator():
-        yield dict(zip(first, arrays, strict=True))
+    try:
+        for arrays in dataset.with_options(options).as_numpy_iterator():
+            yield dict(zip(first, arrays, strict=True))
+    except tf.errors.OpError:
+        if failures:
+            raise failures[0] from None
+        raise
 
 
 def _tensorflow():

@@ -125,6 +125,12 @@ class Prepared:
         """That of the records (data.kind)."""
         return self.meta.get('kind', 'refinement')
 
+    @property
+    def attributes(self) -> dict[str, dict[str, str]]:
+        """CF attributes of the targets by their names, of data for downscaling."""
+        attributes = self.meta['attributes']
+        return dict.fromkeys(self.field_transform.targets, attributes) if self.kind == 'refinement' else attributes
+
     @cached_property
     def lifter(self) -> Lifter:
         """Of pairs, from the coarse grid of the records."""

@@ -1,6 +1,6 @@
 """Checkpoints of one task, written asynchronously: the newest few and the best by validation loss.
 
-The only module that imports orbax. Orbax writes each step to a temporary folder and renames it. The folder holds the
+The only module that imports orbax, on use, because that takes a second. Orbax writes each step to a temporary folder and renames it. The folder holds the
 digests of its files in `whole.json`, because restoring alone reports truncated and missing files late, and a flipped
 bit in an array not at all.
 """
@@ -14,15 +14,17 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import absl.logging
 import jax
-import orbax.checkpoint as ocp
 
 from downscale_jax.runtime import messages, parallel, peers
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import disk_error
+
+if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
 
 LOSS = 'validation/loss'
 MARK, ASIDE, DAMAGED = 'whole.json', '.orbax-checkpoint-tmp', '.damaged'
@@ -37,11 +39,7 @@ class Checkpoints:
     def __init__(self, directory: Path, keep: int = 2, read_only: bool = False):
         self._directory, self._keep = Path(directory).absolute(), keep
         self._saving: tuple[int, float | None] | None = None  # step and loss of the save in progress
-        self._writer: ocp.AsyncCheckpointer | None = None
-        if not read_only:
-            # called in the first process only, after all files are written and before the folder is renamed
-            options = ocp.options.AsyncOptions(post_finalization_callback=self._seal)
-            self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(), async_options=options)
+        self._writer: ocp.AsyncCheckpointer | None = None  # from the first save on
         self._changes = not read_only and jax.process_index() == 0
         if self._changes:
             with self._disk_errors('create the checkpoint folder'):
@@ -85,8 +83,13 @@ class Checkpoints:
         `sums` are the metrics summed since the last row of the log, so that a resumed run writes the same rows.
         Raises UserError on a disk error, of this step or of the previous one, whose writing is reported here.
         """
+        import orbax.checkpoint as ocp
+
         self.wait()
-        assert self._writer is not None
+        if self._writer is None:
+            # called in the first process only, after all files are written and before the folder is renamed
+            options = ocp.options.AsyncOptions(post_finalization_callback=self._seal)
+            self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(), async_options=options)
         self._saving = step, validation_loss
         trees = ocp.args.Composite(state=ocp.args.StandardSave(state), sums=ocp.args.StandardSave(sums))
         with self._disk_errors(f'write checkpoint of step {step}'):
@@ -118,6 +121,8 @@ class Checkpoints:
             self._writer.close()
 
     def _restore(self, step: int, **trees: Any) -> Any:
+        import orbax.checkpoint as ocp
+
         folder = self._directory / str(step)
         for name, tree in trees.items():
             # beforehand: orbax leaves unfinished tasks behind when arrays do not fit
@@ -212,6 +217,8 @@ class Checkpoints:
 
 def _check_arrays(folder: Path, tree: Any) -> None:
     """Raises UserError where the saved tree in `folder` has other arrays than `tree`: the config was edited since."""
+    import orbax.checkpoint as ocp
+
     with closing(ocp.PyTreeCheckpointHandler()) as handler:
         saved = _shapes(handler.metadata(folder).tree)
     expected = _shapes(ocp.tree.serialize_tree(tree, keep_empty_nodes=True))

@@ -34,7 +34,7 @@ def initialize() -> None:
     """Joins the other processes of a distributed run; call it before any other use of JAX.
 
     Reads JAX_COORDINATOR_ADDRESS and, outside clusters that JAX detects, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Raises
-    UserError for other values than whole numbers, the second less than the first.
+    UserError unless the last two are whole numbers and JAX_PROCESS_ID is less than JAX_NUM_PROCESSES.
     """
     if is_multiprocess():
         count, index = processes_of(os.environ)

@@ -1,7 +1,7 @@
 """End of a process of a distributed run because another process has died, in one line on stderr.
 
 Either a collective operation fails with an exception, or JAX's client aborts the process: whichever comes first, with
-dozens of lines by gloo and gRPC. JAX offers no working callback, and code in Python cannot run in an abort. Hence a
+dozens of lines from gloo and gRPC. JAX offers no working callback, and code in Python cannot run in an abort. Hence a
 small child process reads what libraries in C++ write to stderr and prints one line for it when this process has ended.
 """
 
@@ -42,11 +42,11 @@ def watch() -> None:
     """
     sys.stderr.flush()
     end, start = os.pipe()
-    # in a session of its own: a Ctrl-C ends the processes that it reads from first
+    # in a session of its own, so that Ctrl-C first ends the processes that it reads from
     subprocess.Popen([sys.executable, '-I', '-S', '-c', READER], stdin=end, start_new_session=True)
     sys.stderr = os.fdopen(os.dup(2), 'w', buffering=1)
     os.dup2(start, 2)
     os.close(start)
     os.close(end)
     system = ctypes.CDLL(None)
-    system.signal(int(signal.SIGABRT), ctypes.cast(system._exit, ctypes.c_void_p))  # without a core
+    system.signal(int(signal.SIGABRT), ctypes.cast(system._exit, ctypes.c_void_p))  # without a core dump

@@ -72,10 +72,10 @@ def _raise(number: int, frame: Any) -> NoReturn:
 
 
 def heeding_signals(work: Callable[[], T]) -> T:
-    """The result of `work`, which another thread does, while the main thread heeds signals.
+    """Runs `work` in another thread while the main thread handles signals, and returns its result.
 
-    For waits in C++, in which the main thread would heed none, and for libraries with locks, which would stay locked
-    where a signal raises its exception within them.
+    For waits in C++, during which the main thread would handle no signals, and for libraries with locks, which would
+    stay locked if a signal raised its exception within them.
     """
     done: futures.Future[T] = futures.Future()
 

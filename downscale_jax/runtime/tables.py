@@ -1,4 +1,4 @@
-"""Tables of things by name whose modules are imported when they are first used, since all of them take seconds."""
+"""Tables of objects by name, whose modules are imported on first use, since importing all of them takes seconds."""
 
 from collections import UserDict
 from pkgutil import resolve_name

@@ -7,6 +7,7 @@ from typing import Any, cast
 import jax
 import numpy as np
 import xarray as xr
+from jax.tree_util import Partial
 
 from downscale_jax.fields.datasets import store
 from downscale_jax.fields.datasets.canonical import canonical, check_times
@@ -88,7 +89,7 @@ def initialise(name: str, tasks: Mapping[str, AtmoDistTask], trained: Trained | 
         return tasks[name].init
     variables = tasks[before[-1]].inference_params(jax.device_get(trained.restored(before[-1])))
     encoder = {collection: trees['encoder'] for collection, trees in variables.items()}
-    return lambda key, batch: tasks[name].init(key, batch, encoder)
+    return Partial(lambda encoder, key, batch: tasks[name].init(key, batch, encoder), encoder)
 
 
 def networks(states: Mapping[str, State]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.tree_util import Partial
 
 from downscale_jax.diffusion.schedule import CosineSchedule, Schedule
 from downscale_jax.downscale.tiles import Tiling
@@ -142,9 +143,11 @@ def initialise(name: str, tasks: Mapping[str, DiffusionTask], trained: Trained |
     if trained is None:
         return lambda key, batch: task.init(key, batch, FirstGuess(first.init(key, batch).params, np.float32(1)))
     state, evaluate = trained.restored('regression'), eval_program(first, 0)
-    ratios = [evaluate(state, parallel.split_rows(batch), n)['calibration'] for n, batch in enumerate(trained.batches)]
+    ratios = [
+        evaluate(state, parallel.split_rows(batch), n)['calibration'] for n, batch in enumerate(trained.batches())
+    ]
     guess = FirstGuess(jax.device_get(state.ema_params), np.sqrt(np.float32(np.mean(jax.device_get(ratios)))))
-    return lambda key, batch: task.init(key, batch, guess)
+    return Partial(lambda guess, key, batch: task.init(key, batch, guess), guess)
 
 
 def distilled_from(task: Distilled, teacher: str, tasks: Mapping[str, DiffusionTask], trained: Trained | None) -> Init:
@@ -154,7 +157,7 @@ def distilled_from(task: Distilled, teacher: str, tasks: Mapping[str, DiffusionT
         init = initialise(teacher, tasks)
         return lambda key, batch: task.begin(other.inference_params(init(key, batch)))
     params = jax.device_get(other.inference_params(trained.restored(teacher)))
-    return lambda key, batch: task.begin(params)
+    return Partial(lambda params, key, batch: task.begin(params), params)
 
 
 def networks(states: Mapping[str, State]) -> dict[str, Any]:

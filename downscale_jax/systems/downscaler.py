@@ -75,13 +75,11 @@ class Downscaler(WorkDirectory[Any]):
 
     def attributes(self) -> Provenance:
         """Provenance of the data sets that this model generates."""
-        attributes, targets = self.prepared.meta['attributes'], self.prepared.field_transform.targets
-        # of a single variable, or of several by name
-        by_name = dict.fromkeys(targets, attributes) if self.prepared.kind == 'refinement' else attributes
+        attributes, targets = self.prepared.attributes, self.prepared.field_transform.targets
         return Provenance(
             title=f'{" and ".join(targets)} downscaled by {self.last}',
             history=self.provenance(self.last),
-            variables={name: {k: v for k, v in by_name[name].items() if k in KEPT} for name in targets},
+            variables={name: {k: v for k, v in attributes[name].items() if k in KEPT} for name in targets},
         )
 
     def downscale(

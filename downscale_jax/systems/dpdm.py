@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.tree_util import Partial
 
 from downscale_jax.diffusion.discrete import DiscreteSchedule
 from downscale_jax.downscale.tiles import Tiling
@@ -115,7 +116,7 @@ def initialise(name: str, tasks: Mapping[str, DpdmTask], trained: Trained | None
     task = tasks[name]
     if isinstance(task, Gan) and trained is not None:
         generator = jax.device_get(trained.restored(EDSR)).params
-        return lambda key, batch: task.init(key, batch, generator)
+        return Partial(lambda generator, key, batch: task.init(key, batch, generator), generator)
     if isinstance(task, Gan | SuperResolution):
         return task.init
     diffusions = {name: task for name, task in tasks.items() if not isinstance(task, Gan | SuperResolution)}

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.tree_util import Partial
 
 from downscale_jax.downscale.tiles import Tiling
 from downscale_jax.fields.transforms.block_means import BlockMeans, condition_layout
@@ -120,7 +121,7 @@ def initialise(name: str, tasks: Mapping[str, SrganTask], trained: Trained | Non
         return untrained
     generator = jax.device_get(trained.restored(PRETRAINED)).params
     learned = load_encoder(task.content, trained.config, trained.prepared) if encoder else None
-    return lambda key, batch: task.init(key, batch, generator, learned)
+    return Partial(lambda weights, key, batch: task.init(key, batch, *weights), (generator, learned))
 
 
 def networks(states: Mapping[str, State]) -> dict[str, Any]:

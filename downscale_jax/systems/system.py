@@ -16,13 +16,13 @@ from downscale_jax.pipeline.batches import Batch, Source
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.files import RESTORE, reading
 from downscale_jax.settings.kinds import Section
+from downscale_jax.training.loop import Init as Init
 from downscale_jax.training.loop import Task
 from downscale_jax.training.state import State
 
 Config = dict[str, Any]  # nested settings, as get_config of configs/NAME.py returns them or config.json holds them
 Given = Mapping[str, Any]  # settings by dotted key ('sampling.steps': 20) that replace those of a work directory
 Shapes = dict[str, jax.ShapeDtypeStruct]  # of one example's arrays, without the batch axis
-Init = Callable[[jax.Array, Any], State]  # (key, batch) -> state at step 0
 Scores = dict[str, dict[str, float]]  # {method: {score: value}}
 
 TaskT = TypeVar('TaskT', bound=Task)
@@ -34,7 +34,7 @@ class Trained(NamedTuple):
     """What earlier stages of a run provide for the initial state of a task."""
 
     restored: Callable[[str], State]  # best state of a task trained before
-    batches: Sequence[Batch]  # a few training batches
+    batches: Callable[[], Sequence[Batch]]  # a few training batches
     prepared: Prepared
     config: Config
 

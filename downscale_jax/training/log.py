@@ -30,12 +30,12 @@ class Log:
         """Appends a row; `unwritten` metrics (speeds) go to TensorBoard only. Raises UserError on a disk error."""
         if not self._first:
             return
+        append_line(self._path, json.dumps({'task': task, 'phase': phase, 'step': step, **metrics}))
         # imported late: it imports torch, if installed, which takes seconds
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.summary import scalar
 
-        append_line(self._path, json.dumps({'task': task, 'phase': phase, 'step': step, **metrics}))
         try:
             # not SummaryWriter, whose thread dies on a full disk, after which the next call waits forever
             if self._events is None:

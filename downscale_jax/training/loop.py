@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from tqdm import tqdm
 
 from downscale_jax.runtime import messages, parallel
@@ -26,7 +27,9 @@ from downscale_jax.training.optimizer import Phase, create
 from downscale_jax.training.state import State, enter_phase
 
 Batch = dict[str, np.ndarray]
-Init = Callable[[jax.Array, Batch], State]  # (key, batch) -> state at step 0
+# (key, batch) -> state at step 0. Trained weights that it starts from are arguments of a `jax.tree_util.Partial`: as
+# constants of the program they would be compiled, and kept in the compilation cache, anew in every run
+Init = Callable[[jax.Array, Any], State]
 VALIDATION = 2**31 - 1  # takes the place of the step in the keys of validation noise
 STOP_CHECK_EVERY = 10  # steps between exchanges on whether any process received a signal
 STEPS = 'steps'  # entry of the sums that counts the summed steps
@@ -63,7 +66,7 @@ class TrainingData(NamedTuple):
     """
 
     batches: Callable[[int, int], Iterator[Batch]]
-    validation: Iterable[Batch]
+    validation: Callable[[], Iterable[Batch]]  # called at the first validation: the first step does not wait for it
 
 
 @dataclass(frozen=True)
@@ -119,14 +122,13 @@ class _Trainer:
         self.task, self.name, self.data, self.settings = task, name, data, settings
         self.checkpoints, self.log = checkpoints, log
         self.ends = np.cumsum([phase.steps for phase in task.phases]).tolist()
-        self.validation = [parallel.split_rows(rows) for rows in data.validation]
         self.evaluate = eval_program(task, settings.seed)
 
     def start(self, init: Init, step: int) -> None:
         """Initialises the state, or restores the checkpoint of `step`."""
         task, self.step = self.task, step
         self._feed(task.phases[_phase_of(task, self.step + 1)])
-        initialise = jax.jit(init)  # traced once for shapes and values
+        initialise = partial(initialised, init if isinstance(init, Partial) else Partial(init))
         self.sums = zero_sums(task, abstract_state(task, initialise, self.batch, 0), self.batch, self.settings.seed)
         if self.step:
             state = abstract_state(task, initialise, self.batch, self.step)
@@ -163,7 +165,7 @@ class _Trainer:
             bar.update()
             if self.step % self.settings.log_every == 0 or self.step == end:
                 bar.set_postfix(loss=f'{self._write_row(phase):.4g}', refresh=False)
-            stop = termination.requested(self.step)  # number of the signal, 0 for none
+            stop = termination.requested(self.step, self.step == end)  # number of the signal, 0 for none
             if self.step % self.settings.validate_every == 0 or self.step == end:
                 self._validate(phase)
             elif stop:
@@ -200,6 +202,11 @@ class _Trainer:
             messages.warning(f'{self.name}, step {self.step}: {warning}')
         return means['train/loss']
 
+    @cached_property
+    def validation(self) -> list[Any]:
+        """Batches on the devices."""
+        return [parallel.split_rows(rows) for rows in self.data.validation()]
+
     def _validate(self, phase: Phase) -> None:
         """Logs the validation metrics and saves a checkpoint."""
         metrics = [jax.device_get(self.evaluate(self.state, rows, n)) for n, rows in enumerate(self.validation)]
@@ -218,6 +225,12 @@ class _Trainer:
                 f'training {self.name}: the loss is not finite at step {self.step} ({means}); {kept}: '
                 'lower the learning rate or the clipping threshold (clip) of this phase'
             )
+
+
+@jax.jit  # traced once for shapes and values
+def initialised(init: Partial, key: jax.Array, batch: Batch) -> State:
+    """The state at step 0."""
+    return init(key, batch)
 
 
 def weights_key(seed: int) -> jax.Array:
@@ -291,15 +304,17 @@ class _Termination:
             self._previous = {number: signal.signal(number, self._record) for number in SIGNALS}
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        if self._received and kind is None:  # it came after the last step: the task is done, the run is not
+            signal.raise_signal(self._received)
 
-    def requested(self, step: int) -> int:
+    def requested(self, step: int, last: bool) -> int:
         """The signal that any process received, 0 for none; several processes exchange this at certain steps only."""
         if jax.process_count() == 1:
             return self._received
-        return parallel.max_over_processes(self._received) if step % STOP_CHECK_EVERY == 0 else 0
+        return parallel.max_over_processes(self._received) if last or step % STOP_CHECK_EVERY == 0 else 0
 
     def _record(self, number: int, frame: Any) -> None:
         if self._received and callable(handler := self._previous[number]):

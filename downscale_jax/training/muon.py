@@ -45,6 +45,7 @@ def muon(rate: optax.Schedule, weight_decay: float, beta2: float) -> optax.Gradi
     )
 
 
+@jax.jit  # traced once for kernels of one shape
 def orthogonalised(kernel: jax.Array) -> jax.Array:
     """Newton-Schulz iteration: a kernel [..., N] of norm 1 at most -> [..., N] with singular values near 1.
 

@@ -45,7 +45,7 @@ def with_moments(state: Any, before: Any) -> Any:
     """The optimiser state `state` with the moments of another, `before`, of the same optimiser."""
 
     def holds_moments(node):
-        return isinstance(node, optax.TraceState | optax.ScaleByAdamState)
+        return isinstance(node, optax.TraceState | optax.ScaleByAdamState | optax.contrib.MuonState)
 
     moments = iter([node for node in jax.tree.leaves(before, is_leaf=holds_moments) if holds_moments(node)])
     return jax.tree.map(lambda node: next(moments) if holds_moments(node) else node, state, is_leaf=holds_moments)

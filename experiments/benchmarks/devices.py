@@ -1,4 +1,4 @@
-"""One against several simulated devices: how far do the losses of the first steps lie apart?
+"""One against several simulated devices: how far apart are the losses of the first steps?
 
     python -m experiments.benchmarks.devices [--devices 1 4 8] [--steps 20]      about a minute on 2 CPU cores
 
@@ -100,7 +100,7 @@ def train(workdir: Path, steps: int, batch: int, patch: int, width: int) -> None
     example: Any = next(batches(0))
     shapes = jax.eval_shape(regression.init, jax.random.key(0), example).params
     rng = np.random.default_rng(0)
-    # an untrained network says zero: let the first guess say something
+    # an untrained network predicts zero: give the first guess nonzero parameters
     guess = jax.tree.map(lambda s: (0.1 * rng.normal(size=s.shape)).astype(np.float32), shapes)
 
     def init(key: Any, batch: Any) -> Any:
@@ -111,7 +111,7 @@ def train(workdir: Path, steps: int, batch: int, patch: int, width: int) -> None
         task,
         'diffusion',
         init=init,
-        data=TrainingData(batches, validation=[example]),
+        data=TrainingData(batches, validation=lambda: [example]),
         settings=LoopSettings(log_every=1, validate_every=steps, keep=1, seed=0),
         directory=workdir / 'checkpoints',
         log=log,

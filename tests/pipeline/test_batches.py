@@ -47,6 +47,22 @@ def test_shapes_and_types(coast):
     }
 
 
+class Damaged:
+    """Ten examples, the seventh of which cannot be read."""
+
+    seed, count = 0, 10
+
+    def batch(self, epochs, indices):
+        if 6 in indices:
+            raise UserError('record 6 is damaged')
+        return {'x': np.asarray(indices, np.int64)}
+
+
+def test_a_damaged_record_is_the_error_of_a_user():
+    with pytest.raises(UserError, match='^record 6 is damaged$'):
+        take(Damaged(), 5, size=2)
+
+
 def test_every_epoch_is_a_permutation_of_all_examples(open_sea):
     # ten records, batches of four: epochs end within a batch
     shown = times_of(cut(open_sea[0]), 10).reshape(4, 10)

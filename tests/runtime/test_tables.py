@@ -2,6 +2,7 @@
 
 import pytest
 
+from data_prep.prepare import KINDS
 from downscale_jax.evaluation.measures import MEASURES
 from downscale_jax.runtime.tables import ImportedOnUse
 from downscale_jax.systems import SYSTEMS
@@ -17,6 +18,14 @@ def test_systems(name):
 def test_measures(name):
     assert callable(MEASURES[name].add)
     assert callable(MEASURES[name].result)
+
+
+@pytest.mark.parametrize('name', list(KINDS))
+def test_kinds_of_records(name):
+    kind = KINDS[name]
+    assert {*kind.PATHS} <= {*kind.KEYS}
+    assert kind.VERSION > 0
+    assert callable(kind.write)
 
 
 def test_a_module_is_imported_once():

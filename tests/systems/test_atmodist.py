@@ -195,7 +195,7 @@ def test_the_rival_comes_first_and_hands_nothing_on():
         return jax.jit(tasks[name].init)(jax.random.key(5, impl='unsafe_rbg'), example())
 
     states = {
-        name: jax.jit(atmodist.initialise(name, tasks, Trained(restored, (), None, {})))(
+        name: jax.jit(atmodist.initialise(name, tasks, Trained(restored, tuple, None, {})))(
             jax.random.key(0, impl='unsafe_rbg'), example()
         )
         for name in tasks
@@ -220,7 +220,7 @@ def test_an_encoder_that_never_saw_lags_is_asked_for_them_by_a_tail():
         assert name == 'inpainting'
         return jax.jit(tasks[name].init)(jax.random.key(5, impl='unsafe_rbg'), example())
 
-    initialise = jax.jit(atmodist.initialise('probe', tasks, Trained(restored, (), None, {})))
+    initialise = jax.jit(atmodist.initialise('probe', tasks, Trained(restored, tuple, None, {})))
     state = initialise(jax.random.key(0, impl='unsafe_rbg'), example())
     jax.tree.map(np.testing.assert_array_equal, state.params['encoder'], restored('inpainting').params['encoder'])
 

@@ -20,6 +20,7 @@ from downscale_jax.systems.checks import before_training
 from downscale_jax.systems.downscaler import check_drawn, sampling_of
 from downscale_jax.systems.system import Trained
 from downscale_jax.systems.workdir import zeros
+from downscale_jax.training.loop import initialised
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'diffusion_dpdm.py'
 INFINITY = float('inf')
@@ -224,8 +225,11 @@ def test_edsr_gan_is_handed_edsr():
         asked.append(name)
         return alone
 
-    trained = Trained(restored, (), None, settings)
-    state = jax.jit(dpdm.initialise('edsr_gan', tasks, trained))(jax.random.key(2, impl='unsafe_rbg'), batch)
+    trained = Trained(restored, tuple, None, settings)
+    initialise = dpdm.initialise('edsr_gan', tasks, trained)
+    # trained weights are arguments: constants would make a new program, and a new file in the cache, of every run
+    jax.tree.map(np.testing.assert_array_equal, jax.tree.leaves(initialise), jax.tree.leaves(alone.params))
+    state = initialised(initialise, jax.random.key(2, impl='unsafe_rbg'), batch)
     assert asked == ['edsr']
     jax.tree.map(np.testing.assert_array_equal, state.params['generator'], alone.params)
     assert dpdm.initialise('edsr', tasks, trained) == tasks['edsr'].init

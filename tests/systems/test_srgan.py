@@ -164,7 +164,7 @@ def test_a_gan_starts_from_the_generator_and_the_encoder(teacher, monkeypatch):
             assert name == 'train'
             return Records()
 
-    trained = Trained(lambda name: {'pretrained': alone}[name], (), Prepared(), settings)
+    trained = Trained(lambda name: {'pretrained': alone}[name], tuple, Prepared(), settings)
     states = {
         name: jax.jit(srgan.initialise(name, tasks, trained))(jax.random.key(2, impl='unsafe_rbg'), batch)
         for name in ('gan_mse', 'gan_atmodist')

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 from dataclasses import dataclass
 
 import jax
@@ -19,6 +20,7 @@ from downscale_jax.settings.kinds import Count, Section, about
 from downscale_jax.settings.training import Training
 from downscale_jax.systems import SYSTEMS, checks, load
 from downscale_jax.systems.downscaler import Downscaler
+from downscale_jax.systems.storage.migration import versioned
 from downscale_jax.systems.system import System
 from downscale_jax.systems.workdir import WorkDirectory
 from downscale_jax.training import state as states
@@ -180,6 +182,26 @@ def test_a_step_larger_than_memory_is_refused_before_the_work_directory_is_claim
     with pytest.raises(UserError, match=r'training\.batch_size=8: a step of line needs .* but .* are free'):
         run.train(CONFIG, tmp_path / 'run', prepare)
     assert not (tmp_path / 'run').exists()
+
+
+def test_a_description_needs_a_work_directory_of_the_same_settings(tmp_path, monkeypatch):
+    workdir, file = tmp_path / 'run', tmp_path / 'file'
+    run.describe(CONFIG, workdir)
+    write_json(workdir / 'config.json', versioned(CONFIG))
+    before = (workdir / 'describe.json').read_bytes()
+    file.touch()
+    with pytest.raises(UserError, match=r'cannot create the work directory .*: Not a directory'):
+        run.describe(CONFIG, file / 'run')
+    monkeypatch.setattr(
+        sys.modules['downscale_jax.describe'],
+        'described',
+        lambda config: pytest.fail('described before it was checked'),
+    )
+    with pytest.raises(UserError, match=r'seed was 0, is now 1'):
+        run.describe({**CONFIG, 'seed': 1}, workdir)
+    assert (workdir / 'describe.json').read_bytes() == before
+    with pytest.raises(UserError, match='is a file'):
+        run.describe(CONFIG, file)
 
 
 def test_only_settings_of_use_may_be_given(tmp_path):

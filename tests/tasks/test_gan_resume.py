@@ -65,7 +65,7 @@ def run(workdir, dies_at=None):
     log = Log(workdir)
     try:
         train(
-            GAN, 'gan', init=init, data=TrainingData(batches, validation=[batch_of(1000)]),
+            GAN, 'gan', init=init, data=TrainingData(batches, validation=lambda: [batch_of(1000)]),
             settings=LoopSettings(log_every=1, validate_every=2, keep=2, seed=5),
             directory=workdir / 'checkpoints', log=log,
         )  # fmt: skip

@@ -70,7 +70,7 @@ def run(workdir, phases, fetched=lambda step: None, change=lambda step, batch: b
             Line(phases),
             'line',
             init=Line(phases).init,
-            data=TrainingData(batches, validation=[batch_of(1000), batch_of(1001)]),
+            data=TrainingData(batches, validation=lambda: [batch_of(1000), batch_of(1001)]),
             settings=settings or LoopSettings(log_every=1, validate_every=2, keep=2, seed=SEED),
             directory=workdir / 'checkpoints',
             log=log,
@@ -256,6 +256,34 @@ def test_sigterm_saves_and_the_same_command_goes_on(whole, tmp_path, caplog):
     assert saved.best() == 2
     run(tmp_path, ONE)
     assert_same_end(tmp_path, whole[ONE], ONE)
+
+
+def test_a_signal_in_the_last_validation_is_not_lost(tmp_path):
+    def batches(start, limit=0):
+        yield from map(batch_of, range(start, 10**6))
+
+    class Stopped(Exception):
+        pass
+
+    def stop(number, frame):
+        raise Stopped
+
+    def validation():  # needed once, after the last step
+        yield batch_of(1000)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before, log = signal.signal(signal.SIGTERM, stop), Log(tmp_path)
+    try:
+        with pytest.raises(Stopped):
+            train(
+                Line(ONE), 'line', init=Line(ONE).init, data=TrainingData(batches, validation),
+                settings=LoopSettings(log_every=4, validate_every=4, keep=2, seed=SEED),
+                directory=tmp_path / 'checkpoints', log=log,
+            )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        log.close()
+    assert Checkpoints(tmp_path / 'checkpoints', read_only=True).latest() == 4
 
 
 def arrays_of(step_folder):

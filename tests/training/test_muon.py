@@ -57,9 +57,8 @@ def test_a_kernel_of_low_rank_keeps_its_directions(rank):
 
 
 def test_accelerators_multiply_in_full_precision():
-    products = [
-        e for e in jax.make_jaxpr(orthogonalised)(jnp.zeros((3, 3, 4, 5))).eqns if e.primitive.name == 'dot_general'
-    ]
+    (called,) = jax.make_jaxpr(orthogonalised)(jnp.zeros((3, 3, 4, 5))).eqns
+    products = [e for e in called.params['jaxpr'].eqns if e.primitive.name == 'dot_general']
     highest = jax.lax.Precision.HIGHEST
     assert len(products) > 10
     assert all(product.params['precision'] == (highest, highest) for product in products)

@@ -46,13 +46,15 @@ def test_a_new_phase_keeps_the_statistics():
 def test_moments_across_phases(optimizer, keep):
     """Kept moments move the parameters although the gradient is zero; the schedule starts anew."""
     second = create(Phase('second', 10, 0.1, warmup=1, plateau_every=5, optimizer=optimizer, per_network=True))
-    params = {'net': START}
+    params = {'net': {**START, 'kernel': jnp.ones((3, 2))}}
+    grads = {'net': {**GRADS, 'kernel': jnp.array([[1.0, 2.0], [0.5, -1.0], [3.0, 0.1]])}}
     first = create(Phase('first', 10, 0.1, schedule='constant', optimizer=optimizer, per_network=True))
-    state = apply_gradients(states.create(params, first), {'net': GRADS}, jnp.ones(()), first, ema_decay=0.0)
+    state = apply_gradients(states.create(params, first), grads, jnp.ones(()), first, ema_decay=0.0)
     entered = states.enter_phase(state, 1, second, keep)
     assert jax.tree.structure(entered.opt_state) == jax.tree.structure(second.init(params))
-    zero = jax.tree.map(jnp.zeros_like, {'net': GRADS})
+    zero = jax.tree.map(jnp.zeros_like, grads)
     for _ in range(2):  # the rate of the first step of a warm-up is zero
         entered = apply_gradients(entered, zero, jnp.ones(()), second, ema_decay=0.0)
-    moved = np.asarray(entered.params['net']['w'] != state.params['net']['w'])
-    assert moved[[0, 2]].all() == moved.any() == keep
+    moved = jax.tree.map(lambda new, old: np.asarray(new != old), entered.params['net'], state.params['net'])
+    assert moved['w'][[0, 2]].all() == moved['w'].any() == keep
+    assert moved['kernel'].all() == moved['kernel'].any() == keep

@@ -92,7 +92,7 @@ def run(workdir: Path, steps=20, sgd=0, pause=0.0, slow=0.0, fail=-1, prepare=0.
         task,
         'toy',
         init=task.init,
-        data=TrainingData(batches, validation=[rows_of(10**6)]),
+        data=TrainingData(batches, validation=lambda: [rows_of(10**6)]),
         settings=LoopSettings(log_every=2, validate_every=4, keep=2, seed=3),
         directory=workdir / 'checkpoints',
         log=log,
