@@ -25,7 +25,8 @@ IMPORTED = (
     'downscale_jax.evaluation.lags.evaluate',
     *(f'data_prep.records.{name}' for name in ('block_means', 'lag_pairs', 'pairs')),
     *(f'downscale_jax.evaluation.measures.{name}' for name in ('examples', 'pointwise', 'spectra')),
-    'dask.array', 'distributed', 'netCDF4', 'orbax.checkpoint', 'pint', 'scipy.ndimage', 'scipy.sparse', 'scipy.spatial', 'tensorboardX',
+    'dask.array', 'distributed', 'netCDF4', 'orbax.checkpoint', 'pint', 'scipy.ndimage', 'scipy.sparse',
+    'scipy.spatial', 'tensorboardX',
 )  # fmt: skip
 DEVICES = '--xla_force_host_platform_device_count'
 INSIDE = 'forked'  # the name under which this file runs in a forked process

@@ -15,17 +15,16 @@ from downscale_jax.downscale.field_generator import FieldGenerator
 from downscale_jax.downscale.output.zarr_store import with_units_of
 from downscale_jax.evaluation import retiling
 from downscale_jax.evaluation.baselines import Baselines
-from downscale_jax.evaluation.drawing import training as drawing
+from downscale_jax.evaluation.drawing.training import losses
 from downscale_jax.evaluation.measures import MEASURES
 from downscale_jax.evaluation.protocol import Measure, Setting
 from downscale_jax.evaluation.records import choose
 from downscale_jax.evaluation.report.publish import Scores, numbers, publish
-from downscale_jax.evaluation.results import Definition, Estimate, Figure, Publication, Result, read_definitions
+from downscale_jax.evaluation.results import Definition, Estimate, Publication, Result, read_definitions
 from downscale_jax.evaluation.samples import samples
 from downscale_jax.evaluation.setting import setting as setting_of
 from downscale_jax.evaluation.stores import fill
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.training.log import read
 
 Generators = Mapping[str, FieldGenerator]
 DEFINITIONS = read_definitions(Path(__file__).with_name('scores.toml'))
@@ -50,7 +49,7 @@ def evaluate(generators: Generators, prepared: Prepared, config: dict[str, Any],
         details={name: result.details for name, result in results.items() if result.details is not None},
         facts=facts(setting, numbers(scores, definitions)),
         tables=[table for result in results.values() for table in result.tables],
-        figures=[*(figure for result in results.values() for figure in result.figures), trained(setting, workdir)],
+        figures=[*(figure for result in results.values() for figure in result.figures), losses(workdir, setting.title)],
         notes=[*notes(setting, config, generators), *(note for result in results.values() for note in result.notes)],
         config=config,
     )
@@ -164,8 +163,3 @@ def notes(setting: Setting, config: Mapping[str, Any], generators: Generators) -
         for variable in setting.variables
         if (zone := variable.zone)
     ]
-
-
-def trained(setting: Setting, workdir: Path) -> Figure:
-    rows = read(workdir / 'metrics.jsonl') if (workdir / 'metrics.jsonl').exists() else []
-    return Figure('training', 'Losses of the networks.', drawing.training(rows, 'Training', setting.title))

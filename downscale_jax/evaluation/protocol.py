@@ -47,8 +47,7 @@ class Reference(NamedTuple):
 
     climatology: np.ndarray  # [12, H, W, V], mean by calendar month
     edges: np.ndarray  # [V, B + 1], of histogram bins
-    levels: tuple[float, ...]  # probabilities [L]
-    thresholds: np.ndarray  # [V, L], quantiles at `levels`
+    thresholds: np.ndarray  # [V, L], quantiles at `statistics.extremes.LEVELS`
     terciles: np.ndarray  # [V, 2]
     hot_dry: Callable[[], HotDry | None]  # reads the training split; None without a temperature and a precipitation
 
@@ -121,11 +120,9 @@ class Setting:
         return [variable.label for variable in self.variables]
 
     def panel_title(self, name: str) -> str:
-        """The variable `name` in words, or its name where the words of all variables do not fit beside each other or
-        are those of several."""
+        """The variable `name` in words, or its name where the words of all variables do not fit beside each other."""
         words = dict(zip(self.names, self.labels, strict=True))
-        fit = sum(map(len, self.labels)) <= LONGEST_TITLES and len(set(self.labels)) == len(self.labels)
-        return words[name] if fit else name
+        return words[name] if sum(map(len, self.labels)) <= LONGEST_TITLES else name
 
     @property
     def units(self) -> list[str]:

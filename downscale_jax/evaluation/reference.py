@@ -1,6 +1,6 @@
 """Statistics of the training split that scores refer to: climatology, high values, thresholds of hot and dry."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -13,8 +13,8 @@ from downscale_jax.pipeline.records import Prepared
 TIMES = 480  # of training, evenly spread: 40 years of months
 
 
-def reference(prepared: Prepared, attributes: Mapping[str, Mapping[str, str]]) -> Reference:
-    """Of fine fields, a record at a time. attributes: CF attributes by variable."""
+def reference(prepared: Prepared) -> Reference:
+    """Of fine fields, a record at a time."""
     variables = prepared.field_transform.targets
     weight = np.where(prepared.mask, prepared.statics['cell_area'].values, 0).astype(np.float64)
     edges = np.stack([extremes.edges(*limits) for limits in np.reshape(prepared.meta['range'], (-1, 2))])
@@ -37,16 +37,15 @@ def reference(prepared: Prepared, attributes: Mapping[str, Mapping[str, str]]) -
     return Reference(
         climatology.astype(np.float32),
         edges,
-        extremes.LEVELS,
         quantiles(extremes.LEVELS),
         quantiles((1 / 3, 2 / 3)),
-        partial(hot_dry, prepared, attributes),
+        partial(hot_dry, prepared),
     )
 
 
-def hot_dry(prepared: Prepared, attributes: Mapping[str, Mapping[str, str]]) -> compound.HotDry | None:
+def hot_dry(prepared: Prepared) -> compound.HotDry | None:
     """Thresholds of hot and dry; None without a temperature and a precipitation, all fields of which are in memory."""
-    pair = compound.variables_of(prepared.field_transform.targets, attributes)
+    pair = compound.variables_of(prepared.field_transform.targets, prepared.attributes)
     if pair is None:
         return None
     both = np.empty((2, min(len(prepared.split('train')), TIMES), *prepared.mask.shape), np.float32)

@@ -32,8 +32,7 @@ def setting(
 ) -> Setting:
     """settings: the evaluation section of the config; members: of every generator, in order, 1 for a single field;
     times: those that are scored."""
-    attributes = attributes_of(prepared)
-    statistics, cell = reference(prepared, attributes), cell_km(prepared)
+    statistics, cell = reference(prepared), grid.cell_size_km(prepared.statics)
     ensembles = {name: methods_of(name, count, settings['subsets']) for name, count in members.items() if count > 1}
     singles = tuple(name for name, count in members.items() if count == 1)
     main = [*ensembles.values()][-1][-1] if ensembles else [*baselines, *singles][-1]
@@ -45,8 +44,8 @@ def setting(
         weight=prepared.statics['cell_area'].values.astype(np.float64) * prepared.mask,
         cell_km=cell,
         periodic=prepared.periodic,
-        variables=variables_of(prepared, settings, attributes, statistics, cell),
-        winds=winds_of(attributes),
+        variables=variables_of(prepared, settings, statistics, cell),
+        winds=winds_of(prepared.attributes),
         coarsen=(lambda fields: blocks.coarsen(fields, prepared.area)) if blocks else None,
         reference=statistics,
         places=places.read(settings['places']),
@@ -74,21 +73,17 @@ def methods_of(ensemble: str, members: int, subsets: Sequence[int]) -> tuple[str
     return tuple(f'{ensemble}_{n}' for n in sorted({*(n for n in subsets if n <= members), members}))
 
 
-def attributes_of(prepared: Prepared) -> dict[str, Mapping[str, str]]:
-    """CF attributes by variable."""
-    attributes, targets = prepared.meta['attributes'], prepared.field_transform.targets
-    return dict.fromkeys(targets, attributes) if prepared.kind == 'refinement' else attributes
-
-
 def variables_of(
     prepared: Prepared,
     settings: Mapping[str, Any],
-    attributes: Mapping[str, Mapping[str, str]],
     statistics: Reference,
     cell: float,
 ) -> tuple[Variable, ...]:
-    """Regimes and zones are those of the settings; regimes are by default the terciles of training."""
-    transform, variables = prepared.field_transform, []
+    """Regimes and zones are those of the settings; regimes are by default the terciles of training. Labels that repeat
+    have the name of their variable behind them."""
+    transform, attributes, variables = prepared.field_transform, prepared.attributes, []
+    labels = {name: label(name, attributes[name]) for name in transform.targets}
+    repeated = {name for name, words in labels.items() if list(labels.values()).count(words) > 1}
     ranges = np.reshape(prepared.meta['range'], (-1, 2))
     for index, (name, units) in enumerate(zip(transform.targets, transform.target_units, strict=True)):
         if isinstance(transform, BlockMeans):
@@ -105,7 +100,7 @@ def variables_of(
             Variable(
                 name=name,
                 units=units,
-                label=label(name, attributes[name]),
+                label=f'{labels[name]} ({name})' if name in repeated else labels[name],
                 data_range=float(ranges[index, 1] - ranges[index, 0]),
                 kernel_km=kernel,
                 coarse_cells=cells,
@@ -137,9 +132,3 @@ def winds_of(attributes: Mapping[str, Mapping[str, str]]) -> dict[str, str] | No
         if (place := WINDS.get(standard)) is not None:
             winds.setdefault(place, (name, standard))
     return dict([winds[0], winds[1]]) if len(winds) == 2 else None
-
-
-def cell_km(prepared: Prepared) -> float:
-    """A typical side of a cell."""
-    dy, dx = grid.cell_sizes_km(prepared.statics)
-    return float(np.sqrt(np.median(dy) * np.median(dx)))

@@ -34,8 +34,8 @@ def prepared(times, calendar, seed=0):
         field_transform=SimpleNamespace(targets=VARIABLES),
         mask=mask,
         statics=statics,
+        attributes={},
         meta={
-            'attributes': {},
             'calendar': calendar,
             'range': np.stack([np.nanmin(known, 0), np.nanmax(known, 0)], -1).tolist(),
         },
@@ -50,7 +50,7 @@ NOLEAP = np.array([cftime.DatetimeNoLeap(1900 + y, m, 28) for y in range(3) for 
 def test_climatology_by_month_and_thresholds(times, calendar):
     data, fine = prepared(times, calendar)
     np.testing.assert_array_equal(decode_times(encode_times(times), calendar), times)
-    found = reference(data, data.meta['attributes'])
+    found = reference(data)
     assert found.climatology.shape == (12, *SHAPE, 2)
     expected = fine.reshape(3, 12, *SHAPE, 2).mean(0)
     np.testing.assert_allclose(found.climatology, expected, rtol=1e-5, atol=1e-5)
@@ -58,18 +58,17 @@ def test_climatology_by_month_and_thresholds(times, calendar):
     area = np.broadcast_to(data.statics['cell_area'].values, fine.shape[:3])
     for v, (low, high) in enumerate(data.meta['range']):
         known = np.isfinite(fine[..., v])
-        quantiles = np.quantile(fine[known, v], found.levels, weights=area[known], method='inverted_cdf')
+        quantiles = np.quantile(fine[known, v], extremes.LEVELS, weights=area[known], method='inverted_cdf')
         width = 2 * (high - low) / extremes.BINS
         np.testing.assert_allclose(found.thresholds[v], quantiles, atol=2.5 * width)
         np.testing.assert_allclose(found.edges[v], extremes.edges(low, high))
-    assert found.levels == extremes.LEVELS
 
 
 def test_what_is_hot_and_dry():
     data, fine = prepared(MONTHS, 'standard')
-    assert reference(data, data.meta['attributes']).hot_dry() is None
-    data.meta['attributes'] = {'a': {'standard_name': 'precipitation_flux'}, 'b': {'standard_name': 'air_temperature'}}
-    found = reference(data, data.meta['attributes'])
+    assert reference(data).hot_dry() is None
+    data.attributes = {'a': {'standard_name': 'precipitation_flux'}, 'b': {'standard_name': 'air_temperature'}}
+    found = reference(data)
     data.split('train').read.clear()
     pair, limits = found.hot_dry()
     assert data.split('train').read == list(range(36))  # only now
@@ -81,11 +80,11 @@ def test_what_is_hot_and_dry():
 
 def test_cells_outside_of_the_mask_do_not_count():
     data, _ = prepared(MONTHS, 'standard')
-    first = reference(data, data.meta['attributes'])
+    first = reference(data)
     for record in data.split('train'):
         record['fine'][5, 5] = 1e3
     data.mask[5, 5] = False
-    found = reference(data, data.meta['attributes'])
+    found = reference(data)
     assert (found.thresholds < 100).all()
     np.testing.assert_allclose(found.thresholds, first.thresholds, atol=0.3)
 
@@ -93,7 +92,7 @@ def test_cells_outside_of_the_mask_do_not_count():
 def test_months_without_a_time_have_the_mean_of_all():
     summer = MONTHS[[5, 6, 17, 18]]
     data, fine = prepared(summer, 'standard')
-    normal = reference(data, data.meta['attributes']).climatology
+    normal = reference(data).climatology
     np.testing.assert_allclose(normal[5], fine[[0, 2]].mean(0), rtol=1e-5, atol=1e-5)
     for month in (0, 7, 11):
         np.testing.assert_allclose(normal[month], fine.mean(0), rtol=1e-5, atol=1e-5)
@@ -105,7 +104,7 @@ def test_of_long_series_some_times_are_read():
     record = list.__getitem__(data.split('train'), 0)
     split = Counted([record] * (TIMES + 300))
     data.split = {'train': split}.__getitem__
-    reference(data, data.meta['attributes'])
+    reference(data)
     assert len(split.read) == TIMES
     assert (split.read[0], split.read[-1]) == (0, TIMES + 299)
 

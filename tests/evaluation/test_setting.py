@@ -1,12 +1,12 @@
 """What measures know of a run before its first time: methods, variables, winds."""
 
-from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from downscale_jax.evaluation.protocol import Zone
-from downscale_jax.evaluation.setting import methods_of, setting, winds_of
+from downscale_jax.evaluation.setting import methods_of, setting, variables_of, winds_of
 
 SETTINGS = {'places': '', 'window': 16, 'subsets': (), 'regimes': (), 'zones': ()}
 
@@ -81,8 +81,17 @@ def test_names_of_scores_and_rows(of_setting):
     assert {m: list(row) for m, row in two.named(estimates).items()} == {'net': ['a_t', 'b_t', 'a_r']}
     assert list(two.named(estimates, 'b')['net']) == ['b_t']
     assert [two.panel_title(name) for name in two.names] == two.labels
-    same = replace(two, variables=tuple(v._replace(label='wind') for v in two.variables))
-    assert [same.panel_title(name) for name in two.names] == two.names
     assert one.rows_run_up
     down = of_setting(1, statics=one.statics.isel(y=slice(None, None, -1)))
     assert not down.rows_run_up
+
+
+def test_labels_that_repeat_end_in_the_name_of_the_variable(make_case):
+    case = make_case(days=2, names=())
+    names = {'tas': 'air_temperature', 'tasmax': 'air_temperature', 'pr': 'precipitation_flux'}
+    transform = SimpleNamespace(targets=tuple(names), target_units=('K', 'K', 'mm day-1'), channel=1)
+    case.prepared.field_transform, case.prepared.meta['range'] = transform, [[0.0, 5.0]] * 3
+    case.prepared.attributes = {name: {'standard_name': standard} for name, standard in names.items()}
+    reference = SimpleNamespace(terciles=np.array([[1.0, 2.0]] * 3))
+    found = variables_of(case.prepared, SETTINGS, reference, 4.0)
+    assert [v.label for v in found] == ['air temperature (tas)', 'air temperature (tasmax)', 'precipitation flux']

@@ -170,7 +170,7 @@ def test_the_case_is_the_wettest_test_month_or_that_wanted(prepared):
     np.testing.assert_array_equal(truth, split[int(np.argmax(means))]['fine'])
     assert reconstruction.case_of(prepared, '1981-02', range(1960, 2000))[0] == '1981-02'
     for wanted, years in (('1983-13', range(1960, 2000)), ('', range(1960, 1970)), ('1983-02', range(1960, 1970))):
-        with pytest.raises(UserError, match='of the model have: choose others'):
+        with pytest.raises(UserError, match='choose another month'):
             reconstruction.case_of(prepared, wanted, years)
 
 

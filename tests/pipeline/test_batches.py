@@ -59,7 +59,7 @@ class Damaged:
 
 
 def test_a_damaged_record_is_the_error_of_a_user():
-    with pytest.raises(UserError, match='^record 6 is damaged$'):
+    with pytest.raises(UserError, match=r'^record 6 is damaged$'):
         take(Damaged(), 5, size=2)
 
 

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from downscale_jax.evaluation import images
 from downscale_jax.pipeline.records import Prepared
+from downscale_jax.runtime.errors import UserError
 
 
 class Ensemble(NamedTuple):
@@ -22,16 +24,23 @@ class Ensemble(NamedTuple):
 
 
 def read(prepared: Prepared, split: str) -> Ensemble:
-    """The members of a split, in the order of their numbers, each at all its times."""
-    records = prepared.split(split)
-    listed = sorted((records[i] for i in range(len(records))), key=lambda r: (int(r['group']), int(r['seconds'])))
-    groups = np.array([int(record['group']) for record in listed])
-    times = int(np.unique(groups, return_counts=True)[1].min())
-    images = np.stack([record['image'] for record in listed])
-    first = listed[::times]
+    """The members of a split, in the order of their numbers, each at all its times.
+
+    Raises UserError where their times differ.
+    """
+    records = images.read(prepared, (split,))
+    order = np.lexsort((records['seconds'], records['group']))
+    records = {name: values[order] for name, values in records.items()}
+    counts = np.unique(records['group'], return_counts=True)[1]
+    times = int(counts[0])
+    if np.ptp(counts) or np.ptp(records['seconds'].reshape(-1, times), axis=0).any():
+        raise UserError(
+            f"members of the split '{split}' have images of different times, {counts.min()} to {counts.max()} each: "
+            "keep all images of a member in one split, data.split_by='group'"
+        )
     return Ensemble(
-        images.reshape(-1, times, *images.shape[1:]),
-        np.stack([record['values'] for record in first]).astype(float),
-        np.array([int(record['label']) for record in first]),
-        np.array([int(record['seconds']) for record in listed[:times]]) / 60,
+        records['image'].reshape(-1, times, *records['image'].shape[1:]),
+        records['values'][::times].astype(float),
+        records['label'][::times],
+        records['seconds'][:times] / 60,
     )

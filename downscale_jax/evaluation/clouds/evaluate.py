@@ -1,26 +1,19 @@
 """Evaluation of a latent metric: autoencoders beside principal components, pixels, and other encoders."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from sklearn.decomposition import PCA
 
 from downscale_jax.evaluation.clouds import distances, report
 from downscale_jax.evaluation.clouds.ensemble import Ensemble, read
 from downscale_jax.evaluation.clouds.lags import LAGS, LEAST_TIMES, fitted
-from downscale_jax.evaluation.latents.components import (
-    PIXELS,
-    PROFILES,
-    UNTRAINED,
-    Components,
-    active,
-    fit,
-    standardised,
-)
+from downscale_jax.evaluation.clouds.scores import DEFINITIONS, scores
+from downscale_jax.evaluation.latents.components import PIXELS, PROFILES, UNTRAINED, active, fit, standardised
 from downscale_jax.evaluation.report.publish import Scores, publish
-from downscale_jax.evaluation.results import Estimate, Publication, certain
-from downscale_jax.evaluation.statistics.energy import between, separation
+from downscale_jax.evaluation.results import Publication, certain
 from downscale_jax.pipeline.records import Prepared
 
 Codes: TypeAlias = Callable[[np.ndarray], np.ndarray]  # of physical images [N, H, W, C], [N, L]
@@ -70,7 +63,7 @@ def evaluate(model: CloudModel, prepared: Prepared, config: dict[str, Any], work
         lead='Autoencoders compress images of simulated clouds to a few latents, in which simulations are compared. '
         'Principal components, pixels, an encoder of time lags and an untrained one are the rivals.',
         scores=table,
-        definitions=report.DEFINITIONS,
+        definitions=DEFINITIONS,
         details={'explained_by_channel': summary.channels, 'members': len(test.label)},
         facts=report.facts(table, model.names[-1]),
         tables=report.tables(summary, prepared),
@@ -96,13 +89,13 @@ def of_autoencoder(name: str, model: CloudModel, test: Ensemble) -> Method:
     return Method(compared, images.reshape(members, times, -1, images.shape[-1]), active(own))
 
 
-def of_components(components: Components, model: CloudModel, test: Ensemble, prepared: Prepared) -> Method:
+def of_components(components: PCA, model: CloudModel, test: Ensemble, prepared: Prepared) -> Method:
     """Principal components, their codes treated as those of autoencoders."""
 
     def codes(images: np.ndarray) -> np.ndarray:
-        return components.codes(standardised(images, prepared))
+        return components.transform(standardised(images, prepared))
 
-    images = test.over_images(lambda images: components.images(codes(images)))
+    images = test.over_images(lambda images: components.inverse_transform(codes(images)))
     compared = test.over_images(lambda images: model.translated(codes, images))
     return Method(compared, images.reshape(*images.shape[:2], -1, test.images.shape[-1]))
 
@@ -129,18 +122,4 @@ def rivals(
 
         result[LAGS] = Method(test.over_images(lambda images: model.translated(codes, images)))
     result[UNTRAINED] = Method(test.over_images(lambda images: model.translated(model.untrained, images)))
-    return result
-
-
-def scores(codes: np.ndarray, test: Ensemble, config: Mapping[str, Any]) -> dict[str, Estimate]:
-    """Scores of distances by a method's codes [M, T, F]; those that need two times or two schemes only with them."""
-    apart, bulk = between(codes), test.label == 0
-    parameters = distances.of_parameters(test.values[bulk])
-    result = {'parameter_rank': distances.rank_correlation(apart[np.ix_(bulk, bulk)], parameters)}
-    if codes.shape[1] > 1:
-        result['mean_rank'] = distances.rank_correlation(between(codes[bulk].mean(1)), parameters)
-        result['roughness'] = distances.roughness(codes)
-    if not bulk.all():
-        schemes = separation(apart, test.label, config['evaluation']['permutations'], config['seed'])
-        result |= {'separation': certain(schemes.share), 'p_value': certain(schemes.p_value)}
     return result

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from downscale_jax.evaluation.clouds.distances import of_parameters
 from downscale_jax.evaluation.clouds.ensemble import Ensemble
-from downscale_jax.evaluation.drawing.style import INK, LINES, LOOK, QUIET, blank
+from downscale_jax.evaluation.drawing.style import INK, LINES, LOOK, QUIET, blank, colour_bar
 from downscale_jax.evaluation.statistics.energy import between
 
 LATE = 0.75  # of the times: the one whose reconstruction is shown
@@ -34,11 +34,9 @@ def reconstructions(
             image = panel.imshow(plane, origin='lower', vmin=low, vmax=high, cmap='viridis', aspect='auto')
             panel.set(xticks=(), yticks=())
             if row == 0:
-                panel.set_title(name, loc='left')
+                panel.set_title(name)
         axes[row, 0].set_ylabel(channel.replace('_', ' '))
-        bar = figure.colorbar(image, ax=list(axes[row]), shrink=0.9, pad=0.02)
-        bar.outline.set_visible(False)
-        bar.set_label('standardised')
+        colour_bar(figure, image, 'standardised', ax=list(axes[row]), shrink=0.9, pad=0.02)
     return figure
 
 
@@ -56,11 +54,8 @@ def trajectories(
         flat = plane.reshape(-1, 2)
         points = panel.scatter(*flat.T, c=np.tile(minutes, len(plane)), s=7, cmap='viridis', linewidth=0, zorder=2)
         panel.plot(*plane[:, 0].T, 'o', color=INK, markersize=2.5, zorder=3)
-        panel.set(xlabel='first direction', ylabel='second direction')
-        panel.set_title(name, loc='left')
-    bar = figure.colorbar(points, ax=list(axes), shrink=0.86, pad=0.02)
-    bar.set_label('time (min)')
-    bar.outline.set_visible(False)
+        panel.set(xlabel='first direction', ylabel='second direction', title=name)
+    colour_bar(figure, points, 'time (min)', ax=list(axes), shrink=0.86, pad=0.02)
     return figure
 
 
@@ -84,6 +79,6 @@ def parameter_distances(codes: Mapping[str, np.ndarray], test: Ensemble, title: 
         panel.scatter(
             parameters, between(series[bulk])[pairs], s=6, alpha=0.5, linewidth=0, color=LINES['member']['color']
         )
-        panel.set(xlabel='distance of parameters (standard deviations)', ylabel='distance of images', ylim=(0, None))
-        panel.set_title(name, loc='left')
+        panel.set(xlabel='distance of parameters (standard deviations)', ylabel='distance of images')
+        panel.set(ylim=(0, None), title=name)
     return figure

@@ -8,14 +8,12 @@ import numpy as np
 
 from downscale_jax.evaluation.clouds import figures as drawing
 from downscale_jax.evaluation.clouds.ensemble import Ensemble
-from downscale_jax.evaluation.drawing import training
+from downscale_jax.evaluation.clouds.scores import DEFINITIONS
+from downscale_jax.evaluation.drawing.training import losses
 from downscale_jax.evaluation.latents.components import PIXELS
-from downscale_jax.evaluation.results import Estimate, Figure, Table, read_definitions
+from downscale_jax.evaluation.results import Estimate, Figure, Table
 from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.training.log import read
-
-DEFINITIONS = read_definitions(Path(__file__).with_name('scores.toml'))
 
 
 class Summary(NamedTuple):
@@ -79,8 +77,8 @@ def figures(
         'parameters, or heights, one dot per pair.',
         drawing.parameter_distances(compared, test, 'Distance against parameters', subtitle),
     )
-    losses = Figure('training', 'Losses.', training.training(read(workdir / 'metrics.jsonl'), 'Training', subtitle))
-    return [reconstructions, *([trajectories] if len(test.minutes) > 1 else []), distances, losses]
+    in_time = [trajectories] if len(test.minutes) > 1 else []
+    return [reconstructions, *in_time, distances, losses(workdir, subtitle)]
 
 
 def subject(test: Ensemble, prepared: Prepared) -> str:

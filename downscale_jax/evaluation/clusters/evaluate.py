@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from downscale_jax.evaluation.clusters import report, scores
+from downscale_jax.evaluation.images import read
 from downscale_jax.evaluation.latents.components import PIXELS, active, fit, standardised
 from downscale_jax.evaluation.report.publish import Scores, publish
 from downscale_jax.evaluation.results import Publication, certain
-from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime.errors import UserError
@@ -25,14 +25,6 @@ class LatentModel(NamedTuple):
     provenance: str
 
 
-class Labelled(NamedTuple):
-    """N images."""
-
-    images: np.ndarray  # [N, H, W, C]
-    label: np.ndarray  # [N]
-    group: np.ndarray  # [N]
-
-
 def evaluate(model: LatentModel, prepared: Prepared, config: dict[str, Any], workdir: Path) -> Scores:
     """Clusters images of `evaluation.splits` and publishes; returns {method: {score: number}}.
 
@@ -41,14 +33,14 @@ def evaluate(model: LatentModel, prepared: Prepared, config: dict[str, Any], wor
     settings, seed = config['evaluation'], config['seed']
     names = prepared.transform_as(ImageTransform).labels
     test = read(prepared, settings['splits'], settings['images'])
-    if len(present := np.unique(test.label)) < 2:
+    if len(present := np.unique(test['label'])) < 2:
         raise UserError(
             f"all images to evaluate are labelled '{names[present[0]]}': clusters need two classes and more"
         )
-    label = np.searchsorted(present, test.label)
-    codes = codes_of(model, test.images, prepared, seed)
+    label = np.searchsorted(present, test['label'])
+    codes = codes_of(model, test['image'], prepared, seed)
     found = {name: scores.clusters(of, len(present), seed) for name, of in codes.items()}
-    table = {name: scores.scores(of, found[name], label, test.group) for name, of in codes.items()}
+    table = {name: scores.scores(of, found[name], label, test['group']) for name, of in codes.items()}
     for name in model.names:
         table[name]['active'] = certain(active(codes[name]))
     summary = report.Summary(
@@ -56,7 +48,7 @@ def evaluate(model: LatentModel, prepared: Prepared, config: dict[str, Any], wor
         cluster={name: scores.matched(found[name], label, len(present)) for name in model.names},
         label=label,
         names=[names[k] for k in present],
-        images=test.images,
+        images=test['image'],
     )
     publication = Publication(
         title='A latent space of ice crystals',
@@ -74,23 +66,12 @@ def evaluate(model: LatentModel, prepared: Prepared, config: dict[str, Any], wor
     return publish(publication, workdir)
 
 
-def read(prepared: Prepared, splits: Sequence[str], most: int) -> Labelled:
-    """Images of the splits, at most `most` of each, evenly spread."""
-    parts = [prepared.split(split) for split in splits]
-    records = [part[int(i)] for part in parts for i in evenly(len(part), min(most, len(part)))]
-    return Labelled(
-        np.stack([record['image'] for record in records]),
-        np.array([int(record['label']) for record in records]),
-        np.array([int(record['group']) for record in records]),
-    )
-
-
 def codes_of(model: LatentModel, images: np.ndarray, prepared: Prepared, seed: int) -> Mapping[str, np.ndarray]:
     """{method: codes [N, L]}: autoencoders, principal components with as many latents, and pixels."""
     flat = standardised(images, prepared)
-    train = read(prepared, ('train',), len(prepared.split('train'))).images
+    train = standardised(read(prepared, ('train',))['image'], prepared)
     codes = {name: model.codes(images, name) for name in model.names}
     for name in model.names:
         latents = codes[name].shape[1]
-        codes[f'pca_{latents}'] = fit(standardised(train, prepared), latents, seed).codes(flat)
+        codes[f'pca_{latents}'] = fit(train, latents, seed).transform(flat)
     return {**codes, PIXELS: flat}

@@ -32,8 +32,7 @@ def scatter(
                 alpha=0.7,
                 label=name.replace('_', ' '),
             )
-        panel.set_title(head, loc='left')
-        panel.set_xlabel('first coordinate')
+        panel.set(xlabel='first coordinate', title=head)
     left.set_ylabel('second coordinate')
     figure.legend(
         *left.get_legend_handles_labels(),

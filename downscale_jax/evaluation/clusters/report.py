@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from downscale_jax.evaluation.clusters import figures as drawing
-from downscale_jax.evaluation.clusters.scores import DEFINITIONS, contingency
-from downscale_jax.evaluation.drawing import training
+from downscale_jax.evaluation.clusters.scores import DEFINITIONS
 from downscale_jax.evaluation.drawing.confusion import confusion
+from downscale_jax.evaluation.drawing.training import losses
 from downscale_jax.evaluation.results import Estimate, Figure
-from downscale_jax.training.log import read
+from downscale_jax.evaluation.statistics.contingency import contingency
 
 
 class Summary(NamedTuple):
@@ -62,8 +62,7 @@ def figures(summary: Summary, model: Any, workdir: Path, seed: int) -> list[Figu
                 drawing.manifold(images[..., 0], 'Latent manifold', subtitle),
             )
         )
-    rows = read(workdir / 'metrics.jsonl')
-    return [*result, Figure('training', 'Losses.', training.training(rows, 'Training', subtitle))]
+    return [*result, losses(workdir, subtitle)]
 
 
 def notes(summary: Summary, provenance: str, splits: Sequence[str], idealised: bool) -> list[str]:

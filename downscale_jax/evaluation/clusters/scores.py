@@ -9,6 +9,7 @@ from sklearn.metrics import silhouette_samples
 
 from downscale_jax.evaluation.results import Estimate, read_definitions
 from downscale_jax.evaluation.statistics.bootstrap import Sums, estimates, ratio
+from downscale_jax.evaluation.statistics.contingency import contingency
 
 DEFINITIONS = read_definitions(Path(__file__).with_name('scores.toml'))
 STARTS = 10  # of k-means
@@ -27,20 +28,13 @@ def matched(cluster: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
     return names[cluster]
 
 
-def contingency(cluster: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
-    """[K, K] images by cluster (row) and label (column)."""
-    table = np.zeros((classes, classes))
-    np.add.at(table, (cluster, label), 1)
-    return table
-
-
 def scores(codes: np.ndarray, cluster: np.ndarray, label: np.ndarray, group: np.ndarray) -> dict[str, Estimate]:
     """{score: [3]} of codes [N, L] and their clusters [N], with intervals over resampled groups."""
     classes = int(label.max()) + 1
     silhouette = silhouette_samples(codes, label)
     groups = [
         {
-            'table': contingency(cluster[mine], label[mine], classes),
+            'table': contingency(cluster[mine], label[mine], classes),  # rows are clusters
             'silhouette': silhouette[mine].sum(),
             'count': mine.sum(),
         }

@@ -34,7 +34,7 @@ def evaluate(model: PropertyModel, prepared: Prepared, config: dict[str, Any], w
     """
     from downscale_jax.evaluation.crystals.features import features  # here: it needs the extra [crystals]
 
-    known, test = (read(prepared, split, model.numbers, most) for split, most in (('train', RIVAL_IMAGES), ('test', 0)))
+    known, test = read(prepared, 'train', model.numbers, RIVAL_IMAGES), read(prepared, 'test', model.numbers)
     names = prepared.transform_as(ImageTransform).labels
     fitted = rivals.fit(
         features(known.images), known.truth.numbers, known.truth.label, config['evaluation']['trees'], config['seed']

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from downscale_jax.evaluation.crystals.rivals import Answer
 from downscale_jax.evaluation.crystals.sample import Sample
-from downscale_jax.evaluation.drawing.style import INK, LINES, LOOK, QUIET, blank
-from downscale_jax.evaluation.statistics.bootstrap import bootstrap, ratio
+from downscale_jax.evaluation.drawing.style import INK, LINES, LOOK, QUIET, band, blank
+from downscale_jax.evaluation.statistics.bootstrap import estimates, ratio
 
 TITLES = ('effective density', 'effective surface')
 BINS = 10
@@ -53,7 +53,7 @@ def plain_ticks(panel, low: float, high: float) -> None:
     at = [m * 10.0**e for e in range(-4, 1) for m in (1, 2, 3, 5, 7) if low <= m * 10.0**e <= high]
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_locator(matplotlib.ticker.FixedLocator(at))
-        axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f'{value:g}'))
+        axis.set_major_formatter('{x:g}')
         axis.set_minor_locator(matplotlib.ticker.NullLocator())
 
 
@@ -69,21 +69,12 @@ def orientation(answer: Answer, test: Sample, title: str = '', subtitle: str = '
         for crystal in np.unique(test.group)
         for at in [np.eye(BINS)[bins[test.group == crystal]]]
     ]
-
-    def curves(total) -> dict[str, np.ndarray]:
-        return {'mean': ratio(total['error'], total['count'])}
-
-    value = curves({name: sum(crystal[name] for crystal in crystals) for name in crystals[0]})['mean']
-    low, high = bootstrap(crystals, curves, block=1)['mean']
+    means = estimates(crystals, lambda total: {'mean': ratio(total['error'], total['count'])}, block=1)['mean']
     figure = blank(3.2, title, subtitle)
     centres = (edges[1:] + edges[:-1]) / 2
     labels = (*(f'RMSE of ln {name}' for name in TITLES), 'share of wrong numbers of arms')
     for k, (panel, name) in enumerate(zip(figure.subplots(1, 3), labels, strict=True)):
         shape = np.sqrt if k < len(TITLES) else np.asarray
-        panel.plot(centres, shape(value[:, k]), **LINES['member'], marker='o', markersize=3.5)
-        panel.fill_between(
-            centres, shape(low[:, k]), shape(high[:, k]), color=LINES['member']['color'], alpha=0.2, lw=0
-        )
-        panel.set(xlabel='angle to the nearest arm (°)', ylim=(0, None))
-        panel.set_title(name, loc='left')
+        band(panel, centres, shape(means[:, k]), **LINES['member'], marker='o', markersize=3.5)
+        panel.set(xlabel='angle to the nearest arm (°)', ylim=(0, None), title=name)
     return figure

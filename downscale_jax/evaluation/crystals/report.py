@@ -9,10 +9,9 @@ import numpy as np
 from downscale_jax.evaluation.crystals import figures as drawing
 from downscale_jax.evaluation.crystals.rivals import FOREST, LINEAR, MEAN, Answer
 from downscale_jax.evaluation.crystals.sample import Sample
-from downscale_jax.evaluation.drawing import training
 from downscale_jax.evaluation.drawing.confusion import confusion
+from downscale_jax.evaluation.drawing.training import losses
 from downscale_jax.evaluation.results import Estimate, Figure, Table
-from downscale_jax.training.log import read
 
 
 class Summary(NamedTuple):
@@ -78,11 +77,7 @@ def figures(summary: Summary, answer: Answer, test: Sample, names: Sequence[str]
             'over resampled crystals.',
             drawing.orientation(answer, test, 'Error against orientation', subtitle),
         ),
-        Figure(
-            'training',
-            'Losses of the network.',
-            training.training(read(workdir / 'metrics.jsonl'), 'Training', subtitle),
-        ),
+        losses(workdir, subtitle),
     ]
 
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from downscale_jax.evaluation import images
 from downscale_jax.evaluation.crystals.rivals import Answer
-from downscale_jax.fields.datasets.times import evenly
 from downscale_jax.fields.transforms.images import ImageTransform
 from downscale_jax.pipeline.records import Prepared
 
@@ -21,16 +21,10 @@ class Sample(NamedTuple):
     angle: np.ndarray  # [N] degrees
 
 
-def read(prepared: Prepared, split: str, numbers: tuple[str, ...], most: int = 0) -> Sample:
-    """The images of a split, `most` of them, evenly spread; 0: all."""
-    records = prepared.split(split)
-    chosen = [records[int(i)] for i in evenly(len(records), most or len(records))]
+def read(prepared: Prepared, split: str, numbers: tuple[str, ...], most: int | None = None) -> Sample:
+    """The images of a split, at most `most` of them, evenly spread."""
+    records = images.read(prepared, (split,), most)
     variables = prepared.transform_as(ImageTransform).values.variables
-    values = np.stack([record['values'] for record in chosen])
-    truth = values[:, [variables.index(name) for name in numbers]].astype(float)
-    return Sample(
-        np.stack([record['image'] for record in chosen]),
-        Answer(truth, np.array([record['label'] for record in chosen])),
-        np.array([record['group'] for record in chosen]),
-        values[:, variables.index(ANGLE)],
-    )
+    truth = records['values'][:, [variables.index(name) for name in numbers]].astype(float)
+    angle = records['values'][:, variables.index(ANGLE)]
+    return Sample(records['image'], Answer(truth, records['label']), records['group'], angle)

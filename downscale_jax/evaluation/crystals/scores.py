@@ -8,6 +8,7 @@ import numpy as np
 from downscale_jax.evaluation.crystals.rivals import Answer
 from downscale_jax.evaluation.results import Estimate, read_definitions
 from downscale_jax.evaluation.statistics.bootstrap import Sums, estimates, ratio
+from downscale_jax.evaluation.statistics.contingency import contingency
 
 DEFINITIONS = read_definitions(Path(__file__).with_name('scores.toml'))
 SHORT = {'ln_effective_density': 'density', 'ln_effective_surface': 'surface'}  # names in scores
@@ -20,8 +21,7 @@ def by_crystal(answer: Answer, truth: Answer, group: np.ndarray, classes: int) -
     sums = []
     for crystal in np.unique(group):
         mine = group == crystal
-        confusion = np.zeros((classes, classes))
-        np.add.at(confusion, (truth.label[mine], answer.label[mine]), 1)
+        confusion = contingency(truth.label[mine], answer.label[mine], classes)
         sums.append({
             'count': mine.sum(), 'truth': truth.numbers[mine].sum(0), 'square': np.square(truth.numbers[mine]).sum(0),
             'error': error[mine].sum(0), 'physical': physical[mine].sum(0), 'confusion': confusion,
@@ -52,9 +52,8 @@ def by_class(crystals: list[dict[str, np.ndarray]], label: np.ndarray, names: tu
     """{class: [RMSE of each number [3] .., recall [3]]} from the sums of crystals and their classes [G]."""
 
     def of_class(total: Sums) -> dict[str, np.ndarray]:
-        count = np.asarray(total['count'])[..., None]
         right = np.diagonal(total['confusion'], axis1=-2, axis2=-1).sum(-1)
-        return {'rmse': np.sqrt(ratio(total['physical'], count)), 'recall': ratio(right, np.asarray(total['count']))}
+        return {'rmse': summary(total)['rmse'], 'recall': ratio(right, total['count'])}
 
     rows = {}
     for k, name in enumerate(names):

@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from downscale_jax.evaluation.drawing.style import LINES, LOOK, blank
+from downscale_jax.evaluation.drawing.style import LINES, LOOK, blank, legend
 
 NARROW = 0.05  # share of a bar below which a number does not fit
 SHARES = {'better': '#0072b2', 'equal': '#c9cdd2', 'worse': '#d55e00'}
@@ -32,14 +32,11 @@ def places(
                     panel.annotate(f'{counts[key]:.0f}', (left + counts[key] / whole / 2, y), ha='center', va='center',
                                    fontsize=8.5, color='#ffffff' if key != 'equal' else '#1a1a1a')  # fmt: skip
                 left += counts[key] / whole
-        panel.set_title(variable, loc='left')
-        panel.set(
-            xlim=(0, 1), ylim=(max(len(pairs), 1) - 0.5, -0.5), yticks=range(len(pairs)), xlabel='share of the places'
-        )
-        panel.set_yticklabels([f'{name} against {rival}' for name, rival in pairs])
+        panel.set(xlim=(0, 1), ylim=(max(len(pairs), 1) - 0.5, -0.5), xlabel='share of the places', title=variable)
+        panel.set_yticks(range(len(pairs)), [f'{name} against {rival}' for name, rival in pairs])
         panel.tick_params(axis='y', length=0)
     if pairs:
-        figure.legend(*axes[0].get_legend_handles_labels(), loc='upper right', ncols=3, frameon=False, fontsize=9)
+        legend(figure, axes[0].get_legend_handles_labels()[0])
     return figure
 
 
@@ -53,8 +50,6 @@ def normality(
     for panel, (variable, values) in zip(axes, quantiles.items(), strict=True):
         panel.axline((0, 0), slope=1, **LINES['truth'])
         panel.plot(expected[variable], values, 'o', color=LINES['member']['color'], markersize=4)
-        panel.set(
-            xlabel='normal quantile', ylabel='quantile of the members', xlim=(-4, 4), ylim=(-4, 4), aspect='equal'
-        )
-        panel.set_title(variable, loc='left')
+        panel.set(xlim=(-4, 4), ylim=(-4, 4), aspect='equal', title=variable)
+        panel.set(xlabel='normal quantile', ylabel='quantile of the members')
     return figure

@@ -28,10 +28,9 @@ def confusion(matrices: Mapping[str, np.ndarray], names: Sequence[str], title: s
             if share >= LEAST:
                 color = 'white' if share > 0.6 else INK
                 panel.text(column, row, f'{share:.2f}', ha='center', va='center', fontsize=8, color=color)
-        panel.set(xlabel='predicted', ylabel='true', xticks=range(len(names)), yticks=range(len(names)))
-        panel.set_xticklabels(labels, **turned)
-        panel.set_yticklabels(labels)
-        panel.set_title(name, loc='left')
+        panel.set(xlabel='predicted', ylabel='true', title=name)
+        panel.set_xticks(range(len(names)), labels, **turned)
+        panel.set_yticks(range(len(names)), labels)
         panel.tick_params(length=0)
         panel.spines[:].set_visible(False)
     return figure

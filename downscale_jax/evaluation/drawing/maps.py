@@ -99,7 +99,7 @@ def _map(axes: Axes, values: np.ndarray, name: str, ocean: np.ndarray, frame: Fr
     shown = np.ma.masked_where(~ocean | ~np.isfinite(values), values)
     image = axes.imshow(shown, **placed, **look)
     frame.draw_coast(axes)
-    axes.set_title(name, loc='left')
+    axes.set_title(name)
     frame.label(axes)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=2.5)

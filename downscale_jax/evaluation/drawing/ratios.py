@@ -7,9 +7,18 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
-from downscale_jax.evaluation.drawing.style import LINES, LOOK, QUIET, blank, label_ends, logarithmic, looks, ticks
+from downscale_jax.evaluation.drawing.style import (
+    LINES,
+    LOOK,
+    QUIET,
+    band,
+    blank,
+    label_ends,
+    logarithmic,
+    looks,
+    ticks,
+)
 
 
 class Curves(NamedTuple):
@@ -59,7 +68,7 @@ def _above_and_below(x: np.ndarray, panels: Sequence[Curves], title: str, subtit
     low, high = (shown.min(), shown.max()) if shown.size else (1.0, 1.0)
     for column, panel in zip(axes.T, panels, strict=True):
         above, below = column
-        above.set_title(panel.name if panel.unit == '1' else f'{panel.name}, {panel.unit}', loc='left')
+        above.set_title(panel.name if panel.unit == '1' else f'{panel.name}, {panel.unit}')
         above.plot(x, panel.truth, **LINES['truth'])
         styles = looks(panel.ratios)
         for name, ratios in panel.ratios.items():
@@ -82,11 +91,9 @@ def _above_and_below(x: np.ndarray, panels: Sequence[Curves], title: str, subtit
 def _lines(panel: Axes, x: np.ndarray, lines: Mapping[str, np.ndarray]) -> None:
     drawn, ends = looks(lines), {}
     for name, values in lines.items():
-        value, low, high = values.T
-        panel.plot(x, value, **drawn[name])
-        panel.fill_between(x, low, high, color=drawn[name]['color'], alpha=0.15, lw=0)
-        ends[name] = (float(value[-1]), drawn[name]['color'])
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+        band(panel, x, values, **drawn[name])
+        ends[name] = (float(values[-1, 0]), drawn[name]['color'])
+    panel.yaxis.set_major_formatter('{x:g}')
     panel.margins(x=0)
     label_ends(
         panel, {name: (min(max(end, panel.get_ylim()[0]), panel.get_ylim()[1]), c) for name, (end, c) in ends.items()}

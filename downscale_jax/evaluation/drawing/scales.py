@@ -6,18 +6,19 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from downscale_jax.evaluation.drawing.style import (
     LOOK,
     NAMES,
     OUTSIDE,
     QUIET,
+    band,
     blank,
     label_ends,
     legend,
     logarithmic,
     looks,
+    ticks,
 )
 from downscale_jax.evaluation.labels import squared
 
@@ -57,14 +58,14 @@ def spectra(
                 lower.plot(wavelength, power / powers['truth'], **drawn[line])
         logarithmic(upper)
         upper.set_ylim(bottom=max(upper.get_ylim()[0], 1e-3 * np.min(powers['truth'])))
-        upper.set_title(f'power of the {name}', loc='left', pad=32 if marks else 6)
+        upper.set_title(f'power of the {name}', pad=32 if marks else 6)
         lower.axhspan(1 / 1.5, 1.5, color='#000000', alpha=0.09, lw=0)
         lower.axhline(1, color='#000000', linewidth=1)
         shown = np.concatenate([line.get_ydata() for line in lower.lines if len(line.get_ydata()) > 2] or [[1.0]])
         shown = shown[np.isfinite(shown) & (shown > 0)]
         logarithmic(lower)
         lower.set(ylim=(max(min(0.3, shown.min() / 1.3), 0.01), max(3.0, shown.max() * 1.3)))
-        lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+        lower.yaxis.set_major_formatter('{x:g}')
         _by_wavelength(lower, wavelength)
         _mark(upper, lower, wavelength, marks)
         label_ends(upper, ends)
@@ -97,9 +98,7 @@ def scales(
     for axes, lines in ((left, error), (right, correlation)):
         drawn = looks(lines)
         for line, values in lines.items():
-            value, low, high = values.T
-            axes.plot(wavelength, value, label=NAMES.get(line, line), **drawn[line])
-            axes.fill_between(wavelength, low, high, color=drawn[line]['color'], alpha=0.15, lw=0)
+            band(axes, wavelength, values, label=NAMES.get(line, line), **drawn[line])
         if np.isfinite(beaten):
             axes.axvspan(max(marks['kernel'], beaten), beaten, color='#007f5f', alpha=0.08, lw=0)
         _by_wavelength(axes, wavelength)
@@ -107,8 +106,8 @@ def scales(
     left.axhline(1, color='#6b6b6b', linewidth=1.4, linestyle=(0, (1, 1.4)), label='coarse')
     left.set_ylim(0, max(left.get_ylim()[1], 1.2))
     right.set_ylim(min(right.get_ylim()[0], 0), 1)
-    left.set_title('power of the error / coarse field', loc='left', pad=32)
-    right.set_title('correlation of the anomaly with the truth', loc='left', pad=32)
+    left.set_title('power of the error / coarse field', pad=32)
+    right.set_title('correlation of the anomaly with the truth', pad=32)
     legend(figure, left.get_legend_handles_labels()[0])
     return figure
 
@@ -121,10 +120,8 @@ def _nothing(title: str, subtitle: str) -> Figure:
 
 def _by_wavelength(axes: Axes, wavelength: np.ndarray) -> None:
     axes.set(xscale='log', xlim=(wavelength[0] * 1.04, wavelength[-1] / 1.04), xlabel='wavelength (km)')
-    ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if wavelength[-1] <= t <= wavelength[0]]
-    axes.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_minor_locator(NullLocator())
+    shown = [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if wavelength[-1] <= t <= wavelength[0]]
+    ticks(axes, shown, [f'{tick:g}' for tick in shown])
 
 
 def _mark(upper: Axes, lower: Axes, wavelength: np.ndarray, marks: Marks) -> None:

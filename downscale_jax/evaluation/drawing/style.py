@@ -6,7 +6,6 @@ has those of maps. Figures are 9 inches wide: shown at 900 pixels, their type ma
 
 import math
 import re
-import textwrap
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from io import BytesIO
@@ -35,7 +34,7 @@ LOOK: dict[Any, Any] = {
     'font.size': 10, 'axes.titlesize': 10.5, 'axes.labelsize': 9.5, 'xtick.labelsize': 9, 'ytick.labelsize': 9,
     'axes.spines.top': False, 'axes.spines.right': False, 'axes.linewidth': 0.8, 'lines.linewidth': 1.8,
     'axes.edgecolor': QUIET, 'xtick.color': QUIET, 'ytick.color': QUIET, 'axes.labelcolor': QUIET,
-    'text.color': INK, 'axes.titlecolor': INK,
+    'text.color': INK, 'axes.titlecolor': INK, 'axes.titlelocation': 'left',
     'text.parse_math': False,  # a `$` in the long_name of a user's variable is no TeX
 }  # fmt: skip
 LINES: dict[str, dict[str, Any]] = {
@@ -57,10 +56,10 @@ _OTHERS: tuple[dict[str, Any], ...] = (
 OUTSIDE: dict[str, Any] = {'textcoords': 'offset points', 'va': 'center', 'fontsize': 9, 'annotation_clip': False}
 
 
-def looks(names: Collection[str]) -> dict[str, dict[str, Any]]:
-    """{name: colour and dash pattern}; 'NAME_1' is a member, 'NAME_33' the mean of 33 members."""
+def looks(names: Collection[str], main: str = '') -> dict[str, dict[str, Any]]:
+    """{name: colour and dash pattern}; 'NAME_1' and the method `main` look like members, 'NAME_33' like their mean."""
     others = iter(_OTHERS * len(names))
-    return {name: LINES.get(_kind(name)) or next(others) for name in names}
+    return {name: LINES.get('member' if name == main else _kind(name)) or next(others) for name in names}
 
 
 def _kind(name: str) -> str:
@@ -107,9 +106,11 @@ def label_bar(bar: Colorbar, unit: str, quantity: str = '') -> None:
     bar.outline.set_visible(False)
 
 
-def in_lines(text: str, width: int = 24) -> str:
-    """A label in lines of `width` characters."""
-    return textwrap.fill(text, width)
+def colour_bar(figure: Figure, image: Any, label: str, **place: Any) -> Colorbar:
+    """A colour bar of a quantity without a unit, at a place as `Figure.colorbar` takes it."""
+    bar = figure.colorbar(image, label=label, **place)
+    bar.outline.set_visible(False)
+    return bar
 
 
 def logarithmic(axes: Axes) -> None:
@@ -127,6 +128,13 @@ def blank(height: float, title: str, subtitle: str, gap: float = 0.07) -> Figure
     figure.text(0.012, 1 - 0.12 / (height + 0.62), title, fontsize=13, fontweight='bold', va='top')
     figure.text(0.012, 1 - 0.38 / (height + 0.62), subtitle, fontsize=10, color=QUIET, va='top')
     return figure
+
+
+def band(axes: Axes, x: Sequence[float] | np.ndarray, values: np.ndarray, **look: Any) -> None:
+    """A line of values [n, 3] at x with the band of their intervals."""
+    value, low, high = values.T
+    axes.plot(x, value, **look)
+    axes.fill_between(x, low, high, color=look['color'], alpha=0.15, lw=0)
 
 
 def top_of_scale(values: np.ndarray, share: float) -> float:

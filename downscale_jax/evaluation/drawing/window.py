@@ -1,5 +1,6 @@
 """Figures of a window of one time by every method, and of maps of the bias."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,11 @@ from matplotlib.figure import Figure
 
 from downscale_jax.evaluation.drawing.colours import SIGNED, of_quantity
 from downscale_jax.evaluation.drawing.frame import Frame
-from downscale_jax.evaluation.drawing.style import LOOK, NAMES, WIDTH, blank, in_lines, label_bar, top_of_scale
+from downscale_jax.evaluation.drawing.style import LOOK, NAMES, WIDTH, blank, label_bar, top_of_scale
 from downscale_jax.evaluation.protocol import Variable
-from downscale_jax.fields.geometry.boxes import box_sums
+from downscale_jax.fields.geometry.boxes import box_sums, largest
+
+LINE = 24  # characters of a line of a label
 
 
 @matplotlib.rc_context(LOOK)
@@ -44,8 +47,8 @@ def fields(
         for panel, name in zip(axes[v], names, strict=True):
             image = part.show(panel, shown[name][rows, columns, v], interpolation='nearest', **scale)
             if v == 0:
-                panel.set_title(NAMES.get(name, name), loc='left', fontsize=9.5)
-        axes[v, 0].set_ylabel(in_lines(variable.label))
+                panel.set_title(NAMES.get(name, name), fontsize=9.5)
+        axes[v, 0].set_ylabel(textwrap.fill(variable.label, LINE))
         label_bar(figure.colorbar(image, ax=list(axes[v]), shrink=0.85, pad=0.01), variable.units)
     return figure
 
@@ -54,8 +57,8 @@ def window(truth: np.ndarray, size: int) -> tuple[slice, slice]:
     """The window of `size` cells a side where the first variable of [H, W, V] deviates most from its mean."""
     first = truth[..., 0].astype(np.float64)
     sums = box_sums(np.nan_to_num(first - np.nanmean(first)) ** 2, size)
-    row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
-    return slice(int(row), int(row) + size), slice(int(column), int(column) + size)
+    row, column = largest(sums)
+    return slice(row, row + size), slice(column, column + size)
 
 
 @matplotlib.rc_context(LOOK)
@@ -78,7 +81,7 @@ def bias(
         for panel, (name, statistics) in zip(line, maps.items(), strict=True):
             image = frame.show(panel, statistics[kind][..., v], vmin=-limit, vmax=limit, cmap=SIGNED)
             if (v, kind) == rows[0]:
-                panel.set_title(name, loc='left')
-        line[0].set_ylabel(f'{in_lines(variables[v])}\n{kind.replace("_", " ")}', fontsize=8.5)
+                panel.set_title(name)
+        line[0].set_ylabel(f'{textwrap.fill(variables[v], LINE)}\n{kind.replace("_", " ")}', fontsize=8.5)
         label_bar(figure.colorbar(image, ax=list(line), shrink=0.85, pad=0.01), units[v])
     return figure

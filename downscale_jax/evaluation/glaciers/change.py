@@ -119,8 +119,9 @@ def outliers(values: np.ndarray, limit: float) -> np.ndarray:
 
 
 def regional(rate: np.ndarray, area: np.ndarray, used: np.ndarray) -> Estimate:
-    """[3] sum of rates over sum of areas in % per year, with its interval over resampled glaciers `used` [N]."""
-    units = [{'rate': rate[i], 'area': area[i]} for i in np.flatnonzero(used)]
+    """[3] sum of rates over sum of areas in % per year, with its interval over resampled glaciers `used` [N] whose rate
+    is known."""
+    units = [{'rate': rate[i], 'area': area[i]} for i in np.flatnonzero(used & np.isfinite(rate))]
     found = estimates(units, lambda total: {'rate': 100 * ratio(total['rate'], total['area'])}, block=1)
     return found.get('rate', np.full(3, np.nan))
 
@@ -128,11 +129,12 @@ def regional(rate: np.ndarray, area: np.ndarray, used: np.ndarray) -> Estimate:
 def errors(
     rate: np.ndarray, area: np.ndarray, true: np.ndarray, true_area: np.ndarray, used: np.ndarray
 ) -> dict[str, Estimate]:
-    """Errors of the regional rate and of the rates of glaciers, [3] in % per year, over the glaciers `used` [N]."""
+    """Errors of the regional rate and of the rates of glaciers, [3] in % per year, over the glaciers `used` [N] whose
+    rate is known."""
     units = [
         {'rate': rate[i], 'area': area[i], 'true': true[i], 'true_area': true_area[i],
          'error': abs(rate[i] / area[i] - true[i] / true_area[i]) * area[i]}
-        for i in np.flatnonzero(used & (true_area > 0) & (area > 0))
+        for i in np.flatnonzero(used & np.isfinite(rate) & (true_area > 0) & (area > 0))
     ]  # fmt: skip
 
     def summary(total):

@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
+from downscale_jax.evaluation.drawing.dots import dots
 from downscale_jax.evaluation.drawing.style import INK, LINES, LOOK, QUIET, blank, legend, looks
 from downscale_jax.evaluation.glaciers.change import Change
 from downscale_jax.evaluation.glaciers.view import View
+from downscale_jax.fields.geometry.boxes import box_sums, largest
 
 SIDE = 320  # cells per side of the part that is shown
 HALO = (withStroke(linewidth=2.0, foreground='#20242a'),)  # keeps white lines visible on snow and in the legend
@@ -30,8 +32,7 @@ def outlines(views: Sequence[View], bands: Sequence[str], dates: Sequence[str], 
         masks = {'network': np.nan_to_num(view.probability) > 0.5, 'inventory': view.outline, 'true ice': view.ice}
         for name, colour in reversed(shown.items()):
             panel.contour(masks[name][window], [0.5], colors=colour, linewidths=0.9).set(path_effects=HALO)
-        panel.set_title(date, loc='left')
-        panel.set(xticks=(), yticks=())
+        panel.set(xticks=(), yticks=(), title=date)
         panel.spines[:].set_visible(False)
         scale_bar(panel, view.grid.cell, masks['inventory'][window].shape)
     legend(figure, [Line2D([], [], color=c, path_effects=HALO, label=name) for name, c in shown.items()])
@@ -48,12 +49,9 @@ def scale_bar(panel, cell: float, shape: tuple[int, ...]) -> None:
 
 def busiest(cells: np.ndarray, side: int) -> tuple[slice, slice]:
     """The window of `side` cells with most of `cells` (y, x), or all of a smaller array."""
-    from downscale_jax.fields.geometry.boxes import box_sums
-
-    side_y, side_x = (min(side, n) for n in cells.shape)
-    side = min(side_y, side_x)
-    row, column = np.unravel_index(box_sums(cells, side).argmax(), np.array(cells.shape) - side + 1)
-    return slice(int(row), int(row) + side), slice(int(column), int(column) + side)
+    side = min(side, *cells.shape)
+    row, column = largest(box_sums(cells, side))
+    return slice(row, row + side), slice(column, column + side)
 
 
 def colours(view: View, bands: Sequence[str]) -> np.ndarray:
@@ -71,32 +69,20 @@ def classes(groups: Sequence[tuple[str, Mapping[str, Mapping[str, np.ndarray]]]]
     figure = blank(3.4, title, subtitle)
     axes = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for panel, (kind, rows) in zip(axes, groups, strict=True):
-        methods = list(next(iter(rows.values())))
-        styles = {**looks(methods), methods[0]: LINES['member']}
-        for order, method in enumerate(methods):
-            x = np.arange(len(rows)) + 0.14 * (order - (len(methods) - 1) / 2)
-            value, low, high = np.array([row[method] for row in rows.values()]).T
-            panel.plot(
-                x,
-                value,
-                'o',
-                markersize=5,
-                color=styles[method]['color'],
-                label=method.replace('_', ' ').replace('ndsi', 'NDSI'),
-            )
-            panel.vlines(x, low, high, color=styles[method]['color'], linewidth=1.3)
-        panel.set_xticks(range(len(rows)), list(rows))
+        methods = {
+            method.replace('_', ' ').replace('ndsi', 'NDSI'): {name: row[method] for name, row in rows.items()}
+            for method in next(iter(rows.values()))
+        }
+        dots(panel, methods, [list(rows)], looks(methods, next(iter(methods))), 'x')
         panel.set_xlabel(kind)
-        panel.tick_params(axis='x', length=0)
     axes[0].set(ylabel='IoU', ylim=(0, 1))
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc='upper right', ncols=len(labels), frameon=False, fontsize=9)
+    legend(figure, axes[0].get_legend_handles_labels()[0])
     return figure
 
 
 @matplotlib.rc_context(LOOK)
 def change(change: Change, regional: Mapping[str, np.ndarray], title: str, subtitle: str) -> Figure:
-    """Histogram of the rates of glaciers, and the regional rates {method: [3]}, in % per year."""
+    """Histogram of the rates of glaciers, at least one, and the regional rates {method: [3]}, in % per year."""
     figure = blank(3.4, title, subtitle)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     kinds = {'network': (change.rate, change.first, LINES['member']['color'])}
@@ -111,9 +97,8 @@ def change(change: Change, regional: Mapping[str, np.ndarray], title: str, subti
         left.hist(np.clip(values, *edges[[0, -1]]), edges, color=kinds[name][2], alpha=0.55 if filled else 1,
                   histtype='stepfilled' if filled else 'step', linewidth=1.8, label=name)  # fmt: skip
     left.axvline(0, color=QUIET, linewidth=0.8)
-    left.set(xlabel='rate of area change (% a⁻¹)', ylabel='glaciers')
+    left.set(xlabel='rate of area change (% a⁻¹)', ylabel='glaciers', title='glaciers')
     left.legend(frameon=False, fontsize=9, loc='upper left')
-    left.set_title('glaciers', loc='left')
     for place, (name, (value, low, high)) in enumerate(regional.items()):
         color = kinds[name][2] if name in kinds else looks(['naive'])['naive']['color']
         right.plot(value, place, 'o', markersize=7, color=color)
@@ -123,6 +108,5 @@ def change(change: Change, regional: Mapping[str, np.ndarray], title: str, subti
     right.margins(y=0.3)
     right.invert_yaxis()
     right.axvline(0, color=QUIET, linewidth=0.8)
-    right.set(xlabel='regional rate (% a⁻¹)')
-    right.set_title('all test glaciers', loc='left')
+    right.set(xlabel='regional rate (% a⁻¹)', title='all test glaciers')
     return figure

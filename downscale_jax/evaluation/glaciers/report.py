@@ -2,21 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from downscale_jax.evaluation.drawing import training
+from downscale_jax.evaluation.drawing.training import losses
 from downscale_jax.evaluation.glaciers import figures as drawing
 from downscale_jax.evaluation.glaciers import scores
 from downscale_jax.evaluation.glaciers.fold import Fold
-from downscale_jax.evaluation.glaciers.outcome import MAIN, NAIVE, TRUTH, Outcome, all_scores, per_glacier, rates
+from downscale_jax.evaluation.glaciers.outcome import MAIN, NAIVE, TRUTH, Outcome, all_scores, per_glacier
 from downscale_jax.evaluation.glaciers.scores import DEFINITIONS
 from downscale_jax.evaluation.glaciers.view import View
-from downscale_jax.evaluation.results import Figure, Publication, Table, certain
-from downscale_jax.training.log import read
+from downscale_jax.evaluation.results import Estimate, Figure, Publication, Table, certain
 
-SIZES = (0.1, 0.5, 1.0, 5.0)  # km2: edges of the size classes
+SIZES = (0.5, 1.0, 5.0)  # km2: edges of the size classes
 DEBRIS = (0.05, 0.25)  # share of debris-covered ice: edges of the classes
+
+
+class Classes(NamedTuple):
+    """IoU of the glaciers by size, or by debris cover; classes without a glacier are left out."""
+
+    title: str
+    glaciers: Mapping[str, int]  # {class: number of glaciers}
+    iou: Mapping[str, Mapping[str, Estimate]]  # {class: {method: [3]}}
 
 
 def publication(
@@ -27,7 +35,7 @@ def publication(
     workdir: Path,
 ) -> Publication:
     """Everything that is published of one fold."""
-    table, data = all_scores(outcome), fold.config['data']
+    table, classes, data = all_scores(outcome), classes_of(outcome), fold.config['data']
     return Publication(
         title='Glaciers: outlines and area change',
         lead=f'A U-Net maps glaciers in multispectral scenes. {int(outcome.chosen.sum())} glaciers of fold '
@@ -36,8 +44,8 @@ def publication(
         definitions=DEFINITIONS,
         details={'glaciers': per_glacier(outcome), 'dates': data['dates']},
         facts=facts(table),
-        tables=tables(outcome),
-        figures=figures(outcome, views, fold, workdir),
+        tables=tables(outcome, classes),
+        figures=figures(outcome, table, classes, views, fold, workdir),
         notes=notes(outcome, provenance),
         config=fold.config,
     )
@@ -57,14 +65,12 @@ def facts(table: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, str]:
     return result
 
 
-def tables(outcome: Outcome) -> list[Table]:
+def tables(outcome: Outcome, classes: Sequence[Classes]) -> list[Table]:
     """IoU by size and by debris cover; clouds by scene."""
     methods = list(outcome.counts)
     result = []
-    for title, classes, names in classes_of(outcome):
-        found = scores.by_class(outcome.counts, classes, names)
-        rows = {f'{name} ({int((classes == names.index(name)).sum())})': [row[m] for m in methods]
-                for name, row in found.items()}  # fmt: skip
+    for title, glaciers, iou in classes:
+        rows = {f'{name} ({glaciers[name]})': [row[m] for m in methods] for name, row in iou.items()}
         result.append(Table(f'IoU by {title}', f'{title} (glaciers)', methods, rows))
     chosen = outcome.chosen
     rows = {
@@ -76,20 +82,37 @@ def tables(outcome: Outcome) -> list[Table]:
     return [*result, Table('Glacier area under cloud or without data (%)', 'Date', columns, rows)]
 
 
-def classes_of(outcome: Outcome) -> list[tuple[str, np.ndarray, list[str]]]:
-    """(title, class of each glacier or -1, names) of the size classes and, where it is known, of debris cover."""
-    edges = SIZES[1:]
-    sizes = [f'{SIZES[0]:g}–{edges[0]:g} km²', f'{edges[0]:g}–{edges[1]:g} km²', f'{edges[1]:g}–{edges[2]:g} km²',
-             f'over {edges[2]:g} km²']  # fmt: skip
-    result = [('size', np.where(outcome.chosen, np.digitize(outcome.area, edges), -1), sizes)]
+def classes_of(outcome: Outcome) -> list[Classes]:
+    """By size and, where it is known, by debris cover."""
+    low, middle, high = (f'{edge:g}' for edge in SIZES)
+    sizes = [f'under {low} km²', f'{low}–{middle} km²', f'{middle}–{high} km²', f'over {high} km²']
+    result = [_classes('size', outcome, outcome.area, SIZES, sizes)]
     if outcome.debris is not None:
         low, high = (f'{100 * edge:g}' for edge in DEBRIS)
-        names = [f'under {low} %', f'{low}–{high} %', f'over {high} %']
-        result.append(('debris cover', np.where(outcome.chosen, np.digitize(outcome.debris, DEBRIS), -1), names))
+        shares = [f'under {low} %', f'{low}–{high} %', f'over {high} %']
+        result.append(_classes('debris cover', outcome, outcome.debris, DEBRIS, shares))
     return result
 
 
-def figures(outcome: Outcome, views: Sequence[View], fold: Fold, workdir: Path) -> list[Figure]:
+def _classes(title: str, outcome: Outcome, values: np.ndarray, edges: Sequence[float], names: Sequence[str]) -> Classes:
+    """Of the test glaciers by their values [N] between edges."""
+    chosen = {name: outcome.chosen & (np.digitize(values, edges) == k) for k, name in enumerate(names)}
+    known = {name: glaciers for name, glaciers in chosen.items() if glaciers.any()}
+    iou = {
+        name: {method: scores.scores(counts, glaciers)['iou'] for method, counts in outcome.counts.items()}
+        for name, glaciers in known.items()
+    }
+    return Classes(title, {name: int(glaciers.sum()) for name, glaciers in known.items()}, iou)
+
+
+def figures(
+    outcome: Outcome,
+    table: Mapping[str, Mapping[str, Estimate]],
+    classes: Sequence[Classes],
+    views: Sequence[View],
+    fold: Fold,
+    workdir: Path,
+) -> list[Figure]:
     """All figures."""
     data = fold.config['data']
     place = 'Idealised mountain range' if fold.prepared.meta['idealised'] else Path(data['path']).name
@@ -104,31 +127,21 @@ def figures(outcome: Outcome, views: Sequence[View], fold: Fold, workdir: Path) 
         Figure(
             'classes',
             'IoU of glaciers by size and debris cover. Bars: 5–95 % interval over resampled glaciers.',
-            drawing.classes(
-                [(title, scores.by_class(outcome.counts, kinds, names)) for title, kinds, names in classes_of(outcome)],
-                'IoU by class',
-                subtitle,
-            ),
+            drawing.classes([(title, iou) for title, _, iou in classes], 'IoU by class', subtitle),
         ),
     ]
-    if outcome.change is not None:
+    if outcome.change is not None and outcome.change.used.any():
+        rates = {name: row['rate'] for name, row in table.items() if 'rate' in row}
         result.append(
             Figure(
                 'change',
                 'Left: rates of area change of the glaciers, the extreme ones in the outermost bars. Right: the '
                 'regional rate by predictions at both dates, by the later prediction against the outlines (naive) and, '
                 'in a simulation, the true one. Bars: 5–95 % interval.',
-                drawing.change(outcome.change, regional_rates(outcome), 'Area change', subtitle),
+                drawing.change(outcome.change, rates, 'Area change', subtitle),
             )
         )
-    rows = read(workdir / 'metrics.jsonl')
-    return [*result, Figure('training', 'Losses of the network.', training.training(rows, 'Training', subtitle))]
-
-
-def regional_rates(outcome: Outcome) -> dict[str, np.ndarray]:
-    """{method: [3]} in % per year."""
-    assert outcome.change is not None
-    return {name: row['rate'] for name, row in rates(outcome.change).items()}
+    return [*result, losses(workdir, subtitle)]
 
 
 def notes(outcome: Outcome, provenance: str) -> list[str]:

@@ -1,6 +1,5 @@
 """Scores of outlines, summed over glaciers before any ratio, with intervals over resampled glaciers."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -73,12 +72,3 @@ def summary(total: Sums) -> dict[str, np.ndarray]:
     if 'debris' in total:
         result['debris_recall'] = ratio(total['debris_hits'], total['debris'])
     return result
-
-
-def by_class(counts: Mapping[str, Counts], classes: np.ndarray, names: list[str]) -> dict[str, dict[str, Estimate]]:
-    """{class: {method: IoU}} of glaciers by class [N], -1 for none; empty classes are left out."""
-    return {
-        name: {method: scores(values, classes == k)['iou'] for method, values in counts.items()}
-        for k, name in enumerate(names)
-        if (classes == k).any()
-    }

@@ -25,21 +25,14 @@ def blocks(seconds: np.ndarray, column: np.ndarray, prepared: Prepared) -> Block
     `bootstrap` draws blocks of at least two units, so a unit is a run of half as many days, shorter if fewer than three
     blocks would remain. Sectors of longitude are units themselves.
     """
-    days = len(np.unique(seconds // DAY))
-    units = np.unique(days_or_sectors(seconds, column, prepared.meta['grid'][1]), return_inverse=True)[1]
+    day = np.unique(seconds // DAY, return_inverse=True)[1]
+    days = day.max() + 1
     if days < FEWEST_DAYS:
-        return Blocks(units, f'{block_length(units.max() + 1)} of {SECTORS} sectors of longitude (too few days)')
+        # so few cannot be resampled, but weather at least a sector away is nearly independent
+        sector = np.unique(column * SECTORS // prepared.meta['grid'][1], return_inverse=True)[1]
+        return Blocks(sector, f'{block_length(sector.max() + 1)} of {SECTORS} sectors of longitude (too few days)')
     longest = 3600 * float(prepared.meta['step_hours']) * prepared.meta['lags']
     wanted = int(np.ceil(longest / DAY)) + 1
     run = min(-(-wanted // 2), days // FEWEST_DAYS)
-    unit = units // run
+    unit = day // run
     return Blocks(unit, f'{run * block_length(unit.max() + 1)} days')
-
-
-def days_or_sectors(seconds: np.ndarray, column: np.ndarray, width: int) -> np.ndarray:
-    """[N] the day of each pair, or with fewer than six days its sector of longitude.
-
-    So few days cannot be resampled, but weather at least a sector away is nearly independent.
-    """
-    days = seconds // DAY
-    return days if len(np.unique(days)) >= FEWEST_DAYS else column * SECTORS // width

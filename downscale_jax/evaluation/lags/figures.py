@@ -5,11 +5,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from downscale_jax.evaluation.drawing.style import INK, LINES, LOOK, NOTHING, QUIET, blank, looks
+from downscale_jax.evaluation.drawing.dots import dots
+from downscale_jax.evaluation.drawing.style import INK, LINES, LOOK, NOTHING, QUIET, band, blank, colour_bar, looks
 from downscale_jax.evaluation.lags.geography import ErrorMap
 from downscale_jax.evaluation.lags.neighbours import Neighbours
 
@@ -36,15 +36,12 @@ def confusion(matrices: Mapping[str, np.ndarray], step: float, title: str = '', 
         image = panel.imshow(matrix, origin='lower', extent=extent, vmin=0, vmax=top, cmap='viridis')
         for offset in (-step, step):  # predictions between the lines are at most one step off
             panel.plot([low, high], [low + 1.5 * offset, high + 1.5 * offset], color='white', linewidth=0.9, alpha=0.8)
-        panel.set(xlim=(low, high), ylim=(low, high), xlabel='predicted lag (h)')
+        panel.set(xlim=(low, high), ylim=(low, high), xlabel='predicted lag (h)', title=name)
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_locator(MaxNLocator(6, integer=True))
-        panel.set_title(name, loc='left')
         panel.spines[:].set_visible(False)
     axes[0].set_ylabel('true lag (h)')
-    bar = figure.colorbar(image, ax=list(axes), shrink=0.86, pad=0.02)
-    bar.set_label('share of the pairs of a true lag')
-    bar.outline.set_visible(False)
+    colour_bar(figure, image, 'share of the pairs of a true lag', ax=list(axes), shrink=0.86, pad=0.02)
     return figure
 
 
@@ -61,19 +58,19 @@ def distance(
     main = next(iter(curves))
     for order, (name, curve) in enumerate(curves.items()):
         style = {**DISTANCES[order], 'zorder': 3 - 0.1 * order, 'linewidth': 2.6 if name == main else 1.5}
-        mean, low, high = curve['mean'].T
+        mean = curve['mean'][:, 0]
         hours = step * np.arange(1, len(mean) + 1)
-        left.plot(hours, mean, label=name, **style)
         if name == main:
-            left.fill_between(hours, low, high, color=style['color'], alpha=0.2, lw=0)
+            band(left, hours, curve['mean'], label=name, **style)
+        else:
+            left.plot(hours, mean, label=name, **style)
         right.plot(hours, curve['deviation'][:, 0] / mean, **style)
     left.axhline(0.9, color=QUIET, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
     left.annotate('90 %', (step, 0.9), (0, 3), textcoords='offset points', fontsize=9, color=QUIET)
-    left.set(xlabel='lag (h)', ylim=(0, None), ylabel='mean distance / mean at the longest lag')
-    right.set(xlabel='lag (h)', ylim=(0, None), ylabel='standard deviation / mean')
-    left.set_title('growth with lag', loc='left')
-    right.set_title('scatter of pairs', loc='left')
+    left.set(ylabel='mean distance / mean at the longest lag', title='growth with lag')
+    right.set(ylabel='standard deviation / mean', title='scatter of pairs')
     for axes in (left, right):
+        axes.set(xlabel='lag (h)', ylim=(0, None))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     left.legend(frameon=False, fontsize=9, loc='lower right')
     return figure
@@ -96,37 +93,15 @@ def skill(
     values = np.ma.masked_invalid(errors.values)
     left.set_facecolor(NOTHING)
     image = left.imshow(values, origin='lower', extent=tuple(errors.extent), aspect='auto', cmap='magma_r')
-    left.set(xlabel=errors.axes[0], ylabel=errors.axes[1])
-    left.set_title(f'{next(iter(classes))}: lag error by place (h)', loc='left')
+    main = next(iter(classes))
+    left.set(xlabel=errors.axes[0], ylabel=errors.axes[1], title=f'{main}: lag error by place (h)')
     left.spines[:].set_visible(False)
-    bar = figure.colorbar(image, ax=left, location='bottom', shrink=0.8, aspect=36, pad=0.03)
-    bar.outline.set_visible(False)
-    _dots(right, classes, groups)
-    right.set_title('lag error by class (h)', loc='left')
+    colour_bar(figure, image, '', ax=left, location='bottom', shrink=0.8, aspect=36, pad=0.03)
+    dots(right, classes, groups, looks(classes, main), 'y')
+    right.invert_yaxis()
+    right.set(xlim=(0, None), title='lag error by class (h)')
+    right.legend(frameon=False, fontsize=9, loc='upper left', bbox_to_anchor=(0, -0.1), ncols=len(classes))
     return figure
-
-
-def _dots(axes: Axes, classes: Mapping[str, Mapping[str, np.ndarray]], groups: Sequence[Sequence[str]]) -> None:
-    """A dot with its interval for each method in each class, classes below each other."""
-    place, places = 0.0, {}
-    for group in groups:
-        for name in group:
-            places[name] = place
-            place += 1
-        place += 0.6
-    others = looks([name for name in classes if name != next(iter(classes))])
-    for index, (method, by_class) in enumerate(classes.items()):
-        shift = 0.2 * (index - (len(classes) - 1) / 2)
-        color = MAIN['color'] if index == 0 else others[method]['color']
-        y = [at + shift for name, at in places.items() if name in by_class]
-        values = np.array([by_class[name] for name in places if name in by_class]).reshape(-1, 3)
-        axes.plot(values[:, 0], y, marker='o', markersize=4.5, linestyle='', color=color, label=method)
-        axes.hlines(y, values[:, 1], values[:, 2], color=color, linewidth=1.2)
-    axes.set_yticks(list(places.values()), list(places))
-    axes.tick_params(axis='y', length=0)
-    axes.invert_yaxis()
-    axes.set_xlim(0, None)
-    axes.legend(frameon=False, fontsize=9, loc='upper left', bbox_to_anchor=(0, -0.1), ncols=len(classes))
 
 
 @matplotlib.rc_context(LOOK)
@@ -147,12 +122,12 @@ def neighbours(rows: Sequence[Neighbours], quantity: str, title: str = '', subti
             panel.spines[:].set(visible=True, color=QUIET, linewidth=0.6)
         line[0].spines[:].set(color=INK, linewidth=1.6)
     column = 1
-    axes[0, 0].set_title('query', loc='left')
+    axes[0, 0].set_title('query')
     for name, patches in rows[0].nearest.items():
-        axes[0, column].set_title(f'nearest by {name}', loc='left')
+        axes[0, column].set_title(f'nearest by {name}')
         column += len(patches)
-    bar = figure.colorbar(image, ax=axes, location='bottom', extend='both', shrink=0.4, aspect=40, pad=0.02)
-    bar.set_label(quantity)
-    bar.outline.set_visible(False)
-    bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+    colour_bar(
+        figure, image, quantity, ax=axes, location='bottom', extend='both', shrink=0.4, aspect=40, pad=0.02,
+        format='{x:g}',
+    )  # fmt: skip
     return figure

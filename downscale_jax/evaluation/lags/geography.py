@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from downscale_jax.evaluation.drawing import frame
+
 BAND = 20  # degrees of latitude
 CELLS = (6, 12)  # rows and columns of the map of errors
 FEWEST = 3  # pairs in a cell of the map
@@ -42,13 +44,9 @@ def centres(statics: xr.Dataset, row: np.ndarray, column: np.ndarray, patch: int
 def bands(latitude: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """(name of the band of each latitude [N], all names from the north)."""
     edges = range(90 - BAND, -91, -BAND)
-    names = [f'{_degrees(edge)} to {_degrees(edge + BAND)}' for edge in edges]
+    names = [f'{frame.latitude(edge)} to {frame.latitude(edge + BAND)}' for edge in edges]
     index = np.clip((90 - latitude) // BAND, 0, len(names) - 1).astype(int)
     return np.array(names)[index], names
-
-
-def _degrees(latitude: float) -> str:
-    return f'{abs(latitude):g}°' + ('N' if latitude > 0 else 'S' if latitude < 0 else '')
 
 
 def error_map(error: np.ndarray, places: Places | None, row: np.ndarray, column: np.ndarray) -> ErrorMap:

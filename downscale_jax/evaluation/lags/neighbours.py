@@ -8,10 +8,11 @@ import jax
 import numpy as np
 
 from downscale_jax.evaluation.lags.geography import centres
-from downscale_jax.evaluation.lags.predictions import BATCH, Network
-from downscale_jax.fields.datasets.times import decode_times
+from downscale_jax.evaluation.lags.predictions import Network
+from downscale_jax.fields.datasets.times import decode_times, evenly
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.pipeline.records import Prepared, Split
+from downscale_jax.runtime.portions import in_portions
 
 CANDIDATES = 400  # patches among which neighbours are sought
 QUANTILES = (0.4, 0.6, 0.8, 0.97)  # of the candidates' variance: from calm to stormy
@@ -37,15 +38,15 @@ def neighbours(network: Network, prepared: Prepared, split: Split, chosen: Seque
 
     Patches that overlap within the longest lag do not count: they show the same weather.
     """
-    spread = np.unique(np.linspace(0, len(chosen) - 1, CANDIDATES).round().astype(int))
-    records = [split[int(chosen[i])] for i in spread]
+    records = [split[int(chosen[i])] for i in evenly(len(chosen), CANDIDATES)]
     patches = prepared.transform_as(Standardisation).encode(np.stack([r['first'] for r in records]))
     seconds, rows, columns = (np.array([r[name] for r in records]) for name in ('time', 'row', 'column'))
     texts = labels(prepared, seconds, rows, columns)
     y = prepared.statics['lat' if 'lat' in prepared.statics.dims else 'y']
     north_up = slice(None, None, 1 if y[0] < y[-1] else -1)
     shown = [Patch(patch[north_up, :, 0], label) for patch, label in zip(patches, texts, strict=True)]
-    representations = {'encoder': encode(network, patches), 'MSE': patches}
+    last_stage = jax.jit(partial(network.task.embed, stage=len(network.task.encoder.widths)))
+    representations = {'encoder': in_portions(partial(last_stage, network.params), patches), 'MSE': patches}
     longest = 3600 * prepared.meta['step_hours'] * prepared.meta['lags']
     order = np.argsort(patches.var((1, 2, 3)))
     result = []
@@ -63,13 +64,6 @@ def neighbours(network: Network, prepared: Prepared, split: Split, chosen: Seque
             nearest[name] = [shown[i] for i in np.argsort(np.where(eligible, distance, np.inf))[:NEAREST]]
         result.append(Neighbours(shown[query], nearest))
     return result
-
-
-def encode(network: Network, patches: np.ndarray) -> np.ndarray:
-    """Encodings of normalised patches [N, P, P, C] by the last stage."""
-    embed = jax.jit(partial(network.task.embed, stage=len(network.task.encoder.widths)))
-    batches = [patches[i : i + BATCH] for i in range(0, len(patches), BATCH)]
-    return np.concatenate([embed(network.params, batch) for batch in batches])
 
 
 def labels(prepared: Prepared, seconds: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[str]:

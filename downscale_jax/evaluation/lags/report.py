@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from downscale_jax.evaluation.drawing import training
+from downscale_jax.evaluation.drawing.training import losses
 from downscale_jax.evaluation.lags import figures as drawing
 from downscale_jax.evaluation.lags.neighbours import Neighbours
 from downscale_jax.evaluation.lags.scores import DEFINITIONS
 from downscale_jax.evaluation.lags.summary import CHANCE, CLASSIFIER, MAIN, MIDDLE, UNTRAINED, Summary
-from downscale_jax.evaluation.results import Estimate, Figure, Table, certain
+from downscale_jax.evaluation.results import Figure, Table, certain
 from downscale_jax.fields.transforms.standardisation import Standardisation
 from downscale_jax.pipeline.records import Prepared
-from downscale_jax.training.log import read
 
 Scores = Mapping[str, Mapping[str, float]]
 
@@ -107,7 +106,7 @@ def figures(
             '5–95 % interval.',
             drawing.skill(
                 summary.map,
-                {name: errors_by_class(summary, name) for name in (MAIN, CLASSIFIER)},
+                {name: {**summary.latitudes.get(name, {}), **summary.seasons[name]} for name in (MAIN, CLASSIFIER)},
                 groups,
                 'Lag error by place and season',
                 subtitle,
@@ -123,13 +122,7 @@ def figures(
                 drawing.neighbours(neighbours, quantity, 'Nearest neighbours', subtitle),
             )
         )
-    rows = read(workdir / 'metrics.jsonl')
-    return [*result, Figure('training', 'Losses of the networks.', training.training(rows, 'Training', subtitle))]
-
-
-def errors_by_class(summary: Summary, method: str) -> dict[str, Estimate]:
-    """{latitude band or season: lag error}."""
-    return {**summary.latitudes.get(method, {}), **summary.seasons[method]}
+    return [*result, losses(workdir, subtitle)]
 
 
 def notes(summary: Summary, provenance: str, probed: str | None, fitted: int) -> list[str]:

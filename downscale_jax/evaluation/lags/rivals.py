@@ -68,8 +68,3 @@ def constant(lag: np.ndarray, prediction: int, classes: int) -> dict[str, np.nda
         'lag_error': errors,
         'median_error': errors,
     }
-
-
-def middle(classes: int) -> int:
-    """Class of the middle lag, the shorter of two: the constant with the least error for uniformly distributed lags."""
-    return (classes - 1) // 2

@@ -9,6 +9,7 @@ from scipy.stats import rankdata
 
 from downscale_jax.evaluation.results import Estimate, read_definitions
 from downscale_jax.evaluation.statistics.bootstrap import Sums, estimates, ratio
+from downscale_jax.evaluation.statistics.contingency import contingency
 
 REACH = 0.9  # of the distance at the longest lag
 DEFINITIONS = read_definitions(Path(__file__).with_name('scores.toml'))
@@ -31,9 +32,7 @@ def by_pair(probabilities: np.ndarray, lag: np.ndarray) -> dict[str, np.ndarray]
 
 def confusion(probabilities: np.ndarray, lag: np.ndarray) -> np.ndarray:
     """[K, K] share of the pairs of each true lag (row) by predicted lag (column); NaN in rows without a pair."""
-    classes = probabilities.shape[-1]
-    counts = np.zeros((classes, classes))
-    np.add.at(counts, (lag, probabilities.argmax(-1)), 1)
+    counts = contingency(lag, probabilities.argmax(-1), probabilities.shape[-1])
     return ratio(counts, counts.sum(1, keepdims=True))
 
 

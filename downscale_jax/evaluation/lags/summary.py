@@ -50,7 +50,8 @@ def summarise(predictions: Predictions, probabilities: Mapping[str, np.ndarray],
     pairs = {
         **{name: scores.by_pair(p, lag) for name, p in probabilities.items()},
         CHANCE: rivals.chance(lag, classes),
-        MIDDLE: rivals.constant(lag, rivals.middle(classes), classes),
+        # the shorter of two: the constant with the least error for uniformly distributed lags
+        MIDDLE: rivals.constant(lag, (classes - 1) // 2, classes),
     }
     distances = {
         name: scores.curve(distance, lag, classes, unit, step) for name, distance in predictions.distances.items()

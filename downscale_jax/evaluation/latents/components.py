@@ -1,7 +1,5 @@
 """Principal components and pixels as rivals of autoencoders, and the scores of all codes."""
 
-from typing import NamedTuple
-
 import numpy as np
 from sklearn.decomposition import PCA
 
@@ -12,24 +10,10 @@ PIXELS, PROFILES, UNTRAINED = 'pixels', 'profiles', 'untrained'
 ACTIVE = 0.01  # variance of the mean code of a latent that carries information
 
 
-class Components(NamedTuple):
-    """Principal components of standardised, flattened images."""
-
-    model: PCA
-
-    def codes(self, images: np.ndarray) -> np.ndarray:
-        """[N, F] -> [N, L]."""
-        return self.model.transform(images)
-
-    def images(self, codes: np.ndarray) -> np.ndarray:
-        """[N, L] -> [N, F]."""
-        return self.model.inverse_transform(codes)
-
-
-def fit(images: np.ndarray, latents: int, seed: int) -> Components:
-    """The leading components of images [N, F], at most as many as images and features."""
+def fit(images: np.ndarray, latents: int, seed: int) -> PCA:
+    """The leading components of standardised, flattened images [N, F], at most as many as images and features."""
     count = min(latents, *images.shape)
-    return Components(PCA(count, svd_solver='randomized', random_state=seed).fit(images))
+    return PCA(count, svd_solver='randomized', random_state=seed).fit(images)
 
 
 def standardised(images: np.ndarray, prepared: Prepared) -> np.ndarray:

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Estimate, Result, Table
-from downscale_jax.evaluation.statistics import change, extremes
+from downscale_jax.evaluation.statistics import change
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator
+from downscale_jax.evaluation.statistics.extremes import LEVELS
 
 HOT = 0.95  # level of the quantile of training above which a value is high
 
@@ -27,10 +28,10 @@ class Change:
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums = setting, Accumulator()
-        level = setting.reference.levels.index(HOT)
+        high = setting.reference.thresholds[:, LEVELS.index(HOT)]
         self._thresholds = [
-            change.WET if variable.units in change.MILLIMETRES else float(setting.reference.thresholds[index, level])
-            for index, variable in enumerate(setting.variables)
+            change.WET if v.quantity == 'precipitation' and v.units in change.MILLIMETRES else float(quantile)
+            for v, quantile in zip(setting.variables, high, strict=True)
         ]
 
     def add(self, sample: Sample) -> None:
@@ -46,17 +47,12 @@ class Change:
         setting, edges = self._setting, self._setting.reference.edges
         if setting.periods is None:
             return Result()
-        levels = setting.reference.levels
-        found = {
-            key: self.sums.estimates(key, partial(change.summarise, edges=edges[key[1]], levels=levels))
-            for key in self.sums
-        }
-        last = levels.index(extremes.LEVELS[-1])
+        found = {key: self.sums.estimates(key, partial(change.summarise, edges=edges[key[1]])) for key in self.sums}
         scored = {
             key: {
                 'change_mean': e['mean_error'],
-                'change_high': e['quantile_error'][levels.index(0.99)],
-                'change_extreme': e['quantile_error'][last],
+                'change_high': e['quantile_error'][LEVELS.index(0.99)],
+                'change_extreme': e['quantile_error'][-1],
                 'change_exceedance': e['exceedance_error'],
             }
             for key, e in found.items()
@@ -65,7 +61,7 @@ class Change:
             variable.name: VariableDetails(
                 setting.periods,
                 self._thresholds[index],
-                levels,
+                LEVELS,
                 {method: estimates for (method, of), estimates in found.items() if of == index},
             )
             for index, variable in enumerate(setting.variables)

@@ -6,7 +6,7 @@ from downscale_jax.evaluation.drawing import maps, window
 from downscale_jax.evaluation.drawing.frame import frame_of
 from downscale_jax.evaluation.protocol import Sample, Setting
 from downscale_jax.evaluation.results import Figure, Result
-from downscale_jax.fields.geometry.boxes import box_sums
+from downscale_jax.fields.geometry.boxes import box_sums, largest
 
 ZOOM = 96  # cells a side at most
 FEWEST = 0.7  # share of the zoom that has values
@@ -74,6 +74,4 @@ def liveliest(anomaly: np.ndarray, mask: np.ndarray, size: int, share: float = F
     in at least `share` of their cells; if there are none, among those with the most."""
     known = np.isfinite(anomaly) & mask
     energy, count = (box_sums(values, size) for values in (np.where(known, anomaly, 0) ** 2, known))
-    best = np.argmax(np.where(count >= min(share * size**2, count.max()), energy, -1))
-    row, column = np.unravel_index(best, energy.shape)
-    return int(row), int(column), size
+    return *largest(np.where(count >= min(share * size**2, count.max()), energy, -1)), size

@@ -22,7 +22,7 @@ class VariableDetails(NamedTuple):
 
 
 class Extremes:
-    """Scores of values above quantiles of the training split, at all levels of `Reference`."""
+    """Scores of values above quantiles of the training split, at all levels of `statistics.extremes`."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting, self.sums = setting, Accumulator()
@@ -43,11 +43,9 @@ class Extremes:
 
     def result(self) -> Result:
         setting, reference = self._setting, self._setting.reference
-        high, event = reference.levels.index(HIGH), reference.levels.index(EVENT)
+        high, event = extremes.LEVELS.index(HIGH), extremes.LEVELS.index(EVENT)
         found = {
-            key: self.sums.estimates(
-                key, partial(extremes.summarise, edges=reference.edges[key[1]], levels=reference.levels)
-            )
+            key: self.sums.estimates(key, partial(extremes.summarise, edges=reference.edges[key[1]]))
             for key in self.sums
         }
         scored = {
@@ -56,7 +54,7 @@ class Extremes:
         }
         details = {
             variable.name: VariableDetails(
-                reference.levels,
+                extremes.LEVELS,
                 reference.thresholds[index],
                 self._windows[index],
                 {method: estimates for (method, of), estimates in found.items() if of == index},

@@ -27,7 +27,7 @@ class Lag1:
         self._before = anomalies
 
     def result(self) -> Result:
-        found = self.sums.all_estimates(summarise, varies)
+        found = self.sums.all_estimates(summarise, lambda sums: min(sums['first'], sums['second']) > 0)
         notes = [
             f'Lag-1 correlation of {self._setting.variables[index].label}: {len(self.sums.times((method, index)))} '
             f'pairs of neighbouring records; of the truth {estimates["lag1"][0]:.2f}.'
@@ -45,10 +45,6 @@ def lag_sums(first: np.ndarray, second: np.ndarray, area: np.ndarray) -> dict[st
     a, b, w = first[:, both], second[:, both], area[both]
     pairs = {'product': (a, b), 'first': (a, a), 'second': (b, b)}
     return {name: np.einsum('mp,mp,p', x, y, w, dtype=np.float64) for name, (x, y) in pairs.items()}
-
-
-def varies(sums: Sums) -> bool:
-    return bool(sums['first'] > 0 and sums['second'] > 0)
 
 
 def summarise(sums: Sums) -> dict[str, np.ndarray]:

@@ -1,11 +1,12 @@
 """Local statistics: the distribution of values over time at single places, such as large cities."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from downscale_jax.evaluation.drawing import bars as drawing
-from downscale_jax.evaluation.protocol import Sample, Setting
+from downscale_jax.evaluation.protocol import Sample, Setting, Variable
 from downscale_jax.evaluation.results import Estimate, Figure, Result, Table, certain
 from downscale_jax.evaluation.statistics import local
 from downscale_jax.evaluation.statistics.bootstrap import weather_block
@@ -51,15 +52,21 @@ class Places:
         setting = self._setting
         scores: dict[str, dict[str, Estimate]] = {}
         details: Comparisons = {}
+        scored: list[Variable] = []
         for index, variable in enumerate(setting.variables):
             series = {method: np.stack(values) for (method, of), values in self.series.items() if of == index}
+            known = np.isfinite(series[TRUTH]).any(1)
+            if not known.any():
+                continue
+            scored.append(variable)
+            series = {method: values[known] for method, values in series.items()}
             truth = series.pop(TRUTH)
             distances = {method: local.wasserstein(truth, values) for method, values in series.items()}
             for method, distance in distances.items():
                 if np.isfinite(distance).any():
                     scores.setdefault(method, {})[setting.name('wasserstein', variable)] = certain(np.nanmean(distance))
             # each method is resampled once: of n methods there are n (n - 1) pairs
-            block = weather_block(self._stamps)
+            block = weather_block(np.array(self._stamps)[known])
             again = {method: local.resampled(truth, values, block) for method, values in series.items()}
             for method in series:
                 for rival in series:
@@ -71,7 +78,8 @@ class Places:
                         details.setdefault(method, {}).setdefault(rival, {})[variable.name] = compared
         few = ', '.join(self._names[:4]) + (' and others' if len(self._names) > 4 else '')
         notes = [f'Local statistics at {len(self._names)} places: {few}.']
-        return Result(scores, details, self._tables(details), [self._figure(details)], notes)
+        figures = [self._figure(details, scored)] if details else []
+        return Result(scores, details, self._tables(details), figures, notes)
 
     def _tables(self, details: Comparisons) -> list[Table]:
         """Of the whole ensembles, without any of all trained methods."""
@@ -94,11 +102,11 @@ class Places:
                 tables.append(Table(f'Local statistics: {method}', 'Variable', columns, rows, note))
         return tables
 
-    def _figure(self, details: Comparisons) -> Figure:
+    def _figure(self, details: Comparisons, variables: Sequence[Variable]) -> Figure:
         setting = self._setting
         shown = {
             method: {
-                rival: {v.label: by_variable[v.name]._asdict() for v in setting.variables}
+                rival: {v.label: by_variable[v.name]._asdict() for v in variables}
                 for rival, by_variable in details[method].items()
                 if rival in setting.shown
             }
@@ -109,5 +117,5 @@ class Places:
             'Places where the distribution of values over time is nearer to the truth’s than that of the rival, by a '
             'tenth of the Wasserstein-1 distance.'
         )
-        drawn = drawing.places(shown, setting.labels, 'Local statistics', setting.title)
+        drawn = drawing.places(shown, [v.label for v in variables], 'Local statistics', setting.title)
         return Figure('places', caption, drawn)

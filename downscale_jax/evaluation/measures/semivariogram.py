@@ -31,12 +31,8 @@ class Semivariogram:
             for field in sample.fields(self._setting, 'truth')
         ]
         for field in sample.fields(self._setting):
-            predicted, truth = day_sums(field.mean, field.truth, field.weight, self.pairs), truths[field.index]
-            sums = {
-                **truth,
-                'difference': predicted['squared_difference'],
-                'truth_difference': truth['squared_difference'],
-            }
+            predicted = day_sums(field.mean, field.truth, field.weight, self.pairs)
+            sums = {**truths[field.index], 'difference': predicted['squared_difference']}
             self.sums.add((field.method, field.index), sample.stamp, sums)
 
     def result(self) -> Result:
@@ -50,7 +46,7 @@ class Semivariogram:
             name = setting.variables[index].name
             curves.setdefault(method, {})[name] = estimates['variogram']
             sums = self.sums.total((method, index))  # those of the truth are the same for every method
-            truth[name] = summarise({**sums, 'squared_difference': sums['truth_difference']})['semivariogram']
+            truth[name] = summarise(sums)['semivariogram']
         panels = [
             drawing.Curves(
                 setting.panel_title(v.name), '1', truth[v.name], {m: curves[m][v.name] for m in setting.shown}
@@ -73,6 +69,6 @@ class Semivariogram:
         """The curve [..., D] over that of the truth, and the score."""
         near = self.pairs.kilometres <= TEXTURE_KM
         with np.errstate(divide='ignore', invalid='ignore'):
-            variogram = sums['difference'] / sums['truth_difference']
+            variogram = sums['difference'] / sums['squared_difference']
         score = np.abs(variogram[..., near] - 1).mean(-1) if near.any() else np.full(variogram.shape[:-1], np.nan)
         return {'variogram': variogram, 'semivariogram': score}

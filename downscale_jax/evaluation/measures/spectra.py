@@ -11,7 +11,7 @@ from downscale_jax.evaluation.labels import squared
 from downscale_jax.evaluation.protocol import Sample, Setting, mean_of
 from downscale_jax.evaluation.results import Estimate, Figure, Result
 from downscale_jax.evaluation.statistics import spectra
-from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
+from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums, total
 from downscale_jax.fields.geometry import wind
 from downscale_jax.fields.geometry.grid import cell_sizes_km
 from downscale_jax.fields.geometry.wind_axes import is_known
@@ -35,7 +35,7 @@ class Spectra:
         try:
             self._band = wide_rows(setting.statics)
             statics = setting.statics.isel({setting.statics['mask'].dims[0]: self._band})
-            self._power = spectra.VariancePower(statics)
+            self._spectrum = spectra.spectrum_of(statics)
         except UserError as error:
             self._undefined = str(error)
             return
@@ -43,7 +43,7 @@ class Spectra:
         # not on a curvilinear grid
         known = setting.winds and is_known(statics, setting.winds.values()) and wind.allows_vorticity(setting.statics)
         self._winds = setting.winds if known else None
-        self._kinetic = spectra.EnergySpectrum(statics) if rotational or self._winds else None
+        self._has_energy = rotational or self._winds is not None
 
     def add(self, sample: Sample) -> None:
         if self._undefined:
@@ -58,9 +58,9 @@ class Spectra:
     def _powers(self, fields: np.ndarray) -> dict[str, np.ndarray]:
         """{variable, or `energy`: power [n]} of fields [H, W, V]."""
         names = self._setting.names
-        powers = {name: self._power(fields[self._band, :, v]) for v, name in enumerate(names)}
-        if self._kinetic is not None:
-            powers[KINETIC] = self._kinetic(*self._rotational(fields, names))
+        powers = {name: self._spectrum.power(fields[self._band, :, v]) for v, name in enumerate(names)}
+        if self._has_energy:
+            powers[KINETIC] = self._spectrum.kinetic_energy(*self._rotational(fields, names))
         return powers
 
     def _rotational(self, fields: np.ndarray, names: list[str]) -> list[np.ndarray]:
@@ -68,13 +68,14 @@ class Spectra:
         if not self._winds:
             return [fields[self._band, :, names.index(name)] for name in ('vorticity', 'divergence')]
         statics, dims = self._setting.statics, self._setting.statics['mask'].dims
-        if spectra.is_globe(statics) and not np.isfinite(fields).all():  # harmonics need every cell
+        winds = {name: fields[..., names.index(name)] for name in self._winds}
+        if spectra.is_globe(statics) and not np.isfinite(list(winds.values())).all():  # harmonics need every cell
             return [np.full(statics['mask'].shape, np.nan)[self._band]] * 2
-        winds = {
-            name: (dims, fields[..., names.index(name)], {'units': 'm s-1', 'standard_name': standard})
+        named = {
+            name: (dims, winds[name], {'units': 'm s-1', 'standard_name': standard})
             for name, standard in self._winds.items()
         }
-        derived = wind.vorticity_divergence(statics.assign(winds), *winds)
+        derived = wind.vorticity_divergence(statics.assign(named), *named)
         return [derived[name].values[self._band] for name in ('vorticity', 'divergence')]
 
     def result(self) -> Result:
@@ -85,12 +86,15 @@ class Spectra:
         curves: dict[str, dict[str, Estimate]] = {}
         labels = {variable.name: variable for variable in setting.variables}
         for method, key in self.sums:
-            found = self.sums.estimates((method, key), partial(summarise, top=top))
+            found = self.sums.estimates((method, key), partial(summarise, top=top), has_spectrum)
+            if not found:
+                continue
             name = setting.name('spectrum', labels[key]) if key in labels else key
             scores.setdefault(method, {})[name] = found['spectrum']
             curves.setdefault(method, {})[key] = found['power']
         details = {'wavelength_km': self.wavelength_km, 'truth': self.truth(), 'methods': curves}
-        panels = self.panels({key: {m: curves[m][key] for m in setting.shown} for key in self.truth()})
+        known = curves.get(setting.main, {})
+        panels = self.panels({key: {m: curves[m][key] for m in setting.shown} for key in known})
         if not panels:
             return Result(scores, details, notes=['Spectra by wavenumber are undefined: every time has missing cells.'])
         narrow = self._band.stop is not None
@@ -111,13 +115,12 @@ class Spectra:
     @property
     def wavelength_km(self) -> np.ndarray:
         """[n], of the wavenumbers that are `resolved`."""
-        return self._power.wavelength_km[: self.resolved()]
+        return self._spectrum.wavelength_km[: self.resolved()]
 
     def truth(self) -> dict[str, np.ndarray]:
         """{variable, or `energy`: mean power [n] of the truth}."""
-        method, top = next(iter(self.sums))[0], self.resolved()
-        totals = {key: self.sums.total((method, key)) for of, key in self.sums if of == method}
-        return {key: sums['truth'][:top] / sums['times'] for key, sums in totals.items()}
+        top = self.resolved()
+        return {key: sums['truth'][:top] / sums['times'] for key, sums in totals(self.sums).items()}
 
     def panels(self, curves: Mapping[str, Mapping[str, Estimate]]) -> list[drawing.Curves]:
         """Panels of a figure, `energy` first, from {variable, or `energy`: {method: power over the truth's [n, 3]}}.
@@ -136,11 +139,22 @@ class Spectra:
 
     def resolved(self) -> int:
         """Number of wavenumbers, from the first, with power of the truth in every variable."""
-        method = next(iter(self.sums))[0]
-        powers = np.stack([self.sums.total((method, variable.name))['truth'] for variable in self._setting.variables])
+        powers = np.stack([sums['truth'] for key, sums in totals(self.sums).items() if key != KINETIC])
         known = np.isfinite(powers).all(-1)
         filled = (powers > ROUNDING * powers.max(-1, keepdims=True))[known].all(0)
         return int(np.flatnonzero(filled)[-1]) + 1 if filled.any() else powers.shape[-1]
+
+
+def has_spectrum(sums: Sums) -> bool:
+    return bool(np.isfinite(sums['truth']).all())
+
+
+def totals(sums: Accumulator) -> dict[str, Sums]:
+    """{variable, or `energy`: sums of the first method, whose truth is that of all}, over the times that have a
+    spectrum; over all, and NaN, where none has."""
+    first = next(iter(sums))[0]
+    times = {key: sums.times((method, key)) for method, key in sums if method == first}
+    return {key: total([*filter(has_spectrum, every)] or every) for key, every in times.items()}
 
 
 def wide_rows(grid: xr.Dataset) -> slice:

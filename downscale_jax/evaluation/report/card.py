@@ -9,10 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from downscale_jax.evaluation.report.html import Grid
+from downscale_jax.evaluation.report.html import TEMPLATES, Grid
 from downscale_jax.evaluation.results import Publication
+from downscale_jax.fields.datasets.dates import listed
 from downscale_jax.runtime.files import write_text
 
 LIBRARIES = ('downscale_jax', 'jax', 'flax')
@@ -22,9 +21,6 @@ VARIABLES = ('variables', 'targets', 'target', 'predictors', 'inputs')
 SIMULATED = (
     'The training data are idealised and simulated: the scores show that the method works, not how well it does '
 )
-_ENVIRONMENT = Environment(
-    loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-)  # fmt: skip
 
 
 def write(path: Path, publication: Publication, scores: Sequence[Grid]) -> None:
@@ -34,7 +30,7 @@ def write(path: Path, publication: Publication, scores: Sequence[Grid]) -> None:
     """
     data = publication.config['data']
     simulated = [] if files(data) else [f'{SIMULATED}on real data.']
-    card = _ENVIRONMENT.get_template('card.md.j2').render(
+    card = TEMPLATES.get_template('card.md.j2').render(
         title=publication.title,
         lead=publication.lead,
         facts={label: in_a_cell(value) for label, value in facts(publication.config).items()},
@@ -51,7 +47,7 @@ def facts(config: Mapping[str, Any]) -> dict[str, str]:
         'system': config['system'],
         'training data': ', '.join(files(data)) or 'simulated by this program',
         **{key: in_words(data[key]) for key in VARIABLES if data.get(key)},
-        **{f'{split} split': periods(data[split]) for split in SPLITS if data.get(split)},
+        **{f'{split} split': listed(data[split]) for split in SPLITS if data.get(split)},
         'seed': str(config['seed']),
         'versions': ', '.join(f'{name} {version(name)}' for name in LIBRARIES),
         'Python': platform.python_version(),
@@ -61,13 +57,6 @@ def facts(config: Mapping[str, Any]) -> dict[str, str]:
 def files(data: Mapping[str, Any]) -> list[str]:
     """The files of the training data, none where they are simulated."""
     return [str(data[key]) for key in PATHS if data.get(key)]
-
-
-def periods(split: Any) -> str:
-    """(first, last) dates, or other descriptions of a split, in words."""
-    if isinstance(split, str) or not isinstance(split, Sequence):
-        return str(split)
-    return ', '.join(' to '.join(map(str, pair)) if isinstance(pair, Sequence) else str(pair) for pair in split)
 
 
 def in_words(value: Any) -> str:

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from downscale_jax.evaluation.results import HIGHER, LOWER, ONE, ZERO, Definition, Estimate, Publication, Table
 from downscale_jax.runtime.files import write_text
 
-_ENVIRONMENT = Environment(
+TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
+    autoescape=select_autoescape(('html.j2',)),
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -49,13 +49,6 @@ class Cell(NamedTuple):
     best: bool
 
 
-class Image(NamedTuple):
-    """A figure, its PNG in base64."""
-
-    caption: str
-    png: str
-
-
 class Grid(NamedTuple):
     """A table ready for the template."""
 
@@ -72,7 +65,7 @@ def write(path: Path, publication: Publication, figures: Path) -> None:
     Raises UserError if the file cannot be written.
     """
     definitions, scores = scored(publication), score_grids(publication)
-    page = _ENVIRONMENT.get_template('report.html.j2').render(
+    page = TEMPLATES.get_template('report.html.j2').render(
         title=publication.title,
         lead=publication.lead,
         facts={label: text(value) for label, value in publication.facts.items()},
@@ -82,7 +75,10 @@ def write(path: Path, publication: Publication, figures: Path) -> None:
         # variables share their formulas
         formulas=dict.fromkeys((d.long_name, d.formula) for d in definitions.values() if d.formula),
         details=[detail_grid(table) for table in publication.tables],
-        images=[image(figure.caption, figures / figure.file) for figure in publication.figures],
+        images=[
+            {'caption': figure.caption, 'png': base64.b64encode((figures / figure.file).read_bytes()).decode()}
+            for figure in publication.figures
+        ],
         config=json.dumps(dict(publication.config), indent=2, default=str, ensure_ascii=False),
     )
     write_text(path, _CONTROLS.sub('\ufffd', page))
@@ -146,18 +142,14 @@ def cell(estimate: Estimate | None, is_best: bool = False) -> Cell:
 
 
 def best(values: Mapping[str, float], definition: Definition) -> set[str]:
-    """The methods with the best value as printed: equal digits are equally good. Empty for fewer than two values and
-    where no direction is better."""
+    """The methods with the best value as printed: equal digits are equally good, and so are those as far from the best
+    on either side of it. Empty for fewer than two values and where no direction is better."""
     distance = _DISTANCE_FROM_BEST.get(definition.direction)
-    values = {method: value for method, value in values.items() if math.isfinite(value)}
-    if distance is None or len(values) < 2:
+    printed = {method: float(text(value).replace('−', '-')) for method, value in values.items() if math.isfinite(value)}
+    if distance is None or len(printed) < 2:
         return set()
-    winner = text(min(values.values(), key=distance))
-    return {method for method, value in values.items() if text(value) == winner}
-
-
-def image(caption: str, png: Path) -> Image:
-    return Image(caption, base64.b64encode(png.read_bytes()).decode())
+    nearest = min(map(distance, printed.values()))
+    return {method for method, value in printed.items() if math.isclose(distance(value), nearest)}
 
 
 def text(value: str | float) -> str:

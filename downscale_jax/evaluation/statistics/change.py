@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from downscale_jax.evaluation.statistics.bootstrap import Sums, ratio
-from downscale_jax.evaluation.statistics.extremes import LEVELS, quantile_sums, quantiles
+from downscale_jax.evaluation.statistics.extremes import quantile_sums, quantiles
 from downscale_jax.evaluation.statistics.members import chunks
 
 WET, MILLIMETRES = 1.0, ('mm day-1', 'mm/day', 'mm d-1')  # a wet day, and the units in which precipitation has it
@@ -46,16 +46,16 @@ def in_period(sums: Sums, period: int) -> dict[str, np.ndarray]:
     return {name: np.stack([np.asarray(value) * (period == p) for p in (0, 1)]) for name, value in sums.items()}
 
 
-def summarise(sums: Sums, edges: np.ndarray, levels: Sequence[float] = LEVELS) -> dict[str, np.ndarray]:
+def summarise(sums: Sums, edges: np.ndarray) -> dict[str, np.ndarray]:
     """Changes of a method, of the truth (`.._truth`), and their difference (`.._error`), with any leading axes.
 
-    sums [..., 2] and histograms [..., 2, B] of both periods. quantile [..., L].
+    sums [..., 2] and histograms [..., 2, B] of both periods. quantile [..., L], at `extremes.LEVELS`.
     """
     result = {}
     for suffix in ('', '_truth'):
         for name, above in (('mean', 'total'), ('exceedance', 'above')):
             result[f'{name}{suffix}'] = np.diff(ratio(sums[f'{above}{suffix}'], sums['weight']), axis=-1)[..., 0]
-        result[f'quantile{suffix}'] = np.diff(quantiles(sums[f'histogram{suffix}'], edges, levels), axis=-2)[..., 0, :]
+        result[f'quantile{suffix}'] = np.diff(quantiles(sums[f'histogram{suffix}'], edges), axis=-2)[..., 0, :]
     for name in ('mean', 'quantile', 'exceedance'):
         result[f'{name}_error'] = result[name] - result[f'{name}_truth']
     return result

@@ -32,8 +32,8 @@ class HotDry(NamedTuple):
 
 
 def variables_of(names: Sequence[str], attributes: Mapping[str, Mapping[str, str]]) -> tuple[int, int] | None:
-    """Which of the variables are the air temperature and the precipitation (`fields.archives`); None unless both are
-    present.
+    """Which of the variables are the air temperature and the precipitation (`fields.datasets.archives`); None unless
+    both are present.
 
     A maximum or a minimum has the standard name of the mean: beside a mean it is ignored, and alone it serves as well,
     since it is compared with its own quantile. Of several equals, the first.
@@ -54,7 +54,6 @@ def thresholds(
     one of whole months, 3 in 30 but 2 in 25 or 29, so let its years be a multiple of 1/(1 - q). Of fewer than
     q/(1 - q) values, 9 at 0.9, the quantile is the most extreme.
     """
-    _check(temperature, precipitation, months)
     return Thresholds(
         np.stack([_quantile(temperature[months == month], quantile) for month in range(1, 13)]),
         np.stack([_quantile(precipitation[months == month], 1 - quantile) for month in range(1, 13)]),
@@ -83,16 +82,10 @@ def month_sums(
     all: deserts have no event. To be added over parts of a period, or over members, each of which has its own events:
     an ensemble mean has too few.
     """
-    _check(temperature, precipitation, months)
     hot, dry = (limits[months - 1] for limits in reference)
     known = np.isfinite(temperature) & np.isfinite(precipitation) & np.isfinite(hot) & np.isfinite(dry)
     events = known & (temperature > hot) & (precipitation < dry)
     return {'events': events.sum(0, dtype=np.float64), 'months': known.sum(0, dtype=np.float64)}
-
-
-def frequency(sums: Sums) -> np.ndarray:
-    """The share of months that are hot and dry, from `month_sums` or their sums; NaN where there is no month."""
-    return ratio(sums['events'], sums['months'])
 
 
 def day_sums(members: np.ndarray, weight: np.ndarray, month: int, known: HotDry) -> dict[str, np.ndarray]:
@@ -108,15 +101,6 @@ def day_sums(members: np.ndarray, weight: np.ndarray, month: int, known: HotDry)
 
 
 def summarise(sums: Sums) -> dict[str, np.ndarray]:
-    """{'frequency': [...]} from sums over times with any leading axes; NaN where no time could be hot and dry."""
-    return {'frequency': frequency(sums)}
-
-
-def _check(temperature: np.ndarray, precipitation: np.ndarray, months: np.ndarray) -> None:
-    if temperature.ndim != 3 or temperature.shape != precipitation.shape or months.shape != temperature.shape[:1]:
-        raise ValueError(
-            f'temperature is {temperature.shape}, precipitation {precipitation.shape}, months {months.shape}; '
-            'expected [T, H, W] twice and [T]'
-        )
-    if months.size and not (months.min() >= 1 and months.max() <= 12):
-        raise ValueError(f'months are {months.min()} to {months.max()}; expected 1 to 12')
+    """{'frequency': [...]}, the share of months that are hot and dry, from sums of any shape; NaN where no month could
+    be."""
+    return {'frequency': ratio(sums['events'], sums['months'])}

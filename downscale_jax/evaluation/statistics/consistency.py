@@ -1,7 +1,7 @@
 """Consistency of an ensemble, filtered back to the kernel of its coarse input, with that input.
 
-It needs no truth: what a member adds should average out over the kernel. Days become sums
-(`consistency`), sums are added (`bootstrap.total`), and their total turns into numbers (`summarise`).
+It needs no truth: what a member adds should average out over the kernel. The sums of a day are added over days
+(`bootstrap.total`) before any ratio.
 """
 
 import numpy as np

@@ -39,15 +39,17 @@ def climatology(fields: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
     return np.where(count > 0, ratio(total, count), ratio(total.sum(0), count.sum(0)))
 
 
-def day_sums(field: np.ndarray, truth: np.ndarray, weight: np.ndarray, normal: np.ndarray) -> dict[str, np.ndarray]:
+def day_sums(field: np.ndarray, truth: np.ndarray, weight: np.ndarray, normal: np.ndarray) -> dict[str, np.float64]:
     """Weighted sums of one time, float64 numbers: products and squares of the anomalies.
 
-    field [H, W], or members [M, H, W], of which the mean is taken; truth [H, W], NaN where missing; weight [H, W], 0
-    where a cell does not count; normal [H, W], the climatology of this time's month.
+    field [H, W]; truth [H, W], NaN where missing; weight [H, W], 0 where a cell does not count; normal [H, W], the
+    climatology of this time's month.
 
     Raises ValueError where the field is not finite at a cell that counts.
     """
-    valid, x, y = _anomalies(field, truth, weight > 0, normal)
+    valid = np.isfinite(truth) & np.isfinite(normal) & (weight > 0)
+    require_finite(field, valid)
+    x, y = (np.where(valid, values - normal.astype(np.float64), 0.0) for values in (field, truth))
     w = np.where(valid, weight, 0).astype(np.float64)
     return {'product': np.sum(w * x * y), 'field_square': np.sum(w * x * x), 'truth_square': np.sum(w * y * y)}
 
@@ -55,16 +57,3 @@ def day_sums(field: np.ndarray, truth: np.ndarray, weight: np.ndarray, normal: n
 def summarise(sums: Sums) -> dict[str, np.ndarray]:
     """{'acc': [...]} from sums over times with any leading axes; NaN without any anomaly."""
     return {'acc': ratio(sums['product'], np.sqrt(sums['field_square'] * sums['truth_square']))}
-
-
-def _anomalies(
-    field: np.ndarray, truth: np.ndarray, counted: np.ndarray, normal: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where both have an anomaly [H, W] bool; these [H, W] float64 of field and truth, 0 elsewhere."""
-    if field.ndim not in (2, 3) or not field.shape[-2:] == truth.shape == normal.shape == counted.shape:
-        raise ValueError(f'field is {field.shape}, truth {truth.shape}, climatology {normal.shape}; expected [H, W]')
-    valid = np.isfinite(truth) & np.isfinite(normal) & counted
-    mean = field.reshape(-1, *truth.shape).mean(0, dtype=np.float64)
-    require_finite(mean, valid)
-    x, y = (np.where(valid, values - normal.astype(np.float64), 0.0) for values in (mean, truth))
-    return valid, x, y

@@ -36,10 +36,7 @@ def percentiles(values: np.ndarray, weight: np.ndarray, levels: tuple[float, ...
     x, w = x[known], w[known].astype(np.float64)
     if not x.size:
         return np.full(len(levels), np.nan)
-    order = np.argsort(x)
-    share = np.cumsum(w[order])
-    at = np.searchsorted(share, np.asarray(levels) / 100 * share[-1])
-    return x[order][np.minimum(at, x.size - 1)].astype(np.float64)
+    return np.percentile(x, levels, weights=w, method='inverted_cdf').astype(np.float64)
 
 
 def map_sums(field: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:

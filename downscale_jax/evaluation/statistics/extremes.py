@@ -1,7 +1,7 @@
 """High values: quantiles, fractions skill score, and the CRPS above a threshold.
 
 Three sums by time, added before any ratio. `thresholds` are values of the field from the training split: quantiles of
-the test truth would hide a bias. One for all cells, or one for each.
+the test truth would hide a bias.
 """
 
 from collections.abc import Sequence
@@ -72,15 +72,13 @@ def fss_sums(
 ) -> dict[str, np.ndarray]:
     """Sums [Q, S] of one time for the fractions skill score (Roberts and Lean 2008, doi:10.1175/2007MWR2123.1).
 
-    members, truth, weight as for `quantile_sums`; thresholds [Q], or [Q, H, W]; windows [S], odd widths in cells. An
+    members, truth, weight as for `quantile_sums`; thresholds [Q]; windows [S], odd widths in cells. An
     event is a value above the threshold; of an ensemble the share of members that have it is taken (Schwartz et al.
     2010, doi:10.1175/2009WAF2222267.1), so that a perfect ensemble scores higher the more members it has.
 
     Fractions are of the valid cells in a window, not of all its cells: a coast or the edge of the domain, where windows
     are cut off, is no lack of events. Each valid cell is the centre of one window, which counts by the cell's weight.
     """
-    if even := [n for n in windows if n % 2 == 0]:
-        raise ValueError(f'windows of {even} cells have no centre; give odd numbers')
     valid = _counted(truth, weight)
     require_finite(members, valid)
     w = np.where(valid, weight, 0).astype(np.float64)
@@ -110,23 +108,22 @@ def tail_crps_sums(
     neither passes the threshold it is 0. For a single field it is the absolute error of these. Arguments as for
     `fss_sums`.
     """
-    levels = [np.broadcast_to(threshold, truth.shape).ravel() for threshold in thresholds]
-    sums = {'tail_crps': np.zeros(len(levels)), 'tail_weight': np.zeros(())}
+    sums = {'tail_crps': np.zeros(len(thresholds)), 'tail_weight': np.zeros(())}
     for cells, x in chunks(members, _counted(truth, weight)):
         y, w = (field.ravel()[cells].astype(np.float64) for field in (truth, weight))
-        sums['tail_crps'] += [fair_crps(np.maximum(x, t[cells]), np.maximum(y, t[cells])) @ w for t in levels]
+        sums['tail_crps'] += [fair_crps(np.maximum(x, t), np.maximum(y, t)) @ w for t in thresholds]
         sums['tail_weight'] += w.sum()
     return sums
 
 
-def summarise(sums: Sums, edges: np.ndarray, levels: Sequence[float] = LEVELS) -> dict[str, np.ndarray]:
+def summarise(sums: Sums, edges: np.ndarray) -> dict[str, np.ndarray]:
     """Numbers from the three sums over times, all in one dictionary, with any leading axes.
 
-    quantile_error [..., L]: quantiles minus those of the truth, in the unit of the field, since a ratio means nothing
-    for temperatures and winds. fss [..., Q, S] = 1 - sum (P_f - P_o)^2 / sum (P_f^2 + P_o^2), 1 for a perfect
+    quantile_error [..., L]: quantiles at LEVELS minus those of the truth, in the unit of the field, since a ratio means
+    nothing for temperatures and winds. fss [..., Q, S] = 1 - sum (P_f - P_o)^2 / sum (P_f^2 + P_o^2), 1 for a perfect
     field and NaN without any event. tail_crps [..., Q].
     """
-    predicted, expected = (quantiles(sums[name], edges, levels) for name in ('histogram', 'histogram_truth'))
+    predicted, expected = (quantiles(sums[name], edges) for name in ('histogram', 'histogram_truth'))
     return {
         'quantile_error': predicted - expected,
         'fss': 1 - ratio(sums['fss_error'], sums['fss_reference']),

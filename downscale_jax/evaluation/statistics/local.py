@@ -24,40 +24,35 @@ class Counts(NamedTuple):
 def wasserstein(truth: np.ndarray, predicted: np.ndarray, axis: int = 0) -> np.ndarray:
     """Wasserstein-1 distance of the values along `axis`, in their unit; the other axes are kept, places or resamples.
 
-    W1 = integral over p from 0 to 1 of |F^-1(p) - G^-1(p)|, F^-1 and G^-1 the sorted values: exact, also for different
-    numbers of values. The order of values, here of times, does not matter. NaN where a value is missing.
+    W1 = integral over p from 0 to 1 of |F^-1(p) - G^-1(p)|, F^-1 and G^-1 the sorted values. The order of values, here
+    of times, does not matter. NaN where a value is missing.
     """
-    x, y = (np.sort(np.moveaxis(np.asarray(values, np.float64), axis, -1), -1) for values in (truth, predicted))
-    n, m = x.shape[-1], y.shape[-1]
-    if n == m:
-        return np.abs(x - y).mean(-1)
-    # both quantile functions are steps: they change at multiples of 1/n and of 1/m, counted here in 1/(n m)
-    edges = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
-    return np.abs(x[..., edges[:-1] // m] - y[..., edges[:-1] // n]) @ (np.diff(edges) / (n * m))
+    x, y = (np.sort(np.asarray(values, np.float64), axis) for values in (truth, predicted))
+    return np.abs(x - y).mean(axis)
 
 
-def compare(first: np.ndarray, second: np.ndarray, margin: float = MARGIN) -> Counts:
+def compare(first: np.ndarray, second: np.ndarray) -> Counts:
     """At how many places (last axis) the first of two distances [..., P] is better (smaller), worse, or neither.
 
-    Better below 1 - margin of the second, worse above 1 + margin of it.
+    Better below 1 - MARGIN of the second, worse above 1 + MARGIN of it.
     """
-    better, worse = first < (1 - margin) * second, first > (1 + margin) * second
+    better, worse = first < (1 - MARGIN) * second, first > (1 + MARGIN) * second
     equal = ~better & ~worse & np.isfinite(first) & np.isfinite(second)
     return Counts(*(np.sum(places, -1) for places in (better, worse, equal)))
 
 
-def interval_of(first: np.ndarray, second: np.ndarray, margin: float = MARGIN) -> np.ndarray:
+def interval_of(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """5 % and 95 % quantiles [2] of better - worse (`compare`) of `resampled` distances; NaN without a resample."""
     if not len(first):
         return np.full(2, np.nan)
-    counts = compare(first, second, margin)
+    counts = compare(first, second)
     return np.quantile(counts.better - counts.worse, (0.05, 0.95))
 
 
 def resampled(
     truth: np.ndarray, predicted: np.ndarray, block: int | None = None, seed: int = 0, samples: int = 1000
 ) -> np.ndarray:
-    """Wasserstein-1 distances [S, P] of values [T, P] or [T, M, P] to truth [T, P] over resampled times.
+    """Wasserstein-1 distances [S, P] of values [T, P] to truth [T, P] over resampled times.
 
     Blocks of times are drawn as in `bootstrap.draws`, the same for the truth, for all methods and for all places, since
     neighbouring places share their weather. No resample (S = 0) with fewer than five times or three blocks.
@@ -73,18 +68,17 @@ def resampled(
 
 
 def _resampled(truth: np.ndarray, predicted: np.ndarray, times_drawn: np.ndarray) -> np.ndarray:
-    """Distances [S, P], members pooled, where times count as often as they were drawn [S, T].
+    """Distances [S, P] where times count as often as they were drawn [S, T].
 
     W1 = integral over x of |F(x) - G(x)|: values are sorted once, and a resample only changes by how much F and G step
     up at each, five times faster than sorting anew. Single precision holds these whole numbers exactly.
     """
-    predicted = _members(predicted, truth)
-    count, members, _ = predicted.shape
-    values = np.concatenate([truth, predicted.reshape(count * members, -1)]).T.astype(np.float64)
+    count = len(truth)
+    values = np.concatenate([truth, predicted]).T.astype(np.float64)
     order = np.argsort(values, 1)
     gaps = np.diff(np.take_along_axis(values, order, 1)).astype(np.float32)
-    time = np.append(np.arange(count), np.repeat(np.arange(count), members))[order]
-    step = np.where(order < count, members, -1).astype(np.float32)
+    time = np.tile(np.arange(count), 2)[order]
+    step = np.where(order < count, 1, -1).astype(np.float32)
     result = np.empty((len(times_drawn), truth.shape[1]))
     chunk = max(1, _CHUNK // values.size)
     for start in range(0, len(times_drawn), chunk):
@@ -92,13 +86,4 @@ def _resampled(truth: np.ndarray, predicted: np.ndarray, times_drawn: np.ndarray
         above *= step
         np.abs(np.cumsum(above, -1, out=above), out=above)
         result[start : start + chunk] = np.einsum('spn,pn->sp', above[..., :-1], gaps)
-    return result / (count * members)
-
-
-def _members(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """[T, M, P], M = 1 for a single series."""
-    if predicted.ndim not in (2, 3) or truth.ndim != 2 or predicted.shape[:: predicted.ndim - 1] != truth.shape:
-        raise ValueError(
-            f'a method is {predicted.shape}, truth is {truth.shape}; expected [T, P] or [T, M, P], and [T, P]'
-        )
-    return predicted.reshape(len(truth), -1, truth.shape[1])
+    return result / count

@@ -49,7 +49,7 @@ def regime_names(edges: Sequence[float]) -> list[str]:
     """Names of the classes between ascending edges; none without edges."""
     if not len(edges):
         return []
-    return [f'below {edges[0]:.3g}', *(f'{a:.3g} to {b:.3g}' for a, b in pairwise(edges)), f'over {edges[-1]:.3g}']
+    return [f'below {edges[0]:g}', *(f'{a:g} to {b:g}' for a, b in pairwise(edges)), f'over {edges[-1]:g}']
 
 
 def regimes(field: np.ndarray, edges: Sequence[float]) -> np.ndarray:

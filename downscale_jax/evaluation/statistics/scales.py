@@ -105,9 +105,7 @@ def by_range(sums: Sums, parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 def scored(wavelength: np.ndarray, kernel_km: float, cell_km: float) -> np.ndarray:
     """bool [n]: from the kernel down to four cells."""
-    parts = ranges(wavelength, kernel_km, cell_km)
-    none = np.zeros(len(wavelength), bool)
-    return parts.get('medium', none) | parts.get('fine', none)
+    return (wavelength <= kernel_km * 1.001) & (wavelength >= FINEST * cell_km * 0.999)
 
 
 def beaten_down_to(error: np.ndarray, wavelength: np.ndarray, kernel_km: float) -> float:

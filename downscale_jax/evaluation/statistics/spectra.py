@@ -3,13 +3,14 @@
 Powers are linear in squares: add them over times, with `bootstrap.total`, before any ratio or `spectral_distance`.
 """
 
-import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
 import xarray as xr
 
+from downscale_jax.evaluation.statistics.windows import hann
 from downscale_jax.fields.geometry import wind
 from downscale_jax.fields.geometry.grid import cell_sizes_km, is_periodic
 from downscale_jax.fields.geometry.harmonics import Rows, harmonics
@@ -18,71 +19,49 @@ from downscale_jax.runtime.errors import UserError
 MOST_UNEQUAL = 3.0  # widest over narrowest row of a region: beyond it a column's wavelength means nothing
 
 
-@dataclasses.dataclass(frozen=True)
-class _Modes:
-    """The waves of a grid, M of them: what each is, and how a field [H, W] falls apart into them."""
+class Spectrum(NamedTuple):
+    """The waves of a grid, M of them, and their wavenumbers 1, 2, .. n (`spectrum_of`)."""
 
-    wavenumber: np.ndarray  # [M], the ring of each, 0 for those that belong to none
+    ring: np.ndarray  # [M], the wavenumber of each wave, 0 for those that belong to none
     wavelength_km: np.ndarray  # [n], of wavenumbers 1 to n
     energy: np.ndarray  # [M], m2: from variance of vorticity or divergence to kinetic energy
     variance: Callable[[np.ndarray], np.ndarray]  # [H, W] -> [M]
 
+    def power(self, field: np.ndarray) -> np.ndarray:
+        """Variance of a field [H, W] by wavenumber: [n] in its unit squared.
 
-class _Spectrum:
-    def __init__(self, grid: xr.Dataset):
-        self._modes = _modes(grid)
-        self.wavelength_km = self._modes.wavelength_km
-        self.wavenumber = np.arange(1, self.wavelength_km.size + 1)
+        Global: power(n) = sum_m |f_n^m|^2 / (4 pi), f_n^m of orthonormal harmonics, up to the n that the grid resolves,
+        wavelength 2 pi a / n; sums to the variance over the sphere.
+
+        Region: power(n) = sum over modes with n - 1/2 <= |k| L < n + 1/2 of |w f|^2 / (H W sum w^2), |w f| the Fourier
+        transform under a Hann taper w, after the mean, weighted by w, has been removed; k in cycles a metre, L the
+        shorter side, up to the Nyquist wavelength of the larger cell side; wavelength L / n. As `windows.power` over
+        one window of H = W. No taper along longitude where it closes. Missing cells have taper 0: their edges are
+        structure in the spectrum, the same for all fields with these gaps. On the globe a field with missing cells has
+        no spectrum (NaN).
+
+        Sums to the variance under the taper, but for waves of more than 2 L and those beyond the last ring. Cells count
+        as wide as they are on average under the taper, without map factor.
+        """
+        return self._by_wavenumber(self.variance(field))
+
+    def kinetic_energy(self, vorticity: np.ndarray, divergence: np.ndarray) -> np.ndarray:
+        """Kinetic energy by wavenumber: vorticity, divergence [H, W] in s-1 -> E [n] in m2 s-2 per wavenumber.
+
+        Where winds are the fields, these two come from `wind.vorticity_divergence`. Missing values as in `power`.
+
+        Global: E(n) = a^2 / (4 n (n + 1)) sum_m (|zeta_n^m|^2 + |delta_n^m|^2), m from -n to n, harmonics orthonormal
+        on the sphere (AtmoDist; the form is Lambert's, 1984). It sums to 2 pi times the global mean of (u^2 + v^2) / 2.
+
+        Region: E(n) = sum over ring n of (|zeta|^2 + |delta|^2) / (2 k^2), k in radians a metre, each square a mode's
+        variance as in `power`. It sums to the mean of (u^2 + v^2) / 2 under the taper, without the mean wind; the taper
+        spreads each wave over its neighbours, so nearly, and the first two or three rings are rough.
+        """
+        return self._by_wavenumber(self.energy * (self.variance(vorticity) + self.variance(divergence)))
 
     def _by_wavenumber(self, modes: np.ndarray) -> np.ndarray:
-        top = self.wavenumber.size
-        return np.bincount(self._modes.wavenumber, modes, top + 1)[1 : top + 1]
-
-
-class VariancePower(_Spectrum):
-    """Variance of one field by wavenumber: field [H, W] -> [n] in its unit squared.
-
-    grid: canonical, with `lat`, `lon` or `x`, `y`; axes run either way. `wavenumber` [n] is 1, 2, .. n,
-    `wavelength_km` [n] what it stands for.
-
-    Global (evenly spaced with both poles or with neither, or Gaussian): power(n) = sum_m |f_n^m|^2 / (4 pi), f_n^m of
-    orthonormal harmonics, up to the n that the grid resolves, wavelength 2 pi a / n; sums to the variance over the
-    sphere.
-
-    Region: power(n) = sum over modes with n - 1/2 <= |k| L < n + 1/2 of |w f|^2 / (H W sum w^2), |w f| the Fourier
-    transform under a Hann taper w, after the mean, weighted by w, has been removed; k in cycles a metre, L the shorter
-    side, up to the Nyquist wavelength of the larger cell side; wavelength L / n. As `spectra.power` over one window of
-    H = W. No taper along longitude where it closes. Missing cells have taper 0: their edges are structure in the
-    spectrum, the same for all fields with these gaps. On the globe a field with missing cells has no spectrum (NaN).
-
-    Sums to the variance under the taper, but for waves of more than
-    2 L and those beyond the last ring. Cells count as wide as they are on average under the taper, without map factor.
-
-    Raises UserError: uneven steps; neither a global grid that harmonics fit nor a region whose rows are of about one
-    width.
-    """
-
-    def __call__(self, field: np.ndarray) -> np.ndarray:
-        return self._by_wavenumber(self._modes.variance(field))
-
-
-class EnergySpectrum(_Spectrum):
-    """Kinetic energy by wavenumber: vorticity, divergence [H, W] in s-1 -> E [n] in m2 s-2 per wavenumber.
-
-    Where winds are the fields, these two come from `wind.vorticity_divergence`. Grids, wavenumbers, missing values and
-    errors as in `VariancePower`.
-
-    Global: E(n) = a^2 / (4 n (n + 1)) sum_m (|zeta_n^m|^2 + |delta_n^m|^2), m from -n to n, harmonics orthonormal on
-    the sphere (AtmoDist; the form is Lambert's, 1984). It sums to 2 pi times the global mean of (u^2 + v^2) / 2.
-
-    Region: E(n) = sum over ring n of (|zeta|^2 + |delta|^2) / (2 k^2), k in radians a metre, each square a mode's
-    variance as in `VariancePower`. It sums to the mean of (u^2 + v^2) / 2 under the taper, without the mean wind; the
-    taper spreads each wave over its neighbours, so nearly, and the first two or three rings are rough.
-    """
-
-    def __call__(self, vorticity: np.ndarray, divergence: np.ndarray) -> np.ndarray:
-        modes = self._modes
-        return self._by_wavenumber(modes.energy * (modes.variance(vorticity) + modes.variance(divergence)))
+        top = self.wavelength_km.size
+        return np.bincount(self.ring, modes, top + 1)[1 : top + 1]
 
 
 def spectral_distance(power: np.ndarray, truth: np.ndarray, share: float = 0.5) -> np.ndarray:
@@ -105,7 +84,13 @@ def resolves(grid: xr.Dataset) -> bool:
     return is_globe(grid) or all(size.max() <= MOST_UNEQUAL * size.min() for size in cell_sizes_km(grid))
 
 
-def _modes(grid: xr.Dataset) -> _Modes:
+def spectrum_of(grid: xr.Dataset) -> Spectrum:
+    """Of a canonical grid, with `lat`, `lon` or `x`, `y`; axes run either way. Global grids are evenly spaced with both
+    poles or with neither, or Gaussian.
+
+    Raises UserError: uneven steps; neither a global grid that harmonics fit nor a region whose rows are of about one
+    width.
+    """
     axes = ('y', 'x') if {'x', 'y'} <= set(grid.coords) else ('lat', 'lon')
     if set(axes) <= set(grid.coords) and grid[axes[0]].ndim == 1:
         if axes[0] == 'lat' and (rows := wind.global_rows(grid)):
@@ -122,7 +107,7 @@ def _modes(grid: xr.Dataset) -> _Modes:
     return _region(sizes, grid.sizes['lon' if 'lon' in grid.dims else 'x'], is_periodic(grid))
 
 
-def _sphere(rows: Rows, height: int, width: int) -> _Modes:
+def _sphere(rows: Rows, height: int, width: int) -> Spectrum:
     transform = harmonics(rows, height, width)
     degree, top = transform.degree.ravel(), transform.top
     both = np.where(np.broadcast_to(transform.order, transform.degree.shape) > 0, 2, 1)  # -m is the conjugate of m
@@ -136,13 +121,13 @@ def _sphere(rows: Rows, height: int, width: int) -> _Modes:
 
     energy = np.pi * wind.RADIUS**2 / np.maximum(degree * (degree + 1), 1)
     ring = np.where(degree > top, 0, degree)
-    return _Modes(ring, 2e-3 * np.pi * wind.RADIUS / np.arange(1, top + 1), energy, variance)
+    return Spectrum(ring, 2e-3 * np.pi * wind.RADIUS / np.arange(1, top + 1), energy, variance)
 
 
-def _region(sizes_km: tuple[np.ndarray, np.ndarray], width: int, periodic: bool) -> _Modes:
+def _region(sizes_km: tuple[np.ndarray, np.ndarray], width: int, periodic: bool) -> Spectrum:
     height = sizes_km[0].size
-    rows, columns = _hann(height), np.ones(width) if periodic else _hann(width)
-    taper = rows[:, None] * columns
+    rows, columns = hann(height), np.ones(width) if periodic else hann(width)
+    taper = np.outer(rows, columns)
     dy, dx = (1000 * np.average(size, weights=rows) for size in sizes_km)
     side = min(height * dy, width * dx)
     top = int(side / (2 * max(dy, dx)) + 1e-6)
@@ -163,11 +148,7 @@ def _region(sizes_km: tuple[np.ndarray, np.ndarray], width: int, periodic: bool)
     k = 2 * np.pi * cycles
     k[0] = np.inf  # the mean is in no ring
     ring = np.floor(cycles * side + 0.5).astype(int)
-    return _Modes(ring, side / 1000 / np.arange(1, top + 1), 1 / (2 * k**2), variance)
-
-
-def _hann(n: int) -> np.ndarray:
-    return np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2
+    return Spectrum(ring, side / 1000 / np.arange(1, top + 1), 1 / (2 * k**2), variance)
 
 
 def _square(z: np.ndarray) -> np.ndarray:

@@ -42,14 +42,14 @@ def transform(field: np.ndarray, origins: np.ndarray, size: int) -> np.ndarray:
 def tapered(field: np.ndarray, origins: np.ndarray, size: int) -> np.ndarray:
     """A field [H, W] in its windows [K, N, N], N = size, float64.
 
-    In each window the mean is removed and a Hann taper w(i) w(j), w(i) = sin^2(pi (i + 1/2)/N), applied; the mean is
+    In each window the mean is removed and a Hann taper w(i) w(j), applied (`hann`); the mean is
     weighted by w, so that nothing of it leaks into the longest wavelength.
 
     Raises ValueError where the field is not finite inside a window.
     """
     if not len(origins):
         return np.zeros((0, size, size))
-    taper = _taper(size)
+    taper = np.outer(hann(size), hann(size))
     cut = np.lib.stride_tricks.sliding_window_view(field, (size, size))[origins[:, 0], origins[:, 1]].astype(np.float64)
     if not np.isfinite(cut).all():
         raise ValueError(f'{np.sum(~np.isfinite(cut))} values are not finite in the windows')
@@ -71,10 +71,10 @@ def power(coefficients: np.ndarray) -> np.ndarray:
     k = np.hypot(scipy.fft.fftfreq(size, 1 / size)[:, None], np.arange(size // 2 + 1))
     stored = np.full(k.shape, 2.0)  # a conjugate that is not stored counts too
     stored[:, [0, -1]] = 1.0
-    density = np.sum(coefficients.real**2 + coefficients.imag**2, 0) * stored / (size**2 * np.sum(_taper(size) ** 2))
+    density = np.sum(coefficients.real**2 + coefficients.imag**2, 0) * stored / (size**2 * np.sum(hann(size) ** 2) ** 2)
     return np.bincount(np.floor(k + 0.5).astype(int).ravel(), density.ravel(), size)[1 : size // 2 + 1]
 
 
-def _taper(size: int) -> np.ndarray:
-    one = np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2
-    return one[:, None] * one
+def hann(size: int) -> np.ndarray:
+    """The Hann taper [N], sin^2(pi (i + 1/2)/N)."""
+    return np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2

@@ -122,6 +122,10 @@ class Mirror:
         store, known = object_stores.opened(self.url), self._versions()
         kept = {*WRITTEN_ONCE} if 'config.json' in known else set()
         try:
+            for name in [name for name in known if is_mark(name)]:  # of ensembles that others replace
+                if not (self.folder / name).exists():
+                    store.delete(name)
+                    del known[name]
             present = set()
             for file in finished(self.folder):
                 name = file.relative_to(self.folder).as_posix()
@@ -162,11 +166,8 @@ def finished(folder: Path) -> Iterator[Path]:
 
     Marks are listed first: the fields that they mark were written before, so they are among the other files.
     """
-    from downscale_jax.downscale.dataset import CLIPPED_SHARE  # imported by a run, which alone uploads
-
     marks, others = (
-        [file for file in complete_files(folder) if (f'/{CLIPPED_SHARE}/c/' in file.as_posix()) is wanted]
-        for wanted in (True, False)
+        [file for file in complete_files(folder) if is_mark(file.as_posix()) is wanted] for wanted in (True, False)
     )
     yield from sorted(others, key=lambda file: ('checkpoints' in file.relative_to(folder).parts, file))
     yield from sorted(marks)
@@ -177,6 +178,13 @@ def complete_files(folder: Path) -> Iterator[Path]:
         for file in (Path(place) / name for name in names):
             if not is_temporary(file.relative_to(folder).as_posix()):
                 yield file
+
+
+def is_mark(name: str) -> bool:
+    """Whether a file of an ensemble says that the fields of a work unit are complete."""
+    from downscale_jax.downscale.dataset import CLIPPED_SHARE  # imported by a run, which alone uploads
+
+    return f'/{CLIPPED_SHARE}/c/' in name
 
 
 def is_temporary(name: str) -> bool:

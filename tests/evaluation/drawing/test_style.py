@@ -42,6 +42,12 @@ def test_a_logarithmic_axis_has_plain_labels(tmp_path):
     assert [spanning(value) for value in (0.6, 3.0, 0.03)] == ['0.6', '3', '3×10⁻²']
 
 
+def test_the_main_method_looks_like_a_member_and_leaves_the_others_their_looks():
+    names = ('a', 'b', 'main', 'mean', 'c_1')
+    found, without = style.looks(names, 'main'), style.looks([name for name in names if name != 'main'])
+    assert found == {**without, 'main': style.LINES['member']}
+
+
 def test_shortened():
     assert shortened('  a\n\tb\x00c ') == 'a b c'
     assert shortened('1\u202f000') == '1\u202f000'

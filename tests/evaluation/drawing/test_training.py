@@ -14,9 +14,9 @@ def titles(figure):
 def test_training(tmp_path):
     rows = [{'task': 'regression', 'step': step, 'train/loss': 1 / (step + 1)} for step in range(30)]
     rows += [{'task': 'diffusion', 'step': step, 'train/loss': 0.5, 'validation/loss': 0.6} for step in (0, 10)]
-    rows += [{'task': 'diffusion', 'step': 11, 'train/loss': float('nan')}, {'step': 12, 'seconds': 3}]
+    rows += [{'task': 'diffusion', 'step': 11, 'train/loss': float('nan')}, {'task': 'tail', 'step': 12}]
     figure = training.training(rows)
-    assert titles(figure) == ['regression', 'diffusion', 'training']
+    assert titles(figure) == ['regression', 'diffusion', 'tail']
     regression, diffusion, _ = figure.axes
     assert regression.get_yscale() == 'log'
     assert [len(line.get_xdata()) for line in diffusion.lines] == [2, 2]
@@ -25,5 +25,11 @@ def test_training(tmp_path):
 
 def test_equal_figures_give_equal_bytes(tmp_path):
     for name in 'ab':
-        style.save(training.training([{'step': 1, 'train/loss': 1.0}]), tmp_path / name)
+        style.save(training.training([{'task': 'a', 'step': 1, 'train/loss': 1.0}]), tmp_path / name)
     assert (tmp_path / 'a').read_bytes() == (tmp_path / 'b').read_bytes()
+
+
+def test_losses_of_a_work_directory(tmp_path):
+    assert titles(training.losses(tmp_path, 'none').drawing) == ['training']
+    (tmp_path / 'metrics.jsonl').write_text('{"task": "regression", "step": 1, "train/loss": 1.0}\n')
+    assert titles(training.losses(tmp_path, 'one').drawing) == ['regression']

@@ -1,9 +1,13 @@
 """Scores of outlines and of area change: hand-counted cells, and systematic errors that cancel."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from downscale_jax.evaluation.glaciers import change, scores
+from downscale_jax.evaluation.glaciers.outcome import MAIN, NAIVE, TRUTH, rates
+from downscale_jax.evaluation.glaciers.report import classes_of
 from downscale_jax.evaluation.glaciers.view import View
 from downscale_jax.fields.rasters.grid import RasterGrid
 
@@ -117,3 +121,34 @@ def test_the_displacement_that_explains_the_differences():
     width = change.displacement(view(prediction, outline), 2)
     residual = 56 * 0.0009 / (np.pi / 4 * 1.8)  # of one glacier; the other has none
     assert width == pytest.approx(change.ROBUST * residual / 2)
+
+
+def test_a_glacier_clouded_inside_but_clear_around_it_is_left_out_of_the_naive_rate():
+    """Its rate within the buffer is known, that inside of the outline is not."""
+    outline = block(5, 5, 4, 4) | block(5, 40, 20, 10)
+    clouded = block(5, 5, 4, 4) & ~block(5, 5, 1, 4)
+    views = view(outline, outline, ice=outline), view(outline & ~block(5, 40, 2, 10), outline, ice=outline)
+    views = views[0]._replace(valid=~clouded), views[1]
+    found = change.change(*views, np.ones(2, bool), 8.0, 0.01, {**EXACT, 'buffer': 60.0})
+    assert np.isfinite(found.rate).all()
+    assert np.isnan(found.naive).tolist() == [True, False]
+    table = rates(found)
+    for method in (MAIN, NAIVE, TRUTH):
+        assert np.isfinite(table[method]['rate'][0])
+    assert table[NAIVE]['rate'][0] == pytest.approx(-100 * 20 / (200 * 8))
+    assert table[NAIVE]['rate_error'][0] == pytest.approx(-100 * 20 / (200 * 8))
+
+
+def test_classes_of_size():
+    """The first has no lower edge; those without a test glacier are left out."""
+    area, chosen = np.array([0.05, 0.3, 3.0, 9.0, 0.7]), np.array([True, True, True, True, False])
+    hits, missed, none = np.array([1.0, 3, 5, 7, 9]), np.array([3.0, 1, 5, 0, 0]), np.zeros(5)
+    counts = {MAIN: {'hits': hits, 'missed': missed, 'false': none, 'rejected': none, 'distance': none, 'edge': none}}
+    outcome = SimpleNamespace(area=area, chosen=chosen, debris=None, counts=counts)
+    ((title, glaciers, iou),) = classes_of(outcome)
+    assert (title, glaciers) == ('size', {'under 0.5 km²': 2, '1–5 km²': 1, 'over 5 km²': 1})
+    assert {name: row[MAIN][0] for name, row in iou.items()} == {
+        'under 0.5 km²': 0.5,
+        '1–5 km²': 0.5,
+        'over 5 km²': 1,
+    }

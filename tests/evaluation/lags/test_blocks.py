@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from downscale_jax.evaluation.lags.blocks import blocks, days_or_sectors
+from downscale_jax.evaluation.lags.blocks import blocks
 from downscale_jax.evaluation.statistics.bootstrap import block_length, bootstrap
 
 ROWS, COLUMNS = 24, 48
@@ -14,9 +14,10 @@ ROWS, COLUMNS = 24, 48
 def test_units_are_days_where_there_are_enough():
     seconds = np.array([0, 86_399, 86_400, 2 * 86_400, 3 * 86_400, 4 * 86_400, 5 * 86_400])
     column = np.array([0, 2, 3, 11, 35, 35, 6])
-    np.testing.assert_array_equal(days_or_sectors(seconds, column, 36), [0, 0, 1, 2, 3, 4, 5])
-    # five days: sectors of three columns
-    np.testing.assert_array_equal(days_or_sectors(seconds[:-1], column[:-1], 36), [0, 0, 1, 3, 11, 11])
+    prepared = SimpleNamespace(meta={'grid': [ROWS, 36], 'step_hours': 3, 'lags': 4})
+    np.testing.assert_array_equal(blocks(seconds, column, prepared).unit, [0, 0, 1, 2, 3, 4, 5])
+    # five days: the four sectors of three columns that have pairs
+    np.testing.assert_array_equal(blocks(seconds[:-1], column[:-1], prepared).unit, [0, 0, 1, 2, 3, 3])
 
 
 @pytest.mark.parametrize(

@@ -159,3 +159,11 @@ def test_places_on_the_grid(of_setting, of_samples, result_of):
     ):
         result = result_of('places', other, samples)
         assert (result.scores, result.figures, len(result.notes)) == ({}, (), 1)
+
+
+def test_a_time_without_truth_does_not_cost_the_places(local):
+    truth = np.array([[0.0, 5.0], [np.nan, np.nan], [10.0, 6.0]])
+    found = local({'truth': truth, 'coarse': np.nan_to_num(truth) + 1, 'net': np.nan_to_num(truth)})
+    assert found.scores['coarse']['wasserstein'][0] == pytest.approx(1)
+    assert found.scores['net']['wasserstein'][0] == 0
+    assert found.details['net']['coarse']['t'].better == 2

@@ -25,7 +25,7 @@ PUBLICATION = Publication(
             'path': '',
             'targets': ('t2m', 'tp'),
             'train': (('1981', '1990'), ('1992', '1993')),
-            'test': 'every fifth crystal',
+            'test': ('1994', '1995-06'),
         },
     },
 )
@@ -54,7 +54,7 @@ def test_tables_and_notes(tmp_path):
     assert rows['training data'] == ['c|1.nc, f.nc']
     assert rows['targets'] == ['t2m, tp']
     assert rows['train split'] == ['1981 to 1990, 1992 to 1993']
-    assert rows['test split'] == ['every fifth crystal']
+    assert rows['test split'] == ['1994 to 1995-06']  # a single pair
     assert rows['Accuracy'] == ['CRPS, mm ↓']
     assert rows['a'] == ['1.00 (0.900…1.10)']
     assert rows['b'] == ['2.00']

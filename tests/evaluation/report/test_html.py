@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from downscale_jax.evaluation.report import html
-from downscale_jax.evaluation.results import LOWER, ONE, ZERO, Definition, Figure, Publication, Table
+from downscale_jax.evaluation.results import HIGHER, LOWER, ONE, ZERO, Definition, Figure, Publication, Table
 from downscale_jax.runtime.errors import UserError
 
 NAN = float('nan')
@@ -131,6 +131,22 @@ def test_best_values_are_bold(page):
     assert '<td>0.500<small>0.400…0.600</small></td>' in page
     assert '<td>–</td>' in page
     assert 'nan' not in page.split('</style>')[1]
+
+
+@pytest.mark.parametrize(
+    ('direction', 'values', 'winners'),
+    [
+        (ZERO, [-0.1, 0.1, 0.2], 'ab'),
+        (ONE, [0.5, 2.0, 3.0], 'ab'),
+        (ONE, [0.8, 1.25, 1.26], 'ab'),
+        (LOWER, [-0.1, 0.1, -0.1000001], 'ac'),
+        (HIGHER, [1234.4, 1234.3, 1230.0], 'ab'),
+        ('for information', [1.0, 2.0, 3.0], ''),
+    ],
+)
+def test_equally_good_values(direction, values, winners):
+    definition = Definition('', direction, '1', '', '')
+    assert html.best(dict(zip('abc', values, strict=True)), definition) == set(winners)
 
 
 def test_page_without_anything(tmp_path):

@@ -41,14 +41,6 @@ class TestPercentiles:
         np.testing.assert_array_equal(percentiles(np.array([4.0, 3, 2, 1]), np.ones(4), (25, 50)), [1, 2])
         assert np.isnan(percentiles(np.full(3, np.nan), weight)).all()
 
-    def test_is_that_of_numpy(self):
-        if np.lib.NumpyVersion(np.__version__) < '2.0.0':
-            pytest.skip('NumPy 2 has weighted quantiles')
-        values, weight = RNG.normal(size=(6, 3, 50)).astype('f4'), RNG.uniform(0.5, 1.5, 50)
-        weights = np.broadcast_to(weight, values.shape)
-        expected = np.percentile(values, PERCENTILES, weights=weights, method='inverted_cdf')
-        np.testing.assert_array_equal(percentiles(values, weight), expected)
-
     def test_of_a_normal_distribution_on_drawn_cells(self):
         weight = np.repeat(np.cos(np.linspace(-1.5, 1.5, 60))[:, None], 80, 1)
         weight[:, :10] = 0

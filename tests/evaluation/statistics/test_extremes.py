@@ -166,18 +166,6 @@ def test_tail_crps_of_normal_members():
         assert sums['tail_crps'][0] / sums['tail_weight'] == pytest.approx(expected, rel=0.03)
 
 
-def test_thresholds_by_cell():
-    ensemble, truth, weight = day()
-    map_ = np.where(np.arange(24) < 12, 0.5, 1.0) * np.ones(truth.shape)
-    west, east = (np.where(map_ == level, weight, 0) for level in (0.5, 1.0))
-    found = tail_crps_sums(ensemble, truth, weight, map_[None])['tail_crps'][0]
-    parts = [tail_crps_sums(ensemble, truth, w, (t,))['tail_crps'][0] for w, t in ((west, 0.5), (east, 1.0))]
-    assert found == pytest.approx(sum(parts))
-    found = fss_sums(ensemble, truth, weight, map_[None], (1,))['fss_error']
-    parts = [fss_sums(ensemble, truth, w, (t,), (1,))['fss_error'] for w, t in ((west, 0.5), (east, 1.0))]
-    np.testing.assert_allclose(found, sum(parts))
-
-
 def test_times_are_added_before_ratios():
     times = [all_sums(seed) for seed in range(6)]
     stacked = summarise({name: np.stack([time[name] for time in times]) for name in times[0]}, BINS)
@@ -206,8 +194,6 @@ def test_a_day_without_truth_adds_nothing():
 
 def test_wrong_input():
     ensemble, truth, weight = day()
-    with pytest.raises(ValueError, match=r'\[4\] cells have no centre'):
-        fss_sums(ensemble, truth, weight, (0.5,), (3, 4))
     ensemble[0, *np.argwhere(np.isfinite(truth))[0]] = np.nan
     for sums in (
         lambda: fss_sums(ensemble, truth, weight, (0.5,), (3,)),

@@ -10,9 +10,9 @@ from downscale_jax.evaluation.statistics.local import compare, interval_of, resa
 RNG = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize(('n', 'm'), [(50, 50), (50, 150), (12, 18), (7, 3), (1, 5)])
-def test_wasserstein_is_that_of_scipy(n, m):
-    truth, found = RNG.normal(size=(n, 4)), RNG.gamma(2, size=(m, 4))
+@pytest.mark.parametrize('n', [50, 7, 1])
+def test_wasserstein_is_that_of_scipy(n):
+    truth, found = RNG.normal(size=(n, 4)), RNG.gamma(2, size=(n, 4))
     expected = [scipy.stats.wasserstein_distance(x, y) for x, y in zip(truth.T, found.T, strict=True)]
     np.testing.assert_allclose(wasserstein(truth, found), expected, rtol=1e-12)
     np.testing.assert_allclose(wasserstein(truth.T, found.T, axis=1), expected, rtol=1e-12)
@@ -37,28 +37,20 @@ def test_compare_by_hand():
     second = np.ones(7)
     first = np.array([0.5, 0.89, 0.91, 1.0, 1.09, 1.11, np.nan])
     assert compare(first, second) == (2, 1, 3)
-    assert compare(first, second, 0.6) == (0, 0, 6)
     assert compare(np.zeros(2), np.zeros(2)) == (0, 0, 2)
     assert compare(second, np.array([0.5, 0.5, 1, 1, 1, 2, 2])) == (2, 2, 3)
     for counts in compare(np.stack([first, second]), second):
         assert counts.shape == (2,)
 
 
-@pytest.mark.parametrize('members', [1, 3])
-def test_resampled_distances_are_those_of_the_times_drawn(members, monkeypatch):
+def test_resampled_distances_are_those_of_the_times_drawn(monkeypatch):
     monkeypatch.setattr(local_statistics, '_CHUNK', 1000)  # more than one chunk, of more than one resample
-    truth, found = RNG.normal(size=(30, 4)), RNG.gamma(2, size=(30, members, 4))
-    found[3:6] = truth[3:6, None]  # ties
+    truth, found = RNG.normal(size=(30, 4)), RNG.gamma(2, size=(30, 4))
+    found[3:6] = truth[3:6]  # ties
     drawn = RNG.integers(0, 30, (5, 30))
     counts = np.stack([np.bincount(times, minlength=30) for times in drawn]).astype('f4')
-    expected = [wasserstein(truth[times], found[times].reshape(-1, 4)) for times in drawn]
+    expected = [wasserstein(truth[times], found[times]) for times in drawn]
     np.testing.assert_allclose(local_statistics._resampled(truth, found, counts), expected, rtol=1e-5)
-
-
-def test_wrong_shapes():
-    truth = RNG.normal(size=(20, 3))
-    with pytest.raises(ValueError, match=r'expected \[T, P\] or \[T, M, P\]'):
-        interval(truth, truth[:10], truth)
 
 
 def test_interval_holds_the_difference():
@@ -69,7 +61,7 @@ def test_interval_holds_the_difference():
     low, high = interval(truth, noise[0], noise[1], block=5, samples=200)
     assert -30 <= low < 0 < high <= 30
     np.testing.assert_array_equal(interval(truth, noise[0], noise[1], block=5, samples=200), [low, high])
-    assert interval(truth, noise[0], noise[1], block=5, samples=200, seed=1).tolist() != [low, high]
+    assert (resampled(truth, noise[0], samples=20, seed=1) != resampled(truth, noise[0], samples=20)).any()
     np.testing.assert_allclose(interval(truth, noise[1], noise[0], block=5, samples=200), [-high, -low], atol=2)
 
 

@@ -76,3 +76,8 @@ def test_season_in_any_calendar():
     assert statistics_ranks.season(standard).tolist() == ['DJF', 'MAM', 'JJA', 'SON']
     other = np.array([cftime.Datetime360Day(2000, 2, 30), cftime.Datetime360Day(2000, 12, 1)])
     assert statistics_ranks.season(other).tolist() == ['DJF', 'DJF']
+
+
+def test_large_edges_have_distinct_names():
+    names = statistics_ranks.regime_names((1008.0, 1012.0, 1014.0))
+    assert names == ['below 1008', '1008 to 1012', '1012 to 1014', 'over 1014']

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from downscale_jax.fields.geometry.boxes import box_sums
+from downscale_jax.fields.geometry.boxes import box_sums, largest
 
 
 @pytest.mark.parametrize('size', [1, 3, 5, (2, 4)])
@@ -27,3 +27,9 @@ def test_counts_are_exact_integers():
 def test_no_box_fits():
     assert box_sums(np.ones((3, 9)), 4).shape == (0, 6)
     assert box_sums(np.ones((9, 3)), 4).size == 0
+
+
+def test_the_largest_sum():
+    sums = np.array([[1, 2, 7], [3, 7, 0]])
+    assert largest(sums) == (0, 2)
+    assert largest(-sums) == (1, 2)

@@ -11,6 +11,7 @@ from downscale_jax.runtime.checkpoints import Checkpoints
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.systems.storage import mirror
 from downscale_jax.systems.storage.mirror import Mirror
+from tests.bucket import Handler
 
 pytest.importorskip('obstore')
 URL, PREFIX = 's3://bucket/runs/ice', 'runs/ice/'
@@ -98,6 +99,24 @@ def test_fields_are_uploaded_before_their_marks(objects, machine):
         write(folder, **{f'{store}/clipped_share/zarr.json': 'array', f'{store}/zarr.json': 'root'})
     names = ('clipped_share/zarr.json', 'sit/c/0/0', 'zarr.json', 'clipped_share/c/0/0')
     assert list(objects) == [f'{PREFIX}{store}/{name}' for name in names]
+
+
+def test_marks_of_a_replaced_ensemble_go_first(objects, machine, monkeypatch):
+    machine('first')
+    store, mark = 'ensembles/a.zarr', 'ensembles/a.zarr/clipped_share/c/0/0'
+    with Mirror(URL) as folder:
+        write(folder, **{mark: 'mark', f'{store}/sit/c/0/0': 'field'})
+    marked, put = [], Handler.do_PUT
+
+    def put_and_look(handler):
+        marked.append(PREFIX + mark in objects)
+        put(handler)
+
+    monkeypatch.setattr(Handler, 'do_PUT', put_and_look)
+    with Mirror(URL) as folder:
+        (folder / mark).unlink()
+        write(folder, **{f'{store}/zarr.json': 'of others', f'{store}/sit/c/0/0': 'another field'})
+    assert marked == [False, False]
 
 
 def test_the_name_of_the_cache_does_not_matter(objects, machine):

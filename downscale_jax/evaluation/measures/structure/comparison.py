@@ -1,6 +1,7 @@
 """Sums of every complete method beside those of the truth, and their summaries as a table of the report."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from downscale_jax.evaluation.protocol import Setting
 from downscale_jax.evaluation.results import Estimate, Table
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
 
-TRUTH = 'truth'
+FIELD, TRUTH = 'field', 'truth'  # kinds of sums
 MEMBERS = 4  # of an ensemble that are scored, at most: statistics of one member are averages already
 Summarise = Callable[[Sums], Mapping[str, np.ndarray]]
 Score = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
@@ -30,31 +31,23 @@ class Comparison:
 
     def add(self, method: str, index: int, stamp: int, found: Sums, truth: Sums) -> None:
         """The sums of one method and those of the truth at one time."""
-        self.sums.add((method, index), stamp, {**found, **{(TRUTH, name): value for name, value in truth.items()}})
+        both = {(kind, name): value for kind, sums in ((FIELD, found), (TRUTH, truth)) for name, value in sums.items()}
+        self.sums.add((method, index), stamp, both)
 
     def result(self) -> Compared:
         setting = self._setting
-        scores: dict[str, dict[str, Estimate]] = {}
         quantities: dict[str, dict[str, dict[str, Estimate]]] = {}
-        for (method, index), estimates in self.sums.all_estimates(self._both).items():
-            variable = setting.variables[index]
-            for name, estimate in estimates.items():
-                kind, _, quantity = name.partition(' ')
-                if kind == 'score':
-                    scores.setdefault(method, {})[setting.name(quantity, variable)] = estimate
-                else:
-                    row = quantities.setdefault(variable.name, {}).setdefault(TRUTH if kind == TRUTH else method, {})
-                    row[quantity] = estimate
-        return Compared(scores, quantities)
+        for method, index in self.sums:
+            rows = quantities.setdefault(setting.variables[index].name, {})
+            for row, kind in ((TRUTH, TRUTH), (method, FIELD)):
+                rows[row] = self.sums.estimates((method, index), partial(self._summary, kind))
+        return Compared(setting.named(self.sums.all_estimates(self._scores)), quantities)
 
-    def _both(self, sums: Sums) -> dict[str, np.ndarray]:
-        found = self._summarise({name: value for name, value in sums.items() if not isinstance(name, tuple)})
-        truth = self._summarise({name[1]: value for name, value in sums.items() if isinstance(name, tuple)})
-        return {
-            **{f'score {name}': value for name, value in self._score(found, truth).items()},
-            **{f'{TRUTH} {name}': value for name, value in truth.items()},
-            **{f'method {name}': value for name, value in found.items()},
-        }
+    def _summary(self, kind: str, sums: Sums) -> Mapping[str, np.ndarray]:
+        return self._summarise({name: value for (of, name), value in sums.items() if of == kind})
+
+    def _scores(self, sums: Sums) -> Mapping[str, np.ndarray]:
+        return self._score(self._summary(FIELD, sums), self._summary(TRUTH, sums))
 
 
 def tables(

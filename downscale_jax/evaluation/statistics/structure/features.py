@@ -52,7 +52,7 @@ def thresholds(truth: np.ndarray) -> tuple[float, float]:
 def day_sums(anomalies: np.ndarray, limits: tuple[float, float]) -> dict[str, np.ndarray]:
     """Sums over anomalies [M, H, W], NaN where missing, of features below and above the limits: [2] each.
 
-    Per member: {'number', 'area', 'area_square', 'area_elongation'}.
+    Per member: {'number', 'area', 'area_square', 'area_elongation'}; and 'times', 1, or 0 without limits.
     """
     names = ('number', 'area', 'area_square', 'area_elongation')
     low, high = limits
@@ -61,14 +61,14 @@ def day_sums(anomalies: np.ndarray, limits: tuple[float, float]) -> dict[str, np
         for sign, beyond in enumerate((anomaly < low, anomaly > high)):
             area, elongation = features(beyond)
             sums[sign] += area.size, area.sum(), area @ area, area @ elongation
-    return dict(zip(names, sums.T / len(anomalies), strict=True))
+    return {'times': np.isfinite(low).astype(float), **dict(zip(names, sums.T / len(anomalies), strict=True))}
 
 
 def summarise(sums: Sums) -> dict[str, np.ndarray]:
-    """Of features below and above the limits, [..., 2]: number, area of the feature that a cell of a feature belongs
-    to, and its elongation; NaN where no feature exists."""
+    """Of features below and above the limits, [..., 2]: number at a time, area of the feature that a cell of a feature
+    belongs to, and its elongation; NaN where no feature exists."""
     return {
-        'number': np.asarray(sums['number']),
+        'number': ratio(sums['number'], np.asarray(sums['times'])[..., None]),
         'area': ratio(sums['area_square'], sums['area']),
         'elongation': ratio(sums['area_elongation'], sums['area']),
     }

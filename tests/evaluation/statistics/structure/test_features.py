@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 from skimage import measure
 
+from downscale_jax.evaluation.statistics.bootstrap import total
 from downscale_jax.evaluation.statistics.structure.features import day_sums, features, summarise, thresholds
 
 
@@ -47,3 +48,11 @@ def test_nothing_beyond():
     found = summarise(day_sums(np.zeros((1, 5, 5)), (-1.0, 1.0)))
     np.testing.assert_array_equal(found['number'], 0)
     assert np.isnan(found['area']).all()
+
+
+def test_the_number_is_that_of_one_time():
+    anomalies = np.zeros((1, 20, 20))
+    anomalies[0, 3, 5:14] = anomalies[0, 10, 5:14] = 2.0
+    one, empty = day_sums(anomalies, (-1.0, 1.0)), day_sums(np.full((1, 20, 20), np.nan), (np.nan, np.nan))
+    for times in ([one], [one] * 3, [one, empty]):
+        np.testing.assert_array_equal(summarise(total(times))['number'], [0, 2])
