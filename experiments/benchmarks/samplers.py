@@ -7,9 +7,10 @@ Draws ensembles of the diffusion in a work directory on days of the test split, 
 truth differs most from the coarse field: every sampler at its usual spacing of noise levels, temperature 1, the same
 noise for all. Prints scores as Markdown tables and draws them (--figure): fair CRPS, RMSE of the ensemble mean,
 spread/skill, and the mean |ln(power / truth's power)| of the members' anomaly from the kernel of the coarse input down
-to four cells; and CPU seconds of an ensemble, the least over the days, so that compilation does not count. The last
-line compares DPM-Solver++(2M) at 10 evaluations with DDIM at 100. Seven minutes of CPU time in all with the network
-of the default config.
+to four cells; and CPU seconds of an ensemble, the least over the days, so that compilation does not count. The next
+line compares DPM-Solver++(2M) at 10 evaluations with DDIM at 100. The last lines give the seconds of a work unit of
+--members on the square in the compiled program that --mode=downscale runs, by the sampler of the work directory and by
+the generators beside it, measured in turn. Eight minutes of CPU time in all with the network of the default config.
 """
 
 import time
@@ -27,6 +28,7 @@ from data_prep.prepare import prepare
 from downscale_jax.diffusion.samplers import Solver
 from downscale_jax.downscale import noise
 from downscale_jax.downscale.field_generator import FieldGenerator
+from downscale_jax.downscale.tiles import Domain
 from downscale_jax.evaluation.measures.examples import liveliest
 from downscale_jax.evaluation.statistics import pointwise as scores
 from downscale_jax.evaluation.statistics import scales
@@ -40,6 +42,7 @@ from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import messages
 from downscale_jax.systems import load
 from downscale_jax.systems.downscaler import Downscaler
+from experiments.benchmarks.scaling import in_turns, unit_arguments
 from experiments.command_line import Parser, at_least, figure_file, run_program
 
 SAMPLERS = {  # sampler, spacing, eta
@@ -60,6 +63,7 @@ SCORES = {
 }
 SECONDS = 'CPU seconds of an ensemble'
 SEED = 0
+ROUNDS = 9  # of which the fastest counts
 Draw = Callable[[np.ndarray, np.ndarray, int], np.ndarray]  # (coarse, known, seconds) -> members [M, H, W]
 FIGURE = Path(__file__).parents[2] / 'docs' / 'figures' / 'samplers.png'
 
@@ -84,12 +88,14 @@ def main() -> None:
     if crop < 4:
         parser.error(f'--crop leaves {crop} cells a side: at least 4 are needed, in multiples of {stride}')
     draws = sampler_draws(generator, options.members, crop, options.evaluations)
+    assert generator.sampling is not None
+    units = {f'{generator.sampling.sampler}, evaluations: {generator.sampling.steps}': generator}
     for workdir in options.fewer:
         other = load(workdir, kind=Downscaler)
         task: Any = other.tasks[other.last]
-        draws[other.last.replace('_', ' '), task.evaluations] = own_draw(
-            other.generator(other.last), options.members, crop
-        )
+        name, own = other.last.replace('_', ' '), other.generator(other.last)
+        draws[name, task.evaluations] = own_draw(own, options.members, crop)
+        units[f'{name}, evaluations: {task.evaluations}'] = own
     columns = sorted({steps for _, steps in draws})
     found = measure(draws, prepared, options.days, crop, min(window, crop))
     known = next(iter(found['DDIM'].values()))  # without a window free of land there is no spectrum
@@ -107,6 +113,9 @@ def main() -> None:
     if {10, 100} <= set(options.evaluations):
         ratio = found['DPM-Solver++(2M)'][10]['crps'] / found['DDIM'][100]['crps']
         print(f'\nCRPS of DPM-Solver++(2M) with 10 evaluations against DDIM with 100: {100 * (ratio - 1):+.1f} %')
+    print()
+    for line in speeds(units, options.members, crop):
+        print(line)
 
 
 def measure(
@@ -144,6 +153,25 @@ def measure(
         numbers = {score: float(value[0]) for score, value in scores.summarise(whole).items()}
         found[name][steps] = {**numbers, 'power': power, 'seconds': min(seconds[name, steps])}
     return found
+
+
+def speeds(generators: Mapping[str, FieldGenerator], members: int, crop: int) -> list[str]:
+    """Lines with the seconds of a work unit, on the clock and of all cores, and its speed relative to the first."""
+    calls: list[Callable[[], Any]] = []
+    for generator in generators.values():
+        domain = Domain((crop, crop), len(generator.transform.inputs))
+        coarse = np.random.default_rng(SEED).standard_normal((*domain.shape, domain.channels), np.float32)
+        program = generator.with_partition(members=members).program(domain)
+        calls.append(partial(program, *unit_arguments(generator, coarse, members)))
+    for call in calls:
+        jax.block_until_ready(call())  # the first call is slow
+    found = in_turns(calls, ROUNDS)
+    clock, cores = found[0]
+    return [
+        f'a work unit by {name}: {one:.3g} s, {every:.3g} s of all cores; {clock / one:.2f} and {cores / every:.2f} '
+        'times as fast as the first'
+        for name, (one, every) in zip(generators, found, strict=True)
+    ]
 
 
 def sampler_draws(

@@ -1,3 +1,5 @@
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -92,3 +94,11 @@ def test_own_draws_are_what_compiled_programs_draw(name, day, request):
     coarse, known, dataset, _ = day
     found = samplers.own_draw(generator, MEMBERS, SIZE)(coarse, known, int(encode_times(dataset['time'].values)[0]))
     np.testing.assert_allclose(found[:, known], compiled(generator, day)[:, known], rtol=1e-3, atol=1e-4)
+
+
+def test_work_units_are_timed_in_turn(generator, distilled):
+    first, second = samplers.speeds({'ddim': generator, 'distilled': distilled}, MEMBERS, SIZE)
+    assert first.startswith('a work unit by ddim: ')
+    assert first.endswith('1.00 and 1.00 times as fast as the first')
+    seconds, cores, faster, of_cores = map(float, re.findall(r'[0-9.]+(?:e-[0-9]+)?', second))
+    assert min(seconds, cores, faster, of_cores) > 0
