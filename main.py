@@ -9,6 +9,7 @@ exit_on_signals()  # before the other imports, which take seconds
 
 import itertools
 import os
+import re
 import runpy
 import sys
 from collections.abc import Iterable
@@ -29,6 +30,7 @@ READING = ('downscale', 'pack', 'map')  # modes that leave the work directory as
 NEEDED = {'downscale': ('input', 'output'), 'pack': ('output',), 'map': ('input', 'outlines', 'output')}
 # settings that accept None, "not set"
 OPTIONAL = ('sampling.temperature', 'evaluation.records', 'data.patch', 'model.stem', 'evaluation.window')
+OVERRIDE = re.compile(r'--?(?:no)?config\.([^=]+)=?(.*)', re.DOTALL)  # of a setting on the command line
 FLAGS = flags.FLAGS
 CONFIG = config_flags.DEFINE_config_file('config', None, 'configs/NAME.py[:smoke|:paper]')
 flags.DEFINE_string(
@@ -131,7 +133,7 @@ def parse(argv: list[str]) -> CommandLine:
     unset = [key for key, value in overrides.items() if value == 'None' and key in OPTIONAL]
     try:
         # numeric flags do not parse None
-        rest = FLAGS([argument for argument in argv if argument not in {f'--config.{key}=None' for key in unset}])[1:]
+        rest = FLAGS([a for a in argv if not (match := OVERRIDE.fullmatch(a)) or match[1] not in unset])[1:]
     except Exception as error:  # absl and ml_collections raise half a dozen kinds
         raise UserError(str(error)) from error
     if rest:
@@ -143,8 +145,7 @@ def parse(argv: list[str]) -> CommandLine:
         raise UserError(f'--mode={FLAGS.mode} needs --{missing[0]}')
     CONFIG.value.update_from_flattened_dict(dict.fromkeys(unset))
     config = CONFIG.value.to_dict()
-    # not only as --config.KEY=VALUE: also -config.KEY, --noconfig.KEY, and in a --flagfile
-    replaced = {*config_flags.get_override_values(FLAGS['config']), *unset}
+    replaced = {*config_flags.get_override_values(FLAGS['config']), *unset}  # those in a --flagfile, too
     given = {key: value for key, value in flatten(config).items() if key in replaced}
     name = '-'.join(filter(None, [Path(path).stem, variant]))
     return CommandLine(config, given, FLAGS.workdir or f'runs/{name}')
@@ -165,8 +166,7 @@ def config_file(argv: list[str]) -> str:
 
 def overridden(argv: list[str]) -> dict[str, str]:
     """The settings of the config that the command line sets, as written there."""
-    arguments = [argument.removeprefix('--config.') for argument in argv if argument.startswith('--config.')]
-    return {key: value for key, _, value in (argument.partition('=') for argument in arguments)}
+    return {match[1]: match[2] for match in map(OVERRIDE.fullmatch, argv) if match}
 
 
 def check_overrides(keys: Iterable[str], path: str, variant: str) -> None:

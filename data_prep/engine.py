@@ -68,11 +68,11 @@ def map_reduce(
     with bar:
         if client is not None:
             return _on_cluster(client, leaves, root, by_key, bar)
-        with ThreadPoolExecutor(threads()) as pool, _Progress(by_key, bar):
+        with ThreadPoolExecutor(thread_count()) as pool, _Progress(by_key, bar):
             return root.compute(scheduler='threads', pool=pool)
 
 
-def threads() -> int:
+def thread_count() -> int:
     """Number of threads of this process that prepare data. Raises UserError for an invalid DASK_NUM_WORKERS."""
     count = dask.config.get('num_workers', CPU_COUNT)
     if not isinstance(count, int) or count < 1:

@@ -10,7 +10,7 @@ import numpy as np
 
 from downscale_jax.runtime import memory, messages, parallel
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.files import write_json
+from downscale_jax.runtime.files import disk_error, write_json
 from downscale_jax.runtime.memory import format_bytes
 from downscale_jax.systems import system_of
 from downscale_jax.systems.checks import before_training
@@ -30,7 +30,7 @@ def describe(config: Config, workdir: Path) -> None:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f'cannot create the work directory {workdir}: {error.strerror}') from error
+        raise UserError(f'cannot create the work directory {workdir}: {disk_error(error)}') from error
     if jax.process_index() == 0:
         write_json(workdir / 'describe.json', description)
 
@@ -49,7 +49,8 @@ def described(config: Config) -> dict[str, Any]:
     for name, task in tasks.items():
         states[name] = abstract_state(task, system.initialise(name, tasks), batch, 0)
         step = train_program(task, task.phases[0], config['seed']).lower(states[name], batch).compile()
-        cost, temporary, needed = step.cost_analysis(), *memory_of(step)
+        cost = step.cost_analysis()
+        temporary, needed = memory_of(step)
         messages.info(
             f'{name}: {size(states[name].params):,} parameters; a step of {rows} examples per device: '
             f'{cost["flops"] / 1e9:.3g} GFLOP, {cost["bytes accessed"] / 1e9:.3g} GB read and written, '
@@ -81,8 +82,9 @@ def described(config: Config) -> dict[str, Any]:
 
 
 def memory_of(step: Any) -> tuple[int, int]:
-    """(temporary bytes, all bytes with those of state and batch) of a compiled step on each device."""
-    if (found := step.memory_analysis()) is None:  # a backend that does not tell
+    """(temporary bytes, all bytes including state and batch) of a compiled step, per device; zeros where the backend
+    reports none."""
+    if (found := step.memory_analysis()) is None:
         return 0, 0
     temporary: int = found.temp_size_in_bytes
     held = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes

@@ -119,7 +119,7 @@ def shorten(key: str, keys: Collection[str]) -> str:
 
 
 def sweep_runs(config: str, common: Point, grid: Sequence[Point]) -> list[Run]:
-    """One run per point, whose values take precedence over those of `common`.
+    """One run per point, with the values of `common` added.
 
     Raises UserError for keys and values that the config does not take, for a key of the grid that is among `common`,
     and for two points of one config.

@@ -16,6 +16,7 @@ from downscale_jax.fields.transforms.block_means import BlockMeans
 from downscale_jax.fields.transforms.lifting import interpolate_fields
 from downscale_jax.fields.transforms.pairs import PairTransform
 from downscale_jax.fields.transforms.quantile_mapping import QuantileMap, Series
+from downscale_jax.pipeline.records import CLIMATE
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import RESTORE, reading
 
@@ -73,9 +74,9 @@ def within(fields: xr.Dataset, overlap: Sequence[str]) -> xr.Dataset:
 
 def read_climate(workdir: Path) -> QuantileMap:
     """The climate of the training split from a work directory. Raises UserError where there is none."""
-    path = workdir / 'climate.nc'
+    path = workdir / CLIMATE
     if not path.exists():
-        raise UserError(f'{workdir} has no climate.nc: --overlap needs a model of block means or of pairs')
+        raise UserError(f'{workdir} has no {CLIMATE}: --overlap needs a model of block means or of pairs')
     with reading(path, RESTORE), xr.open_dataset(path, engine='netcdf4') as dataset:
         return QuantileMap.from_dataset(dataset.load())
 

@@ -9,7 +9,8 @@ from downscale_jax.pipeline.records import Prepared
 
 
 def read(prepared: Prepared, splits: Sequence[str], most: int | None = None) -> dict[str, np.ndarray]:
-    """Parts of the records of the splits: `image` [N, H, W, C], `label`, `group`, `seconds` [N]; maybe `values` [N, K].
+    """The records of the splits, stacked: `image` [N, H, W, C], `label`, `group`, `seconds` [N]; `values` [N, K] where
+    the data have them.
 
     At most `most` records of each split, evenly spread; None: all.
     """

@@ -79,8 +79,8 @@ def variables_of(
     statistics: Reference,
     cell: float,
 ) -> tuple[Variable, ...]:
-    """Regimes and zones are those of the settings; regimes are by default the terciles of training. Labels that repeat
-    have the name of their variable behind them."""
+    """Regimes and zones are those of the settings; regimes are by default the terciles of training. A label that
+    several variables share is followed by the variable's name."""
     transform, attributes, variables = prepared.field_transform, prepared.attributes, []
     labels = {name: label(name, attributes[name]) for name in transform.targets}
     repeated = {name for name, words in labels.items() if list(labels.values()).count(words) > 1}

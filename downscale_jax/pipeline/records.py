@@ -42,6 +42,7 @@ from downscale_jax.runtime.files import RESTORE, Section, read_json, reading
 
 STATICS = 'statics.nc'
 COARSE_GRID = 'coarse_grid.nc'
+CLIMATE = 'climate.nc'  # of the coarse inputs in training, to which another source is corrected
 OUTLINES = 'outlines.gpkg'
 T = TypeVar('T', bound=Transform)
 
@@ -127,7 +128,7 @@ class Prepared:
 
     @property
     def attributes(self) -> dict[str, dict[str, str]]:
-        """CF attributes of the targets by their names, of data for downscaling."""
+        """{target: its CF attributes}, for data for downscaling."""
         attributes = self.meta['attributes']
         return dict.fromkeys(self.field_transform.targets, attributes) if self.kind == 'refinement' else attributes
 

@@ -1,8 +1,8 @@
 """Checkpoints of one task, written asynchronously: the newest few and the best by validation loss.
 
-The only module that imports orbax, on use, because that takes a second. Orbax writes each step to a temporary folder
-and renames it. The folder holds the digests of its files in `whole.json`, because restoring alone reports truncated and
-missing files late, and a flipped bit in an array not at all.
+The only module that imports orbax, and only on use: the import takes a second. Orbax writes each step to a temporary
+folder and renames it. The folder holds the digests of its files in `whole.json`, because restoring alone reports
+truncated and missing files late, and a flipped bit in an array not at all.
 """
 
 import hashlib

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ImportedOnUse(UserDict[str, Any]):
-    """Values by name; a text 'module:attribute' stands for the attribute until it is asked for."""
+    """Values by name; a text 'module:attribute' or 'package.module' stands for the object until it is requested."""
 
     def __getitem__(self, name: str) -> Any:
         if isinstance(value := self.data[name], str):

@@ -86,3 +86,9 @@ class CirrusData(ImagesData):
         'simulated'
     )
     simulate: CirrusSimulation = about('the simulation, where path is empty')
+
+    @model_validator(mode='after')
+    def keeps_series(self) -> Self:
+        if self.split_by == 'image' and not self.path:
+            raise conflict("data.split_by='image' divides the images of a member among the splits: use 'group'")
+        return self

@@ -85,7 +85,8 @@ def train(
     """Trains `task` to the end of its last phase, from the newest checkpoint under `directory` if there is any.
 
     All phases of a task report the same metrics. On SIGINT or SIGTERM to any process the state is saved and all
-    processes exit with status 130 or 143. Raises UserError if the loss is not finite or on a disk error.
+    processes exit with status 130 or 143. Raises UserError if the loss is not finite, on a disk error, and for a
+    damaged record: one of validation is met at the first validation, and the steps until then are lost.
     """
     checkpoints = Checkpoints(directory, settings.keep)
     step = checkpoints.latest() or 0
@@ -144,7 +145,8 @@ class _Trainer:
             total=total, disable=None, initial=self.step, desc=f'training {self.name}', unit='step',
             dynamic_ncols=True, mininterval=1,
         )  # fmt: skip
-        with closing(self.checkpoints), bar, _Termination() as termination:
+        # a signal during the last save is heeded after it
+        with _Termination() as termination, closing(self.checkpoints), bar:
             for index, (phase, end) in enumerate(zip(self.task.phases, self.ends, strict=True)):
                 if index and self.step == self.ends[index - 1]:
                     self._enter(index, phase)

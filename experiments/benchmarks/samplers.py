@@ -7,10 +7,11 @@ Draws ensembles of the diffusion in a work directory on days of the test split, 
 truth differs most from the coarse field: every sampler at its usual spacing of noise levels, temperature 1, the same
 noise for all. Prints scores as Markdown tables and draws them (--figure): fair CRPS, RMSE of the ensemble mean,
 spread/skill, and the mean |ln(power / truth's power)| of the members' anomaly from the kernel of the coarse input down
-to four cells; and CPU seconds of an ensemble, the least over the days, so that compilation does not count. The next
-line compares DPM-Solver++(2M) at 10 evaluations with DDIM at 100. The last lines give the seconds of a work unit of
---members on the square in the compiled program that --mode=downscale runs, by the sampler of the work directory and by
-the generators beside it, measured in turn. Eight minutes of CPU time in all with the network of the default config.
+to four cells; and CPU seconds of an ensemble, the least over the days, so that compilation does not count. If
+--evaluations has both, the next line compares DPM-Solver++(2M) at 10 with DDIM at 100. The last lines give the seconds
+of a work unit of --members on the square in the compiled program that --mode=downscale runs, by the sampler of the work
+directory and by the generators beside it, measured in turn. Eight minutes of CPU time in all with the network of the
+default config.
 """
 
 import time
@@ -89,13 +90,13 @@ def main() -> None:
         parser.error(f'--crop leaves {crop} cells a side: at least 4 are needed, in multiples of {stride}')
     draws = sampler_draws(generator, options.members, crop, options.evaluations)
     assert generator.sampling is not None
-    units = {f'{generator.sampling.sampler}, evaluations: {generator.sampling.steps}': generator}
+    generators = {f'{generator.sampling.sampler}, evaluations: {generator.sampling.steps}': generator}
     for workdir in options.fewer:
         other = load(workdir, kind=Downscaler)
         task: Any = other.tasks[other.last]
         name, own = other.last.replace('_', ' '), other.generator(other.last)
         draws[name, task.evaluations] = own_draw(own, options.members, crop)
-        units[f'{name}, evaluations: {task.evaluations}'] = own
+        generators[f'{name}, evaluations: {task.evaluations}'] = own
     columns = sorted({steps for _, steps in draws})
     found = measure(draws, prepared, options.days, crop, min(window, crop))
     known = next(iter(found['DDIM'].values()))  # without a window free of land there is no spectrum
@@ -114,7 +115,7 @@ def main() -> None:
         ratio = found['DPM-Solver++(2M)'][10]['crps'] / found['DDIM'][100]['crps']
         print(f'\nCRPS of DPM-Solver++(2M) with 10 evaluations against DDIM with 100: {100 * (ratio - 1):+.1f} %')
     print()
-    for line in speeds(units, options.members, crop):
+    for line in speeds(generators, options.members, crop):
         print(line)
 
 

@@ -211,6 +211,7 @@ FAULTS = [
     ('rosettes', 'data.size', 4),
     ('rosettes', 'model.trunk', 'resnet18'),
     ('rosettes', 'training.class_weight', -1.0),
+    ('cloud_vae', 'data.split_by', 'image'),
     ('cloud_vae', 'data.simulate.lagrangian', 1),
     ('cloud_vae', 'model.latents', (2, 2)),
     ('cloud_vae', 'model.blocks', -1),

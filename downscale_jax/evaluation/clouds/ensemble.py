@@ -35,8 +35,8 @@ def read(prepared: Prepared, split: str) -> Ensemble:
     times = int(counts[0])
     if np.ptp(counts) or np.ptp(records['seconds'].reshape(-1, times), axis=0).any():
         raise UserError(
-            f"members of the split '{split}' have images of different times, {counts.min()} to {counts.max()} each: "
-            "keep all images of a member in one split, data.split_by='group'"
+            f"members of the split '{split}' have images at different times: keep all images of a member in one split, "
+            "data.split_by='group'"
         )
     return Ensemble(
         records['image'].reshape(-1, times, *records['image'].shape[1:]),

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from downscale_jax.evaluation.labels import shortened
 
-GAP = 0.5  # between groups of classes, in distances of classes
+GAP = 0.5  # between groups, relative to the distance between classes
 SHIFT = 0.16  # between methods
 
 

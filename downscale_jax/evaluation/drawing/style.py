@@ -56,7 +56,7 @@ _OTHERS: tuple[dict[str, Any], ...] = (
 OUTSIDE: dict[str, Any] = {'textcoords': 'offset points', 'va': 'center', 'fontsize': 9, 'annotation_clip': False}
 
 
-def looks(names: Collection[str], main: str = '') -> dict[str, dict[str, Any]]:
+def looks(names: Collection[str], main: str | None = None) -> dict[str, dict[str, Any]]:
     """{name: colour and dash pattern}; 'NAME_1' and the method `main` look like members, 'NAME_33' like their mean."""
     others = iter(_OTHERS * len(names))
     return {name: LINES.get('member' if name == main else _kind(name)) or next(others) for name in names}
@@ -107,7 +107,7 @@ def label_bar(bar: Colorbar, unit: str, quantity: str = '') -> None:
 
 
 def colour_bar(figure: Figure, image: Any, label: str, **place: Any) -> Colorbar:
-    """A colour bar of a quantity without a unit, at a place as `Figure.colorbar` takes it."""
+    """A colour bar with a plain label, at a place as `Figure.colorbar` takes it."""
     bar = figure.colorbar(image, label=label, **place)
     bar.outline.set_visible(False)
     return bar

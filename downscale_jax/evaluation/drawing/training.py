@@ -14,7 +14,7 @@ from downscale_jax.training.log import read
 
 
 def losses(workdir: Path, subtitle: str) -> results.Figure:
-    """The figure of a report on the losses in a work directory."""
+    """The report's figure of the losses logged in a work directory."""
     rows = read(workdir / 'metrics.jsonl')
     return results.Figure('training', 'Losses in training and validation.', training(rows, 'Training', subtitle))
 

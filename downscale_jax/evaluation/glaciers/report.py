@@ -95,7 +95,7 @@ def classes_of(outcome: Outcome) -> list[Classes]:
 
 
 def _classes(title: str, outcome: Outcome, values: np.ndarray, edges: Sequence[float], names: Sequence[str]) -> Classes:
-    """Of the test glaciers by their values [N] between edges."""
+    """IoU of the test glaciers, grouped by `values` [N] at the `edges`."""
     chosen = {name: outcome.chosen & (np.digitize(values, edges) == k) for k, name in enumerate(names)}
     known = {name: glaciers for name, glaciers in chosen.items() if glaciers.any()}
     iou = {

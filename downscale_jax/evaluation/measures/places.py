@@ -53,12 +53,16 @@ class Places:
         scores: dict[str, dict[str, Estimate]] = {}
         details: Comparisons = {}
         scored: list[Variable] = []
+        few = ', '.join(self._names[:4]) + (' and others' if len(self._names) > 4 else '')
+        notes = [f'Local statistics at {len(self._names)} places: {few}.']
         for index, variable in enumerate(setting.variables):
             series = {method: np.stack(values) for (method, of), values in self.series.items() if of == index}
             known = np.isfinite(series[TRUTH]).any(1)
             if not known.any():
                 continue
             scored.append(variable)
+            if gaps := int((~known).sum()):
+                notes.append(f'Local statistics of {variable.label}: {gaps} of {len(known)} times have no values.')
             series = {method: values[known] for method, values in series.items()}
             truth = series.pop(TRUTH)
             distances = {method: local.wasserstein(truth, values) for method, values in series.items()}
@@ -76,8 +80,6 @@ class Places:
                         difference = np.array([better - worse, *interval])
                         compared = Comparison(better, worse, equal, difference)
                         details.setdefault(method, {}).setdefault(rival, {})[variable.name] = compared
-        few = ', '.join(self._names[:4]) + (' and others' if len(self._names) > 4 else '')
-        notes = [f'Local statistics at {len(self._names)} places: {few}.']
         figures = [self._figure(details, scored)] if details else []
         return Result(scores, details, self._tables(details), figures, notes)
 

@@ -98,6 +98,12 @@ class Spectra:
         if not panels:
             return Result(scores, details, notes=['Spectra by wavenumber are undefined: every time has missing cells.'])
         narrow = self._band.stop is not None
+        notes = ['Spectra of the rows at least half as wide as the widest: blocks leave no whole globe.'] * narrow
+        for key in known:
+            times = self.sums.times((setting.main, key))
+            if gaps := len(times) - sum(map(has_spectrum, times)):
+                named = labels[key].label if key in labels else 'kinetic energy'
+                notes.append(f'Spectra of {named}: missing cells leave out {gaps} of {len(times)} times.')
         return Result(
             scores,
             details,
@@ -109,7 +115,7 @@ class Spectra:
                     drawing.spectra(self.wavelength_km, panels, 'Power by wavelength', setting.title),
                 )
             ],
-            notes=['Spectra of the rows at least half as wide as the widest: blocks leave no whole globe.'] * narrow,
+            notes=notes,
         )
 
     @property
@@ -150,8 +156,8 @@ def has_spectrum(sums: Sums) -> bool:
 
 
 def totals(sums: Accumulator) -> dict[str, Sums]:
-    """{variable, or `energy`: sums of the first method, whose truth is that of all}, over the times that have a
-    spectrum; over all, and NaN, where none has."""
+    """{variable, or `energy`: sums of the first method}; all methods share the truth. Over the times that have a
+    spectrum; if none has, over all, NaN."""
     first = next(iter(sums))[0]
     times = {key: sums.times((method, key)) for method, key in sums if method == first}
     return {key: total([*filter(has_spectrum, every)] or every) for key, every in times.items()}

@@ -142,8 +142,8 @@ def cell(estimate: Estimate | None, is_best: bool = False) -> Cell:
 
 
 def best(values: Mapping[str, float], definition: Definition) -> set[str]:
-    """The methods with the best value as printed: equal digits are equally good, and so are those as far from the best
-    on either side of it. Empty for fewer than two values and where no direction is better."""
+    """The methods with the best value as printed: equal digits are equally good, and so are values equally far from
+    the ideal on either side. Empty for fewer than two values and where no direction is better."""
     distance = _DISTANCE_FROM_BEST.get(definition.direction)
     printed = {method: float(text(value).replace('−', '-')) for method, value in values.items() if math.isfinite(value)}
     if distance is None or len(printed) < 2:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 Sums = Mapping[Any, Any]  # numbers or arrays
-Summary = Callable[[Sums], Mapping[str, np.ndarray]]
+Summary = Callable[[Sums], Mapping[Any, np.ndarray]]
 WEATHER_DAYS = 5  # over which errors are correlated: the length of a block
 FEWEST = 5  # times that can be resampled
 
@@ -52,20 +52,20 @@ class Accumulator:
 
     def estimates(
         self, key: Hashable, summary: Summary, keep: Callable[[Sums], bool] = lambda _: True
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[Any, np.ndarray]:
         """{score: [..., 3]}, value, 5 and 95 % quantile, over the times to `keep`; empty without any."""
         kept = [(sums, stamp) for sums, stamp in zip(self.times(key), self.stamps(key), strict=True) if keep(sums)]
         return estimates([sums for sums, _ in kept], summary, weather_block([stamp for _, stamp in kept]))
 
     def all_estimates(
         self, summary: Summary, keep: Callable[[Sums], bool] = lambda _: True
-    ) -> dict[Any, dict[str, np.ndarray]]:
+    ) -> dict[Any, dict[Any, np.ndarray]]:
         """{key: its estimates}, without the keys that have none."""
         found = {key: self.estimates(key, summary, keep) for key in self}
         return {key: values for key, values in found.items() if values}
 
 
-def estimates(times: Sequence[Sums], summary: Summary, block: int | None = None) -> dict[str, np.ndarray]:
+def estimates(times: Sequence[Sums], summary: Summary, block: int | None = None) -> dict[Any, np.ndarray]:
     """{score: [..., 3]}, value, 5 and 95 % quantile; `block` as in `bootstrap`; empty without times."""
     if not times:
         return {}
@@ -75,7 +75,7 @@ def estimates(times: Sequence[Sums], summary: Summary, block: int | None = None)
 
 def bootstrap(
     times: Sequence[Sums], summary: Summary, seed: int = 0, samples: int = 1000, block: int | None = None
-) -> dict[str, np.ndarray]:
+) -> dict[Any, np.ndarray]:
     """5 % and 95 % quantiles of every score over resampled times: {score: [2, ...]}.
 
     times: sums in order of time, only those that hold something. Whole blocks of consecutive times are drawn (see

@@ -101,6 +101,6 @@ def day_sums(members: np.ndarray, weight: np.ndarray, month: int, known: HotDry)
 
 
 def summarise(sums: Sums) -> dict[str, np.ndarray]:
-    """{'frequency': [...]}, the share of months that are hot and dry, from sums of any shape; NaN where no month could
-    be."""
+    """{'frequency': [...]}, the share of months that are hot and dry, from sums of any shape; NaN where no month
+    counts."""
     return {'frequency': ratio(sums['events'], sums['months'])}

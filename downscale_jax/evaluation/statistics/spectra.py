@@ -85,11 +85,12 @@ def resolves(grid: xr.Dataset) -> bool:
 
 
 def spectrum_of(grid: xr.Dataset) -> Spectrum:
-    """Of a canonical grid, with `lat`, `lon` or `x`, `y`; axes run either way. Global grids are evenly spaced with both
-    poles or with neither, or Gaussian.
+    """The spectrum of a canonical grid with `lat`, `lon` or `x`, `y`, whose axes run either way.
 
-    Raises UserError: uneven steps; neither a global grid that harmonics fit nor a region whose rows are of about one
-    width.
+    Global grids are evenly spaced with both poles or with neither, or Gaussian.
+
+    Raises UserError for uneven steps, and for a grid that is neither one that harmonics fit nor a region whose rows are
+    of about one width.
     """
     axes = ('y', 'x') if {'x', 'y'} <= set(grid.coords) else ('lat', 'lon')
     if set(axes) <= set(grid.coords) and grid[axes[0]].ndim == 1:

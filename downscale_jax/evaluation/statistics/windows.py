@@ -42,8 +42,8 @@ def transform(field: np.ndarray, origins: np.ndarray, size: int) -> np.ndarray:
 def tapered(field: np.ndarray, origins: np.ndarray, size: int) -> np.ndarray:
     """A field [H, W] in its windows [K, N, N], N = size, float64.
 
-    In each window the mean is removed and a Hann taper w(i) w(j), applied (`hann`); the mean is
-    weighted by w, so that nothing of it leaks into the longest wavelength.
+    In each window the mean, weighted by w so that none of it leaks into the longest wavelength, is removed, and a Hann
+    taper w(i) w(j) is applied (`hann`).
 
     Raises ValueError where the field is not finite inside a window.
     """

@@ -3,8 +3,7 @@
 import json
 from pathlib import Path
 
-from downscale_jax.fields.datasets import store
-from downscale_jax.pipeline.records import COARSE_GRID, STATICS, Prepared
+from downscale_jax.pipeline.records import CLIMATE, COARSE_GRID, STATICS, Prepared
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import write_bytes, write_json
 from downscale_jax.runtime.settings import flatten
@@ -12,8 +11,8 @@ from downscale_jax.systems.storage.migration import versioned
 from downscale_jax.systems.system import Config
 from downscale_jax.systems.workdir import REPLACEABLE, read_config
 
-CLIMATE = 'climate.nc'
-WRITTEN_ONCE = ('config.json', 'prepared.json', STATICS, CLIMATE, COARSE_GRID)
+GRIDS = (STATICS, CLIMATE, COARSE_GRID)
+PERMANENT = ('config.json', 'prepared.json', *GRIDS)  # files that no run removes
 
 
 def check_config(config: Config, workdir: Path) -> None:
@@ -47,12 +46,10 @@ def claim(config: Config, workdir: Path, prepared: Prepared) -> None:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if not (workdir / 'prepared.json').exists():  # an earlier claim may have failed, of other data
-            for name in (STATICS, CLIMATE, COARSE_GRID):
+            for name in GRIDS:
                 (workdir / name).unlink(missing_ok=True)
-        if (prepared.directory / STATICS).exists() and not (workdir / STATICS).exists():
-            store.write_netcdf(prepared.statics, workdir / STATICS)
-        for name in (CLIMATE, COARSE_GRID):
-            if (prepared.directory / name).exists():
+        for name in GRIDS:
+            if (prepared.directory / name).exists() and not (workdir / name).exists():
                 write_bytes(workdir / name, (prepared.directory / name).read_bytes())
         write_json(workdir / 'prepared.json', prepared.meta)
         write_json(workdir / 'config.json', versioned(config))

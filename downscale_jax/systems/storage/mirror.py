@@ -22,10 +22,10 @@ from downscale_jax.runtime.checkpoints import ASIDE, MARK
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import cache_folder, disk_error, first_line, read_json, write_bytes, write_json
 from downscale_jax.runtime.locks import alone
-from downscale_jax.systems.storage.claim import WRITTEN_ONCE
+from downscale_jax.systems.storage.claim import PERMANENT
 
 INTERVAL = 60.0  # seconds between uploads
-TEMPORARY = (ASIDE, '.claims', '.partial', '.tmp')  # in names of files and folders that exist while others are written
+TEMPORARY = (ASIDE, '.claims', '.partial', '.tmp')  # parts of the names of what exists only during a write
 # [ETag of the object, size and time of change of the file] when both were equal; [ETag] alone without a file
 Version = list[Any]
 
@@ -67,7 +67,7 @@ class Mirror:
         """Fetches what has changed at the URL since this machine last wrote or read it; returns the folder.
 
         Ignores checkpoints whose upload was interrupted. Raises UserError where the URL cannot be read or the folder
-        not be written.
+        cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ class Mirror:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 write_bytes(file, bytes(store.get(name).bytes()))
                 known[name] = [tag, *state(file)]
-        except self._failures as failure:
+        except object_stores.failures() as failure:
             raise UserError(f'cannot read {self.url}: {first_line(failure)}') from failure
         for name in known.keys() - found.keys():  # removed there
             (self.folder / name).unlink(missing_ok=True)
@@ -109,20 +109,22 @@ class Mirror:
     def _upload(self) -> None:
         """Writes files that have changed, then removes objects whose files are gone.
 
-        Raises UserError where the URL or the record cannot be written, and, removing nothing, where a file is gone that
-        no run removes: the cache was purged.
+        Raises UserError where the URL or the record cannot be written, and, before anything is removed, where a file
+        that no run removes is gone: the cache was purged.
         """
+        failures: tuple[type[Exception], ...] = (OSError, *object_stores.failures())
         try:
             with self._alone():
                 self._send()
-        except self._failures as failure:
+        except failures as failure:
             raise UserError(f'cannot write {self.url}: {first_line(failure)}') from failure
 
     def _send(self) -> None:
         store, known = object_stores.opened(self.url), self._versions()
-        kept = {*WRITTEN_ONCE} if 'config.json' in known else set()
+        kept = known.keys() & PERMANENT if 'config.json' in known else set()
+        purged = sorted(name for name in kept if not (self.folder / name).exists())
         try:
-            for name in [name for name in known if is_mark(name)]:  # of ensembles that others replace
+            for name in [] if purged else [name for name in known if is_mark(name)]:  # of ensembles that others replace
                 if not (self.folder / name).exists():
                     store.delete(name)
                     del known[name]
@@ -137,12 +139,11 @@ class Mirror:
                 if content is not None:
                     known[name] = [store.put(name, content)['e_tag'], *now]
                 present.add(name)
-            gone = known.keys() - present
-            if purged := sorted(gone & kept):
+            if purged:
                 raise UserError(
                     f'{self.folder / purged[0]} was removed during the run, so nothing is removed at {self.url}'
                 )
-            for name in sorted(gone, reverse=True):  # the mark of a checkpoint first
+            for name in sorted(known.keys() - present, reverse=True):  # the mark of a checkpoint first
                 store.delete(name)
                 del known[name]
         finally:
@@ -155,10 +156,6 @@ class Mirror:
         """Context in which no other process of this host changes the folder or its record."""
         lock = self.folder.with_name(f'{self.folder.name}.lock')
         return alone(lock, f'waiting for another process, which copies {self.url}')
-
-    @property
-    def _failures(self) -> tuple[type[Exception], ...]:
-        return OSError, *object_stores.failures()
 
 
 def finished(folder: Path) -> Iterator[Path]:
@@ -182,7 +179,7 @@ def complete_files(folder: Path) -> Iterator[Path]:
 
 def is_mark(name: str) -> bool:
     """Whether a file of an ensemble says that the fields of a work unit are complete."""
-    from downscale_jax.downscale.dataset import CLIPPED_SHARE  # imported by a run, which alone uploads
+    from downscale_jax.downscale.dataset import CLIPPED_SHARE  # late: only runs upload, and they have imported it
 
     return f'/{CLIPPED_SHARE}/c/' in name
 
@@ -193,7 +190,7 @@ def is_temporary(name: str) -> bool:
 
 
 def is_cut(name: str, found: Container[str]) -> bool:
-    """Whether an object belongs to a checkpoint (checkpoints/TASK/STEP/...) of which the last file was not uploaded."""
+    """Whether an object belongs to a checkpoint (checkpoints/TASK/STEP/...) whose mark was not uploaded."""
     place = name.split('/')[:3]
     return place[0] == 'checkpoints' and '/'.join([*place, MARK]) not in found
 

@@ -17,13 +17,14 @@ from pathlib import Path
 
 from downscale_jax.fields.datasets.files import object_stores
 from downscale_jax.fields.datasets.files.paths import is_url
+from downscale_jax.pipeline.records import CLIMATE, COARSE_GRID, STATICS
 from downscale_jax.runtime.errors import UserError
 from downscale_jax.runtime.files import cache_folder, check_output, disk_error
 from downscale_jax.systems.workdir import best_step, read_config
 
 NEEDED = ('config.json', 'prepared.json')
 OTHERS = (
-    'statics.nc', 'coarse_grid.nc', 'climate.nc', 'calibration.json', 'scores.json', 'details.json', 'describe.json',
+    STATICS, COARSE_GRID, CLIMATE, 'calibration.json', 'scores.json', 'details.json', 'describe.json',
     'card.md', 'report.html',
 )  # fmt: skip
 MANIFEST = 'manifest.json'  # {file: SHA-256}

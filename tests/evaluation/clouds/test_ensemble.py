@@ -30,5 +30,5 @@ def test_series_of_members():
 
 @pytest.mark.parametrize('times', [{0: (0, 5), 1: (0,), 2: (0, 5, 9)}, {0: (0, 5), 1: (0, 9)}], ids=['number', 'times'])
 def test_times_that_differ(times):
-    with pytest.raises(UserError, match=r"split 'train' have images of different times.*split_by='group'"):
+    with pytest.raises(UserError, match=r"split 'train' have images at different times.*split_by='group'"):
         read(prepared(times), 'train')

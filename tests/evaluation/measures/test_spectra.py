@@ -245,6 +245,8 @@ def test_a_time_without_a_value_does_not_cost_the_others(measured, name):
         assert np.isfinite(measure.truth()[key]).all()
         same = np.allclose(measure.truth()[key], others.truth()[key])
         assert same == (key != 'vorticity')  # which all three times have
+    notes = [note for note in measure.result().notes if '1 of 3 times' in note]
+    assert len(notes) == len(ratios) - 1
 
 
 def test_a_gap_in_another_variable_does_not_cost_the_energy_of_winds(of_setting, of_fields):

@@ -43,20 +43,20 @@ def test_a_claim_that_failed_leaves_no_grid_of_other_data(tmp_path, monkeypatch)
 def test_a_claimed_grid_is_kept(tmp_path):
     workdir, data = tmp_path / 'run', prepared(tmp_path / 'data', 1)
     claim(CONFIG, workdir, data)
-    before = (workdir / 'statics.nc').stat()
+    before = [(workdir / name).stat().st_ino for name in ('statics.nc', 'climate.nc')]
     claim(CONFIG, workdir, data)
-    assert (workdir / 'statics.nc').stat().st_ino == before.st_ino
+    assert [(workdir / name).stat().st_ino for name in ('statics.nc', 'climate.nc')] == before
 
 
-def test_a_full_disk_leaves_the_climate_as_it_was(tmp_path):
-    workdir = tmp_path / 'run'
-    claim(CONFIG, workdir, prepared(tmp_path / 'data', 1, climate=bytes(200_000)))
-    again = prepared(tmp_path / 'data', 1, climate=bytes(199_999))
+def test_a_full_disk_leaves_no_part_of_a_file(tmp_path):
+    workdir, data = tmp_path / 'run', prepared(tmp_path / 'data', 1, climate=bytes(200_000))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
         with pytest.raises(UserError, match='File too large'):
-            claim(CONFIG, workdir, again)
+            claim(CONFIG, workdir, data)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in workdir.iterdir()] == ['statics.nc']
+    claim(CONFIG, workdir, data)
     assert (workdir / 'climate.nc').read_bytes() == bytes(200_000)

@@ -188,12 +188,14 @@ def test_a_purged_cache_removes_nothing_at_the_url(objects, machine):
     machine('first')
     with Mirror(URL) as folder:
         write(folder, **{'config.json': '1', 'statics.nc': 'grid', 'checkpoints__net__5__whole.json': 'all'})
+        write(folder, **{'ensembles/a.zarr/clipped_share/c/0/0': 'mark'})
     before = dict(objects)
 
     def purge():
         with Mirror(URL):
             (folder / 'statics.nc').unlink()
             (folder / 'checkpoints/net/5/whole.json').unlink()
+            (folder / 'ensembles/a.zarr/clipped_share/c/0/0').unlink()
 
     with pytest.raises(UserError, match=rf'statics\.nc was removed .* nothing is removed at {URL}'):
         purge()

@@ -1,7 +1,6 @@
 """Sums of every complete method beside those of the truth, and their summaries as a table of the report."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ from downscale_jax.evaluation.protocol import Setting
 from downscale_jax.evaluation.results import Estimate, Table
 from downscale_jax.evaluation.statistics.bootstrap import Accumulator, Sums
 
-FIELD, TRUTH = 'field', 'truth'  # kinds of sums
+FIELD, TRUTH, SCORE = 'field', 'truth', 'score'  # kinds of sums and of what they become
 MEMBERS = 4  # of an ensemble that are scored, at most: statistics of one member are averages already
 Summarise = Callable[[Sums], Mapping[str, np.ndarray]]
 Score = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
@@ -35,19 +34,25 @@ class Comparison:
         self.sums.add((method, index), stamp, both)
 
     def result(self) -> Compared:
-        setting = self._setting
+        scores: dict[tuple[str, int], dict[str, Estimate]] = {}
         quantities: dict[str, dict[str, dict[str, Estimate]]] = {}
-        for method, index in self.sums:
-            rows = quantities.setdefault(setting.variables[index].name, {})
-            for row, kind in ((TRUTH, TRUTH), (method, FIELD)):
-                rows[row] = self.sums.estimates((method, index), partial(self._summary, kind))
-        return Compared(setting.named(self.sums.all_estimates(self._scores)), quantities)
+        for (method, index), found in self.sums.all_estimates(self._summary).items():
+            parts: dict[str, dict[str, Estimate]] = {SCORE: {}, TRUTH: {}, FIELD: {}}
+            for (kind, name), estimate in found.items():
+                parts[kind][name] = estimate
+            scores[method, index] = parts[SCORE]
+            rows = quantities.setdefault(self._setting.variables[index].name, {TRUTH: parts[TRUTH]})
+            rows[method] = parts[FIELD]
+        return Compared(self._setting.named(scores), quantities)
 
-    def _summary(self, kind: str, sums: Sums) -> Mapping[str, np.ndarray]:
-        return self._summarise({name: value for (of, name), value in sums.items() if of == kind})
-
-    def _scores(self, sums: Sums) -> Mapping[str, np.ndarray]:
-        return self._score(self._summary(FIELD, sums), self._summary(TRUTH, sums))
+    def _summary(self, sums: Sums) -> dict[tuple[str, str], np.ndarray]:
+        """{(kind, name): ...}, of a method, of the truth, and the scores of one against the other."""
+        field, truth = (
+            self._summarise({name: value for (of, name), value in sums.items() if of == kind})
+            for kind in (FIELD, TRUTH)
+        )
+        parts = {FIELD: field, TRUTH: truth, SCORE: self._score(field, truth)}
+        return {(kind, name): value for kind, part in parts.items() for name, value in part.items()}
 
 
 def tables(
