@@ -58,9 +58,10 @@ class Mirror:
         try:
             self._upload()
         except UserError as failure:
-            raise UserError(
-                f'{failure}; {self.folder} holds what was not uploaded: run the same command again'
-            ) from failure
+            text = f'{failure}; {self.folder} holds what was not uploaded: run the same command again'
+            if error is not None:  # that of the run is raised
+                return messages.warning(text)
+            raise UserError(text) from failure
         messages.info(f'{self.url} is the work directory; {self.folder} is a local copy')
 
     def download(self) -> Path:

@@ -89,15 +89,18 @@ def unpacked(model: str | Path) -> Path:
     cache = cache_folder('models')
     if re.fullmatch('[0-9a-f]{64}', wanted) and (cache / wanted).is_dir():
         return cache / wanted
-    content = _downloaded(place) if is_url(place) else Path(model).read_bytes()
+    content = _downloaded(place) if is_url(place) else _read(Path(model))
     digest = hashlib.sha256(content).hexdigest()
     if wanted and wanted != digest:
         raise UserError(f'{place} has the SHA-256 digest {digest}, not {wanted}: check the digest, or get it again')
     folder = cache / digest
     if folder.is_dir():
         return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=cache, prefix='.partial-'))
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=cache, prefix='.partial-'))
+    except OSError as error:
+        raise UserError(f'cannot write {cache}: {disk_error(error)}; set XDG_CACHE_HOME to another folder') from error
     try:
         _extract(content, place, aside)
         aside.rename(folder)
@@ -107,6 +110,14 @@ def unpacked(model: str | Path) -> Path:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def _read(path: Path) -> bytes:
+    """Raises UserError where the file cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f'cannot read {path}: {error.strerror or error}') from error
 
 
 def _downloaded(url: str) -> bytes:

@@ -184,6 +184,24 @@ def test_uploads_continue_after_a_disk_error(objects, machine, monkeypatch, capl
     assert 'No space left on device' in caplog.text
 
 
+def test_the_error_of_the_run_is_raised_where_the_last_upload_fails_too(objects, machine, monkeypatch, caplog):
+    machine('first')
+
+    def refuse(handler):
+        handler.parsed()
+        handler.answer(403)
+
+    def fail():
+        with Mirror(URL) as folder:
+            write(folder, metrics='row')
+            monkeypatch.setattr(Handler, 'do_PUT', refuse)
+            raise UserError('the loss is not finite')
+
+    with pytest.raises(UserError, match=r'^the loss is not finite'):
+        fail()
+    assert 'holds what was not uploaded' in caplog.text
+
+
 def test_a_purged_cache_removes_nothing_at_the_url(objects, machine):
     machine('first')
     with Mirror(URL) as folder:

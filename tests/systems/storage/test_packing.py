@@ -91,6 +91,16 @@ class Silent(SimpleHTTPRequestHandler):
         pass
 
 
+def test_a_cache_that_cannot_be_written(workdir, tmp_path, monkeypatch):
+    packing.pack(workdir, tmp_path / 'model.zip')
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
+    with pytest.raises(UserError, match=r'cannot write .*XDG_CACHE_HOME'):
+        packing.unpacked(tmp_path / 'model.zip')
+    with pytest.raises(UserError, match=r'cannot read .*directory'):
+        packing.unpacked(tmp_path)
+
+
 def test_a_url_is_downloaded_once_and_compared_with_its_digest(workdir, tmp_path):
     packing.pack(workdir, tmp_path / 'model.zip')
     digest = hashlib.sha256((tmp_path / 'model.zip').read_bytes()).hexdigest()
