@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 from downscale_jax import run
+from downscale_jax.describe import memory_of
 from downscale_jax.pipeline.records import Prepared
 from downscale_jax.runtime import memory
 from downscale_jax.runtime.errors import UserError
@@ -182,6 +183,13 @@ def test_a_step_larger_than_memory_is_refused_before_the_work_directory_is_claim
     with pytest.raises(UserError, match=r'training\.batch_size=8: a step of line needs .* but .* are free'):
         run.train(CONFIG, tmp_path / 'run', prepare)
     assert not (tmp_path / 'run').exists()
+
+
+def test_the_memory_of_a_step_includes_state_and_batch():
+    state, batch = (jax.ShapeDtypeStruct((count,), np.float32) for count in (1000, 500))
+    step = jax.jit(lambda state, batch: state + batch.sum(), donate_argnums=0).lower(state, batch).compile()
+    temporary, needed = memory_of(step)
+    assert needed - temporary == 4 * 1500  # the new state takes the place of the old one
 
 
 def test_a_description_needs_a_work_directory_of_the_same_settings(tmp_path, monkeypatch):
