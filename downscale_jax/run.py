@@ -33,10 +33,11 @@ from downscale_jax.systems.downscaler import Downscaler, check_drawn
 from downscale_jax.systems.storage import packing
 from downscale_jax.systems.storage.claim import check_config, check_data, claim
 from downscale_jax.systems.system import Config, Given, Trained
-from downscale_jax.systems.workdir import WorkDirectory, best_step, restore, zeros
+from downscale_jax.systems.workdir import WorkDirectory
 from downscale_jax.training.log import Log
 from downscale_jax.training.loop import LoopSettings, Task, TrainingData
 from downscale_jax.training.loop import train as train_task
+from downscale_jax.training.state import State
 
 Prepare = Callable[[dict[str, Any], int, Path], Prepared]  # (data section, seed, folder) -> prepared data
 
@@ -79,9 +80,8 @@ def train_tasks(config: Config, workdir: Path, prepare: Prepare, tasks: Mapping[
     def directory(name: str) -> Path:
         return workdir / 'checkpoints' / name
 
-    def restored(name: str):
-        init, step = system.initialise(name, tasks), best_step(directory(name))
-        return restore(tasks[name], init, directory(name), step, zeros(system.shapes(config), 1))
+    def restored(name: str) -> State:
+        return system.open(workdir).restored(name)
 
     log = Log(workdir)
     for name, task in tasks.items():

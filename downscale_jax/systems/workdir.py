@@ -16,8 +16,8 @@ from downscale_jax.runtime.files import RESTORE, Section, read_json, reading
 from downscale_jax.runtime.settings import flatten
 from downscale_jax.settings.check import check
 from downscale_jax.systems.storage.migration import migrate
-from downscale_jax.systems.system import Config, Given, Init, Shapes, System, TaskT
-from downscale_jax.training.loop import Task, abstract_state
+from downscale_jax.systems.system import Config, Given, Shapes, System, TaskT
+from downscale_jax.training.loop import abstract_state
 from downscale_jax.training.state import State
 
 METHODS = {  # of some kinds of model only
@@ -71,7 +71,8 @@ class WorkDirectory(Generic[TaskT]):
         """The best state of a task. Raises UserError where none was saved."""
         init, batch = self.system.initialise(name, self.tasks), zeros(self.system.shapes(self.config), 1)
         step = self.best_step(name)
-        return restore(self.tasks[name], init, self.workdir / 'checkpoints' / name, step, batch)
+        saved = Checkpoints(self.workdir / 'checkpoints' / name, read_only=True)
+        return saved.restore_state(step, abstract_state(self.tasks[name], init, batch, step))
 
     def provenance(self, name: str) -> str:
         """Checkpoint and training data of a task, in words."""
@@ -118,8 +119,3 @@ def best_step(directory: Path) -> int:
     if step is None:
         raise UserError(f'no complete checkpoint in {directory}: train first (--mode=train)')
     return step
-
-
-def restore(task: Task, init: Init, directory: Path, step: int, batch: Batch) -> State:
-    """The state saved at `step`; `batch` provides the shapes."""
-    return Checkpoints(directory, read_only=True).restore_state(step, abstract_state(task, init, batch, step))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from downscale_jax.pipeline.records import CLIMATE, COARSE_GRID, STATICS, Prepared
 from downscale_jax.runtime.errors import UserError
-from downscale_jax.runtime.files import write_bytes, write_json
+from downscale_jax.runtime.files import disk_error, write_bytes, write_json
 from downscale_jax.runtime.settings import flatten
 from downscale_jax.systems.storage.migration import versioned
 from downscale_jax.systems.system import Config
@@ -54,4 +54,4 @@ def claim(config: Config, workdir: Path, prepared: Prepared) -> None:
         write_json(workdir / 'prepared.json', prepared.meta)
         write_json(workdir / 'config.json', versioned(config))
     except OSError as error:
-        raise UserError(f'cannot write to the work directory {workdir}: {error.strerror or error}') from error
+        raise UserError(f'cannot write to the work directory {workdir}: {disk_error(error)}') from error

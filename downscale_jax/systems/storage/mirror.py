@@ -125,10 +125,10 @@ class Mirror:
         kept = known.keys() & PERMANENT if 'config.json' in known else set()
         purged = sorted(name for name in kept if not (self.folder / name).exists())
         try:
-            for name in [] if purged else [name for name in known if is_mark(name)]:  # of ensembles that others replace
-                if not (self.folder / name).exists():
-                    store.delete(name)
-                    del known[name]
+            replaced = [name for name in known if is_mark(name) and not (self.folder / name).exists()]
+            for name in replaced if not purged else ():  # marks of ensembles that others replace
+                store.delete(name)
+                del known[name]
             present = set()
             for file in finished(self.folder):
                 name = file.relative_to(self.folder).as_posix()

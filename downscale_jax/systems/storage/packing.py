@@ -117,7 +117,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f'cannot read {path}: {error.strerror or error}') from error
+        raise UserError(f'cannot read {path}: {disk_error(error)}') from error
 
 
 def _downloaded(url: str) -> bytes:

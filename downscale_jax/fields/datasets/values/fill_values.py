@@ -41,7 +41,7 @@ def decoded(dataset: xr.Dataset, names: Iterable[str]) -> xr.Dataset:
 
 
 def declared(attrs: Mapping[Hashable, Any], encoding: Mapping[Hashable, Any]) -> Declared:
-    """What the attributes and encoding of a variable declare as missing, beyond what xarray masked in decoding it.
+    """The values that attributes and encoding of a variable declare as missing, without those that xarray has masked.
 
     xarray compares fill values in their own type: a float64 `missing_value` of 1e20 never equals a float32 1e20. It
     ignores `valid_min`, `valid_max` and `valid_range`, which are in packed units unless they are floats beside packed
